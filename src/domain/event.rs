@@ -1,0 +1,482 @@
+//! What came in, told apart: any JSON at all becomes a list of [`Item`]s, each of which is work, or is ignored, rejected or
+//! malformed with a reason.
+//!
+//! Total and pure: no input makes this fail, and nothing here looks at the world. An event only says *look at this stream
+//! now*; what it says about the stream's state is never believed. Everything in an event is optional, because about a fifth
+//! of real CloudTrail records miss something that a typed structure would ask for.
+
+use std::fmt;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::model::{EventText, KinesisArn, Scope, StreamArn, StreamName};
+use super::work::{self, Work, WorkError};
+
+/// How deep envelopes may stand in each other (a destination record of a notification of an event is three).
+const ENVELOPES_MAX: usize = 4;
+
+/// An invocation's payload.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Input {
+    /// Invoked with it directly, or through SNS or a destination: one answer for all items.
+    Direct(Vec<Item>),
+    /// An SQS batch: one answer a message.
+    Batch(Vec<Message>),
+}
+
+/// One message of an SQS batch.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Message {
+    /// SQS's `messageId`, which names it in the answer.
+    pub id: String,
+    /// What it holds.
+    pub items: Vec<Item>,
+}
+
+/// One thing to do, or the reason why there is nothing to do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Item {
+    /// Look at a stream.
+    Reconcile(Box<Work>),
+    /// Nothing follows from it: acknowledged.
+    Ignored(IgnoreReason),
+    /// It asks for what must not be done: acknowledged, never acted on.
+    Rejected(RejectReason),
+    /// It cannot be read: it fails, so that it ends in the dead-letter queue and not in silence.
+    Malformed(String),
+}
+
+/// Why an event was woken for nothing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum IgnoreReason {
+    /// A source and detail type that nothing follows from.
+    OtherEvent(EventText, EventText),
+    /// A call that does not change encryption, or that this version does not know.
+    OtherCall(EventText),
+    /// The call failed, so nothing changed.
+    FailedCall(EventText, EventText),
+    /// The call only read.
+    ReadOnly(EventText),
+    /// The tags of a consumer, which has no encryption.
+    Consumer,
+    /// AWS Config calling a custom rule, which this function is not.
+    ConfigRule,
+    /// A batch or a notification with nothing in it.
+    Empty,
+}
+
+impl IgnoreReason {
+    /// A stable word for logs and answers.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::OtherEvent(..) => "OtherEvent",
+            Self::OtherCall(_) => "OtherCall",
+            Self::FailedCall(..) => "FailedCall",
+            Self::ReadOnly(_) => "ReadOnly",
+            Self::Consumer => "Consumer",
+            Self::ConfigRule => "ConfigRule",
+            Self::Empty => "Empty",
+        }
+    }
+}
+
+impl fmt::Display for IgnoreReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::OtherEvent(source, kind) => write!(f, "nothing follows from `{kind}` of `{source}`"),
+            Self::OtherCall(call) => write!(f, "`{call}` does not change a stream's encryption or tags"),
+            Self::FailedCall(call, code) => write!(f, "`{call}` failed with `{code}`, so nothing changed"),
+            Self::ReadOnly(call) => write!(f, "`{call}` only reads"),
+            Self::Consumer => f.write_str("the resource is a consumer, which has no encryption of its own"),
+            Self::ConfigRule => f.write_str("this function is not a custom rule of AWS Config"),
+            Self::Empty => f.write_str("there is nothing in it"),
+        }
+    }
+}
+
+/// Why an event must not be acted on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RejectReason {
+    /// It is of another account, Region or partition: the field and its value.
+    Foreign(&'static str, EventText),
+    /// It does not say of which account or Region it is.
+    NoScope(&'static str),
+    /// Its name and its ARN name two streams.
+    Disagreement(EventText, EventText),
+    /// A name or an ARN that Kinesis would refuse: the field and its value.
+    IllegalName(&'static str, EventText),
+    /// It names no stream.
+    NoStream(EventText),
+}
+
+impl RejectReason {
+    /// A stable word for logs and answers.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Foreign(..) => "Foreign",
+            Self::NoScope(_) => "NoScope",
+            Self::Disagreement(..) => "Disagreement",
+            Self::IllegalName(..) => "IllegalName",
+            Self::NoStream(_) => "NoStream",
+        }
+    }
+}
+
+impl fmt::Display for RejectReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Foreign(field, value) => {
+                write!(f, "field `{field}`: `{value}` is not this account, Region and partition")
+            }
+            Self::NoScope(field) => write!(f, "field `{field}` is missing, so it cannot be told whose event this is"),
+            Self::Disagreement(name, arn) => write!(f, "the name `{name}` and the ARN `{arn}` are of two streams"),
+            Self::IllegalName(field, value) => write!(f, "field `{field}`: `{value}` cannot name a stream"),
+            Self::NoStream(call) => write!(f, "`{call}` names no stream"),
+        }
+    }
+}
+
+/// What woke a run. It goes into evidence and decides *when* we look and whether a proof is owed, never *what* is right.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Cause {
+    /// `CreateStream`, … for a CloudTrail event, `reconcile` for a command.
+    pub call: EventText,
+    /// EventBridge's event id.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub event_id: Option<EventText>,
+    /// Who called.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub actor: Option<EventText>,
+    /// When it happened.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub at: Option<Timestamp>,
+    /// What made the stream, where the event is its creation.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub creator: Option<Creator>,
+}
+
+/// The kind of tool that made a stream, by the user agent and the service that called; each makes further calls that need
+/// the stream ACTIVE.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Creator {
+    /// Terraform or OpenTofu.
+    Terraform,
+    /// CloudFormation, and so the CDK and SAM.
+    CloudFormation,
+    /// Pulumi.
+    Pulumi,
+    /// Anything else.
+    Other,
+}
+
+/// Tells a payload apart. `now` is when the work begins; `own` is what this deployment answers for.
+pub fn parse(payload: &Value, own: &Scope, now: Timestamp) -> Input {
+    if let Some(records) = payload.get("Records").and_then(Value::as_array)
+        && records.iter().any(|r| record_source(r) == Some("aws:sqs"))
+    {
+        return batch(records, own, now);
+    }
+    Input::Direct(items(payload, own, now, ENVELOPES_MAX))
+}
+
+/// An SQS batch. A record that cannot be answered for by its id makes the whole batch fail, since nothing else keeps it.
+fn batch(records: &[Value], own: &Scope, now: Timestamp) -> Input {
+    let mut messages = Vec::with_capacity(records.len());
+    for (index, record) in records.iter().enumerate() {
+        let Some(id) = text(record, "messageId").filter(|id| !id.is_empty()) else {
+            return Input::Direct(vec![Item::Malformed(format!("field `Records[{index}].messageId` is missing"))]);
+        };
+        let mut items = match text(record, "body") {
+            Some(body) => match serde_json::from_str(body) {
+                Ok(value) => items(&value, own, now, ENVELOPES_MAX),
+                Err(error) => vec![Item::Malformed(format!("field `body` is not JSON: {error}"))],
+            },
+            None => vec![Item::Malformed("field `body` is missing".to_owned())],
+        };
+        if record_source(record) != Some("aws:sqs") {
+            items = vec![Item::Malformed("field `eventSource` is not `aws:sqs`, unlike its neighbours'".to_owned())];
+        }
+        if received_before(record) {
+            // The run that had it may have been killed between Start and proof.
+            for item in &mut items {
+                if let Item::Reconcile(work) = item {
+                    work.proof_owed = true;
+                }
+            }
+        }
+        messages.push(Message { id: id.to_owned(), items });
+    }
+    Input::Batch(messages)
+}
+
+fn record_source(record: &Value) -> Option<&str> {
+    text(record, "eventSource").or_else(|| text(record, "EventSource"))
+}
+
+fn received_before(record: &Value) -> bool {
+    let count = record.get("attributes").and_then(|a| text(a, "ApproximateReceiveCount"));
+    count.and_then(|c| c.parse::<u64>().ok()).is_some_and(|c| c > 1)
+}
+
+/// Everything that one payload, body or message holds, whatever it is wrapped in.
+fn items(value: &Value, own: &Scope, now: Timestamp, depth: usize) -> Vec<Item> {
+    let Some(deeper) = depth.checked_sub(1) else {
+        return vec![Item::Malformed(format!("more than {ENVELOPES_MAX} envelopes in each other"))];
+    };
+    let Some(object) = value.as_object() else {
+        return vec![Item::Malformed("the payload is not a JSON object".to_owned())];
+    };
+    if let Some(records) = object.get("Records") {
+        let Some(records) = records.as_array() else {
+            return vec![Item::Malformed("field `Records` is not an array".to_owned())];
+        };
+        if records.is_empty() {
+            return vec![Item::Ignored(IgnoreReason::Empty)];
+        }
+        return records.iter().enumerate().flat_map(|(i, record)| notification(record, i, own, now, deeper)).collect();
+    }
+    if object.contains_key("invokingEvent") && object.contains_key("resultToken") {
+        return vec![Item::Ignored(IgnoreReason::ConfigRule)];
+    }
+    if let (Some(_), Some(payload)) = (object.get("requestContext"), object.get("requestPayload")) {
+        return items(payload, own, now, deeper);
+    }
+    if object.contains_key("detail-type") && object.contains_key("source") {
+        return vec![event(value, own, now)];
+    }
+    if object.contains_key("action") {
+        return vec![command(value, own, now)];
+    }
+    if object.contains_key("streamseal") {
+        return vec![work_message(value, own)];
+    }
+    // SNS to SQS without raw delivery: the body is the notification itself.
+    if text(value, "Type") == Some("Notification") && object.contains_key("TopicArn") {
+        return sns_message(value, "Message", own, now, deeper);
+    }
+    let known = "an EventBridge event (`detail-type`, `source`), `Records`, a destination record (`requestContext`, \
+                 `requestPayload`), a command (`action`) or a work message (`streamseal`)";
+    vec![Item::Malformed(format!("the payload is none of: {known}"))]
+}
+
+fn notification(record: &Value, index: usize, own: &Scope, now: Timestamp, depth: usize) -> Vec<Item> {
+    match record_source(record) {
+        Some("aws:sns") => match record.get("Sns") {
+            Some(sns) => sns_message(sns, "Sns.Message", own, now, depth),
+            None => vec![Item::Malformed(format!("field `Records[{index}].Sns` is missing"))],
+        },
+        Some("aws:sqs") => vec![Item::Malformed("a batch of SQS inside another envelope".to_owned())],
+        Some(other) => {
+            let other = EventText::new(other);
+            vec![Item::Malformed(format!(
+                "field `Records[{index}].eventSource`: `{other}` is neither aws:sqs nor aws:sns"
+            ))]
+        }
+        None => vec![Item::Malformed(format!("field `Records[{index}].eventSource` is missing"))],
+    }
+}
+
+fn sns_message(sns: &Value, field: &str, own: &Scope, now: Timestamp, depth: usize) -> Vec<Item> {
+    match text(sns, "Message").map(serde_json::from_str::<Value>) {
+        Some(Ok(value)) => items(&value, own, now, depth),
+        Some(Err(error)) => vec![Item::Malformed(format!("field `{field}` is not JSON: {error}"))],
+        None => vec![Item::Malformed(format!("field `{field}` is missing"))],
+    }
+}
+
+/// An EventBridge event, by source and detail type.
+fn event(event: &Value, own: &Scope, now: Timestamp) -> Item {
+    let (Some(source), Some(kind)) = (text(event, "source"), text(event, "detail-type")) else {
+        return Item::Malformed("fields `source` and `detail-type` are not both texts".to_owned());
+    };
+    // The China edition of the documentation prints "Amazon API Call via CloudTrail": either brand is taken.
+    if source == "aws.kinesis" && kind.ends_with(" API Call via CloudTrail") {
+        return kinesis_call(event, own, now);
+    }
+    Item::Ignored(IgnoreReason::OtherEvent(EventText::new(source), EventText::new(kind)))
+}
+
+/// A Kinesis call that CloudTrail recorded.
+fn kinesis_call(event: &Value, own: &Scope, now: Timestamp) -> Item {
+    let Some(detail) = event.get("detail").filter(|d| d.is_object()) else {
+        return Item::Malformed("field `detail` is not an object".to_owned());
+    };
+    let Some(name) = text(detail, "eventName") else {
+        return Item::Malformed("field `detail.eventName` is missing".to_owned());
+    };
+    let call = EventText::new(name);
+    match text(detail, "eventSource") {
+        Some("kinesis.amazonaws.com" | "kinesis.amazonaws.com.cn") => {}
+        other => {
+            let other = EventText::new(other.unwrap_or_default());
+            return Item::Ignored(IgnoreReason::OtherEvent(other, call));
+        }
+    }
+    if let Some(code) = detail.get("errorCode").filter(|c| !c.is_null()) {
+        let code = EventText::new(code.as_str().unwrap_or_default());
+        return Item::Ignored(IgnoreReason::FailedCall(call, code));
+    }
+    if detail.get("readOnly").and_then(Value::as_bool) == Some(true) {
+        return Item::Ignored(IgnoreReason::ReadOnly(call));
+    }
+    let tags_a_resource = match name {
+        "CreateStream"
+        | "StartStreamEncryption"
+        | "StopStreamEncryption"
+        | "AddTagsToStream"
+        | "RemoveTagsFromStream" => false,
+        "TagResource" | "UntagResource" => true,
+        _ => return Item::Ignored(IgnoreReason::OtherCall(call)),
+    };
+    if let Err(reason) = check_scope(event, detail, own) {
+        return Item::Rejected(reason);
+    }
+    let parameters = detail.get("requestParameters").unwrap_or(&Value::Null);
+    let stream = match named_stream(parameters, tags_a_resource, &call, own) {
+        Ok(Some(stream)) => stream,
+        Ok(None) => return Item::Ignored(IgnoreReason::Consumer),
+        Err(reason) => return Item::Rejected(reason),
+    };
+    let creator = (name == "CreateStream").then(|| creator(detail));
+    let time = text(detail, "eventTime").or_else(|| text(event, "time")).and_then(|t| t.parse().ok());
+    let cause =
+        Cause { call, event_id: text(event, "id").map(EventText::new), actor: actor(detail), at: time, creator };
+    Item::Reconcile(Box::new(Work::new(stream, cause, now)))
+}
+
+/// Whose event it is: envelope and record must name this account and Region wherever they name one.
+fn check_scope(event: &Value, detail: &Value, own: &Scope) -> Result<(), RejectReason> {
+    let accounts =
+        [("account", text(event, "account")), ("detail.recipientAccountId", text(detail, "recipientAccountId"))];
+    let regions = [("region", text(event, "region")), ("detail.awsRegion", text(detail, "awsRegion"))];
+    for (fields, ours) in [(accounts, &own.account), (regions, &own.region)] {
+        let foreign = fields.iter().find(|(_, value)| value.is_some_and(|v| v != ours));
+        if let Some((field, Some(value))) = foreign {
+            return Err(RejectReason::Foreign(field, EventText::new(value)));
+        }
+        if fields.iter().all(|(_, value)| value.is_none()) {
+            return Err(RejectReason::NoScope(fields[0].0));
+        }
+    }
+    Ok(())
+}
+
+/// The stream that a call's parameters name; `None` for a consumer. Every name that is given must agree with the others.
+fn named_stream(
+    parameters: &Value,
+    tags_a_resource: bool,
+    call: &EventText,
+    own: &Scope,
+) -> Result<Option<StreamArn>, RejectReason> {
+    // CloudTrail lower-cases only the first letter of the API's member; `streamArn` was never seen and is taken all the same.
+    let fields: &[&'static str] =
+        if tags_a_resource { &["resourceARN", "resourceArn"] } else { &["streamARN", "streamArn"] };
+    let mut stream: Option<StreamArn> = None;
+    for field in fields {
+        let Some(value) = parameters.get(*field).filter(|v| !v.is_null()) else { continue };
+        let illegal = || RejectReason::IllegalName(field, EventText::new(value.as_str().unwrap_or("(not a text)")));
+        match KinesisArn::parse(value.as_str().unwrap_or_default()).ok_or_else(illegal)? {
+            KinesisArn::Consumer => return Ok(None),
+            KinesisArn::Stream(arn) if arn.scope != *own => {
+                return Err(RejectReason::Foreign(field, EventText::new(&arn.to_string())));
+            }
+            KinesisArn::Stream(arn) => match &stream {
+                Some(other) if *other != arn => return Err(disagreement(&other.to_string(), &arn)),
+                _ => stream = Some(arn),
+            },
+        }
+    }
+    if !tags_a_resource && let Some(value) = parameters.get("streamName").filter(|v| !v.is_null()) {
+        let illegal =
+            || RejectReason::IllegalName("streamName", EventText::new(value.as_str().unwrap_or("(not a text)")));
+        let name = value.as_str().and_then(StreamName::parse).ok_or_else(illegal)?;
+        match &stream {
+            Some(arn) if arn.name != name => return Err(disagreement(name.as_str(), arn)),
+            _ => stream = Some(own.stream(name)),
+        }
+    }
+    stream.map(Some).ok_or_else(|| RejectReason::NoStream(call.clone()))
+}
+
+fn disagreement(name: &str, arn: &StreamArn) -> RejectReason {
+    RejectReason::Disagreement(EventText::new(name), EventText::new(&arn.to_string()))
+}
+
+/// Pulumi before Terraform: its AWS provider is built on Terraform's and names both.
+fn creator(detail: &Value) -> Creator {
+    let agent = text(detail, "userAgent").unwrap_or_default();
+    let invoked_by = detail.get("userIdentity").and_then(|u| text(u, "invokedBy")).unwrap_or_default();
+    let has = |word: &str| agent.to_ascii_lowercase().contains(word);
+    if has("pulumi") {
+        Creator::Pulumi
+    } else if has("terraform") || has("opentofu") {
+        Creator::Terraform
+    } else if invoked_by == "cloudformation.amazonaws.com" || has("cloudformation") {
+        Creator::CloudFormation
+    } else {
+        Creator::Other
+    }
+}
+
+fn actor(detail: &Value) -> Option<EventText> {
+    let identity = detail.get("userIdentity")?;
+    ["arn", "invokedBy", "principalId", "accountId"].iter().find_map(|field| text(identity, field)).map(EventText::new)
+}
+
+/// `{"action": "reconcile", "stream": "<name or ARN>", "prove": true}`.
+fn command(value: &Value, own: &Scope, now: Timestamp) -> Item {
+    #[derive(Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Command {
+        action: String,
+        stream: String,
+        #[serde(default)]
+        prove: bool,
+    }
+    match text(value, "action") {
+        Some("reconcile") => {}
+        Some(other) => {
+            let other = EventText::new(other);
+            return Item::Malformed(format!("field `action`: `{other}` is not known; there is `reconcile`"));
+        }
+        None => return Item::Malformed("field `action` is not a text".to_owned()),
+    }
+    let command = match Command::deserialize(value) {
+        Ok(command) => command,
+        Err(error) => return Item::Malformed(format!("command `reconcile`: {}", EventText::new(&error.to_string()))),
+    };
+    let stream = match StreamName::parse(&command.stream) {
+        Some(name) => own.stream(name),
+        None => match StreamArn::parse(&command.stream) {
+            Some(arn) if arn.scope == *own => arn,
+            Some(arn) => return Item::Rejected(RejectReason::Foreign("stream", EventText::new(&arn.to_string()))),
+            None => return Item::Rejected(RejectReason::IllegalName("stream", EventText::new(&command.stream))),
+        },
+    };
+    let cause =
+        Cause { call: EventText::new(&command.action), event_id: None, actor: None, at: Some(now), creator: None };
+    let mut work = Work::new(stream, cause, now);
+    work.proof_owed = command.prove;
+    Item::Reconcile(Box::new(work))
+}
+
+fn work_message(value: &Value, own: &Scope) -> Item {
+    match Work::parse(value, own) {
+        Ok(work) => Item::Reconcile(Box::new(work)),
+        Err(WorkError::Foreign) => {
+            let arn = EventText::new(text(value, "stream_arn").unwrap_or_default());
+            Item::Rejected(RejectReason::Foreign("stream_arn", arn))
+        }
+        Err(WorkError::Malformed(why)) => {
+            Item::Malformed(format!("work message ({}): {}", work::VERSION, EventText::new(&why)))
+        }
+    }
+}
+
+fn text<'a>(value: &'a Value, field: &str) -> Option<&'a str> {
+    value.get(field)?.as_str()
+}

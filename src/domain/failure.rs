@@ -1,0 +1,83 @@
+//! A call that failed, as a value that the decision can read.
+//!
+//! No AWS error code is named here: `aws/errors.rs` maps codes to [`Class`], once. What follows from a class is decided in
+//! `domain/plan.rs` and in the handler.
+
+use std::fmt;
+
+use super::model::EventText;
+
+/// What a failed call means for us.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Class {
+    /// The stream is gone: nothing is left to do.
+    Ignored,
+    /// The stream is busy with another change: a state to await.
+    Waiting,
+    /// It may pass: throttled, a fault of the service, no answer, an unknown code.
+    Retryable,
+    /// The stream's 25 new keys per rolling 24 hours are used up (Kinesis API reference, StartStreamEncryption): hours, not
+    /// seconds.
+    Quota,
+    /// Trying again cannot help until somebody changes something.
+    Permanent(Fault),
+}
+
+/// What has to change before a permanent failure can pass.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Fault {
+    /// A permission of ours: IAM, key policy, SCP. It says nothing about the stream.
+    Access,
+    /// The key: disabled, deleted, in a state that refuses.
+    Key,
+    /// The request or the configuration.
+    Request,
+}
+
+impl fmt::Display for Class {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Ignored => "ignored",
+            Self::Waiting => "waiting",
+            Self::Retryable => "retryable",
+            Self::Quota => "quota",
+            Self::Permanent(_) => "permanent",
+        })
+    }
+}
+
+/// A failed call.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Failure {
+    /// What it means.
+    pub class: Class,
+    /// `service:Operation`, as IAM writes it.
+    pub call: &'static str,
+    /// The code on the wire, or `Timeout`, `NoAnswer`, `Unreadable` where there was none.
+    pub code: EventText,
+    /// The service's words.
+    pub message: EventText,
+    /// Whether the call may have taken effect all the same (an answer lost on the way): observe before calling again.
+    pub may_have_applied: bool,
+}
+
+impl Failure {
+    /// A failure that may pass and surely had no effect.
+    pub fn retryable(call: &'static str, code: &str, message: &str) -> Self {
+        Self {
+            class: Class::Retryable,
+            call,
+            code: EventText::new(code),
+            message: EventText::new(message),
+            may_have_applied: false,
+        }
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} failed ({}): {}: {}", self.call, self.class, self.code, self.message)
+    }
+}
+
+impl std::error::Error for Failure {}

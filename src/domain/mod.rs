@@ -1,0 +1,14 @@
+//! The pure ring: what was asked, what is right, what to do next, what can be proven.
+//!
+//! Nothing in here is async, opens anything, reads a clock, the environment or a random number, or logs; reasons are
+//! returned as data. `tests/core/tidy.rs` holds it to that.
+
+pub mod event;
+pub mod evidence;
+pub mod failure;
+pub mod model;
+pub mod pace;
+pub mod plan;
+pub mod policy;
+pub mod probe;
+pub mod work;

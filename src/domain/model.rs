@@ -1,0 +1,522 @@
+//! The nouns of the field, parsed once at the edge and trusted afterwards.
+//!
+//! Nothing here decides. A value of these types is well formed: a [`StreamArn`] names a stream and not a consumer, a
+//! [`KeyRef`] has one of the five forms that the Kinesis API takes, an [`EventText`] is safe to log.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+/// Longest text from outside that is kept, in characters; the rest is cut and marked with `…`.
+pub const EVENT_TEXT_MAX: usize = 200;
+
+/// Text that somebody else wrote (an event, an error message), escaped and cut so that it can go into a log line.
+///
+/// Only printable ASCII is kept as it is. Everything else is escaped as `\u{…}`: control characters forge log lines and
+/// bidirectional marks make them read differently from what they say.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(from = "String")]
+pub struct EventText(String);
+
+impl EventText {
+    /// Escapes and cuts `text`. Never longer than [`EVENT_TEXT_MAX`] characters and the mark.
+    pub fn new(text: &str) -> Self {
+        let mut out = String::new();
+        let mut length = 0;
+        for character in text.chars() {
+            let piece: String = if character == ' ' || character.is_ascii_graphic() {
+                character.into()
+            } else {
+                character.escape_default().collect()
+            };
+            if length + piece.len() > EVENT_TEXT_MAX {
+                out.push('…');
+                break;
+            }
+            length += piece.len();
+            out.push_str(&piece);
+        }
+        // A text that went through here before carries the mark itself, and must come out the same.
+        if let Some(head) = text.strip_suffix('…')
+            && head.chars().all(|c| c == ' ' || c.is_ascii_graphic())
+            && head.len() <= EVENT_TEXT_MAX
+        {
+            out = text.to_owned();
+        }
+        Self(out)
+    }
+
+    /// The escaped text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl From<String> for EventText {
+    fn from(text: String) -> Self {
+        Self::new(&text)
+    }
+}
+
+impl fmt::Display for EventText {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// The account, Region and partition that this deployment answers for; streams elsewhere are never acted on.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Scope {
+    /// `aws`, `aws-cn`, `aws-us-gov`, …
+    pub partition: String,
+    /// Such as `eu-west-1`.
+    pub region: String,
+    /// Twelve digits.
+    pub account: String,
+}
+
+impl Scope {
+    /// The ARN of the stream `name` here.
+    pub fn stream(&self, name: StreamName) -> StreamArn {
+        StreamArn { scope: self.clone(), name }
+    }
+
+    /// Whether `text` can be an AWS account id: twelve digits.
+    pub fn is_account(text: &str) -> bool {
+        text.len() == 12 && text.bytes().all(|b| b.is_ascii_digit())
+    }
+
+    /// Whether `text` has the shape of a Region name: `eu-west-1`, `us-gov-east-1`.
+    pub fn is_region(text: &str) -> bool {
+        let parts: Vec<&str> = text.split('-').collect();
+        (3..=5).contains(&parts.len())
+            && parts.iter().all(|p| !p.is_empty() && p.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit()))
+            && parts.last().is_some_and(|p| p.bytes().all(|b| b.is_ascii_digit()))
+    }
+
+    /// The partition that a Region belongs to, by the prefixes that botocore's `partitions.json` lists.
+    pub fn partition_of(region: &str) -> &'static str {
+        let known = [
+            ("cn-", "aws-cn"),
+            ("us-gov-", "aws-us-gov"),
+            ("us-isob-", "aws-iso-b"),
+            ("us-isof-", "aws-iso-f"),
+            ("eu-isoe-", "aws-iso-e"),
+            ("us-iso-", "aws-iso"),
+            ("eusc-", "aws-eusc"),
+        ];
+        known.iter().find(|(prefix, _)| region.starts_with(prefix)).map_or("aws", |(_, partition)| partition)
+    }
+}
+
+/// A stream's name: 1 to 128 of `[a-zA-Z0-9_.-]` (Kinesis API reference, CreateStream).
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct StreamName(String);
+
+impl StreamName {
+    /// Parses a name; `None` where Kinesis would refuse it.
+    pub fn parse(text: &str) -> Option<Self> {
+        let legal = (1..=128).contains(&text.len())
+            && text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'.' | b'-'));
+        legal.then(|| Self(text.to_owned()))
+    }
+
+    /// The name.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for StreamName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// The ARN of a data stream: `arn:PARTITION:kinesis:REGION:ACCOUNT:stream/NAME`.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct StreamArn {
+    /// Where the stream is.
+    pub scope: Scope,
+    /// Its name.
+    pub name: StreamName,
+}
+
+/// What a Kinesis ARN names.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum KinesisArn {
+    /// A data stream.
+    Stream(StreamArn),
+    /// A registered consumer of a stream, which has no encryption of its own.
+    Consumer,
+}
+
+impl StreamArn {
+    /// Parses the ARN of a stream; `None` for anything else, a consumer's ARN included.
+    pub fn parse(text: &str) -> Option<Self> {
+        match KinesisArn::parse(text)? {
+            KinesisArn::Stream(arn) => Some(arn),
+            KinesisArn::Consumer => None,
+        }
+    }
+}
+
+impl fmt::Display for StreamArn {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Scope { partition, region, account } = &self.scope;
+        write!(f, "arn:{partition}:kinesis:{region}:{account}:stream/{}", self.name)
+    }
+}
+
+impl KinesisArn {
+    /// Parses the ARN of a stream or of a consumer (`…:stream/NAME/consumer/NAME:EPOCH`).
+    pub fn parse(text: &str) -> Option<Self> {
+        let (scope, resource) = split_arn(text, "kinesis")?;
+        let rest = resource.strip_prefix("stream/")?;
+        match rest.split_once('/') {
+            None => Some(Self::Stream(StreamArn { scope, name: StreamName::parse(rest)? })),
+            Some((name, consumer)) => {
+                StreamName::parse(name)?;
+                consumer.starts_with("consumer/").then_some(Self::Consumer)
+            }
+        }
+    }
+}
+
+/// Splits `arn:PARTITION:SERVICE:REGION:ACCOUNT:RESOURCE`; `None` unless every part is well formed.
+fn split_arn<'a>(text: &'a str, service: &str) -> Option<(Scope, &'a str)> {
+    let mut parts = text.splitn(6, ':');
+    let mut next = || parts.next();
+    let (arn, partition, of, region, account, resource) = (next()?, next()?, next()?, next()?, next()?, next()?);
+    let well_formed = arn == "arn"
+        && (partition == "aws" || partition.starts_with("aws-"))
+        && partition.bytes().all(|b| b.is_ascii_lowercase() || b == b'-')
+        && of == service
+        && Scope::is_region(region)
+        && Scope::is_account(account);
+    let scope = Scope { partition: partition.to_owned(), region: region.to_owned(), account: account.to_owned() };
+    well_formed.then_some((scope, resource))
+}
+
+/// The alias of the AWS-managed key that Kinesis offers.
+pub const AWS_MANAGED_ALIAS: &str = "alias/aws/kinesis";
+
+/// A key as somebody wrote it, in one of the five forms that StartStreamEncryption takes: key id, key ARN, alias name,
+/// alias ARN, or `alias/aws/kinesis`.
+///
+/// Two of these are never compared for sameness: one key has many spellings, so sameness is decided on [`KeyIdentity`].
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct KeyRef(String);
+
+impl KeyRef {
+    /// Parses one of the five forms. At most 2,048 characters (Kinesis API reference, StartStreamEncryption). Key ids are
+    /// not held to be UUIDs: multi-Region ids start with `mrk-`.
+    pub fn parse(text: &str) -> Option<Self> {
+        let legal = if let Some(name) = text.strip_prefix("alias/") {
+            is_alias_name(name)
+        } else if text.starts_with("arn:") {
+            let (_, resource) = split_arn(text, "kms")?;
+            match resource.split_once('/') {
+                Some(("key", id)) => is_key_id(id),
+                Some(("alias", name)) => is_alias_name(name),
+                _ => false,
+            }
+        } else {
+            is_key_id(text)
+        };
+        (legal && text.len() <= 2048).then(|| Self(text.to_owned()))
+    }
+
+    /// The reference as it was written.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The key's ARN where this is one already; an alias or a bare id has to be resolved first.
+    pub fn as_key_arn(&self) -> Option<KeyArn> {
+        KeyArn::parse(&self.0)
+    }
+
+    /// Whether this is the AWS-managed key's alias, by name or by its ARN in `scope`.
+    pub fn is_aws_managed_alias(&self, scope: &Scope) -> bool {
+        let Scope { partition, region, account } = scope;
+        self.0 == AWS_MANAGED_ALIAS || self.0 == format!("arn:{partition}:kms:{region}:{account}:{AWS_MANAGED_ALIAS}")
+    }
+}
+
+impl fmt::Display for KeyRef {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// Alias names are 1 to 250 of `[a-zA-Z0-9:/_-]` after `alias/` (KMS API reference, CreateAlias).
+fn is_alias_name(name: &str) -> bool {
+    (1..=250).contains(&name.len())
+        && name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b':' | b'/' | b'_' | b'-'))
+}
+
+fn is_key_id(id: &str) -> bool {
+    (1..=256).contains(&id.len()) && id.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
+}
+
+/// The ARN of a KMS key: `arn:PARTITION:kms:REGION:ACCOUNT:key/ID`.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct KeyArn(String);
+
+impl KeyArn {
+    /// Parses a key's ARN; `None` for an alias ARN or anything else.
+    pub fn parse(text: &str) -> Option<Self> {
+        let (_, resource) = split_arn(text, "kms")?;
+        is_key_id(resource.strip_prefix("key/")?).then(|| Self(text.to_owned()))
+    }
+
+    /// The ARN.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The Region in it.
+    pub fn region(&self) -> &str {
+        self.0.split(':').nth(3).unwrap_or_default()
+    }
+}
+
+impl fmt::Display for KeyArn {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// Which key it is, whatever it was called.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum KeyIdentity {
+    /// The resolved ARN.
+    Arn(KeyArn),
+    /// `alias/aws/kinesis` while KMS does not know it yet: the key is made on first use, so the alias is all there is.
+    AwsManagedAlias,
+}
+
+impl KeyIdentity {
+    /// What StartStreamEncryption is given as `KeyId`.
+    pub fn as_str(&self) -> &str {
+        match self {
+            Self::Arn(arn) => arn.as_str(),
+            Self::AwsManagedAlias => AWS_MANAGED_ALIAS,
+        }
+    }
+}
+
+impl fmt::Display for KeyIdentity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// What DescribeKey said of a key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeyInfo {
+    /// Which key.
+    pub identity: KeyIdentity,
+    /// Who manages it.
+    pub manager: KeyManager,
+    /// Why it cannot encrypt a stream of this Region now; `None` when it can.
+    pub problem: Option<KeyProblem>,
+}
+
+/// `KeyManager` of KMS.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum KeyManager {
+    /// An AWS-managed key.
+    Aws,
+    /// A customer-managed key.
+    Customer,
+}
+
+/// Why a key cannot be used for a stream.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum KeyProblem {
+    /// Its `KeyState` is not `Enabled`.
+    State(EventText),
+    /// A multi-Region key that is `Creating` or `Updating`: it passes by itself.
+    NotReady(EventText),
+    /// Its `KeyUsage` is not `ENCRYPT_DECRYPT`.
+    Usage(EventText),
+    /// Its `KeySpec` is not `SYMMETRIC_DEFAULT`.
+    Spec(EventText),
+    /// It is a key of another Region.
+    Region(EventText),
+}
+
+impl fmt::Display for KeyProblem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::State(state) | Self::NotReady(state) => write!(f, "its KeyState is {state}"),
+            Self::Usage(usage) => write!(f, "its KeyUsage is {usage}, not ENCRYPT_DECRYPT"),
+            Self::Spec(spec) => write!(f, "its KeySpec is {spec}, not SYMMETRIC_DEFAULT"),
+            Self::Region(region) => write!(f, "it is a key of Region {region}"),
+        }
+    }
+}
+
+/// The answer to "which key is this, and can it be used".
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum KeyLookup {
+    /// KMS knows it.
+    Found(KeyInfo),
+    /// KMS does not know it.
+    NotFound,
+    /// KMS would not say: our role may not call DescribeKey on it. The code as KMS gave it.
+    Denied(EventText),
+}
+
+/// `StreamStatus` of Kinesis.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum StreamStatus {
+    /// Just made; nothing can be set yet.
+    Creating,
+    /// Ready.
+    Active,
+    /// A change is under way; reads and writes go on.
+    Updating,
+    /// Going away.
+    Deleting,
+    /// A status that this version does not know, and never acts on.
+    Unknown(EventText),
+}
+
+impl fmt::Display for StreamStatus {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Creating => "CREATING",
+            Self::Active => "ACTIVE",
+            Self::Updating => "UPDATING",
+            Self::Deleting => "DELETING",
+            Self::Unknown(text) => text.as_str(),
+        })
+    }
+}
+
+/// The stream's setting: what DescribeStreamSummary says of its encryption.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Encryption {
+    /// `NONE`, or absent, which means the same (it is optional in the API's model).
+    None,
+    /// `KMS` with the key as it was given to Start.
+    Kms(KeyRef),
+    /// A type or a key id that this version cannot read; never acted on.
+    Unreadable(EventText),
+}
+
+/// Tags of a stream.
+pub type Tags = BTreeMap<String, String>;
+
+/// One look at a stream.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Observed {
+    /// Its status.
+    pub status: StreamStatus,
+    /// Its setting.
+    pub encryption: Encryption,
+    /// `StreamCreationTimestamp`: with the ARN it tells a stream from a later one of the same name.
+    pub created: Timestamp,
+    /// When we looked.
+    pub at: Timestamp,
+}
+
+/// How a stream's encryption is proven.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub enum ProofMode {
+    /// A small record is put into the stream and the answer's `EncryptionType` read.
+    Probe,
+    /// A record that somebody else put is read and its `EncryptionType` looked at; nothing is written.
+    Observe,
+    /// The setting alone.
+    Describe,
+}
+
+/// Whether the function may change streams.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Mode {
+    /// Evidence only.
+    Report,
+    /// Evidence and repair.
+    Enforce,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn text_from_events_is_escaped_and_cut() {
+        assert_eq!(EventText::new("plain text").as_str(), "plain text");
+        assert_eq!(EventText::new("a\nb\u{202e}c").as_str(), "a\\nb\\u{202e}c");
+        let long = EventText::new(&"x".repeat(5000));
+        assert_eq!(long.as_str().chars().count(), EVENT_TEXT_MAX + 1);
+        assert!(long.as_str().ends_with('…'));
+        assert_eq!(EventText::new(long.as_str()), long, "escaping twice changes nothing");
+        assert!(EventText::new(&"\u{1F600}".repeat(5000)).as_str().len() < 300);
+    }
+
+    #[test]
+    fn stream_arns() {
+        let arn = "arn:aws:kinesis:eu-west-1:111122223333:stream/a.b_c-D1";
+        assert_eq!(StreamArn::parse(arn).map(|a| a.to_string()).as_deref(), Some(arn));
+        for bad in [
+            "",
+            "arn:aws:kinesis:eu-west-1:111122223333:stream/",
+            "arn:aws:kinesis:eu-west-1:111122223333:stream/a b",
+            "arn:aws:kinesis:eu-west-1:111122223333:stream/a:b",
+            "arn:aws:kinesis:eu-west-1:1111:stream/a",
+            "arn:aws:kinesis::111122223333:stream/a",
+            "arn:aws:sqs:eu-west-1:111122223333:stream/a",
+            "arn:AWS:kinesis:eu-west-1:111122223333:stream/a",
+            "arn:aws:kinesis:eu-west-1:111122223333:stream/a/b",
+            "arn:aws:kinesis:eu-west-1:111122223333:stream/a/consumer/b:1",
+        ] {
+            assert_eq!(StreamArn::parse(bad), None, "{bad}");
+        }
+        let consumer = KinesisArn::parse("arn:aws:kinesis:eu-west-1:111122223333:stream/a/consumer/b:1");
+        assert_eq!(consumer, Some(KinesisArn::Consumer));
+        assert!(StreamName::parse(&"x".repeat(128)).is_some());
+        assert!(StreamName::parse(&"x".repeat(129)).is_none());
+    }
+
+    #[test]
+    fn the_five_forms_of_a_key() {
+        for good in [
+            "1234abcd-12ab-34cd-56ef-1234567890ab",
+            "mrk-1234abcd12ab34cd56ef1234567890ab",
+            "arn:aws:kms:eu-west-1:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab",
+            "alias/team/a:b_c-D",
+            "arn:aws:kms:eu-west-1:111122223333:alias/x",
+            AWS_MANAGED_ALIAS,
+        ] {
+            assert!(KeyRef::parse(good).is_some(), "{good}");
+        }
+        for bad in ["", "alias/", "alias/a b", "a/b", "arn:aws:kms:eu-west-1:111122223333:grant/x", "key/1", "x y"] {
+            assert!(KeyRef::parse(bad).is_none(), "{bad}");
+        }
+        let scope = Scope { partition: "aws".into(), region: "eu-west-1".into(), account: "111122223333".into() };
+        let arn_form = KeyRef::parse("arn:aws:kms:eu-west-1:111122223333:alias/aws/kinesis").unwrap();
+        assert!(arn_form.is_aws_managed_alias(&scope));
+        assert!(!KeyRef::parse("alias/aws/kinesis2").unwrap().is_aws_managed_alias(&scope));
+    }
+
+    #[test]
+    fn regions_and_partitions() {
+        for (region, partition) in [("eu-west-1", "aws"), ("cn-north-1", "aws-cn"), ("us-gov-west-1", "aws-us-gov")] {
+            assert!(Scope::is_region(region), "{region}");
+            assert_eq!(Scope::partition_of(region), partition);
+        }
+        for bad in ["", "eu", "eu-west", "eu-west-x", "EU-west-1", "eu--1"] {
+            assert!(!Scope::is_region(bad), "{bad}");
+        }
+    }
+}

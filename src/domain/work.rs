@@ -1,0 +1,156 @@
+//! The work message: what one run leaves for the next one, in the queue. Versioned, and read as strictly as events.
+//!
+//! It carries a pointer (which stream, why, since when, what is owed) and never the event or a decision: the next run
+//! observes afresh.
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use super::event::Cause;
+use super::model::{KeyArn, Scope, StreamArn};
+
+/// The version that this code writes and the only one that it reads.
+pub const VERSION: &str = "streamseal.work/v1";
+
+/// What one run leaves for the next.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Work {
+    /// The stream to look at.
+    pub stream: StreamArn,
+    /// `StreamCreationTimestamp` when it was seen first; a stream with another one is a new stream of the same name.
+    pub created: Option<Timestamp>,
+    /// What woke the first run.
+    pub cause: Cause,
+    /// When the first run began; the deadline counts from here.
+    pub first_seen: Timestamp,
+    /// How many runs there were before.
+    pub attempt: u32,
+    /// Whether a run before may have started encryption without proving it.
+    pub proof_owed: bool,
+    /// The key before a re-key of ours, while it may have to be put back.
+    pub previous_key: Option<KeyArn>,
+    /// Whether that key has to be put back, since the one after it turned out unusable.
+    pub put_back: bool,
+    /// Not before this time; an earlier arrival is sent on without a look.
+    pub not_before: Option<Timestamp>,
+    /// When the stream was seen ACTIVE first; settling counts from here.
+    pub active_since: Option<Timestamp>,
+    /// When the stream was first seen with the right setting, if a proof is still owed: a record that arrived later counts.
+    pub right_since: Option<Timestamp>,
+    /// How many times it was looked at again after a run that ended without certainty.
+    pub looks: u32,
+}
+
+impl Work {
+    /// Work that begins now, because of `cause`.
+    pub fn new(stream: StreamArn, cause: Cause, now: Timestamp) -> Self {
+        Self {
+            stream,
+            created: None,
+            cause,
+            first_seen: now,
+            attempt: 0,
+            proof_owed: false,
+            previous_key: None,
+            put_back: false,
+            not_before: None,
+            active_since: None,
+            right_since: None,
+            looks: 0,
+        }
+    }
+
+    /// The message's body.
+    pub fn to_json(&self) -> String {
+        let wire = Wire {
+            streamseal: VERSION.to_owned(),
+            stream_arn: self.stream.to_string(),
+            stream_creation_timestamp: self.created,
+            cause: self.cause.clone(),
+            first_seen: self.first_seen,
+            attempt: self.attempt,
+            proof_owed: self.proof_owed,
+            previous_key: self.previous_key.as_ref().map(ToString::to_string),
+            put_back: self.put_back,
+            not_before: self.not_before,
+            active_since: self.active_since,
+            right_since: self.right_since,
+            looks: self.looks,
+        };
+        // Only a map with keys that are not strings can fail here, and there is none.
+        serde_json::to_string(&wire).unwrap_or_default()
+    }
+
+    /// Reads a message of ours. The error names the field.
+    pub fn parse(value: &serde_json::Value, own: &Scope) -> Result<Self, WorkError> {
+        let wire = Wire::deserialize(value).map_err(|e| WorkError::Malformed(e.to_string()))?;
+        if wire.streamseal != VERSION {
+            return Err(WorkError::Malformed(format!(
+                "field `streamseal`: version `{}` is not {VERSION}",
+                wire.streamseal
+            )));
+        }
+        let stream = StreamArn::parse(&wire.stream_arn)
+            .ok_or_else(|| WorkError::Malformed("field `stream_arn`: not the ARN of a stream".to_owned()))?;
+        if stream.scope != *own {
+            return Err(WorkError::Foreign);
+        }
+        let previous_key = match wire.previous_key {
+            None => None,
+            Some(text) => Some(
+                KeyArn::parse(&text)
+                    .ok_or_else(|| WorkError::Malformed("field `previous_key`: not the ARN of a key".to_owned()))?,
+            ),
+        };
+        Ok(Self {
+            stream,
+            created: wire.stream_creation_timestamp,
+            cause: wire.cause,
+            first_seen: wire.first_seen,
+            attempt: wire.attempt,
+            proof_owed: wire.proof_owed,
+            previous_key,
+            put_back: wire.put_back,
+            not_before: wire.not_before,
+            active_since: wire.active_since,
+            right_since: wire.right_since,
+            looks: wire.looks,
+        })
+    }
+}
+
+/// Why a work message is refused.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum WorkError {
+    /// It is not one of ours, or not of this version.
+    Malformed(String),
+    /// It names a stream of another account, Region or partition.
+    Foreign,
+}
+
+/// The message on the wire. Unknown fields are refused: a message of a later version is better in the dead-letter queue
+/// than half understood.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Wire {
+    streamseal: String,
+    stream_arn: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    stream_creation_timestamp: Option<Timestamp>,
+    cause: Cause,
+    first_seen: Timestamp,
+    attempt: u32,
+    proof_owed: bool,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    previous_key: Option<String>,
+    #[serde(default)]
+    put_back: bool,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    not_before: Option<Timestamp>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    active_since: Option<Timestamp>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    right_since: Option<Timestamp>,
+    #[serde(default)]
+    looks: u32,
+}
