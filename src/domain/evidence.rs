@@ -1,0 +1,195 @@
+//! Evidence: what one run saw, did and can prove, as a value.
+//!
+//! `evidence/v1.rs` renders it; nothing here writes or decides.
+
+pub mod emf;
+pub mod v1;
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use super::event::Cause;
+use super::model::{EventText, KeyIdentity, KeyRef, Mode, Observed, ProofMode, StreamArn};
+use super::plan::Verdict;
+
+/// AWS Config's compliance types.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Compliance {
+    /// The stream is as its rule says, and every proof that was owed was made.
+    Compliant,
+    /// It is not.
+    NonCompliant,
+    /// No rule asks for anything, or there is no stream.
+    NotApplicable,
+    /// It could not be told.
+    InsufficientData,
+}
+
+impl Compliance {
+    /// AWS Config's spelling.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Compliant => "COMPLIANT",
+            Self::NonCompliant => "NON_COMPLIANT",
+            Self::NotApplicable => "NOT_APPLICABLE",
+            Self::InsufficientData => "INSUFFICIENT_DATA",
+        }
+    }
+}
+
+/// One request that was sent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Call {
+    /// `service:Operation`, as IAM writes it.
+    pub call: &'static str,
+    /// When it was sent.
+    pub at: Timestamp,
+    /// Until the answer.
+    pub duration: Duration,
+    /// The service's request id, where it gave one.
+    pub request_id: Option<String>,
+    /// `None` when it succeeded, else the code and the service's words.
+    pub error: Option<(EventText, EventText)>,
+}
+
+impl Call {
+    /// The calls that change something: one that starts with neither `Describe`, `List` nor `Get`.
+    pub fn is_write(&self) -> bool {
+        let operation = self.call.split(':').nth(1).unwrap_or_default();
+        !["Describe", "List", "Get"].iter().any(|read| operation.starts_with(read))
+    }
+}
+
+/// A stream's setting at one look.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Setting {
+    /// What was seen.
+    pub observed: Observed,
+    /// Which key that is, where it is known.
+    pub key: Option<KeyIdentity>,
+}
+
+/// What can be said of the records, apart from the setting.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum ProofState {
+    /// Our record was stored encrypted.
+    Proven,
+    /// A record that was there already is stored encrypted.
+    Observed,
+    /// The rule asks for the setting alone.
+    Described,
+    /// A proof has to be made and was not yet.
+    Owed,
+    /// It was tried and did not succeed.
+    Failed,
+    /// None was asked for.
+    #[default]
+    NotSought,
+}
+
+impl ProofState {
+    /// The word in evidence.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Proven => "proven",
+            Self::Observed => "observed",
+            Self::Described => "described",
+            Self::Owed => "owed",
+            Self::Failed => "failed",
+            Self::NotSought => "not-sought",
+        }
+    }
+}
+
+/// The proof. It says *encrypted*; with which key is the setting's to say.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Proof {
+    /// How far it came.
+    pub state: ProofState,
+    /// How it was sought.
+    pub mode: Option<ProofMode>,
+    /// The record's shard.
+    pub shard_id: Option<String>,
+    /// The record's sequence number.
+    pub sequence_number: Option<String>,
+    /// The record's `EncryptionType`.
+    pub encryption_type: Option<EventText>,
+    /// When the record was put.
+    pub at: Option<Timestamp>,
+}
+
+/// What was done about a wrong setting.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Remediation {
+    /// Nothing was to be done.
+    None,
+    /// StartStreamEncryption was accepted and is in force.
+    Applied,
+    /// StartStreamEncryption was sent, and what came of it is not known yet.
+    Started,
+    /// It was refused or overtaken.
+    Failed,
+    /// It was not made, on purpose.
+    Withheld,
+}
+
+impl Remediation {
+    /// The word in evidence.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::Applied => "applied",
+            Self::Started => "started",
+            Self::Failed => "failed",
+            Self::Withheld => "withheld",
+        }
+    }
+}
+
+/// What one run saw, did and can prove.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Evidence {
+    /// The invocation's id.
+    pub run_id: String,
+    /// How many runs there were before, for the same cause.
+    pub attempt: u32,
+    /// The mode in force.
+    pub mode: Mode,
+    /// When the run began.
+    pub started_at: Timestamp,
+    /// When it ended.
+    pub finished_at: Timestamp,
+    /// The stream.
+    pub stream: StreamArn,
+    /// What woke the first run, and when that was.
+    pub cause: Cause,
+    /// When the first run for this cause began.
+    pub first_seen: Timestamp,
+    /// Where the policy came from.
+    pub policy_source: String,
+    /// The digest of its text.
+    pub policy_digest: String,
+    /// The deciding rule, counted from 0.
+    pub rule: Option<(usize, String)>,
+    /// Why that rule.
+    pub reasons: Vec<String>,
+    /// The first look.
+    pub before: Option<Setting>,
+    /// The last look.
+    pub after: Option<Setting>,
+    /// The key that the rule names, and which key that is.
+    pub desired: Option<(KeyRef, Option<KeyIdentity>)>,
+    /// Every request that was sent.
+    pub calls: Vec<Call>,
+    /// The proof.
+    pub proof: Proof,
+    /// The end.
+    pub verdict: Verdict,
+    /// What was done.
+    pub remediation: Remediation,
+    /// Whether producers' access to the new key is unknown, since this run moved the stream from one key to another.
+    pub rekeyed: bool,
+    /// When it is looked at again.
+    pub next_look: Option<Timestamp>,
+}

@@ -1,0 +1,787 @@
+//! What to do next with one stream: the state table, as one pure and exhaustive function, and the facts it reads.
+//!
+//! [`assess`] compares what is with what the policy wants, [`permit`] says whether a change is allowed now, [`next_step`]
+//! names the one next step, [`judge_probe`] and [`judge_seen`] read a proof. Nothing here calls anything; a status that
+//! this version does not know is never acted on.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::event::{Cause, Creator};
+use super::evidence::Compliance;
+use super::failure::{Class, Failure, Fault};
+use super::model::{
+    Encryption, EventText, KeyIdentity, KeyInfo, KeyLookup, KeyManager, KeyProblem, KeyRef, Mode, Observed, ProofMode,
+    Scope, StreamStatus,
+};
+use super::policy::{Accept, Existing, Outcome, Policy, Target};
+
+/// A stream created less than this ago is *new*, for proofs and guards.
+pub const NEW: SignedDuration = SignedDuration::from_hours(1);
+/// "Within 5 seconds after ACTIVE" every record is encrypted (Kinesis API reference, StartStreamEncryption).
+pub const PROPAGATION: SignedDuration = SignedDuration::from_secs(5);
+/// A probe that still says `NONE` this long after [`PROPAGATION`] is believed.
+pub const PROBE_MARGIN: SignedDuration = SignedDuration::from_secs(3);
+/// How long `observe` waits for somebody's record, after [`PROPAGATION`].
+pub const OBSERVE_WINDOW: SignedDuration = SignedDuration::from_secs(10);
+/// A stream that stays ACTIVE with another setting this long after our Start was changed by somebody else.
+pub const OVERTAKEN_AFTER: SignedDuration = SignedDuration::from_secs(30);
+/// Right after CreateStream a describe may not know the stream yet; after this it is believed.
+pub const NOT_FOUND_GRACE: SignedDuration = SignedDuration::from_secs(30);
+/// What a stream's first minutes may take before its creator's next calls; Terraform gives up on a create after 5 minutes.
+/// A wake-up that does not know when the stream became ACTIVE takes it for settling until settle time plus this.
+pub const BIRTH_MAX: SignedDuration = SignedDuration::from_mins(15);
+
+/// What one look found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Sight {
+    /// No such stream, or one that is being deleted.
+    Gone,
+    /// Another stream of the same name than the one that the work was for.
+    Recreated,
+    /// Its creation is so young that "not found" may be a describe that lags.
+    NotYet,
+    /// CREATING or UPDATING.
+    Busy,
+    /// A status that this version does not know.
+    Unknown(EventText),
+    /// ACTIVE, and how it stands with the policy.
+    Active(Situation),
+}
+
+/// How an ACTIVE stream stands with the policy.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Situation {
+    /// A rule exempts it.
+    Exempt,
+    /// No rule matches it.
+    Unmatched,
+    /// The rule's key cannot be named or found: why.
+    Unresolvable(String),
+    /// The rule's key cannot be used now; whether the stream is on that very key.
+    TargetUnusable(KeyIdentity, KeyProblem, bool),
+    /// The rule's key will be usable in a moment.
+    TargetNotReady(KeyIdentity, KeyProblem),
+    /// The stream's own key, or one that the rule accepts, cannot be looked at: why.
+    Unreadable(String),
+    /// On an accepted key that cannot be used now.
+    AcceptedUnusable(KeyIdentity, KeyProblem),
+    /// On the rule's key, or on an accepted one.
+    Right {
+        /// The key it is on.
+        key: KeyIdentity,
+        /// Not the rule's key but one that it accepts.
+        accepted: bool,
+    },
+    /// On no key or on another one.
+    Wrong {
+        /// The key to set.
+        target: KeyIdentity,
+        /// Where the stream is on: `None` when it is not encrypted.
+        current: Option<CurrentKey>,
+        /// Who manages the key to set.
+        target_manager: KeyManager,
+    },
+}
+
+/// The key of a stream that is on another one than it should be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CurrentKey {
+    /// As the stream's setting names it.
+    pub key: KeyRef,
+    /// What KMS knows of it; `None` when it does not know it (any more).
+    pub info: Option<KeyInfo>,
+}
+
+/// The keys that were looked up so far.
+pub type Keys = BTreeMap<KeyRef, KeyLookup>;
+
+/// The next key that [`assess`] has to know; `None` when it knows enough. Asked again after each look-up, so that no key
+/// is looked up that does not matter.
+pub fn key_needed(outcome: &Outcome, encryption: &Encryption, keys: &Keys, own: &Scope) -> Option<KeyRef> {
+    let Outcome::Encrypt(target) = outcome else { return None };
+    let Some(looked_up) = keys.get(&target.key) else { return Some(target.key.clone()) };
+    let (Encryption::Kms(current), KeyLookup::Found(found)) = (encryption, looked_up) else { return None };
+    if identity_of(current, keys, own).as_ref() == Some(&found.identity) {
+        return None;
+    }
+    if !keys.contains_key(current) {
+        return Some(current.clone());
+    }
+    target.accept.iter().find_map(|accept| match accept {
+        Accept::Key(key) if identity_of(key, keys, own).is_none() && !keys.contains_key(key) => Some(key.clone()),
+        Accept::Key(_) | Accept::CustomerManaged | Accept::AwsManaged => None,
+    })
+}
+
+/// Which key a reference means, as far as it is known: what KMS said, or the ARN that it is itself.
+fn identity_of(key: &KeyRef, keys: &Keys, own: &Scope) -> Option<KeyIdentity> {
+    match keys.get(key) {
+        Some(KeyLookup::Found(info)) => Some(info.identity.clone()),
+        _ if key.is_aws_managed_alias(own) && keys.values().any(is_unborn_aws_key) => {
+            Some(KeyIdentity::AwsManagedAlias)
+        }
+        _ => key.as_key_arn().map(KeyIdentity::Arn),
+    }
+}
+
+fn is_unborn_aws_key(lookup: &KeyLookup) -> bool {
+    matches!(lookup, KeyLookup::Found(KeyInfo { identity: KeyIdentity::AwsManagedAlias, .. }))
+}
+
+/// Compares an ACTIVE stream's setting with what its rule wants. `keys` has what [`key_needed`] asked for.
+pub fn assess(outcome: &Outcome, encryption: &Encryption, keys: &Keys, own: &Scope) -> Situation {
+    let target = match outcome {
+        Outcome::Exempt(_) => return Situation::Exempt,
+        Outcome::Unmatched => return Situation::Unmatched,
+        Outcome::Unresolvable(why) => return Situation::Unresolvable(why.clone()),
+        Outcome::Encrypt(target) => target,
+    };
+    let wanted = match keys.get(&target.key) {
+        Some(KeyLookup::Found(info)) => info,
+        Some(KeyLookup::NotFound) => {
+            return Situation::Unresolvable(format!("KMS does not know the key `{}`", target.key));
+        }
+        Some(KeyLookup::Denied(code)) => {
+            return Situation::Unresolvable(format!("the key `{}` cannot be looked at ({code})", target.key));
+        }
+        None => return Situation::Unreadable(format!("the key `{}` was not looked up", target.key)),
+    };
+    let current_identity = match encryption {
+        Encryption::Kms(current) => identity_of(current, keys, own),
+        Encryption::None | Encryption::Unreadable(_) => None,
+    };
+    let on_target = current_identity.as_ref() == Some(&wanted.identity);
+    match &wanted.problem {
+        Some(KeyProblem::NotReady(state)) => {
+            return Situation::TargetNotReady(wanted.identity.clone(), KeyProblem::NotReady(state.clone()));
+        }
+        Some(problem) => return Situation::TargetUnusable(wanted.identity.clone(), problem.clone(), on_target),
+        None => {}
+    }
+    let wrong = |current| Situation::Wrong { target: wanted.identity.clone(), current, target_manager: wanted.manager };
+    let current = match encryption {
+        Encryption::None => return wrong(None),
+        Encryption::Unreadable(text) => return Situation::Unreadable(format!("the setting cannot be read: {text}")),
+        Encryption::Kms(_) if on_target => return Situation::Right { key: wanted.identity.clone(), accepted: false },
+        Encryption::Kms(current) => current,
+    };
+    let info = match keys.get(current) {
+        Some(KeyLookup::Found(info)) => Some(info),
+        Some(KeyLookup::NotFound) => None,
+        Some(KeyLookup::Denied(code)) => {
+            return Situation::Unreadable(format!("the stream's key `{current}` cannot be looked at ({code})"));
+        }
+        None => return Situation::Unreadable(format!("the stream's key `{current}` was not looked up")),
+    };
+    if let Some(info) = info {
+        match accepts(target, info, keys, own) {
+            Ok(true) => {
+                return match &info.problem {
+                    None | Some(KeyProblem::NotReady(_)) => {
+                        Situation::Right { key: info.identity.clone(), accepted: true }
+                    }
+                    Some(problem) => Situation::AcceptedUnusable(info.identity.clone(), problem.clone()),
+                };
+            }
+            Ok(false) => {}
+            Err(why) => return Situation::Unreadable(why),
+        }
+    }
+    wrong(Some(CurrentKey { key: current.clone(), info: info.cloned() }))
+}
+
+/// Whether the rule accepts a stream on this key. An accepted key that cannot be looked at leaves it open.
+fn accepts(target: &Target, current: &KeyInfo, keys: &Keys, own: &Scope) -> Result<bool, String> {
+    let mut unknown = None;
+    for accept in &target.accept {
+        let accepted = match accept {
+            Accept::CustomerManaged => current.manager == KeyManager::Customer,
+            Accept::AwsManaged => current.manager == KeyManager::Aws,
+            Accept::Key(key) => {
+                let identity = identity_of(key, keys, own);
+                if let (None, Some(KeyLookup::Denied(code))) = (&identity, keys.get(key)) {
+                    unknown = Some(format!("the accepted key `{key}` cannot be looked at ({code})"));
+                }
+                identity.as_ref() == Some(&current.identity)
+            }
+        };
+        if accepted {
+            return Ok(true);
+        }
+    }
+    unknown.map_or(Ok(false), Err)
+}
+
+/// Whether a change may be made now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Permission {
+    /// Yes.
+    Allowed,
+    /// Its creator is still at work on it: not before this time.
+    Settling(Timestamp),
+    /// No.
+    Withheld(Withheld),
+}
+
+/// Why a change that is right was not made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Withheld {
+    /// `MODE` is `report`.
+    ReportMode,
+    /// The stream is older than `enforce_from` and its rule reports existing streams.
+    Existing,
+    /// It would go from a customer-managed key to an AWS-managed one.
+    Downgrade,
+    /// The stream's 25 new keys a day are used up.
+    Quota,
+}
+
+impl Withheld {
+    /// The word in evidence.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::ReportMode => "report-mode",
+            Self::Existing => "existing",
+            Self::Downgrade => "downgrade",
+            Self::Quota => "quota",
+        }
+    }
+}
+
+/// What [`permit`] weighs.
+#[derive(Clone, Copy, Debug)]
+pub struct Circumstances<'a> {
+    /// The mode in force.
+    pub mode: Mode,
+    /// The policy, for `enforce_from` and `settle`.
+    pub policy: &'a Policy,
+    /// What woke the run.
+    pub cause: &'a Cause,
+    /// When the stream was made.
+    pub created: Timestamp,
+    /// When it was first seen ACTIVE, by this run or one before.
+    pub active_since: Timestamp,
+    /// Now.
+    pub now: Timestamp,
+}
+
+/// Whether the change from `current` to a key of `target_manager` may be made. Settling comes first: a stream whose
+/// creator may be about to encrypt it is not reported either.
+pub fn permit(
+    target: &Target,
+    current: Option<&CurrentKey>,
+    target_manager: KeyManager,
+    circumstances: &Circumstances<'_>,
+) -> Permission {
+    let Circumstances { mode, policy, cause, created, active_since, now } = *circumstances;
+    let settled = active_since + settle_time(policy, cause, created, now);
+    if now < settled {
+        return Permission::Settling(settled);
+    }
+    if mode == Mode::Report {
+        return Permission::Withheld(Withheld::ReportMode);
+    }
+    let existed = policy.enforce_from.is_some_and(|from| created < from);
+    if existed && target.existing == Existing::Report {
+        return Permission::Withheld(Withheld::Existing);
+    }
+    // A key that KMS does not know any more counts as a customer's: only those can be deleted.
+    let from_customer = current.is_some_and(|c| c.info.as_ref().is_none_or(|i| i.manager == KeyManager::Customer));
+    if from_customer && target_manager == KeyManager::Aws && !target.replace_customer_key {
+        return Permission::Withheld(Withheld::Downgrade);
+    }
+    Permission::Allowed
+}
+
+/// How long a stream is left to its creator, from when it is first seen ACTIVE. A wake-up that does not say who made a
+/// young stream waits as long as any creator may need.
+fn settle_time(policy: &Policy, cause: &Cause, created: Timestamp, now: Timestamp) -> Duration {
+    match cause.creator {
+        Some(Creator::Terraform) => policy.settle.terraform,
+        Some(Creator::CloudFormation) => policy.settle.cloudformation,
+        Some(Creator::Pulumi) => policy.settle.pulumi,
+        Some(Creator::Other) => policy.settle.other,
+        None => {
+            let longest = policy.settle.longest();
+            let born = created + BIRTH_MAX + longest;
+            if now < born { longest } else { Duration::ZERO }
+        }
+    }
+}
+
+/// What this run did so far.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Progress {
+    /// The one Start request, if it was sent.
+    pub started: Option<Started>,
+    /// Whether a proof is owed, and how fresh it has to be.
+    pub proof: Owed,
+    /// Since when, after the Start, the stream has been ACTIVE and still wrong, without a break.
+    pub wrong_since: Option<Timestamp>,
+    /// The key before a re-key of ours to a key that turned out unusable: this run is there to put it back, once.
+    pub put_back: Option<KeyIdentity>,
+}
+
+/// A Start request that was sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Started {
+    /// Kinesis answered that it accepted it. `false`: the answer was lost, and it may or may not have taken effect.
+    pub acknowledged: bool,
+}
+
+/// Whether a proof is owed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Owed {
+    /// No.
+    #[default]
+    No,
+    /// One made since the event is enough: it may be a repeated event of a stream that was proven.
+    SinceTheEvent,
+    /// One made now.
+    Now,
+}
+
+/// The one next step.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// Look again soon.
+    Await(Condition),
+    /// Send the one Start request.
+    Start(KeyIdentity),
+    /// Make the proof that is owed.
+    Prove,
+    /// The end of this run.
+    Finish(Verdict),
+    /// Not to be decided now; a later run has to look.
+    LookLater(String),
+    /// The stream is another one: forget what was owed to the old one.
+    StartAfresh,
+}
+
+/// What is awaited.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Condition {
+    /// That the stream can be described.
+    Exists,
+    /// That it is ACTIVE.
+    Active,
+    /// That it is ACTIVE *and* KMS *and* on our key.
+    Applied,
+    /// That its creator has had its time.
+    Settled(Timestamp),
+}
+
+impl Condition {
+    /// The word in logs and evidence.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Exists => "exists",
+            Self::Active => "active",
+            Self::Applied => "applied",
+            Self::Settled(_) => "settled",
+        }
+    }
+}
+
+/// The end of a run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Verdict {
+    /// AWS Config's word for it.
+    pub compliance: Compliance,
+    /// Why.
+    pub reason: Reason,
+    /// In words, for people.
+    pub detail: String,
+    /// The change that was not made, and why.
+    pub withheld: Option<Withheld>,
+    /// Whether somebody has to look.
+    pub alarm: bool,
+    /// When it is looked at again without being asked.
+    pub again: Again,
+}
+
+/// Whether and when a finished stream is looked at again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Again {
+    /// By the next event or sweep.
+    No,
+    /// After 15 minutes, then after 1 hour, then by the next sweep.
+    Twice,
+    /// After 1 hour, then every 4 hours.
+    ForQuota,
+}
+
+/// Why a run ended as it did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Reason {
+    /// The stream is gone.
+    StreamGone,
+    /// A rule exempts it.
+    Exempt,
+    /// No rule matches.
+    Unmatched,
+    /// The rule's key cannot be named or found.
+    KeyUnresolvable,
+    /// A key that the stream is on or should be on cannot be used.
+    KeyUnusable,
+    /// A key or a setting could not be looked at.
+    Unreadable,
+    /// On the rule's key.
+    RightKey,
+    /// On an accepted key.
+    AcceptedKey,
+    /// Wrong, and the change was withheld.
+    Withheld,
+    /// Wrong again after our Start.
+    Overtaken,
+    /// Start was refused.
+    StartRefused,
+    /// The setting is right and records are not encrypted.
+    Unproven,
+    /// The proof could not be made.
+    ProofImpossible,
+    /// Nobody wrote a record to look at.
+    Idle,
+    /// Our Start put the stream on a key that turned out unusable, and no key before it can be put back.
+    Unwritable,
+    /// Our re-key turned out unusable, and the key before it was put back.
+    PutBack,
+    /// We may not look at the stream.
+    AccessDenied,
+    /// The deadline passed.
+    GaveUp,
+    /// Not at its end: it goes on in a later run.
+    Unfinished,
+}
+
+impl Reason {
+    /// The word in evidence and metrics.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::StreamGone => "stream-gone",
+            Self::Exempt => "exempt",
+            Self::Unmatched => "unmatched",
+            Self::KeyUnresolvable => "key-unresolvable",
+            Self::KeyUnusable => "key-unusable",
+            Self::Unreadable => "unreadable",
+            Self::RightKey => "right-key",
+            Self::AcceptedKey => "accepted-key",
+            Self::Withheld => "withheld",
+            Self::Overtaken => "overtaken",
+            Self::StartRefused => "start-refused",
+            Self::Unproven => "unproven",
+            Self::ProofImpossible => "proof-impossible",
+            Self::Idle => "idle",
+            Self::Unwritable => "unwritable",
+            Self::PutBack => "put-back",
+            Self::AccessDenied => "access-denied",
+            Self::GaveUp => "gave-up",
+            Self::Unfinished => "unfinished",
+        }
+    }
+}
+
+impl Verdict {
+    /// A verdict that nobody is woken for and that stands until something changes.
+    pub fn new(compliance: Compliance, reason: Reason, detail: impl Into<String>) -> Self {
+        Self { compliance, reason, detail: detail.into(), withheld: None, alarm: false, again: Again::No }
+    }
+
+    fn alarm(self) -> Self {
+        Self { alarm: true, ..self }
+    }
+
+    fn again(self, again: Again) -> Self {
+        Self { again, ..self }
+    }
+}
+
+/// The state table. `permission` is asked for only where the stream is wrong and nothing was started.
+pub fn next_step(sight: &Sight, progress: &Progress, permission: impl FnOnce() -> Permission, now: Timestamp) -> Step {
+    use Compliance::{Compliant, InsufficientData, NonCompliant, NotApplicable};
+    let situation = match sight {
+        Sight::Gone => {
+            return Step::Finish(Verdict::new(
+                NotApplicable,
+                Reason::StreamGone,
+                "the stream is gone or being deleted",
+            ));
+        }
+        Sight::Recreated => return Step::StartAfresh,
+        Sight::NotYet => return Step::Await(Condition::Exists),
+        Sight::Unknown(status) => return Step::LookLater(format!("the stream's status `{status}` is not known")),
+        Sight::Busy => return Step::Await(Condition::Active),
+        Sight::Active(situation) => situation,
+    };
+    let verdict = match situation {
+        Situation::Exempt => Verdict::new(NotApplicable, Reason::Exempt, "a rule exempts the stream"),
+        Situation::Unmatched => Verdict::new(NonCompliant, Reason::Unmatched, "no rule matches the stream"),
+        Situation::Unresolvable(why) => Verdict::new(NonCompliant, Reason::KeyUnresolvable, why.as_str()),
+        Situation::TargetUnusable(_, _, on_it) if progress.put_back.is_some() => {
+            return put_back_step(*on_it, progress, now);
+        }
+        Situation::TargetUnusable(key, problem, on_it) => {
+            let verdict = Verdict::new(
+                NonCompliant,
+                Reason::KeyUnusable,
+                format!("the rule's key {key} cannot be used: {problem}"),
+            );
+            if *on_it { verdict.alarm() } else { verdict }
+        }
+        Situation::TargetNotReady(key, problem) => {
+            return Step::LookLater(format!("the rule's key {key} is not ready: {problem}"));
+        }
+        Situation::Unreadable(why) => {
+            Verdict::new(InsufficientData, Reason::Unreadable, why.as_str()).again(Again::Twice)
+        }
+        Situation::AcceptedUnusable(key, problem) => {
+            Verdict::new(NonCompliant, Reason::KeyUnusable, format!("the stream's key {key} cannot be used: {problem}"))
+                .alarm()
+        }
+        Situation::Right { key, accepted } => match progress.proof {
+            Owed::Now | Owed::SinceTheEvent => return Step::Prove,
+            Owed::No if *accepted => {
+                Verdict::new(Compliant, Reason::AcceptedKey, format!("encrypted with {key}, which the rule accepts"))
+            }
+            Owed::No => Verdict::new(Compliant, Reason::RightKey, format!("encrypted with {key}")),
+        },
+        Situation::Wrong { target, current, target_manager: _ } => match progress.started {
+            None => match permission() {
+                Permission::Allowed => return Step::Start(target.clone()),
+                Permission::Settling(until) => return Step::Await(Condition::Settled(until)),
+                Permission::Withheld(why) => Verdict {
+                    withheld: Some(why),
+                    ..Verdict::new(NonCompliant, Reason::Withheld, wrong_words(target, current.as_ref()))
+                },
+            },
+            Some(started) => {
+                return after_start(started, progress.wrong_since, &wrong_words(target, current.as_ref()), now);
+            }
+        },
+    };
+    Step::Finish(verdict)
+}
+
+/// A Start was sent and the stream is ACTIVE without it.
+fn after_start(started: Started, wrong_since: Option<Timestamp>, words: &str, now: Timestamp) -> Step {
+    match wrong_since {
+        Some(since) if now.duration_since(since) >= OVERTAKEN_AFTER => {}
+        Some(_) | None => return Step::Await(Condition::Applied),
+    }
+    if !started.acknowledged {
+        return Step::LookLater("the answer to StartStreamEncryption was lost and it had no effect".to_owned());
+    }
+    let detail = format!("somebody changed it after our Start: {words}");
+    let verdict = Verdict::new(Compliance::NonCompliant, Reason::Overtaken, detail);
+    Step::Finish(verdict.alarm().again(Again::Twice))
+}
+
+/// The rule's key turned out unusable after our re-key: back to the one before, prove that, and say so. The stream stays
+/// NON_COMPLIANT, since its rule wants another key.
+fn put_back_step(on_unusable: bool, progress: &Progress, now: Timestamp) -> Step {
+    let previous = match &progress.put_back {
+        Some(previous) if on_unusable => previous,
+        _ => {
+            if progress.proof != Owed::No {
+                return Step::Prove;
+            }
+            let detail = "the rule's key turned out unusable, and the stream is on the key it had before";
+            return Step::Finish(Verdict::new(Compliance::NonCompliant, Reason::PutBack, detail).alarm());
+        }
+    };
+    match progress.started {
+        None => Step::Start(previous.clone()),
+        Some(started) => after_start(started, progress.wrong_since, "the stream is on the unusable key", now),
+    }
+}
+
+fn wrong_words(target: &KeyIdentity, current: Option<&CurrentKey>) -> String {
+    match current {
+        None => format!("the stream is not encrypted; its rule wants {target}"),
+        Some(current) => format!("the stream is on the key {}; its rule wants {target}", current.key),
+    }
+}
+
+/// How to prove a stream of this age. A function that only reports writes no probe.
+pub fn proof_mode(target: &Target, created: Timestamp, mode: Mode, now: Timestamp) -> ProofMode {
+    let by_rule = if is_new(created, now) { target.proof.new } else { target.proof.existing };
+    match (mode, by_rule) {
+        (Mode::Report, ProofMode::Probe) => ProofMode::Describe,
+        (Mode::Report | Mode::Enforce, by_rule) => by_rule,
+    }
+}
+
+/// Whether a stream is *new*.
+pub fn is_new(created: Timestamp, now: Timestamp) -> bool {
+    now.duration_since(created) < NEW
+}
+
+/// Whether the work owes a proof before the run has done anything.
+pub fn proof_owed(work_owes: bool, created: Timestamp, now: Timestamp) -> Owed {
+    match (work_owes, is_new(created, now)) {
+        (true, _) => Owed::Now,
+        (false, true) => Owed::SinceTheEvent,
+        (false, false) => Owed::No,
+    }
+}
+
+/// What a try to prove came to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Judgement {
+    /// The record is encrypted.
+    Encrypted,
+    /// Too soon to tell.
+    TryAgain,
+    /// It is not to be proven now: the end of the run.
+    End(Verdict),
+    /// The stream is gone.
+    Gone,
+    /// The key itself refused, which DescribeKey has to confirm.
+    KeyRefused(Failure),
+    /// It may pass, in a later run.
+    Later(Failure),
+}
+
+/// Reads a PutRecord. `right_since` is when this run first saw the stream ACTIVE with the right setting.
+pub fn judge_probe(answer: &Result<Option<&str>, Failure>, right_since: Timestamp, now: Timestamp) -> Judgement {
+    let early = now < right_since + PROPAGATION + PROBE_MARGIN;
+    let impossible = |detail: String| {
+        let verdict = Verdict::new(Compliance::InsufficientData, Reason::ProofImpossible, detail);
+        Judgement::End(verdict.again(Again::Twice))
+    };
+    match answer {
+        Ok(Some("KMS")) => Judgement::Encrypted,
+        Ok(Some("NONE")) if early => Judgement::TryAgain,
+        Ok(Some("NONE")) => Judgement::End(unproven()),
+        Ok(Some(other)) => {
+            impossible(format!("PutRecord answered an unknown EncryptionType `{}`", EventText::new(other)))
+        }
+        Ok(None) => impossible("PutRecord answered no EncryptionType, which proves nothing either way".to_owned()),
+        Err(failure) => match failure.class {
+            Class::Ignored => Judgement::Gone,
+            Class::Waiting | Class::Retryable | Class::Quota if early => Judgement::TryAgain,
+            Class::Waiting | Class::Retryable | Class::Quota => Judgement::Later(failure.clone()),
+            Class::Permanent(fault) => denied_proof(failure, fault),
+        },
+    }
+}
+
+/// Reads a look for somebody's record: its `EncryptionType` if one was seen.
+pub fn judge_seen(seen: &Result<Option<Option<&str>>, Failure>, right_since: Timestamp, now: Timestamp) -> Judgement {
+    let early = now < right_since + PROPAGATION + OBSERVE_WINDOW;
+    match seen {
+        Ok(Some(Some("KMS"))) => Judgement::Encrypted,
+        Ok(Some(Some("NONE"))) => Judgement::End(unproven()),
+        Ok(Some(_)) => {
+            let detail = "GetRecords gave a record without a known EncryptionType, which proves nothing either way";
+            let verdict = Verdict::new(Compliance::InsufficientData, Reason::ProofImpossible, detail);
+            Judgement::End(verdict.again(Again::Twice))
+        }
+        Ok(None) if early => Judgement::TryAgain,
+        Ok(None) => {
+            let detail = "nobody wrote a record to look at; the setting is right";
+            Judgement::End(Verdict::new(Compliance::InsufficientData, Reason::Idle, detail).again(Again::Twice))
+        }
+        Err(failure) => match failure.class {
+            Class::Ignored => Judgement::Gone,
+            Class::Waiting | Class::Retryable | Class::Quota if early => Judgement::TryAgain,
+            Class::Waiting | Class::Retryable | Class::Quota => Judgement::Later(failure.clone()),
+            Class::Permanent(fault) => denied_proof(failure, fault),
+        },
+    }
+}
+
+fn unproven() -> Verdict {
+    let detail = "the setting is right, yet a record was stored with EncryptionType NONE";
+    Verdict::new(Compliance::NonCompliant, Reason::Unproven, detail).alarm().again(Again::Twice)
+}
+
+fn denied_proof(failure: &Failure, fault: Fault) -> Judgement {
+    match fault {
+        Fault::Key => Judgement::KeyRefused(failure.clone()),
+        Fault::Access | Fault::Request => Judgement::End(no_proof(failure)),
+    }
+}
+
+/// A refusal says only that *our role* cannot use the key or the stream.
+fn no_proof(failure: &Failure) -> Verdict {
+    let verdict = Verdict::new(Compliance::InsufficientData, Reason::ProofImpossible, format!("no proof: {failure}"));
+    verdict.alarm().again(Again::Twice)
+}
+
+/// What follows when a key refused a probe.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// The end of the run.
+    End(Verdict),
+    /// A new run has to put the key before it back.
+    PutBack(Verdict),
+}
+
+/// Reads a probe that the stream's key refused, with what DescribeKey says now of that key and of the one before a re-key
+/// of ours. Where KMS does not confirm it, it was our role's trouble only.
+pub fn judge_refusal(failure: &Failure, now_on: &KeyLookup, before: Option<&KeyLookup>) -> Refusal {
+    let confirmed = match now_on {
+        KeyLookup::NotFound => true,
+        KeyLookup::Found(info) => info.problem.is_some(),
+        KeyLookup::Denied(_) => false,
+    };
+    if !confirmed {
+        return Refusal::End(no_proof(failure));
+    }
+    let detail = format!("the stream's key turned out unusable: {failure}");
+    let verdict = Verdict::new(Compliance::NonCompliant, Reason::Unwritable, detail).alarm();
+    match before {
+        Some(KeyLookup::Found(KeyInfo { problem: None, .. })) => Refusal::PutBack(verdict),
+        Some(KeyLookup::Found(_) | KeyLookup::NotFound | KeyLookup::Denied(_)) | None => {
+            Refusal::End(verdict.again(Again::Twice))
+        }
+    }
+}
+
+/// What follows from a Start that failed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum AfterStart {
+    /// It may have taken effect: observe.
+    Observe,
+    /// The end of the run.
+    End(Verdict),
+    /// It had no effect and may pass; not in this run, which has sent its one request.
+    Later(Failure),
+}
+
+/// Reads a failed StartStreamEncryption.
+pub fn judge_start(failure: &Failure) -> AfterStart {
+    use Compliance::{NonCompliant, NotApplicable};
+    match failure.class {
+        Class::Ignored => {
+            AfterStart::End(Verdict::new(NotApplicable, Reason::StreamGone, "the stream is gone or being deleted"))
+        }
+        Class::Quota => AfterStart::End(Verdict {
+            withheld: Some(Withheld::Quota),
+            again: Again::ForQuota,
+            ..Verdict::new(NonCompliant, Reason::Withheld, failure.to_string())
+        }),
+        Class::Permanent(_) => {
+            AfterStart::End(Verdict::new(NonCompliant, Reason::StartRefused, failure.to_string()).alarm())
+        }
+        Class::Waiting | Class::Retryable if failure.may_have_applied => AfterStart::Observe,
+        Class::Waiting | Class::Retryable => AfterStart::Later(failure.clone()),
+    }
+}
+
+/// Sorts one observation, apart from the policy's view of it.
+pub fn sight_of(observed: &Observed, expected_created: Option<Timestamp>) -> Result<(), Sight> {
+    if expected_created.is_some_and(|created| created.as_millisecond() != observed.created.as_millisecond()) {
+        return Err(Sight::Recreated);
+    }
+    match &observed.status {
+        StreamStatus::Active => Ok(()),
+        StreamStatus::Creating | StreamStatus::Updating => Err(Sight::Busy),
+        StreamStatus::Deleting => Err(Sight::Gone),
+        StreamStatus::Unknown(text) => Err(Sight::Unknown(text.clone())),
+    }
+}
