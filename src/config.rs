@@ -1,0 +1,267 @@
+//! The function's configuration, read from variables once and as a whole: every fault is named, none hides another.
+//!
+//! Pure: the variables come through a function, so that nothing here reads the environment.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::domain::model::{Mode, Scope};
+
+/// Where a text lives.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// A file, relative to the function's package.
+    File(PathBuf),
+    /// An SSM parameter's name.
+    Parameter(String),
+    /// The text itself.
+    Inline(String),
+}
+
+impl fmt::Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::File(path) => write!(f, "file:{}", path.display()),
+            Self::Parameter(name) => write!(f, "ssm:{name}"),
+            Self::Inline(_) => f.write_str("inline"),
+        }
+    }
+}
+
+/// Where the mode comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ModeSource {
+    /// The variable says it.
+    Fixed(Mode),
+    /// An SSM parameter says it, so that writes can be stopped without a deployment.
+    Read(Source),
+}
+
+/// The function's configuration.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Config {
+    /// `ACCOUNT_ID`, `AWS_REGION`, `PARTITION`.
+    pub own: Scope,
+    /// `POLICY`.
+    pub policy: Source,
+    /// `MODE`.
+    pub mode: ModeSource,
+    /// `WORK_QUEUE_URL`.
+    pub queue_url: Option<String>,
+    /// `WAIT_SECONDS`: how long one run waits for a stream before it leaves the rest to a later run.
+    pub wait: Duration,
+    /// `GIVE_UP_AFTER_SECONDS`: how long an event is followed.
+    pub give_up_after: Duration,
+    /// `DESCRIBES_PER_SECOND`: this deployment's part of the account's 20 DescribeStreamSummary a second (Kinesis developer
+    /// guide, quotas).
+    pub describes_per_second: u32,
+    /// `STARTS_PER_SECOND`: for StartStreamEncryption no figure is published; its neighbours have 5.
+    pub starts_per_second: u32,
+    /// `MAX_CONCURRENCY`: how many instances of the function share these rates.
+    pub max_concurrency: u32,
+    /// `LOG_LEVEL`.
+    pub log_level: LogLevel,
+}
+
+/// Levels of log lines.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogLevel {
+    /// What failed for good.
+    Error,
+    /// What may need a look.
+    Warn,
+    /// What was done.
+    Info,
+    /// Each step.
+    Debug,
+}
+
+/// One fault of the configuration.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConfigFault {
+    /// The variable.
+    pub variable: &'static str,
+    /// What is wrong with it.
+    pub message: String,
+}
+
+impl fmt::Display for ConfigFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "variable {}: {}", self.variable, self.message)
+    }
+}
+
+impl Config {
+    /// Reads the configuration from `variable`, which answers like the environment.
+    ///
+    /// # Errors
+    /// All faults that there are.
+    pub fn from_vars(variable: impl Fn(&str) -> Option<String>) -> Result<Self, Vec<ConfigFault>> {
+        let mut faults = Vec::new();
+        let mut fault = |variable: &'static str, message: String| faults.push(ConfigFault { variable, message });
+        let given = |name: &str| variable(name).filter(|value| !value.is_empty());
+
+        let account = given("ACCOUNT_ID").unwrap_or_default();
+        if !Scope::is_account(&account) {
+            fault("ACCOUNT_ID", format!("`{account}` is not an account id (12 digits)"));
+        }
+        let region = given("AWS_REGION").unwrap_or_default();
+        if !Scope::is_region(&region) {
+            fault("AWS_REGION", format!("`{region}` is not a Region"));
+        }
+        let partition = given("PARTITION").unwrap_or_else(|| Scope::partition_of(&region).to_owned());
+        if partition != "aws" && !partition.starts_with("aws-") {
+            fault("PARTITION", format!("`{partition}` is not a partition (`aws`, `aws-cn`, …)"));
+        }
+        let policy = match given("POLICY").as_deref().map(source) {
+            Some(Some(source)) => Some(source),
+            Some(None) => {
+                fault("POLICY", "must begin with `file:`, `ssm:` or `inline:`, and name something".to_owned());
+                None
+            }
+            None => {
+                fault("POLICY", "is missing; it is `file:PATH`, `ssm:NAME` or `inline:TEXT`".to_owned());
+                None
+            }
+        };
+        let mode = match given("MODE") {
+            None => ModeSource::Fixed(Mode::Report),
+            Some(text) => match (mode(&text), source(&text)) {
+                (Some(mode), _) => ModeSource::Fixed(mode),
+                (None, Some(source @ Source::Parameter(_))) => ModeSource::Read(source),
+                (None, _) => {
+                    fault("MODE", format!("`{text}` is not `report`, `enforce` or `ssm:NAME`"));
+                    ModeSource::Fixed(Mode::Report)
+                }
+            },
+        };
+        let mut number = |name: &'static str, default: u32, range: std::ops::RangeInclusive<u32>| match given(name) {
+            None => default,
+            Some(text) => match text.parse::<u32>() {
+                Ok(value) if range.contains(&value) => value,
+                _ => {
+                    fault(name, format!("`{text}` is not a whole number from {} to {}", range.start(), range.end()));
+                    default
+                }
+            },
+        };
+        let wait = number("WAIT_SECONDS", 60, 1..=600);
+        // The queue keeps a message for 14 days at the most.
+        let give_up_after = number("GIVE_UP_AFTER_SECONDS", 6 * 3600, 60..=13 * 86_400);
+        let describes_per_second = number("DESCRIBES_PER_SECOND", 5, 1..=1000);
+        let starts_per_second = number("STARTS_PER_SECOND", 2, 1..=1000);
+        let max_concurrency = number("MAX_CONCURRENCY", 5, 1..=1000);
+        let log_level = match given("LOG_LEVEL").as_deref() {
+            None | Some("info") => LogLevel::Info,
+            Some("error") => LogLevel::Error,
+            Some("warn") => LogLevel::Warn,
+            Some("debug") => LogLevel::Debug,
+            Some(other) => {
+                fault("LOG_LEVEL", format!("`{other}` is not `error`, `warn`, `info` or `debug`"));
+                LogLevel::Info
+            }
+        };
+        let queue_url = given("WORK_QUEUE_URL");
+        if queue_url.as_ref().is_some_and(|url| !url.starts_with("https://") && !url.starts_with("http://")) {
+            fault("WORK_QUEUE_URL", "is not a URL".to_owned());
+        }
+        match policy {
+            Some(policy) if faults.is_empty() => Ok(Self {
+                own: Scope { partition, region, account },
+                policy,
+                mode,
+                queue_url,
+                wait: Duration::from_secs(wait.into()),
+                give_up_after: Duration::from_secs(give_up_after.into()),
+                describes_per_second,
+                starts_per_second,
+                max_concurrency,
+                log_level,
+            }),
+            _ => Err(faults),
+        }
+    }
+}
+
+fn source(text: &str) -> Option<Source> {
+    let (kind, rest) = text.split_once(':')?;
+    if rest.trim().is_empty() {
+        return None;
+    }
+    match kind {
+        "file" => Some(Source::File(PathBuf::from(rest))),
+        "ssm" => Some(Source::Parameter(rest.to_owned())),
+        "inline" => Some(Source::Inline(rest.to_owned())),
+        _ => None,
+    }
+}
+
+/// Reads `report` or `enforce`; white space around it is taken, since people edit parameters by hand.
+pub fn mode(text: &str) -> Option<Mode> {
+    match text.trim() {
+        "report" => Some(Mode::Report),
+        "enforce" => Some(Mode::Enforce),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const GOOD: &[(&str, &str)] = &[("ACCOUNT_ID", "111122223333"), ("AWS_REGION", "eu-west-1"), ("POLICY", "ssm:/p")];
+
+    fn read(changes: &[(&str, &str)]) -> Result<Config, Vec<&'static str>> {
+        let lookup = |name: &str| {
+            let found = changes.iter().chain(GOOD).find(|(n, _)| *n == name);
+            found.map(|(_, value)| (*value).to_owned())
+        };
+        Config::from_vars(lookup).map_err(|faults| faults.iter().map(|f| f.variable).collect())
+    }
+
+    #[test]
+    fn defaults_are_the_careful_ones() {
+        let config = read(&[]).unwrap();
+        assert_eq!(config.mode, ModeSource::Fixed(Mode::Report));
+        assert_eq!((config.wait, config.give_up_after), (Duration::from_secs(60), Duration::from_secs(21_600)));
+        assert_eq!(config.own.partition, "aws");
+        assert_eq!(config.policy, Source::Parameter("/p".into()));
+        assert_eq!(read(&[("AWS_REGION", "cn-north-1")]).unwrap().own.partition, "aws-cn");
+    }
+
+    #[test]
+    fn every_fault_is_named() {
+        let all = [
+            ("ACCOUNT_ID", "12"),
+            ("AWS_REGION", "here"),
+            ("POLICY", "policy.yaml"),
+            ("MODE", "on"),
+            ("WAIT_SECONDS", "0"),
+            ("GIVE_UP_AFTER_SECONDS", "1d"),
+            ("LOG_LEVEL", "loud"),
+            ("WORK_QUEUE_URL", "queue"),
+            ("DESCRIBES_PER_SECOND", "0"),
+            ("STARTS_PER_SECOND", "many"),
+            ("MAX_CONCURRENCY", "1001"),
+            ("PARTITION", "azure"),
+        ];
+        let mut named = read(&all).unwrap_err();
+        let mut expected: Vec<_> = all.iter().map(|(name, _)| *name).collect();
+        named.sort_unstable();
+        expected.sort_unstable();
+        assert_eq!(named, expected);
+        for fault in all {
+            assert_eq!(read(&[fault]).unwrap_err(), [fault.0]);
+        }
+    }
+
+    #[test]
+    fn the_mode_can_live_in_a_parameter() {
+        let config = read(&[("MODE", "ssm:/mode")]).unwrap();
+        assert_eq!(config.mode, ModeSource::Read(Source::Parameter("/mode".into())));
+        assert_eq!(mode(" enforce\n"), Some(Mode::Enforce));
+        assert_eq!(mode("Enforce"), None);
+        assert_eq!(read(&[("POLICY", "inline: ")]).unwrap_err(), ["POLICY"]);
+    }
+}

@@ -1,0 +1,354 @@
+//! One payload in, one answer out: tells the payload apart, runs each item, and sees to it that nothing is lost.
+//!
+//! An item that is not finished is sent on as a work message *before* it is acknowledged; where there is no queue, or the
+//! send fails, the item fails and whoever sent it sends it again. Items of one batch run concurrently, those of one stream
+//! one after the other, and one that panics fails alone. Shared by the function and `streamseal replay`.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::panic::AssertUnwindSafe;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use futures_util::FutureExt;
+use futures_util::future::join_all;
+use jiff::{SignedDuration, Timestamp};
+use serde_json::{Value, json};
+use tracing::{error, info, warn};
+
+use crate::config::{self, Config, ModeSource, Source};
+use crate::domain::event::{self, Input, Item, Message};
+use crate::domain::evidence::v1::Document;
+use crate::domain::failure::Failure;
+use crate::domain::model::Mode;
+use crate::domain::policy::Policy;
+use crate::domain::work::Work;
+use crate::ports::{Note, Outcome, World};
+use crate::reconcile::{DELAY_MAX, Next, Paces, RunEnd, Settings, backoff, reconcile, until};
+
+/// A policy that lives in a parameter is read again when it is older than this.
+const POLICY_AGE_MAX: SignedDuration = SignedDuration::from_secs(60);
+/// What is kept of an invocation's time for the answer and for sending work on.
+const MARGIN: SignedDuration = SignedDuration::from_secs(10);
+
+/// The function: built once, handles any number of payloads.
+#[derive(Debug)]
+pub struct App<W> {
+    world: W,
+    config: Config,
+    policy: Mutex<Option<Loaded>>,
+    paces: Paces,
+}
+
+#[derive(Clone, Debug)]
+struct Loaded {
+    policy: Arc<Policy>,
+    at: Timestamp,
+}
+
+/// One invocation.
+#[derive(Clone, Debug)]
+pub struct Invocation {
+    /// Its id.
+    pub id: String,
+    /// When the platform ends it.
+    pub deadline: Timestamp,
+}
+
+/// The answer to a payload.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Answer {
+    /// To a direct invocation: evidence, or why there is none.
+    Direct(Value),
+    /// To an SQS batch: the ids of the messages that must come again.
+    Batch(Vec<String>),
+}
+
+/// Why an invocation, or one item, has to come again or ends in the dead-letter queue.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Unhandled {
+    /// It cannot be read: sending it again does not help.
+    Malformed(String),
+    /// The policy or the mode cannot be used or read now.
+    PolicyUnusable(String),
+    /// The run could not be finished and could not be sent on.
+    Retryable(Failure),
+    /// A fault of ours.
+    Panicked(String),
+}
+
+impl Unhandled {
+    /// The function error's type.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Malformed(_) => "Malformed",
+            Self::PolicyUnusable(_) => "PolicyUnusable",
+            Self::Retryable(_) => "Retryable",
+            Self::Panicked(_) => "Panicked",
+        }
+    }
+}
+
+impl fmt::Display for Unhandled {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Malformed(why) => write!(f, "malformed: {why}"),
+            Self::PolicyUnusable(why) => write!(f, "nothing is changed while the policy cannot be used: {why}"),
+            Self::Retryable(failure) => write!(f, "{failure}"),
+            Self::Panicked(why) => write!(f, "panicked: {why}"),
+        }
+    }
+}
+
+impl std::error::Error for Unhandled {}
+
+impl<W: World> App<W> {
+    /// A function with this configuration; nothing is read or called yet.
+    pub fn new(world: W, config: Config) -> Self {
+        let paces = Paces::new(&config);
+        Self { world, config, policy: Mutex::new(None), paces }
+    }
+
+    /// The world that it acts on.
+    pub fn world(&self) -> &W {
+        &self.world
+    }
+
+    /// Handles one payload.
+    ///
+    /// # Errors
+    /// Where the payload, as a whole, must come again or end in the dead-letter queue.
+    pub async fn handle(&self, payload: &str, invocation: &Invocation) -> Result<Answer, Unhandled> {
+        let value: Value = serde_json::from_str(payload)
+            .map_err(|error| self.unhandled(Unhandled::Malformed(format!("the payload is not JSON: {error}"))))?;
+        let now = self.world.now();
+        match event::parse(&value, &self.config.own, now) {
+            Input::Direct(items) => self.direct(items, invocation).await,
+            Input::Batch(messages) => Ok(Answer::Batch(self.batch(messages, invocation).await)),
+        }
+    }
+
+    async fn direct(&self, items: Vec<Item>, invocation: &Invocation) -> Result<Answer, Unhandled> {
+        let in_force = self.in_force(items.iter()).await;
+        let ends = join_all(items.into_iter().map(|item| self.guarded(item, &in_force, invocation))).await;
+        let mut answers = ends.into_iter().collect::<Result<Vec<Value>, Unhandled>>()?;
+        match (answers.pop(), answers.is_empty()) {
+            (Some(only), true) => Ok(Answer::Direct(only)),
+            (Some(last), false) => {
+                answers.push(last);
+                Ok(Answer::Direct(Value::Array(answers)))
+            }
+            (None, _) => Ok(Answer::Direct(Value::Null)),
+        }
+    }
+
+    async fn batch(&self, messages: Vec<Message>, invocation: &Invocation) -> Vec<String> {
+        let in_force = self.in_force(messages.iter().flat_map(|m| &m.items)).await;
+        let mut streams: BTreeMap<String, Vec<Message>> = BTreeMap::new();
+        for message in messages {
+            let stream = message.items.iter().find_map(|item| match item {
+                Item::Reconcile(work) => Some(work.stream.to_string()),
+                Item::Ignored(_) | Item::Rejected(_) | Item::Malformed(_) => None,
+            });
+            streams.entry(stream.unwrap_or_else(|| message.id.clone())).or_default().push(message);
+        }
+        let in_force = &in_force;
+        let lanes = streams.into_values().map(|lane| async move {
+            let mut failed = Vec::new();
+            for Message { id, items } in lane {
+                let mut lost = false;
+                for item in items {
+                    lost |= self.guarded(item, in_force, invocation).await.is_err();
+                }
+                if lost {
+                    failed.push(id);
+                }
+            }
+            failed
+        });
+        join_all(lanes).await.into_iter().flatten().collect()
+    }
+
+    /// The policy and the mode, once for all items; not read where no item needs them.
+    async fn in_force<'a>(&self, mut items: impl Iterator<Item = &'a Item>) -> Result<(Arc<Policy>, Mode), Unhandled> {
+        if !items.any(|item| matches!(item, Item::Reconcile(_))) {
+            return Err(Unhandled::PolicyUnusable("not read".to_owned()));
+        }
+        let policy = self.policy().await?;
+        let mode = match &self.config.mode {
+            ModeSource::Fixed(mode) => *mode,
+            ModeSource::Read(source) => {
+                let text = self.world.read(source).await.map_err(|f| Unhandled::PolicyUnusable(f.to_string()))?;
+                config::mode(&text).ok_or_else(|| {
+                    Unhandled::PolicyUnusable(format!("the mode in {source} is neither `report` nor `enforce`"))
+                })?
+            }
+        };
+        Ok((policy, mode))
+    }
+
+    async fn policy(&self) -> Result<Arc<Policy>, Unhandled> {
+        let now = self.world.now();
+        let kept = self.policy.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        if let Some(Loaded { policy, at }) = kept {
+            let fixed = !matches!(self.config.policy, Source::Parameter(_));
+            if fixed || now.duration_since(at) < POLICY_AGE_MAX {
+                return Ok(policy);
+            }
+        }
+        let source = &self.config.policy;
+        let text = self.world.read(source).await.map_err(|f| Unhandled::PolicyUnusable(f.to_string()))?;
+        let policy = Policy::load(&text).map_err(|faults| {
+            let faults: Vec<String> = faults.iter().map(ToString::to_string).collect();
+            Unhandled::PolicyUnusable(format!(
+                "the policy in {source} has {} faults: {}",
+                faults.len(),
+                faults.join("; ")
+            ))
+        })?;
+        let policy = Arc::new(policy);
+        let loaded = Loaded { policy: Arc::clone(&policy), at: now };
+        *self.policy.lock().unwrap_or_else(PoisonError::into_inner) = Some(loaded);
+        Ok(policy)
+    }
+
+    /// One item, whose panic is its own.
+    async fn guarded(
+        &self,
+        item: Item,
+        in_force: &Result<(Arc<Policy>, Mode), Unhandled>,
+        invocation: &Invocation,
+    ) -> Result<Value, Unhandled> {
+        // Boxed: the run's future is large, and its type so deep that the compiler loses its way in it.
+        match AssertUnwindSafe(self.item(item, in_force, invocation).boxed()).catch_unwind().await {
+            Ok(end) => end.map_err(|unhandled| self.unhandled(unhandled)),
+            Err(panic) => {
+                let words = panic.downcast_ref::<&str>().map(|s| (*s).to_owned());
+                let words = words.or_else(|| panic.downcast_ref::<String>().cloned());
+                Err(self.unhandled(Unhandled::Panicked(words.unwrap_or_else(|| "without words".to_owned()))))
+            }
+        }
+    }
+
+    async fn item(
+        &self,
+        item: Item,
+        in_force: &Result<(Arc<Policy>, Mode), Unhandled>,
+        invocation: &Invocation,
+    ) -> Result<Value, Unhandled> {
+        match item {
+            Item::Ignored(why) => {
+                info!(reason = why.code(), "ignored: {why}");
+                Ok(self.note(Outcome::Ignored, why.code(), why.to_string()))
+            }
+            Item::Rejected(why) => {
+                warn!(reason = why.code(), "rejected: {why}");
+                Ok(self.note(Outcome::Rejected, why.code(), why.to_string()))
+            }
+            Item::Malformed(why) => Err(Unhandled::Malformed(why)),
+            Item::Reconcile(work) => self.reconcile(*work, in_force, invocation).await,
+        }
+    }
+
+    async fn reconcile(
+        &self,
+        work: Work,
+        in_force: &Result<(Arc<Policy>, Mode), Unhandled>,
+        invocation: &Invocation,
+    ) -> Result<Value, Unhandled> {
+        let now = self.world.now();
+        if let Some(at) = work.not_before.filter(|at| *at > now) {
+            let delay = until(now, at).min(DELAY_MAX);
+            return self
+                .send_on(&work, delay)
+                .await
+                .map(|()| self.deferred(&work, delay, "TooEarly", "not before its time"));
+        }
+        let (policy, mode) = match in_force {
+            Ok((policy, mode)) => (policy, *mode),
+            Err(unusable) => return self.keep(work, unusable).await,
+        };
+        let time = invocation.deadline.duration_since(now);
+        let settings = Settings {
+            config: &self.config,
+            policy,
+            mode,
+            run_id: &invocation.id,
+            deadline: invocation.deadline - MARGIN.min(time / 2),
+            paces: &self.paces,
+        };
+        let RunEnd { evidence, next } = reconcile(&self.world, &work, &settings).await;
+        match next {
+            Next::Nothing => {}
+            Next::May(work, delay) => {
+                if let Err(Some(not_sent)) = self.send(&work, delay).await {
+                    self.world.record(&evidence);
+                    return Err(not_sent);
+                }
+            }
+            Next::Must(work, delay, failure) => {
+                if let Err(not_sent) = self.send(&work, delay).await {
+                    self.world.record(&evidence);
+                    return Err(not_sent.unwrap_or(Unhandled::Retryable(failure)));
+                }
+            }
+        }
+        if evidence.verdict.alarm {
+            error!(stream = %evidence.stream, reason = evidence.verdict.reason.as_str(), "{}", evidence.verdict.detail);
+        }
+        self.world.record(&evidence);
+        // A document is plain data: it always has a JSON form.
+        Ok(serde_json::to_value(Document::from(&evidence)).unwrap_or_default())
+    }
+
+    /// No policy, no writes; the event is kept for as long as the queue can, and no deadline runs meanwhile.
+    async fn keep(&self, mut work: Work, unusable: &Unhandled) -> Result<Value, Unhandled> {
+        let now = self.world.now();
+        let waited = now.duration_since(work.first_seen);
+        let delay = backoff(work.attempt.max(2), &mut fastrand::Rng::with_seed(waited.as_secs().unsigned_abs()));
+        work.attempt = work.attempt.saturating_add(1);
+        work.first_seen = now;
+        self.world.note(&Note::new(Outcome::Kept, unusable.kind(), &unusable.to_string()));
+        error!(stream = %work.stream, "{unusable}");
+        match self.send(&work, delay).await {
+            Ok(()) => Ok(self.deferred(&work, delay, unusable.kind(), &unusable.to_string())),
+            Err(_) => Err(unusable.clone()),
+        }
+    }
+
+    async fn send_on(&self, work: &Work, delay: Duration) -> Result<(), Unhandled> {
+        self.send(work, delay).await.map_err(|not_sent| {
+            not_sent.unwrap_or_else(|| {
+                let why = "the work is not due yet and there is no queue to keep it";
+                Unhandled::Retryable(Failure::retryable("sqs:SendMessage", "NoQueue", why))
+            })
+        })
+    }
+
+    /// Sends work on; `Err(None)` where there is no queue to send it to.
+    async fn send(&self, work: &Work, delay: Duration) -> Result<(), Option<Unhandled>> {
+        if !self.world.has_queue() {
+            return Err(None);
+        }
+        self.world.send(work, delay).await.map_err(|failure| Some(Unhandled::Retryable(failure)))
+    }
+
+    fn deferred(&self, work: &Work, delay: Duration, code: &str, why: &str) -> Value {
+        json!({
+            "outcome": "deferred", "reason": code, "detail": why,
+            "stream": work.stream.to_string(), "delay_s": delay.as_secs(),
+        })
+    }
+
+    fn note(&self, outcome: Outcome, code: &'static str, detail: String) -> Value {
+        let note = Note::new(outcome, code, &detail);
+        self.world.note(&note);
+        note.to_json()
+    }
+
+    fn unhandled(&self, unhandled: Unhandled) -> Unhandled {
+        error!(kind = unhandled.kind(), "{unhandled}");
+        self.world.note(&Note::new(Outcome::Failed, unhandled.kind(), &unhandled.to_string()));
+        unhandled
+    }
+}

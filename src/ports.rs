@@ -1,0 +1,182 @@
+//! What the loop and the handler may ask of the world, one narrow trait a capability.
+//!
+//! There is no method that stops encryption: a capability that is not linked cannot be misused. Adapters in `aws/`
+//! implement these; the tests' simulation is the second implementation. Futures are `Send` because the Lambda runtime
+//! asks for it.
+
+use std::future::Future;
+use std::sync::Mutex;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use serde_json::{Value, json};
+
+use crate::domain::evidence::{Call, Evidence};
+use crate::domain::failure::Failure;
+use crate::domain::model::{EventText, KeyIdentity, KeyLookup, KeyRef, Observed, StreamArn, Tags};
+use crate::domain::work::Work;
+
+/// The calls of one run, in the order they ended; every adapter writes each request that it sends.
+#[derive(Debug, Default)]
+pub struct CallLog(Mutex<Vec<Call>>);
+
+impl CallLog {
+    /// Adds a call.
+    pub fn push(&self, call: Call) {
+        self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push(call);
+    }
+
+    /// What was called so far.
+    pub fn calls(&self) -> Vec<Call> {
+        self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone()
+    }
+}
+
+/// What PutRecord answered.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ProbeAnswer {
+    /// Where the record went.
+    pub shard_id: String,
+    /// Its sequence number.
+    pub sequence_number: String,
+    /// `Some("KMS")`, `Some("NONE")`, or absent, which proves nothing either way.
+    pub encryption_type: Option<String>,
+}
+
+/// A record that was read back; its payload was dropped unread.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SeenRecord {
+    /// The shard it is in.
+    pub shard_id: String,
+    /// Its sequence number.
+    pub sequence_number: String,
+    /// Its own `EncryptionType`, as it was when it was put.
+    pub encryption_type: Option<String>,
+    /// `ApproximateArrivalTimestamp`.
+    pub at: Timestamp,
+}
+
+/// Which records to look for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Look {
+    /// The first record of any producer that arrived at or after this time, in any open shard.
+    Any(Timestamp),
+    /// A probe of ours (by its partition key) that arrived at or after this time.
+    Probe(Timestamp),
+}
+
+/// Kinesis Data Streams.
+pub trait StreamApi: Send + Sync {
+    /// DescribeStreamSummary.
+    fn describe(&self, stream: &StreamArn, log: &CallLog) -> impl Future<Output = Result<Observed, Failure>> + Send;
+    /// ListTagsForStream, all pages.
+    fn tags(&self, stream: &StreamArn, log: &CallLog) -> impl Future<Output = Result<Tags, Failure>> + Send;
+    /// StartStreamEncryption by ARN, one request, never repeated by the SDK.
+    fn start_encryption(
+        &self,
+        stream: &StreamArn,
+        key: &KeyIdentity,
+        log: &CallLog,
+    ) -> impl Future<Output = Result<(), Failure>> + Send;
+    /// PutRecord of the probe, one request.
+    fn put_probe(&self, stream: &StreamArn, log: &CallLog)
+    -> impl Future<Output = Result<ProbeAnswer, Failure>> + Send;
+    /// GetRecords until a record of `look` is found or the shards have nothing more to show now; a bounded number of requests.
+    fn read_back(
+        &self,
+        stream: &StreamArn,
+        look: Look,
+        log: &CallLog,
+    ) -> impl Future<Output = Result<Option<SeenRecord>, Failure>> + Send;
+}
+
+/// AWS KMS.
+pub trait KeyApi: Send + Sync {
+    /// DescribeKey. Not found and denied are answers; a failure is what may pass.
+    fn lookup(&self, key: &KeyRef, log: &CallLog) -> impl Future<Output = Result<KeyLookup, Failure>> + Send;
+}
+
+/// Where the policy and the mode may live.
+pub trait ParameterApi: Send + Sync {
+    /// The text of a file in the function's package, or of an SSM parameter.
+    fn read(&self, source: &crate::config::Source) -> impl Future<Output = Result<String, Failure>> + Send;
+}
+
+/// The work queue.
+pub trait WorkQueue: Send + Sync {
+    /// Whether a queue is configured; without one what is not finished is the caller's to send again.
+    fn has_queue(&self) -> bool;
+    /// Sends `work` so that it arrives after `delay`, at most 900 s (SQS API reference, SendMessage).
+    fn send(&self, work: &Work, delay: Duration) -> impl Future<Output = Result<(), Failure>> + Send;
+}
+
+/// Time.
+pub trait Clock: Send + Sync {
+    /// Now.
+    fn now(&self) -> Timestamp;
+    /// Waits.
+    fn sleep(&self, duration: Duration) -> impl Future<Output = ()> + Send;
+}
+
+/// Where evidence goes.
+pub trait EvidenceSink: Send + Sync {
+    /// Writes one document; it must not fail, since evidence is the last thing that a run does.
+    fn record(&self, evidence: &Evidence);
+    /// Writes what became of an item that led to no run.
+    fn note(&self, note: &Note);
+}
+
+/// What became of an item that led to no run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Note {
+    /// What became of it.
+    pub outcome: Outcome,
+    /// A stable word for why.
+    pub reason: &'static str,
+    /// Why, in words.
+    pub detail: EventText,
+}
+
+/// What became of an item that led to no run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// Acknowledged: nothing follows from it.
+    Ignored,
+    /// Acknowledged: it asked for what must not be done.
+    Rejected,
+    /// Kept until the policy can be used.
+    Kept,
+    /// Not acknowledged.
+    Failed,
+}
+
+impl Outcome {
+    /// The word in logs and metrics.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Ignored => "ignored",
+            Self::Rejected => "rejected",
+            Self::Kept => "kept",
+            Self::Failed => "failed",
+        }
+    }
+}
+
+impl Note {
+    /// A note.
+    pub fn new(outcome: Outcome, reason: &'static str, detail: &str) -> Self {
+        Self { outcome, reason, detail: EventText::new(detail) }
+    }
+
+    /// Its JSON form, `streamseal.note/v1`.
+    pub fn to_json(&self) -> Value {
+        json!({
+            "schema": "streamseal.note/v1", "outcome": self.outcome.as_str(), "reason": self.reason, "detail": self.detail.as_str(),
+        })
+    }
+}
+
+/// All that a run needs.
+pub trait World: StreamApi + KeyApi + ParameterApi + WorkQueue + Clock + EvidenceSink {}
+
+impl<T: StreamApi + KeyApi + ParameterApi + WorkQueue + Clock + EvidenceSink> World for T {}

@@ -1,0 +1,761 @@
+//! The loop: look at one stream, ask [`next_step`], do that one thing, look again, until the run ends.
+//!
+//! It decides nothing itself: every branch on the state of the world is in `domain/plan.rs`. It touches the world only
+//! through the ports, never calls Start twice in a run, and believes nothing after a Start until it has seen the stream
+//! ACTIVE and encrypted with that key.
+
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
+use tracing::{debug, info};
+
+use crate::config::Config;
+use crate::domain::event::Cause;
+use crate::domain::evidence::{Compliance, Evidence, Proof, ProofState, Remediation, Setting};
+use crate::domain::failure::{Class, Failure, Fault};
+use crate::domain::model::{Encryption, EventText, KeyIdentity, KeyLookup, KeyRef, Mode, Observed, ProofMode, Tags};
+use crate::domain::pace::Pace;
+use crate::domain::plan::{
+    self, AfterStart, Again, Circumstances, Condition, CurrentKey, Judgement, Keys, NOT_FOUND_GRACE, Owed, PROPAGATION,
+    Permission, Progress, Reason, Refusal, Sight, Situation, Started, Step, Verdict, next_step,
+};
+use crate::domain::policy::{Decision, Outcome, Policy};
+use crate::domain::work::Work;
+use crate::ports::{CallLog, Look, SeenRecord, World};
+
+/// Failed looks in a row before a run leaves the rest to a later one.
+const TROUBLES_MAX: u32 = 6;
+/// The shortest and the longest pause between two looks.
+const PAUSE: (f64, f64) = (0.25, 20.0);
+/// Pauses grow with the time waited: about two looks for each doubling of it.
+const PAUSE_GROWTH: f64 = 0.4;
+/// Between two tries of a proof.
+const PROOF_PAUSE: Duration = Duration::from_millis(2500);
+/// The first delay of a run that has to go on later; it doubles with each attempt.
+const DELAY_FIRST_S: u64 = 15;
+/// The longest delay that SQS knows (SQS API reference, SendMessage).
+pub const DELAY_MAX: Duration = Duration::from_secs(900);
+
+/// What holds for a whole invocation.
+#[derive(Clone, Copy, Debug)]
+pub struct Settings<'a> {
+    /// The function's configuration.
+    pub config: &'a Config,
+    /// The policy in force.
+    pub policy: &'a Policy,
+    /// The mode in force.
+    pub mode: Mode,
+    /// The invocation's id.
+    pub run_id: &'a str,
+    /// When the run must have ended.
+    pub deadline: Timestamp,
+    /// The rates that runs share.
+    pub paces: &'a Paces,
+}
+
+/// The rates that the runs of one instance share.
+#[derive(Debug)]
+pub struct Paces {
+    describes: Mutex<Pace>,
+    starts: Mutex<Pace>,
+}
+
+impl Paces {
+    /// The configured rates, divided by how many instances share them. Bursts are small: a few looks in the first second of
+    /// a wait.
+    pub fn new(config: &Config) -> Self {
+        let sharers = config.max_concurrency;
+        Self {
+            describes: Mutex::new(Pace::new(config.describes_per_second, sharers, 4)),
+            starts: Mutex::new(Pace::new(config.starts_per_second, sharers, 1)),
+        }
+    }
+
+    /// Waits for the next place of `pace`; fails where it comes after the run's deadline.
+    async fn wait<W: World>(
+        pace: &Mutex<Pace>,
+        world: &W,
+        deadline: Timestamp,
+        call: &'static str,
+    ) -> Result<(), Failure> {
+        let now = world.now();
+        let wait = pace.lock().unwrap_or_else(PoisonError::into_inner).take(now);
+        if wait.is_zero() {
+            return Ok(());
+        }
+        if wait >= deadline.duration_since(now) {
+            let why = "the rate that is kept left no time for it";
+            return Err(Failure::retryable(call, "RateKept", why));
+        }
+        world.sleep(Duration::try_from(wait).unwrap_or_default()).await;
+        Ok(())
+    }
+}
+
+/// How a run ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RunEnd {
+    /// What it saw, did and can prove.
+    pub evidence: Evidence,
+    /// What is left.
+    pub next: Next,
+}
+
+/// What a run leaves.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Next {
+    /// Nothing.
+    Nothing,
+    /// Another look would be good; events and sweeps look too.
+    May(Box<Work>, Duration),
+    /// It is not finished: this work must be done, or the event is lost.
+    Must(Box<Work>, Duration, Failure),
+}
+
+/// Runs until the stream is right and proven, or cannot be made so now.
+pub async fn reconcile<W: World>(world: &W, work: &Work, settings: &Settings<'_>) -> RunEnd {
+    let mut run = Run::new(world, work, settings);
+    let (verdict, next) = run.go().await;
+    run.end(verdict, next)
+}
+
+/// What a run would do first.
+#[derive(Debug)]
+pub struct Preview {
+    /// The first step, or why it cannot be told.
+    pub step: Result<Step, Failure>,
+    /// The deciding rule.
+    pub rule: Option<String>,
+    /// Why that rule.
+    pub reasons: Vec<String>,
+}
+
+/// Looks once and names the first step; does nothing.
+pub async fn preview<W: World>(world: &W, work: &Work, settings: &Settings<'_>) -> Preview {
+    let mut run = Run::new(world, work, settings);
+    let step = match run.look().await {
+        Err(failure) => Err(failure),
+        Ok((sight, observed)) => {
+            let now = world.now();
+            let progress = run.progress.clone().unwrap_or_default();
+            Ok(next_step(&sight, &progress, || run.permit(&sight, observed.as_ref(), now), now))
+        }
+    };
+    let (rule, reasons) = run.decision.map_or((None, Vec::new()), |d| (d.rule.map(|r| r.name), d.reasons));
+    Preview { step, rule, reasons }
+}
+
+/// The pauses of a run follow from what it is for, so that it can be repeated.
+fn seed(work: &Work, run_id: &str) -> u64 {
+    let text = format!("{}{run_id}{}", work.stream, work.attempt);
+    text.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
+}
+
+struct Run<'a, W> {
+    world: &'a W,
+    settings: &'a Settings<'a>,
+    log: CallLog,
+    started_at: Timestamp,
+    wait_until: Timestamp,
+    waiting_since: Timestamp,
+    troubles: u32,
+    dice: fastrand::Rng,
+    /// `None` until the stream was seen once, since what is owed depends on its age.
+    progress: Option<Progress>,
+    decision: Option<Decision>,
+    wanted: Option<KeyIdentity>,
+    keys: Keys,
+    before: Option<Setting>,
+    after: Option<Setting>,
+    proof: Proof,
+    rekeyed: bool,
+    work: Work,
+}
+
+/// The end of a run, before it is made into evidence.
+type End = (Verdict, After);
+
+/// What a run's end asks for.
+#[derive(Debug)]
+enum After {
+    /// What the verdict says.
+    Verdict,
+    /// A new run has to put the previous key back.
+    PutBack(Failure),
+    /// The rest has to be done later.
+    Later(Failure, Option<Timestamp>),
+}
+
+impl<'a, W: World> Run<'a, W> {
+    fn new(world: &'a W, work: &Work, settings: &'a Settings<'a>) -> Self {
+        let now = world.now();
+        Self {
+            world,
+            settings,
+            log: CallLog::default(),
+            started_at: now,
+            wait_until: now + settings.config.wait,
+            waiting_since: now,
+            troubles: 0,
+            dice: fastrand::Rng::with_seed(seed(work, settings.run_id)),
+            progress: None,
+            decision: None,
+            wanted: None,
+            keys: Keys::new(),
+            before: None,
+            after: None,
+            proof: Proof::default(),
+            rekeyed: false,
+            work: work.clone(),
+        }
+    }
+
+    async fn go(&mut self) -> End {
+        loop {
+            let (sight, observed) = match self.look().await {
+                Ok(seen) => seen,
+                Err(failure) => match self.after_failed_look(failure).await {
+                    Some(end) => return end,
+                    None => continue,
+                },
+            };
+            self.troubles = 0;
+            loop {
+                let now = self.world.now();
+                let progress = self.progress.clone().unwrap_or_default();
+                let step = next_step(&sight, &progress, || self.permit(&sight, observed.as_ref(), now), now);
+                debug!(stream = %self.work.stream, ?sight, ?step, "step");
+                match step {
+                    Step::Await(condition) => {
+                        if !self.pause(condition).await {
+                            return self.not_finished(condition);
+                        }
+                    }
+                    Step::Start(key) => {
+                        if let Some(end) = self.start(&key, &sight).await {
+                            return end;
+                        }
+                    }
+                    Step::Prove => {
+                        if let Some(end) = self.prove(observed.as_ref()).await {
+                            return end;
+                        }
+                        // The same sight, with the proof made: no need to look again for what was just seen.
+                        continue;
+                    }
+                    Step::Finish(verdict) => return (verdict, After::Verdict),
+                    Step::LookLater(why) => return later(Failure::retryable("streamseal:Look", "LookLater", &why)),
+                    Step::StartAfresh => {
+                        let started = self.progress.as_ref().is_some_and(|p| p.started.is_some());
+                        self.start_afresh();
+                        if started {
+                            let why = "the stream was re-created while this run was under way";
+                            return later(Failure::retryable("streamseal:Look", "Recreated", why));
+                        }
+                    }
+                }
+                break;
+            }
+        }
+    }
+
+    /// Looks once, and decides where there is something to decide.
+    async fn look(&mut self) -> Result<(Sight, Option<Observed>), Failure> {
+        let Settings { paces, deadline, .. } = *self.settings;
+        Paces::wait(&paces.describes, self.world, deadline, "kinesis:DescribeStreamSummary").await?;
+        let observed = match self.world.describe(&self.work.stream, &self.log).await {
+            Ok(observed) => observed,
+            Err(failure) if failure.class == Class::Ignored => {
+                let young = |cause: &Cause| {
+                    let at = cause.at.filter(|_| cause.creator.is_some());
+                    at.is_some_and(|at| self.world.now().duration_since(at) < NOT_FOUND_GRACE)
+                };
+                let lags = self.before.is_none() && young(&self.work.cause);
+                return Ok((if lags { Sight::NotYet } else { Sight::Gone }, None));
+            }
+            Err(failure) => return Err(failure),
+        };
+        let sight = plan::sight_of(&observed, self.work.created);
+        if sight == Err(Sight::Recreated) {
+            return Ok((Sight::Recreated, Some(observed)));
+        }
+        self.work.created = Some(observed.created);
+        if self.progress.is_none() {
+            let proof = plan::proof_owed(self.work.proof_owed, observed.created, self.world.now());
+            let put_back = self.work.previous_key.clone().filter(|_| self.work.put_back).map(KeyIdentity::Arn);
+            self.progress = Some(Progress { proof, put_back, ..Progress::default() });
+        }
+        let sight = match sight {
+            Err(sight) => sight,
+            Ok(()) => {
+                self.work.active_since.get_or_insert(observed.at);
+                Sight::Active(self.assess(&observed).await?)
+            }
+        };
+        self.remember(&sight, &observed);
+        Ok((sight, Some(observed)))
+    }
+
+    /// Decides (until a Start was sent: from then on the run keeps to its decision) and compares.
+    async fn assess(&mut self, observed: &Observed) -> Result<Situation, Failure> {
+        let own = &self.settings.config.own;
+        let started = self.progress.as_ref().is_some_and(|p| p.started.is_some());
+        let decision = match self.decision.take() {
+            Some(decision) if started => decision,
+            _ => {
+                let policy = self.settings.policy;
+                let tags = if policy.needs_tags() {
+                    self.world.tags(&self.work.stream, &self.log).await?
+                } else {
+                    Tags::new()
+                };
+                policy.decide(&self.work.stream, &tags, self.world.now())
+            }
+        };
+        let decision = self.decision.insert(decision);
+        while let Some(key) = plan::key_needed(&decision.outcome, &observed.encryption, &self.keys, own) {
+            let found = self.world.lookup(&key, &self.log).await?;
+            self.keys.insert(key, found);
+        }
+        Ok(plan::assess(&decision.outcome, &observed.encryption, &self.keys, own))
+    }
+
+    /// Keeps what evidence and later steps need of a look.
+    fn remember(&mut self, sight: &Sight, observed: &Observed) {
+        let now = self.world.now();
+        let (mut key, mut target) = (None, None);
+        let mut wrong = false;
+        if let Sight::Active(situation) = sight {
+            match situation {
+                Situation::Right { key: on, accepted } => {
+                    key = Some(on.clone());
+                    target = (!accepted).then(|| on.clone());
+                    self.work.right_since.get_or_insert(observed.at);
+                }
+                Situation::Wrong { target: wanted, current, .. } => {
+                    wrong = true;
+                    key = current.as_ref().and_then(|c| c.info.as_ref()).map(|info| info.identity.clone());
+                    target = Some(wanted.clone());
+                    self.work.right_since = None;
+                }
+                Situation::TargetUnusable(wanted, _, on_it) => {
+                    // Only a run that puts a key back starts anything here, and for it the unusable key is the wrong one.
+                    wrong = *on_it;
+                    key = on_it.then(|| wanted.clone());
+                    if *on_it {
+                        self.work.right_since = None;
+                    } else {
+                        self.work.right_since.get_or_insert(observed.at);
+                    }
+                    target = Some(wanted.clone());
+                }
+                Situation::AcceptedUnusable(on, _) => key = Some(on.clone()),
+                Situation::TargetNotReady(wanted, _) => {
+                    target = Some(wanted.clone());
+                }
+                Situation::Exempt | Situation::Unmatched | Situation::Unresolvable(_) | Situation::Unreadable(_) => {}
+            }
+        }
+        if let Some(progress) = &mut self.progress {
+            progress.wrong_since = match (wrong && progress.started.is_some(), progress.wrong_since) {
+                (true, None) => Some(now),
+                (true, since) => since,
+                (false, _) => None,
+            };
+        }
+        if target.is_some() {
+            self.wanted = target;
+        }
+        let setting = Setting { observed: observed.clone(), key };
+        self.before.get_or_insert_with(|| setting.clone());
+        self.after = Some(setting);
+    }
+
+    fn permit(&self, sight: &Sight, observed: Option<&Observed>, now: Timestamp) -> Permission {
+        // Asked for only by the row of a wrong stream, which has all of these.
+        let (
+            Sight::Active(Situation::Wrong { current, target_manager, .. }),
+            Some(observed),
+            Some(Outcome::Encrypt(target)),
+        ) = (sight, observed, self.decision.as_ref().map(|d| &d.outcome))
+        else {
+            return Permission::Settling(now);
+        };
+        let circumstances = Circumstances {
+            mode: self.settings.mode,
+            policy: self.settings.policy,
+            cause: &self.work.cause,
+            created: observed.created,
+            active_since: self.work.active_since.unwrap_or(observed.at),
+            now,
+        };
+        plan::permit(target, current.as_ref(), *target_manager, &circumstances)
+    }
+
+    /// The one Start request of a run.
+    async fn start(&mut self, key: &KeyIdentity, sight: &Sight) -> Option<End> {
+        let Settings { paces, deadline, .. } = *self.settings;
+        if let Err(failure) = Paces::wait(&paces.starts, self.world, deadline, "kinesis:StartStreamEncryption").await {
+            return Some(later(failure));
+        }
+        info!(stream = %self.work.stream, %key, "StartStreamEncryption");
+        let result = self.world.start_encryption(&self.work.stream, key, &self.log).await;
+        let acknowledged = match &result {
+            Ok(()) => true,
+            Err(failure) => match plan::judge_start(failure) {
+                AfterStart::Observe => false,
+                AfterStart::End(verdict) => return Some((verdict, After::Verdict)),
+                AfterStart::Later(failure) => return Some(later(failure)),
+            },
+        };
+        // A run that put the key back does so once.
+        self.work.put_back = false;
+        if let Sight::Active(Situation::Wrong { current: Some(CurrentKey { info, .. }), .. }) = sight {
+            self.rekeyed = true;
+            self.work.previous_key = info.as_ref().filter(|i| i.problem.is_none()).and_then(|i| match &i.identity {
+                KeyIdentity::Arn(arn) => Some(arn.clone()),
+                KeyIdentity::AwsManagedAlias => None,
+            });
+        }
+        let progress = self.progress.get_or_insert_default();
+        progress.started = Some(Started { acknowledged });
+        progress.proof = Owed::Now;
+        progress.wrong_since = None;
+        self.work.proof_owed = true;
+        self.waiting_since = self.world.now();
+        None
+    }
+
+    /// Makes the proof that is owed; `None` when it is made.
+    async fn prove(&mut self, observed: Option<&Observed>) -> Option<End> {
+        let now = self.world.now();
+        let (created, right_since) =
+            observed.map_or((now, now), |o| (o.created, self.work.right_since.unwrap_or(o.at)));
+        let mode = match self.decision.as_ref().map(|d| &d.outcome) {
+            Some(Outcome::Encrypt(target)) => plan::proof_mode(target, created, self.settings.mode, now),
+            _ => ProofMode::Describe,
+        };
+        self.proof.mode = Some(mode);
+        let owed = self.progress.as_ref().map(|p| p.proof).unwrap_or_default();
+        if let (ProofMode::Probe, Owed::SinceTheEvent, Some(since)) = (mode, owed, self.work.cause.at)
+            && self.earlier_probe(since).await
+        {
+            return self.proven(ProofState::Observed);
+        }
+        loop {
+            let judgement = match mode {
+                ProofMode::Describe => return self.proven(ProofState::Described),
+                ProofMode::Probe => self.probe(right_since).await,
+                ProofMode::Observe => self.observe(right_since).await,
+            };
+            match judgement {
+                Judgement::Encrypted if mode == ProofMode::Probe => return self.proven(ProofState::Proven),
+                Judgement::Encrypted => return self.proven(ProofState::Observed),
+                Judgement::Gone => {
+                    let verdict = Verdict::new(Compliance::NotApplicable, Reason::StreamGone, "the stream is gone");
+                    return Some((verdict, After::Verdict));
+                }
+                Judgement::End(verdict) => {
+                    self.proof.state = match verdict.reason {
+                        // Nobody wrote: what can be said is what the setting says.
+                        Reason::Idle => ProofState::Described,
+                        _ => ProofState::Failed,
+                    };
+                    return Some((verdict, After::Verdict));
+                }
+                Judgement::KeyRefused(failure) => return Some(self.key_refused(&failure).await),
+                Judgement::Later(failure) => return Some(later(failure)),
+                Judgement::TryAgain => {
+                    let resume = self.world.now() + PROOF_PAUSE;
+                    if resume >= self.settings.deadline {
+                        let why = "no time was left to prove the encryption";
+                        return Some(later(Failure::retryable("streamseal:Prove", "NoTimeLeft", why)));
+                    }
+                    self.world.sleep(PROOF_PAUSE).await;
+                }
+            }
+        }
+    }
+
+    /// The stream's key refused our probe: asks KMS about it and about the key before it.
+    async fn key_refused(&mut self, failure: &Failure) -> End {
+        self.proof.state = ProofState::Failed;
+        let previous = self.work.previous_key.as_ref().filter(|_| self.rekeyed);
+        let previous = previous.and_then(|arn| KeyRef::parse(arn.as_str()));
+        let current = self.after.as_ref().and_then(|after| match &after.observed.encryption {
+            Encryption::Kms(key) => Some(key.clone()),
+            Encryption::None | Encryption::Unreadable(_) => None,
+        });
+        let now_on = match current {
+            Some(key) => match self.world.lookup(&key, &self.log).await {
+                Ok(found) => found,
+                Err(failure) => return later(failure),
+            },
+            None => KeyLookup::NotFound,
+        };
+        let before = match &previous {
+            Some(key) => match self.world.lookup(key, &self.log).await {
+                Ok(found) => Some(found),
+                Err(failure) => return later(failure),
+            },
+            None => None,
+        };
+        match plan::judge_refusal(failure, &now_on, before.as_ref()) {
+            Refusal::End(verdict) => (verdict, After::Verdict),
+            Refusal::PutBack(verdict) => (verdict, After::PutBack(failure.clone())),
+        }
+    }
+
+    /// The proof is made: the next step sees that nothing is owed.
+    fn proven(&mut self, state: ProofState) -> Option<End> {
+        self.proof.state = state;
+        self.progress.get_or_insert_default().proof = Owed::No;
+        self.work.proof_owed = false;
+        None
+    }
+
+    async fn probe(&mut self, right_since: Timestamp) -> Judgement {
+        let answer = self.world.put_probe(&self.work.stream, &self.log).await;
+        let now = self.world.now();
+        if let Ok(answer) = &answer {
+            self.proof.shard_id = Some(answer.shard_id.clone());
+            self.proof.sequence_number = Some(answer.sequence_number.clone());
+            self.proof.encryption_type = answer.encryption_type.as_deref().map(EventText::new);
+            self.proof.at = Some(now);
+        }
+        let kind = answer.as_ref().map(|a| a.encryption_type.as_deref()).map_err(Clone::clone);
+        plan::judge_probe(&kind, right_since, now)
+    }
+
+    async fn observe(&mut self, right_since: Timestamp) -> Judgement {
+        let since = right_since + PROPAGATION;
+        let now = self.world.now();
+        if now < since && since < self.settings.deadline {
+            self.world.sleep(until(now, since)).await;
+        }
+        let seen = self.world.read_back(&self.work.stream, Look::Any(since), &self.log).await;
+        if let Ok(Some(record)) = &seen {
+            self.keep(record);
+        }
+        let kind = match &seen {
+            Ok(Some(record)) => Ok(Some(record.encryption_type.as_deref())),
+            Ok(None) => Ok(None),
+            Err(failure) => Err(failure.clone()),
+        };
+        plan::judge_seen(&kind, right_since, self.world.now())
+    }
+
+    /// Whether a probe of ours since the event is in the stream: then this is a repeated event, and nothing is written.
+    /// Any failure to look means that it was not found.
+    async fn earlier_probe(&mut self, since: Timestamp) -> bool {
+        match self.world.read_back(&self.work.stream, Look::Probe(since), &self.log).await {
+            Ok(Some(record)) if record.encryption_type.as_deref() == Some("KMS") => {
+                self.keep(&record);
+                true
+            }
+            Ok(_) | Err(_) => false,
+        }
+    }
+
+    fn keep(&mut self, record: &SeenRecord) {
+        self.proof.shard_id = Some(record.shard_id.clone());
+        self.proof.sequence_number = Some(record.sequence_number.clone());
+        self.proof.encryption_type = record.encryption_type.as_deref().map(EventText::new);
+        self.proof.at = Some(record.at);
+    }
+
+    /// Pauses before the next look; `false` when this run has waited long enough.
+    async fn pause(&mut self, condition: Condition) -> bool {
+        let now = self.world.now();
+        let resume = match condition {
+            Condition::Settled(until) => {
+                // What was decided before the wait may not hold after it.
+                self.keys.clear();
+                until
+            }
+            Condition::Exists | Condition::Active | Condition::Applied => {
+                let waited = now.duration_since(self.waiting_since).as_secs_f64();
+                let (shortest, longest) = PAUSE;
+                let pause = (waited * PAUSE_GROWTH).clamp(shortest, longest) * (0.9 + 0.2 * self.dice.f64());
+                now + Duration::from_secs_f64(pause)
+            }
+        };
+        if resume > self.wait_until.min(self.settings.deadline) {
+            return false;
+        }
+        self.world.sleep(until(now, resume)).await;
+        true
+    }
+
+    /// A look that failed: again after a pause, or the end.
+    async fn after_failed_look(&mut self, failure: Failure) -> Option<End> {
+        if let Class::Permanent(fault) = failure.class {
+            let what = match fault {
+                Fault::Access => "we may not look at it",
+                Fault::Key | Fault::Request => "it cannot be looked at",
+            };
+            let detail = format!("{what}: {failure}");
+            let verdict = Verdict::new(Compliance::InsufficientData, Reason::AccessDenied, detail);
+            return Some((Verdict { alarm: true, again: Again::Twice, ..verdict }, After::Verdict));
+        }
+        self.troubles += 1;
+        let now = self.world.now();
+        let pause = 0.2 * f64::from(1_u32 << self.troubles.min(5)) * (0.5 + self.dice.f64());
+        let resume = now + Duration::from_secs_f64(pause);
+        if self.troubles >= TROUBLES_MAX || resume > self.wait_until.min(self.settings.deadline) {
+            return Some(later(failure));
+        }
+        self.world.sleep(until(now, resume)).await;
+        None
+    }
+
+    fn not_finished(&self, condition: Condition) -> End {
+        let what = condition.as_str();
+        let failure = Failure::retryable("streamseal:Wait", "StillWaiting", &format!("still waiting for: {what}"));
+        let not_before = match condition {
+            Condition::Settled(until) => Some(until),
+            Condition::Exists | Condition::Active | Condition::Applied => None,
+        };
+        (unfinished(&failure), After::Later(failure, not_before))
+    }
+
+    /// Forgets what belonged to the stream that had this name before.
+    fn start_afresh(&mut self) {
+        self.work = Work::new(self.work.stream.clone(), self.work.cause.clone(), self.world.now());
+        self.progress = None;
+        self.decision = None;
+        self.wanted = None;
+        self.keys.clear();
+        self.before = None;
+        self.after = None;
+        self.proof = Proof::default();
+    }
+
+    /// Makes the evidence and the work that is left.
+    fn end(mut self, mut verdict: Verdict, after: After) -> RunEnd {
+        let now = self.world.now();
+        let progress = self.progress.clone().unwrap_or_default();
+        let owed = progress.proof != Owed::No || self.work.proof_owed;
+        if owed && self.proof.state == ProofState::NotSought {
+            self.proof.state = ProofState::Owed;
+        }
+        self.work.proof_owed = owed && progress.proof != Owed::SinceTheEvent;
+        let given_up = now.duration_since(self.work.first_seen)
+            >= SignedDuration::try_from(self.settings.config.give_up_after).unwrap_or(SignedDuration::MAX);
+        let attempt = self.work.attempt;
+        let mut next_work = self.work.clone();
+        next_work.attempt = attempt.saturating_add(1);
+        next_work.not_before = None;
+        let mut again = |again: Again| {
+            let delay = again_after(again, next_work.looks)?;
+            next_work.looks = next_work.looks.saturating_add(1);
+            next_work.not_before = Some(now + delay);
+            Some(Next::May(Box::new(next_work.clone()), delay.min(DELAY_MAX)))
+        };
+        let next = match after {
+            After::Verdict => again(verdict.again).unwrap_or(Next::Nothing),
+            After::PutBack(failure) => {
+                next_work.put_back = true;
+                Next::Must(Box::new(next_work), Duration::ZERO, failure)
+            }
+            After::Later(failure, _) if given_up => {
+                verdict = Verdict {
+                    alarm: true,
+                    again: Again::Twice,
+                    ..Verdict::new(
+                        Compliance::InsufficientData,
+                        Reason::GaveUp,
+                        format!("the deadline passed: {failure}"),
+                    )
+                };
+                again(Again::Twice).unwrap_or(Next::Nothing)
+            }
+            After::Later(failure, Some(at)) => {
+                next_work.not_before = Some(at);
+                Next::Must(Box::new(next_work), until(now, at).min(DELAY_MAX), failure)
+            }
+            After::Later(failure, None) => {
+                let delay = backoff(attempt, &mut self.dice);
+                Next::Must(Box::new(next_work), delay, failure)
+            }
+        };
+        let next_look = match &next {
+            Next::Nothing => None,
+            Next::May(work, delay) | Next::Must(work, delay, _) => Some(work.not_before.unwrap_or(now + *delay)),
+        };
+        let started = progress.started.is_some();
+        let remediation = match (started, verdict.reason) {
+            (false, Reason::StartRefused) | (true, Reason::Overtaken) => Remediation::Failed,
+            (false, _) if verdict.withheld.is_some() => Remediation::Withheld,
+            (false, _) => Remediation::None,
+            (true, _) if self.work.right_since.is_some() => Remediation::Applied,
+            (true, _) => Remediation::Started,
+        };
+        let (rule, reasons, desired) = match self.decision {
+            None => (None, Vec::new(), None),
+            Some(decision) => {
+                let key = match decision.outcome {
+                    Outcome::Encrypt(target) => Some((target.key, self.wanted)),
+                    Outcome::Exempt(_) | Outcome::Unmatched | Outcome::Unresolvable(_) => None,
+                };
+                (decision.rule.map(|rule| (rule.index, rule.name)), decision.reasons, key)
+            }
+        };
+        let evidence = Evidence {
+            run_id: self.settings.run_id.to_owned(),
+            attempt,
+            mode: self.settings.mode,
+            started_at: self.started_at,
+            finished_at: now,
+            stream: self.work.stream,
+            cause: self.work.cause,
+            first_seen: self.work.first_seen,
+            policy_source: self.settings.config.policy.to_string(),
+            policy_digest: self.settings.policy.digest.clone(),
+            rule,
+            reasons,
+            before: self.before,
+            after: self.after,
+            desired,
+            calls: self.log.calls(),
+            proof: self.proof,
+            verdict,
+            remediation,
+            rekeyed: self.rekeyed,
+            next_look,
+        };
+        RunEnd { evidence, next }
+    }
+}
+
+fn later(failure: Failure) -> End {
+    (unfinished(&failure), After::Later(failure, None))
+}
+
+fn unfinished(failure: &Failure) -> Verdict {
+    Verdict::new(Compliance::InsufficientData, Reason::Unfinished, failure.to_string())
+}
+
+/// 15 s, doubled with each attempt up to SQS's 15 min, and spread by a fifth so that a burst does not come back as one.
+pub fn backoff(attempt: u32, dice: &mut fastrand::Rng) -> Duration {
+    let grown = DELAY_FIRST_S.saturating_mul(1_u64.checked_shl(attempt.min(16)).unwrap_or(u64::MAX));
+    let seconds = Duration::from_secs(grown).min(DELAY_MAX).as_secs_f64();
+    Duration::from_secs_f64((seconds * (0.8 + 0.4 * dice.f64())).min(DELAY_MAX.as_secs_f64()))
+}
+
+/// When a finished stream is looked at again, by how often it was.
+fn again_after(again: Again, looks: u32) -> Option<Duration> {
+    match (again, looks) {
+        (Again::No, _) => None,
+        (Again::Twice, 0) => Some(Duration::from_mins(15)),
+        (Again::Twice, 1) | (Again::ForQuota, 0) => Some(Duration::from_hours(1)),
+        (Again::Twice, _) => None,
+        (Again::ForQuota, _) => Some(Duration::from_hours(4)),
+    }
+}
+
+/// From `now` to `then`; nothing where that is past.
+pub fn until(now: Timestamp, then: Timestamp) -> Duration {
+    Duration::try_from(then.duration_since(now)).unwrap_or(Duration::ZERO)
+}
