@@ -1,0 +1,41 @@
+//! The Lambda function: reads the configuration, builds the clients once, serves. Nothing else.
+
+use std::process::ExitCode;
+
+use streamseal::aws::{Aws, Connection, sdk_config};
+use streamseal::config::{Config, LogLevel};
+use streamseal::handler::App;
+use streamseal::lambda::{serve, start_telemetry};
+
+fn main() -> ExitCode {
+    let config = match Config::from_vars(|name| std::env::var(name).ok()) {
+        Ok(config) => config,
+        Err(faults) => {
+            start_telemetry(LogLevel::Error);
+            for fault in faults {
+                tracing::error!(variable = fault.variable, "configuration: {fault}");
+            }
+            return ExitCode::FAILURE;
+        }
+    };
+    start_telemetry(config.log_level);
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            tracing::error!("the async runtime cannot be built: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    let served = runtime.block_on(async {
+        let sdk = sdk_config(&Connection::default()).await;
+        let aws = Aws::new(&sdk, config.own.clone(), config.queue_url.clone());
+        serve(App::new(aws, config)).await
+    });
+    match served {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            tracing::error!("the runtime ended: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}

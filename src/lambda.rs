@@ -1,0 +1,77 @@
+//! The function on Lambda: telemetry, and the runtime's event loop around the handler.
+//!
+//! It translates between the runtime's types and the handler's and decides nothing. A failed item is an answer of SQS
+//! (`batchItemFailures`) or a function error with our own type; a panic outside of an item is reported by the runtime.
+
+use std::sync::Arc;
+
+use aws_lambda_events::sqs::{BatchItemFailure, SqsBatchResponse};
+use futures_util::FutureExt;
+use jiff::Timestamp;
+use lambda_runtime::{Diagnostic, Error, LambdaEvent, service_fn};
+use serde_json::Value;
+use serde_json::value::RawValue;
+use tracing::level_filters::LevelFilter;
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::prelude::*;
+
+use crate::config::LogLevel;
+use crate::handler::{Answer, App, Invocation};
+use crate::ports::World;
+
+/// Starts log lines: JSON on standard error, ours at `level`, those of libraries from `warn` up.
+pub fn start_telemetry(level: LogLevel) {
+    let level = match level {
+        LogLevel::Error => LevelFilter::ERROR,
+        LogLevel::Warn => LevelFilter::WARN,
+        LogLevel::Info => LevelFilter::INFO,
+        LogLevel::Debug => LevelFilter::DEBUG,
+    };
+    let lines = tracing_subscriber::fmt::layer().json().with_current_span(false).with_span_list(false);
+    let filter = Targets::new().with_target("streamseal", level).with_default(LevelFilter::WARN.min(level));
+    let subscriber = tracing_subscriber::registry().with(lines.with_writer(std::io::stderr).with_filter(filter));
+    // A second subscriber (in tests) is refused; the first one goes on.
+    let _ = subscriber.try_init();
+}
+
+/// Takes invocations until the platform ends the process.
+///
+/// # Errors
+/// Where the runtime's own interface cannot be reached.
+pub async fn serve<W: World + 'static>(app: App<W>) -> Result<(), Error> {
+    let app = Arc::new(app);
+    lambda_runtime::run(service_fn(move |event: LambdaEvent<Box<RawValue>>| {
+        let app = Arc::clone(&app);
+        // Boxed, as the item is in the handler: the compiler's recursion limit is not ours to raise in every binary.
+        async move { invoke(&app, event).await }.boxed()
+    }))
+    .boxed()
+    .await
+}
+
+/// The payload comes as it is: one that is nested too deeply for a JSON value must be told so in our words.
+async fn invoke<W: World>(app: &App<W>, event: LambdaEvent<Box<RawValue>>) -> Result<Value, Diagnostic> {
+    let deadline = i64::try_from(event.context.deadline).ok().and_then(|ms| Timestamp::from_millisecond(ms).ok());
+    let invocation = Invocation {
+        id: event.context.request_id,
+        // Every invocation has one; without it the earliest possible is the safe reading.
+        deadline: deadline.unwrap_or_else(|| app.world().now()),
+    };
+    match app.handle(event.payload.get(), &invocation).await {
+        Ok(Answer::Direct(value)) => Ok(value),
+        Ok(Answer::Batch(failed)) => {
+            let failures = failed.into_iter().map(|id| {
+                let mut failure = BatchItemFailure::default();
+                failure.item_identifier = id;
+                failure
+            });
+            let mut answer = SqsBatchResponse::default();
+            answer.batch_item_failures = failures.collect();
+            serde_json::to_value(&answer)
+                .map_err(|error| Diagnostic { error_type: "Unwritable".to_owned(), error_message: error.to_string() })
+        }
+        Err(unhandled) => {
+            Err(Diagnostic { error_type: unhandled.kind().to_owned(), error_message: unhandled.to_string() })
+        }
+    }
+}

@@ -1,0 +1,31 @@
+//! Evidence on its way out: one JSON line a document on standard output, which Lambda sends to CloudWatch Logs, and one
+//! line of metrics beside it.
+//!
+//! It may not fail and may not decide: what cannot be written is lost to the log, never to the queue.
+
+use std::io::Write;
+
+use jiff::Timestamp;
+
+use crate::aws::Aws;
+use crate::domain::evidence::v1::Document;
+use crate::domain::evidence::{Evidence, emf};
+use crate::ports::{EvidenceSink, Note};
+
+impl EvidenceSink for Aws {
+    fn record(&self, evidence: &Evidence) {
+        line(&serde_json::to_string(&Document::from(evidence)).unwrap_or_default());
+        line(&emf::of_evidence(evidence).to_string());
+    }
+
+    fn note(&self, note: &Note) {
+        line(&note.to_json().to_string());
+        line(&emf::of_note(note.outcome.as_str(), note.reason, Timestamp::now()).to_string());
+    }
+}
+
+/// One write a line, so that lines of concurrent runs do not mix.
+fn line(text: &str) {
+    // Nobody is left to tell when standard output is gone.
+    let _ = writeln!(std::io::stdout().lock(), "{text}");
+}
