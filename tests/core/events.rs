@@ -1,0 +1,290 @@
+//! Every file of `events/` and every way to be wrong: what the parser makes of it.
+
+use jiff::Timestamp;
+use serde_json::{Value, json};
+use streamseal::domain::event::{Creator, IgnoreReason, Input, Item, RejectReason, parse};
+use streamseal::domain::model::Scope;
+use streamseal::domain::work::Work;
+
+fn own() -> Scope {
+    Scope { partition: "aws".into(), region: "eu-west-1".into(), account: "111122223333".into() }
+}
+
+fn now() -> Timestamp {
+    "2026-03-02T08:15:00Z".parse().unwrap()
+}
+
+fn file(name: &str) -> Value {
+    let path = format!("{}/events/{name}.json", env!("CARGO_MANIFEST_DIR"));
+    serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap()
+}
+
+fn items(payload: &Value) -> Vec<Item> {
+    match parse(payload, &own(), now()) {
+        Input::Direct(items) => items,
+        Input::Batch(messages) => messages.into_iter().flat_map(|m| m.items).collect(),
+    }
+}
+
+/// `stream call`, `ignored Code`, `rejected Code` or `malformed`, for each item.
+fn words(payload: &Value) -> Vec<String> {
+    let word = |item: &Item| match item {
+        Item::Reconcile(work) => format!("{} {}", work.stream.name, work.cause.call),
+        Item::Ignored(why) => format!("ignored {}", why.code()),
+        Item::Rejected(why) => format!("rejected {}", why.code()),
+        Item::Malformed(why) => format!("malformed {why}"),
+    };
+    items(payload).iter().map(word).collect()
+}
+
+fn work(payload: &Value) -> Work {
+    match items(payload).remove(0) {
+        Item::Reconcile(work) => *work,
+        other => panic!("{other:?}"),
+    }
+}
+
+/// Sets `/a/b/c` of an event file.
+fn with(name: &str, pointer: &str, value: Value) -> Value {
+    let mut event = file(name);
+    let (parent, field) = pointer.rsplit_once('/').unwrap();
+    event.pointer_mut(parent).unwrap()[field] = value;
+    event
+}
+
+#[test]
+fn every_file_is_told_apart() {
+    let expected: &[(&str, &[&str])] = &[
+        ("kinesis-add-tags-to-stream", &["orders-ingest AddTagsToStream"]),
+        ("kinesis-create-stream-cloudformation", &["billing-stack-EventsStream-9QX2K7LMPD4A CreateStream"]),
+        ("kinesis-create-stream-failed-access-denied", &["ignored FailedCall"]),
+        ("kinesis-create-stream-failed-resource-in-use", &["ignored FailedCall"]),
+        ("kinesis-create-stream-on-demand", &["clickstream-raw CreateStream"]),
+        ("kinesis-create-stream-provisioned", &["orders-ingest CreateStream"]),
+        ("kinesis-create-stream-with-tags", &["telemetry.device_v2 CreateStream"]),
+        ("kinesis-delete-stream", &["ignored OtherCall"]),
+        ("kinesis-remove-tags-from-stream", &["orders-ingest RemoveTagsFromStream"]),
+        ("kinesis-start-stream-encryption", &["orders-ingest StartStreamEncryption"]),
+        ("kinesis-start-stream-encryption-arn", &["billing-stack-EventsStream-9QX2K7LMPD4A StartStreamEncryption"]),
+        ("kinesis-start-stream-encryption-by-enforcer", &["clickstream-raw StartStreamEncryption"]),
+        ("kinesis-stop-stream-encryption", &["orders-ingest StopStreamEncryption"]),
+        ("kinesis-stop-stream-encryption-arn", &["telemetry.device_v2 StopStreamEncryption"]),
+        ("kinesis-tag-resource", &["clickstream-raw TagResource"]),
+        ("kinesis-untag-resource", &["clickstream-raw UntagResource"]),
+        ("kinesis-update-shard-count", &["ignored OtherCall"]),
+        ("kinesis-update-stream-mode", &["ignored OtherCall"]),
+        ("lambda-destination-on-failure-record", &["payments-audit-2 CreateStream"]),
+        ("sns-eventbridge", &["payments-audit-2 CreateStream"]),
+        ("sqs-batch-eventbridge", &["payments-audit CreateStream", "orders-ingest StopStreamEncryption"]),
+        ("sqs-batch-sns", &["payments-audit-2 CreateStream"]),
+        ("sqs-batch-work-message", &["orders-ingest CreateStream"]),
+        ("streamseal-command-reconcile", &["orders-ingest reconcile"]),
+        ("streamseal-work-message", &["orders-ingest CreateStream"]),
+    ];
+    for (name, words_expected) in expected {
+        assert_eq!(words(&file(name)), *words_expected, "{name}");
+    }
+    let folder = format!("{}/events", env!("CARGO_MANIFEST_DIR"));
+    let mut files: Vec<String> = std::fs::read_dir(folder)
+        .unwrap()
+        .map(|f| f.unwrap().path().file_stem().unwrap().to_string_lossy().into_owned())
+        .collect();
+    files.sort();
+    assert_eq!(files, expected.iter().map(|(name, _)| (*name).to_owned()).collect::<Vec<_>>());
+}
+
+#[test]
+fn a_cause_keeps_who_and_when() {
+    let work = work(&file("kinesis-create-stream-with-tags"));
+    assert_eq!(work.cause.event_id.unwrap().as_str(), "c9498373-78c0-4b33-b10d-70c35dd3ecf5");
+    assert_eq!(work.cause.actor.unwrap().as_str(), "arn:aws:sts::111122223333:assumed-role/terraform-apply/run-4471");
+    assert_eq!(work.cause.at.unwrap().to_string(), "2026-03-02T09:20:03Z");
+    assert_eq!((work.first_seen, work.attempt, work.proof_owed), (now(), 0, false));
+}
+
+#[test]
+fn the_creator_is_told_from_agent_and_caller() {
+    let agent = |text: &str| with("kinesis-create-stream-on-demand", "/detail/userAgent", json!(text));
+    for (event, creator) in [
+        (file("kinesis-create-stream-with-tags"), Creator::Terraform),
+        (file("kinesis-create-stream-cloudformation"), Creator::CloudFormation),
+        (file("kinesis-create-stream-provisioned"), Creator::Other),
+        (
+            agent(
+                "APN/1.0 HashiCorp/1.0 Terraform/1.5.5 (+https://www.terraform.io) terraform-provider-aws/dev pulumi",
+            ),
+            Creator::Pulumi,
+        ),
+        (agent("APN/1.0 OpenTofu/1.9.0 aws-sdk-go-v2"), Creator::Terraform),
+    ] {
+        assert_eq!(work(&event).cause.creator, Some(creator));
+    }
+    assert_eq!(work(&file("kinesis-stop-stream-encryption")).cause.creator, None);
+}
+
+#[test]
+fn both_spellings_of_the_arn_and_a_name_that_agrees() {
+    let arn = json!("arn:aws:kinesis:eu-west-1:111122223333:stream/orders-ingest");
+    let event = with("kinesis-create-stream-provisioned", "/detail/requestParameters", json!({"streamArn": arn}));
+    assert_eq!(words(&event), ["orders-ingest CreateStream"]);
+    let event = with("kinesis-stop-stream-encryption", "/detail/requestParameters/streamARN", arn);
+    assert_eq!(words(&event), ["orders-ingest StopStreamEncryption"]);
+}
+
+#[test]
+fn what_must_not_be_acted_on_is_rejected() {
+    const STOP: &str = "kinesis-stop-stream-encryption";
+    const STOP_ARN: &str = "kinesis-stop-stream-encryption-arn";
+    let name = "/detail/requestParameters/streamName";
+    let arn = "/detail/requestParameters/streamARN";
+    for (event, reason) in [
+        (with(STOP, "/account", json!("999999999999")), "Foreign"),
+        (with(STOP, "/region", json!("us-east-1")), "Foreign"),
+        (with(STOP, "/detail/recipientAccountId", json!("999999999999")), "Foreign"),
+        (with(STOP, "/detail/awsRegion", json!("us-east-1")), "Foreign"),
+        (with(STOP_ARN, arn, json!("arn:aws:kinesis:eu-west-1:999999999999:stream/clickstream-raw")), "Foreign"),
+        (with(STOP_ARN, arn, json!("arn:aws:kinesis:us-east-1:111122223333:stream/clickstream-raw")), "Foreign"),
+        (with(STOP_ARN, arn, json!("arn:aws-cn:kinesis:eu-west-1:111122223333:stream/clickstream-raw")), "Foreign"),
+        (with(STOP, arn, json!("arn:aws:kinesis:eu-west-1:111122223333:stream/another")), "Disagreement"),
+        (with(STOP, name, json!("a/b")), "IllegalName"),
+        (with(STOP, name, json!("x".repeat(129))), "IllegalName"),
+        (with(STOP, name, json!(17)), "IllegalName"),
+        (with(STOP, arn, json!("orders-ingest")), "IllegalName"),
+        (with(STOP, "/detail/requestParameters", Value::Null), "NoStream"),
+        (with("kinesis-tag-resource", "/detail/requestParameters", json!({"streamName": "a"})), "NoStream"),
+    ] {
+        assert_eq!(words(&event), [format!("rejected {reason}")], "{event}");
+    }
+    let mut nowhere = file(STOP);
+    nowhere.as_object_mut().unwrap().remove("account");
+    nowhere["detail"].as_object_mut().unwrap().remove("recipientAccountId");
+    assert_eq!(items(&nowhere), [Item::Rejected(RejectReason::NoScope("account"))]);
+    // CloudTrail tells the account that called too: the caller's account is not the stream's.
+    let cross = with(STOP, "/detail/userIdentity/accountId", json!("999999999999"));
+    assert_eq!(words(&cross), ["orders-ingest StopStreamEncryption"]);
+}
+
+#[test]
+fn what_nothing_follows_from_is_ignored() {
+    const CREATE: &str = "kinesis-create-stream-provisioned";
+    let consumer = "arn:aws:kinesis:eu-west-1:111122223333:stream/a/consumer/b:1700000000";
+    for (event, reason) in [
+        (with(CREATE, "/source", json!("aws.kinesisvideo")), "OtherEvent"),
+        (with(CREATE, "/detail/eventSource", json!("kinesisvideo.amazonaws.com")), "OtherEvent"),
+        (with(CREATE, "/detail-type", json!("AWS Service Event via CloudTrail")), "OtherEvent"),
+        (with(CREATE, "/detail/eventName", json!("CreateChannel")), "OtherCall"),
+        (with(CREATE, "/detail/readOnly", json!(true)), "ReadOnly"),
+        (with(CREATE, "/detail/errorCode", json!("ThrottlingException")), "FailedCall"),
+        (with("kinesis-tag-resource", "/detail/requestParameters/resourceARN", json!(consumer)), "Consumer"),
+        (json!({"Records": []}), "Empty"),
+        (json!({"invokingEvent": "{}", "resultToken": "t"}), "ConfigRule"),
+    ] {
+        assert_eq!(words(&event), [format!("ignored {reason}")], "{event}");
+    }
+    let fine = with(CREATE, "/detail/errorCode", Value::Null);
+    assert_eq!(words(&fine), ["orders-ingest CreateStream"]);
+    let china = with(CREATE, "/detail-type", json!("Amazon API Call via CloudTrail"));
+    assert_eq!(words(&china), ["orders-ingest CreateStream"]);
+}
+
+#[test]
+fn text_from_outside_is_escaped_and_cut() {
+    let event = with(
+        "kinesis-create-stream-provisioned",
+        "/detail/eventName",
+        json!(format!("a\n\u{202e}{}", "x".repeat(9999))),
+    );
+    let [Item::Ignored(why @ IgnoreReason::OtherCall(_))] = &items(&event)[..] else { panic!() };
+    let text = why.to_string();
+    assert!(text.starts_with("`a\\n\\u{202e}xxx"), "{text}");
+    assert!(text.len() < 300);
+}
+
+#[test]
+fn what_cannot_be_read_is_malformed_and_says_where() {
+    let sqs = |record: Value| json!({"Records": [record]});
+    let good = file("sqs-batch-eventbridge")["Records"][0].clone();
+    let change = |field: &str, value: Value| {
+        let mut record = good.clone();
+        record[field] = value;
+        sqs(record)
+    };
+    for (payload, place) in [
+        (json!([]), "not a JSON object"),
+        (json!("text"), "not a JSON object"),
+        (json!({}), "none of"),
+        (json!({"detail-type": "x"}), "none of"),
+        (json!({"detail-type": 1, "source": "aws.kinesis"}), "`source` and `detail-type`"),
+        (json!({"Records": {}}), "`Records`"),
+        (json!({"Records": [{}]}), "`Records[0].eventSource`"),
+        (json!({"Records": [{"eventSource": "aws:s3"}]}), "`aws:s3`"),
+        (json!({"Records": [{"EventSource": "aws:sns"}]}), "`Records[0].Sns`"),
+        (json!({"Records": [{"EventSource": "aws:sns", "Sns": {"Message": "{"}}]}), "`Sns.Message`"),
+        (change("messageId", json!("")), "`Records[0].messageId`"),
+        (change("body", json!("{")), "`body`"),
+        (change("body", Value::Null), "`body`"),
+        (change("body", json!("[".repeat(200))), "`body`"),
+        (with("kinesis-create-stream-provisioned", "/detail", json!("{}")), "`detail`"),
+        (with("kinesis-create-stream-provisioned", "/detail/eventName", json!(1)), "`detail.eventName`"),
+        (json!({"action": "sweeep"}), "`sweeep`"),
+        (json!({"action": 1}), "`action`"),
+        (json!({"action": "reconcile"}), "stream"),
+        (json!({"action": "reconcile", "stream": "a", "force": true}), "force"),
+        (with("streamseal-work-message", "/streamseal", json!("streamseal.work/v2")), "`streamseal`"),
+        (with("streamseal-work-message", "/stream_arn", json!("orders")), "`stream_arn`"),
+        (with("streamseal-work-message", "/first_seen", json!("yesterday")), "streamseal.work/v1"),
+        (with("streamseal-work-message", "/unknown", json!(1)), "unknown"),
+        (with("streamseal-work-message", "/previous_key", json!("alias/x")), "`previous_key`"),
+    ] {
+        let [Item::Malformed(why)] = &items(&payload)[..] else { panic!("{payload}: {:?}", items(&payload)) };
+        assert!(why.contains(place), "{payload}: {why}");
+    }
+    let nested = (0..6).fold(
+        file("kinesis-create-stream-provisioned"),
+        |inner, _| json!({"requestContext": {}, "requestPayload": inner}),
+    );
+    assert!(matches!(&items(&nested)[..], [Item::Malformed(_)]));
+    let foreign =
+        with("streamseal-work-message", "/stream_arn", json!("arn:aws:kinesis:eu-west-1:999999999999:stream/a"));
+    assert_eq!(words(&foreign), ["rejected Foreign"]);
+}
+
+#[test]
+fn one_bad_message_of_a_batch_is_alone() {
+    let mut batch = file("sqs-batch-eventbridge");
+    batch["Records"][0]["body"] = json!("not json");
+    let Input::Batch(messages) = parse(&batch, &own(), now()) else { panic!() };
+    assert!(matches!(messages[0].items[..], [Item::Malformed(_)]));
+    assert!(matches!(messages[1].items[..], [Item::Reconcile(_)]));
+    assert_eq!(messages[1].id, "6106ff76-8ef2-4d5e-a7e1-1fc6636f73e3");
+    batch["Records"][0]["eventSource"] = json!("aws:sns");
+    let Input::Batch(messages) = parse(&batch, &own(), now()) else { panic!() };
+    assert!(matches!(messages[0].items[..], [Item::Malformed(_)]), "a neighbour of another source");
+}
+
+#[test]
+fn a_message_received_before_owes_a_proof() {
+    let mut batch = file("sqs-batch-eventbridge");
+    assert!(!work(&batch).proof_owed);
+    batch["Records"][0]["attributes"]["ApproximateReceiveCount"] = json!("2");
+    assert!(work(&batch).proof_owed);
+}
+
+#[test]
+fn a_work_message_comes_back_as_it_was_sent() {
+    let sent = work(&file("streamseal-work-message"));
+    assert_eq!(sent.attempt, 1);
+    assert!(sent.proof_owed);
+    let again = serde_json::from_str(&sent.to_json()).unwrap();
+    assert_eq!(work(&again), sent);
+}
+
+#[test]
+fn a_command_names_a_stream_of_ours() {
+    let command = |stream: &str| json!({"action": "reconcile", "stream": stream});
+    assert!(work(&file("streamseal-command-reconcile")).proof_owed);
+    assert!(!work(&command("a")).proof_owed);
+    assert_eq!(words(&command("arn:aws:kinesis:eu-west-1:111122223333:stream/a")), ["a reconcile"]);
+    assert_eq!(words(&command("arn:aws:kinesis:eu-west-1:999999999999:stream/a")), ["rejected Foreign"]);
+    assert_eq!(words(&command("a b")), ["rejected IllegalName"]);
+}
