@@ -1,0 +1,194 @@
+//! What a failed AWS call means: the only file that names AWS error codes.
+//!
+//! It maps codes to [`Class`] and says whether the call may have taken effect all the same. What follows from a class is
+//! not decided here. A code that is not in the table is retryable: the work's deadline bounds the retries, while taking a
+//! passing fault for a lasting one would give a stream up.
+
+use std::error::Error;
+use std::io;
+
+use aws_sdk_kinesis::config::http::HttpResponse;
+use aws_sdk_kinesis::error::{ProvideErrorMetadata, SdkError};
+
+use crate::domain::failure::{Class, Failure, Fault};
+use crate::domain::model::EventText;
+
+/// The call with a quota of its own behind `LimitExceededException`.
+pub(super) const START_STREAM_ENCRYPTION: &str = "kinesis:StartStreamEncryption";
+
+/// How the message of a `LimitExceededException` starts that is about the rate of calls (recorded answer of Kinesis:
+/// `Rate exceeded for account …`).
+const RATE_EXCEEDED: &str = "Rate exceeded";
+
+/// No code on the wire: the call took longer than its timeout.
+const TIMEOUT: &str = "Timeout";
+/// No code on the wire: there was no answer at all.
+const NO_ANSWER: &str = "NoAnswer";
+/// No code on the wire: the SDK could not make a request of it.
+const NOT_SENT: &str = "NotSent";
+/// No code on the wire: there was an answer that cannot be read.
+const UNREADABLE: &str = "Unreadable";
+
+/// The table. Codes as the services spell them: API references of Kinesis (StartStreamEncryption, PutRecord, GetRecords,
+/// ListShards, Common Errors), KMS (DescribeKey), SSM (GetParameter) and SQS (SendMessage).
+fn class_of(call: &str, code: &str, message: &str) -> Class {
+    match code {
+        // Nothing but Kinesis answers with this here, and every request to Kinesis names a stream.
+        "ResourceNotFoundException" => Class::Ignored,
+        "ResourceInUseException" => Class::Waiting,
+
+        // Two meanings: too many calls a second, or a resource limit such as 25 new keys in 24 hours. Text that says neither
+        // is taken for the quota, since the next Start may be one too many; only Start has that quota.
+        "LimitExceededException" if call == START_STREAM_ENCRYPTION && !message.starts_with(RATE_EXCEEDED) => Class::Quota,
+        "LimitExceededException" => Class::Retryable,
+
+        "AccessDeniedException"
+        | "AccessDenied"
+        | "NotAuthorized"
+        | "UnauthorizedOperation"
+        | "KMSAccessDeniedException"
+        | "KMSOptInRequired"
+        | "OptInRequired"
+        | "UnrecognizedClientException"
+        | "InvalidClientTokenId"
+        | "MissingAuthenticationToken"
+        | "MissingAuthenticationTokenException"
+        | "IncompleteSignature"
+        | "IncompleteSignatureException"
+        | "InvalidSignatureException"
+        | "SignatureDoesNotMatch" => Class::Permanent(Fault::Access),
+
+        // Kinesis about the key, and KMS's own `NotFoundException`.
+        "KMSDisabledException" | "KMSInvalidStateException" | "KMSNotFoundException" | "NotFoundException" => {
+            Class::Permanent(Fault::Key)
+        }
+
+        "InvalidArgumentException"
+        | "InvalidArnException"
+        | "ValidationException"
+        | "ValidationError"
+        | "SerializationException"
+        | "UnknownOperationException"
+        | "ParameterNotFound"
+        | "ParameterVersionNotFound"
+        | "QueueDoesNotExist"
+        | "AWS.SimpleQueueService.NonExistentQueue" => Class::Permanent(Fault::Request),
+
+        // Throttled.
+        "Throttling"
+        | "ThrottlingException"
+        | "ThrottledException"
+        | "RequestThrottled"
+        | "RequestThrottledException"
+        | "RequestLimitExceeded"
+        | "TooManyRequestsException"
+        | "SlowDown"
+        | "ProvisionedThroughputExceededException"
+        | "KMSThrottlingException"
+        // Out of date: credentials, signatures, iterators and tokens are made anew for the next call.
+        | "ExpiredToken"
+        | "ExpiredTokenException"
+        | "RequestExpired"
+        | "RequestTimeTooSkewed"
+        | "ExpiredIteratorException"
+        | "ExpiredNextTokenException"
+        // Faults of a service.
+        | "InternalFailure"
+        | "InternalFailureException"
+        | "InternalServerError"
+        | "InternalError"
+        | "KMSInternalException"
+        | "DependencyTimeoutException"
+        | "RequestTimeout"
+        | "RequestTimeoutException"
+        | "RequestAbortedException"
+        | "ServiceUnavailable"
+        | "ServiceUnavailableException" => Class::Retryable,
+
+        _ => Class::Retryable,
+    }
+}
+
+/// The failure that `error` is. The text of the service is kept, escaped and cut.
+pub(super) fn failure<E>(call: &'static str, error: &SdkError<E, HttpResponse>) -> Failure
+where
+    E: ProvideErrorMetadata + Error + 'static,
+{
+    let status = error.raw_response().map(|response| response.status().as_u16());
+    let (class, code, message) = match error.code() {
+        Some(code) => {
+            let message = error.message().unwrap_or_default();
+            (class_of(call, code, message), code, message.to_owned())
+        }
+        None => without_code(error, status.unwrap_or_default()),
+    };
+    Failure {
+        class,
+        call,
+        code: EventText::new(code),
+        message: EventText::new(&message),
+        may_have_applied: is_write(call) && may_have_applied(error, status),
+    }
+}
+
+fn without_code<E>(error: &SdkError<E, HttpResponse>, status: u16) -> (Class, &'static str, String)
+where
+    E: ProvideErrorMetadata + Error + 'static,
+{
+    match error {
+        SdkError::ConstructionFailure(_) => (Class::Permanent(Fault::Request), NOT_SENT, chain(error)),
+        SdkError::TimeoutError(_) => (Class::Retryable, TIMEOUT, chain(error)),
+        SdkError::DispatchFailure(dispatch) if dispatch.is_timeout() => (Class::Retryable, TIMEOUT, chain(error)),
+        SdkError::DispatchFailure(_) => (Class::Retryable, NO_ANSWER, chain(error)),
+        SdkError::ServiceError(_) => {
+            let words = error.message().unwrap_or("no words either");
+            (Class::Retryable, UNREADABLE, format!("HTTP {status} without an error code: {words}"))
+        }
+        _ => (Class::Retryable, UNREADABLE, format!("HTTP {status} that cannot be read: {}", chain(error))),
+    }
+}
+
+/// An answer that lacks what the call is made for.
+pub(super) fn unreadable(call: &'static str, what: &str) -> Failure {
+    Failure { may_have_applied: is_write(call), ..Failure::retryable(call, UNREADABLE, what) }
+}
+
+/// Whether anything of the request can have left: `false` only where it surely did not.
+pub(super) fn was_sent<E: Error + 'static>(error: &SdkError<E, HttpResponse>) -> bool {
+    match error {
+        SdkError::ConstructionFailure(_) => false,
+        SdkError::DispatchFailure(_) => !sources(error).any(is_no_connection),
+        _ => true,
+    }
+}
+
+/// A refusal with a code of a status below 500 changed nothing; with any other answer, or none, nobody can tell.
+fn may_have_applied<E>(error: &SdkError<E, HttpResponse>, status: Option<u16>) -> bool
+where
+    E: ProvideErrorMetadata + Error + 'static,
+{
+    let refused = error.code().is_some() && status.is_some_and(|status| (400..500).contains(&status));
+    was_sent(error) && !refused
+}
+
+fn is_write(call: &str) -> bool {
+    let operation = call.split(':').nth(1).unwrap_or_default();
+    !["Describe", "List", "Get"].iter().any(|read| operation.starts_with(read))
+}
+
+/// The kinds of I/O error that only opening a connection ends with; one that breaks later is reset or closed.
+fn is_no_connection(error: &(dyn Error + 'static)) -> bool {
+    use io::ErrorKind::{AddrNotAvailable, ConnectionRefused, HostUnreachable, NetworkUnreachable};
+    error.downcast_ref::<io::Error>().is_some_and(|e| {
+        matches!(e.kind(), AddrNotAvailable | ConnectionRefused | HostUnreachable | NetworkUnreachable)
+    })
+}
+
+fn sources<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
+    std::iter::successors(Some(error), |&error| error.source())
+}
+
+/// What went wrong, from the outside in: the SDK's outermost text alone says little more than that something did.
+fn chain(error: &(dyn Error + 'static)) -> String {
+    sources(error).map(ToString::to_string).collect::<Vec<_>>().join(": ")
+}

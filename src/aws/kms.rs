@@ -1,0 +1,80 @@
+//! AWS KMS behind [`KeyApi`]: which key a reference means, and whether it can encrypt a stream here. It only describes.
+
+use aws_sdk_kms::types as sdk;
+
+use super::errors::unreadable;
+use super::{Aws, logged};
+use crate::domain::failure::{Class, Failure, Fault};
+use crate::domain::model::{EventText, KeyArn, KeyIdentity, KeyInfo, KeyLookup, KeyManager, KeyProblem, KeyRef, Scope};
+use crate::ports::{CallLog, KeyApi};
+
+const DESCRIBE: &str = "kms:DescribeKey";
+
+/// What stands for a member that the answer does not have.
+const ABSENT: &str = "absent";
+
+impl KeyApi for Aws {
+    /// Asks for `key` as it is written: KMS takes all five forms, and a bare id or alias name is one of this account and
+    /// Region.
+    async fn lookup(&self, key: &KeyRef, log: &CallLog) -> Result<KeyLookup, Failure> {
+        let request = self.kms.describe_key().key_id(key.as_str());
+        match logged(log, DESCRIBE, request.send()).await {
+            Ok(answer) => key_info(answer.key_metadata, &self.scope)
+                .map(KeyLookup::Found)
+                .ok_or_else(|| unreadable(DESCRIBE, "no key ARN in the answer")),
+            Err(failure) => match failure.class {
+                // KMS makes this key on first use (KMS API reference, DescribeKey), so that an account may not have it yet.
+                Class::Permanent(Fault::Key) if key.is_aws_managed_alias(&self.scope) => {
+                    Ok(KeyLookup::Found(KeyInfo {
+                        identity: KeyIdentity::AwsManagedAlias,
+                        manager: KeyManager::Aws,
+                        problem: None,
+                    }))
+                }
+                Class::Permanent(Fault::Key) => Ok(KeyLookup::NotFound),
+                Class::Permanent(Fault::Access) => Ok(KeyLookup::Denied(failure.code)),
+                _ => Err(failure),
+            },
+        }
+    }
+}
+
+fn key_info(metadata: Option<sdk::KeyMetadata>, scope: &Scope) -> Option<KeyInfo> {
+    let metadata = metadata?;
+    let arn = KeyArn::parse(metadata.arn.as_deref()?)?;
+    let problem = problem(&metadata, &arn, scope);
+    // Whatever is not said to be AWS's is a customer's: such keys are never replaced unasked.
+    let manager = match metadata.key_manager {
+        Some(sdk::KeyManagerType::Aws) => KeyManager::Aws,
+        _ => KeyManager::Customer,
+    };
+    Some(KeyInfo { identity: KeyIdentity::Arn(arn), manager, problem })
+}
+
+/// Services encrypt with symmetric keys of their own Region only (KMS developer guide, key concepts), and of the states only
+/// `Enabled` is sure to encrypt (the same, key states). What can never pass is named first, what passes by itself last.
+fn problem(metadata: &sdk::KeyMetadata, arn: &KeyArn, scope: &Scope) -> Option<KeyProblem> {
+    if arn.region() != scope.region {
+        return Some(KeyProblem::Region(EventText::new(arn.region())));
+    }
+    let usage = metadata.key_usage.as_ref().map_or(ABSENT, sdk::KeyUsageType::as_str);
+    if usage != sdk::KeyUsageType::EncryptDecrypt.as_str() {
+        return Some(KeyProblem::Usage(EventText::new(usage)));
+    }
+    #[expect(
+        deprecated,
+        reason = "`CustomerMasterKeySpec` is the same thing under its old name; older emulators know no other"
+    )]
+    let old_spec = metadata.customer_master_key_spec.as_ref().map(sdk::CustomerMasterKeySpec::as_str);
+    let spec = metadata.key_spec.as_ref().map(sdk::KeySpec::as_str).or(old_spec).unwrap_or(ABSENT);
+    if spec != sdk::KeySpec::SymmetricDefault.as_str() {
+        return Some(KeyProblem::Spec(EventText::new(spec)));
+    }
+    match &metadata.key_state {
+        Some(sdk::KeyState::Enabled) => None,
+        Some(state @ (sdk::KeyState::Creating | sdk::KeyState::Updating)) => {
+            Some(KeyProblem::NotReady(EventText::new(state.as_str())))
+        }
+        other => Some(KeyProblem::State(EventText::new(other.as_ref().map_or(ABSENT, sdk::KeyState::as_str)))),
+    }
+}

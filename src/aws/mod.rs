@@ -1,0 +1,207 @@
+//! The adapters: [`Aws`] implements the ports with the AWS SDK, and SDK types stop here.
+//!
+//! They send what they are asked to send and report what came back; nothing here decides, and nothing here repeats a
+//! request to Kinesis or KMS. One call of a port is one request (one a page, for lists), so that the loop owns every retry
+//! and the call log counts what was on the wire.
+
+mod errors;
+mod kinesis;
+mod kms;
+mod sqs;
+mod ssm;
+
+use std::error::Error;
+use std::future::Future;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use aws_config::retry::RetryConfig;
+use aws_config::timeout::TimeoutConfig;
+use aws_config::{AppName, BehaviorVersion, Region, SdkConfig};
+use aws_sdk_kinesis::error::{ProvideErrorMetadata, SdkError};
+use aws_sdk_kinesis::operation::RequestId;
+use aws_sdk_kinesis::primitives::DateTime;
+use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
+use jiff::Timestamp;
+
+use crate::domain::evidence::Call;
+use crate::domain::failure::Failure;
+use crate::domain::model::{EventText, Scope};
+use crate::ports::{CallLog, Clock};
+
+/// In the user agent of every request, so that CloudTrail shows who called.
+const APP_NAME: &str = "streamseal";
+
+/// Until TCP and TLS stand. Endpoints are in the same Region, milliseconds away.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
+/// One request with its answer, the connection and the credentials included. These calls take tens of milliseconds; what
+/// takes five seconds will not come, and a lost answer costs one more observation.
+const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(5);
+/// One operation with the SDK's retries, where they are on: room for two attempts and a pause, well below a function's
+/// timeout.
+const OPERATION_TIMEOUT: Duration = Duration::from_secs(12);
+/// For SSM and SQS, where a request that is sent twice does no harm: the SDK's standard retries, three attempts in all.
+const ATTEMPTS: u32 = 3;
+
+/// How to reach AWS. What is `None` comes from where every SDK takes it: `AWS_REGION`, `AWS_PROFILE`, `AWS_ENDPOINT_URL`,
+/// `AWS_ENDPOINT_URL_KINESIS` (`_KMS`, `_SSM`, `_SQS`) and the profile files.
+#[derive(Clone, Debug, Default)]
+pub struct Connection {
+    /// The Region to call.
+    pub region: Option<String>,
+    /// The profile of `~/.aws/config`.
+    pub profile: Option<String>,
+    /// One endpoint for every service; it goes before the environment's.
+    pub endpoint: Option<String>,
+    /// How long to wait for answers.
+    pub timeouts: Timeouts,
+}
+
+/// How long to wait for answers.
+#[derive(Clone, Copy, Debug)]
+pub struct Timeouts {
+    /// Until a connection stands.
+    pub connect: Duration,
+    /// One request with its answer.
+    pub attempt: Duration,
+    /// One operation, with the SDK's retries where they are on.
+    pub operation: Duration,
+}
+
+impl Default for Timeouts {
+    fn default() -> Self {
+        Self { connect: CONNECT_TIMEOUT, attempt: ATTEMPT_TIMEOUT, operation: OPERATION_TIMEOUT }
+    }
+}
+
+/// The SDK's configuration. It reads environment and profile files; it uses the network only to find the Region where
+/// neither names one. Credentials are fetched by the first request.
+pub async fn sdk_config(connection: &Connection) -> SdkConfig {
+    let Timeouts { connect, attempt, operation } = connection.timeouts;
+    let timeouts = TimeoutConfig::builder()
+        .connect_timeout(connect)
+        .operation_attempt_timeout(attempt)
+        .operation_timeout(operation)
+        .build();
+    let http = aws_smithy_http_client::Builder::new().tls_provider(Provider::Rustls(CryptoMode::Ring)).build_https();
+    let mut loader = aws_config::defaults(BehaviorVersion::latest()).http_client(http).timeout_config(timeouts);
+    // The name is a constant of legal characters; without it requests are only harder to tell apart.
+    if let Ok(name) = AppName::new(APP_NAME) {
+        loader = loader.app_name(name);
+    }
+    if let Some(region) = &connection.region {
+        loader = loader.region(Region::new(region.clone()));
+    }
+    if let Some(profile) = &connection.profile {
+        loader = loader.profile_name(profile);
+    }
+    if let Some(endpoint) = &connection.endpoint {
+        loader = loader.endpoint_url(endpoint);
+    }
+    loader.load().await
+}
+
+/// AWS, as the ports see it. Built once; cloning and building cost no request.
+#[derive(Clone, Debug)]
+pub struct Aws {
+    scope: Scope,
+    queue_url: Option<String>,
+    package: PathBuf,
+    kinesis: aws_sdk_kinesis::Client,
+    kms: aws_sdk_kms::Client,
+    ssm: aws_sdk_ssm::Client,
+    sqs: aws_sdk_sqs::Client,
+}
+
+impl Aws {
+    /// Builds the clients. `scope` is the account and Region of the streams, and `sdk` has to be of the same Region.
+    /// `queue_url` is the work queue, if there is one.
+    pub fn new(sdk: &SdkConfig, scope: Scope, queue_url: Option<String>) -> Self {
+        // INVARIANT: no request to Kinesis or KMS is repeated by the SDK. A second StartStreamEncryption could spend another
+        // of the stream's 25 changes, a second PutRecord writes a second record.
+        let once = RetryConfig::disabled();
+        let thrice = RetryConfig::standard().with_max_attempts(ATTEMPTS);
+        let kinesis = aws_sdk_kinesis::config::Builder::from(sdk).retry_config(once.clone()).build();
+        let kms = aws_sdk_kms::config::Builder::from(sdk).retry_config(once).build();
+        let ssm = aws_sdk_ssm::config::Builder::from(sdk).retry_config(thrice.clone()).build();
+        let sqs = aws_sdk_sqs::config::Builder::from(sdk).retry_config(thrice).build();
+        Self {
+            scope,
+            queue_url,
+            // Where Lambda unpacks the function's package (Lambda developer guide, environment variables).
+            package: std::env::var_os("LAMBDA_TASK_ROOT").map(PathBuf::from).unwrap_or_default(),
+            kinesis: aws_sdk_kinesis::Client::from_conf(kinesis),
+            kms: aws_sdk_kms::Client::from_conf(kms),
+            ssm: aws_sdk_ssm::Client::from_conf(ssm),
+            sqs: aws_sdk_sqs::Client::from_conf(sqs),
+        }
+    }
+}
+
+impl Clock for Aws {
+    fn now(&self) -> Timestamp {
+        Timestamp::now()
+    }
+
+    async fn sleep(&self, duration: Duration) {
+        tokio::time::sleep(duration).await;
+    }
+}
+
+/// Sends one request and writes it into the log. A request that surely never left (no connection, nothing to send) is a
+/// failure and no call.
+async fn logged<T, E>(
+    log: &CallLog,
+    call: &'static str,
+    request: impl Future<Output = Result<T, SdkError<E>>>,
+) -> Result<T, Failure>
+where
+    T: RequestId,
+    E: ProvideErrorMetadata + Error + 'static,
+{
+    let at = Timestamp::now();
+    let started = Instant::now();
+    let result = request.await;
+    let duration = started.elapsed();
+    let (sent, request_id, result) = match result {
+        Ok(answer) => (true, answer.request_id().map(str::to_owned), Ok(answer)),
+        Err(error) => {
+            (errors::was_sent(&error), error.request_id().map(str::to_owned), Err(errors::failure(call, &error)))
+        }
+    };
+    if sent {
+        let error = result.as_ref().err().map(|failure| (failure.code.clone(), failure.message.clone()));
+        // A header of the answer, hence text from outside.
+        let request_id = request_id.map(|id| EventText::new(&id).as_str().to_owned());
+        log.push(Call { call, at, duration, request_id, error });
+    }
+    result
+}
+
+/// A time from the SDK, to the nearest millisecond: the services keep no more, and their JSON carries it as a fraction
+/// of seconds whose nanoseconds are noise. `None` beyond the years that can be told.
+fn from_sdk(at: &DateTime) -> Option<Timestamp> {
+    let millis = (at.as_nanos() + 500_000).div_euclid(1_000_000);
+    Timestamp::from_millisecond(i64::try_from(millis).ok()?).ok()
+}
+
+/// A time for the SDK, cut to the millisecond.
+fn to_sdk(at: Timestamp) -> DateTime {
+    DateTime::from_millis(at.as_millisecond())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_keep_their_milliseconds() {
+        let at: Timestamp = "2026-08-07T12:00:00.123Z".parse().unwrap();
+        assert_eq!(from_sdk(&to_sdk(at)), Some(at));
+        // As the SDK reads 1786104000.123 from JSON.
+        assert_eq!(from_sdk(&DateTime::from_secs_f64(1_786_104_000.123)), Some(at));
+        assert_eq!(from_sdk(&DateTime::from_secs(i64::MAX)), None);
+        let finer: Timestamp = "2026-08-07T12:00:00.123999Z".parse().unwrap();
+        assert_eq!(from_sdk(&to_sdk(finer)), Some(at));
+    }
+}
