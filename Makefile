@@ -1,0 +1,35 @@
+# The short names of everything that is run here. `make` lists them. None of it needs an AWS account.
+
+CARGO_TARGET_DIR ?= target
+# SAM must not call home, and must not need a cross-compiler here: it builds for this machine.
+sam = SAM_CLI_TELEMETRY=0 PATH="$(CURDIR)/.local/sam/bin:$$PATH" AWS_DEFAULT_REGION=eu-west-1 sam
+architecture = $(if $(filter aarch64 arm64,$(shell uname -m)),arm64,x86_64)
+
+.PHONY: help setup demo test core lint sam
+
+help: ## list these targets
+	@sed -n 's/^\([a-z]*\):.* ## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
+
+setup: ## install the pinned local parts into .local/
+	@tools/setup
+
+# With the test beside it cargo settles on the same features of every dependency as for `make test`, and so builds each once.
+demo: setup ## seal one stream from end to end on this machine
+	cargo build --locked --bin bootstrap --test system
+	@tools/demo $(CARGO_TARGET_DIR)/debug/bootstrap
+
+test: setup ## run every test
+	cargo test --locked
+
+core: ## run the core's tests, without AWS and Lambda crates
+	cargo test --locked --no-default-features --lib --test core
+
+lint: ## check formatting and lints, all of it and the core alone
+	cargo fmt --check
+	cargo clippy --locked --all-targets -- -D warnings
+	cargo clippy --locked --no-default-features --lib --test core -- -D warnings
+
+sam: ## validate the template and build the deployment package, for this machine's processor
+	@tools/setup --sam
+	$(sam) validate --lint --template template.yaml
+	$(sam) build --template template.yaml --parameter-overrides Architecture=$(architecture)

@@ -1,0 +1,188 @@
+"""Starts processes that end when we do, however we end. Shared by tools/parts, tools/rie and tools/demo.
+
+A `Family` forks a watcher before anything else. The watcher does nothing until our end of a pipe closes, which the kernel
+sees to even when we are killed; then it ends, by process id, whatever of the family still runs, and removes the family's
+folder. Members are told by a variable in their environment, so that grandchildren are found too, whatever process group
+or session they have put themselves in. Linux only (/proc). No process outside the family is ever touched.
+"""
+
+import contextlib
+import os
+import pathlib
+import select
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.error
+import urllib.request
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+LOCAL = ROOT / ".local"
+MARK = "STREAMSEAL_FAMILY"
+
+# Loopback never goes through a proxy, whatever the environment says.
+HTTP = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+
+
+class Failed(Exception):
+    """What went wrong, in words for whoever ran the command."""
+
+
+class Family:
+    """Children with one folder. Use as a context manager; `SIGTERM`, `SIGINT` and `SIGHUP` leave it in good order."""
+
+    def __enter__(self):
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            signal.signal(number, lambda number, _: sys.exit(128 + number))
+        self.folder = pathlib.Path(tempfile.mkdtemp(prefix="streamseal-"))
+        self.children = []
+        end, self.alive = os.pipe()
+        self.watcher = os.fork()
+        if self.watcher == 0:
+            os.close(self.alive)
+            _watch(end, self.folder)
+        os.close(end)
+        return self
+
+    def start(self, name, argv, env, **popen):
+        """Starts a child in a session of its own, with nothing of our environment but what `env` has."""
+        child = subprocess.Popen(
+            [str(arg) for arg in argv],
+            env={**env, MARK: str(self.folder)},
+            cwd=popen.pop("cwd", self.folder),
+            stdin=popen.pop("stdin", subprocess.DEVNULL),
+            start_new_session=True,
+            **popen,
+        )
+        child.name = name
+        self.children.append(child)
+        return child
+
+    def start_logged(self, name, argv, env):
+        """As `start`, with its output in a file whose end is shown if the child fails."""
+        with open(self.folder / f"{name}.log", "wb") as log:
+            child = self.start(name, argv, env, stdout=log, stderr=subprocess.STDOUT)
+        child.log = log.name
+        return child
+
+    def ended(self):
+        """The first child that has ended, if any."""
+        return next((child for child in self.children if child.poll() is not None), None)
+
+    def await_ready(self, child, ready, seconds=60):
+        deadline = time.monotonic() + seconds
+        while not ready():
+            if child.poll() is not None:
+                raise Failed(f"{child.name} ended with status {child.returncode} before it was ready{_tail(child)}")
+            if time.monotonic() > deadline:
+                raise Failed(f"{child.name} was not ready after {seconds} s{_tail(child)}")
+            time.sleep(0.05)
+        if child.poll() is not None:
+            raise Failed(f"{child.name} ended: another process has taken its port{_tail(child)}")
+
+    def await_stdin(self):
+        """Returns when our stdin closes; fails when a child ends before that."""
+        while True:
+            if select.select([0], [], [], 0.5)[0] and not os.read(0, 65536):
+                return
+            if child := self.ended():
+                raise Failed(f"{child.name} ended by itself with status {child.returncode}{_tail(child)}")
+
+    def __exit__(self, *_):
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            signal.signal(number, signal.SIG_IGN)
+        for child in reversed(self.children):
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(child.pid, signal.SIGTERM)
+        deadline = time.monotonic() + 3
+        for child in self.children:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                child.wait(max(0, deadline - time.monotonic()))
+        os.close(self.alive)
+        os.waitpid(self.watcher, 0)
+        for child in self.children:
+            child.wait()
+
+
+def _watch(end, folder):
+    """The watcher's whole life. Never returns."""
+    os.setsid()  # A signal to our group or from the terminal is not for the watcher.
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
+    null = os.open(os.devnull, os.O_RDWR)
+    for fd in (0, 1, 2):  # Whoever reads our output must see its end when we end.
+        os.dup2(null, fd)
+    os.read(end, 1)
+    mark = f"{MARK}={folder}".encode()
+    for _ in range(100):
+        members = [pid for pid in map(int, filter(str.isdigit, os.listdir("/proc"))) if _is_member(pid, mark)]
+        for pid in members:
+            with contextlib.suppress(OSError):
+                os.kill(pid, signal.SIGKILL)
+        if not members:
+            break
+        time.sleep(0.02)
+    shutil.rmtree(folder, ignore_errors=True)
+    os._exit(0)
+
+
+def _is_member(pid, mark):
+    try:
+        return mark in pathlib.Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
+    except OSError:  # Gone, a zombie, or another user's.
+        return False
+
+
+def _tail(child, lines=20):
+    if not hasattr(child, "log"):
+        return ""
+    text = pathlib.Path(child.log).read_text(errors="replace").splitlines()[-lines:]
+    return "; the end of its log:\n" + "\n".join(text)
+
+
+def free_ports(count):
+    """Ports that are free now; all are held open together, so that they differ."""
+    with contextlib.ExitStack() as stack:
+        held = [stack.enter_context(socket.socket()) for _ in range(count)]
+        for one in held:
+            one.bind(("127.0.0.1", 0))
+        return [one.getsockname()[1] for one in held]
+
+
+def answers(url):
+    """Whether a GET of `url` answers 200."""
+    try:
+        with HTTP.open(url, timeout=2) as answer:
+            return answer.status == 200
+    except (urllib.error.URLError, OSError):
+        return False
+
+
+def accepts(port):
+    """Whether something listens on `port`."""
+    try:
+        socket.create_connection(("127.0.0.1", port), timeout=2).close()
+        return True
+    except OSError:
+        return False
+
+
+def installed(path):
+    """`path` under .local/, or clear words if it is not there."""
+    if not (LOCAL / path).exists():
+        raise Failed(f".local/{path} is missing: run tools/setup")
+    return LOCAL / path
+
+
+def run(main):
+    """Runs a command's `main`; a `Failed` becomes its words and status 1."""
+    try:
+        sys.exit(main())
+    except BrokenPipeError:  # Whoever read our output is gone, and so nobody is left to tell.
+        os._exit(1)
+    except Failed as failure:
+        sys.exit(f"{pathlib.Path(sys.argv[0]).name}: {failure}")
