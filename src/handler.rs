@@ -200,11 +200,7 @@ impl<W: World> App<W> {
         let text = self.world.read(source).await.map_err(|f| Unhandled::PolicyUnusable(f.to_string()))?;
         let policy = Policy::load(&text).map_err(|faults| {
             let faults: Vec<String> = faults.iter().map(ToString::to_string).collect();
-            Unhandled::PolicyUnusable(format!(
-                "the policy in {source} has {} faults: {}",
-                faults.len(),
-                faults.join("; ")
-            ))
+            Unhandled::PolicyUnusable(format!("the policy in {source} is not valid: {}", faults.join("; ")))
         })?;
         let policy = Arc::new(policy);
         let loaded = Loaded { policy: Arc::clone(&policy), at: now };

@@ -1,0 +1,655 @@
+//! What is right for a stream: the policy as it is after loading, and [`Policy::decide`], the one question put to it.
+//!
+//! The first rule that matches wins, and a key that cannot be worked out fails closed: it never falls through to the next
+//! rule. Nothing here reads YAML (`load`), asks AWS or looks at a clock; the caller says which stream, which tags, when.
+
+#[cfg(feature = "schema")]
+pub mod document;
+mod key;
+mod load;
+mod scalar;
+mod yaml;
+
+use std::fmt;
+use std::time::Duration;
+
+use jiff::civil::Date;
+use jiff::{Timestamp, tz::Offset};
+use wildmatch::WildMatch;
+
+pub use self::key::KeyTemplate;
+use super::model::{EventText, KeyRef, ProofMode, StreamArn, Tags};
+
+/// How long before its end an exemption is warned of, in days.
+pub const WARN_DAYS: i32 = 14;
+
+/// A whole policy, valid.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Policy {
+    /// `sha256:` and 64 hexadecimal digits, of the text it was loaded from.
+    pub digest: String,
+    /// In the order in which they are tried; at least one.
+    pub rules: Vec<Rule>,
+    /// Streams made before this are *existing*. There wherever a rule has [`Existing::Report`].
+    pub enforce_from: Option<Timestamp>,
+    /// How long new streams are left to the tool that makes them.
+    pub settle: Settle,
+}
+
+/// How long a new stream is left alone, counted from when it was first seen ACTIVE, by the tool that made it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Settle {
+    /// Terraform.
+    pub terraform: Duration,
+    /// CloudFormation.
+    pub cloudformation: Duration,
+    /// Pulumi.
+    pub pulumi: Duration,
+    /// Anything else.
+    pub other: Duration,
+}
+
+impl Settle {
+    /// The longest of them: a stream older than this is settled, whoever made it.
+    pub fn longest(&self) -> Duration {
+        self.terraform.max(self.cloudformation).max(self.pulumi).max(self.other)
+    }
+}
+
+impl Default for Settle {
+    fn default() -> Self {
+        let s = Duration::from_secs;
+        Self { terraform: s(120), cloudformation: s(60), pulumi: s(120), other: s(0) }
+    }
+}
+
+/// One rule.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Rule {
+    /// Unique in the policy.
+    pub name: String,
+    /// Which streams it is about.
+    pub selectors: Selectors,
+    /// Which of those it is not about.
+    pub unless: Option<Selectors>,
+    /// What it asks for.
+    pub effect: Effect,
+    /// Where it starts in the text.
+    pub place: Place,
+}
+
+/// Where something stands in the policy's text; both count from 1, columns in characters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Place {
+    /// The line.
+    pub line: usize,
+    /// The column.
+    pub column: usize,
+}
+
+/// Which streams: every selector that is there has to match, and it does when one of its patterns does. `*` stands for
+/// any characters, `?` for exactly one; upper and lower case differ. With no selector: every stream.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Selectors {
+    /// Patterns for the stream's name.
+    pub stream: Vec<WildMatch>,
+    /// Names of tags with patterns for their values. Each of these tags has to be there.
+    pub tags: Vec<(String, Vec<WildMatch>)>,
+    /// Patterns for the account.
+    pub account: Vec<WildMatch>,
+    /// Patterns for the Region.
+    pub region: Vec<WildMatch>,
+}
+
+impl Selectors {
+    /// Why the stream matches, a phrase for each selector; `None` where it does not.
+    fn matched(&self, stream: &StreamArn, tags: &Tags) -> Option<Vec<String>> {
+        let mut why = Vec::new();
+        let fixed = [
+            ("stream", &self.stream, stream.name.as_str()),
+            ("account", &self.account, stream.scope.account.as_str()),
+            ("region", &self.region, stream.scope.region.as_str()),
+        ];
+        for (what, patterns, value) in fixed {
+            if !patterns.is_empty() {
+                let pattern = patterns.iter().find(|p| p.matches(value))?;
+                why.push(format!("{what} `{value}` matches `{pattern}`"));
+            }
+        }
+        for (name, patterns) in &self.tags {
+            let value = tags.get(name)?;
+            let pattern = patterns.iter().find(|p| p.matches(value))?;
+            why.push(format!("tag `{name}` is `{}` and matches `{pattern}`", EventText::new(value)));
+        }
+        Some(why)
+    }
+
+    /// Whether streams of any name match, in any account and Region.
+    fn is_any_stream(&self) -> bool {
+        [&self.stream, &self.account, &self.region].into_iter().all(|patterns| is_anything(patterns))
+    }
+}
+
+fn is_anything(patterns: &[WildMatch]) -> bool {
+    patterns.is_empty() || patterns.iter().any(|pattern| pattern.pattern_chars() == ['*'])
+}
+
+/// What a rule asks for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Effect {
+    /// The stream may be as it is. Never a reason to decrypt it.
+    Exempt(Exemption),
+    /// The stream is encrypted.
+    Encrypt(Encrypt),
+}
+
+/// Why a stream may be as it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Exemption {
+    /// The reason, never empty.
+    pub reason: String,
+    /// Who answers for it.
+    pub owner: Option<String>,
+    /// The last day, in UTC, on which it holds.
+    pub until: Option<Date>,
+}
+
+impl Exemption {
+    fn ended(&self, today: Date) -> bool {
+        self.until.is_some_and(|until| until < today)
+    }
+
+    /// The last day and how many days it is off, where that is soon.
+    fn ends_soon(&self, today: Date) -> Option<(Date, i32)> {
+        let until = self.until?;
+        let days = (until - today).get_days();
+        (0..=WARN_DAYS).contains(&days).then_some((until, days))
+    }
+}
+
+/// How streams are encrypted, the policy's defaults filled in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Encrypt {
+    /// With which key.
+    pub key: KeyTemplate,
+    /// What is just as good where it is there already.
+    pub accept: Vec<Accept>,
+    /// What becomes of streams that are older than [`Policy::enforce_from`].
+    pub existing: Existing,
+    /// How it is proven.
+    pub proof: Proof,
+    /// Whether an AWS-managed key may take a customer-managed key's place.
+    pub replace_customer_key: bool,
+}
+
+/// Encryption that is left as it is, if its key can be used.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Accept {
+    /// With this key.
+    Key(KeyRef),
+    /// With any customer-managed key.
+    CustomerManaged,
+    /// With an AWS-managed key.
+    AwsManaged,
+}
+
+/// What becomes of streams that are older than [`Policy::enforce_from`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Existing {
+    /// They are reported on.
+    Report,
+    /// They are encrypted as new ones are.
+    Enforce,
+}
+
+/// How encryption is proven.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Proof {
+    /// On a stream made less than an hour ago.
+    pub new: ProofMode,
+    /// On an older one.
+    pub existing: ProofMode,
+}
+
+/// Which rule: its place in the list, counted from 0, and its name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RuleId {
+    /// Counted from 0.
+    pub index: usize,
+    /// Its name.
+    pub name: String,
+}
+
+/// The policy's answer for one stream.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Decision {
+    /// The rule that decided; `None` where none matches.
+    pub rule: Option<RuleId>,
+    /// What it comes to.
+    pub outcome: Outcome,
+    /// Why this rule, why not one before it, and what will soon change; to be read by people.
+    pub reasons: Vec<String>,
+}
+
+/// What a decision comes to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// The stream may be as it is.
+    Exempt(Exemption),
+    /// No rule matches.
+    Unmatched,
+    /// The rule's key cannot be worked out, and this is why.
+    Unresolvable(String),
+    /// The stream has to be encrypted.
+    Encrypt(Target),
+}
+
+/// How one stream has to be encrypted: [`Encrypt`] with the key worked out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Target {
+    /// With which key.
+    pub key: KeyRef,
+    /// What is just as good where it is there already.
+    pub accept: Vec<Accept>,
+    /// What becomes of it if it is older than [`Policy::enforce_from`].
+    pub existing: Existing,
+    /// How it is proven.
+    pub proof: Proof,
+    /// Whether an AWS-managed key may take a customer-managed key's place.
+    pub replace_customer_key: bool,
+}
+
+impl Policy {
+    /// Reads and checks a whole policy: YAML, or JSON. All its faults come at once, in the order of the text.
+    pub fn load(text: &str) -> Result<Self, Vec<PolicyFault>> {
+        load::load(text)
+    }
+
+    /// Whether a decision depends on a stream's tags; where not, nobody needs to read them.
+    pub fn needs_tags(&self) -> bool {
+        self.rules.iter().any(|rule| {
+            !rule.selectors.tags.is_empty()
+                || rule.unless.as_ref().is_some_and(|unless| !unless.tags.is_empty())
+                || matches!(&rule.effect, Effect::Encrypt(encrypt) if encrypt.key.needs_tags())
+        })
+    }
+
+    /// What is right for `stream` at `now`. `tags` may be empty where [`Policy::needs_tags`] says that none are needed.
+    pub fn decide(&self, stream: &StreamArn, tags: &Tags, now: Timestamp) -> Decision {
+        let today = utc_date(now);
+        let mut reasons = Vec::new();
+        for (index, rule) in self.rules.iter().enumerate() {
+            let Some(matched) = rule.selectors.matched(stream, tags) else {
+                continue;
+            };
+            let name = &rule.name;
+            if let Some(why) = rule.unless.as_ref().and_then(|unless| unless.matched(stream, tags)) {
+                reasons.push(format!("rule `{name}` is skipped: unless {}", why.join(" and ")));
+                continue;
+            }
+            let outcome = match &rule.effect {
+                Effect::Exempt(exemption) => {
+                    if exemption.ended(today) {
+                        let until = exemption.until.unwrap_or(today);
+                        reasons.push(format!("rule `{name}` is skipped: its exemption ended on {until}"));
+                        continue;
+                    }
+                    Outcome::Exempt(exemption.clone())
+                }
+                Effect::Encrypt(encrypt) => match encrypt.key.resolve(stream, tags) {
+                    Err(why) => Outcome::Unresolvable(why),
+                    Ok(key) => Outcome::Encrypt(Target {
+                        key,
+                        accept: encrypt.accept.clone(),
+                        existing: encrypt.existing,
+                        proof: encrypt.proof,
+                        replace_customer_key: encrypt.replace_customer_key,
+                    }),
+                },
+            };
+            reasons.push(match matched.as_slice() {
+                [] => format!("rule `{name}` takes every stream"),
+                why => format!("rule `{name}` matched: {}", why.join(" and ")),
+            });
+            if let Outcome::Exempt(exemption) = &outcome
+                && let Some((until, _)) = exemption.ends_soon(today)
+            {
+                reasons.push(format!("the exemption of rule `{name}` ends on {until}"));
+            }
+            return Decision { rule: Some(RuleId { index, name: name.clone() }), outcome, reasons };
+        }
+        reasons.push("no rule matches the stream".to_owned());
+        Decision { rule: None, outcome: Outcome::Unmatched, reasons }
+    }
+
+    /// What is legal and yet likely not meant, or about to change.
+    pub fn warnings(&self, now: Timestamp) -> Vec<PolicyWarning> {
+        let today = utc_date(now);
+        let mut warnings = Vec::new();
+        let mut catch_all: Option<&str> = None;
+        for (index, rule) in self.rules.iter().enumerate() {
+            let mut warn = |message: String| {
+                let Place { line, column } = rule.place;
+                warnings.push(PolicyWarning { line, column, path: format!("rules[{index}]"), message });
+            };
+            let Rule { name, selectors, unless, effect, .. } = rule;
+            if let Some(before) = catch_all {
+                warn(format!("rule `{name}` is never reached: rule `{before}` before it takes every stream"));
+            }
+            let mut passes = false;
+            if let Effect::Exempt(exemption) = effect {
+                passes = exemption.until.is_some();
+                if let Some(until) = exemption.until.filter(|until| *until < today) {
+                    warn(format!("the exemption of rule `{name}` ended on {until}; the rule is skipped"));
+                } else if let Some((until, days)) = exemption.ends_soon(today) {
+                    warn(format!("the exemption of rule `{name}` ends on {until}, in {days} days"));
+                }
+                let by_tag = !selectors.tags.is_empty() || unless.as_ref().is_some_and(|u| !u.tags.is_empty());
+                if by_tag && is_anything(&selectors.stream) {
+                    warn(format!("a tag alone grants the exemption of rule `{name}`: whoever may tag a stream has it"));
+                }
+            }
+            // An exemption that ends lets streams through some day.
+            if catch_all.is_none()
+                && selectors.is_any_stream()
+                && selectors.tags.is_empty()
+                && unless.is_none()
+                && !passes
+            {
+                catch_all = Some(name);
+            }
+        }
+        warnings
+    }
+}
+
+fn utc_date(now: Timestamp) -> Date {
+    Offset::UTC.to_datetime(now).date()
+}
+
+/// One thing that is wrong with a policy. Displayed as `12:5: rules[2].key: message (help)`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PolicyFault {
+    /// Counted from 1.
+    pub line: usize,
+    /// In characters, counted from 1.
+    pub column: usize,
+    /// What it is about, such as `rules[2].key`; empty for the document as a whole.
+    pub path: String,
+    /// What is wrong.
+    pub message: String,
+    /// What to do about it.
+    pub help: Option<String>,
+}
+
+impl fmt::Display for PolicyFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write_placed(f, self.line, self.column, &self.path, &self.message)?;
+        match &self.help {
+            Some(help) => write!(f, " ({help})"),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Something that is legal and yet worth a look. Displayed as `12:5: rules[2]: message`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PolicyWarning {
+    /// Counted from 1.
+    pub line: usize,
+    /// In characters, counted from 1.
+    pub column: usize,
+    /// What it is about, such as `rules[2]`.
+    pub path: String,
+    /// What is worth a look.
+    pub message: String,
+}
+
+impl fmt::Display for PolicyWarning {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write_placed(f, self.line, self.column, &self.path, &self.message)
+    }
+}
+
+fn write_placed(f: &mut fmt::Formatter<'_>, line: usize, column: usize, path: &str, message: &str) -> fmt::Result {
+    write!(f, "{line}:{column}: ")?;
+    if !path.is_empty() {
+        write!(f, "{path}: ")?;
+    }
+    f.write_str(message)
+}
+
+/// What is wrong with one value, before it is known where that stands.
+#[derive(Debug)]
+struct Flaw {
+    message: String,
+    help: Option<String>,
+}
+
+impl Flaw {
+    fn new(message: impl Into<String>) -> Self {
+        Self { message: message.into(), help: None }
+    }
+
+    fn help(self, help: impl Into<String>) -> Self {
+        Self { help: Some(help.into()), ..self }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOON: &str = "2027-03-20T12:00:00Z";
+
+    /// A policy of these rules; everything is enforced.
+    fn policy(rules: &[&str]) -> Policy {
+        let rules: String =
+            rules.iter().enumerate().map(|(i, rule)| format!("  - {{ name: r{i}, {rule} }}\n")).collect();
+        let loaded = Policy::load(&format!("version: 1\ndefaults: {{ existing: enforce }}\nrules:\n{rules}"));
+        loaded.unwrap_or_else(|faults| panic!("{rules}{faults:?}"))
+    }
+
+    /// What `rules` decide for a stream at `now`, in short: the key (or `exempt`, `unmatched`, `unresolvable`) and the rule.
+    fn decided(rules: &[&str], stream: &str, tags: &[(&str, &str)], now: &str) -> (String, Vec<String>) {
+        let stream = StreamArn::parse(&format!("arn:aws:kinesis:eu-west-1:111122223333:stream/{stream}")).unwrap();
+        let tags: Tags = tags.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect();
+        let decision = policy(rules).decide(&stream, &tags, now.parse().unwrap());
+        let outcome = match decision.outcome {
+            Outcome::Exempt(_) => "exempt".to_owned(),
+            Outcome::Unmatched => "unmatched".to_owned(),
+            Outcome::Unresolvable(_) => "unresolvable".to_owned(),
+            Outcome::Encrypt(target) => target.key.to_string(),
+        };
+        let rule = decision.rule.map(|rule| {
+            assert_eq!(rule.name, format!("r{}", rule.index));
+            format!(" by {}", rule.name)
+        });
+        (outcome + &rule.unwrap_or_default(), decision.reasons)
+    }
+
+    fn check(rules: &[&str], stream: &str, tags: &[(&str, &str)], expect: &str) {
+        assert_eq!(decided(rules, stream, tags, NOON).0, expect, "{rules:?} for {stream} {tags:?}");
+    }
+
+    #[test]
+    fn the_first_rule_that_matches_decides() {
+        let rules = ["match: { stream: a }, key: alias/a", "key: alias/b", "match: { stream: c }, key: alias/c"];
+        check(&rules, "a", &[], "alias/a by r0");
+        check(&rules, "b", &[], "alias/b by r1");
+        check(&rules, "c", &[], "alias/b by r1");
+        check(&["match: { stream: a }, key: alias/a"], "b", &[], "unmatched");
+    }
+
+    #[test]
+    fn patterns() {
+        for (pattern, name, matches) in [
+            ("a", "a", true),
+            ("a", "A", false),
+            ("a", "ab", false),
+            ("a*", "a", true),
+            ("a*", "ba", false),
+            ("*-raw", "x-raw", true),
+            ("*-raw", "x-raw2", false),
+            ("a?c", "abc", true),
+            ("a?c", "ac", false),
+            ("a?c", "abbc", false),
+            ("a?", "a", false),
+            ("*?*", "a", true),
+            ("a.c", "abc", false),
+            ("*", "a", true),
+        ] {
+            let expect = if matches { "exempt by r0" } else { "unmatched" };
+            check(&[&format!("match: {{ stream: \"{pattern}\" }}, exempt: {{ reason: r }}")], name, &[], expect);
+        }
+    }
+
+    #[test]
+    fn selectors_are_anded_and_their_values_ored() {
+        let rule = "match: { stream: [a, b], tags: { x: [1, 2], y: '*' }, account: ['1*'], region: ['eu-*', us-east-1] }, \
+                    exempt: { reason: r }";
+        for (stream, tags, matches) in [
+            ("a", &[("x", "1"), ("y", "")][..], true),
+            ("b", &[("x", "2"), ("y", "z"), ("z", "z")], true),
+            ("c", &[("x", "1"), ("y", "z")], false),
+            ("a", &[("x", "3"), ("y", "z")], false),
+            ("a", &[("x", "1")], false),
+            ("a", &[("x", "1"), ("Y", "z")], false),
+            ("a", &[], false),
+        ] {
+            check(&[rule], stream, tags, if matches { "exempt by r0" } else { "unmatched" });
+        }
+        check(&["match: { account: '2*' }, key: alias/a"], "a", &[], "unmatched");
+        check(&["match: { region: 'us-*' }, key: alias/a"], "a", &[], "unmatched");
+        check(&["match: { account: 111122223333, region: eu-west-? }, key: alias/a"], "a", &[], "alias/a by r0");
+    }
+
+    #[test]
+    fn unless_takes_streams_out() {
+        let rules = ["match: { stream: 'a*' }, unless: { stream: '*b', tags: { t: x } }, key: alias/a", "key: alias/b"];
+        check(&rules, "ab", &[("t", "x")], "alias/b by r1");
+        check(&rules, "ab", &[("t", "y")], "alias/a by r0");
+        check(&rules, "ac", &[("t", "x")], "alias/a by r0");
+        check(&rules, "cb", &[("t", "x")], "alias/b by r1");
+        let (_, reasons) = decided(&rules, "ab", &[("t", "x")], NOON);
+        let why = "rule `r0` is skipped: unless stream `ab` matches `*b` and tag `t` is `x` and matches `x`";
+        assert_eq!(reasons, [why, "rule `r1` takes every stream"]);
+    }
+
+    #[test]
+    fn a_key_that_cannot_be_worked_out_does_not_fall_through() {
+        let rules = ["match: { stream: a }, key: 'alias/k-${tag:team}'", "key: alias/b"];
+        check(&rules, "a", &[("team", "x")], "alias/k-x by r0");
+        check(&rules, "a", &[], "unresolvable by r0");
+        check(&rules, "a", &[("team", "x y")], "unresolvable by r0");
+    }
+
+    #[test]
+    fn exemptions_hold_through_their_last_day() {
+        let rules = ["exempt: { reason: r, until: 2027-03-31 }", "key: alias/a"];
+        for (now, expect, reasons) in [
+            ("2027-03-16T23:59:59Z", "exempt by r0", &["rule `r0` takes every stream"][..]),
+            (
+                "2027-03-17T00:00:00Z",
+                "exempt by r0",
+                &["rule `r0` takes every stream", "the exemption of rule `r0` ends on 2027-03-31"],
+            ),
+            (
+                "2027-03-31T23:59:59.999Z",
+                "exempt by r0",
+                &["rule `r0` takes every stream", "the exemption of rule `r0` ends on 2027-03-31"],
+            ),
+            (
+                "2027-04-01T00:00:00Z",
+                "alias/a by r1",
+                &["rule `r0` is skipped: its exemption ended on 2027-03-31", "rule `r1` takes every stream"],
+            ),
+        ] {
+            assert_eq!(
+                decided(&rules, "a", &[], now),
+                (expect.to_owned(), reasons.iter().map(|r| (*r).to_owned()).collect())
+            );
+        }
+        // Where the rule would not have matched, its end is nobody's business.
+        let (_, reasons) = decided(&["match: { stream: b }, exempt: { reason: r, until: 2020-01-01 }"], "a", &[], NOON);
+        assert_eq!(reasons, ["no rule matches the stream"]);
+    }
+
+    #[test]
+    fn reasons_name_what_matched_and_are_safe_to_log() {
+        let rule = "match: { stream: 'a*', tags: { t: '*' }, account: '*', region: eu-west-1 }, key: alias/a";
+        let expected = "rule `r0` matched: stream `ab` matches `a*` and account `111122223333` matches `*` and region \
+                        `eu-west-1` matches `eu-west-1` and tag `t` is `x\\ny` and matches `*`";
+        assert_eq!(decided(&[rule], "ab", &[("t", "x\ny")], NOON).1, [expected]);
+    }
+
+    #[test]
+    fn tags_are_needed_only_where_a_rule_asks() {
+        for (rule, needed) in [
+            ("key: alias/a", false),
+            ("match: { stream: a }, unless: { stream: b }, key: 'alias/a${stream}'", false),
+            ("match: { tags: { a: b } }, key: alias/a", true),
+            ("unless: { tags: { a: b } }, key: alias/a", true),
+            ("key: 'alias/a${stream}${tag:x}'", true),
+        ] {
+            assert_eq!(policy(&["exempt: { reason: r }", rule]).needs_tags(), needed, "{rule}");
+        }
+    }
+
+    #[test]
+    fn the_longest_time_to_settle() {
+        let s = Duration::from_secs;
+        let longest =
+            |t, c, p, o| Settle { terraform: s(t), cloudformation: s(c), pulumi: s(p), other: s(o) }.longest();
+        assert_eq!([longest(9, 1, 2, 3), longest(1, 9, 2, 3), longest(1, 2, 9, 3), longest(1, 2, 3, 9)], [s(9); 4]);
+    }
+
+    #[test]
+    fn warnings() {
+        for (rules, expect) in [
+            (&["key: alias/a"][..], &[][..]),
+            (
+                &["exempt: { reason: r, until: 2027-03-19 }"],
+                &["4:5: rules[0]: the exemption of rule `r0` ended on 2027-03-19; the rule is skipped"],
+            ),
+            (
+                &["exempt: { reason: r, until: 2027-03-20 }"],
+                &["4:5: rules[0]: the exemption of rule `r0` ends on 2027-03-20, in 0 days"],
+            ),
+            (
+                &["exempt: { reason: r, until: 2027-04-03 }"],
+                &["4:5: rules[0]: the exemption of rule `r0` ends on 2027-04-03, in 14 days"],
+            ),
+            (&["exempt: { reason: r, until: 2027-04-04 }"], &[]),
+            (
+                &["match: { tags: { a: b }, region: 'eu-*' }, exempt: { reason: r }"],
+                &["4:5: rules[0]: a tag alone grants the exemption of rule `r0`: whoever may tag a stream has it"],
+            ),
+            (
+                &["match: { tags: { a: b }, stream: [x, '*'] }, exempt: { reason: r }"],
+                &["4:5: rules[0]: a tag alone grants the exemption of rule `r0`: whoever may tag a stream has it"],
+            ),
+            (
+                &["unless: { tags: { a: b } }, exempt: { reason: r }"],
+                &["4:5: rules[0]: a tag alone grants the exemption of rule `r0`: whoever may tag a stream has it"],
+            ),
+            (&["match: { tags: { a: b }, stream: 'x*' }, exempt: { reason: r }"], &[]),
+            (&["match: { tags: { a: b } }, key: alias/a"], &[]),
+            (
+                &["match: { stream: ['a', '**'], region: '*' }, key: alias/a", "key: alias/b", "exempt: { reason: r }"],
+                &[
+                    "5:5: rules[1]: rule `r1` is never reached: rule `r0` before it takes every stream",
+                    "6:5: rules[2]: rule `r2` is never reached: rule `r0` before it takes every stream",
+                ],
+            ),
+            (&["match: { tags: { a: '*' } }, key: alias/a", "key: alias/b"], &[]),
+            (&["unless: { stream: a }, key: alias/a", "key: alias/b"], &[]),
+            (&["match: { region: 'eu-*' }, key: alias/a", "key: alias/b"], &[]),
+            (&["exempt: { reason: r, until: 2028-01-01 }", "key: alias/b"], &[]),
+        ] {
+            let warnings = policy(rules).warnings(NOON.parse().unwrap());
+            let warnings: Vec<String> = warnings.iter().map(ToString::to_string).collect();
+            assert_eq!(warnings, expect, "{rules:?}");
+        }
+    }
+}

@@ -1,0 +1,187 @@
+//! One scalar of a policy to its value, or what is wrong with it.
+//!
+//! Knows nothing of where the scalar stands; `load` adds the place. Text that YAML takes for a number or a boolean is text
+//! only where it is a pattern (an account such as `012345678901`), and then as it was written.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use jiff::civil::Date;
+
+use super::key::literal_key;
+use super::yaml::{Node, Value};
+use super::{Accept, Existing, Flaw};
+use crate::domain::model::{EventText, ProofMode, Scope};
+
+/// Longest time to settle, in seconds: the longest delay of an SQS message (SQS API reference, SendMessage).
+const SETTLE_MAX: u64 = 900;
+
+/// Text, whether or not YAML would take it for a number or a boolean.
+pub(super) fn written(node: &Node) -> Result<&str, Flaw> {
+    match &node.value {
+        Value::Text(text) | Value::Bare(text) => Ok(text),
+        Value::Null | Value::List(_) | Value::Map(_) => Err(expected("text", node)),
+    }
+}
+
+pub(super) fn text(node: &Node) -> Result<&str, Flaw> {
+    match &node.value {
+        Value::Bare(bare) => Err(expected("text", node).help(format!("put it in quotes: `\"{bare}\"`"))),
+        _ => written(node),
+    }
+}
+
+pub(super) fn some_text(node: &Node) -> Result<String, Flaw> {
+    let text = text(node)?.trim();
+    if text.is_empty() { Err(Flaw::new("an empty text")) } else { Ok(text.to_owned()) }
+}
+
+pub(super) fn rule_name(node: &Node) -> Result<String, Flaw> {
+    let text = text(node)?;
+    let legal = text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'.' | b'-'));
+    if legal && (1..=64).contains(&text.len()) {
+        return Ok(text.to_owned());
+    }
+    let flaw = Flaw::new(format!("`{}` is not a name for a rule", EventText::new(text)));
+    Err(flaw.help("1 to 64 letters, digits, `_`, `.` and `-`"))
+}
+
+pub(super) fn existing(node: &Node) -> Result<Existing, Flaw> {
+    one_of(node, &[("report", Existing::Report), ("enforce", Existing::Enforce)])
+}
+
+pub(super) fn proof_mode(node: &Node) -> Result<ProofMode, Flaw> {
+    let modes = [("probe", ProofMode::Probe), ("observe", ProofMode::Observe), ("describe", ProofMode::Describe)];
+    one_of(node, &modes)
+}
+
+pub(super) fn boolean(node: &Node) -> Result<bool, Flaw> {
+    match &node.value {
+        Value::Bare(text) if text.eq_ignore_ascii_case("true") => Ok(true),
+        Value::Bare(text) if text.eq_ignore_ascii_case("false") => Ok(false),
+        _ => Err(expected("`true` or `false`", node)),
+    }
+}
+
+fn one_of<T: Copy>(node: &Node, words: &[(&str, T)]) -> Result<T, Flaw> {
+    let found = words.iter().find(|(word, _)| matches!(&node.value, Value::Text(text) if text == word));
+    let names: Vec<&str> = words.iter().map(|(word, _)| *word).collect();
+    found.map(|(_, value)| *value).ok_or_else(|| expected(&ticked(&names, "or"), node))
+}
+
+pub(super) fn accepted(node: &Node) -> Result<Accept, Flaw> {
+    match text(node)? {
+        "customer-managed" => Ok(Accept::CustomerManaged),
+        "aws-managed" => Ok(Accept::AwsManaged),
+        text => {
+            match nearest(text, &["customer-managed", "aws-managed"]) {
+                Some(near) => Err(expected("a key, `customer-managed` or `aws-managed`", node)
+                    .help(format!("did you mean `{near}`?"))),
+                None if text.contains("${") => Err(Flaw::new("`${…}` may stand in `key` alone")),
+                None => literal_key(text).map(Accept::Key),
+            }
+        }
+    }
+}
+
+/// Whether `text` has the shape of `mask`, where `0` is any digit.
+fn shaped(text: &str, mask: &str) -> bool {
+    text.len() == mask.len()
+        && text.bytes().zip(mask.bytes()).all(|(b, m)| if m == b'0' { b.is_ascii_digit() } else { b == m })
+}
+
+const DATE: &str = "0000-00-00";
+
+pub(super) fn date(node: &Node) -> Result<Date, Flaw> {
+    let text = text(node)?;
+    let date = if shaped(text, DATE) { text.parse().ok() } else { None };
+    date.ok_or_else(|| expected("a date", node).help("such as `2027-03-31`"))
+}
+
+/// A timestamp of RFC 3339, or a date for its midnight in UTC.
+pub(super) fn timestamp(node: &Node) -> Result<Timestamp, Flaw> {
+    let text = text(node)?;
+    let full = if shaped(text, DATE) { format!("{text}T00:00:00Z") } else { text.to_ascii_uppercase() };
+    // jiff reads more than RFC 3339: fewer digits, a zone in brackets.
+    let strict = full.get(..19).is_some_and(|start| shaped(start, "0000-00-00T00:00:00")) && !full.contains('[');
+    let parsed = if strict { full.parse().ok() } else { None };
+    parsed.ok_or_else(|| expected("a time", node).help("such as `2026-12-01T00:00:00Z`, or a date"))
+}
+
+pub(super) fn duration(node: &Node) -> Result<Duration, Flaw> {
+    let text = written(node)?;
+    let (digits, unit) = match (text.strip_suffix('s'), text.strip_suffix('m')) {
+        (Some(digits), _) => (digits, 1),
+        (None, Some(digits)) => (digits, 60),
+        (None, None) => ("", 0),
+    };
+    // A sign would parse too.
+    let number = if digits.bytes().all(|b| b.is_ascii_digit()) { digits.parse::<u64>().ok() } else { None };
+    match number.and_then(|number| number.checked_mul(unit)).filter(|seconds| *seconds <= SETTLE_MAX) {
+        Some(seconds) => Ok(Duration::from_secs(seconds)),
+        None => Err(expected("a time of at most 900s", node).help("such as `120s` or `2m`")),
+    }
+}
+
+/// A pattern with a character that no value can have would never match, and its rule would silently not apply.
+fn pattern(legal: bool, text: &str, of: &str, help: &str) -> Result<(), Flaw> {
+    if legal { Ok(()) } else { Err(Flaw::new(format!("`{}` matches no {of}", EventText::new(text))).help(help)) }
+}
+
+pub(super) fn stream_pattern(text: &str) -> Result<(), Flaw> {
+    let legal = text.bytes().all(|b| b.is_ascii_alphanumeric() || b"_.-*?".contains(&b));
+    pattern(legal, text, "stream", "names of streams have letters, digits, `_`, `.` and `-`")
+}
+
+pub(super) fn account_pattern(text: &str) -> Result<(), Flaw> {
+    let twelve = text.contains('*') || text.len() == 12;
+    let legal = text.bytes().all(|b| b.is_ascii_digit() || b"*?".contains(&b));
+    pattern(twelve && legal, text, "account", "an account has twelve digits")
+}
+
+pub(super) fn region_pattern(text: &str) -> Result<(), Flaw> {
+    let whole = text.contains(['*', '?']) || Scope::is_region(text);
+    let legal = text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b"-*?".contains(&b));
+    pattern(whole && legal, text, "Region", "such as `eu-west-1` or `eu-*`")
+}
+
+pub(super) fn expected(what: &str, node: &Node) -> Flaw {
+    let found = match &node.value {
+        Value::Null => "nothing".to_owned(),
+        Value::Bare(text) => format!("`{}`", EventText::new(text)),
+        Value::Text(text) => format!("the text `{}`", EventText::new(text)),
+        Value::List(_) => "a list".to_owned(),
+        Value::Map(_) => "a mapping".to_owned(),
+    };
+    Flaw::new(format!("expected {what}, found {found}"))
+}
+
+/// `a`, `b` and `c`.
+pub(super) fn ticked(words: &[&str], last: &str) -> String {
+    let ticked: Vec<String> = words.iter().map(|word| format!("`{word}`")).collect();
+    match ticked.split_last() {
+        Some((end, rest)) if !rest.is_empty() => format!("{} {last} {end}", rest.join(", ")),
+        _ => ticked.concat(),
+    }
+}
+
+/// The word that was likely meant: at most two letters off.
+pub(super) fn nearest<'a>(text: &str, words: &[&'a str]) -> Option<&'a str> {
+    let near = words.iter().map(|word| (distance(text, word), *word)).min()?;
+    (near.0 <= 2).then_some(near.1)
+}
+
+/// How many letters have to be put in, left out or changed to make `a` from `b` (Levenshtein).
+fn distance(a: &str, b: &str) -> usize {
+    let mut row: Vec<usize> = (0..=b.chars().count()).collect();
+    for (i, x) in a.chars().enumerate() {
+        let mut left = i + 1;
+        let mut next = vec![left];
+        for ((y, diagonal), up) in b.chars().zip(&row).zip(row.iter().skip(1)) {
+            left = (left + 1).min(up + 1).min(diagonal + usize::from(x != y));
+            next.push(left);
+        }
+        row = next;
+    }
+    row.last().copied().unwrap_or_default()
+}

@@ -1,0 +1,437 @@
+//! The real `bootstrap` under AWS's Lambda emulator, on kinesis-local and ministack: events in, the right calls out, and
+//! the right streams at the end.
+
+use std::net::TcpListener;
+use std::os::unix::fs::PermissionsExt;
+use std::process::Command;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use serde_json::{Value, json};
+use streamseal::config::{Config, Source};
+use streamseal::domain::evidence::Evidence;
+use streamseal::domain::failure::Failure;
+use streamseal::domain::model::{KeyIdentity, KeyLookup, KeyRef, Observed, StreamArn, Tags};
+use streamseal::domain::work::Work;
+use streamseal::handler::App;
+use streamseal::ports::{
+    CallLog, Clock, EvidenceSink, KeyApi, Look, Note, ParameterApi, ProbeAnswer, SeenRecord, StreamApi, WorkQueue,
+};
+
+use crate::support::{Function, Parts, batch, create_event, event, file, kinesis_event, parts, unique};
+
+const EVIDENCE: &str = "streamseal.evidence/v1";
+
+/// One rule for every stream, on `alias`.
+fn policy(alias: &str) -> String {
+    format!(
+        "inline:{{version: 1, defaults: {{proof: {{new: probe, existing: observe}}, existing: enforce, \
+         settle: {{terraform: 0s, cloudformation: 0s, pulumi: 0s, other: 0s}}}}, rules: [{{name: all, key: {alias}}}]}}"
+    )
+}
+
+/// A function that enforces a new key; the key's ARN.
+fn enforcing(variables: &[(&str, &str)]) -> (Function, String) {
+    let alias = format!("alias/{}", unique("key"));
+    let key = parts().key(&alias);
+    let policy = policy(&alias);
+    let all: Vec<(&str, &str)> = [("POLICY", policy.as_str())].iter().chain(variables).copied().collect();
+    (Function::start(60, &all), key)
+}
+
+/// The stream ends ACTIVE, on this key, with these records, all encrypted.
+fn sealed(stream: &str, key: &str, records: usize) {
+    let now = parts().describe(stream);
+    assert_eq!(
+        (&now["StreamStatus"], &now["EncryptionType"], &now["KeyId"]),
+        (&json!("ACTIVE"), &json!("KMS"), &json!(key))
+    );
+    let kept = parts().records(stream);
+    assert_eq!(kept.len(), records, "{kept:?}");
+    assert!(kept.iter().all(|record| record["EncryptionType"] == "KMS"), "{kept:?}");
+}
+
+fn untouched(stream: &str) {
+    let now = parts().describe(stream);
+    assert_eq!((&now["EncryptionType"], parts().records(stream).len()), (&json!("NONE"), 0));
+}
+
+#[test]
+fn a_stream_that_is_still_creating_is_sealed_and_the_event_again_writes_nothing() {
+    let (function, key) = enforcing(&[]);
+    let stream = unique("created");
+    parts().stream(&stream);
+    let event = create_event(&stream);
+
+    let first = function.invoke(&event);
+    assert_eq!(first.body["compliance"], "COMPLIANT", "{}", first.body);
+    assert_eq!(first.body["before"]["status"], "CREATING");
+    assert_eq!((first.count("StartStreamEncryption"), first.count("PutRecord")), (1, 1), "{:?}", first.calls());
+    assert_eq!(first.count("ListTagsForStream"), 0, "no selector of the policy looks at tags");
+    sealed(&stream, &key, 1);
+    let record = &parts().records(&stream)[0];
+    assert_eq!(first.body["proof"]["state"], "proven");
+    assert_eq!(first.body["proof"]["sequence_number"], record["SequenceNumber"]);
+    assert_eq!(record["PartitionKey"], "streamseal-probe");
+    assert_eq!(function.lines(EVIDENCE), [first.body.clone()], "the line in the log is the answer");
+
+    let second = function.invoke(&event);
+    assert_eq!((second.body["compliance"].as_str(), second.writes()), (Some("COMPLIANT"), vec![]));
+    assert_eq!(second.body["proof"]["state"], "observed");
+    assert_eq!(second.body["proof"]["sequence_number"], record["SequenceNumber"]);
+    sealed(&stream, &key, 1);
+}
+
+#[test]
+fn after_a_run_that_was_killed_between_start_and_proof_the_proof_is_made_and_no_second_start() {
+    let (function, key) = enforcing(&[]);
+    let stream = unique("killed");
+    parts().encrypted(&stream, &key);
+    let event = create_event(&stream);
+    let direct = function.invoke(&event);
+    assert_eq!(direct.writes(), ["PutRecord"], "{}", direct.body);
+    assert_eq!(direct.body["proof"]["state"], "proven");
+    sealed(&stream, &key, 1);
+    // From the queue, a message that was received before owes a proof whatever is in the stream.
+    let answer = function.invoke(&batch(&[event.to_string()], 2));
+    assert_eq!(answer.body, json!({"batchItemFailures": []}));
+    sealed(&stream, &key, 2);
+}
+
+#[test]
+fn every_shape_of_event_makes_the_right_calls() {
+    let (function, key) = enforcing(&[]);
+    let wake = |name: &str, parameters: Value| kinesis_event(name, parameters);
+    let arn = |stream: &str| format!("arn:aws:kinesis:eu-west-1:111122223333:stream/{stream}");
+    let shapes: Vec<(&str, Box<dyn Fn(&str) -> Value>)> = vec![
+        ("stop", Box::new(|s| wake("kinesis-stop-stream-encryption", json!({"streamName": s, "keyId": "alias/x"})))),
+        ("stop-arn", Box::new(|s| wake("kinesis-stop-stream-encryption-arn", json!({"streamARN": arn(s)})))),
+        ("start", Box::new(|s| wake("kinesis-start-stream-encryption", json!({"streamName": s, "keyId": "alias/x"})))),
+        ("tags", Box::new(|s| wake("kinesis-add-tags-to-stream", json!({"streamName": s, "tags": {}})))),
+        ("untag", Box::new(|s| wake("kinesis-untag-resource", json!({"resourceARN": arn(s), "tagKeys": []})))),
+        ("command", Box::new(|s| json!({"action": "reconcile", "stream": s}))),
+        ("destination", Box::new(|s| json!({"requestContext": {}, "requestPayload": create_event(s)}))),
+        (
+            "sns",
+            Box::new(|s| {
+                let mut sns = event("sns-eventbridge");
+                sns["Records"][0]["Sns"]["Message"] = json!(create_event(s).to_string());
+                sns
+            }),
+        ),
+        (
+            "work",
+            Box::new(move |s| {
+                let mut work = event("streamseal-work-message");
+                work["stream_arn"] = json!(arn(s));
+                work["first_seen"] = json!(Timestamp::now().to_string());
+                work.as_object_mut().unwrap().remove("stream_creation_timestamp");
+                work
+            }),
+        ),
+    ];
+    for (name, payload) in shapes {
+        let stream = unique(name);
+        parts().stream(&stream);
+        parts().active(&stream);
+        let answer = function.invoke(&payload(&stream));
+        assert_eq!(answer.writes(), ["StartStreamEncryption", "PutRecord"], "{name}: {}", answer.body);
+        assert_eq!(answer.body["compliance"], "COMPLIANT", "{name}: {}", answer.body);
+        sealed(&stream, &key, 1);
+    }
+    for name in ["kinesis-delete-stream", "kinesis-create-stream-failed-access-denied", "kinesis-update-shard-count"] {
+        assert_eq!(function.invoke(&event(name)).body["outcome"], "ignored", "{name}");
+    }
+    let mut foreign = event("kinesis-stop-stream-encryption");
+    foreign["account"] = json!("999999999999");
+    assert_eq!(function.invoke(&foreign).body["outcome"], "rejected");
+}
+
+#[test]
+fn a_batch_answers_for_each_message() {
+    let (function, key) = enforcing(&[]);
+    let (one, two) = (unique("batch"), unique("batch"));
+    parts().stream(&one);
+    parts().stream(&two);
+    let ignored = event("kinesis-delete-stream").to_string();
+    let bodies = [create_event(&one).to_string(), "not json".to_owned(), create_event(&two).to_string(), ignored];
+    let answer = function.invoke(&batch(&bodies, 1));
+    assert_eq!(answer.body, json!({"batchItemFailures": [{"itemIdentifier": "m1"}]}));
+    sealed(&one, &key, 1);
+    sealed(&two, &key, 1);
+}
+
+#[test]
+fn a_key_by_tag_is_chosen_and_tags_are_read_when_the_policy_asks() {
+    let alias = format!("alias/{}", unique("team"));
+    let key = parts().key(&alias);
+    let team = alias.strip_prefix("alias/t").unwrap();
+    let policy = "inline:{version: 1, defaults: {existing: enforce}, rules: [{name: teams, match: {tags: {team: '*'}}, \
+                  key: 'alias/t${tag:team}'}]}";
+    let function = Function::start(60, &[("POLICY", policy)]);
+    let (tagged, bare) = (unique("tagged"), unique("bare"));
+    for stream in [&tagged, &bare] {
+        parts().stream(stream);
+        parts().active(stream);
+    }
+    parts().kinesis("AddTagsToStream", json!({"StreamName": tagged, "Tags": {"team": team}})).unwrap();
+    let answer = function.invoke(&create_event(&tagged));
+    assert_eq!((answer.body["compliance"].as_str(), answer.count("ListTagsForStream")), (Some("COMPLIANT"), 1));
+    assert_eq!(answer.body["policy"]["rule"], "teams");
+    sealed(&tagged, &key, 1);
+    let answer = function.invoke(&create_event(&bare));
+    assert_eq!((answer.body["reason"].as_str(), answer.writes()), (Some("unmatched"), vec![]));
+    untouched(&bare);
+}
+
+#[test]
+fn report_mode_writes_nothing() {
+    let (function, _) = enforcing(&[("MODE", "report")]);
+    let stream = unique("report");
+    parts().stream(&stream);
+    let answer = function.invoke(&create_event(&stream));
+    assert_eq!(answer.body["compliance"], "NON_COMPLIANT");
+    assert_eq!((answer.body["remediation"]["withheld"].as_str(), answer.writes()), (Some("report-mode"), vec![]));
+    untouched(&stream);
+}
+
+#[test]
+fn a_disabled_key_a_missing_key_and_a_missing_stream_are_told_and_nothing_is_written() {
+    let (function, key) = enforcing(&[]);
+    parts().kms("DisableKey", json!({"KeyId": key}));
+    let stream = unique("disabled");
+    parts().stream(&stream);
+    let answer = function.invoke(&create_event(&stream));
+    assert_eq!((answer.body["compliance"].as_str(), answer.writes()), (Some("NON_COMPLIANT"), vec![]));
+    assert_eq!(answer.body["reason"], "key-unusable");
+    assert!(answer.body["annotation"].as_str().unwrap().contains("Disabled"), "{}", answer.body);
+    untouched(&stream);
+
+    let policy = policy("alias/nobody-made-this");
+    let function = Function::start(60, &[("POLICY", &policy)]);
+    let answer = function.invoke(&create_event(&stream));
+    assert_eq!((answer.body["reason"].as_str(), answer.writes()), (Some("key-unresolvable"), vec![]));
+    untouched(&stream);
+
+    let mut gone = create_event(&unique("nobody-made-this"));
+    gone["detail"]["eventTime"] = json!("2026-03-02T08:14:05Z");
+    let answer = function.invoke(&gone);
+    assert_eq!(
+        (answer.body["compliance"].as_str(), answer.body["reason"].as_str()),
+        (Some("NOT_APPLICABLE"), Some("stream-gone"))
+    );
+    assert_eq!(answer.calls(), ["DescribeStreamSummary"]);
+}
+
+#[test]
+fn policy_and_mode_come_from_parameters_and_a_bad_one_stops_writes() {
+    let alias = format!("alias/{}", unique("ssm"));
+    let key = parts().key(&alias);
+    let (policy_name, mode_name) = (format!("/{}", unique("policy")), format!("/{}", unique("mode")));
+    let put = |name: &str, value: &str| {
+        parts().ssm("PutParameter", json!({"Name": name, "Value": value, "Type": "String", "Overwrite": true}));
+    };
+    let good = policy(&alias);
+    put(&policy_name, good.strip_prefix("inline:").unwrap());
+    put(&mode_name, "report");
+    let variables = [("POLICY", format!("ssm:{policy_name}")), ("MODE", format!("ssm:{mode_name}"))];
+    let variables: Vec<(&str, &str)> = variables.iter().map(|(name, value)| (*name, value.as_str())).collect();
+    let function = Function::start(60, &variables);
+    let stream = unique("parameters");
+    parts().stream(&stream);
+    let answer = function.invoke(&create_event(&stream));
+    assert_eq!(answer.body["remediation"]["withheld"], "report-mode", "{}", answer.body);
+    put(&mode_name, "enforce");
+    let answer = function.invoke(&create_event(&stream));
+    assert_eq!(answer.body["compliance"], "COMPLIANT", "the mode is read each time: {}", answer.body);
+    assert_eq!(answer.body["policy"]["source"], format!("ssm:{policy_name}"));
+    sealed(&stream, &key, 1);
+
+    put(&policy_name, "version: 1\nrules:\n  - name: a\n    kye: alias/x\n");
+    let function = Function::start(60, &variables);
+    let other = unique("parameters");
+    parts().stream(&other);
+    let answer = function.invoke(&create_event(&other));
+    assert_eq!(answer.body["errorType"], "PolicyUnusable", "{}", answer.body);
+    assert!(answer.body["errorMessage"].as_str().unwrap().contains("4:5"), "{}", answer.body);
+    parts().active(&other);
+    untouched(&other);
+    // It was not the end of the function: once the policy is good, the same process goes on.
+    put(&policy_name, good.strip_prefix("inline:").unwrap());
+    assert_eq!(function.invoke(&create_event(&other)).body["compliance"], "COMPLIANT");
+}
+
+#[test]
+fn what_is_not_finished_is_sent_on_through_the_queue() {
+    let queue = unique("work");
+    let made = parts().sqs("CreateQueue", json!({"QueueName": queue}));
+    let url = made["QueueUrl"].as_str().unwrap();
+    let policy = policy("alias/aws/kinesis");
+    let slow = Parts::start(&["--kinesis", "--aws", "--create-ms", "60000"]);
+    let variables = [("POLICY", policy.as_str()), ("WORK_QUEUE_URL", url), ("WAIT_SECONDS", "1")];
+    let function = Function::start_at(&slow.kinesis, &parts().aws, 60, &variables);
+    let stream = unique("slow");
+    slow.stream(&stream);
+    let answer = function.invoke(&batch(&[create_event(&stream).to_string()], 1));
+    assert_eq!(answer.body, json!({"batchItemFailures": []}), "{:?}", function.log());
+    let evidence = function.lines(EVIDENCE).remove(0);
+    assert_eq!(evidence["reason"], "unfinished");
+    let waiting = parts().sqs("GetQueueAttributes", json!({"QueueUrl": url, "AttributeNames": ["All"]}));
+    assert_eq!(waiting["Attributes"]["ApproximateNumberOfMessagesDelayed"], "1", "{waiting}");
+
+    // Without a queue the event itself has to come again.
+    let function = Function::start_at(&slow.kinesis, &parts().aws, 60, &[("POLICY", &policy), ("WAIT_SECONDS", "1")]);
+    let answer = function.invoke(&create_event(&stream));
+    assert_eq!(answer.body["errorType"], "Retryable", "{}", answer.body);
+    let answer = function.invoke(&batch(&[create_event(&stream).to_string()], 1));
+    assert_eq!(answer.body, json!({"batchItemFailures": [{"itemIdentifier": "m0"}]}));
+}
+
+#[test]
+fn a_run_ends_before_the_function_is_ended() {
+    let slow = Parts::start(&["--kinesis", "--aws", "--create-ms", "60000"]);
+    let policy = policy("alias/aws/kinesis");
+    let function = Function::start_at(&slow.kinesis, &slow.aws, 4, &[("POLICY", &policy), ("MAX_CONCURRENCY", "1")]);
+    let stream = unique("deadline");
+    slow.stream(&stream);
+    let answer = function.invoke(&create_event(&stream));
+    assert_eq!(answer.body["errorType"], "Retryable", "{}", answer.body);
+    assert!(answer.body["errorMessage"].as_str().unwrap().contains("active"), "{}", answer.body);
+}
+
+#[test]
+fn a_function_that_is_ended_is_reported() {
+    // A service that takes the request and never answers, and a function that has less time than a request.
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", silent.local_addr().unwrap());
+    let policy = policy("alias/aws/kinesis");
+    let function = Function::start_at(&url, &parts().aws, 2, &[("POLICY", &policy)]);
+    let answer = function.invoke(&create_event("any"));
+    let text = answer.body.to_string();
+    assert!(text.contains("timed out"), "{answer:?}");
+}
+
+#[test]
+fn odd_payloads_get_clear_words_and_the_function_goes_on() {
+    let (function, key) = enforcing(&[]);
+    let deep = format!("{}1{}", "{\"a\":".repeat(200), "}".repeat(200));
+    let answer = function.invoke_text(&deep);
+    assert_eq!(answer.body["errorType"], "Malformed", "{}", answer.body);
+    assert!(answer.body["errorMessage"].as_str().unwrap().contains("recursion limit"), "{}", answer.body);
+    for payload in ["[]", "17", "{}", "{\"action\":\"fly\"}"] {
+        assert_eq!(function.invoke_text(payload).body["errorType"], "Malformed", "{payload}");
+    }
+    let stream = unique("large");
+    parts().stream(&stream);
+    let mut large = create_event(&stream);
+    large["detail"]["userAgent"] = json!("x".repeat(1_000_000));
+    let answer = function.invoke(&large);
+    assert_eq!(answer.body["compliance"], "COMPLIANT", "{}", answer.body);
+    sealed(&stream, &key, 1);
+    assert!(function.log().iter().all(|line| line.len() < 20_000), "no log line carries the event");
+}
+
+#[test]
+fn a_bad_configuration_names_every_fault() {
+    let output = Command::new(env!("CARGO_BIN_EXE_bootstrap"))
+        .env_clear()
+        .envs([("ACCOUNT_ID", "12"), ("MODE", "on"), ("AWS_REGION", "eu-west-1")])
+        .output()
+        .unwrap();
+    let text = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    for variable in ["ACCOUNT_ID", "MODE", "POLICY"] {
+        assert!(text.contains(&format!("variable {variable}: ")), "{text}");
+    }
+    assert!(!text.contains("variable AWS_REGION"), "{text}");
+}
+
+/// A world whose describe panics; everything else is out of reach.
+struct Panics;
+
+impl StreamApi for Panics {
+    async fn describe(&self, _: &StreamArn, _: &CallLog) -> Result<Observed, Failure> {
+        panic!("on purpose")
+    }
+    async fn tags(&self, _: &StreamArn, _: &CallLog) -> Result<Tags, Failure> {
+        unreachable!()
+    }
+    async fn start_encryption(&self, _: &StreamArn, _: &KeyIdentity, _: &CallLog) -> Result<(), Failure> {
+        unreachable!()
+    }
+    async fn put_probe(&self, _: &StreamArn, _: &CallLog) -> Result<ProbeAnswer, Failure> {
+        unreachable!()
+    }
+    async fn read_back(&self, _: &StreamArn, _: Look, _: &CallLog) -> Result<Option<SeenRecord>, Failure> {
+        unreachable!()
+    }
+}
+
+impl KeyApi for Panics {
+    async fn lookup(&self, _: &KeyRef, _: &CallLog) -> Result<KeyLookup, Failure> {
+        unreachable!()
+    }
+}
+
+impl ParameterApi for Panics {
+    async fn read(&self, source: &Source) -> Result<String, Failure> {
+        match source {
+            Source::Inline(text) => Ok(text.clone()),
+            Source::File(_) | Source::Parameter(_) => unreachable!(),
+        }
+    }
+}
+
+impl WorkQueue for Panics {
+    fn has_queue(&self) -> bool {
+        false
+    }
+    async fn send(&self, _: &Work, _: Duration) -> Result<(), Failure> {
+        unreachable!()
+    }
+}
+
+impl Clock for Panics {
+    fn now(&self) -> Timestamp {
+        Timestamp::now()
+    }
+    async fn sleep(&self, duration: Duration) {
+        tokio::time::sleep(duration).await;
+    }
+}
+
+impl EvidenceSink for Panics {
+    fn record(&self, _: &Evidence) {}
+    fn note(&self, _: &Note) {}
+}
+
+/// Not a test of its own: the program that `a_panic_is_reported` gives to the Lambda emulator as its bootstrap.
+#[test]
+fn plays_a_bootstrap_that_panics() {
+    if std::env::var_os("STREAMSEAL_PLAYS_BOOTSTRAP").is_none() {
+        return;
+    }
+    let config = Config::from_vars(|name| std::env::var(name).ok()).unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(streamseal::lambda::serve(App::new(Panics, config))).unwrap();
+}
+
+#[test]
+fn a_panic_is_reported_and_takes_nothing_with_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let test = std::env::current_exe().unwrap();
+    let name = "runtime::plays_a_bootstrap_that_panics";
+    let script = format!("#!/bin/sh\nexec '{}' {name} --exact --nocapture\n", test.display());
+    let bootstrap = file(&folder, "bootstrap", &script);
+    std::fs::set_permissions(&bootstrap, std::fs::Permissions::from_mode(0o755)).unwrap();
+    let policy = policy("alias/aws/kinesis");
+    let variables = [("POLICY", policy.as_str()), ("STREAMSEAL_PLAYS_BOOTSTRAP", "1")];
+    let function = Function::start_program(&bootstrap, "http://127.0.0.1:9", "http://127.0.0.1:9", 20, &variables);
+    let answer = function.invoke(&create_event("any"));
+    assert_eq!(answer.body["errorType"], "Panicked", "{}", answer.body);
+    assert!(answer.body["errorMessage"].as_str().unwrap().contains("on purpose"), "{}", answer.body);
+    // In a batch it fails alone, and the process goes on.
+    let ignored = event("kinesis-delete-stream").to_string();
+    let answer = function.invoke(&batch(&[create_event("any").to_string(), ignored], 1));
+    assert_eq!(answer.body, json!({"batchItemFailures": [{"itemIdentifier": "m0"}]}));
+}

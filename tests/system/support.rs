@@ -1,0 +1,330 @@
+//! Starts the parts and talks to them as any client would. Nothing here knows Streamseal's code.
+
+use std::io::{BufRead, BufReader, Read};
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdin, Command, Stdio};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+
+/// The account and Region of both emulators.
+pub(crate) const ACCOUNT: &str = "111122223333";
+pub(crate) const REGION: &str = "eu-west-1";
+
+/// The package's folder.
+pub(crate) fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// An event file.
+pub(crate) fn event(name: &str) -> Value {
+    let path = root().join("events").join(format!("{name}.json"));
+    serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap()
+}
+
+/// A program of `tools/` that says in one line of JSON where it listens, and that ends when its standard input does: also
+/// when a test fails, and when this process is killed.
+pub(crate) struct Tool {
+    child: Child,
+    _stdin: ChildStdin,
+    pub(crate) ready: Value,
+    log: Arc<Mutex<Vec<String>>>,
+}
+
+impl Tool {
+    pub(crate) fn start(name: &str, arguments: &[&str], variables: &[(&str, &str)]) -> Self {
+        let mut command = Command::new(root().join("tools").join(name));
+        command.args(arguments).envs(variables.iter().copied());
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        let stdin = child.stdin.take().unwrap();
+        let log = keep(child.stderr.take().unwrap());
+        let mut line = String::new();
+        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        let ready = serde_json::from_str(&line).unwrap_or_else(|_| {
+            child.wait().unwrap();
+            panic!("tools/{name} did not start: {}", log.lock().unwrap().join("\n"))
+        });
+        Self { child, _stdin: stdin, ready, log }
+    }
+
+    /// What it, and the function in it, wrote so far.
+    pub(crate) fn log(&self) -> Vec<String> {
+        self.log.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+impl Drop for Tool {
+    fn drop(&mut self) {
+        // TERM, not KILL: it has children to end.
+        let _ = Command::new("kill").arg(self.child.id().to_string()).status();
+        let _ = self.child.wait();
+    }
+}
+
+/// Keeps a pipe's lines as they come.
+fn keep(pipe: impl Read + Send + 'static) -> Arc<Mutex<Vec<String>>> {
+    let lines = Arc::new(Mutex::new(Vec::new()));
+    let kept = Arc::clone(&lines);
+    std::thread::spawn(move || {
+        for line in BufReader::new(pipe).lines().map_while(Result::ok) {
+            kept.lock().unwrap_or_else(PoisonError::into_inner).push(line);
+        }
+    });
+    lines
+}
+
+/// Kinesis and the rest, once for all tests of this process; they end with it, since its end closes their input.
+pub(crate) fn parts() -> &'static Parts {
+    static PARTS: OnceLock<Parts> = OnceLock::new();
+    PARTS.get_or_init(|| Parts::start(&[]))
+}
+
+/// The emulators.
+pub(crate) struct Parts {
+    _tool: Tool,
+    pub(crate) kinesis: String,
+    pub(crate) aws: String,
+}
+
+impl Parts {
+    pub(crate) fn start(arguments: &[&str]) -> Self {
+        let tool = Tool::start("parts", arguments, &[]);
+        let url = |name: &str| tool.ready[name].as_str().unwrap().to_owned();
+        let (kinesis, aws) = (url("kinesis"), url("aws"));
+        assert_eq!((tool.ready["account"].as_str(), tool.ready["region"].as_str()), (Some(ACCOUNT), Some(REGION)));
+        Self { kinesis, aws, _tool: tool }
+    }
+
+    pub(crate) fn kinesis(&self, operation: &str, body: Value) -> Result<Value, Value> {
+        call(&self.kinesis, &format!("Kinesis_20131202.{operation}"), "kinesis", &body)
+    }
+
+    pub(crate) fn kms(&self, operation: &str, body: Value) -> Value {
+        call(&self.aws, &format!("TrentService.{operation}"), "kms", &body).unwrap()
+    }
+
+    pub(crate) fn ssm(&self, operation: &str, body: Value) -> Value {
+        call(&self.aws, &format!("AmazonSSM.{operation}"), "ssm", &body).unwrap()
+    }
+
+    pub(crate) fn sqs(&self, operation: &str, body: Value) -> Value {
+        call(&self.aws, &format!("AmazonSQS.{operation}"), "sqs", &body).unwrap()
+    }
+
+    /// A new key behind a new alias; its ARN.
+    pub(crate) fn key(&self, alias: &str) -> String {
+        let made = self.kms("CreateKey", json!({}));
+        let id = made["KeyMetadata"]["KeyId"].as_str().unwrap();
+        self.kms("CreateAlias", json!({"AliasName": alias, "TargetKeyId": id}));
+        made["KeyMetadata"]["Arn"].as_str().unwrap().to_owned()
+    }
+
+    /// A new stream, still CREATING. No more than five may be CREATING at once, here as on AWS.
+    pub(crate) fn stream(&self, name: &str) {
+        let end = Instant::now() + Duration::from_secs(20);
+        loop {
+            match self.kinesis("CreateStream", json!({"StreamName": name, "ShardCount": 1})) {
+                Ok(_) => return,
+                Err(error) if Instant::now() < end && error.to_string().contains("LimitExceeded") => {
+                    std::thread::sleep(Duration::from_millis(100));
+                }
+                Err(error) => panic!("{name}: {error}"),
+            }
+        }
+    }
+
+    pub(crate) fn describe(&self, name: &str) -> Value {
+        self.kinesis("DescribeStreamSummary", json!({"StreamName": name})).unwrap()["StreamDescriptionSummary"].take()
+    }
+
+    /// Waits until the stream is ACTIVE.
+    pub(crate) fn active(&self, name: &str) {
+        let end = Instant::now() + Duration::from_secs(20);
+        while self.describe(name)["StreamStatus"] != "ACTIVE" {
+            assert!(Instant::now() < end, "{name} did not become ACTIVE");
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    }
+
+    /// A new stream that is ACTIVE and encrypted with `key`.
+    pub(crate) fn encrypted(&self, name: &str, key: &str) {
+        self.stream(name);
+        self.active(name);
+        let body = json!({"StreamName": name, "EncryptionType": "KMS", "KeyId": key});
+        self.kinesis("StartStreamEncryption", body).unwrap();
+        self.active(name);
+    }
+
+    /// Every record of a stream of one shard.
+    pub(crate) fn records(&self, name: &str) -> Vec<Value> {
+        let shards = self.kinesis("ListShards", json!({"StreamName": name})).unwrap();
+        let shard = &shards["Shards"][0]["ShardId"];
+        let body = json!({"StreamName": name, "ShardId": shard, "ShardIteratorType": "TRIM_HORIZON"});
+        let iterator = self.kinesis("GetShardIterator", body).unwrap()["ShardIterator"].take();
+        let answer = self.kinesis("GetRecords", json!({"ShardIterator": iterator})).unwrap();
+        answer["Records"].as_array().unwrap().clone()
+    }
+}
+
+/// One call of an AWS JSON API; the emulators look at the shape of the signature only.
+fn call(url: &str, target: &str, service: &str, body: &Value) -> Result<Value, Value> {
+    let signature = format!(
+        "AWS4-HMAC-SHA256 Credential=test/20260101/{REGION}/{service}/aws4_request, SignedHeaders=host, Signature=00"
+    );
+    let mut answer = agent()
+        .post(url)
+        .header("x-amz-target", target)
+        .header(
+            "content-type",
+            if service == "sqs" { "application/x-amz-json-1.0" } else { "application/x-amz-json-1.1" },
+        )
+        .header("x-amz-date", "20260101T000000Z")
+        .header("authorization", signature)
+        .send(body.to_string())
+        .unwrap();
+    let text = answer.body_mut().read_to_string().unwrap();
+    let value = if text.is_empty() { Value::Null } else { serde_json::from_str(&text).unwrap() };
+    if answer.status().is_success() { Ok(value) } else { Err(value) }
+}
+
+fn agent() -> ureq::Agent {
+    ureq::Agent::config_builder()
+        .http_status_as_error(false)
+        .timeout_global(Some(Duration::from_secs(150)))
+        .build()
+        .into()
+}
+
+/// The real `bootstrap` under AWS's Lambda emulator.
+pub(crate) struct Function {
+    tool: Tool,
+    url: String,
+}
+
+/// What an invocation came to.
+#[derive(Debug)]
+pub(crate) struct Answered {
+    pub(crate) body: Value,
+}
+
+impl Function {
+    /// `variables` on top of what every test needs; the parts are those of this process.
+    pub(crate) fn start(timeout_s: u32, variables: &[(&str, &str)]) -> Self {
+        let parts = parts();
+        Self::start_at(&parts.kinesis, &parts.aws, timeout_s, variables)
+    }
+
+    pub(crate) fn start_at(kinesis: &str, aws: &str, timeout_s: u32, variables: &[(&str, &str)]) -> Self {
+        Self::start_program(Path::new(env!("CARGO_BIN_EXE_bootstrap")), kinesis, aws, timeout_s, variables)
+    }
+
+    pub(crate) fn start_program(
+        program: &Path,
+        kinesis: &str,
+        aws: &str,
+        timeout_s: u32,
+        variables: &[(&str, &str)],
+    ) -> Self {
+        let all = [
+            ("AWS_ENDPOINT_URL", aws),
+            ("AWS_ENDPOINT_URL_KINESIS", kinesis),
+            ("AWS_REGION", REGION),
+            ("AWS_ACCESS_KEY_ID", "test"),
+            ("AWS_SECRET_ACCESS_KEY", "test"),
+            ("AWS_EC2_METADATA_DISABLED", "true"),
+            ("NO_PROXY", "127.0.0.1"),
+            ("ACCOUNT_ID", ACCOUNT),
+            ("MODE", "enforce"),
+        ];
+        let variables: Vec<(&str, &str)> = all.iter().chain(variables).copied().collect();
+        let arguments = ["--timeout", &timeout_s.to_string(), program.to_str().unwrap()];
+        let tool = Tool::start("rie", &arguments, &variables);
+        let url = tool.ready["invoke"].as_str().unwrap().to_owned();
+        Self { tool, url }
+    }
+
+    pub(crate) fn invoke(&self, payload: &Value) -> Answered {
+        self.invoke_text(&payload.to_string())
+    }
+
+    pub(crate) fn invoke_text(&self, payload: &str) -> Answered {
+        let mut answer = agent().post(&self.url).send(payload).unwrap();
+        let text = answer.body_mut().read_to_string().unwrap();
+        let body = serde_json::from_str(&text).unwrap_or(Value::String(text));
+        Answered { body }
+    }
+
+    /// What the function wrote so far.
+    pub(crate) fn log(&self) -> Vec<String> {
+        self.tool.log()
+    }
+
+    /// The JSON lines of a schema that the function wrote: evidence, notes.
+    pub(crate) fn lines(&self, schema: &str) -> Vec<Value> {
+        let lines = self.log().into_iter().filter_map(|line| serde_json::from_str::<Value>(&line).ok());
+        lines.filter(|line| line["schema"] == schema).collect()
+    }
+}
+
+impl Answered {
+    /// The operations that the run called, in order.
+    pub(crate) fn calls(&self) -> Vec<&str> {
+        let calls = self.body["calls"].as_array().unwrap_or_else(|| panic!("no evidence: {}", self.body));
+        calls.iter().map(|call| call["call"].as_str().unwrap().split(':').nth(1).unwrap()).collect()
+    }
+
+    /// How often the run called an operation.
+    pub(crate) fn count(&self, operation: &str) -> usize {
+        self.calls().iter().filter(|call| **call == operation).count()
+    }
+
+    /// The calls that change something.
+    pub(crate) fn writes(&self) -> Vec<&str> {
+        let reads = ["Describe", "List", "Get"];
+        self.calls().into_iter().filter(|call| !reads.iter().any(|read| call.starts_with(read))).collect()
+    }
+}
+
+/// A name that no other test has.
+pub(crate) fn unique(prefix: &str) -> String {
+    static COUNT: std::sync::atomic::AtomicU32 = std::sync::atomic::AtomicU32::new(0);
+    let count = COUNT.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+    format!("{prefix}-{}-{count}", std::process::id())
+}
+
+/// The CreateStream event of a stream that was made just now.
+pub(crate) fn create_event(stream: &str) -> Value {
+    kinesis_event("kinesis-create-stream-provisioned", json!({"streamName": stream, "shardCount": 1}))
+}
+
+/// An event file with these parameters, as of now.
+pub(crate) fn kinesis_event(name: &str, parameters: Value) -> Value {
+    let now = jiff::Timestamp::now().to_string();
+    let mut event = event(name);
+    event["time"] = json!(now);
+    event["detail"]["eventTime"] = json!(now);
+    event["detail"]["requestParameters"] = parameters;
+    event
+}
+
+/// A batch of SQS with these bodies; the messages are `m0`, `m1`, … and were received `count` times.
+pub(crate) fn batch(bodies: &[String], count: u32) -> Value {
+    let template = event("sqs-batch-eventbridge")["Records"][0].clone();
+    let records = bodies.iter().enumerate().map(|(i, body)| {
+        let mut record = template.clone();
+        record["messageId"] = json!(format!("m{i}"));
+        record["body"] = json!(body);
+        record["attributes"]["ApproximateReceiveCount"] = json!(count.to_string());
+        record
+    });
+    json!({"Records": records.collect::<Vec<_>>()})
+}
+
+/// A file that goes with its folder.
+pub(crate) fn file(folder: &tempfile::TempDir, name: &str, text: &str) -> PathBuf {
+    let path = folder.path().join(name);
+    std::fs::write(&path, text).unwrap();
+    path
+}
