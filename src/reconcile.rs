@@ -30,6 +30,8 @@ const TROUBLES_MAX: u32 = 6;
 const PAUSE: (f64, f64) = (0.25, 20.0);
 /// Pauses grow with the time waited: about two looks for each doubling of it.
 const PAUSE_GROWTH: f64 = 0.4;
+/// How far our clock may be ahead of Kinesis's.
+const CLOCK_SLACK: SignedDuration = SignedDuration::from_secs(1);
 /// Between two tries of a proof.
 const PROOF_PAUSE: Duration = Duration::from_millis(2500);
 /// The first delay of a run that has to go on later; it doubles with each attempt.
@@ -531,8 +533,10 @@ impl<'a, W: World> Run<'a, W> {
     async fn observe(&mut self, right_since: Timestamp) -> Judgement {
         let since = right_since + PROPAGATION;
         let now = self.world.now();
-        if now < since && since < self.settings.deadline {
-            self.world.sleep(until(now, since)).await;
+        // A little later, since Kinesis refuses a time that is ahead of its own clock.
+        let resume = since + CLOCK_SLACK;
+        if now < resume && resume < self.settings.deadline {
+            self.world.sleep(until(now, resume)).await;
         }
         let seen = self.world.read_back(&self.work.stream, Look::Any(since), &self.log).await;
         if let Ok(Some(record)) = &seen {

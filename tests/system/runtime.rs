@@ -346,6 +346,65 @@ fn a_bad_configuration_names_every_fault() {
     assert!(!text.contains("variable AWS_REGION"), "{text}");
 }
 
+#[test]
+fn alarms_are_wired_to_metrics_that_the_function_emits() {
+    let (function, key) = enforcing(&[]);
+    parts().kms("DisableKey", json!({"KeyId": key}));
+    let stream = unique("alarm");
+    parts().encrypted(&stream, &key);
+    assert_eq!(function.invoke(&create_event(&stream)).body["reason"], "key-unusable");
+    let unusable = Function::start(60, &[("POLICY", "inline:nothing")]);
+    unusable.invoke(&create_event(&stream));
+
+    // Each emitted metric as CloudWatch would see it: its name, and each set of dimensions with the values in the line.
+    let mut emitted = Vec::new();
+    for line in function.log().into_iter().chain(unusable.log()) {
+        let Ok(line) = serde_json::from_str::<Value>(&line) else { continue };
+        for directive in line["_aws"]["CloudWatchMetrics"].as_array().into_iter().flatten() {
+            let metric = directive["Metrics"][0]["Name"].as_str().unwrap();
+            assert_eq!(directive["Namespace"], "Streamseal");
+            assert!(line[metric].is_number(), "{line}");
+            for set in directive["Dimensions"].as_array().unwrap() {
+                let names = set.as_array().unwrap().iter().map(|name| name.as_str().unwrap());
+                let pairs: Vec<(String, String)> =
+                    names.map(|name| (name.to_owned(), line[name].as_str().unwrap().to_owned())).collect();
+                emitted.push((metric.to_owned(), pairs));
+            }
+        }
+    }
+    let template = crate::template::template();
+    let alarms =
+        template["Resources"].as_object().unwrap().values().filter(|r| r["Properties"]["Namespace"] == "Streamseal");
+    let mut ours = 0;
+    for alarm in alarms {
+        let alarm = &alarm["Properties"];
+        let metric = alarm["MetricName"].as_str().unwrap();
+        let text = |pair: &Value, field: &str| pair[field].as_str().unwrap().to_owned();
+        let wanted: Vec<(String, String)> =
+            alarm["Dimensions"].as_array().into_iter().flatten().map(|p| (text(p, "Name"), text(p, "Value"))).collect();
+        let names = |pairs: &[(String, String)]| pairs.iter().map(|(name, _)| name.clone()).collect::<Vec<_>>();
+        let known = emitted.iter().any(|(name, pairs)| {
+            // The reason of a stream that a disabled key has made unwritable is not this run's.
+            name == metric && (*pairs == wanted || (names(pairs) == names(&wanted) && metric == "Alarms"))
+        });
+        assert!(known, "{metric} {wanted:?} is not in {emitted:?}");
+        ours += 1;
+    }
+    assert_eq!(ours, 3);
+}
+
+#[test]
+fn the_probe_is_found_again_in_a_stream_of_many_shards() {
+    let (function, _) = enforcing(&[]);
+    let stream = unique("shards");
+    parts().kinesis("CreateStream", json!({"StreamName": stream, "ShardCount": 7})).unwrap();
+    let event = create_event(&stream);
+    assert_eq!(function.invoke(&event).body["proof"]["state"], "proven");
+    let second = function.invoke(&event);
+    assert_eq!((second.writes(), second.body["proof"]["state"].as_str()), (vec![], Some("observed")));
+    assert_eq!(second.count("GetShardIterator"), 1, "only the shard that the probe's key falls into is read");
+}
+
 /// A world whose describe panics; everything else is out of reach.
 struct Panics;
 

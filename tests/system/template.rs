@@ -5,7 +5,7 @@ use saphyr::{LoadableYamlNode, Scalar, Yaml};
 use serde_json::{Value, json};
 
 /// The template with each tag as an object of one member: `!GetAtt A.Arn` is `{"!GetAtt": "A.Arn"}`.
-fn template() -> Value {
+pub(crate) fn template() -> Value {
     let documents = Yaml::load_from_str(include_str!("../../template.yaml")).unwrap_or_default();
     assert_eq!(documents.len(), 1, "template.yaml is not one YAML document");
     documents.first().map_or(Value::Null, to_json)

@@ -11,19 +11,16 @@ use super::Evidence;
 /// The metrics' namespace.
 pub const NAMESPACE: &str = "Streamseal";
 
-/// One evaluation of a stream: `Evaluations` by `Compliance`, and `Alarms` by `Reason` where somebody has to look.
+/// One evaluation of a stream: `Evaluations` by `Compliance`, and `Alarms` in all and by `Reason` where somebody has to look.
 pub fn of_evidence(evidence: &Evidence) -> Value {
     let verdict = &evidence.verdict;
-    let mut directives = vec![directive("Evaluations", &["Compliance"])];
-    if verdict.alarm {
-        directives.push(directive("Alarms", &["Reason"]));
-    }
+    let directives = [directive("Evaluations", json!([["Compliance"]])), directive("Alarms", json!([[], ["Reason"]]))];
     json!({
         "_aws": {"Timestamp": evidence.finished_at.as_millisecond(), "CloudWatchMetrics": directives},
         "Compliance": verdict.compliance.as_str(),
         "Reason": verdict.reason.as_str(),
         "Evaluations": 1,
-        "Alarms": 1,
+        "Alarms": u8::from(verdict.alarm),
     })
 }
 
@@ -32,7 +29,7 @@ pub fn of_note(outcome: &str, reason: &str, at: Timestamp) -> Value {
     json!({
         "_aws": {
             "Timestamp": at.as_millisecond(),
-            "CloudWatchMetrics": [directive("Items", &["Outcome", "Reason"])],
+            "CloudWatchMetrics": [directive("Items", json!([["Outcome", "Reason"]]))],
         },
         "Outcome": outcome,
         "Reason": reason,
@@ -40,6 +37,6 @@ pub fn of_note(outcome: &str, reason: &str, at: Timestamp) -> Value {
     })
 }
 
-fn directive(metric: &str, dimensions: &[&str]) -> Value {
-    json!({"Namespace": NAMESPACE, "Dimensions": [dimensions], "Metrics": [{"Name": metric, "Unit": "Count"}]})
+fn directive(metric: &str, dimensions: Value) -> Value {
+    json!({"Namespace": NAMESPACE, "Dimensions": dimensions, "Metrics": [{"Name": metric, "Unit": "Count"}]})
 }

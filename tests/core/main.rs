@@ -1,0 +1,3 @@
+//! The core ring without AWS: decisions, the loop and the handler.
+
+mod events;
