@@ -1,4 +1,6 @@
 //! The real parts: SDK clients over HTTP, the emulators, the two binaries, the template.
+// So that clippy takes the helpers for test code too.
+#![cfg(test)]
 
 mod cli;
 mod runtime;

@@ -73,7 +73,7 @@ fn a_stream_that_is_still_creating_is_sealed_and_the_event_again_writes_nothing(
     assert_eq!(first.body["proof"]["state"], "proven");
     assert_eq!(first.body["proof"]["sequence_number"], record["SequenceNumber"]);
     assert_eq!(record["PartitionKey"], "streamseal-probe");
-    assert_eq!(function.lines(EVIDENCE), [first.body.clone()], "the line in the log is the answer");
+    assert_eq!(function.lines(EVIDENCE), std::slice::from_ref(&first.body), "the line in the log is the answer");
 
     let second = function.invoke(&event);
     assert_eq!((second.body["compliance"].as_str(), second.writes()), (Some("COMPLIANT"), vec![]));
@@ -103,7 +103,8 @@ fn every_shape_of_event_makes_the_right_calls() {
     let (function, key) = enforcing(&[]);
     let wake = |name: &str, parameters: Value| kinesis_event(name, parameters);
     let arn = |stream: &str| format!("arn:aws:kinesis:eu-west-1:111122223333:stream/{stream}");
-    let shapes: Vec<(&str, Box<dyn Fn(&str) -> Value>)> = vec![
+    type Shape = Box<dyn Fn(&str) -> Value>;
+    let shapes: Vec<(&str, Shape)> = vec![
         ("stop", Box::new(|s| wake("kinesis-stop-stream-encryption", json!({"streamName": s, "keyId": "alias/x"})))),
         ("stop-arn", Box::new(|s| wake("kinesis-stop-stream-encryption-arn", json!({"streamARN": arn(s)})))),
         ("start", Box::new(|s| wake("kinesis-start-stream-encryption", json!({"streamName": s, "keyId": "alias/x"})))),
