@@ -103,7 +103,7 @@ fn every_shape_of_event_makes_the_right_calls() {
     let (function, key) = enforcing(&[]);
     let wake = |name: &str, parameters: Value| kinesis_event(name, parameters);
     let arn = |stream: &str| format!("arn:aws:kinesis:eu-west-1:111122223333:stream/{stream}");
-    type Shape = Box<dyn Fn(&str) -> Value>;
+    type Shape<'a> = Box<dyn Fn(&str) -> Value + 'a>;
     let shapes: Vec<(&str, Shape)> = vec![
         ("stop", Box::new(|s| wake("kinesis-stop-stream-encryption", json!({"streamName": s, "keyId": "alias/x"})))),
         ("stop-arn", Box::new(|s| wake("kinesis-stop-stream-encryption-arn", json!({"streamARN": arn(s)})))),
