@@ -28,6 +28,8 @@ use crate::reconcile::{DELAY_MAX, Next, Paces, RunEnd, Settings, backoff, reconc
 
 /// A policy that lives in a parameter is read again when it is older than this.
 const POLICY_AGE_MAX: SignedDuration = SignedDuration::from_secs(60);
+/// How many of a policy's faults go into one log line; `streamseal check` shows all.
+const FAULTS_TOLD: usize = 20;
 /// What is kept of an invocation's time for the answer and for sending work on.
 const MARGIN: SignedDuration = SignedDuration::from_secs(10);
 
@@ -199,7 +201,11 @@ impl<W: World> App<W> {
         let source = &self.config.policy;
         let text = self.world.read(source).await.map_err(|f| Unhandled::PolicyUnusable(f.to_string()))?;
         let policy = Policy::load(&text).map_err(|faults| {
-            let faults: Vec<String> = faults.iter().map(ToString::to_string).collect();
+            let more = faults.len().saturating_sub(FAULTS_TOLD);
+            let mut faults: Vec<String> = faults.iter().take(FAULTS_TOLD).map(ToString::to_string).collect();
+            if more > 0 {
+                faults.push(format!("and {more} more"));
+            }
             Unhandled::PolicyUnusable(format!("the policy in {source} is not valid: {}", faults.join("; ")))
         })?;
         let policy = Arc::new(policy);

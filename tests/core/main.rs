@@ -2,4 +2,7 @@
 // So that clippy takes the helpers for test code too.
 #![cfg(test)]
 
+mod docs;
 mod events;
+mod fuzz;
+mod policy;
