@@ -36,6 +36,8 @@ const CLOCK_SLACK: SignedDuration = SignedDuration::from_secs(1);
 const PROOF_PAUSE: Duration = Duration::from_millis(2500);
 /// The first delay of a run that has to go on later; it doubles with each attempt.
 const DELAY_FIRST_S: u64 = 15;
+/// Looks at a stream whose quota is used up: after 1 h and then every 4 h, past the 24 h that the quota counts over.
+const QUOTA_LOOKS_MAX: u32 = 8;
 /// The longest delay that SQS knows (SQS API reference, SendMessage).
 pub const DELAY_MAX: Duration = Duration::from_secs(900);
 
@@ -74,24 +76,24 @@ impl Paces {
         }
     }
 
-    /// Waits for the next place of `pace`; fails where it comes after the run's deadline.
+    /// Waits for the next place of `pace`, and says whether it had to; fails where it comes after the run's deadline.
     async fn wait<W: World>(
         pace: &Mutex<Pace>,
         world: &W,
         deadline: Timestamp,
         call: &'static str,
-    ) -> Result<(), Failure> {
+    ) -> Result<bool, Failure> {
         let now = world.now();
         let wait = pace.lock().unwrap_or_else(PoisonError::into_inner).take(now);
         if wait.is_zero() {
-            return Ok(());
+            return Ok(false);
         }
         if wait >= deadline.duration_since(now) {
             let why = "the rate that is kept left no time for it";
             return Err(Failure::retryable(call, "RateKept", why));
         }
         world.sleep(Duration::try_from(wait).unwrap_or_default()).await;
-        Ok(())
+        Ok(true)
     }
 }
 
@@ -172,6 +174,8 @@ struct Run<'a, W> {
     after: Option<Setting>,
     proof: Proof,
     rekeyed: bool,
+    /// Whether the run has waited for its turn to start and not used it yet.
+    has_turn: bool,
     work: Work,
 }
 
@@ -209,6 +213,7 @@ impl<'a, W: World> Run<'a, W> {
             after: None,
             proof: Proof::default(),
             rekeyed: false,
+            has_turn: false,
             work: work.clone(),
         }
     }
@@ -285,7 +290,9 @@ impl<'a, W: World> Run<'a, W> {
         self.work.created = Some(observed.created);
         if self.progress.is_none() {
             let proof = plan::proof_owed(self.work.proof_owed, observed.created, self.world.now());
-            let put_back = self.work.previous_key.clone().filter(|_| self.work.put_back).map(KeyIdentity::Arn);
+            // A function that only reports does not put a key back either.
+            let may = self.work.put_back && self.settings.mode == Mode::Enforce;
+            let put_back = self.work.previous_key.clone().filter(|_| may).map(KeyIdentity::Arn);
             self.progress = Some(Progress { proof, put_back, ..Progress::default() });
         }
         let sight = match sight {
@@ -397,9 +404,16 @@ impl<'a, W: World> Run<'a, W> {
 
     /// The one Start request of a run.
     async fn start(&mut self, key: &KeyIdentity, sight: &Sight) -> Option<End> {
-        let Settings { paces, deadline, .. } = *self.settings;
-        if let Err(failure) = Paces::wait(&paces.starts, self.world, deadline, "kinesis:StartStreamEncryption").await {
-            return Some(later(failure));
+        if !self.has_turn {
+            let Settings { paces, deadline, .. } = *self.settings;
+            match Paces::wait(&paces.starts, self.world, deadline, "kinesis:StartStreamEncryption").await {
+                Err(failure) => return Some(later(failure)),
+                Ok(waited) => self.has_turn = waited,
+            }
+            if self.has_turn {
+                // What was seen before the wait may not be so any more: look again, then start without another wait.
+                return None;
+            }
         }
         info!(stream = %self.work.stream, %key, "StartStreamEncryption");
         let result = self.world.start_encryption(&self.work.stream, key, &self.log).await;
@@ -641,13 +655,10 @@ impl<'a, W: World> Run<'a, W> {
         let now = self.world.now();
         let progress = self.progress.clone().unwrap_or_default();
         let owed = progress.proof != Owed::No || self.work.proof_owed;
-        if owed && self.proof.state == ProofState::NotSought {
-            self.proof.state = ProofState::Owed;
-        }
         self.work.proof_owed = owed && progress.proof != Owed::SinceTheEvent;
         let given_up = now.duration_since(self.work.first_seen)
             >= SignedDuration::try_from(self.settings.config.give_up_after).unwrap_or(SignedDuration::MAX);
-        let attempt = self.work.attempt;
+        let (attempt, looks) = (self.work.attempt, self.work.looks);
         let mut next_work = self.work.clone();
         next_work.attempt = attempt.saturating_add(1);
         next_work.not_before = None;
@@ -658,21 +669,17 @@ impl<'a, W: World> Run<'a, W> {
             Some(Next::May(Box::new(next_work.clone()), delay.min(DELAY_MAX)))
         };
         let next = match after {
+            After::Verdict if verdict.again == Again::ForQuota && looks >= QUOTA_LOOKS_MAX => {
+                verdict = given_up_verdict(&verdict.detail);
+                Next::Nothing
+            }
             After::Verdict => again(verdict.again).unwrap_or(Next::Nothing),
             After::PutBack(failure) => {
                 next_work.put_back = true;
                 Next::Must(Box::new(next_work), Duration::ZERO, failure)
             }
             After::Later(failure, _) if given_up => {
-                verdict = Verdict {
-                    alarm: true,
-                    again: Again::Twice,
-                    ..Verdict::new(
-                        Compliance::InsufficientData,
-                        Reason::GaveUp,
-                        format!("the deadline passed: {failure}"),
-                    )
-                };
+                verdict = given_up_verdict(&failure.to_string());
                 again(Again::Twice).unwrap_or(Next::Nothing)
             }
             After::Later(failure, Some(at)) => {
@@ -684,6 +691,14 @@ impl<'a, W: World> Run<'a, W> {
                 Next::Must(Box::new(next_work), delay, failure)
             }
         };
+        let owes = match (progress.proof, verdict.compliance) {
+            (_, Compliance::NotApplicable) | (Owed::No, _) => self.work.proof_owed,
+            (Owed::Now, _) => true,
+            (Owed::SinceTheEvent, _) => verdict.reason == Reason::Unfinished,
+        };
+        if owes && self.proof.state == ProofState::NotSought {
+            self.proof.state = ProofState::Owed;
+        }
         let next_look = match &next {
             Next::Nothing => None,
             Next::May(work, delay) | Next::Must(work, delay, _) => Some(work.not_before.unwrap_or(now + *delay)),
@@ -739,6 +754,12 @@ fn later(failure: Failure) -> End {
 
 fn unfinished(failure: &Failure) -> Verdict {
     Verdict::new(Compliance::InsufficientData, Reason::Unfinished, failure.to_string())
+}
+
+fn given_up_verdict(why: &str) -> Verdict {
+    let detail = format!("the deadline passed: {why}");
+    let verdict = Verdict::new(Compliance::InsufficientData, Reason::GaveUp, detail);
+    Verdict { alarm: true, again: Again::Twice, ..verdict }
 }
 
 /// 15 s, doubled with each attempt up to SQS's 15 min, and spread by a fifth so that a burst does not come back as one.
