@@ -14,7 +14,9 @@ use crate::config::Config;
 use crate::domain::event::Cause;
 use crate::domain::evidence::{Compliance, Evidence, Proof, ProofState, Remediation, Setting};
 use crate::domain::failure::{Class, Failure, Fault};
-use crate::domain::model::{Encryption, EventText, KeyIdentity, KeyLookup, KeyRef, Mode, Observed, ProofMode, Tags};
+use crate::domain::model::{
+    Encryption, EventText, KeyIdentity, KeyInfo, KeyLookup, KeyRef, Mode, Observed, ProofMode, Tags,
+};
 use crate::domain::pace::Pace;
 use crate::domain::plan::{
     self, AfterStart, Again, Circumstances, Condition, CurrentKey, Judgement, Keys, NOT_FOUND_GRACE, Owed, PROPAGATION,
@@ -251,6 +253,10 @@ impl<'a, W: World> Run<'a, W> {
                         // The same sight, with the proof made: no need to look again for what was just seen.
                         continue;
                     }
+                    Step::Finish(verdict) if self.left_unwritable(&sight) => {
+                        let why = Failure::retryable("streamseal:Look", "KeyUnusable", &verdict.detail);
+                        return self.key_refused(&why).await;
+                    }
                     Step::Finish(verdict) => return (verdict, After::Verdict),
                     Step::LookLater(why) => return later(Failure::retryable("streamseal:Look", "LookLater", &why)),
                     Step::StartAfresh => {
@@ -278,8 +284,8 @@ impl<'a, W: World> Run<'a, W> {
                     let at = cause.at.filter(|_| cause.creator.is_some());
                     at.is_some_and(|at| self.world.now().duration_since(at) < NOT_FOUND_GRACE)
                 };
-                let lags = self.before.is_none() && young(&self.work.cause);
-                return Ok((if lags { Sight::NotYet } else { Sight::Gone }, None));
+                // Even where it was seen before: the next describe may be answered by a part that lags more.
+                return Ok((if young(&self.work.cause) { Sight::NotYet } else { Sight::Gone }, None));
             }
             Err(failure) => return Err(failure),
         };
@@ -327,7 +333,23 @@ impl<'a, W: World> Run<'a, W> {
             let found = self.world.lookup(&key, &self.log).await?;
             self.keys.insert(key, found);
         }
-        Ok(plan::assess(&decision.outcome, &observed.encryption, &self.keys, own))
+        let situation = plan::assess(&decision.outcome, &observed.encryption, &self.keys, own);
+        if !started && matches!(situation, Situation::TargetUnusable(_, _, true)) {
+            self.check_put_back().await?;
+        }
+        Ok(situation)
+    }
+
+    /// A key that is to be put back has to be usable now, and not only when that was decided.
+    async fn check_put_back(&mut self) -> Result<(), Failure> {
+        let key = self.progress.as_ref().and_then(|p| p.put_back.as_ref()).and_then(|key| KeyRef::parse(key.as_str()));
+        if let Some(key) = key {
+            let found = self.world.lookup(&key, &self.log).await?;
+            if !matches!(found, KeyLookup::Found(KeyInfo { problem: None, .. })) {
+                self.progress.get_or_insert_default().put_back = None;
+            }
+        }
+        Ok(())
     }
 
     /// Keeps what evidence and later steps need of a look.
@@ -412,6 +434,7 @@ impl<'a, W: World> Run<'a, W> {
             }
             if self.has_turn {
                 // What was seen before the wait may not be so any more: look again, then start without another wait.
+                self.keys.clear();
                 return None;
             }
         }
@@ -425,14 +448,15 @@ impl<'a, W: World> Run<'a, W> {
                 AfterStart::Later(failure) => return Some(later(failure)),
             },
         };
-        // A run that put the key back does so once.
-        self.work.put_back = false;
         if let Sight::Active(Situation::Wrong { current: Some(CurrentKey { info, .. }), .. }) = sight {
             self.rekeyed = true;
-            self.work.previous_key = info.as_ref().filter(|i| i.problem.is_none()).and_then(|i| match &i.identity {
+            // Once a cause: where a key was put back before, there is no way back a second time.
+            let usable = info.as_ref().filter(|i| i.problem.is_none() && !self.work.put_back);
+            self.work.previous_key = usable.and_then(|i| match &i.identity {
                 KeyIdentity::Arn(arn) => Some(arn.clone()),
                 KeyIdentity::AwsManagedAlias => None,
             });
+            self.work.put_back = false;
         }
         let progress = self.progress.get_or_insert_default();
         progress.started = Some(Started { acknowledged });
@@ -494,11 +518,18 @@ impl<'a, W: World> Run<'a, W> {
         }
     }
 
+    /// Whether the stream was left on a key that cannot be used any more, by a re-key of a run before this one that could
+    /// not prove it.
+    fn left_unwritable(&self, sight: &Sight) -> bool {
+        let Work { proof_owed, put_back, previous_key, .. } = &self.work;
+        let on_it = matches!(sight, Sight::Active(Situation::TargetUnusable(_, _, true)));
+        on_it && *proof_owed && !put_back && previous_key.is_some() && self.settings.mode == Mode::Enforce
+    }
+
     /// The stream's key refused our probe: asks KMS about it and about the key before it.
     async fn key_refused(&mut self, failure: &Failure) -> End {
         self.proof.state = ProofState::Failed;
-        let previous = self.work.previous_key.as_ref().filter(|_| self.rekeyed);
-        let previous = previous.and_then(|arn| KeyRef::parse(arn.as_str()));
+        let previous = self.work.previous_key.as_ref().and_then(|arn| KeyRef::parse(arn.as_str()));
         let current = self.after.as_ref().and_then(|after| match &after.observed.encryption {
             Encryption::Kms(key) => Some(key.clone()),
             Encryption::None | Encryption::Unreadable(_) => None,
@@ -532,6 +563,11 @@ impl<'a, W: World> Run<'a, W> {
     }
 
     async fn probe(&mut self, right_since: Timestamp) -> Judgement {
+        // Until then a record may be encrypted with the key before, which says nothing of the new one.
+        let (now, since) = (self.world.now(), right_since + PROPAGATION);
+        if self.work.previous_key.is_some() && now < since && since < self.settings.deadline {
+            self.world.sleep(until(now, since)).await;
+        }
         let answer = self.world.put_probe(&self.work.stream, &self.log).await;
         let now = self.world.now();
         if let Ok(answer) = &answer {
@@ -661,6 +697,9 @@ impl<'a, W: World> Run<'a, W> {
         let (attempt, looks) = (self.work.attempt, self.work.looks);
         let mut next_work = self.work.clone();
         next_work.attempt = attempt.saturating_add(1);
+        // The next run may come when the stream is not new any more and owes nothing by itself.
+        let old_by_then = self.work.created.is_some_and(|created| !plan::is_new(created, now + DELAY_MAX));
+        next_work.proof_owed |= progress.proof == Owed::SinceTheEvent && old_by_then;
         next_work.not_before = None;
         let mut again = |again: Again| {
             let delay = again_after(again, next_work.looks)?;

@@ -5,6 +5,8 @@
 //! now*; what it says about the stream's state is never believed. Everything in an event is optional, because about a fifth
 //! of real CloudTrail records miss something that a typed structure would ask for.
 
+mod findings;
+
 use std::fmt;
 
 use jiff::Timestamp;
@@ -61,6 +63,12 @@ pub enum IgnoreReason {
     ReadOnly(EventText),
     /// The tags of a consumer, which has no encryption.
     Consumer,
+    /// A finding about another kind of resource.
+    OtherResource(EventText),
+    /// A finding of another control.
+    OtherControl(EventText),
+    /// A finding that is closed, or says that all is well.
+    NotAFault(EventText),
     /// AWS Config calling a custom rule, which this function is not.
     ConfigRule,
     /// A batch or a notification with nothing in it.
@@ -76,6 +84,9 @@ impl IgnoreReason {
             Self::FailedCall(..) => "FailedCall",
             Self::ReadOnly(_) => "ReadOnly",
             Self::Consumer => "Consumer",
+            Self::OtherResource(_) => "OtherResource",
+            Self::OtherControl(_) => "OtherControl",
+            Self::NotAFault(_) => "NotAFault",
             Self::ConfigRule => "ConfigRule",
             Self::Empty => "Empty",
         }
@@ -90,6 +101,9 @@ impl fmt::Display for IgnoreReason {
             Self::FailedCall(call, code) => write!(f, "`{call}` failed with `{code}`, so nothing changed"),
             Self::ReadOnly(call) => write!(f, "`{call}` only reads"),
             Self::Consumer => f.write_str("the resource is a consumer, which has no encryption of its own"),
+            Self::OtherResource(kind) => write!(f, "the finding is about `{kind}`, not about a stream"),
+            Self::OtherControl(control) => write!(f, "the finding is of `{control}`, not of Kinesis.1"),
+            Self::NotAFault(state) => write!(f, "the finding is `{state}`, which asks for nothing"),
             Self::ConfigRule => f.write_str("this function is not a custom rule of AWS Config"),
             Self::Empty => f.write_str("there is nothing in it"),
         }
@@ -246,7 +260,7 @@ fn items(value: &Value, own: &Scope, now: Timestamp, depth: usize) -> Vec<Item> 
         return items(payload, own, now, deeper);
     }
     if object.contains_key("detail-type") && object.contains_key("source") {
-        return vec![event(value, own, now)];
+        return event(value, own, now);
     }
     if object.contains_key("action") {
         return vec![command(value, own, now)];
@@ -289,15 +303,22 @@ fn sns_message(sns: &Value, field: &str, own: &Scope, now: Timestamp, depth: usi
 }
 
 /// An EventBridge event, by source and detail type.
-fn event(event: &Value, own: &Scope, now: Timestamp) -> Item {
+fn event(event: &Value, own: &Scope, now: Timestamp) -> Vec<Item> {
     let (Some(source), Some(kind)) = (text(event, "source"), text(event, "detail-type")) else {
-        return Item::Malformed("fields `source` and `detail-type` are not both texts".to_owned());
+        return vec![Item::Malformed("fields `source` and `detail-type` are not both texts".to_owned())];
     };
     // The China edition of the documentation prints "Amazon API Call via CloudTrail": either brand is taken.
     if source == "aws.kinesis" && kind.ends_with(" API Call via CloudTrail") {
-        return kinesis_call(event, own, now);
+        return vec![kinesis_call(event, own, now)];
     }
-    Item::Ignored(IgnoreReason::OtherEvent(EventText::new(source), EventText::new(kind)))
+    match (source, kind) {
+        ("aws.config", "Config Rules Compliance Change") => vec![findings::config_change(event, own, now)],
+        (
+            "aws.securityhub",
+            "Security Hub Findings - Imported" | "Security Hub Findings - Custom Action" | "Findings Imported V2",
+        ) => findings::security_hub(event, own, now),
+        _ => vec![Item::Ignored(IgnoreReason::OtherEvent(EventText::new(source), EventText::new(kind)))],
+    }
 }
 
 /// A Kinesis call that CloudTrail recorded.

@@ -48,13 +48,20 @@ fn work(payload: &Value) -> Work {
 fn with(name: &str, pointer: &str, value: Value) -> Value {
     let mut event = file(name);
     let (parent, field) = pointer.rsplit_once('/').unwrap();
-    event.pointer_mut(parent).unwrap()[field] = value;
+    match field.parse::<usize>() {
+        Ok(index) => event.pointer_mut(parent).unwrap()[index] = value,
+        Err(_) => event.pointer_mut(parent).unwrap()[field] = value,
+    }
     event
 }
 
 #[test]
 fn every_file_is_told_apart() {
+    let config = "orders-ingest NON_COMPLIANT by Config rule kinesis-stream-encrypted";
+    let hub = "orders-ingest Security Hub Kinesis.1";
     let expected: &[(&str, &[&str])] = &[
+        ("config-compliance-change-compliant", &["ignored NotAFault"]),
+        ("config-compliance-change-noncompliant", &[config]),
         ("kinesis-add-tags-to-stream", &["orders-ingest AddTagsToStream"]),
         ("kinesis-create-stream-cloudformation", &["billing-stack-EventsStream-9QX2K7LMPD4A CreateStream"]),
         ("kinesis-create-stream-failed-access-denied", &["ignored FailedCall"]),
@@ -74,6 +81,9 @@ fn every_file_is_told_apart() {
         ("kinesis-update-shard-count", &["ignored OtherCall"]),
         ("kinesis-update-stream-mode", &["ignored OtherCall"]),
         ("lambda-destination-on-failure-record", &["payments-audit-2 CreateStream"]),
+        ("securityhub-findings-custom-action-kinesis1", &["clickstream-raw Security Hub Kinesis.1"]),
+        ("securityhub-findings-imported-kinesis1", &[hub]),
+        ("securityhub-findings-imported-v2-kinesis1", &[hub]),
         ("sns-eventbridge", &["payments-audit-2 CreateStream"]),
         ("sqs-batch-eventbridge", &["payments-audit CreateStream", "orders-ingest StopStreamEncryption"]),
         ("sqs-batch-sns", &["payments-audit-2 CreateStream"]),
@@ -185,6 +195,63 @@ fn what_nothing_follows_from_is_ignored() {
     assert_eq!(words(&fine), ["orders-ingest CreateStream"]);
     let china = with(CREATE, "/detail-type", json!("Amazon API Call via CloudTrail"));
     assert_eq!(words(&china), ["orders-ingest CreateStream"]);
+}
+
+#[test]
+fn only_open_findings_of_ours_about_a_stream_are_work() {
+    const CONFIG: &str = "config-compliance-change-noncompliant";
+    const ASFF: &str = "securityhub-findings-imported-kinesis1";
+    const OCSF: &str = "securityhub-findings-imported-v2-kinesis1";
+    let finding = |name: &str, field: &str, value: Value| with(name, &format!("/detail/findings/0{field}"), value);
+    for (event, word) in [
+        (with(CONFIG, "/detail/resourceType", json!("AWS::S3::Bucket")), "ignored OtherResource"),
+        (with(CONFIG, "/detail/newEvaluationResult", Value::Null), "ignored NotAFault"),
+        (with(CONFIG, "/detail/awsAccountId", json!("999999999999")), "rejected Foreign"),
+        (with(CONFIG, "/detail/awsRegion", json!("us-east-1")), "rejected Foreign"),
+        (with(CONFIG, "/detail/awsRegion", Value::Null), "rejected NoScope"),
+        (with(CONFIG, "/detail/resourceId", json!("a b")), "rejected IllegalName"),
+        (with(CONFIG, "/detail/resourceId", Value::Null), "rejected NoStream"),
+        (
+            with(CONFIG, "/detail/resourceId", json!("arn:aws:kinesis:eu-west-1:999999999999:stream/a")),
+            "rejected Foreign",
+        ),
+        (finding(ASFF, "/Compliance/Status", json!("PASSED")), "ignored NotAFault"),
+        (finding(ASFF, "/RecordState", json!("ARCHIVED")), "ignored NotAFault"),
+        (finding(ASFF, "/Workflow/Status", json!("SUPPRESSED")), "ignored NotAFault"),
+        (finding(ASFF, "/AwsAccountId", json!("999999999999")), "rejected Foreign"),
+        (finding(ASFF, "/Region", json!("us-east-1")), "rejected Foreign"),
+        (finding(ASFF, "/Resources/0/Type", json!("AwsS3Bucket")), "ignored OtherResource"),
+        (finding(ASFF, "/Resources", Value::Null), "ignored OtherResource"),
+        (finding(OCSF, "/compliance/control", json!("Kinesis.3")), "ignored OtherControl"),
+        (finding(OCSF, "/compliance/status", json!("Pass")), "ignored NotAFault"),
+        (finding(OCSF, "/status_id", json!(3)), "ignored NotAFault"),
+        (finding(OCSF, "/status_id", json!(5)), "ignored NotAFault"),
+        (finding(OCSF, "/activity_id", json!(3)), "ignored NotAFault"),
+        (finding(OCSF, "/cloud/account/uid", json!("999999999999")), "rejected Foreign"),
+        (finding(OCSF, "/resources/0/type", json!("AWS::S3::Bucket")), "ignored OtherResource"),
+    ] {
+        assert_eq!(words(&event), [word], "{event}");
+    }
+    // Without consolidated findings only the generator names the control.
+    let mut old = finding(ASFF, "/GeneratorId", json!("aws-foundational-security-best-practices/v/1.0.0/Kinesis.1"));
+    old["detail"]["findings"][0]["Compliance"].as_object_mut().unwrap().remove("SecurityControlId");
+    assert_eq!(words(&old), ["orders-ingest Security Hub Kinesis.1"]);
+    old["detail"]["findings"][0]["GeneratorId"] = json!("aws-foundational-security-best-practices/v/1.0.0/Kinesis.2");
+    assert_eq!(words(&old), ["ignored OtherControl"]);
+    // A stream by its name alone, and by an ARN in another field.
+    let by_name = finding(OCSF, "/resources/0", json!({"type": "AWS::Kinesis::Stream", "uid": "a"}));
+    assert_eq!(words(&by_name), ["a Security Hub Kinesis.1"]);
+    let arn = "arn:aws:kinesis:eu-west-1:111122223333:stream/b";
+    let by_arn = finding(OCSF, "/resources/0", json!({"type": "AWS::Kinesis::Stream", "uid": arn, "name": "a"}));
+    assert_eq!(words(&by_arn), ["b Security Hub Kinesis.1"]);
+    // A custom action may carry several findings: one item each.
+    let mut two = file("securityhub-findings-custom-action-kinesis1");
+    let mut other = two["detail"]["findings"][0].clone();
+    other["Compliance"]["Status"] = json!("PASSED");
+    two["detail"]["findings"].as_array_mut().unwrap().push(other);
+    assert_eq!(words(&two), ["clickstream-raw Security Hub Kinesis.1", "ignored NotAFault"]);
+    let none = with(ASFF, "/detail/findings", json!({}));
+    assert!(matches!(&items(&none)[..], [Item::Malformed(why)] if why.contains("`detail.findings`")));
 }
 
 #[test]

@@ -3,6 +3,7 @@
 #![cfg(test)]
 
 mod cli;
+mod rules;
 mod runtime;
 mod support;
 mod template;

@@ -109,6 +109,10 @@ impl Parts {
         call(&self.aws, &format!("AmazonSSM.{operation}"), "ssm", &body).unwrap()
     }
 
+    pub(crate) fn events(&self, operation: &str, body: Value) -> Value {
+        call(&self.aws, &format!("AWSEvents.{operation}"), "events", &body).unwrap()
+    }
+
     pub(crate) fn sqs(&self, operation: &str, body: Value) -> Value {
         call(&self.aws, &format!("AmazonSQS.{operation}"), "sqs", &body).unwrap()
     }
@@ -261,10 +265,17 @@ impl Function {
         self.tool.log()
     }
 
-    /// The JSON lines of a schema that the function wrote: evidence, notes.
-    pub(crate) fn lines(&self, schema: &str) -> Vec<Value> {
-        let lines = self.log().into_iter().filter_map(|line| serde_json::from_str::<Value>(&line).ok());
-        lines.filter(|line| line["schema"] == schema).collect()
+    /// The JSON lines that fit; waits for the first, since what the function writes comes by way of a pipe.
+    pub(crate) fn lines(&self, fits: impl Fn(&Value) -> bool) -> Vec<Value> {
+        let end = Instant::now() + Duration::from_secs(10);
+        loop {
+            let lines = self.log().into_iter().filter_map(|line| serde_json::from_str::<Value>(&line).ok());
+            let lines: Vec<Value> = lines.filter(&fits).collect();
+            if !lines.is_empty() || Instant::now() > end {
+                return lines;
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
     }
 }
 

@@ -1,0 +1,162 @@
+//! Findings of AWS Config and Security Hub that a stream is not encrypted. A finding says no more than any event: look at
+//! that stream. What it says of the state is not believed.
+//!
+//! Delegated administrators and aggregation Regions receive findings of other accounts and Regions: those are rejected.
+
+use jiff::Timestamp;
+use serde_json::Value;
+
+use super::{Cause, IgnoreReason, Item, RejectReason, text};
+use crate::domain::model::{EventText, Scope, StreamArn, StreamName};
+use crate::domain::work::Work;
+
+/// Security Hub's control for encryption at rest; its others about Kinesis ask for tags and retention.
+const CONTROL: &str = "Kinesis.1";
+
+/// `Config Rules Compliance Change`. Rules have many names (Security Hub's and conformance packs' copies among them), so the
+/// resource's type decides and not the rule.
+pub(super) fn config_change(event: &Value, own: &Scope, now: Timestamp) -> Item {
+    let Some(detail) = event.get("detail").filter(|d| d.is_object()) else {
+        return Item::Malformed("field `detail` is not an object".to_owned());
+    };
+    if text(detail, "resourceType") != Some("AWS::Kinesis::Stream") {
+        let kind = EventText::new(text(detail, "resourceType").unwrap_or("(none)"));
+        return Item::Ignored(IgnoreReason::OtherResource(kind));
+    }
+    let compliance = detail.get("newEvaluationResult").and_then(|r| text(r, "complianceType")).unwrap_or("(none)");
+    if compliance != "NON_COMPLIANT" {
+        return Item::Ignored(IgnoreReason::NotAFault(EventText::new(compliance)));
+    }
+    let places = [
+        ("detail.awsAccountId", text(detail, "awsAccountId"), &own.account),
+        ("detail.awsRegion", text(detail, "awsRegion"), &own.region),
+        ("account", text(event, "account"), &own.account),
+    ];
+    if let Err(reason) = ours(&places) {
+        return Item::Rejected(reason);
+    }
+    let rule = text(detail, "configRuleName").unwrap_or("(unnamed)");
+    let at = detail.get("newEvaluationResult").and_then(|r| text(r, "resultRecordedTime"));
+    let call = format!("NON_COMPLIANT by Config rule {rule}");
+    finding("detail.resourceId", text(detail, "resourceId"), &call, event, at, own, now)
+}
+
+/// `Security Hub Findings - Imported` and `- Custom Action` (ASFF), `Findings Imported V2` (OCSF): `findings` is an array in all.
+pub(super) fn security_hub(event: &Value, own: &Scope, now: Timestamp) -> Vec<Item> {
+    let v2 = text(event, "detail-type") == Some("Findings Imported V2");
+    let Some(findings) = event.get("detail").and_then(|d| d.get("findings")).and_then(Value::as_array) else {
+        return vec![Item::Malformed("field `detail.findings` is not an array".to_owned())];
+    };
+    if findings.is_empty() {
+        return vec![Item::Ignored(IgnoreReason::Empty)];
+    }
+    let each = if v2 { ocsf } else { asff };
+    findings.iter().flat_map(|finding| each(finding, event, own, now)).collect()
+}
+
+fn asff(finding: &Value, event: &Value, own: &Scope, now: Timestamp) -> Vec<Item> {
+    let at = |path: &str| finding.pointer(path).and_then(Value::as_str).unwrap_or_default();
+    // Without consolidated control findings the control is the end of the generator's id.
+    let generator = at("/GeneratorId").rsplit('/').next().unwrap_or_default();
+    if ![at("/Compliance/SecurityControlId"), generator].contains(&CONTROL) {
+        return vec![Item::Ignored(IgnoreReason::OtherControl(EventText::new(at("/GeneratorId"))))];
+    }
+    let open = matches!(at("/Compliance/Status"), "FAILED" | "WARNING")
+        && matches!(at("/RecordState"), "ACTIVE" | "")
+        && matches!(at("/Workflow/Status"), "NEW" | "NOTIFIED" | "");
+    if !open {
+        let state = [at("/Compliance/Status"), at("/RecordState"), at("/Workflow/Status")].join(" ");
+        return vec![Item::Ignored(IgnoreReason::NotAFault(EventText::new(&state)))];
+    }
+    let places = [
+        ("AwsAccountId", text(finding, "AwsAccountId"), &own.account),
+        ("Region", text(finding, "Region"), &own.region),
+    ];
+    if let Err(reason) = ours(&places) {
+        return vec![Item::Rejected(reason)];
+    }
+    resources(finding, "Resources", "Type", "AwsKinesisStream", |resource| {
+        let updated = text(finding, "UpdatedAt");
+        self::finding("Resources.Id", text(resource, "Id"), "Security Hub Kinesis.1", event, updated, own, now)
+    })
+}
+
+fn ocsf(finding: &Value, event: &Value, own: &Scope, now: Timestamp) -> Vec<Item> {
+    let at = |path: &str| finding.pointer(path).and_then(Value::as_str).unwrap_or_default();
+    let number = |path: &str| finding.pointer(path).and_then(Value::as_i64);
+    if at("/compliance/control") != CONTROL {
+        return vec![Item::Ignored(IgnoreReason::OtherControl(EventText::new(at("/compliance/control"))))];
+    }
+    let status = at("/compliance/status").to_ascii_lowercase();
+    // status_id: 3 suppressed, 4 resolved, 5 archived; activity_id 3: closed.
+    let open = matches!(status.as_str(), "fail" | "failed" | "warning")
+        && !matches!(number("/status_id"), Some(3..=5))
+        && number("/activity_id") != Some(3);
+    if !open {
+        return vec![Item::Ignored(IgnoreReason::NotAFault(EventText::new(&format!("{status} {}", at("/status")))))];
+    }
+    let account = finding.pointer("/cloud/account/uid").and_then(Value::as_str);
+    let region = finding.pointer("/cloud/region").and_then(Value::as_str);
+    if let Err(reason) = ours(&[("cloud.account.uid", account, &own.account), ("cloud.region", region, &own.region)]) {
+        return vec![Item::Rejected(reason)];
+    }
+    resources(finding, "resources", "type", "AWS::Kinesis::Stream", |resource| {
+        // The ARN stands in any of these, and sometimes only the name does.
+        let names = ["uid_alt", "uid", "name"].map(|field| text(resource, field));
+        let arn = names.iter().flatten().find(|name| name.starts_with("arn:"));
+        let named = arn.or_else(|| names.iter().flatten().next()).copied();
+        let modified = finding.pointer("/finding_info/modified_time_dt").and_then(Value::as_str);
+        self::finding("resources.uid", named, "Security Hub Kinesis.1", event, modified, own, now)
+    })
+}
+
+/// The streams among a finding's resources.
+fn resources(finding: &Value, list: &str, field: &str, kind: &str, item: impl Fn(&Value) -> Item) -> Vec<Item> {
+    let all = finding.get(list).and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+    let items: Vec<Item> = all.iter().filter(|resource| text(resource, field) == Some(kind)).map(item).collect();
+    if items.is_empty() {
+        let kinds = all.first().and_then(|resource| text(resource, field)).unwrap_or("(none)");
+        return vec![Item::Ignored(IgnoreReason::OtherResource(EventText::new(kinds)))];
+    }
+    items
+}
+
+/// Each of these must be ours where it is there, and the first of each kind must be there.
+fn ours(places: &[(&'static str, Option<&str>, &String)]) -> Result<(), RejectReason> {
+    for (field, value, ours) in places {
+        match value {
+            Some(value) if *value != ours.as_str() => {
+                return Err(RejectReason::Foreign(field, EventText::new(value)));
+            }
+            Some(_) => {}
+            None => return Err(RejectReason::NoScope(field)),
+        }
+    }
+    Ok(())
+}
+
+fn finding(
+    field: &'static str,
+    named: Option<&str>,
+    call: &str,
+    event: &Value,
+    at: Option<&str>,
+    own: &Scope,
+    now: Timestamp,
+) -> Item {
+    let Some(named) = named else { return Item::Rejected(RejectReason::NoStream(EventText::new(call))) };
+    let stream = match (StreamName::parse(named), StreamArn::parse(named)) {
+        (Some(name), _) => own.stream(name),
+        (None, Some(arn)) if arn.scope == *own => arn,
+        (None, Some(_)) => return Item::Rejected(RejectReason::Foreign(field, EventText::new(named))),
+        (None, None) => return Item::Rejected(RejectReason::IllegalName(field, EventText::new(named))),
+    };
+    let cause = Cause {
+        call: EventText::new(call),
+        event_id: text(event, "id").map(EventText::new),
+        actor: None,
+        at: at.or_else(|| text(event, "time")).and_then(|time| time.parse().ok()),
+        creator: None,
+    };
+    Item::Reconcile(Box::new(Work::new(stream, cause, now)))
+}
