@@ -1,4 +1,4 @@
-//! The core ring without AWS: decisions, the loop and the handler.
+//! The core ring without AWS: decisions, the loop and the handler, against a simulated world with virtual time.
 // So that clippy takes the helpers for test code too.
 #![cfg(test)]
 
@@ -6,3 +6,6 @@ mod docs;
 mod events;
 mod fuzz;
 mod policy;
+mod scenarios;
+#[allow(dead_code, reason = "the rest of it is for the schedules")]
+mod sim;

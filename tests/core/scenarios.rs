@@ -1,0 +1,9 @@
+//! Stories with virtual time: what the function asks of the world, and how it leaves it. Whatever happens in them, the rules
+//! of `sim::watch` hold.
+
+mod keys;
+mod lifecycle;
+mod policy;
+mod proofs;
+mod queue;
+mod settling;

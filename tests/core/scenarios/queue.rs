@@ -1,0 +1,199 @@
+//! The queue: what is acknowledged, what comes again, what ends in the dead-letter queue, and at which rates.
+
+use jiff::SignedDuration;
+use serde_json::json;
+use streamseal::domain::evidence::{Compliance, ProofState};
+use streamseal::domain::failure::{Class, Fault as Lasting};
+use streamseal::domain::plan::Reason;
+use streamseal::handler::Unhandled;
+use streamseal::ports::Outcome;
+
+use crate::sim::actors::{Tool, event};
+use crate::sim::faults::{Fault, Script, Weather};
+use crate::sim::scene::{ALL_WITH_APP, Scene, secs};
+use crate::sim::{BEGIN, Op};
+
+impl Scene {
+    /// Puts any text into the queue.
+    fn message(&self, body: &str) {
+        self.set(|state, now| state.enqueue(body.to_owned(), now, secs(0.0), 0));
+    }
+
+    fn noted(&self, outcome: Outcome) -> usize {
+        self.set(|state, _| state.notes.iter().filter(|note| note.outcome == outcome).count())
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_ignored_event_makes_no_call_at_all() {
+    let mut s = Scene::new(ALL_WITH_APP);
+    s.existing("orders", None);
+    for call in ["DeleteStream", "UpdateShardCount", "PutRecord"] {
+        s.message(&event(call, "orders", Tool::Cli, "e", BEGIN.parse().unwrap()).to_string());
+    }
+    s.drain().await;
+    assert!(s.journal().is_empty(), "{:?}", s.journal());
+    assert_eq!(s.noted(Outcome::Ignored), 3);
+    s.assert_queues_empty();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_rejected_event_is_acknowledged_and_makes_no_call_at_all() {
+    let mut s = Scene::new(ALL_WITH_APP);
+    s.existing("orders", None);
+    let mut foreign = event("StopStreamEncryption", "orders", Tool::Cli, "e", BEGIN.parse().unwrap());
+    foreign["account"] = json!("999999999999");
+    s.message(&foreign.to_string());
+    s.message(&json!({"action": "reconcile", "stream": "a/b"}).to_string());
+    s.drain().await;
+    assert!(s.journal().is_empty());
+    assert_eq!(s.noted(Outcome::Rejected), 2);
+    s.assert_queues_empty();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_malformed_message_fails_alone_and_reaches_the_dead_letter_queue() {
+    let mut s = Scene::new(ALL_WITH_APP);
+    s.existing("orders", None);
+    s.message("not json");
+    s.set(|state, now| state.emit("StopStreamEncryption", "orders", Tool::Cli, now));
+    s.drain().await;
+    assert_eq!(s.starts("orders"), ["app"]);
+    assert_eq!(s.end("orders").0, Compliance::Compliant);
+    let dead = s.set(|state, _| state.queue.dead.clone());
+    assert_eq!(dead.len(), 1);
+    assert_eq!(dead[0].body, "not json");
+    assert_eq!(s.noted(Outcome::Failed), 5, "said each time");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_panic_fails_its_own_item_and_no_other() {
+    let mut s = Scene::new(ALL_WITH_APP);
+    for stream in ["bills", "orders", "users"] {
+        s.existing(stream, None);
+        s.set(|state, now| state.emit("StopStreamEncryption", stream, Tool::Cli, now));
+    }
+    s.set(|state, _| {
+        state.script.push(Script { op: Op::Lookup, target: None, fault: Fault::Panic });
+    });
+    s.drain().await;
+    for stream in ["bills", "orders", "users"] {
+        s.assert_sealed(stream, "app");
+    }
+    assert_eq!(s.noted(Outcome::Failed), 1);
+    let soon = |e: &streamseal::domain::evidence::Evidence| e.finished_at < "2026-03-02T08:01:00Z".parse().unwrap();
+    assert_eq!(s.set(|state, _| state.evidence.iter().filter(|e| soon(e)).count()), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn work_that_cannot_be_sent_on_comes_again_itself() {
+    let mut s = Scene::new(ALL_WITH_APP);
+    s.created("orders", secs(100.0));
+    s.fault(Op::Send, Fault::Throttled);
+    s.drain().await;
+    s.assert_sealed("orders", "app");
+    // After the visibility timeout, and not from a message of ours.
+    assert!(s.all("orders").iter().all(|e| e.attempt == 0));
+    assert!(s.elapsed() > 720.0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_a_queue_what_is_not_finished_is_the_callers_to_retry() {
+    let mut s = Scene::new(ALL_WITH_APP);
+    s.set(|state, now| {
+        state.queue.exists = false;
+        state.create("orders", now, secs(100.0), Tool::Cli);
+    });
+    let answer = s.event("CreateStream", "orders", Tool::Cli).await;
+    assert!(matches!(&answer, Err(Unhandled::Retryable(f)) if f.code.as_str() == "StillWaiting"), "{answer:?}");
+    // What is finished is an answer, even if another look would be good.
+    s.existing("bills", None);
+    s.fault(Op::Describe, Fault::Refused(Class::Permanent(Lasting::Access), "AccessDeniedException"));
+    let answer = s.direct(&json!({"action": "reconcile", "stream": "bills"})).await.unwrap();
+    assert_eq!(answer["reason"], "access-denied");
+}
+
+#[tokio::test(start_paused = true)]
+async fn events_of_one_stream_in_one_batch_are_one_change() {
+    for seed in 0..10 {
+        let mut s = Scene::with(ALL_WITH_APP, seed, Weather::calm(), &[]);
+        s.existing("orders", None);
+        s.set(|state, now| {
+            for call in ["StopStreamEncryption", "AddTagsToStream", "RemoveTagsFromStream"] {
+                state.emit(call, "orders", Tool::Cli, now);
+            }
+        });
+        s.lambda.concurrency = 1;
+        s.drain().await;
+        assert_eq!(s.starts("orders"), ["app"], "seed {seed}");
+        assert_eq!(s.all("orders").len(), 3);
+        assert!(s.all("orders").iter().all(|e| e.verdict.compliance == Compliance::Compliant));
+        s.assert_queues_empty();
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn ten_events_of_one_busy_stream_end_before_the_timeout() {
+    for seed in 0..5 {
+        let mut s = Scene::with(ALL_WITH_APP, seed, Weather::calm(), &[]);
+        s.lambda.concurrency = 1;
+        s.set(|state, now| {
+            state.create("orders", now, secs(400.0), Tool::Cli);
+            (0..10).for_each(|_| state.emit("CreateStream", "orders", Tool::Cli, now));
+        });
+        s.drain().await;
+        s.assert_sealed_or_observed("orders");
+        assert_eq!(s.starts("orders"), ["app"], "seed {seed}");
+    }
+}
+
+impl Scene {
+    /// Where several events ask for one proof, the last one may find the record of another.
+    fn assert_sealed_or_observed(&self, stream: &str) {
+        let (compliance, reason, proof) = self.end(stream);
+        assert_eq!((compliance, reason), (Compliance::Compliant, Reason::RightKey), "{}", self.story(stream));
+        assert!(matches!(proof, ProofState::Proven | ProofState::Observed), "{}", self.story(stream));
+        self.assert_queues_empty();
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_run_that_is_asked_for_with_little_time_left_ends_in_time() {
+    let mut s = Scene::new(ALL_WITH_APP);
+    s.set(|state, now| state.create("orders", now, secs(100.0), Tool::Cli));
+    let payload = s.set(|_, now| event("CreateStream", "orders", Tool::Cli, "e", now)).to_string();
+    let answer = s.lambda.invoke(&payload, secs(15.0)).await.expect("it was not ended by the platform").unwrap();
+    assert!(format!("{answer:?}").contains("unfinished"), "{answer:?}");
+    assert!(s.elapsed() <= 10.0, "{} s: some time is kept for sending on", s.elapsed());
+    s.drain().await;
+    s.assert_sealed("orders", "app");
+}
+
+/// Two hundred streams at once, each with an event; the account's rates are 20 describes and 5 starts a second, and ours are
+/// a part of that.
+#[tokio::test(start_paused = true)]
+async fn a_storm_of_events_keeps_the_rates() {
+    let mut s = Scene::new(ALL_WITH_APP);
+    for number in 0..200 {
+        let name = format!("stream-{number}");
+        s.existing(&name, None);
+        s.set(|state, now| state.emit("StopStreamEncryption", &name, Tool::Cli, now));
+    }
+    s.drain().await;
+    for number in 0..200 {
+        assert_eq!(s.end(&format!("stream-{number}")).0, Compliance::Compliant);
+    }
+    // 5 instances with a burst of 4 describes and 1 start each, on top of 5 and 2 a second.
+    for (op, rate, burst) in [(Op::Describe, 5, 20), (Op::Start, 2, 5)] {
+        let at: Vec<_> = s.journal().iter().filter(|call| call.op == op).map(|call| call.at).collect();
+        for span in [1, 10, 60] {
+            let within = |from: &jiff::Timestamp| {
+                at.iter().filter(|a| **a >= *from && **a < *from + SignedDuration::from_secs(span)).count()
+            };
+            let most = at.iter().map(within).max().unwrap();
+            let allowed = usize::try_from(span).unwrap() * rate + burst;
+            assert!(most <= allowed, "{op:?}: {most} in {span} s, {allowed} are allowed");
+        }
+    }
+    s.assert_queues_empty();
+}

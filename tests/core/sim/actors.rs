@@ -1,0 +1,138 @@
+//! Everybody else: the events that CloudTrail makes of calls, and Terraform creating a stream.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use serde_json::{Value, json};
+use streamseal::domain::model::StreamStatus;
+
+use super::queue::Accepted;
+use super::{Sim, State};
+
+/// Who calls, as CloudTrail tells it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Tool {
+    /// Somebody with the AWS CLI.
+    Cli,
+    Terraform,
+    CloudFormation,
+    Pulumi,
+    /// The function itself.
+    Streamseal,
+}
+
+impl Tool {
+    fn user_agent(self) -> &'static str {
+        match self {
+            Self::Cli => "aws-cli/2.27.9",
+            Self::Terraform => "APN/1.0 HashiCorp/1.0 Terraform/1.9.5 terraform-provider-aws/5.80.0",
+            Self::CloudFormation => "cloudformation.amazonaws.com",
+            Self::Pulumi => "APN/1.0 HashiCorp/1.0 Terraform/1.5.5 terraform-provider-aws/dev pulumi/3.1",
+            Self::Streamseal => "aws-sdk-rust/1.3 app/streamseal",
+        }
+    }
+}
+
+/// The event of a successful call.
+pub(crate) fn event(call: &str, stream: &str, tool: Tool, id: &str, at: Timestamp) -> Value {
+    // CloudTrail's times have whole seconds.
+    let at = Timestamp::from_second(at.as_second()).unwrap();
+    json!({
+        "version": "0", "id": id, "detail-type": "AWS API Call via CloudTrail", "source": "aws.kinesis",
+        "account": "111122223333", "region": "eu-west-1", "time": at,
+        "detail": {
+            "eventSource": "kinesis.amazonaws.com", "eventName": call, "eventTime": at, "awsRegion": "eu-west-1",
+            "userAgent": tool.user_agent(), "requestParameters": {"streamName": stream}, "readOnly": false,
+            "userIdentity": {"arn": "arn:aws:sts::111122223333:assumed-role/somebody/session"},
+        },
+    })
+}
+
+impl State {
+    /// A call that somebody made, on its way to the queue through CloudTrail and EventBridge, once or twice.
+    pub(crate) fn emit(&mut self, call: &str, stream: &str, tool: Tool, now: Timestamp) {
+        let id = format!("event-{}", self.queue.accepted.len() + 1);
+        let body = event(call, stream, tool, &id, now).to_string();
+        self.queue.accepted.push(Accepted { stream: stream.to_owned(), event_id: Some(id), at: now });
+        let copies = if self.chance(self.weather.duplicates) { 2 } else { 1 };
+        for _ in 0..copies {
+            let delay = Duration::from_millis(self.dice.u64(self.weather.event_delay_ms.clone()));
+            self.enqueue(body.clone(), now, delay, 0);
+        }
+    }
+
+    /// A command to look at a stream.
+    pub(crate) fn command(&mut self, stream: &str, now: Timestamp) {
+        self.queue.accepted.push(Accepted { stream: stream.to_owned(), event_id: None, at: now });
+        self.enqueue(json!({"action": "reconcile", "stream": stream}).to_string(), now, Duration::ZERO, 0);
+    }
+
+    /// Somebody stops encryption; it makes an event where it succeeds.
+    pub(crate) fn stop_by(&mut self, stream: &str, tool: Tool, now: Timestamp) -> Result<(), &'static str> {
+        self.stop(stream, now)?;
+        self.emit("StopStreamEncryption", stream, tool, now);
+        Ok(())
+    }
+
+    /// Somebody starts encryption; it makes an event where it succeeds.
+    pub(crate) fn start_by(&mut self, stream: &str, key: &str, tool: Tool, now: Timestamp) -> Result<(), String> {
+        self.start(stream, key, now).map_err(|failure| failure.code.to_string())?;
+        self.emit("StartStreamEncryption", stream, tool, now);
+        Ok(())
+    }
+
+    /// Somebody sets a tag.
+    pub(crate) fn tag_by(&mut self, stream: &str, tag: &str, value: &str, tool: Tool, now: Timestamp) {
+        self.streams.get_mut(stream).unwrap().tags.insert(tag.to_owned(), value.to_owned());
+        self.emit("AddTagsToStream", stream, tool, now);
+    }
+}
+
+/// A Terraform resource to be created.
+#[derive(Clone, Debug)]
+pub(crate) struct Resource {
+    pub(crate) name: &'static str,
+    /// How long CREATING lasts.
+    pub(crate) creating: Duration,
+    /// How long each change keeps it UPDATING.
+    pub(crate) updating: Duration,
+    /// `kms_key_id`, where the configuration has one.
+    pub(crate) key: Option<&'static str>,
+}
+
+/// What the Terraform provider does to create a stream (`internal/service/kinesis/stream.go`): each step needs the stream
+/// ACTIVE and is followed by 10 s and a wait for ACTIVE. The error names the step that failed.
+pub(crate) async fn terraform_apply(world: Sim, resource: Resource) -> Result<(), String> {
+    let Resource { name, creating, updating, key } = resource;
+    world.with(|state, now| {
+        state.create(name, now, creating, Tool::Terraform);
+        state.emit("CreateStream", name, Tool::Terraform, now);
+    });
+    world.ring();
+    wait(&world, name, &StreamStatus::Creating).await.map_err(|why| format!("after CreateStream: {why}"))?;
+    for step in ["IncreaseStreamRetentionPeriod", "EnableEnhancedMonitoring"] {
+        world.with(|state, now| state.update(name, now, updating)).map_err(|why| format!("{step}: {why}"))?;
+        wait(&world, name, &StreamStatus::Updating).await.map_err(|why| format!("after {step}: {why}"))?;
+    }
+    if let Some(key) = key {
+        world
+            .with(|state, now| state.start_by(name, key, Tool::Terraform, now))
+            .map_err(|why| format!("Start: {why}"))?;
+        world.ring();
+        wait(&world, name, &StreamStatus::Updating).await.map_err(|why| format!("after Start: {why}"))?;
+    }
+    Ok(())
+}
+
+/// 10 s, then a look every 3 s: ACTIVE is the target, `pending` is waited for, anything else fails.
+async fn wait(world: &Sim, name: &str, pending: &StreamStatus) -> Result<(), String> {
+    tokio::time::sleep(Duration::from_secs(10)).await;
+    loop {
+        match world.with(|state, now| state.body(name, now)) {
+            Some(body) if body.status == StreamStatus::Active => return Ok(()),
+            Some(body) if body.status == *pending => tokio::time::sleep(Duration::from_secs(3)).await,
+            Some(body) => return Err(format!("unexpected state '{}', wanted target 'ACTIVE'", body.status)),
+            None => return Err("the stream is gone".to_owned()),
+        }
+    }
+}

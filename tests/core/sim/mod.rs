@@ -1,0 +1,295 @@
+//! The world of the tests: a small stateful AWS with virtual time, behind the ports that `src/aws` implements for the real one.
+//!
+//! It has what emulators lack: states with delays, describes that lag, encryption that takes hold after ACTIVE, quotas, key
+//! states, lost answers, a queue that repeats and reorders, and a function that is killed. Everything random comes from one
+//! seed. Each call takes time before and after it takes effect, so that each is a place where the function can be killed.
+//! What happened is in the journal; what must never happen is watched by `watch` while it runs.
+
+pub(crate) mod actors;
+pub(crate) mod faults;
+pub(crate) mod kinesis;
+pub(crate) mod kms;
+pub(crate) mod queue;
+pub(crate) mod scene;
+pub(crate) mod watch;
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
+
+use jiff::Timestamp;
+use streamseal::config::Source;
+use streamseal::domain::evidence::{Call, Evidence};
+use streamseal::domain::failure::{Class, Failure, Fault as Lasting};
+use streamseal::domain::model::{EventText, Scope, StreamArn, StreamName};
+use streamseal::ports::{CallLog, Clock, EvidenceSink, Note, ParameterApi};
+use tokio::sync::Notify;
+use tokio::time::Instant;
+
+use self::faults::{Fault, Script, Weather};
+use self::kinesis::Stream;
+use self::kms::Keys;
+pub(crate) use self::kms::key_arn;
+use self::queue::Queue;
+use self::watch::Watch;
+
+/// When every simulation begins.
+pub(crate) const BEGIN: &str = "2026-03-02T08:00:00Z";
+/// How long the adapters wait for an answer.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// The account and Region of the tests.
+pub(crate) fn own() -> Scope {
+    Scope { partition: "aws".into(), region: "eu-west-1".into(), account: "111122223333".into() }
+}
+
+/// The ARN of a stream here.
+pub(crate) fn arn(name: &str) -> StreamArn {
+    own().stream(StreamName::parse(name).unwrap())
+}
+
+/// What is called.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Op {
+    Describe,
+    Tags,
+    Start,
+    Put,
+    Read,
+    Lookup,
+    Parameter,
+    Send,
+}
+
+impl Op {
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Describe => "kinesis:DescribeStreamSummary",
+            Self::Tags => "kinesis:ListTagsForStream",
+            Self::Start => "kinesis:StartStreamEncryption",
+            Self::Put => "kinesis:PutRecord",
+            Self::Read => "kinesis:GetRecords",
+            Self::Lookup => "kms:DescribeKey",
+            Self::Parameter => "ssm:GetParameter",
+            Self::Send => "sqs:SendMessage",
+        }
+    }
+
+    pub(crate) fn is_write(self) -> bool {
+        matches!(self, Self::Start | Self::Put | Self::Send)
+    }
+}
+
+/// One call of the function that was sent.
+#[derive(Clone, Debug)]
+pub(crate) struct Entry {
+    /// When it took effect, or would have.
+    pub(crate) at: Timestamp,
+    /// The run, counted over the whole simulation; 0 for calls that belong to no run.
+    pub(crate) run: u32,
+    pub(crate) op: Op,
+    /// The stream, the key, the parameter.
+    pub(crate) target: String,
+    /// The key that Start was given; empty elsewhere.
+    pub(crate) key: String,
+    /// Whether it took effect.
+    pub(crate) took_effect: bool,
+}
+
+/// Everything there is.
+pub(crate) struct State {
+    pub(crate) dice: fastrand::Rng,
+    pub(crate) weather: Weather,
+    pub(crate) script: Vec<Script>,
+    pub(crate) streams: BTreeMap<String, Stream>,
+    pub(crate) keys: Keys,
+    pub(crate) parameters: BTreeMap<String, String>,
+    pub(crate) queue: Queue,
+    pub(crate) journal: Vec<Entry>,
+    pub(crate) evidence: Vec<Evidence>,
+    pub(crate) notes: Vec<Note>,
+    pub(crate) watch: Watch,
+    /// Calls of the last second, for the account's rates.
+    recent: Vec<(Timestamp, Op)>,
+    /// Which run a call log belongs to, by where it lives.
+    logs: BTreeMap<usize, u32>,
+    runs: u32,
+    records: u64,
+}
+
+impl State {
+    /// The next sequence number.
+    fn sequence_number(&mut self) -> String {
+        self.records += 1;
+        format!("{:021}", self.records)
+    }
+}
+
+struct Shared {
+    base: Timestamp,
+    zero: Instant,
+    state: Mutex<State>,
+    /// Rung when something was put into the queue.
+    bell: Notify,
+}
+
+/// The world, as one instance of the function (or an actor) holds it.
+#[derive(Clone)]
+pub(crate) struct Sim {
+    shared: Arc<Shared>,
+    instance: u32,
+    /// How many times its present work was sent on before.
+    pub(crate) hops: Arc<AtomicU32>,
+    /// Set when a message at hand would not survive another failure: then nothing of chance goes wrong any more.
+    pub(crate) spared: Arc<AtomicBool>,
+}
+
+impl Sim {
+    pub(crate) fn new(seed: u64, weather: Weather) -> Self {
+        let state = State {
+            dice: fastrand::Rng::with_seed(seed),
+            weather,
+            script: Vec::new(),
+            streams: BTreeMap::new(),
+            keys: Keys::default(),
+            parameters: BTreeMap::new(),
+            queue: Queue::default(),
+            journal: Vec::new(),
+            evidence: Vec::new(),
+            notes: Vec::new(),
+            watch: Watch::default(),
+            recent: Vec::new(),
+            logs: BTreeMap::new(),
+            runs: 0,
+            records: 0,
+        };
+        let shared = Shared {
+            base: BEGIN.parse().unwrap(),
+            zero: Instant::now(),
+            state: Mutex::new(state),
+            bell: Notify::new(),
+        };
+        Self { shared: Arc::new(shared), instance: 0, hops: Arc::default(), spared: Arc::default() }
+    }
+
+    /// The same world for one more instance of the function.
+    pub(crate) fn instance(&self, instance: u32) -> Self {
+        Self { shared: Arc::clone(&self.shared), instance, hops: Arc::default(), spared: Arc::default() }
+    }
+
+    pub(crate) fn lock(&self) -> MutexGuard<'_, State> {
+        self.shared.state.lock().unwrap()
+    }
+
+    /// Looks at the world, or changes it, now.
+    pub(crate) fn with<T>(&self, act: impl FnOnce(&mut State, Timestamp) -> T) -> T {
+        let now = self.now();
+        act(&mut self.lock(), now)
+    }
+
+    /// One call of the function: on its way, its effect, and back. `log` is the run's.
+    async fn call<T>(
+        &self,
+        op: Op,
+        target: &str,
+        key: &str,
+        log: Option<&CallLog>,
+        effect: impl FnOnce(&mut State, Timestamp, u32) -> Result<T, Failure>,
+    ) -> Result<T, Failure> {
+        let sent = self.now();
+        let (run, fault, there, back) = self.with(|state, now| {
+            let run = log.map_or(0, |log| state.run_of(log, self.instance));
+            let spared = self.spared.load(Ordering::Relaxed);
+            let fault = state.fault(op, target, now, spared);
+            (run, fault, state.latency(), state.latency())
+        });
+        tokio::time::sleep(there).await;
+        let reaches = matches!(fault, None | Some(Fault::LostAfter));
+        let result = self.with(|state, now| {
+            state.watch_call(run, op, target, key, now);
+            let result = match &fault {
+                None | Some(Fault::LostAfter) => effect(state, now, run),
+                Some(fault) => Err(fault.failure(op)),
+            };
+            let took_effect = reaches && result.is_ok();
+            let (target, key) = (target.to_owned(), key.to_owned());
+            state.journal.push(Entry { at: now, run, op, target, key, took_effect });
+            result
+        });
+        assert!(fault != Some(Fault::Panic), "a panic that the test asked for");
+        let (result, back) = match fault {
+            Some(lost @ (Fault::LostBefore | Fault::LostAfter)) => (Err(lost.failure(op)), ANSWER_TIMEOUT - there),
+            _ => (result, back),
+        };
+        tokio::time::sleep(back).await;
+        if let Some(log) = log {
+            let error = result.as_ref().err().map(|f| (f.code.clone(), f.message.clone()));
+            let duration = Duration::try_from(self.now().duration_since(sent)).unwrap();
+            log.push(Call { call: op.name(), at: sent, duration, request_id: Some(format!("run-{run}")), error });
+        }
+        result
+    }
+}
+
+impl State {
+    /// A log without calls is that of a new run; runs are told apart by where their log lives.
+    fn run_of(&mut self, log: &CallLog, instance: u32) -> u32 {
+        let place = std::ptr::from_ref(log).addr();
+        if log.calls().is_empty() {
+            self.runs += 1;
+            self.logs.insert(place, self.runs);
+            self.watch.new_run(self.runs, instance);
+        }
+        self.logs.get(&place).copied().unwrap()
+    }
+}
+
+impl ParameterApi for Sim {
+    async fn read(&self, source: &Source) -> Result<String, Failure> {
+        let Source::Parameter(name) = source else { panic!("the tests keep everything in parameters") };
+        self.call(Op::Parameter, name, "", None, |state, _, _| {
+            let text = state.parameters.get(name).cloned().ok_or_else(|| Failure {
+                class: Class::Permanent(Lasting::Request),
+                ..Failure::retryable(Op::Parameter.name(), "ParameterNotFound", name)
+            })?;
+            state.watch.served_parameter(self.instance, name, &text);
+            Ok(text)
+        })
+        .await
+    }
+}
+
+impl Clock for Sim {
+    fn now(&self) -> Timestamp {
+        self.shared.base + self.shared.zero.elapsed()
+    }
+
+    async fn sleep(&self, duration: Duration) {
+        tokio::time::sleep(duration).await;
+    }
+}
+
+impl EvidenceSink for Sim {
+    fn record(&self, evidence: &Evidence) {
+        self.with(|state, now| {
+            state.watch_evidence(evidence, now);
+            state.evidence.push(evidence.clone());
+        });
+    }
+
+    fn note(&self, note: &Note) {
+        self.lock().notes.push(note.clone());
+    }
+}
+
+/// A failure with a code of a service, which had no effect.
+pub(crate) fn failed(op: Op, class: Class, code: &str) -> Failure {
+    Failure {
+        class,
+        call: op.name(),
+        code: EventText::new(code),
+        message: EventText::new("so says the simulation"),
+        may_have_applied: false,
+    }
+}

@@ -1,0 +1,211 @@
+//! What must never happen, watched while the simulation runs. A run is judged by what it was shown: the world may change
+//! behind its back, and then the run is not to blame.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
+use streamseal::domain::evidence::{Compliance, Evidence, ProofState};
+use streamseal::domain::model::{Encryption, KeyInfo, KeyLookup, KeyManager, StreamStatus, Tags};
+use streamseal::domain::plan::Reason;
+use streamseal::domain::policy::{Existing, Outcome, Policy, Target};
+
+use super::actors::Tool;
+use super::kinesis::Body;
+use super::{Op, State, arn};
+
+/// More calls than this in one run are a loop. A wait of 60 s takes some 20 looks, a look up to 4 calls at its first time
+/// and 2 later, a proof up to 12.
+pub(crate) const CALLS_MAX: usize = 80;
+/// What a run was told of a key may not be older than an invocation.
+const KEY_AGE_MAX: SignedDuration = SignedDuration::from_secs(120);
+/// How far back a lagging describe may look, and a call take.
+const SLACK: Duration = Duration::from_secs(15);
+
+/// What each run was shown, and what it did against the rules.
+#[derive(Default)]
+pub(crate) struct Watch {
+    pub(crate) violations: Vec<String>,
+    pub(crate) most_calls: usize,
+    runs: BTreeMap<u32, Run>,
+    /// By instance and name.
+    parameters: BTreeMap<(u32, String), String>,
+    policies: BTreeMap<String, Policy>,
+}
+
+struct Run {
+    instance: u32,
+    active: bool,
+    tags: Option<Tags>,
+    keys: BTreeMap<String, (Timestamp, KeyLookup)>,
+    starts: u32,
+}
+
+impl Watch {
+    pub(crate) fn new_run(&mut self, run: u32, instance: u32) {
+        let keys = BTreeMap::new();
+        self.runs.insert(run, Run { instance, active: false, tags: None, keys, starts: 0 });
+    }
+
+    pub(crate) fn served_status(&mut self, run: u32, status: &StreamStatus) {
+        self.runs.get_mut(&run).unwrap().active = *status == StreamStatus::Active;
+    }
+
+    pub(crate) fn served_tags(&mut self, run: u32, tags: &Tags) {
+        self.runs.get_mut(&run).unwrap().tags = Some(tags.clone());
+    }
+
+    pub(crate) fn served_key(&mut self, run: u32, key: &str, found: &KeyLookup, now: Timestamp) {
+        self.runs.get_mut(&run).unwrap().keys.insert(key.to_owned(), (now, found.clone()));
+    }
+
+    pub(crate) fn served_parameter(&mut self, instance: u32, name: &str, text: &str) {
+        self.parameters.insert((instance, name.to_owned()), text.to_owned());
+        if name == "/policy"
+            && let Ok(policy) = Policy::load(text)
+        {
+            self.policies.entry(text.to_owned()).or_insert(policy);
+        }
+    }
+
+    /// The policy and the mode that the instance of a run read last.
+    fn in_force(&self, run: &Run) -> Option<(&Policy, &str)> {
+        let read = |name: &str| self.parameters.get(&(run.instance, name.to_owned()));
+        Some((self.policies.get(read("/policy")?)?, read("/mode")?.trim()))
+    }
+}
+
+impl State {
+    pub(crate) fn violation(&mut self, now: Timestamp, what: &str) {
+        self.watch.violations.push(format!("{now}: {what}"));
+    }
+
+    pub(crate) fn watch_call(&mut self, run: u32, op: Op, name: &str, key: &str, now: Timestamp) {
+        if op != Op::Start {
+            return;
+        }
+        self.watch.runs.get_mut(&run).unwrap().starts += 1;
+        if let Err(what) = self.may_start(run, name, key, now) {
+            self.violation(now, &format!("run {run} sent Start for `{name}` with {key}: {what}"));
+        }
+    }
+
+    /// Whether a run may send this Start.
+    fn may_start(&self, run: u32, name: &str, key: &str, now: Timestamp) -> Result<(), String> {
+        let run = &self.watch.runs[&run];
+        if run.starts > 1 {
+            return Err("it sent one before".to_owned());
+        }
+        if !run.active {
+            return Err("it did not see the stream ACTIVE last".to_owned());
+        }
+        let of_key = |(at, found): &(Timestamp, KeyLookup)| match found {
+            KeyLookup::Found(info) if info.identity.as_str() == key => Some((*at, info.clone())),
+            KeyLookup::Found(_) | KeyLookup::NotFound | KeyLookup::Denied(_) => None,
+        };
+        let looked_up = run.keys.values().filter_map(of_key).max_by_key(|(at, _)| *at);
+        match looked_up {
+            None => return Err("it did not look at the key".to_owned()),
+            Some((_, KeyInfo { problem: Some(problem), .. })) => return Err(format!("{problem}")),
+            Some((at, _)) if now.duration_since(at) > KEY_AGE_MAX => return Err("it looked long ago".to_owned()),
+            Some(_) => {}
+        }
+        let Some((policy, mode)) = self.watch.in_force(run) else {
+            return Err("there is no policy in force".to_owned());
+        };
+        if mode != "enforce" {
+            return Err(format!("the mode is {mode}"));
+        }
+        let tags = run.tags.as_ref().unwrap_or(&self.stream(name).tags);
+        let target = match policy.decide(&arn(name), tags, now).outcome {
+            Outcome::Encrypt(target) => target,
+            Outcome::Exempt(_) => return Err("it is exempt".to_owned()),
+            Outcome::Unmatched => return Err("no rule matches".to_owned()),
+            Outcome::Unresolvable(why) => return Err(why),
+        };
+        let Some(body) = self.body(name, now) else { return Ok(()) };
+        self.is_the_key(run, &target, &body, key)?;
+        if policy.enforce_from.is_some_and(|from| body.created < from) && target.existing == Existing::Report {
+            return Err("it is an existing stream".to_owned());
+        }
+        let from = body.key.as_deref().and_then(|key| self.keys.manager(key));
+        let downgrade = from == Some(KeyManager::Customer) && self.keys.manager(key) == Some(KeyManager::Aws);
+        if downgrade && !target.replace_customer_key {
+            return Err("it is a downgrade".to_owned());
+        }
+        let settle = match self.stream(name).made_by {
+            Some(Tool::Terraform) => policy.settle.terraform,
+            Some(Tool::CloudFormation) => policy.settle.cloudformation,
+            Some(Tool::Pulumi) => policy.settle.pulumi,
+            Some(Tool::Cli | Tool::Streamseal) => policy.settle.other,
+            None => Duration::ZERO,
+        };
+        let active_since = self.stream(name).active_since(now).unwrap_or(now);
+        if now < active_since + settle { Err("it is settling".to_owned()) } else { Ok(()) }
+    }
+
+    /// The rule's key; or, where the stream is on that one and it cannot be used, the one that was there before.
+    fn is_the_key(&self, run: &Run, target: &Target, body: &Body, key: &str) -> Result<(), String> {
+        let Some((_, KeyLookup::Found(wanted))) = run.keys.get(target.key.as_str()) else {
+            return Err("it did not look at the rule's key".to_owned());
+        };
+        let back =
+            wanted.problem.is_some() && body.key.as_ref().is_some_and(|on| self.keys.same(on, target.key.as_str()));
+        if wanted.identity.as_str() == key || back {
+            Ok(())
+        } else {
+            Err(format!("its rule wants {}", wanted.identity))
+        }
+    }
+
+    /// Whether a document says only what is so.
+    pub(crate) fn watch_evidence(&mut self, evidence: &Evidence, now: Timestamp) {
+        self.watch.most_calls = self.watch.most_calls.max(evidence.calls.len());
+        if let Err(what) = self.is_true(evidence) {
+            let (stream, id) = (&evidence.stream.name, &evidence.run_id);
+            self.violation(now, &format!("evidence for `{stream}` of {id}: {what}"));
+        }
+    }
+
+    fn is_true(&self, evidence: &Evidence) -> Result<(), String> {
+        if evidence.calls.len() > CALLS_MAX {
+            return Err(format!("{} calls in one run", evidence.calls.len()));
+        }
+        let stream = self.streams.get(evidence.stream.name.as_str());
+        let proof = &evidence.proof;
+        if matches!(proof.state, ProofState::Proven | ProofState::Observed) {
+            let number = proof.sequence_number.as_deref().ok_or("a proof without a record")?;
+            let records = stream.map(|stream| &stream.records);
+            let record = records.and_then(|records| records.iter().find(|r| r.sequence_number == number));
+            let record = record.ok_or(format!("its record {number} is not in the stream"))?;
+            if record.key.is_none() {
+                return Err(format!("its record {number} is not encrypted"));
+            }
+            if proof.state == ProofState::Proven && (!record.ours || record.at < evidence.started_at) {
+                return Err(format!("its record {number} was not put by this run"));
+            }
+        }
+        if evidence.verdict.compliance != Compliance::Compliant {
+            return Ok(());
+        }
+        if matches!(proof.state, ProofState::Owed | ProofState::Failed) {
+            return Err(format!("COMPLIANT with a proof that is {}", proof.state.as_str()));
+        }
+        let after = evidence.after.as_ref().ok_or("COMPLIANT without a look")?;
+        let Encryption::Kms(key) = &after.observed.encryption else { return Err("COMPLIANT and not encrypted".into()) };
+        let was_so = |body: &Body| body.status == StreamStatus::Active && body.key.as_deref() == Some(key.as_str());
+        let looked = after.observed.at;
+        let seen = (0..=SLACK.as_secs() * 10).any(|tenths| {
+            let then = looked - Duration::from_millis(tenths * 100);
+            stream.and_then(|stream| stream.at(then)).is_some_and(was_so)
+        });
+        if !seen {
+            return Err(format!("COMPLIANT on {key}, where the stream was not"));
+        }
+        let wanted = evidence.desired.as_ref().and_then(|(_, identity)| identity.as_ref());
+        if evidence.verdict.reason == Reason::RightKey && after.key.as_ref() != wanted {
+            return Err(format!("COMPLIANT on {key}, which is not the rule's key"));
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,559 @@
+//! The fault layer (`tools/fault`) does what it says: each of its powers, as the adapters meet it and as its log tells it.
+//!
+//! Real SDK clients, the layer, the emulators.
+
+use std::time::{Duration, Instant};
+
+use aws_sdk_kinesis::config::{Credentials, SharedCredentialsProvider};
+use jiff::{SignedDuration, Timestamp};
+use serde_json::{Value, json};
+use streamseal::aws::{Aws, Connection, Timeouts, sdk_config};
+use streamseal::domain::failure::{Class, Failure, Fault as Permanent};
+use streamseal::domain::model::{Encryption, KeyArn, KeyIdentity, KeyRef, Observed, Scope, StreamArn, StreamStatus};
+use streamseal::domain::work::Work;
+use streamseal::ports::{CallLog, KeyApi, Look, StreamApi, WorkQueue};
+
+use crate::support::{ACCOUNT, REGION, Tool, create_event, parts, unique};
+
+/// A key that nobody looks at, unless the layer is told to.
+const KEY: &str = "arn:aws:kms:eu-west-1:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab";
+const BAD_KEY: Class = Class::Permanent(Permanent::Key);
+
+/// The layer, and the adapter that talks through it.
+struct Fault {
+    _tool: Tool,
+    url: String,
+    aws: Aws,
+    log: CallLog,
+}
+
+impl Fault {
+    async fn start(config: Value) -> Self {
+        Self::with_timeouts(config, Timeouts::default()).await
+    }
+
+    async fn with_timeouts(config: Value, timeouts: Timeouts) -> Self {
+        let parts = parts();
+        let tool = Tool::start("fault", &["--kinesis", &parts.kinesis, "--aws", &parts.aws], &[]);
+        let url = tool.ready["url"].as_str().unwrap().to_owned();
+        let aws = aws_as("AKIDOURS", &url, timeouts).await;
+        let fault = Self { _tool: tool, url, aws, log: CallLog::default() };
+        fault.configure(config);
+        fault
+    }
+
+    fn configure(&self, config: Value) {
+        let (status, answer) = self.control("PUT", "config", &config);
+        assert_eq!(status, 200, "{answer}");
+    }
+
+    fn control(&self, method: &str, what: &str, body: &Value) -> (u16, Value) {
+        let agent: ureq::Agent = ureq::Agent::config_builder().http_status_as_error(false).build().into();
+        let url = format!("{}/_fault/{what}", self.url);
+        let mut answer = match method {
+            "GET" => agent.get(url).call().unwrap(),
+            "PUT" => agent.put(url).send_json(body).unwrap(),
+            _ => agent.post(url).send_json(body).unwrap(),
+        };
+        (answer.status().as_u16(), answer.body_mut().read_json().unwrap())
+    }
+
+    /// A call that the adapter does not make.
+    fn ask(&self, target: &str, body: &Value) -> (u16, Value) {
+        let service = if target.starts_with("Kinesis") { "kinesis" } else { "cloudtrail" };
+        let scope = format!("AKIDOTHER/20260101/{REGION}/{service}/aws4_request");
+        let agent: ureq::Agent = ureq::Agent::config_builder().http_status_as_error(false).build().into();
+        let mut answer = agent
+            .post(&self.url)
+            .header("x-amz-target", target)
+            .header("x-amz-date", "20260101T000000Z")
+            .header("authorization", format!("AWS4-HMAC-SHA256 Credential={scope}, SignedHeaders=host, Signature=00"))
+            .content_type("application/x-amz-json-1.1")
+            .send(body.to_string())
+            .unwrap();
+        let text = answer.body_mut().read_to_string().unwrap();
+        (answer.status().as_u16(), serde_json::from_str(&text).unwrap_or_default())
+    }
+
+    /// What the layer has seen of an operation on a stream, oldest first.
+    fn calls(&self, call: &str, stream: &str) -> Vec<Value> {
+        let (_, calls) = self.control("GET", &format!("calls?call={call}&stream={stream}"), &Value::Null);
+        calls.as_array().unwrap().clone()
+    }
+
+    fn last(&self, call: &str, stream: &str) -> Value {
+        self.calls(call, stream).pop().unwrap_or_else(|| panic!("no {call} on {stream}"))
+    }
+
+    async fn describe(&self, stream: &str) -> Result<Observed, Failure> {
+        self.aws.describe(&arn(stream), &self.log).await
+    }
+
+    async fn status(&self, stream: &str) -> StreamStatus {
+        self.describe(stream).await.unwrap().status
+    }
+
+    async fn active(&self, stream: &str) {
+        let end = Instant::now() + Duration::from_secs(20);
+        while self.status(stream).await != StreamStatus::Active {
+            assert!(Instant::now() < end, "{stream} did not become ACTIVE");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+
+    async fn encrypt(&self, stream: &str, key: &str) -> Result<(), Failure> {
+        let key = KeyIdentity::Arn(KeyArn::parse(key).unwrap());
+        self.aws.start_encryption(&arn(stream), &key, &self.log).await
+    }
+
+    async fn probe(&self, stream: &str) -> Result<Option<String>, Failure> {
+        self.aws.put_probe(&arn(stream), &self.log).await.map(|answer| answer.encryption_type)
+    }
+}
+
+async fn aws_as(access_key_id: &str, url: &str, timeouts: Timeouts) -> Aws {
+    let connection =
+        Connection { region: Some(REGION.into()), profile: None, endpoint: Some(url.to_owned()), timeouts };
+    let credentials = Credentials::new(access_key_id, "secret", None, None, "test");
+    let sdk = sdk_config(&connection).await;
+    let sdk = sdk.into_builder().credentials_provider(SharedCredentialsProvider::new(credentials)).build();
+    let scope = Scope { partition: "aws".into(), region: REGION.into(), account: ACCOUNT.into() };
+    Aws::new(&sdk, scope, Some(format!("{url}/{ACCOUNT}/none")))
+}
+
+fn arn(stream: &str) -> StreamArn {
+    StreamArn::parse(&format!("arn:aws:kinesis:{REGION}:{ACCOUNT}:stream/{stream}")).unwrap()
+}
+
+/// A new stream that is ACTIVE and not encrypted.
+fn plain(prefix: &str) -> String {
+    let name = unique(prefix);
+    parts().stream(&name);
+    parts().active(&name);
+    name
+}
+
+fn is_encrypted(stream: &str) -> bool {
+    parts().describe(stream)["EncryptionType"] == "KMS"
+}
+
+#[tokio::test]
+async fn without_a_configuration_it_changes_nothing_and_logs_every_call() {
+    let fault = Fault::start(json!({})).await;
+    let (stream, key) = (plain("fault-none"), parts().key("alias/fault-none"));
+    fault.aws.lookup(&KeyRef::parse("alias/fault-none").unwrap(), &fault.log).await.unwrap();
+    fault.encrypt(&stream, &key).await.unwrap();
+    fault.active(&stream).await;
+    assert_eq!(fault.probe(&stream).await.unwrap().as_deref(), Some("KMS"));
+
+    let start = fault.last("kinesis:StartStreamEncryption", &stream);
+    let expected = json!({"stream": stream, "key": key, "by": "AKIDOURS", "status": 200, "applied": true, "injected": [], "code": null});
+    for (field, value) in expected.as_object().unwrap() {
+        assert_eq!(&start[field], value, "{start}");
+    }
+    // The same request id on both sides, and every call of the adapter's own log in the layer's.
+    let ours: Vec<_> = fault.log.calls().iter().map(|call| (call.call.to_owned(), call.request_id.clone())).collect();
+    let theirs: Vec<_> = fault
+        .calls("*", "*")
+        .iter()
+        .map(|c| (c["call"].as_str().unwrap().to_owned(), c["request_id"].as_str().map(str::to_owned)))
+        .collect();
+    assert_eq!(ours, theirs);
+
+    let (_, counters) = fault.control("GET", "counters", &Value::Null);
+    let key_calls = json!({"calls": 1, "applied": 1, "injected": {}, "most_a_second": 1});
+    assert_eq!(counters["kms:DescribeKey"], key_calls);
+    fault.control("POST", "reset", &Value::Null);
+    assert_eq!(fault.control("GET", "counters", &Value::Null).1, json!({}));
+}
+
+#[tokio::test]
+async fn a_configuration_that_is_none_is_refused_with_words() {
+    let fault = Fault::start(json!({"seed": 7})).await;
+    for (wrong, words) in [
+        (json!({"rule": []}), "rules"),
+        (json!({"rules": [{"op": "*", "probability": 1, "drop": "before"}]}), "one_of"),
+        (json!({"rules": [{"op": "*", "drop": "sometimes"}]}), "`before` or `after`"),
+        (json!({"rules": [{"op": "*"}]}), "nothing would happen"),
+        (json!({"hold": [{"creating": 1}]}), "creating_ms"),
+    ] {
+        let (status, answer) = fault.control("PUT", "config", &wrong);
+        assert_eq!(status, 400, "{wrong}");
+        assert!(answer["error"].as_str().unwrap().contains(words), "{answer}");
+    }
+    assert_eq!(fault.control("GET", "config", &Value::Null).1, json!({"seed": 7}));
+}
+
+#[tokio::test]
+async fn latency_and_a_client_that_gives_up() {
+    let timeouts = Timeouts { attempt: Duration::from_millis(400), ..Timeouts::default() };
+    let fault = Fault::with_timeouts(json!({"rules": [{"op": "Describe*", "delay_ms": [100, 150]}]}), timeouts).await;
+    let stream = plain("fault-slow");
+    fault.describe(&stream).await.unwrap();
+    let seen = fault.log.calls()[0].duration;
+    assert!(seen >= Duration::from_millis(100) && seen < Duration::from_millis(400), "{seen:?}");
+    assert_eq!(fault.last("kinesis:DescribeStreamSummary", &stream)["injected"], json!(["delay"]));
+
+    // Too slow for the client, and it takes effect all the same.
+    fault.configure(json!({"rules": [{"op": "StartStreamEncryption", "delay_ms": 700}]}));
+    let failure = fault.encrypt(&stream, KEY).await.unwrap_err();
+    assert_eq!((failure.code.as_str(), failure.class, failure.may_have_applied), ("Timeout", Class::Retryable, true));
+    assert!(!is_encrypted(&stream));
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert!(is_encrypted(&stream));
+}
+
+#[tokio::test]
+async fn connections_that_break_before_and_after_the_effect() {
+    let fault = Fault::start(json!({})).await;
+    for (when, applied) in [("before", false), ("after", true)] {
+        let stream = plain("fault-drop");
+        fault.configure(json!({"rules": [{"op": "kinesis:Start*", "stream": stream, "next": 1, "drop": when}]}));
+        let failure = fault.encrypt(&stream, KEY).await.unwrap_err();
+        let told = (failure.code.as_str(), failure.class, failure.may_have_applied);
+        assert_eq!(told, ("NoAnswer", Class::Retryable, true), "{when}");
+        assert_eq!(is_encrypted(&stream), applied, "{when}");
+        let calls = fault.calls("kinesis:StartStreamEncryption", &stream);
+        assert_eq!(calls.len(), 1, "nobody repeats a Start: {calls:?}");
+        let expected = (json!([format!("drop:{when}")]), json!(applied), Value::Null);
+        let call = &calls[0];
+        assert_eq!((call["injected"].clone(), call["applied"].clone(), call["status"].clone()), expected);
+    }
+}
+
+#[tokio::test]
+async fn any_modelled_error_by_operation_and_for_the_next_calls() {
+    let fault = Fault::start(json!({})).await;
+    let stream = plain("fault-errors");
+    let quota = json!({"error": "LimitExceededException", "message": "no more changes today"});
+    for (action, class) in [
+        (json!({"error": "AccessDeniedException"}), Class::Permanent(Permanent::Access)),
+        (json!({"error": "InvalidArgumentException"}), Class::Permanent(Permanent::Request)),
+        (json!({"error": "KMSAccessDeniedException"}), Class::Permanent(Permanent::Access)),
+        (json!({"error": "KMSDisabledException"}), BAD_KEY),
+        (json!({"error": "KMSInvalidStateException"}), BAD_KEY),
+        (json!({"error": "KMSNotFoundException"}), BAD_KEY),
+        (json!({"error": "KMSOptInRequired"}), Class::Permanent(Permanent::Access)),
+        (json!({"error": "KMSThrottlingException"}), Class::Retryable),
+        (json!({"error": "LimitExceededException"}), Class::Retryable),
+        (quota, Class::Quota),
+        (json!({"error": "ResourceInUseException"}), Class::Waiting),
+        (json!({"error": "ResourceNotFoundException"}), Class::Ignored),
+        (json!({"error": "InternalFailure"}), Class::Retryable),
+        (json!({"error": "ServiceUnavailable"}), Class::Retryable),
+        (json!({"error": "Whatever", "status": 418}), Class::Retryable),
+    ] {
+        let mut rule = action.clone();
+        rule["op"] = json!("StartStreamEncryption");
+        rule["next"] = json!(1);
+        fault.configure(json!({"rules": [rule]}));
+        let failure = fault.encrypt(&stream, KEY).await.unwrap_err();
+        assert_eq!((json!(failure.code.as_str()), failure.class), (action["error"].clone(), class), "{failure}");
+        let call = fault.last("kinesis:StartStreamEncryption", &stream);
+        let faulty = matches!(failure.code.as_str(), "InternalFailure" | "ServiceUnavailable");
+        assert_eq!(failure.may_have_applied, faulty, "{failure}");
+        assert_eq!((&call["code"], &call["applied"]), (&action["error"], &json!(false)));
+        assert_eq!(call["request_id"].as_str(), fault.log.calls().last().unwrap().request_id.as_deref());
+        // Other operations are left alone.
+        fault.describe(&stream).await.unwrap();
+    }
+    assert!(!is_encrypted(&stream));
+    let rule = json!({"op": "Start*", "next": 1, "error": "InternalFailure", "after": true});
+    fault.configure(json!({"rules": [rule]}));
+    assert!(fault.encrypt(&stream, KEY).await.unwrap_err().may_have_applied);
+    assert!(is_encrypted(&stream));
+    parts().active(&stream);
+    // The next one is spared.
+    fault.encrypt(&stream, KEY).await.unwrap();
+}
+
+#[tokio::test]
+async fn chance_comes_from_the_seed() {
+    let fault = Fault::start(json!({})).await;
+    let stream = plain("fault-dice");
+    let mut patterns = Vec::new();
+    for seed in [1, 1, 2] {
+        let one_of = json!([{"error": "InternalFailure"}, {"error": "LimitExceededException"}]);
+        fault.control("POST", "reset", &Value::Null);
+        fault.configure(json!({"seed": seed, "rules": [{"op": "Describe*", "p": 0.3, "one_of": one_of}]}));
+        for _ in 0..40 {
+            let _ = fault.describe(&stream).await;
+        }
+        let calls = fault.calls("kinesis:DescribeStreamSummary", &stream);
+        patterns.push(calls.iter().map(|call| call["injected"].clone()).collect::<Vec<_>>());
+    }
+    assert_eq!(patterns[0], patterns[1]);
+    assert_ne!(patterns[0], patterns[2]);
+    let hit = patterns[0].iter().filter(|injected| **injected != json!([])).count();
+    assert!((4..=20).contains(&hit), "{hit} of 40");
+    for kind in ["error:InternalFailure", "error:LimitExceededException"] {
+        assert!(patterns[0].contains(&json!([kind])), "{kind}");
+    }
+}
+
+#[tokio::test]
+async fn rates_are_limited_for_the_whole_account() {
+    let throttled = json!({"per_second": 2, "error": "ThrottlingException", "message": "Rate exceeded"});
+    let fault =
+        Fault::start(json!({"limits": {"kinesis:DescribeStreamSummary": 5, "kms:DescribeKey": throttled}})).await;
+    let streams = [plain("fault-rate"), plain("fault-rate")];
+    let mut refused = Vec::new();
+    for round in 0..5 {
+        for stream in &streams {
+            refused.extend(fault.describe(stream).await.err().map(|failure| (round, failure)));
+        }
+    }
+    // Whatever the stream, five at once and then five a second.
+    assert!((3..=5).contains(&refused.len()), "{refused:?}");
+    for (_, failure) in &refused {
+        let told = (failure.code.as_str(), failure.class);
+        assert_eq!(told, ("LimitExceededException", Class::Retryable));
+        assert_eq!(failure.message.as_str(), format!("Rate exceeded for account {ACCOUNT}"));
+    }
+    let (_, counters) = fault.control("GET", "counters", &Value::Null);
+    assert_eq!(counters["kinesis:DescribeStreamSummary"]["injected"], json!({"limit": refused.len()}));
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    fault.describe(&streams[0]).await.unwrap();
+
+    let key = KeyRef::parse("alias/nobody").unwrap();
+    let mut codes = Vec::new();
+    for _ in 0..3 {
+        codes.push(fault.aws.lookup(&key, &fault.log).await.err().map(|failure| failure.code.as_str().to_owned()));
+    }
+    assert_eq!(codes, [None, None, Some("ThrottlingException".to_owned())]);
+}
+
+#[tokio::test]
+async fn streams_are_held_in_creating_and_updating() {
+    let fault = Fault::start(json!({"hold": [
+        {"stream": "fault-held-*", "creating_ms": 2500, "updating_ms": [1500, 1600]},
+        {"creating_ms": 600_000},
+    ]}))
+    .await;
+    let stream = plain("fault-held");
+    assert_eq!(fault.status(&stream).await, StreamStatus::Creating);
+    let refused = fault.encrypt(&stream, KEY).await.unwrap_err();
+    assert_eq!((refused.code.as_str(), refused.class), ("ResourceInUseException", Class::Waiting));
+    let call = fault.last("kinesis:StartStreamEncryption", &stream);
+    assert_eq!((&call["injected"], &call["applied"]), (&json!(["hold:CREATING"]), &json!(false)));
+    assert!(!is_encrypted(&stream));
+
+    fault.active(&stream).await;
+    fault.encrypt(&stream, KEY).await.unwrap();
+    let started = Instant::now();
+    parts().active(&stream);
+    assert_eq!(fault.status(&stream).await, StreamStatus::Updating, "the emulator alone would be ACTIVE by now");
+    assert_eq!(fault.encrypt(&stream, KEY).await.unwrap_err().class, Class::Waiting);
+    // Records are taken meanwhile.
+    fault.probe(&stream).await.unwrap();
+    fault.active(&stream).await;
+    assert!(started.elapsed() >= Duration::from_millis(1400), "{:?}", started.elapsed());
+    fault.encrypt(&stream, KEY).await.unwrap();
+
+    // Another name falls under the other entry.
+    assert_eq!(fault.status(&plain("fault-other")).await, StreamStatus::Creating);
+}
+
+#[tokio::test]
+async fn records_are_plain_until_a_while_after_active() {
+    let fault = Fault::start(json!({"lag": {"encryption_ms": 1500}})).await;
+    let stream = plain("fault-lag");
+    let since = Timestamp::now() - SignedDuration::from_secs(1);
+    assert_eq!(fault.probe(&stream).await.unwrap().as_deref(), Some("NONE"));
+    fault.encrypt(&stream, KEY).await.unwrap();
+    assert_eq!(fault.probe(&stream).await.unwrap().as_deref(), Some("NONE"), "UPDATING");
+    fault.active(&stream).await;
+    let active = Instant::now();
+    assert_eq!(fault.probe(&stream).await.unwrap().as_deref(), Some("NONE"), "just ACTIVE");
+    assert_eq!(fault.last("kinesis:PutRecord", &stream)["injected"], json!(["lag:encryption"]));
+    while fault.probe(&stream).await.unwrap().as_deref() == Some("NONE") {
+        assert!(active.elapsed() < Duration::from_secs(3));
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    assert!(active.elapsed() > Duration::from_millis(1400), "{:?}", active.elapsed());
+    // Who reads sees the same as who wrote.
+    let first = fault.aws.read_back(&arn(&stream), Look::Probe(since), &fault.log).await.unwrap().unwrap();
+    assert_eq!(first.encryption_type.as_deref(), Some("NONE"));
+
+    // From one key to another nothing is ever plain.
+    fault.encrypt(&stream, &KEY.replace('b', "c")).await.unwrap();
+    fault.active(&stream).await;
+    assert_eq!(fault.probe(&stream).await.unwrap().as_deref(), Some("KMS"));
+}
+
+#[tokio::test]
+async fn describes_lag_behind_changes() {
+    let fault = Fault::start(json!({"lag": {"describe_ms": 1500}})).await;
+    let stream = unique("fault-stale");
+    let end = Instant::now() + Duration::from_secs(20);
+    // Five may be CREATING at once, of all tests together.
+    while fault.ask("Kinesis_20131202.CreateStream", &json!({"StreamName": stream, "ShardCount": 1})).0 != 200 {
+        assert!(Instant::now() < end);
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    let failure = fault.describe(&stream).await.unwrap_err();
+    assert_eq!((failure.code.as_str(), failure.class), ("ResourceNotFoundException", Class::Ignored));
+    tokio::time::sleep(Duration::from_millis(1600)).await;
+    fault.active(&stream).await;
+
+    fault.encrypt(&stream, KEY).await.unwrap();
+    let stale = fault.describe(&stream).await.unwrap();
+    assert_eq!((stale.status, stale.encryption), (StreamStatus::Active, Encryption::None));
+    assert_eq!(fault.last("kinesis:DescribeStreamSummary", &stream)["injected"], json!(["lag:describe"]));
+    tokio::time::sleep(Duration::from_millis(1600)).await;
+    assert_eq!(fault.describe(&stream).await.unwrap().encryption, Encryption::Kms(KeyRef::parse(KEY).unwrap()));
+}
+
+#[tokio::test]
+async fn a_stream_has_its_quota_of_key_changes() {
+    let fault = Fault::start(json!({"start_quota": 2})).await;
+    let [spent, other] = [plain("fault-quota"), plain("fault-quota")];
+    for change in 0..2 {
+        fault.encrypt(&spent, KEY).await.unwrap_or_else(|failure| panic!("{change}: {failure}"));
+        // Refused calls do not count.
+        assert_eq!(fault.encrypt(&spent, KEY).await.unwrap_err().class, Class::Waiting);
+        fault.active(&spent).await;
+    }
+    let failure = fault.encrypt(&spent, KEY).await.unwrap_err();
+    assert_eq!((failure.code.as_str(), failure.class), ("LimitExceededException", Class::Quota), "{failure}");
+    assert_eq!(fault.last("kinesis:StartStreamEncryption", &spent)["injected"], json!(["quota"]));
+    fault.encrypt(&other, KEY).await.unwrap();
+}
+
+#[tokio::test]
+async fn keys_refuse_by_their_state_in_kms() {
+    let fault = Fault::start(json!({"key_states": true})).await;
+    let stream = plain("fault-keys");
+    let key = |what: &str| {
+        let arn = parts().key(&format!("alias/{}", unique("fault-key")));
+        match what {
+            "disabled" => parts().kms("DisableKey", json!({"KeyId": arn})),
+            "deleted" => parts().kms("ScheduleKeyDeletion", json!({"KeyId": arn, "PendingWindowInDays": 7})),
+            _ => Value::Null,
+        };
+        arn
+    };
+    let good = key("enabled");
+    for (key, code) in [
+        (key("disabled"), "KMSDisabledException"),
+        (key("deleted"), "KMSInvalidStateException"),
+        (KEY.to_owned(), "KMSNotFoundException"),
+    ] {
+        let failure = fault.encrypt(&stream, &key).await.unwrap_err();
+        assert_eq!((failure.code.as_str(), failure.class), (code, BAD_KEY));
+    }
+    assert_eq!(fault.probe(&stream).await.unwrap().as_deref(), Some("NONE"), "no key is asked about a plain stream");
+    fault.encrypt(&stream, &good).await.unwrap();
+    fault.active(&stream).await;
+    assert_eq!(fault.probe(&stream).await.unwrap().as_deref(), Some("KMS"));
+
+    parts().kms("DisableKey", json!({"KeyId": good}));
+    assert_eq!(fault.probe(&stream).await.unwrap_err().code.as_str(), "KMSDisabledException");
+    assert_eq!(fault.last("kinesis:PutRecord", &stream)["injected"], json!(["key:Disabled"]));
+    parts().kms("EnableKey", json!({"KeyId": good}));
+    fault.probe(&stream).await.unwrap();
+
+    // The emulator of KMS does not make AWS's own key on first use, as AWS does.
+    fault.aws.start_encryption(&arn(&stream), &KeyIdentity::AwsManagedAlias, &fault.log).await.unwrap();
+}
+
+/// LookupEvents, all pages.
+fn look_up(fault: &Fault, body: &Value) -> Vec<Value> {
+    let mut events = Vec::new();
+    let mut body = body.clone();
+    loop {
+        let (_, mut page) = fault.ask("com.amazonaws.cloudtrail.v20131101.CloudTrail_20131101.LookupEvents", &body);
+        events.extend(page["Events"].as_array().unwrap().iter().cloned());
+        match page["NextToken"].take() {
+            Value::Null => return events,
+            token => body["NextToken"] = token,
+        }
+    }
+}
+
+#[tokio::test]
+async fn cloudtrail_tells_the_changes_it_saw() {
+    let (ours, theirs) = ("arn:aws:iam::111122223333:role/streamseal", "arn:aws:iam::111122223333:role/terraform");
+    let roles = json!({"AKIDOURS": ours, "AKIDTHEIRS": theirs});
+    let fault = Fault::start(json!({"trail": {"roles": roles, "lag_ms": 1500}})).await;
+    let stream = plain("fault-trail");
+    let other = aws_as("AKIDTHEIRS", &fault.url, Timeouts::default()).await;
+    fault.encrypt(&stream, KEY).await.unwrap();
+    let key = KeyIdentity::Arn(KeyArn::parse(KEY).unwrap());
+    // Refused while UPDATING: recorded all the same.
+    other.start_encryption(&arn(&stream), &key, &fault.log).await.unwrap_err();
+    fault.active(&stream).await;
+    other.start_encryption(&arn(&stream), &key, &fault.log).await.unwrap();
+    fault.probe(&stream).await.unwrap();
+
+    let by_name = json!({"LookupAttributes": [{"AttributeKey": "EventName", "AttributeValue": "StartStreamEncryption"}], "MaxResults": 2});
+    assert_eq!(look_up(&fault, &by_name), [] as [Value; 0], "the history lags");
+    tokio::time::sleep(Duration::from_millis(3000)).await;
+    let events = look_up(&fault, &by_name);
+    let records: Vec<Value> =
+        events.iter().map(|event| serde_json::from_str(event["CloudTrailEvent"].as_str().unwrap()).unwrap()).collect();
+    let role = |record: &Value| record["userIdentity"]["sessionContext"]["sessionIssuer"]["arn"].clone();
+    let told: Vec<_> = records.iter().map(|record| (role(record), record["errorCode"].clone())).collect();
+    let expected = [(theirs, Value::Null), (theirs, json!("ResourceInUseException")), (ours, Value::Null)];
+    assert_eq!(told, expected.map(|(role, code)| (json!(role), code)), "the newest first");
+    for (event, record) in events.iter().zip(&records) {
+        assert_eq!(event["EventName"], "StartStreamEncryption");
+        assert_eq!(event["Resources"][0]["ResourceName"], json!(stream));
+        assert_eq!(record["requestParameters"]["streamARN"], arn(&stream).to_string());
+        assert_eq!((&record["eventSource"], &record["eventID"]), (&json!("kinesis.amazonaws.com"), &event["EventId"]));
+    }
+    let of_stream = json!({"LookupAttributes": [{"AttributeKey": "ResourceName", "AttributeValue": stream}]});
+    assert_eq!(look_up(&fault, &of_stream).len(), 3, "neither reads nor records are in it");
+    let later = json!({"StartTime": Timestamp::now().as_second() + 60});
+    assert_eq!(look_up(&fault, &later), [] as [Value; 0]);
+}
+
+#[tokio::test]
+async fn lists_of_streams_have_pages_with_tokens() {
+    let fault = Fault::start(json!({"list_streams_page": 2})).await;
+    let mut wanted: Vec<String> = (0..5).map(|_| plain("fault-page")).collect();
+    let (mut names, mut token) = (Vec::new(), Value::Null);
+    loop {
+        let body = if token.is_null() { json!({}) } else { json!({"NextToken": token}) };
+        let (_, mut page) = fault.ask("Kinesis_20131202.ListStreams", &body);
+        let found = page["StreamNames"].as_array().unwrap();
+        assert!(found.len() <= 2);
+        names.extend(found.iter().map(|name| name.as_str().unwrap().to_owned()));
+        token = page["NextToken"].take();
+        assert_eq!(token.is_null(), page["HasMoreStreams"] == false);
+        if token.is_null() {
+            break;
+        }
+    }
+    names.retain(|name| wanted.contains(name));
+    wanted.sort();
+    assert_eq!(names, wanted, "each once");
+}
+
+#[tokio::test]
+async fn other_services_meet_faults_too() {
+    let queue = parts().sqs("CreateQueue", json!({"QueueName": unique("fault-queue")}))["QueueUrl"].take();
+    let lost = json!({"op": "sqs:SendMessage", "next": 1, "drop": "after"});
+    let fault = Fault::start(json!({"rules": [lost]})).await;
+    let connection = Connection {
+        region: Some(REGION.into()),
+        endpoint: Some(fault.url.clone()),
+        timeouts: Timeouts::default(),
+        profile: None,
+    };
+    let credentials = SharedCredentialsProvider::new(Credentials::new("AKIDOURS", "secret", None, None, "test"));
+    let sdk = sdk_config(&connection).await.into_builder().credentials_provider(credentials).build();
+    let scope = Scope { partition: "aws".into(), region: REGION.into(), account: ACCOUNT.into() };
+    let aws = Aws::new(&sdk, scope, queue.as_str().map(str::to_owned));
+    let event = create_event("fault-queue");
+    let cause = serde_json::from_value(json!({"call": "CreateStream", "event_id": event["id"]})).unwrap();
+    aws.send(&Work::new(arn("fault-queue"), cause, Timestamp::now()), Duration::ZERO).await.unwrap();
+    // The lost answer made the SDK send it twice: at least once is what a queue promises.
+    let calls = fault.calls("sqs:SendMessage", "*");
+    assert_eq!(calls.iter().map(|call| call["applied"] == true).collect::<Vec<_>>(), [true, true]);
+    assert_eq!(calls[0]["id"], calls[1]["id"], "one call of the client, two requests");
+    let asked =
+        json!({"QueueUrl": queue, "AttributeNames": ["ApproximateNumberOfMessages"], "MaxNumberOfMessages": 10});
+    let received = parts().sqs("ReceiveMessage", asked);
+    assert_eq!(received["Messages"].as_array().unwrap().len(), 2);
+}
