@@ -33,3 +33,13 @@ sam: ## validate the template and build the deployment package, for this machine
 	@tools/setup --sam
 	$(sam) validate --lint --template template.yaml
 	$(sam) build --template template.yaml --parameter-overrides Architecture=$(architecture)
+
+.PHONY: soak soak-short
+
+soak: setup ## let every call fail now and then for some minutes, and see that nothing is lost (SEED=N repeats one)
+	cargo build --locked --bin bootstrap --test system
+	@tools/soak $(if $(SEED),--seed $(SEED)) $(CARGO_TARGET_DIR)/debug/bootstrap
+
+soak-short: setup
+	cargo build --locked --bin bootstrap --test system
+	@tools/soak --short --seed $(or $(SEED),1) $(CARGO_TARGET_DIR)/debug/bootstrap

@@ -8,6 +8,9 @@ use std::time::Duration;
 
 use crate::domain::model::{Mode, Scope};
 
+/// Instances that may share one look a second: beyond it each would wait for minutes, and no run could end.
+const SHARERS_MAX: u32 = 10;
+
 /// Where a text lives.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Source {
@@ -152,6 +155,10 @@ impl Config {
         let describes_per_second = number("DESCRIBES_PER_SECOND", 5, 1..=1000);
         let starts_per_second = number("STARTS_PER_SECOND", 2, 1..=1000);
         let max_concurrency = number("MAX_CONCURRENCY", 5, 1..=1000);
+        if max_concurrency > describes_per_second.saturating_mul(SHARERS_MAX) {
+            let message = format!("`{max_concurrency}` instances cannot share {describes_per_second} looks a second");
+            fault("MAX_CONCURRENCY", format!("{message}: at most {SHARERS_MAX} for each"));
+        }
         let log_level = match given("LOG_LEVEL").as_deref() {
             None | Some("info") => LogLevel::Info,
             Some("error") => LogLevel::Error,
@@ -243,7 +250,7 @@ mod tests {
             ("WORK_QUEUE_URL", "queue"),
             ("DESCRIBES_PER_SECOND", "0"),
             ("STARTS_PER_SECOND", "many"),
-            ("MAX_CONCURRENCY", "1001"),
+            ("MAX_CONCURRENCY", "51"),
             ("PARTITION", "azure"),
         ];
         let mut named = read(&all).unwrap_err();

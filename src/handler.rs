@@ -18,11 +18,12 @@ use tracing::{error, info, warn};
 
 use crate::config::{self, Config, ModeSource, Source};
 use crate::domain::event::{self, Input, Item, Message};
+use crate::domain::evidence::Evidence;
 use crate::domain::evidence::v1::Document;
 use crate::domain::failure::Failure;
 use crate::domain::model::Mode;
 use crate::domain::policy::Policy;
-use crate::domain::work::Work;
+use crate::domain::work::{PutBack, Work};
 use crate::ports::{Note, Outcome, World};
 use crate::reconcile::{DELAY_MAX, Next, Paces, RunEnd, Settings, backoff, reconcile, until};
 
@@ -30,6 +31,8 @@ use crate::reconcile::{DELAY_MAX, Next, Paces, RunEnd, Settings, backoff, reconc
 const POLICY_AGE_MAX: SignedDuration = SignedDuration::from_secs(60);
 /// How many of a policy's faults go into one log line; `streamseal check` shows all.
 const FAULTS_TOLD: usize = 20;
+/// While the policy cannot be used, work comes back as after this many attempts: every few minutes.
+const KEPT_ATTEMPT: u32 = 5;
 /// What is kept of an invocation's time for the answer and for sending work on.
 const MARGIN: SignedDuration = SignedDuration::from_secs(10);
 
@@ -124,6 +127,9 @@ impl<W: World> App<W> {
         let value: Value = serde_json::from_str(payload)
             .map_err(|error| self.unhandled(Unhandled::Malformed(format!("the payload is not JSON: {error}"))))?;
         let now = self.world.now();
+        // Once for the whole invocation: what is kept for the end must not shrink with each message.
+        let time = invocation.deadline.duration_since(now);
+        let invocation = &Invocation { deadline: invocation.deadline - MARGIN.min(time / 2), ..invocation.clone() };
         match event::parse(&value, &self.config.own, now) {
             Input::Direct(items) => self.direct(items, invocation).await,
             Input::Batch(messages) => Ok(Answer::Batch(self.batch(messages, invocation).await)),
@@ -270,46 +276,64 @@ impl<W: World> App<W> {
             Ok((policy, mode)) => (policy, *mode),
             Err(unusable) => return self.keep(work, unusable).await,
         };
-        let time = invocation.deadline.duration_since(now);
+        if now >= invocation.deadline {
+            // An earlier message of this batch took the time: this one is for another invocation, unseen.
+            let delay = backoff(0, &mut fastrand::Rng::with_seed(now.as_millisecond().unsigned_abs()));
+            return self
+                .send_on(&work, delay)
+                .await
+                .map(|()| self.deferred(&work, delay, "NoTimeLeft", "no time was left"));
+        }
         let settings = Settings {
             config: &self.config,
             policy,
             mode,
             run_id: &invocation.id,
-            deadline: invocation.deadline - MARGIN.min(time / 2),
+            deadline: invocation.deadline,
             paces: &self.paces,
         };
-        let RunEnd { evidence, next } = reconcile(&self.world, &work, &settings).await;
+        let mut end = reconcile(&self.world, &work, &settings).await;
+        if let Next::Must(work, ..) = &end.next
+            && work.put_back == PutBack::Due
+            && !self.world.has_queue()
+        {
+            // The event that comes again would not know of the key to put back.
+            self.tell(&end.evidence);
+            let work = work.clone();
+            end = reconcile(&self.world, &work, &settings).await;
+        }
+        let RunEnd { evidence, next } = end;
+        self.tell(&evidence);
         match next {
             Next::Nothing => {}
             Next::May(work, delay) => {
                 if let Err(Some(not_sent)) = self.send(&work, delay).await {
-                    self.world.record(&evidence);
                     return Err(not_sent);
                 }
             }
             Next::Must(work, delay, failure) => {
                 if let Err(not_sent) = self.send(&work, delay).await {
-                    self.world.record(&evidence);
                     return Err(not_sent.unwrap_or(Unhandled::Retryable(failure)));
                 }
             }
         }
+        // A document is plain data: it always has a JSON form.
+        Ok(serde_json::to_value(Document::from(&evidence)).unwrap_or_default())
+    }
+
+    /// Writes evidence, and a line of the error log where somebody has to look.
+    fn tell(&self, evidence: &Evidence) {
         if evidence.verdict.alarm {
             error!(stream = %evidence.stream, reason = evidence.verdict.reason.as_str(), "{}", evidence.verdict.detail);
         }
-        self.world.record(&evidence);
-        // A document is plain data: it always has a JSON form.
-        Ok(serde_json::to_value(Document::from(&evidence)).unwrap_or_default())
+        self.world.record(evidence);
     }
 
     /// No policy, no writes; the event is kept for as long as the queue can, and no deadline runs meanwhile.
     async fn keep(&self, mut work: Work, unusable: &Unhandled) -> Result<Value, Unhandled> {
         let now = self.world.now();
-        let waited = now.duration_since(work.first_seen);
-        let delay = backoff(work.attempt.max(2), &mut fastrand::Rng::with_seed(waited.as_secs().unsigned_abs()));
-        work.attempt = work.attempt.saturating_add(1);
-        work.first_seen = now;
+        let delay = backoff(KEPT_ATTEMPT, &mut fastrand::Rng::with_seed(now.as_millisecond().unsigned_abs()));
+        work.deadline_from = now;
         self.world.note(&Note::new(Outcome::Kept, unusable.kind(), &unusable.to_string()));
         error!(stream = %work.stream, "{unusable}");
         match self.send(&work, delay).await {

@@ -61,7 +61,8 @@ pub struct SeenRecord {
 pub enum Look {
     /// The first record of any producer that arrived at or after this time, in any open shard.
     Any(Timestamp),
-    /// A probe of ours (by its partition key) that arrived at or after this time.
+    /// An encrypted probe of ours (by its partition key) that arrived at or after this time. One that is not encrypted is no
+    /// proof, and may be followed by one that is.
     Probe(Timestamp),
 }
 

@@ -4,9 +4,11 @@
 //! through the ports, never calls Start twice in a run, and believes nothing after a Start until it has seen the stream
 //! ACTIVE and encrypted with that key.
 
+use std::pin::pin;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use futures_util::future::{Either, select};
 use jiff::{SignedDuration, Timestamp};
 use tracing::{debug, info};
 
@@ -19,11 +21,12 @@ use crate::domain::model::{
 };
 use crate::domain::pace::Pace;
 use crate::domain::plan::{
-    self, AfterStart, Again, Circumstances, Condition, CurrentKey, Judgement, Keys, NOT_FOUND_GRACE, Owed, PROPAGATION,
-    Permission, Progress, Reason, Refusal, Sight, Situation, Started, Step, Verdict, next_step,
+    self, AfterStart, Again, Circumstances, Condition, CurrentKey, Judgement, Keys, NOT_FOUND_GRACE, Owed,
+    PROBE_MARGIN, PROPAGATION, Permission, Progress, Reason, Refusal, Sight, Situation, Started, Step, Verdict,
+    next_step,
 };
 use crate::domain::policy::{Decision, Outcome, Policy};
-use crate::domain::work::Work;
+use crate::domain::work::{PutBack, Work};
 use crate::ports::{CallLog, Look, SeenRecord, World};
 
 /// Failed looks in a row before a run leaves the rest to a later one.
@@ -34,6 +37,11 @@ const PAUSE: (f64, f64) = (0.25, 20.0);
 const PAUSE_GROWTH: f64 = 0.4;
 /// How far our clock may be ahead of Kinesis's.
 const CLOCK_SLACK: SignedDuration = SignedDuration::from_secs(1);
+/// What one request may take (`ATTEMPT_TIMEOUT` of the adapters): with less time left no write is begun.
+pub const CALL_TIME: SignedDuration = SignedDuration::from_secs(5);
+/// ListTagsForStream has 5 a second, for the account or for the stream, depending on the page one reads (Kinesis API reference
+/// and developer guide); other tools call it too.
+const TAGS_PER_SECOND: u32 = 3;
 /// Between two tries of a proof.
 const PROOF_PAUSE: Duration = Duration::from_millis(2500);
 /// The first delay of a run that has to go on later; it doubles with each attempt.
@@ -64,6 +72,7 @@ pub struct Settings<'a> {
 #[derive(Debug)]
 pub struct Paces {
     describes: Mutex<Pace>,
+    tags: Mutex<Pace>,
     starts: Mutex<Pace>,
 }
 
@@ -74,11 +83,12 @@ impl Paces {
         let sharers = config.max_concurrency;
         Self {
             describes: Mutex::new(Pace::new(config.describes_per_second, sharers, 4)),
+            tags: Mutex::new(Pace::new(TAGS_PER_SECOND, sharers, 4)),
             starts: Mutex::new(Pace::new(config.starts_per_second, sharers, 1)),
         }
     }
 
-    /// Waits for the next place of `pace`, and says whether it had to; fails where it comes after the run's deadline.
+    /// Waits for the next place of `pace`, and says whether it had to; fails where that would leave no time for the call.
     async fn wait<W: World>(
         pace: &Mutex<Pace>,
         world: &W,
@@ -86,13 +96,13 @@ impl Paces {
         call: &'static str,
     ) -> Result<bool, Failure> {
         let now = world.now();
-        let wait = pace.lock().unwrap_or_else(PoisonError::into_inner).take(now);
-        if wait.is_zero() {
-            return Ok(false);
-        }
-        if wait >= deadline.duration_since(now) {
+        let taken = pace.lock().unwrap_or_else(PoisonError::into_inner).take(now, deadline.duration_since(now));
+        let Some(wait) = taken else {
             let why = "the rate that is kept left no time for it";
             return Err(Failure::retryable(call, "RateKept", why));
+        };
+        if wait.is_zero() {
+            return Ok(false);
         }
         world.sleep(Duration::try_from(wait).unwrap_or_default()).await;
         Ok(true)
@@ -122,8 +132,14 @@ pub enum Next {
 /// Runs until the stream is right and proven, or cannot be made so now.
 pub async fn reconcile<W: World>(world: &W, work: &Work, settings: &Settings<'_>) -> RunEnd {
     let mut run = Run::new(world, work, settings);
-    let (verdict, next) = run.go().await;
-    run.end(verdict, next)
+    // Whatever a call takes, the run is over in time to send on what is left.
+    let time = until(world.now(), settings.deadline);
+    let ended = match select(pin!(run.go()), pin!(world.sleep(time))).await {
+        Either::Left((end, _)) => Some(end),
+        Either::Right(((), _)) => None,
+    };
+    let (verdict, after) = ended.unwrap_or_else(|| no_time_left("the time was up"));
+    run.end(verdict, after)
 }
 
 /// What a run would do first.
@@ -175,7 +191,8 @@ struct Run<'a, W> {
     before: Option<Setting>,
     after: Option<Setting>,
     proof: Proof,
-    rekeyed: bool,
+    /// Looks in vain for what a proof is made with, though the stream is there.
+    proofs_gone: u32,
     /// Whether the run has waited for its turn to start and not used it yet.
     has_turn: bool,
     work: Work,
@@ -183,6 +200,16 @@ struct Run<'a, W> {
 
 /// The end of a run, before it is made into evidence.
 type End = (Verdict, After);
+
+/// What became of a proof.
+enum Proved {
+    /// It is made: the next step sees that nothing is owed.
+    Made,
+    /// The stream has to be looked at first.
+    LookAgain,
+    /// The run is over.
+    End(End),
+}
 
 /// What a run's end asks for.
 #[derive(Debug)]
@@ -214,7 +241,7 @@ impl<'a, W: World> Run<'a, W> {
             before: None,
             after: None,
             proof: Proof::default(),
-            rekeyed: false,
+            proofs_gone: 0,
             has_turn: false,
             work: work.clone(),
         }
@@ -222,6 +249,11 @@ impl<'a, W: World> Run<'a, W> {
 
     async fn go(&mut self) -> End {
         loop {
+            let Settings { paces, deadline, .. } = *self.settings;
+            let turn = Paces::wait(&paces.describes, self.world, deadline, "kinesis:DescribeStreamSummary").await;
+            if let Err(failure) = turn {
+                return later(failure);
+            }
             let (sight, observed) = match self.look().await {
                 Ok(seen) => seen,
                 Err(failure) => match self.after_failed_look(failure).await {
@@ -235,6 +267,9 @@ impl<'a, W: World> Run<'a, W> {
                 let progress = self.progress.clone().unwrap_or_default();
                 let step = next_step(&sight, &progress, || self.permit(&sight, observed.as_ref(), now), now);
                 debug!(stream = %self.work.stream, ?sight, ?step, "step");
+                if !matches!(step, Step::Start(_)) {
+                    self.has_turn = false;
+                }
                 match step {
                     Step::Await(condition) => {
                         if !self.pause(condition).await {
@@ -246,13 +281,12 @@ impl<'a, W: World> Run<'a, W> {
                             return end;
                         }
                     }
-                    Step::Prove => {
-                        if let Some(end) = self.prove(observed.as_ref()).await {
-                            return end;
-                        }
+                    Step::Prove => match self.prove(observed.as_ref()).await {
                         // The same sight, with the proof made: no need to look again for what was just seen.
-                        continue;
-                    }
+                        Proved::Made => continue,
+                        Proved::LookAgain => {}
+                        Proved::End(end) => return end,
+                    },
                     Step::Finish(verdict) if self.left_unwritable(&sight) => {
                         let why = Failure::retryable("streamseal:Look", "KeyUnusable", &verdict.detail);
                         return self.key_refused(&why).await;
@@ -275,8 +309,6 @@ impl<'a, W: World> Run<'a, W> {
 
     /// Looks once, and decides where there is something to decide.
     async fn look(&mut self) -> Result<(Sight, Option<Observed>), Failure> {
-        let Settings { paces, deadline, .. } = *self.settings;
-        Paces::wait(&paces.describes, self.world, deadline, "kinesis:DescribeStreamSummary").await?;
         let observed = match self.world.describe(&self.work.stream, &self.log).await {
             Ok(observed) => observed,
             Err(failure) if failure.class == Class::Ignored => {
@@ -297,9 +329,10 @@ impl<'a, W: World> Run<'a, W> {
         if self.progress.is_none() {
             let proof = plan::proof_owed(self.work.proof_owed, observed.created, self.world.now());
             // A function that only reports does not put a key back either.
-            let may = self.work.put_back && self.settings.mode == Mode::Enforce;
+            let may = self.work.put_back != PutBack::No && self.settings.mode == Mode::Enforce;
             let put_back = self.work.previous_key.clone().filter(|_| may).map(KeyIdentity::Arn);
-            self.progress = Some(Progress { proof, put_back, ..Progress::default() });
+            let was_put_back = self.work.put_back == PutBack::Done;
+            self.progress = Some(Progress { proof, put_back, was_put_back, ..Progress::default() });
         }
         let sight = match sight {
             Err(sight) => sight,
@@ -321,6 +354,8 @@ impl<'a, W: World> Run<'a, W> {
             _ => {
                 let policy = self.settings.policy;
                 let tags = if policy.needs_tags() {
+                    let Settings { paces, deadline, .. } = *self.settings;
+                    Paces::wait(&paces.tags, self.world, deadline, "kinesis:ListTagsForStream").await?;
                     self.world.tags(&self.work.stream, &self.log).await?
                 } else {
                     Tags::new()
@@ -334,7 +369,7 @@ impl<'a, W: World> Run<'a, W> {
             self.keys.insert(key, found);
         }
         let situation = plan::assess(&decision.outcome, &observed.encryption, &self.keys, own);
-        if !started && matches!(situation, Situation::TargetUnusable(_, _, true)) {
+        if !started && is_on_unusable_target(&situation) {
             self.check_put_back().await?;
         }
         Ok(situation)
@@ -370,22 +405,27 @@ impl<'a, W: World> Run<'a, W> {
                     target = Some(wanted.clone());
                     self.work.right_since = None;
                 }
-                Situation::TargetUnusable(wanted, _, on_it) => {
-                    // Only a run that puts a key back starts anything here, and for it the unusable key is the wrong one.
-                    wrong = *on_it;
-                    key = on_it.then(|| wanted.clone());
-                    if *on_it {
-                        self.work.right_since = None;
-                    } else {
+                Situation::TargetUnusable(wanted, _, current) => {
+                    // Only a run that puts a key back starts anything here, and for it every other key is the wrong one.
+                    let back = self.progress.as_ref().and_then(|p| p.put_back.as_ref());
+                    if back.is_some() && current.as_ref() == back {
                         self.work.right_since.get_or_insert(observed.at);
+                    } else {
+                        wrong = true;
+                        self.work.right_since = None;
                     }
+                    key = current.clone();
                     target = Some(wanted.clone());
                 }
                 Situation::AcceptedUnusable(on, _) => key = Some(on.clone()),
                 Situation::TargetNotReady(wanted, _) => {
                     target = Some(wanted.clone());
                 }
-                Situation::Exempt | Situation::Unmatched | Situation::Unresolvable(_) | Situation::Unreadable(_) => {}
+                Situation::Exempt
+                | Situation::Unmatched
+                | Situation::Unresolvable(_)
+                | Situation::NoSuchKey(_)
+                | Situation::Unreadable(_) => {}
             }
         }
         if let Some(progress) = &mut self.progress {
@@ -438,37 +478,54 @@ impl<'a, W: World> Run<'a, W> {
                 return None;
             }
         }
+        if self.no_time() {
+            return Some(no_time_left("no time was left to start encryption"));
+        }
         info!(stream = %self.work.stream, %key, "StartStreamEncryption");
-        let result = self.world.start_encryption(&self.work.stream, key, &self.log).await;
-        let acknowledged = match &result {
-            Ok(()) => true,
-            Err(failure) => match plan::judge_start(failure) {
-                AfterStart::Observe => false,
-                AfterStart::End(verdict) => return Some((verdict, After::Verdict)),
-                AfterStart::Later(failure) => return Some(later(failure)),
-            },
-        };
+        // From here on the request may be under way, also where the run is cut off before the answer.
+        let owed_before = (self.progress.clone(), self.work.clone());
+        let progress = self.progress.get_or_insert_default();
+        progress.started = Some(Started { acknowledged: false });
+        progress.proof = Owed::Now;
+        progress.wrong_since = None;
+        self.work.proof_owed = true;
+        self.work.started = true;
         if let Sight::Active(Situation::Wrong { current: Some(CurrentKey { info, .. }), .. }) = sight {
-            self.rekeyed = true;
+            self.work.rekeyed = true;
             // Once a cause: where a key was put back before, there is no way back a second time.
-            let usable = info.as_ref().filter(|i| i.problem.is_none() && !self.work.put_back);
+            let usable = info.as_ref().filter(|i| i.problem.is_none() && self.work.put_back == PutBack::No);
             self.work.previous_key = usable.and_then(|i| match &i.identity {
                 KeyIdentity::Arn(arn) => Some(arn.clone()),
                 KeyIdentity::AwsManagedAlias => None,
             });
-            self.work.put_back = false;
         }
-        let progress = self.progress.get_or_insert_default();
-        progress.started = Some(Started { acknowledged });
-        progress.proof = Owed::Now;
-        progress.wrong_since = None;
-        self.work.proof_owed = true;
+        if self.work.put_back == PutBack::Due {
+            self.work.put_back = PutBack::Done;
+        }
+        let result = self.world.start_encryption(&self.work.stream, key, &self.log).await;
         self.waiting_since = self.world.now();
-        None
+        let surely_not = match result {
+            Ok(()) => {
+                self.progress.get_or_insert_default().started = Some(Started { acknowledged: true });
+                return None;
+            }
+            Err(failure) => match plan::judge_start(&failure) {
+                AfterStart::Observe => return None,
+                AfterStart::End(verdict) => (verdict, After::Verdict),
+                AfterStart::Later(failure) => later(failure),
+            },
+        };
+        (self.progress, self.work) = owed_before;
+        Some(surely_not)
     }
 
-    /// Makes the proof that is owed; `None` when it is made.
-    async fn prove(&mut self, observed: Option<&Observed>) -> Option<End> {
+    /// Whether too little time is left to begin a write.
+    fn no_time(&self) -> bool {
+        self.world.now() + CALL_TIME > self.settings.deadline
+    }
+
+    /// Makes the proof that is owed.
+    async fn prove(&mut self, observed: Option<&Observed>) -> Proved {
         let now = self.world.now();
         let (created, right_since) =
             observed.map_or((now, now), |o| (o.created, self.work.right_since.unwrap_or(o.at)));
@@ -484,6 +541,9 @@ impl<'a, W: World> Run<'a, W> {
             return self.proven(ProofState::Observed);
         }
         loop {
+            if self.no_time() {
+                return Proved::End(no_time_left("no time was left to prove the encryption"));
+            }
             let judgement = match mode {
                 ProofMode::Describe => return self.proven(ProofState::Described),
                 ProofMode::Probe => self.probe(right_since).await,
@@ -492,9 +552,14 @@ impl<'a, W: World> Run<'a, W> {
             match judgement {
                 Judgement::Encrypted if mode == ProofMode::Probe => return self.proven(ProofState::Proven),
                 Judgement::Encrypted => return self.proven(ProofState::Observed),
+                // It may have been a shard only: whether the stream is gone is for a look to say.
                 Judgement::Gone => {
-                    let verdict = Verdict::new(Compliance::NotApplicable, Reason::StreamGone, "the stream is gone");
-                    return Some((verdict, After::Verdict));
+                    self.proofs_gone += 1;
+                    if self.proofs_gone < TROUBLES_MAX {
+                        return Proved::LookAgain;
+                    }
+                    let why = "what was to be proven with is not found, though the stream is";
+                    return Proved::End(later(Failure::retryable("streamseal:Prove", "NotFound", why)));
                 }
                 Judgement::End(verdict) => {
                     self.proof.state = match verdict.reason {
@@ -502,28 +567,20 @@ impl<'a, W: World> Run<'a, W> {
                         Reason::Idle => ProofState::Described,
                         _ => ProofState::Failed,
                     };
-                    return Some((verdict, After::Verdict));
+                    return Proved::End((verdict, After::Verdict));
                 }
-                Judgement::KeyRefused(failure) => return Some(self.key_refused(&failure).await),
-                Judgement::Later(failure) => return Some(later(failure)),
-                Judgement::TryAgain => {
-                    let resume = self.world.now() + PROOF_PAUSE;
-                    if resume >= self.settings.deadline {
-                        let why = "no time was left to prove the encryption";
-                        return Some(later(Failure::retryable("streamseal:Prove", "NoTimeLeft", why)));
-                    }
-                    self.world.sleep(PROOF_PAUSE).await;
-                }
+                Judgement::KeyRefused(failure) => return Proved::End(self.key_refused(&failure).await),
+                Judgement::Later(failure) => return Proved::End(later(failure)),
+                Judgement::TryAgain => self.world.sleep(PROOF_PAUSE).await,
             }
         }
     }
 
-    /// Whether the stream was left on a key that cannot be used any more, by a re-key of a run before this one that could
-    /// not prove it.
+    /// Whether the stream is on a key that cannot be used any more, because a Start of ours set it and could not be proven.
     fn left_unwritable(&self, sight: &Sight) -> bool {
-        let Work { proof_owed, put_back, previous_key, .. } = &self.work;
-        let on_it = matches!(sight, Sight::Active(Situation::TargetUnusable(_, _, true)));
-        on_it && *proof_owed && !put_back && previous_key.is_some() && self.settings.mode == Mode::Enforce
+        let Work { proof_owed, put_back, started, .. } = &self.work;
+        let on_it = matches!(sight, Sight::Active(situation) if is_on_unusable_target(situation));
+        on_it && *proof_owed && *started && *put_back == PutBack::No && self.settings.mode == Mode::Enforce
     }
 
     /// The stream's key refused our probe: asks KMS about it and about the key before it.
@@ -555,11 +612,11 @@ impl<'a, W: World> Run<'a, W> {
     }
 
     /// The proof is made: the next step sees that nothing is owed.
-    fn proven(&mut self, state: ProofState) -> Option<End> {
+    fn proven(&mut self, state: ProofState) -> Proved {
         self.proof.state = state;
         self.progress.get_or_insert_default().proof = Owed::No;
         self.work.proof_owed = false;
-        None
+        Proved::Made
     }
 
     async fn probe(&mut self, right_since: Timestamp) -> Judgement {
@@ -581,9 +638,10 @@ impl<'a, W: World> Run<'a, W> {
     }
 
     async fn observe(&mut self, right_since: Timestamp) -> Judgement {
-        let since = right_since + PROPAGATION;
+        // Not a record that was on its way when encryption took hold, by a clock that is not ours.
+        let since = right_since + PROPAGATION + PROBE_MARGIN;
         let now = self.world.now();
-        // A little later, since Kinesis refuses a time that is ahead of its own clock.
+        // A little later still, since Kinesis refuses a time that is ahead of its own clock.
         let resume = since + CLOCK_SLACK;
         if now < resume && resume < self.settings.deadline {
             self.world.sleep(until(now, resume)).await;
@@ -600,16 +658,14 @@ impl<'a, W: World> Run<'a, W> {
         plan::judge_seen(&kind, right_since, self.world.now())
     }
 
-    /// Whether a probe of ours since the event is in the stream: then this is a repeated event, and nothing is written.
-    /// Any failure to look means that it was not found.
+    /// Whether an encrypted probe of ours since the event is in the stream: then this is a repeated event, and nothing is
+    /// written. Any failure to look means that it was not found.
     async fn earlier_probe(&mut self, since: Timestamp) -> bool {
-        match self.world.read_back(&self.work.stream, Look::Probe(since), &self.log).await {
-            Ok(Some(record)) if record.encryption_type.as_deref() == Some("KMS") => {
-                self.keep(&record);
-                true
-            }
-            Ok(_) | Err(_) => false,
+        let found = self.world.read_back(&self.work.stream, Look::Probe(since), &self.log).await.ok().flatten();
+        if let Some(record) = &found {
+            self.keep(record);
         }
+        found.is_some()
     }
 
     fn keep(&mut self, record: &SeenRecord) {
@@ -623,11 +679,7 @@ impl<'a, W: World> Run<'a, W> {
     async fn pause(&mut self, condition: Condition) -> bool {
         let now = self.world.now();
         let resume = match condition {
-            Condition::Settled(until) => {
-                // What was decided before the wait may not hold after it.
-                self.keys.clear();
-                until
-            }
+            Condition::Settled(until) => until,
             Condition::Exists | Condition::Active | Condition::Applied => {
                 let waited = now.duration_since(self.waiting_since).as_secs_f64();
                 let (shortest, longest) = PAUSE;
@@ -635,8 +687,15 @@ impl<'a, W: World> Run<'a, W> {
                 now + Duration::from_secs_f64(pause)
             }
         };
-        if resume > self.wait_until.min(self.settings.deadline) {
+        // Without a queue, what is left to a later run begins to settle anew: wait here as long as there is time.
+        let settles_here = matches!(condition, Condition::Settled(_)) && !self.world.has_queue();
+        let limit = if settles_here { self.settings.deadline } else { self.wait_until.min(self.settings.deadline) };
+        if resume > limit {
             return false;
+        }
+        if self.progress.as_ref().is_none_or(|p| p.started.is_none()) {
+            // What KMS said before the wait may not hold after it.
+            self.keys.clear();
         }
         self.world.sleep(until(now, resume)).await;
         true
@@ -674,9 +733,10 @@ impl<'a, W: World> Run<'a, W> {
         (unfinished(&failure), After::Later(failure, not_before))
     }
 
-    /// Forgets what belonged to the stream that had this name before.
+    /// Forgets what belonged to the stream that had this name before; who made this one is not known.
     fn start_afresh(&mut self) {
-        self.work = Work::new(self.work.stream.clone(), self.work.cause.clone(), self.world.now());
+        let cause = Cause { creator: None, ..self.work.cause.clone() };
+        self.work = Work::new(self.work.stream.clone(), cause, self.world.now());
         self.progress = None;
         self.decision = None;
         self.wanted = None;
@@ -692,14 +752,17 @@ impl<'a, W: World> Run<'a, W> {
         let progress = self.progress.clone().unwrap_or_default();
         let owed = progress.proof != Owed::No || self.work.proof_owed;
         self.work.proof_owed = owed && progress.proof != Owed::SinceTheEvent;
-        let given_up = now.duration_since(self.work.first_seen)
+        let given_up = now.duration_since(self.work.deadline_from)
             >= SignedDuration::try_from(self.settings.config.give_up_after).unwrap_or(SignedDuration::MAX);
         let (attempt, looks) = (self.work.attempt, self.work.looks);
         let mut next_work = self.work.clone();
         next_work.attempt = attempt.saturating_add(1);
-        // The next run may come when the stream is not new any more and owes nothing by itself.
-        let old_by_then = self.work.created.is_some_and(|created| !plan::is_new(created, now + DELAY_MAX));
-        next_work.proof_owed |= progress.proof == Owed::SinceTheEvent && old_by_then;
+        // A proof that was sought in vain is sought again, and one that nobody sought yet is not forgotten because the stream
+        // is not new any more when the next run comes.
+        let in_vain = matches!(verdict.reason, Reason::Unproven | Reason::ProofImpossible | Reason::Idle);
+        let by_then = now + again_after(verdict.again, looks).unwrap_or_default().max(DELAY_MAX);
+        let old_by_then = self.work.created.is_some_and(|created| !plan::is_new(created, by_then));
+        next_work.proof_owed |= progress.proof == Owed::SinceTheEvent && (in_vain || old_by_then);
         next_work.not_before = None;
         let mut again = |again: Again| {
             let delay = again_after(again, next_work.looks)?;
@@ -714,7 +777,7 @@ impl<'a, W: World> Run<'a, W> {
             }
             After::Verdict => again(verdict.again).unwrap_or(Next::Nothing),
             After::PutBack(failure) => {
-                next_work.put_back = true;
+                next_work.put_back = PutBack::Due;
                 Next::Must(Box::new(next_work), Duration::ZERO, failure)
             }
             After::Later(failure, _) if given_up => {
@@ -742,7 +805,7 @@ impl<'a, W: World> Run<'a, W> {
             Next::Nothing => None,
             Next::May(work, delay) | Next::Must(work, delay, _) => Some(work.not_before.unwrap_or(now + *delay)),
         };
-        let started = progress.started.is_some();
+        let started = self.work.started;
         let remediation = match (started, verdict.reason) {
             (false, Reason::StartRefused) | (true, Reason::Overtaken) => Remediation::Failed,
             (false, _) if verdict.withheld.is_some() => Remediation::Withheld,
@@ -780,11 +843,19 @@ impl<'a, W: World> Run<'a, W> {
             proof: self.proof,
             verdict,
             remediation,
-            rekeyed: self.rekeyed,
+            rekeyed: self.work.rekeyed,
             next_look,
         };
         RunEnd { evidence, next }
     }
+}
+
+fn no_time_left(why: &str) -> End {
+    later(Failure::retryable("streamseal:Run", "NoTimeLeft", why))
+}
+
+fn is_on_unusable_target(situation: &Situation) -> bool {
+    matches!(situation, Situation::TargetUnusable(target, _, current) if current.as_ref() == Some(target))
 }
 
 fn later(failure: Failure) -> End {

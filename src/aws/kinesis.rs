@@ -208,10 +208,12 @@ fn is_wanted(shard: &sdk::Shard, look: Look) -> bool {
 /// What is kept of a record that `look` asks for; its payload ends here. Without a time of arrival it proves nothing.
 fn seen(record: sdk::Record, shard: &str, look: Look, since: Timestamp) -> Option<SeenRecord> {
     let at = from_sdk(record.approximate_arrival_timestamp.as_ref()?)?;
-    let ours = matches!(look, Look::Any(_)) || record.partition_key.as_deref() == Some(PROBE_PARTITION_KEY);
+    let encrypted = record.encryption_type == Some(sdk::EncryptionType::Kms);
+    let probe = encrypted && record.partition_key.as_deref() == Some(PROBE_PARTITION_KEY);
     // Arrival has milliseconds, our times have more.
     let late_enough = at.as_millisecond() >= since.as_millisecond();
-    (ours && late_enough).then(|| SeenRecord {
+    let fits = probe || matches!(look, Look::Any(_));
+    (fits && late_enough).then(|| SeenRecord {
         shard_id: shard.to_owned(),
         sequence_number: record.sequence_number,
         encryption_type: record.encryption_type.map(|kind| kind.as_str().to_owned()),

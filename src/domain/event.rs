@@ -266,7 +266,7 @@ fn items(value: &Value, own: &Scope, now: Timestamp, depth: usize) -> Vec<Item> 
         return vec![command(value, own, now)];
     }
     if object.contains_key("streamseal") {
-        return vec![work_message(value, own)];
+        return vec![work_message(value, own, now)];
     }
     // SNS to SQS without raw delivery: the body is the notification itself.
     if text(value, "Type") == Some("Notification") && object.contains_key("TopicArn") {
@@ -485,8 +485,8 @@ fn command(value: &Value, own: &Scope, now: Timestamp) -> Item {
     Item::Reconcile(Box::new(work))
 }
 
-fn work_message(value: &Value, own: &Scope) -> Item {
-    match Work::parse(value, own) {
+fn work_message(value: &Value, own: &Scope, now: Timestamp) -> Item {
+    match Work::parse(value, own, now) {
         Ok(work) => Item::Reconcile(Box::new(work)),
         Err(WorkError::Foreign) => {
             let arn = EventText::new(text(value, "stream_arn").unwrap_or_default());

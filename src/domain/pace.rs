@@ -23,11 +23,15 @@ impl Pace {
         Self { interval, burst, due: Timestamp::MIN }
     }
 
-    /// Takes the next place; how long to wait for it.
-    pub fn take(&mut self, now: Timestamp) -> SignedDuration {
+    /// Takes the next place and says how long to wait for it; `None`, and no place taken, where that is `limit` or longer.
+    pub fn take(&mut self, now: Timestamp, limit: SignedDuration) -> Option<SignedDuration> {
         let due = self.due.max(now);
+        let wait = (due.duration_since(now) - self.burst).max(SignedDuration::ZERO);
+        if wait >= limit {
+            return None;
+        }
         self.due = due.saturating_add(self.interval).unwrap_or(Timestamp::MAX);
-        (due.duration_since(now) - self.burst).max(SignedDuration::ZERO)
+        Some(wait)
     }
 }
 
@@ -35,23 +39,34 @@ impl Pace {
 mod tests {
     use super::*;
 
+    const LONG: SignedDuration = SignedDuration::from_hours(1);
+
     #[test]
     fn a_burst_then_the_rate() {
         let mut pace = Pace::new(5, 5, 3);
         let now = Timestamp::UNIX_EPOCH;
-        let waits: Vec<i64> = (0..6).map(|_| pace.take(now).as_secs()).collect();
-        assert_eq!(waits, [0, 0, 0, 1, 2, 3]);
+        let mut take = |now, n| -> Vec<i64> { (0..n).map(|_| pace.take(now, LONG).unwrap().as_secs()).collect() };
+        assert_eq!(take(now, 6), [0, 0, 0, 1, 2, 3]);
         // Ten quiet seconds bring the burst back, and no more than the burst.
         let later = now + SignedDuration::from_secs(20);
-        let waits: Vec<i64> = (0..5).map(|_| pace.take(later).as_secs()).collect();
-        assert_eq!(waits, [0, 0, 0, 1, 2]);
+        assert_eq!(take(later, 5), [0, 0, 0, 1, 2]);
+    }
+
+    #[test]
+    fn a_place_that_is_refused_is_not_taken() {
+        let mut pace = Pace::new(1, 1, 1);
+        let now = Timestamp::UNIX_EPOCH;
+        let limit = SignedDuration::from_secs(2);
+        let taken: Vec<Option<i64>> = (0..9).map(|_| pace.take(now, limit).map(|w| w.as_secs())).collect();
+        assert_eq!(taken, [Some(0), Some(1), None, None, None, None, None, None, None]);
+        assert_eq!(pace.take(now + SignedDuration::from_secs(1), limit), Some(SignedDuration::from_secs(1)));
     }
 
     #[test]
     fn the_rate_is_shared() {
         let mut pace = Pace::new(10, 2, 1);
         let now = Timestamp::UNIX_EPOCH;
-        let waits: Vec<i128> = (0..3).map(|_| pace.take(now).as_millis()).collect();
+        let waits: Vec<i128> = (0..3).map(|_| pace.take(now, LONG).unwrap().as_millis()).collect();
         assert_eq!(waits, [0, 200, 400]);
     }
 }

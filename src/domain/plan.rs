@@ -5,7 +5,6 @@
 //! this version does not know is never acted on.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 
@@ -30,6 +29,8 @@ pub const OBSERVE_WINDOW: SignedDuration = SignedDuration::from_secs(10);
 pub const OVERTAKEN_AFTER: SignedDuration = SignedDuration::from_secs(30);
 /// Right after CreateStream a describe may not know the stream yet; after this it is believed.
 pub const NOT_FOUND_GRACE: SignedDuration = SignedDuration::from_secs(30);
+/// The event of a CreateStream and the stream's creation are not further apart than this.
+pub const SAME_BIRTH: SignedDuration = SignedDuration::from_mins(5);
 /// What a stream's first minutes may take before its creator's next calls; Terraform gives up on a create after 5 minutes.
 /// A wake-up that does not know when the stream became ACTIVE takes it for settling until settle time plus this.
 pub const BIRTH_MAX: SignedDuration = SignedDuration::from_mins(15);
@@ -58,10 +59,12 @@ pub enum Situation {
     Exempt,
     /// No rule matches it.
     Unmatched,
-    /// The rule's key cannot be named or found: why.
+    /// The rule's key cannot be named, for want of a tag: why.
     Unresolvable(String),
-    /// The rule's key cannot be used now; whether the stream is on that very key.
-    TargetUnusable(KeyIdentity, KeyProblem, bool),
+    /// KMS does not know the rule's key, or would not say, and the stream is not encrypted: why.
+    NoSuchKey(String),
+    /// The rule's key cannot be used now; the key that the stream is on, where that is known.
+    TargetUnusable(KeyIdentity, KeyProblem, Option<KeyIdentity>),
     /// The rule's key will be usable in a moment.
     TargetNotReady(KeyIdentity, KeyProblem),
     /// The stream's own key, or one that the rule accepts, cannot be looked at: why.
@@ -142,10 +145,15 @@ pub fn assess(outcome: &Outcome, encryption: &Encryption, keys: &Keys, own: &Sco
     let wanted = match keys.get(&target.key) {
         Some(KeyLookup::Found(info)) => info,
         Some(KeyLookup::NotFound) => {
-            return Situation::Unresolvable(format!("KMS does not know the key `{}`", target.key));
+            return Situation::NoSuchKey(format!("KMS does not know the key `{}`", target.key));
         }
         Some(KeyLookup::Denied(code)) => {
-            return Situation::Unresolvable(format!("the key `{}` cannot be looked at ({code})", target.key));
+            let why = format!("the key `{}` cannot be looked at ({code})", target.key);
+            // A stream that is not encrypted is wrong whatever that key is; one that is may be right.
+            return match encryption {
+                Encryption::None => Situation::NoSuchKey(why),
+                Encryption::Kms(_) | Encryption::Unreadable(_) => Situation::Unreadable(why),
+            };
         }
         None => return Situation::Unreadable(format!("the key `{}` was not looked up", target.key)),
     };
@@ -158,7 +166,9 @@ pub fn assess(outcome: &Outcome, encryption: &Encryption, keys: &Keys, own: &Sco
         Some(KeyProblem::NotReady(state)) => {
             return Situation::TargetNotReady(wanted.identity.clone(), KeyProblem::NotReady(state.clone()));
         }
-        Some(problem) => return Situation::TargetUnusable(wanted.identity.clone(), problem.clone(), on_target),
+        Some(problem) => {
+            return Situation::TargetUnusable(wanted.identity.clone(), problem.clone(), current_identity);
+        }
         None => {}
     }
     let wrong = |current| Situation::Wrong { target: wanted.identity.clone(), current, target_manager: wanted.manager };
@@ -277,7 +287,7 @@ pub fn permit(
     circumstances: &Circumstances<'_>,
 ) -> Permission {
     let Circumstances { mode, policy, cause, created, active_since, now } = *circumstances;
-    let settled = active_since + settle_time(policy, cause, created, now);
+    let settled = settled_at(policy, cause, created, active_since);
     if now < settled {
         return Permission::Settling(settled);
     }
@@ -296,20 +306,19 @@ pub fn permit(
     Permission::Allowed
 }
 
-/// How long a stream is left to its creator, from when it is first seen ACTIVE. A wake-up that does not say who made a
-/// young stream waits as long as any creator may need.
-fn settle_time(policy: &Policy, cause: &Cause, created: Timestamp, now: Timestamp) -> Duration {
-    match cause.creator {
+/// Until when a stream is left to its creator: its settle time from when it was first seen ACTIVE, and not beyond its
+/// first minutes. A wake-up that does not say who made the stream waits as long as any creator may need.
+fn settled_at(policy: &Policy, cause: &Cause, created: Timestamp, active_since: Timestamp) -> Timestamp {
+    // The creator of an event that is not about this stream's birth says nothing of this stream.
+    let born = |at: Timestamp| created.duration_since(at).abs() < SAME_BIRTH;
+    let settle = match cause.creator.filter(|_| cause.at.is_some_and(born)) {
         Some(Creator::Terraform) => policy.settle.terraform,
         Some(Creator::CloudFormation) => policy.settle.cloudformation,
         Some(Creator::Pulumi) => policy.settle.pulumi,
         Some(Creator::Other) => policy.settle.other,
-        None => {
-            let longest = policy.settle.longest();
-            let born = created + BIRTH_MAX + longest;
-            if now < born { longest } else { Duration::ZERO }
-        }
-    }
+        None => policy.settle.longest(),
+    };
+    (active_since + settle).min(created + BIRTH_MAX + settle)
 }
 
 /// What this run did so far.
@@ -323,6 +332,8 @@ pub struct Progress {
     pub wrong_since: Option<Timestamp>,
     /// The key before a re-key of ours to a key that turned out unusable: this run is there to put it back, once.
     pub put_back: Option<KeyIdentity>,
+    /// Whether that was done by a run before, so that this one may only prove it.
+    pub was_put_back: bool,
 }
 
 /// A Start request that was sent.
@@ -519,23 +530,24 @@ pub fn next_step(sight: &Sight, progress: &Progress, permission: impl FnOnce() -
     let verdict = match situation {
         Situation::Exempt => Verdict::new(NotApplicable, Reason::Exempt, "a rule exempts the stream"),
         Situation::Unmatched => Verdict::new(NonCompliant, Reason::Unmatched, "no rule matches the stream"),
+        // A tag that comes later wakes us.
         Situation::Unresolvable(why) => Verdict::new(NonCompliant, Reason::KeyUnresolvable, why.as_str()),
-        Situation::TargetUnusable(_, _, on_it) if progress.put_back.is_some() => {
-            return put_back_step(*on_it, progress, now);
+        // An alias, a key policy or a permission that is made beside the stream may only be late.
+        Situation::NoSuchKey(why) => {
+            Verdict::new(NonCompliant, Reason::KeyUnresolvable, why.as_str()).alarm().again(Again::Twice)
         }
-        Situation::TargetUnusable(key, problem, on_it) => {
-            let verdict = Verdict::new(
-                NonCompliant,
-                Reason::KeyUnusable,
-                format!("the rule's key {key} cannot be used: {problem}"),
-            );
-            if *on_it { verdict.alarm() } else { verdict }
+        Situation::TargetUnusable(target, problem, current) => {
+            if let Some(step) = put_back_step(target, current.as_ref(), progress, now) {
+                return step;
+            }
+            let detail = format!("the rule's key {target} cannot be used: {problem}");
+            Verdict::new(NonCompliant, Reason::KeyUnusable, detail).alarm().again(Again::Twice)
         }
         Situation::TargetNotReady(key, problem) => {
             return Step::LookLater(format!("the rule's key {key} is not ready: {problem}"));
         }
         Situation::Unreadable(why) => {
-            Verdict::new(InsufficientData, Reason::Unreadable, why.as_str()).again(Again::Twice)
+            Verdict::new(InsufficientData, Reason::Unreadable, why.as_str()).alarm().again(Again::Twice)
         }
         Situation::AcceptedUnusable(key, problem) => {
             Verdict::new(NonCompliant, Reason::KeyUnusable, format!("the stream's key {key} cannot be used: {problem}"))
@@ -579,22 +591,26 @@ fn after_start(started: Started, wrong_since: Option<Timestamp>, words: &str, no
     Step::Finish(verdict.alarm().again(Again::Twice))
 }
 
-/// The rule's key turned out unusable after our re-key: back to the one before, prove that, and say so. The stream stays
-/// NON_COMPLIANT, since its rule wants another key.
-fn put_back_step(on_unusable: bool, progress: &Progress, now: Timestamp) -> Step {
-    let previous = match &progress.put_back {
-        Some(previous) if on_unusable => previous,
-        _ => {
-            if progress.proof != Owed::No {
-                return Step::Prove;
-            }
-            let detail = "the rule's key turned out unusable, and the stream is on the key it had before";
-            return Step::Finish(Verdict::new(Compliance::NonCompliant, Reason::PutBack, detail).alarm());
+/// The rule's key turned out unusable after our re-key: back to the one before, once, prove that, and say so. The stream stays
+/// NON_COMPLIANT, since its rule wants another key. `None` where there is nothing to put back, or somebody else moved it.
+fn put_back_step(
+    target: &KeyIdentity,
+    current: Option<&KeyIdentity>,
+    progress: &Progress,
+    now: Timestamp,
+) -> Option<Step> {
+    let previous = progress.put_back.as_ref()?;
+    if current == Some(previous) {
+        if progress.proof != Owed::No {
+            return Some(Step::Prove);
         }
-    };
+        let detail = format!("the rule's key {target} turned out unusable, and the stream is on {previous} as before");
+        return Some(Step::Finish(Verdict::new(Compliance::NonCompliant, Reason::PutBack, detail).alarm()));
+    }
     match progress.started {
-        None => Step::Start(previous.clone()),
-        Some(started) => after_start(started, progress.wrong_since, "the stream is on the unusable key", now),
+        Some(started) => Some(after_start(started, progress.wrong_since, "the stream is not on the key before", now)),
+        None if current == Some(target) && !progress.was_put_back => Some(Step::Start(previous.clone())),
+        None => None,
     }
 }
 
@@ -766,7 +782,9 @@ pub fn judge_start(failure: &Failure) -> AfterStart {
             ..Verdict::new(NonCompliant, Reason::Withheld, failure.to_string())
         }),
         Class::Permanent(_) => {
-            AfterStart::End(Verdict::new(NonCompliant, Reason::StartRefused, failure.to_string()).alarm())
+            // A key policy or a permission that is made beside the stream may only be late.
+            let verdict = Verdict::new(NonCompliant, Reason::StartRefused, failure.to_string());
+            AfterStart::End(verdict.alarm().again(Again::Twice))
         }
         Class::Waiting | Class::Retryable if failure.may_have_applied => AfterStart::Observe,
         Class::Waiting | Class::Retryable => AfterStart::Later(failure.clone()),

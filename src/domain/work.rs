@@ -3,7 +3,7 @@
 //! It carries a pointer (which stream, why, since when, what is owed) and never the event or a decision: the next run
 //! observes afresh.
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use super::event::Cause;
@@ -11,6 +11,22 @@ use super::model::{KeyArn, Scope, StreamArn};
 
 /// The version that this code writes and the only one that it reads.
 pub const VERSION: &str = "streamseal.work/v1";
+
+/// The longest that anything is put off is four hours, for the quota.
+const AHEAD_MAX: SignedDuration = SignedDuration::from_hours(5);
+
+/// Whether a key that a re-key of ours left has to be put back: at most once a cause.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum PutBack {
+    /// No.
+    #[default]
+    No,
+    /// Yes, by the next run.
+    Due,
+    /// It was, and is not a second time.
+    Done,
+}
 
 /// What one run leaves for the next.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,8 +37,10 @@ pub struct Work {
     pub created: Option<Timestamp>,
     /// What woke the first run.
     pub cause: Cause,
-    /// When the first run began; the deadline counts from here.
+    /// When the first run began.
     pub first_seen: Timestamp,
+    /// Where the deadline counts from: the first run, or the end of a time when the policy could not be used.
+    pub deadline_from: Timestamp,
     /// How many runs there were before.
     pub attempt: u32,
     /// Whether a run before may have started encryption without proving it.
@@ -30,7 +48,11 @@ pub struct Work {
     /// The key before a re-key of ours, while it may have to be put back.
     pub previous_key: Option<KeyArn>,
     /// Whether that key has to be put back, since the one after it turned out unusable.
-    pub put_back: bool,
+    pub put_back: PutBack,
+    /// Whether a run before sent the Start that made the setting right.
+    pub started: bool,
+    /// Whether that moved the stream from one key to another.
+    pub rekeyed: bool,
     /// Not before this time; an earlier arrival is sent on without a look.
     pub not_before: Option<Timestamp>,
     /// When the stream was seen ACTIVE first; settling counts from here.
@@ -49,10 +71,13 @@ impl Work {
             created: None,
             cause,
             first_seen: now,
+            deadline_from: now,
             attempt: 0,
             proof_owed: false,
             previous_key: None,
-            put_back: false,
+            put_back: PutBack::No,
+            started: false,
+            rekeyed: false,
             not_before: None,
             active_since: None,
             right_since: None,
@@ -68,10 +93,13 @@ impl Work {
             stream_creation_timestamp: self.created,
             cause: self.cause.clone(),
             first_seen: self.first_seen,
+            deadline_from: Some(self.deadline_from),
             attempt: self.attempt,
             proof_owed: self.proof_owed,
             previous_key: self.previous_key.as_ref().map(ToString::to_string),
             put_back: self.put_back,
+            started: self.started,
+            rekeyed: self.rekeyed,
             not_before: self.not_before,
             active_since: self.active_since,
             right_since: self.right_since,
@@ -81,8 +109,11 @@ impl Work {
         serde_json::to_string(&wire).unwrap_or_default()
     }
 
-    /// Reads a message of ours. The error names the field.
-    pub fn parse(value: &serde_json::Value, own: &Scope) -> Result<Self, WorkError> {
+    /// Reads a message of ours.
+    ///
+    /// # Errors
+    /// What is wrong with it, naming the field.
+    pub fn parse(value: &serde_json::Value, own: &Scope, now: Timestamp) -> Result<Self, WorkError> {
         let wire = Wire::deserialize(value).map_err(|e| WorkError::Malformed(e.to_string()))?;
         if wire.streamseal != VERSION {
             return Err(WorkError::Malformed(format!(
@@ -94,6 +125,20 @@ impl Work {
             .ok_or_else(|| WorkError::Malformed("field `stream_arn`: not the ARN of a stream".to_owned()))?;
         if stream.scope != *own {
             return Err(WorkError::Foreign);
+        }
+        // A time ahead of ours would keep the message going round, or a stream settling, for ever.
+        let times = [
+            ("first_seen", Some(wire.first_seen)),
+            ("deadline_from", wire.deadline_from),
+            ("not_before", wire.not_before),
+            ("active_since", wire.active_since),
+            ("right_since", wire.right_since),
+            ("stream_creation_timestamp", wire.stream_creation_timestamp),
+        ];
+        for (field, time) in times {
+            if time.is_some_and(|time| time.duration_since(now) > AHEAD_MAX) {
+                return Err(WorkError::Malformed(format!("field `{field}`: more than 5 hours ahead of now")));
+            }
         }
         let previous_key = match wire.previous_key {
             None => None,
@@ -107,10 +152,13 @@ impl Work {
             created: wire.stream_creation_timestamp,
             cause: wire.cause,
             first_seen: wire.first_seen,
+            deadline_from: wire.deadline_from.unwrap_or(wire.first_seen),
             attempt: wire.attempt,
             proof_owed: wire.proof_owed,
             previous_key,
             put_back: wire.put_back,
+            started: wire.started,
+            rekeyed: wire.rekeyed,
             not_before: wire.not_before,
             active_since: wire.active_since,
             right_since: wire.right_since,
@@ -139,12 +187,18 @@ struct Wire {
     stream_creation_timestamp: Option<Timestamp>,
     cause: Cause,
     first_seen: Timestamp,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    deadline_from: Option<Timestamp>,
     attempt: u32,
     proof_owed: bool,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     previous_key: Option<String>,
     #[serde(default)]
-    put_back: bool,
+    put_back: PutBack,
+    #[serde(default)]
+    started: bool,
+    #[serde(default)]
+    rekeyed: bool,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     not_before: Option<Timestamp>,
     #[serde(default, skip_serializing_if = "Option::is_none")]

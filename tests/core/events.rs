@@ -301,6 +301,8 @@ fn what_cannot_be_read_is_malformed_and_says_where() {
         (with("streamseal-work-message", "/stream_arn", json!("orders")), "`stream_arn`"),
         (with("streamseal-work-message", "/first_seen", json!("yesterday")), "streamseal.work/v1"),
         (with("streamseal-work-message", "/unknown", json!(1)), "unknown"),
+        (with("streamseal-work-message", "/not_before", json!("9999-01-01T00:00:00Z")), "`not_before`"),
+        (with("streamseal-work-message", "/put_back", json!("maybe")), "maybe"),
         (with("streamseal-work-message", "/previous_key", json!("alias/x")), "`previous_key`"),
     ] {
         let [Item::Malformed(why)] = &items(&payload)[..] else { panic!("{payload}: {:?}", items(&payload)) };

