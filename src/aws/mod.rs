@@ -40,6 +40,8 @@ const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(5);
 /// One operation with the SDK's retries, where they are on: room for two attempts and a pause, well below a function's
 /// timeout.
 const OPERATION_TIMEOUT: Duration = Duration::from_secs(12);
+/// Sending work on is the last thing that an invocation does, in the 10 s that the handler keeps for it.
+const SEND_TIMEOUTS: (Duration, Duration) = (Duration::from_millis(2500), Duration::from_secs(8));
 /// For SSM and SQS, where a request that is sent twice does no harm: the SDK's standard retries, three attempts in all.
 const ATTEMPTS: u32 = 3;
 
@@ -124,7 +126,13 @@ impl Aws {
         let kinesis = aws_sdk_kinesis::config::Builder::from(sdk).retry_config(once.clone()).build();
         let kms = aws_sdk_kms::config::Builder::from(sdk).retry_config(once).build();
         let ssm = aws_sdk_ssm::config::Builder::from(sdk).retry_config(thrice.clone()).build();
-        let sqs = aws_sdk_sqs::config::Builder::from(sdk).retry_config(thrice).build();
+        let (attempt, operation) = SEND_TIMEOUTS;
+        let in_time = TimeoutConfig::builder()
+            .connect_timeout(CONNECT_TIMEOUT)
+            .operation_attempt_timeout(attempt)
+            .operation_timeout(operation)
+            .build();
+        let sqs = aws_sdk_sqs::config::Builder::from(sdk).retry_config(thrice).timeout_config(in_time).build();
         Self {
             scope,
             queue_url,

@@ -470,7 +470,7 @@ pub enum Reason {
 
 impl Reason {
     /// The word in evidence and metrics.
-    pub fn as_str(self) -> &'static str {
+    pub const fn as_str(self) -> &'static str {
         match self {
             Self::StreamGone => "stream-gone",
             Self::Exempt => "exempt",
