@@ -3,6 +3,7 @@
 #![cfg(test)]
 
 mod cli;
+mod fault;
 mod rules;
 mod runtime;
 mod support;

@@ -4,7 +4,7 @@
 use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use serde_json::{Value, json};
@@ -19,7 +19,7 @@ use streamseal::ports::{
     CallLog, Clock, EvidenceSink, KeyApi, Look, Note, ParameterApi, ProbeAnswer, SeenRecord, StreamApi, WorkQueue,
 };
 
-use crate::support::{Function, Parts, batch, create_event, event, file, kinesis_event, parts, unique};
+use crate::support::{Function, Parts, Tool, batch, create_event, event, file, kinesis_event, parts, unique};
 
 fn is_evidence(line: &Value) -> bool {
     line["schema"] == "streamseal.evidence/v1"
@@ -91,18 +91,54 @@ fn a_stream_that_is_still_creating_is_sealed_and_the_event_again_writes_nothing(
 
 #[test]
 fn after_a_run_that_was_killed_between_start_and_proof_the_proof_is_made_and_no_second_start() {
-    let (function, key) = enforcing(&[]);
-    let stream = unique("killed");
-    parts().encrypted(&stream, &key);
-    let event = create_event(&stream);
-    let direct = function.invoke(&event);
-    assert_eq!(direct.writes(), ["PutRecord"], "{}", direct.body);
-    assert_eq!(direct.body["proof"]["state"], "proven");
-    sealed(&stream, &key, 1);
-    // From the queue, a message that was received before owes a proof whatever is in the stream.
-    let answer = function.invoke(&batch(&[event.to_string()], 2));
-    assert_eq!(answer.body, json!({"batchItemFailures": []}));
-    sealed(&stream, &key, 2);
+    // The probe of the first run takes so long that there is time to kill the function in it.
+    let fault = Tool::start("fault", &["--kinesis", &parts().kinesis, "--aws", &parts().aws], &[]);
+    let url = fault.ready["url"].as_str().unwrap();
+    let agent = ureq::agent();
+    let slow = json!({"rules": [{"op": "PutRecord", "delay_ms": 4000}]});
+    agent.put(format!("{url}/_fault/config")).send_json(&slow).unwrap();
+    let calls = |stream: &str, call: &str| -> usize {
+        let url = format!("{url}/_fault/calls?call=kinesis:{call}&stream={stream}");
+        let calls: Value = agent.get(url).call().unwrap().body_mut().read_json().unwrap();
+        calls.as_array().unwrap().len()
+    };
+    let alias = format!("alias/{}", unique("key"));
+    let key = parts().key(&alias);
+    let policy = policy(&alias);
+    for by_queue in [false, true] {
+        let stream = unique("killed");
+        parts().stream(&stream);
+        let event = create_event(&stream);
+        let payload = if by_queue { batch(&[event.to_string()], 1) } else { event.clone() };
+        let killed = Function::start_at(url, url, 60, &[("POLICY", &policy)]);
+        std::thread::scope(|scope| {
+            let invoked = scope.spawn(|| killed.invoke(&payload));
+            let end = Instant::now() + Duration::from_secs(20);
+            while calls(&stream, "PutRecord") == 0 && calls(&stream, "StartStreamEncryption") == 0 {
+                assert!(Instant::now() < end, "{:?}", killed.log());
+                std::thread::sleep(Duration::from_millis(10));
+            }
+            killed.kill();
+            let answer = invoked.join().unwrap();
+            assert!(answer.body.get("compliance").is_none(), "{}", answer.body);
+        });
+        agent.put(format!("{url}/_fault/config")).send_json(json!({})).unwrap();
+        parts().active(&stream);
+        let again = Function::start_at(url, url, 60, &[("POLICY", &policy)]);
+        if by_queue {
+            let answer = again.invoke(&batch(&[event.to_string()], 2));
+            assert_eq!(answer.body, json!({"batchItemFailures": []}));
+        } else {
+            let answer = again.invoke(&event);
+            assert_eq!(answer.writes(), ["PutRecord"], "{}", answer.body);
+            assert_eq!(answer.body["proof"]["state"], "proven");
+        }
+        assert_eq!(calls(&stream, "StartStreamEncryption"), 1, "no second Start");
+        let now = parts().describe(&stream);
+        assert_eq!((&now["EncryptionType"], &now["KeyId"]), (&json!("KMS"), &json!(key)));
+        assert!(parts().records(&stream).iter().any(|record| record["EncryptionType"] == "KMS"));
+        agent.put(format!("{url}/_fault/config")).send_json(&slow).unwrap();
+    }
 }
 
 #[test]
