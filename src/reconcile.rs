@@ -4,8 +4,10 @@
 //! through the ports, never calls Start twice in a run, and believes nothing after a Start until it has seen the stream
 //! ACTIVE and encrypted with that key.
 
+mod paces;
+mod proof;
+
 use std::pin::pin;
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use futures_util::future::{Either, select};
@@ -16,18 +18,17 @@ use crate::config::Config;
 use crate::domain::event::Cause;
 use crate::domain::evidence::{Compliance, Evidence, Proof, ProofState, Remediation, Setting};
 use crate::domain::failure::{Class, Failure, Fault};
-use crate::domain::model::{
-    Encryption, EventText, KeyIdentity, KeyInfo, KeyLookup, KeyRef, Mode, Observed, ProofMode, Tags,
-};
-use crate::domain::pace::Pace;
+use crate::domain::model::{KeyIdentity, KeyInfo, KeyLookup, KeyRef, Mode, Observed, Tags};
 use crate::domain::plan::{
-    self, AfterStart, Again, Circumstances, Condition, CurrentKey, Judgement, Keys, NOT_FOUND_GRACE, Owed,
-    PROBE_MARGIN, PROPAGATION, Permission, Progress, Reason, Refusal, Sight, Situation, Started, Step, Verdict,
-    next_step,
+    self, AfterStart, Again, Circumstances, Condition, CurrentKey, Keys, NOT_FOUND_GRACE, Owed, Permission, Progress,
+    Reason, Sight, Situation, Started, Step, Verdict, next_step,
 };
 use crate::domain::policy::{Decision, Outcome, Policy};
 use crate::domain::work::{PutBack, Work};
-use crate::ports::{CallLog, Look, SeenRecord, World};
+use crate::ports::{CallLog, World};
+
+pub use self::paces::Paces;
+use self::proof::Proved;
 
 /// Failed looks in a row before a run leaves the rest to a later one.
 const TROUBLES_MAX: u32 = 6;
@@ -35,15 +36,8 @@ const TROUBLES_MAX: u32 = 6;
 const PAUSE: (f64, f64) = (0.25, 20.0);
 /// Pauses grow with the time waited: about two looks for each doubling of it.
 const PAUSE_GROWTH: f64 = 0.4;
-/// How far our clock may be ahead of Kinesis's.
-const CLOCK_SLACK: SignedDuration = SignedDuration::from_secs(1);
 /// What one request may take (`ATTEMPT_TIMEOUT` of the adapters): with less time left no write is begun.
 pub const CALL_TIME: SignedDuration = SignedDuration::from_secs(5);
-/// ListTagsForStream has 5 a second, for the account or for the stream, depending on the page one reads (Kinesis API reference
-/// and developer guide); other tools call it too.
-const TAGS_PER_SECOND: u32 = 3;
-/// Between two tries of a proof.
-const PROOF_PAUSE: Duration = Duration::from_millis(2500);
 /// The first delay of a run that has to go on later; it doubles with each attempt.
 const DELAY_FIRST_S: u64 = 15;
 /// Looks at a stream whose quota is used up: after 1 h and then every 4 h, past the 24 h that the quota counts over.
@@ -66,47 +60,6 @@ pub struct Settings<'a> {
     pub deadline: Timestamp,
     /// The rates that runs share.
     pub paces: &'a Paces,
-}
-
-/// The rates that the runs of one instance share.
-#[derive(Debug)]
-pub struct Paces {
-    describes: Mutex<Pace>,
-    tags: Mutex<Pace>,
-    starts: Mutex<Pace>,
-}
-
-impl Paces {
-    /// The configured rates, divided by how many instances share them. Bursts are small: a few looks in the first second of
-    /// a wait.
-    pub fn new(config: &Config) -> Self {
-        let sharers = config.max_concurrency;
-        Self {
-            describes: Mutex::new(Pace::new(config.describes_per_second, sharers, 4)),
-            tags: Mutex::new(Pace::new(TAGS_PER_SECOND, sharers, 4)),
-            starts: Mutex::new(Pace::new(config.starts_per_second, sharers, 1)),
-        }
-    }
-
-    /// Waits for the next place of `pace`, and says whether it had to; fails where that would leave no time for the call.
-    async fn wait<W: World>(
-        pace: &Mutex<Pace>,
-        world: &W,
-        deadline: Timestamp,
-        call: &'static str,
-    ) -> Result<bool, Failure> {
-        let now = world.now();
-        let taken = pace.lock().unwrap_or_else(PoisonError::into_inner).take(now, deadline.duration_since(now));
-        let Some(wait) = taken else {
-            let why = "the rate that is kept left no time for it";
-            return Err(Failure::retryable(call, "RateKept", why));
-        };
-        if wait.is_zero() {
-            return Ok(false);
-        }
-        world.sleep(Duration::try_from(wait).unwrap_or_default()).await;
-        Ok(true)
-    }
 }
 
 /// How a run ended.
@@ -200,16 +153,6 @@ struct Run<'a, W> {
 
 /// The end of a run, before it is made into evidence.
 type End = (Verdict, After);
-
-/// What became of a proof.
-enum Proved {
-    /// It is made: the next step sees that nothing is owed.
-    Made,
-    /// The stream has to be looked at first.
-    LookAgain,
-    /// The run is over.
-    End(End),
-}
 
 /// What a run's end asks for.
 #[derive(Debug)]
@@ -522,157 +465,6 @@ impl<'a, W: World> Run<'a, W> {
     /// Whether too little time is left to begin a write.
     fn no_time(&self) -> bool {
         self.world.now() + CALL_TIME > self.settings.deadline
-    }
-
-    /// Makes the proof that is owed.
-    async fn prove(&mut self, observed: Option<&Observed>) -> Proved {
-        let now = self.world.now();
-        let (created, right_since) =
-            observed.map_or((now, now), |o| (o.created, self.work.right_since.unwrap_or(o.at)));
-        let mode = match self.decision.as_ref().map(|d| &d.outcome) {
-            Some(Outcome::Encrypt(target)) => plan::proof_mode(target, created, self.settings.mode, now),
-            _ => ProofMode::Describe,
-        };
-        self.proof.mode = Some(mode);
-        let owed = self.progress.as_ref().map(|p| p.proof).unwrap_or_default();
-        if let (ProofMode::Probe, Owed::SinceTheEvent, Some(since)) = (mode, owed, self.work.cause.at)
-            && self.earlier_probe(since).await
-        {
-            return self.proven(ProofState::Observed);
-        }
-        loop {
-            if self.no_time() {
-                return Proved::End(no_time_left("no time was left to prove the encryption"));
-            }
-            let judgement = match mode {
-                ProofMode::Describe => return self.proven(ProofState::Described),
-                ProofMode::Probe => self.probe(right_since).await,
-                ProofMode::Observe => self.observe(right_since).await,
-            };
-            match judgement {
-                Judgement::Encrypted if mode == ProofMode::Probe => return self.proven(ProofState::Proven),
-                Judgement::Encrypted => return self.proven(ProofState::Observed),
-                // It may have been a shard only: whether the stream is gone is for a look to say.
-                Judgement::Gone => {
-                    self.proofs_gone += 1;
-                    if self.proofs_gone < TROUBLES_MAX {
-                        return Proved::LookAgain;
-                    }
-                    let why = "what was to be proven with is not found, though the stream is";
-                    return Proved::End(later(Failure::retryable("streamseal:Prove", "NotFound", why)));
-                }
-                Judgement::End(verdict) => {
-                    self.proof.state = match verdict.reason {
-                        // Nobody wrote: what can be said is what the setting says.
-                        Reason::Idle => ProofState::Described,
-                        _ => ProofState::Failed,
-                    };
-                    return Proved::End((verdict, After::Verdict));
-                }
-                Judgement::KeyRefused(failure) => return Proved::End(self.key_refused(&failure).await),
-                Judgement::Later(failure) => return Proved::End(later(failure)),
-                Judgement::TryAgain => self.world.sleep(PROOF_PAUSE).await,
-            }
-        }
-    }
-
-    /// Whether the stream is on a key that cannot be used any more, because a Start of ours set it and could not be proven.
-    fn left_unwritable(&self, sight: &Sight) -> bool {
-        let Work { proof_owed, put_back, started, .. } = &self.work;
-        let on_it = matches!(sight, Sight::Active(situation) if is_on_unusable_target(situation));
-        on_it && *proof_owed && *started && *put_back == PutBack::No && self.settings.mode == Mode::Enforce
-    }
-
-    /// The stream's key refused our probe: asks KMS about it and about the key before it.
-    async fn key_refused(&mut self, failure: &Failure) -> End {
-        self.proof.state = ProofState::Failed;
-        let previous = self.work.previous_key.as_ref().and_then(|arn| KeyRef::parse(arn.as_str()));
-        let current = self.after.as_ref().and_then(|after| match &after.observed.encryption {
-            Encryption::Kms(key) => Some(key.clone()),
-            Encryption::None | Encryption::Unreadable(_) => None,
-        });
-        let now_on = match current {
-            Some(key) => match self.world.lookup(&key, &self.log).await {
-                Ok(found) => found,
-                Err(failure) => return later(failure),
-            },
-            None => KeyLookup::NotFound,
-        };
-        let before = match &previous {
-            Some(key) => match self.world.lookup(key, &self.log).await {
-                Ok(found) => Some(found),
-                Err(failure) => return later(failure),
-            },
-            None => None,
-        };
-        match plan::judge_refusal(failure, &now_on, before.as_ref()) {
-            Refusal::End(verdict) => (verdict, After::Verdict),
-            Refusal::PutBack(verdict) => (verdict, After::PutBack(failure.clone())),
-        }
-    }
-
-    /// The proof is made: the next step sees that nothing is owed.
-    fn proven(&mut self, state: ProofState) -> Proved {
-        self.proof.state = state;
-        self.progress.get_or_insert_default().proof = Owed::No;
-        self.work.proof_owed = false;
-        Proved::Made
-    }
-
-    async fn probe(&mut self, right_since: Timestamp) -> Judgement {
-        // Until then a record may be encrypted with the key before, which says nothing of the new one.
-        let (now, since) = (self.world.now(), right_since + PROPAGATION);
-        if self.work.previous_key.is_some() && now < since && since < self.settings.deadline {
-            self.world.sleep(until(now, since)).await;
-        }
-        let answer = self.world.put_probe(&self.work.stream, &self.log).await;
-        let now = self.world.now();
-        if let Ok(answer) = &answer {
-            self.proof.shard_id = Some(answer.shard_id.clone());
-            self.proof.sequence_number = Some(answer.sequence_number.clone());
-            self.proof.encryption_type = answer.encryption_type.as_deref().map(EventText::new);
-            self.proof.at = Some(now);
-        }
-        let kind = answer.as_ref().map(|a| a.encryption_type.as_deref()).map_err(Clone::clone);
-        plan::judge_probe(&kind, right_since, now)
-    }
-
-    async fn observe(&mut self, right_since: Timestamp) -> Judgement {
-        // Not a record that was on its way when encryption took hold, by a clock that is not ours.
-        let since = right_since + PROPAGATION + PROBE_MARGIN;
-        let now = self.world.now();
-        // A little later still, since Kinesis refuses a time that is ahead of its own clock.
-        let resume = since + CLOCK_SLACK;
-        if now < resume && resume < self.settings.deadline {
-            self.world.sleep(until(now, resume)).await;
-        }
-        let seen = self.world.read_back(&self.work.stream, Look::Any(since), &self.log).await;
-        if let Ok(Some(record)) = &seen {
-            self.keep(record);
-        }
-        let kind = match &seen {
-            Ok(Some(record)) => Ok(Some(record.encryption_type.as_deref())),
-            Ok(None) => Ok(None),
-            Err(failure) => Err(failure.clone()),
-        };
-        plan::judge_seen(&kind, right_since, self.world.now())
-    }
-
-    /// Whether an encrypted probe of ours since the event is in the stream: then this is a repeated event, and nothing is
-    /// written. Any failure to look means that it was not found.
-    async fn earlier_probe(&mut self, since: Timestamp) -> bool {
-        let found = self.world.read_back(&self.work.stream, Look::Probe(since), &self.log).await.ok().flatten();
-        if let Some(record) = &found {
-            self.keep(record);
-        }
-        found.is_some()
-    }
-
-    fn keep(&mut self, record: &SeenRecord) {
-        self.proof.shard_id = Some(record.shard_id.clone());
-        self.proof.sequence_number = Some(record.sequence_number.clone());
-        self.proof.encryption_type = record.encryption_type.as_deref().map(EventText::new);
-        self.proof.at = Some(record.at);
     }
 
     /// Pauses before the next look; `false` when this run has waited long enough.

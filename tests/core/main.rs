@@ -6,6 +6,8 @@ mod docs;
 mod events;
 mod fuzz;
 mod policy;
+mod properties;
 mod scenarios;
-#[allow(dead_code, reason = "the rest of it is for the schedules")]
+mod schedules;
 mod sim;
+mod tidy;

@@ -5,7 +5,7 @@ use crate::sim::actors::{Resource, Tool};
 use crate::sim::faults::Weather;
 use crate::sim::scene::{ALL_WITH_APP, Scene, secs};
 use jiff::Timestamp;
-use streamseal::domain::evidence::{Compliance, ProofState};
+use streamseal::domain::evidence::{Compliance, Evidence, ProofState};
 
 /// Terraform creates a stream, while events of its tags and commands to look at it keep coming in. None of Terraform's calls
 /// may fail; `Scene::drain` sees to that.
@@ -29,20 +29,14 @@ async fn terraform_is_never_in_our_way_nor_we_in_its() {
         for (seed, key) in [(1, None), (2, Some("alias/app")), (3, Some("alias/other"))] {
             let s = terraform_with_others_about(creating, key, seed).await;
             let words = format!("CREATING {creating} s, Terraform's key {key:?}: {}", s.story("orders"));
-            s.assert_sealed_in_the_end("orders", &words);
+            assert_eq!(s.end("orders").0, Compliance::Compliant, "{words}");
+            assert!(s.key("orders").is_some_and(|key| key.ends_with("/app")), "{words}");
+            let proven = |e: &Evidence| matches!(e.proof.state, ProofState::Proven | ProofState::Observed);
+            assert!(s.all("orders").iter().any(proven), "{words}");
+            s.assert_queues_empty();
             // Where Terraform set the right key itself, there was nothing to change.
             assert_eq!(s.starts("orders").is_empty(), key == Some("alias/app"), "{words}");
         }
-    }
-}
-
-impl Scene {
-    fn assert_sealed_in_the_end(&self, stream: &str, words: &str) {
-        assert_eq!(self.end(stream).0, Compliance::Compliant, "{words}");
-        assert_eq!(self.key(stream).as_deref().map(|key| key.ends_with("/app")), Some(true), "{words}");
-        let proven = |state| matches!(state, ProofState::Proven | ProofState::Observed);
-        assert!(self.all(stream).iter().any(|e| proven(e.proof.state)), "{words}");
-        self.assert_queues_empty();
     }
 }
 

@@ -62,6 +62,13 @@ impl Stream {
         self.eras.iter().rev().find(|era| era.from <= time)?.body.as_ref()
     }
 
+    /// Whether something held at any time between two.
+    pub(crate) fn was(&self, from: Timestamp, to: Timestamp, so: impl Fn(&Body) -> bool) -> bool {
+        let ends = self.eras.iter().skip(1).map(|era| era.from).chain([Timestamp::MAX]);
+        let spans = self.eras.iter().zip(ends).filter(|(era, end)| era.from <= to && *end > from);
+        spans.filter_map(|(era, _)| era.body.as_ref()).any(so)
+    }
+
     /// When the present stream became ACTIVE first, or will.
     pub(crate) fn active_since(&self, now: Timestamp) -> Option<Timestamp> {
         let created = self.at(now)?.created;
@@ -227,7 +234,7 @@ impl StreamApi for Sim {
             let Some(body) = state.body(name, now - lag) else {
                 return Err(failed(Op::Describe, Class::Ignored, "ResourceNotFoundException"));
             };
-            state.watch.served_status(run, &body.status);
+            state.watch.served_stream(run, &body);
             Ok(body)
         });
         let body = seen.await?;

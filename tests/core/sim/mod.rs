@@ -86,8 +86,6 @@ impl Op {
 pub(crate) struct Entry {
     /// When it took effect, or would have.
     pub(crate) at: Timestamp,
-    /// The run, counted over the whole simulation; 0 for calls that belong to no run.
-    pub(crate) run: u32,
     pub(crate) op: Op,
     /// The stream, the key, the parameter.
     pub(crate) target: String,
@@ -214,7 +212,7 @@ impl Sim {
             };
             let took_effect = reaches && result.is_ok();
             let (target, key) = (target.to_owned(), key.to_owned());
-            state.journal.push(Entry { at: now, run, op, target, key, took_effect });
+            state.journal.push(Entry { at: now, op, target, key, took_effect });
             result
         });
         assert!(fault != Some(Fault::Panic), "a panic that the test asked for");

@@ -43,6 +43,8 @@ pub(crate) struct Queue {
     pub(crate) loops_allowed: bool,
     /// Events and commands that the queue took.
     pub(crate) accepted: Vec<Accepted>,
+    /// The longest chain of messages that the function sent to itself.
+    pub(crate) most_hops: u32,
     /// Messages to a batch, at most.
     pub(crate) batch: u64,
     last_id: u64,
@@ -57,6 +59,7 @@ impl Default for Queue {
             exists: true,
             loops_allowed: true,
             accepted: Vec::new(),
+            most_hops: 0,
             batch: 10,
             last_id: 0,
         }
@@ -86,6 +89,7 @@ impl State {
     /// Puts a message into the queue; it can be received after `delay`.
     pub(crate) fn enqueue(&mut self, body: String, now: Timestamp, delay: Duration, hops: u32) {
         self.queue.last_id += 1;
+        self.queue.most_hops = self.queue.most_hops.max(hops);
         let message = Message { id: self.queue.last_id, body, hops, visible: now + delay, receives: 0 };
         if hops > HOPS_MAX && !self.queue.loops_allowed {
             self.queue.dropped.push(message);
@@ -300,7 +304,9 @@ impl Lambda {
                 let duplicates = state.weather.duplicates;
                 state.chance(duplicates / 4)
             };
-            if !failed.contains(&format!("message-{}", message.id)) && !forgotten {
+            // Only the latest receipt deletes (SQS API reference, DeleteMessage).
+            let latest = state.queue.messages.get(&message.id).is_some_and(|m| m.receives == message.receives);
+            if latest && !forgotten && !failed.contains(&format!("message-{}", message.id)) {
                 state.queue.messages.remove(&message.id);
             }
         }

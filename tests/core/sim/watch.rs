@@ -30,12 +30,13 @@ pub(crate) struct Watch {
     runs: BTreeMap<u32, Run>,
     /// By instance and name.
     parameters: BTreeMap<(u32, String), String>,
-    policies: BTreeMap<String, Policy>,
+    policies: BTreeMap<String, Option<Policy>>,
 }
 
 struct Run {
     instance: u32,
-    active: bool,
+    /// The last answer to DescribeStreamSummary.
+    shown: Option<Body>,
     tags: Option<Tags>,
     keys: BTreeMap<String, (Timestamp, KeyLookup)>,
     starts: u32,
@@ -44,11 +45,11 @@ struct Run {
 impl Watch {
     pub(crate) fn new_run(&mut self, run: u32, instance: u32) {
         let keys = BTreeMap::new();
-        self.runs.insert(run, Run { instance, active: false, tags: None, keys, starts: 0 });
+        self.runs.insert(run, Run { instance, shown: None, tags: None, keys, starts: 0 });
     }
 
-    pub(crate) fn served_status(&mut self, run: u32, status: &StreamStatus) {
-        self.runs.get_mut(&run).unwrap().active = *status == StreamStatus::Active;
+    pub(crate) fn served_stream(&mut self, run: u32, body: &Body) {
+        self.runs.get_mut(&run).unwrap().shown = Some(body.clone());
     }
 
     pub(crate) fn served_tags(&mut self, run: u32, tags: &Tags) {
@@ -61,17 +62,15 @@ impl Watch {
 
     pub(crate) fn served_parameter(&mut self, instance: u32, name: &str, text: &str) {
         self.parameters.insert((instance, name.to_owned()), text.to_owned());
-        if name == "/policy"
-            && let Ok(policy) = Policy::load(text)
-        {
-            self.policies.entry(text.to_owned()).or_insert(policy);
+        if name == "/policy" && !self.policies.contains_key(text) {
+            self.policies.insert(text.to_owned(), Policy::load(text).ok());
         }
     }
 
     /// The policy and the mode that the instance of a run read last.
     fn in_force(&self, run: &Run) -> Option<(&Policy, &str)> {
         let read = |name: &str| self.parameters.get(&(run.instance, name.to_owned()));
-        Some((self.policies.get(read("/policy")?)?, read("/mode")?.trim()))
+        Some((self.policies.get(read("/policy")?)?.as_ref()?, read("/mode")?.trim()))
     }
 }
 
@@ -96,9 +95,9 @@ impl State {
         if run.starts > 1 {
             return Err("it sent one before".to_owned());
         }
-        if !run.active {
+        let Some(body) = run.shown.as_ref().filter(|body| body.status == StreamStatus::Active) else {
             return Err("it did not see the stream ACTIVE last".to_owned());
-        }
+        };
         let of_key = |(at, found): &(Timestamp, KeyLookup)| match found {
             KeyLookup::Found(info) if info.identity.as_str() == key => Some((*at, info.clone())),
             KeyLookup::Found(_) | KeyLookup::NotFound | KeyLookup::Denied(_) => None,
@@ -123,8 +122,7 @@ impl State {
             Outcome::Unmatched => return Err("no rule matches".to_owned()),
             Outcome::Unresolvable(why) => return Err(why),
         };
-        let Some(body) = self.body(name, now) else { return Ok(()) };
-        self.is_the_key(run, &target, &body, key)?;
+        self.is_the_key(run, &target, body, key)?;
         if policy.enforce_from.is_some_and(|from| body.created < from) && target.existing == Existing::Report {
             return Err("it is an existing stream".to_owned());
         }
@@ -195,11 +193,7 @@ impl State {
         let Encryption::Kms(key) = &after.observed.encryption else { return Err("COMPLIANT and not encrypted".into()) };
         let was_so = |body: &Body| body.status == StreamStatus::Active && body.key.as_deref() == Some(key.as_str());
         let looked = after.observed.at;
-        let seen = (0..=SLACK.as_secs() * 10).any(|tenths| {
-            let then = looked - Duration::from_millis(tenths * 100);
-            stream.and_then(|stream| stream.at(then)).is_some_and(was_so)
-        });
-        if !seen {
+        if !stream.is_some_and(|stream| stream.was(looked - SLACK, looked, was_so)) {
             return Err(format!("COMPLIANT on {key}, where the stream was not"));
         }
         let wanted = evidence.desired.as_ref().and_then(|(_, identity)| identity.as_ref());

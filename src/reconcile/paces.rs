@@ -1,0 +1,58 @@
+//! The rates that are kept on our side, shared by the runs of one instance.
+
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use crate::config::Config;
+use crate::domain::failure::Failure;
+use crate::domain::pace::Pace;
+use crate::ports::World;
+
+/// ListTagsForStream has 5 a second, for the account or for the stream, depending on the page one reads (Kinesis API reference
+/// and developer guide), where DescribeStreamSummary has 20: of every five looks a second three may read tags.
+const TAGS_OF_LOOKS: (u32, u32) = (3, 5);
+
+/// The rates that the runs of one instance share.
+#[derive(Debug)]
+pub struct Paces {
+    pub(super) describes: Mutex<Pace>,
+    pub(super) tags: Mutex<Pace>,
+    pub(super) starts: Mutex<Pace>,
+}
+
+impl Paces {
+    /// The configured rates, divided by how many instances share them. Bursts are small: a few looks in the first second of
+    /// a wait.
+    pub fn new(config: &Config) -> Self {
+        let sharers = config.max_concurrency;
+        let (of, looks) = TAGS_OF_LOOKS;
+        let tags_per_second = config.describes_per_second.saturating_mul(of).div_ceil(looks);
+        Self {
+            describes: Mutex::new(Pace::new(config.describes_per_second, sharers, 4)),
+            tags: Mutex::new(Pace::new(tags_per_second, sharers, 4)),
+            starts: Mutex::new(Pace::new(config.starts_per_second, sharers, 1)),
+        }
+    }
+
+    /// Waits for the next place of `pace`, and says whether it had to; fails where that would leave no time for the call.
+    pub(super) async fn wait<W: World>(
+        pace: &Mutex<Pace>,
+        world: &W,
+        deadline: Timestamp,
+        call: &'static str,
+    ) -> Result<bool, Failure> {
+        let now = world.now();
+        let taken = pace.lock().unwrap_or_else(PoisonError::into_inner).take(now, deadline.duration_since(now));
+        let Some(wait) = taken else {
+            let why = "the rate that is kept left no time for it";
+            return Err(Failure::retryable(call, "RateKept", why));
+        };
+        if wait.is_zero() {
+            return Ok(false);
+        }
+        world.sleep(Duration::try_from(wait).unwrap_or_default()).await;
+        Ok(true)
+    }
+}

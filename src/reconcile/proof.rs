@@ -1,0 +1,184 @@
+//! The proof: a record of ours or of somebody else's, and what follows where the key refuses it.
+//!
+//! It makes the calls; what an answer means is decided in `domain/plan.rs`.
+
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::{After, End, Run, TROUBLES_MAX, is_on_unusable_target, later, no_time_left, until};
+use crate::domain::evidence::ProofState;
+use crate::domain::failure::Failure;
+use crate::domain::model::{Encryption, EventText, KeyLookup, KeyRef, Mode, Observed, ProofMode};
+use crate::domain::plan::{self, Judgement, Owed, PROBE_MARGIN, PROPAGATION, Reason, Refusal, Sight};
+use crate::domain::policy::Outcome;
+use crate::domain::work::{PutBack, Work};
+use crate::ports::{Look, SeenRecord, World};
+
+/// How far our clock may be ahead of Kinesis's.
+const CLOCK_SLACK: SignedDuration = SignedDuration::from_secs(1);
+/// Between two tries of a proof.
+const PROOF_PAUSE: Duration = Duration::from_millis(2500);
+
+/// What became of a proof.
+pub(super) enum Proved {
+    /// It is made: the next step sees that nothing is owed.
+    Made,
+    /// The stream has to be looked at first.
+    LookAgain,
+    /// The run is over.
+    End(End),
+}
+
+impl<W: World> Run<'_, W> {
+    /// Makes the proof that is owed.
+    pub(super) async fn prove(&mut self, observed: Option<&Observed>) -> Proved {
+        let now = self.world.now();
+        let (created, right_since) =
+            observed.map_or((now, now), |o| (o.created, self.work.right_since.unwrap_or(o.at)));
+        let mode = match self.decision.as_ref().map(|d| &d.outcome) {
+            Some(Outcome::Encrypt(target)) => plan::proof_mode(target, created, self.settings.mode, now),
+            _ => ProofMode::Describe,
+        };
+        self.proof.mode = Some(mode);
+        let owed = self.progress.as_ref().map(|p| p.proof).unwrap_or_default();
+        if let (ProofMode::Probe, Owed::SinceTheEvent, Some(since)) = (mode, owed, self.work.cause.at)
+            && self.earlier_probe(since).await
+        {
+            return self.proven(ProofState::Observed);
+        }
+        loop {
+            if self.no_time() {
+                return Proved::End(no_time_left("no time was left to prove the encryption"));
+            }
+            let judgement = match mode {
+                ProofMode::Describe => return self.proven(ProofState::Described),
+                ProofMode::Probe => self.probe(right_since).await,
+                ProofMode::Observe => self.observe(right_since).await,
+            };
+            match judgement {
+                Judgement::Encrypted if mode == ProofMode::Probe => return self.proven(ProofState::Proven),
+                Judgement::Encrypted => return self.proven(ProofState::Observed),
+                // It may have been a shard only: whether the stream is gone is for a look to say.
+                Judgement::Gone => {
+                    self.proofs_gone += 1;
+                    if self.proofs_gone < TROUBLES_MAX {
+                        return Proved::LookAgain;
+                    }
+                    let why = "what was to be proven with is not found, though the stream is";
+                    return Proved::End(later(Failure::retryable("streamseal:Prove", "NotFound", why)));
+                }
+                Judgement::End(verdict) => {
+                    self.proof.state = match verdict.reason {
+                        // Nobody wrote: what can be said is what the setting says.
+                        Reason::Idle => ProofState::Described,
+                        _ => ProofState::Failed,
+                    };
+                    return Proved::End((verdict, After::Verdict));
+                }
+                Judgement::KeyRefused(failure) => return Proved::End(self.key_refused(&failure).await),
+                Judgement::Later(failure) => return Proved::End(later(failure)),
+                Judgement::TryAgain => self.world.sleep(PROOF_PAUSE).await,
+            }
+        }
+    }
+
+    /// Whether the stream is on a key that cannot be used any more, because a Start of ours set it and could not be proven.
+    pub(super) fn left_unwritable(&self, sight: &Sight) -> bool {
+        let Work { proof_owed, put_back, started, .. } = &self.work;
+        let on_it = matches!(sight, Sight::Active(situation) if is_on_unusable_target(situation));
+        on_it && *proof_owed && *started && *put_back == PutBack::No && self.settings.mode == Mode::Enforce
+    }
+
+    /// The stream's key refused our probe: asks KMS about it and about the key before it.
+    pub(super) async fn key_refused(&mut self, failure: &Failure) -> End {
+        self.proof.state = ProofState::Failed;
+        let previous = self.work.previous_key.as_ref().and_then(|arn| KeyRef::parse(arn.as_str()));
+        let current = self.after.as_ref().and_then(|after| match &after.observed.encryption {
+            Encryption::Kms(key) => Some(key.clone()),
+            Encryption::None | Encryption::Unreadable(_) => None,
+        });
+        let now_on = match current {
+            Some(key) => match self.world.lookup(&key, &self.log).await {
+                Ok(found) => found,
+                Err(failure) => return later(failure),
+            },
+            None => KeyLookup::NotFound,
+        };
+        let before = match &previous {
+            Some(key) => match self.world.lookup(key, &self.log).await {
+                Ok(found) => Some(found),
+                Err(failure) => return later(failure),
+            },
+            None => None,
+        };
+        match plan::judge_refusal(failure, &now_on, before.as_ref()) {
+            Refusal::End(verdict) => (verdict, After::Verdict),
+            Refusal::PutBack(verdict) => (verdict, After::PutBack(failure.clone())),
+        }
+    }
+
+    /// The proof is made: the next step sees that nothing is owed.
+    fn proven(&mut self, state: ProofState) -> Proved {
+        self.proof.state = state;
+        self.progress.get_or_insert_default().proof = Owed::No;
+        self.work.proof_owed = false;
+        Proved::Made
+    }
+
+    async fn probe(&mut self, right_since: Timestamp) -> Judgement {
+        // Until then a record may be encrypted with the key before, which says nothing of the new one.
+        let (now, since) = (self.world.now(), right_since + PROPAGATION);
+        if self.work.previous_key.is_some() && now < since && since < self.settings.deadline {
+            self.world.sleep(until(now, since)).await;
+        }
+        let answer = self.world.put_probe(&self.work.stream, &self.log).await;
+        let now = self.world.now();
+        if let Ok(answer) = &answer {
+            self.proof.shard_id = Some(answer.shard_id.clone());
+            self.proof.sequence_number = Some(answer.sequence_number.clone());
+            self.proof.encryption_type = answer.encryption_type.as_deref().map(EventText::new);
+            self.proof.at = Some(now);
+        }
+        let kind = answer.as_ref().map(|a| a.encryption_type.as_deref()).map_err(Clone::clone);
+        plan::judge_probe(&kind, right_since, now)
+    }
+
+    async fn observe(&mut self, right_since: Timestamp) -> Judgement {
+        // Not a record that was on its way when encryption took hold, by a clock that is not ours.
+        let since = right_since + PROPAGATION + PROBE_MARGIN;
+        let now = self.world.now();
+        // A little later still, since Kinesis refuses a time that is ahead of its own clock.
+        let resume = since + CLOCK_SLACK;
+        if now < resume && resume < self.settings.deadline {
+            self.world.sleep(until(now, resume)).await;
+        }
+        let seen = self.world.read_back(&self.work.stream, Look::Any(since), &self.log).await;
+        if let Ok(Some(record)) = &seen {
+            self.keep(record);
+        }
+        let kind = match &seen {
+            Ok(Some(record)) => Ok(Some(record.encryption_type.as_deref())),
+            Ok(None) => Ok(None),
+            Err(failure) => Err(failure.clone()),
+        };
+        plan::judge_seen(&kind, right_since, self.world.now())
+    }
+
+    /// Whether an encrypted probe of ours since the event is in the stream: then this is a repeated event, and nothing is
+    /// written. Any failure to look means that it was not found.
+    async fn earlier_probe(&mut self, since: Timestamp) -> bool {
+        let found = self.world.read_back(&self.work.stream, Look::Probe(since), &self.log).await.ok().flatten();
+        if let Some(record) = &found {
+            self.keep(record);
+        }
+        found.is_some()
+    }
+
+    fn keep(&mut self, record: &SeenRecord) {
+        self.proof.shard_id = Some(record.shard_id.clone());
+        self.proof.sequence_number = Some(record.sequence_number.clone());
+        self.proof.encryption_type = record.encryption_type.as_deref().map(EventText::new);
+        self.proof.at = Some(record.at);
+    }
+}

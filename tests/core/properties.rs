@@ -1,0 +1,525 @@
+//! What holds for any input: the state table row by row and for all states, the parser over any JSON, work messages, and
+//! that a second run of what is finished writes nothing.
+
+use std::sync::LazyLock;
+
+use jiff::{SignedDuration, Timestamp};
+use proptest::prelude::*;
+use proptest::test_runner::RngSeed;
+use serde_json::{Value, json};
+use streamseal::domain::event::{Cause, Input, Item, parse};
+use streamseal::domain::model::{
+    EVENT_TEXT_MAX, Encryption, EventText, KeyArn, KeyIdentity, KeyRef, Mode, Observed, StreamStatus, Tags,
+};
+use streamseal::domain::plan::{
+    Circumstances, Keys as KnownKeys, Owed, Permission, Progress, Sight, Situation, Started, Step, Withheld, assess,
+    key_needed, next_step, permit, sight_of,
+};
+use streamseal::domain::policy::{Outcome, Policy};
+use streamseal::domain::work::{PutBack, Work};
+
+use crate::sim::actors::{Tool, event};
+use crate::sim::faults::Weather;
+use crate::sim::kms::{Keys, key_arn};
+use crate::sim::scene::{Scene, secs};
+use crate::sim::{BEGIN, Op, arn, own};
+
+const SETTING_OUT: &str = r#"
+version: 1
+defaults: { existing: report, enforce_from: 2026-03-01T00:00:00Z }
+rules:
+  - { name: exempt, match: { stream: "exempt" }, exempt: { reason: RISK-1 } }
+  - { name: tagged, match: { stream: "tagged" }, key: "alias/team-${tag:team}" }
+  - { name: unknown, match: { stream: "unknown-key" }, key: alias/nothing }
+  - { name: any, match: { stream: "any-key" }, key: alias/app, accept: [customer-managed] }
+  - { name: app, match: { stream: ["app", "later"] }, key: alias/app, existing: enforce }
+"#;
+
+fn now() -> Timestamp {
+    BEGIN.parse().unwrap()
+}
+
+fn ago(seconds: i64) -> Timestamp {
+    now() - SignedDuration::from_secs(seconds)
+}
+
+/// One row: an ACTIVE stream of a rule (named like it), on a key, and how far the run is.
+#[derive(Clone, Debug)]
+struct Row {
+    status: StreamStatus,
+    rule: &'static str,
+    on: Option<&'static str>,
+    keys: Keys,
+    progress: Progress,
+    permission: Permission,
+    created: Timestamp,
+}
+
+fn row(rule: &'static str, on: Option<&'static str>) -> Row {
+    let mut keys = Keys::default();
+    keys.add("app");
+    keys.add("other");
+    let (status, progress, permission) = (StreamStatus::Active, Progress::default(), Permission::Allowed);
+    Row { status, rule, on, keys, progress, permission, created: ago(86_400) }
+}
+
+impl Row {
+    fn status(self, status: StreamStatus) -> Self {
+        Self { status, ..self }
+    }
+
+    fn key(mut self, id: &str, state: &str) -> Self {
+        self.keys.set_state(id, state, Timestamp::MIN);
+        self
+    }
+
+    fn secret(mut self, id: &str) -> Self {
+        self.keys.key(id).secret = true;
+        self
+    }
+
+    fn owes(mut self) -> Self {
+        self.progress.proof = Owed::Now;
+        self
+    }
+
+    /// A Start was sent, and this long ago the stream was ACTIVE without it first.
+    fn started(mut self, acknowledged: bool, wrong_for: Option<i64>) -> Self {
+        self.progress.started = Some(Started { acknowledged });
+        self.progress.wrong_since = wrong_for.map(ago);
+        self
+    }
+
+    fn permission(self, permission: Permission) -> Self {
+        Self { permission, ..self }
+    }
+
+    /// The run is there to put `other` back.
+    fn puts_back(mut self) -> Self {
+        self.progress.put_back = KeyArn::parse(&key_arn("other")).map(KeyIdentity::Arn);
+        self
+    }
+
+    fn sight(&self) -> Sight {
+        let encryption = self.on.map_or(Encryption::None, |key| Encryption::Kms(KeyRef::parse(key).unwrap()));
+        let (status, created) = (self.status.clone(), self.created);
+        let observed = Observed { status, encryption, created, at: now() };
+        match sight_of(&observed, Some(ago(86_400))) {
+            Err(sight) => sight,
+            Ok(()) => Sight::Active(self.situation(&observed.encryption)),
+        }
+    }
+
+    fn situation(&self, encryption: &Encryption) -> Situation {
+        static POLICY: LazyLock<Policy> = LazyLock::new(|| Policy::load(SETTING_OUT).unwrap());
+        let outcome = POLICY.decide(&arn(self.rule), &Tags::new(), now()).outcome;
+        let mut known = KnownKeys::new();
+        while let Some(key) = key_needed(&outcome, encryption, &known, &own()) {
+            let found = self.keys.describe(key.as_str(), now());
+            assert!(known.insert(key, found).is_none(), "it asks for what it knows");
+        }
+        assess(&outcome, encryption, &known, &own())
+    }
+
+    fn step(&self) -> Step {
+        next_step(&self.sight(), &self.progress, || self.permission.clone(), now())
+    }
+
+    /// The step in a few words.
+    fn words(&self) -> String {
+        match self.step() {
+            Step::Await(condition) => format!("await {}", condition.as_str()),
+            Step::Start(key) => format!("start {}", key.as_str().rsplit('/').next().unwrap()),
+            Step::Prove => "prove".to_owned(),
+            Step::LookLater(_) => "later".to_owned(),
+            Step::StartAfresh => "afresh".to_owned(),
+            Step::Finish(verdict) => {
+                let alarm = if verdict.alarm { " alarm" } else { "" };
+                let why = verdict.withheld.map_or(verdict.reason.as_str(), Withheld::as_str);
+                format!("{} {why}{alarm}", verdict.compliance.as_str())
+            }
+        }
+    }
+}
+
+/// The rows of the state table, in its order: where two would fit, the first one counts.
+#[test]
+fn the_state_table() {
+    use StreamStatus::{Creating, Deleting, Unknown, Updating};
+    let gone = "NOT_APPLICABLE stream-gone";
+    let unusable = "NON_COMPLIANT key-unusable alarm";
+    let recreated = Row { created: ago(10), ..row("app", None) };
+    let withheld = |why| row("app", None).permission(Permission::Withheld(why));
+    for (number, (row, expected)) in [
+        // Gone, or another one of the same name.
+        (row("app", None).status(Deleting), gone),
+        (row("exempt", None).status(Deleting).owes(), gone),
+        (recreated.clone(), "afresh"),
+        (recreated.status(Creating).owes(), "afresh"),
+        // A status that nobody knows.
+        (row("app", None).status(Unknown(EventText::new("MIGRATING"))), "later"),
+        (row("exempt", None).status(Unknown(EventText::new("MIGRATING"))).started(true, None), "later"),
+        // Busy.
+        (row("app", None).status(Creating), "await active"),
+        (row("app", Some("alias/app")).status(Updating).owes(), "await active"),
+        (row("exempt", None).status(Creating), "await active"),
+        (row("app", None).status(Updating).started(true, Some(60)), "await active"),
+        // Exempt, whatever its key.
+        (row("exempt", None), "NOT_APPLICABLE exempt"),
+        (row("exempt", Some("alias/app")).key("app", "Disabled").owes(), "NOT_APPLICABLE exempt"),
+        // No rule, no key, no usable key.
+        (row("nobody", None), "NON_COMPLIANT unmatched"),
+        (row("nobody", Some("alias/app")).owes(), "NON_COMPLIANT unmatched"),
+        (row("tagged", None), "NON_COMPLIANT key-unresolvable"),
+        (row("unknown-key", None), "NON_COMPLIANT key-unresolvable alarm"),
+        (row("app", None).key("app", "Disabled"), unusable),
+        (row("app", Some("alias/other")).key("app", "PendingDeletion").owes(), unusable),
+        (row("app", None).key("app", "Creating"), "later"),
+        // A key that cannot be looked at.
+        (row("app", Some("alias/other")).secret("other"), "INSUFFICIENT_DATA unreadable alarm"),
+        (row("app", Some("alias/other")).secret("other").owes(), "INSUFFICIENT_DATA unreadable alarm"),
+        // Right, on a key that cannot be used.
+        (row("app", Some("alias/app")).key("app", "Disabled"), unusable),
+        (row("any-key", Some("alias/other")).key("other", "PendingDeletion").owes(), unusable),
+        // Right.
+        (row("app", Some("alias/app")).owes(), "prove"),
+        (row("any-key", Some("alias/other")).owes(), "prove"),
+        (row("app", Some("alias/app")).started(true, None).owes(), "prove"),
+        (row("app", Some("alias/app")), "COMPLIANT right-key"),
+        (row("any-key", Some("alias/other")), "COMPLIANT accepted-key"),
+        // Wrong, and nothing started.
+        (row("app", None), "start app"),
+        (row("app", Some("alias/other")), "start app"),
+        (row("app", None).owes(), "start app"),
+        (row("app", Some("12345678-1234-1234-1234-123456789012")), "start app"),
+        (row("app", None).permission(Permission::Settling(now())), "await settled"),
+        (withheld(Withheld::ReportMode), "NON_COMPLIANT report-mode"),
+        (withheld(Withheld::Existing), "NON_COMPLIANT existing"),
+        (withheld(Withheld::Downgrade), "NON_COMPLIANT downgrade"),
+        // Wrong, and started.
+        (row("app", None).started(true, None), "await applied"),
+        (row("app", None).started(true, Some(29)), "await applied"),
+        (row("app", None).started(true, Some(30)), "NON_COMPLIANT overtaken alarm"),
+        (row("app", None).started(false, Some(29)), "await applied"),
+        (row("app", None).started(false, Some(30)), "later"),
+        // A key that has to be put back.
+        (row("app", Some("alias/app")).key("app", "Disabled").puts_back(), "start other"),
+        (row("app", Some("alias/app")).key("app", "Disabled").puts_back().started(true, None), "await applied"),
+        (row("app", Some("alias/other")).key("app", "Disabled").puts_back().owes(), "prove"),
+        (row("app", Some("alias/other")).key("app", "Disabled").puts_back(), "NON_COMPLIANT put-back alarm"),
+        (row("app", Some("alias/app")).puts_back(), "COMPLIANT right-key"),
+        (row("exempt", Some("alias/app")).puts_back(), "NOT_APPLICABLE exempt"),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        assert_eq!(row.words(), expected, "row {number}: `{}` on {:?}", row.rule, row.on);
+    }
+}
+
+/// Who is allowed a change, and which reason is told where several hold: settling first, then the mode.
+#[test]
+fn the_reasons_to_withhold() {
+    let policy = Policy::load(SETTING_OUT).unwrap();
+    let cause = |creator: Option<&str>, at| -> Cause {
+        serde_json::from_value(json!({"call": "CreateStream", "at": at, "creator": creator})).unwrap()
+    };
+    let permission = |stream: &str, mode, created, active_since, creator| {
+        let Outcome::Encrypt(target) = policy.decide(&arn(stream), &Tags::new(), now()).outcome else { panic!() };
+        let cause = cause(creator, created);
+        let circumstances = Circumstances { mode, policy: &policy, cause: &cause, created, active_since, now: now() };
+        permit(&target, None, streamseal::domain::model::KeyManager::Customer, &circumstances)
+    };
+    let (old, day, young) = (ago(86_400 * 30), ago(86_400 / 2), ago(60));
+    use Mode::{Enforce, Report};
+    use Permission::{Allowed, Settling};
+    let withheld = |why| Permission::Withheld(why);
+    assert_eq!(permission("app", Enforce, day, day, None), Allowed);
+    assert_eq!(permission("app", Enforce, old, now(), None), Allowed, "its rule enforces existing streams");
+    assert_eq!(permission("any-key", Enforce, old, now(), None), withheld(Withheld::Existing));
+    assert_eq!(permission("any-key", Enforce, day, day, None), Allowed, "it is not an existing one");
+    assert_eq!(permission("app", Report, day, day, None), withheld(Withheld::ReportMode));
+    let until = |seconds| Settling(young + SignedDuration::from_secs(seconds));
+    assert_eq!(permission("app", Report, young, young, Some("terraform")), until(120));
+    assert_eq!(permission("app", Enforce, young, young, Some("pulumi")), until(120));
+    assert_eq!(permission("app", Enforce, ago(30), ago(30), Some("cloudformation")), until(90));
+    assert_eq!(permission("app", Enforce, young, young, Some("cloudformation")), Allowed, "60 s are over");
+    assert_eq!(permission("app", Enforce, young, young, Some("other")), Allowed);
+    assert_eq!(permission("app", Enforce, young, young, None), until(120), "as long as any");
+}
+
+/// The same cases each time, unless `PROPTEST_RNG_SEED` says otherwise.
+fn cases(cases: u32) -> ProptestConfig {
+    let given = ProptestConfig::default();
+    let rng_seed = if given.rng_seed == RngSeed::Random { RngSeed::Fixed(1) } else { given.rng_seed };
+    ProptestConfig { cases, failure_persistence: None, rng_seed, ..given }
+}
+
+fn any_row() -> impl Strategy<Value = Row> {
+    let statuses = prop_oneof![
+        4 => Just(StreamStatus::Active),
+        1 => Just(StreamStatus::Creating),
+        1 => Just(StreamStatus::Updating),
+        1 => Just(StreamStatus::Deleting),
+        1 => Just(StreamStatus::Unknown(EventText::new("NEW"))),
+    ];
+    let rules = prop::sample::select(vec!["app", "any-key", "exempt", "tagged", "unknown-key", "nobody"]);
+    let on = prop::sample::select(vec![None, Some("alias/app"), Some("alias/other"), Some("alias/aws/kinesis")]);
+    let states = || prop::sample::select(vec!["Enabled", "Enabled", "Disabled", "Creating", "PendingDeletion"]);
+    let permissions = prop::sample::select(vec![
+        Permission::Allowed,
+        Permission::Settling(now()),
+        Permission::Withheld(Withheld::ReportMode),
+    ]);
+    let started = prop::sample::select(vec![None, None, Some(true), Some(false)]);
+    let world = (statuses, rules, on, states(), states(), any::<bool>());
+    (world, permissions, started, any::<bool>(), 0..60_i64, any::<bool>()).prop_map(
+        |((status, rule, on, app, other, secret), permission, started, owes, wrong_for, puts_back)| {
+            let mut row = row(rule, on).status(status).key("app", app).key("other", other).permission(permission);
+            if secret {
+                row = row.secret("other");
+            }
+            if owes {
+                row = row.owes();
+            }
+            if puts_back {
+                row = row.puts_back();
+            }
+            if let Some(acknowledged) = started {
+                row = row.started(acknowledged, Some(wrong_for));
+            }
+            row
+        },
+    )
+}
+
+/// JSON of any shape, rich in the words that the parser looks for.
+fn any_json() -> impl Strategy<Value = Value> {
+    let words = prop::sample::select(vec![
+        "Records",
+        "messageId",
+        "body",
+        "eventSource",
+        "aws:sqs",
+        "aws:sns",
+        "Sns",
+        "Message",
+        "detail",
+        "detail-type",
+        "source",
+        "aws.kinesis",
+        "AWS API Call via CloudTrail",
+        "eventName",
+        "CreateStream",
+        "TagResource",
+        "action",
+        "reconcile",
+        "stream",
+        "streamseal",
+        "requestParameters",
+        "streamName",
+        "streamARN",
+        "requestContext",
+        "requestPayload",
+        "account",
+        "region",
+        "111122223333",
+        "eu-west-1",
+        "kinesis.amazonaws.com",
+    ]);
+    let word = move || prop_oneof![3 => words.clone().prop_map(str::to_owned), 1 => ".{0,20}"].boxed();
+    let leaf = prop_oneof![
+        Just(Value::Null),
+        any::<bool>().prop_map(Value::from),
+        any::<i64>().prop_map(Value::from),
+        word().prop_map(Value::from),
+    ];
+    leaf.prop_recursive(5, 60, 8, move |inner| {
+        prop_oneof![
+            prop::collection::vec(inner.clone(), 0..5).prop_map(Value::from),
+            prop::collection::btree_map(word(), inner.clone(), 0..8).prop_map(|map| json!(map)),
+            inner.prop_map(|value| Value::from(value.to_string())),
+        ]
+    })
+}
+
+fn event_files() -> Vec<Value> {
+    let folder = format!("{}/events", env!("CARGO_MANIFEST_DIR"));
+    let mut paths: Vec<_> = std::fs::read_dir(folder).unwrap().map(|file| file.unwrap().path()).collect();
+    paths.sort();
+    paths.iter().map(|path| serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap()).collect()
+}
+
+/// Every pointer into a value.
+fn pointers(value: &Value, at: &str, found: &mut Vec<String>) {
+    found.push(at.to_owned());
+    match value {
+        Value::Object(map) => map.iter().for_each(|(name, inner)| {
+            pointers(inner, &format!("{at}/{}", name.replace('~', "~0").replace('/', "~1")), found)
+        }),
+        Value::Array(list) => {
+            list.iter().enumerate().for_each(|(i, inner)| pointers(inner, &format!("{at}/{i}"), found))
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+    }
+}
+
+/// Whatever came in: work is for a stream of ours alone, and every text can be logged.
+fn is_safe(payload: &Value) {
+    let items = match parse(payload, &own(), now()) {
+        Input::Direct(items) => items,
+        Input::Batch(messages) => messages.into_iter().flat_map(|message| message.items).collect(),
+    };
+    for item in items {
+        let (text, texts) = match &item {
+            Item::Reconcile(work) => {
+                assert_eq!(work.stream.scope, own());
+                (work.cause.call.to_string(), 1)
+            }
+            Item::Ignored(why) => (why.to_string(), 2),
+            Item::Rejected(why) => (why.to_string(), 2),
+            Item::Malformed(why) => (why.clone(), 3),
+        };
+        // A character is escaped to 10 at the most.
+        assert!(text.chars().count() < texts * (EVENT_TEXT_MAX + 10) + 300, "{text}");
+        assert!(text.chars().all(|c| c == '…' || c == ' ' || c.is_ascii_graphic()), "{text:?}");
+    }
+}
+
+fn any_work() -> impl Strategy<Value = Work> {
+    let time = || prop::option::of((-1_000_000..0_i64).prop_map(|seconds| now() + SignedDuration::from_secs(seconds)));
+    let key = prop::option::of("[0-9a-f-]{1,36}").prop_map(|id| id.and_then(|id| KeyArn::parse(&key_arn(&id))));
+    let put_back = prop::sample::select(vec![PutBack::No, PutBack::Due, PutBack::Done]);
+    let flags = (any::<bool>(), any::<bool>(), any::<bool>(), put_back);
+    let texts = ("[a-zA-Z0-9_.-]{1,128}", ".{0,300}", prop::option::of(".{0,300}"));
+    (texts, flags, key, (any::<u32>(), any::<u32>()), [time(), time(), time(), time(), time()]).prop_map(
+        |((name, call, actor), (proof_owed, started, rekeyed, put_back), previous_key, (attempt, looks), times)| {
+            let [created, not_before, active_since, right_since, at] = times;
+            let [call, actor] = [Some(call), actor].map(|text| text.map(|text| EventText::new(&text)));
+            let cause = Cause { call: call.unwrap(), event_id: None, actor, at, creator: None };
+            let work = Work::new(arn(&name), cause, now());
+            let work = Work { attempt, looks, proof_owed, started, rekeyed, put_back, previous_key, ..work };
+            Work { created, not_before, active_since, right_since, ..work }
+        },
+    )
+}
+
+proptest! {
+    #![proptest_config(cases(2_000))]
+
+    /// Never unless ACTIVE, allowed and nothing was started; never on a key that cannot be used; never where exempt.
+    #[test]
+    fn a_start_is_right_or_is_not_made(row in any_row()) {
+        let Step::Start(key) = row.step() else { return Ok(()) };
+        prop_assert_eq!(&row.status, &StreamStatus::Active);
+        prop_assert!(row.progress.started.is_none());
+        let back = row.progress.put_back.is_some() && !row.keys.is_usable("alias/app", now());
+        if back {
+            prop_assert_eq!(key.as_str(), key_arn("other"));
+            prop_assert!(row.on == Some("alias/app"));
+        } else {
+            prop_assert_eq!(&row.permission, &Permission::Allowed);
+            prop_assert!(row.keys.is_usable(key.as_str(), now()));
+            prop_assert_eq!(key.as_str(), key_arn("app"));
+        }
+        prop_assert!(matches!(row.rule, "app" | "any-key"));
+    }
+
+    /// COMPLIANT is only what is on the rule's key or an accepted one, usable, with no proof owed.
+    #[test]
+    fn compliant_is_never_said_too_soon(row in any_row()) {
+        let Step::Finish(verdict) = row.step() else { return Ok(()) };
+        if verdict.compliance.as_str() != "COMPLIANT" { return Ok(()) }
+        prop_assert_eq!(row.progress.proof, Owed::No);
+        let on = row.on.unwrap();
+        prop_assert!(row.keys.is_usable(on, now()), "{} is not usable", on);
+        prop_assert!(row.keys.same(on, "alias/app") || row.rule == "any-key");
+        prop_assert!(matches!(row.rule, "app" | "any-key"));
+    }
+
+    /// The same look gives the same step.
+    #[test]
+    fn a_step_follows_from_what_is_seen_alone(row in any_row()) {
+        prop_assert_eq!(row.step(), row.step());
+    }
+
+    #[test]
+    fn the_parser_takes_any_json(payload in any_json()) {
+        is_safe(&payload);
+        is_safe(&json!({"Records": [{"eventSource": "aws:sqs", "messageId": "1", "body": payload.to_string()}]}));
+    }
+
+    #[test]
+    fn a_work_message_comes_back_as_it_was(work in any_work()) {
+        let wire: Value = serde_json::from_str(&work.to_json()).unwrap();
+        prop_assert_eq!(Work::parse(&wire, &own(), now()), Ok(work));
+    }
+}
+
+proptest! {
+    #![proptest_config(cases(1_000))]
+
+    /// Each file of `events/` with any one value replaced or left out.
+    #[test]
+    fn the_parser_takes_any_damaged_event(
+        file in prop::sample::select(event_files()),
+        place in any::<prop::sample::Index>(),
+        value in prop::option::of(any_json()),
+    ) {
+        let mut payload = file;
+        let mut places = Vec::new();
+        pointers(&payload, "", &mut places);
+        let place = place.get(&places);
+        match (value, place.rsplit_once('/')) {
+            (None, Some((parent, name))) => {
+                if let Some(map) = payload.pointer_mut(parent).unwrap().as_object_mut() {
+                    map.remove(&name.replace("~1", "/").replace("~0", "~"));
+                }
+            }
+            (value, _) => *payload.pointer_mut(place).unwrap() = value.unwrap_or_default(),
+        }
+        is_safe(&payload);
+    }
+}
+
+proptest! {
+    #![proptest_config(cases(150))]
+
+    /// Whatever the world is like, it comes to rest; and the same event once more makes no write.
+    #[test]
+    fn a_second_run_of_what_is_finished_writes_nothing(
+        stream in prop::sample::select(vec!["app", "any-key", "exempt", "tagged", "unknown-key", "nobody", "later"]),
+        on in prop::sample::select(vec![None, Some("alias/app"), Some("alias/other"), Some("alias/aws/kinesis")]),
+        (app, other) in (any::<bool>(), any::<bool>()),
+        new in any::<bool>(),
+        (lag, faults) in (prop::sample::select(vec![0, 2_000]), prop::sample::select(vec![0, 150])),
+        seed in any::<u64>(),
+    ) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
+        let weather = Weather { describe_lag_ms: lag, faults, ..Weather::calm() };
+        runtime.block_on(async {
+            let mut scene = Scene::with(SETTING_OUT, seed, weather, &[]);
+            scene.set(|state, now| {
+                for (id, usable) in [("app", app), ("other", other)] {
+                    if !usable {
+                        state.keys.set_state(id, "Disabled", now);
+                    }
+                }
+                if new {
+                    state.create(stream, now, secs(3.0), Tool::Cli);
+                } else {
+                    state.existing(stream, on, now);
+                }
+            });
+            let payload = scene.set(|_, now| event("CreateStream", stream, Tool::Cli, "e", now));
+            scene.set(|state, now| state.enqueue(payload.to_string(), now, secs(5.0), 0));
+            scene.drain().await;
+            scene.set(|state, _| state.weather.faults = 0);
+            let before = scene.journal().len();
+            scene.direct(&payload).await.unwrap();
+            let writes = scene.journal().split_off(before).into_iter().filter(|c| matches!(c.op, Op::Start | Op::Put));
+            let writes: Vec<_> = writes.collect();
+            assert!(writes.is_empty(), "{writes:?}\n{}", scene.story(stream));
+        });
+    }
+}

@@ -1,0 +1,331 @@
+//! The whole function with its queue, over thousands of schedules drawn from seeds: bad weather, kills at any await point,
+//! other people at work, keys and policies that break for a while. What must hold in the end is in [`judge`]; what must hold
+//! all the time is in `sim::watch`.
+//!
+//! `STREAMSEAL_SCHEDULES` is how many, `STREAMSEAL_SEED` the one to replay.
+
+use std::collections::BTreeMap;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use jiff::{SignedDuration, Timestamp};
+use streamseal::domain::evidence::{Compliance, Evidence, ProofState};
+use streamseal::domain::model::KeyManager;
+use streamseal::domain::plan::Reason;
+use streamseal::domain::policy::{Existing, Outcome, Policy};
+
+use crate::sim::actors::{Resource, Tool};
+use crate::sim::faults::Weather;
+use crate::sim::scene::{Scene, secs};
+use crate::sim::{Op, State, arn};
+
+const SCHEDULES: u64 = 1_000;
+/// A message was sent on at most so often: 6 h of quarters of an hour, the shorter delays before them, two later looks of
+/// 15 min and 1 h, and what faults add.
+const HOPS_MAX: u32 = 60;
+
+const POLICY: &str = r#"
+version: 1
+defaults: { existing: report, enforce_from: 2026-03-01T00:00:00Z, proof: { new: probe, existing: probe } }
+rules:
+  - { name: scratch, match: { stream: "scratch*" }, exempt: { reason: RISK-1 } }
+  - { name: exempt-by-tag, match: { tags: { kind: scratch } }, exempt: { reason: RISK-2 } }
+  - { name: legacy, match: { stream: "legacy*" }, key: alias/app }
+  - { name: aws, match: { stream: "aws*" }, key: alias/aws/kinesis, accept: [customer-managed], existing: enforce }
+  - { name: read, match: { stream: "read*" }, key: alias/app, existing: enforce, proof: { existing: observe } }
+  - { name: everything-else, key: alias/app, existing: enforce }
+"#;
+
+/// What somebody does.
+#[derive(Clone, Copy, Debug)]
+enum Deed {
+    Stop(&'static str),
+    Start(&'static str, &'static str),
+    Tag(&'static str, &'static str),
+    Command(&'static str),
+    Update(&'static str),
+    Delete(&'static str),
+    Create(&'static str),
+    Key(&'static str, &'static str),
+    Alias(&'static str),
+    Mode(&'static str),
+    BreakPolicy,
+    MendPolicy,
+}
+
+/// One schedule, before it runs.
+struct Plan {
+    weather: Weather,
+    existing: Vec<(&'static str, Option<&'static str>)>,
+    terraform: Option<Resource>,
+    deeds: Vec<(f64, Deed)>,
+}
+
+const EXISTING: [&str; 7] = ["orders", "bills", "scratch", "legacy", "aws", "read", "users"];
+
+fn plan(seed: u64) -> Plan {
+    let dice = &mut fastrand::Rng::with_seed(seed);
+    let weather = Weather {
+        latency_ms: 5..=dice.u64(20..=400),
+        describe_lag_ms: dice.choice([0, 0, 1_000, 3_000]).unwrap_or_default(),
+        update_ms: 500..=dice.choice([1_000, 5_000, 30_000, 90_000]).unwrap_or(1_000),
+        propagation_ms: 0..=5_000,
+        event_delay_ms: 5_000..=dice.choice([6_000, 30_000, 300_000]).unwrap_or(6_000),
+        faults: dice.choice([0, 20, 100, 250]).unwrap_or_default(),
+        duplicates: dice.choice([0, 100, 300]).unwrap_or_default(),
+        kills: dice.choice([0, 100, 250]).unwrap_or_default(),
+        echoes: dice.bool(),
+    };
+    let existing = (0..dice.usize(1..=3)).map(|_| {
+        let key = dice.choice([None, Some("alias/other"), Some("alias/app"), Some("alias/aws/kinesis")]).flatten();
+        (dice.choice(EXISTING).unwrap_or("orders"), key)
+    });
+    let mut existing: Vec<_> = existing.collect();
+    existing.sort_unstable();
+    existing.dedup_by_key(|(name, _)| *name);
+    let terraform = dice.bool().then(|| Resource {
+        name: "terraformed",
+        creating: secs(dice.choice([0.5, 20.0, 60.0, 180.0]).unwrap_or(0.5)),
+        updating: secs(f64::from(dice.u32(1..=8))),
+        key: dice.choice([None, Some("alias/other"), Some("alias/other")]).flatten(),
+    });
+    let mut deeds = Vec::new();
+    let mut names: Vec<&'static str> = existing.iter().map(|(name, _)| *name).collect();
+    if dice.bool() {
+        names.push("new");
+        deeds.push((dice.f64() * 10.0, Deed::Create("new")));
+    }
+    for _ in 0..dice.usize(1..=6) {
+        draw(dice, &names, &mut deeds);
+    }
+    if terraform.is_some() {
+        // Somebody else may look at Terraform's stream and tag it. A change of it would be in Terraform's way.
+        for _ in 0..dice.usize(0..=3) {
+            let deed = if dice.bool() { Deed::Command("terraformed") } else { Deed::Tag("terraformed", "orders") };
+            deeds.push((dice.f64() * 400.0, deed));
+        }
+        names.push("terraformed");
+    }
+    // What makes no event of its own is told to the function by somebody who looks at each stream.
+    let silent: Vec<f64> = deeds.iter().filter(|(_, deed)| is_silent(*deed)).map(|(at, _)| *at).collect();
+    for at in silent {
+        deeds.extend(names.iter().map(|name| (at + 5.0 + dice.f64() * 20.0, Deed::Command(name))));
+    }
+    deeds.extend(existing.iter().map(|(name, _)| (dice.f64() * 30.0, Deed::Command(name))));
+    deeds.sort_by(|a, b| a.0.total_cmp(&b.0));
+    Plan { weather, existing, terraform, deeds }
+}
+
+fn is_silent(deed: Deed) -> bool {
+    matches!(deed, Deed::Key(..) | Deed::Alias(_) | Deed::Mode(_) | Deed::Update(_))
+}
+
+/// One thing, or two that belong together.
+fn draw(dice: &mut fastrand::Rng, names: &[&'static str], deeds: &mut Vec<(f64, Deed)>) {
+    let at = dice.f64() * dice.choice([20.0, 200.0, 1_500.0]).unwrap_or(20.0) + 10.0;
+    let after = at + 5.0 + dice.f64() * dice.choice([10.0, 600.0]).unwrap_or(10.0);
+    let name = dice.choice(names).unwrap_or(&"orders");
+    match dice.u8(0..12) {
+        0 | 1 => deeds.push((at, Deed::Stop(name))),
+        2 => deeds.push((at, Deed::Start(name, "alias/other"))),
+        3 => deeds.push((at, Deed::Start(name, "alias/app"))),
+        4 => deeds.push((at, Deed::Tag(name, dice.choice(["scratch", "orders"]).unwrap_or("orders")))),
+        5 => deeds.push((at, Deed::Command(name))),
+        6 => deeds.push((at, Deed::Update(name))),
+        7 => deeds.extend([(at, Deed::Delete(name)), (after, Deed::Create(name))]),
+        8 => deeds.extend([(at, Deed::Key("app", "Disabled")), (after, Deed::Key("app", "Enabled"))]),
+        9 => deeds.extend([(at, Deed::Mode("report")), (after, Deed::Mode("enforce"))]),
+        10 => deeds.extend([(at, Deed::BreakPolicy), (after, Deed::MendPolicy)]),
+        _ => deeds.push((at, Deed::Alias(dice.choice(["app", "other"]).unwrap_or("app")))),
+    }
+}
+
+fn act(state: &mut State, deed: Deed, now: Timestamp) {
+    match deed {
+        // Whoever is refused goes away.
+        Deed::Stop(name) => drop(state.stop_by(name, Tool::Cli, now)),
+        Deed::Start(name, key) => drop(state.start_by(name, key, Tool::Cli, now)),
+        Deed::Update(name) => drop(state.update(name, now, secs(8.0))),
+        Deed::Tag(name, value) if state.body(name, now).is_some() => state.tag_by(name, "kind", value, Tool::Cli, now),
+        Deed::Delete(name) if state.body(name, now).is_some() => state.delete(name, now),
+        Deed::Create(name) if state.body(name, now).is_none() => {
+            let creating = secs(state.dice.f64() * 40.0);
+            state.create(name, now, creating, Tool::Cli);
+            state.emit("CreateStream", name, Tool::Cli, now);
+        }
+        Deed::Tag(..) | Deed::Delete(_) | Deed::Create(_) => {}
+        Deed::Command(name) => state.command(name, now),
+        Deed::Key(key, key_state) => state.keys.set_state(key, key_state, now),
+        Deed::Alias(key) => state.keys.alias("alias/app", key),
+        Deed::Mode(mode) => drop(state.parameters.insert("/mode".to_owned(), mode.to_owned())),
+        Deed::BreakPolicy => drop(state.parameters.insert("/policy".to_owned(), "rules: [".to_owned())),
+        Deed::MendPolicy => drop(state.parameters.insert("/policy".to_owned(), POLICY.to_owned())),
+    }
+}
+
+/// Runs one schedule to its end.
+async fn run(seed: u64) -> Result<Scene, String> {
+    let Plan { weather, existing, terraform, deeds } = plan(seed);
+    let mut scene = Scene::with(POLICY, seed, weather, &[]);
+    for (name, key) in &existing {
+        scene.existing(name, *key);
+    }
+    if let Some(resource) = terraform {
+        scene.terraform(resource);
+    }
+    for (at, deed) in deeds {
+        scene.later(secs(at), move |state, now| act(state, deed, now));
+    }
+    scene.lambda.drain(&mut scene.actors).await;
+    let mut faults = scene.set(|state, now| {
+        let mut faults = state.watch.violations.clone();
+        faults.extend(judge(state, now));
+        faults
+    });
+    if scene.lambda.timeouts > 0 {
+        faults.push(format!("{} invocations ran into the timeout", scene.lambda.timeouts));
+    }
+    if faults.is_empty() { Ok(scene) } else { Err(tell(seed, &faults, &scene)) }
+}
+
+/// What must hold in the end.
+fn judge(state: &State, now: Timestamp) -> Vec<String> {
+    let mut faults = Vec::new();
+    for message in state.queue.dead.iter().chain(&state.queue.dropped) {
+        faults.push(format!("lost: {}", message.body));
+    }
+    if state.queue.most_hops > HOPS_MAX {
+        faults.push(format!("a message was sent on {} times", state.queue.most_hops));
+    }
+    for accepted in &state.queue.accepted {
+        let of_it = |e: &&Evidence| {
+            let event = e.cause.event_id.as_ref().map(ToString::to_string);
+            e.stream.name.as_str() == accepted.stream && event == accepted.event_id && e.finished_at >= accepted.at
+        };
+        if !state.evidence.iter().filter(of_it).any(|e| e.verdict.reason != Reason::Unfinished) {
+            faults.push(format!("{accepted:?} never ended in evidence"));
+        }
+    }
+    let names = state.streams.keys().filter(|name| state.queue.accepted.iter().any(|a| a.stream == **name));
+    let policy = Policy::load(POLICY).unwrap();
+    faults.extend(
+        names.filter_map(|name| judge_stream(state, &policy, name, now).err().map(|why| format!("`{name}`: {why}"))),
+    );
+    faults
+}
+
+/// A stream that can be right has to be right, and to be proven since we changed it last.
+fn judge_stream(state: &State, policy: &Policy, name: &str, now: Timestamp) -> Result<(), String> {
+    let Some(body) = state.body(name, now) else { return Ok(()) };
+    let Outcome::Encrypt(target) = policy.decide(&arn(name), &state.stream(name).tags, now).outcome else {
+        return Ok(());
+    };
+    let existed = policy.enforce_from.is_some_and(|from| body.created < from);
+    let manager = body.key.as_deref().and_then(|key| state.keys.manager(key));
+    let accepted = manager == Some(KeyManager::Customer) && target.key.as_str() == "alias/aws/kinesis";
+    if existed && target.existing == Existing::Report {
+        return Ok(());
+    }
+    let all: Vec<&Evidence> = state.evidence.iter().filter(|e| e.stream.name.as_str() == name).collect();
+    // Of a message that came twice, one may have ended all there is to do while the other could not be sent on.
+    let last = all.iter().rfind(|e| e.verdict.reason != Reason::Unfinished).ok_or("no evidence")?;
+    if last.verdict.reason == Reason::GaveUp {
+        let followed = last.finished_at.duration_since(last.first_seen);
+        return if followed >= SignedDuration::from_hours(6) {
+            Ok(())
+        } else {
+            Err(format!("gave up after {followed}"))
+        };
+    }
+    if !accepted && !body.key.as_deref().is_some_and(|key| state.keys.same(key, target.key.as_str())) {
+        return Err(format!("ends on {:?}, its rule wants {}", body.key, target.key));
+    }
+    if last.verdict.compliance != Compliance::Compliant && last.verdict.reason != Reason::Idle {
+        return Err(format!(
+            "is right, and the last evidence says {}: {}",
+            last.verdict.reason.as_str(),
+            last.verdict.detail
+        ));
+    }
+    let ours = |call: &&crate::sim::Entry| call.op == Op::Start && call.target == name && call.took_effect;
+    let started = state.journal.iter().filter(ours).map(|call| call.at).filter(|at| *at > body.created).max();
+    let sought = |e: &&&Evidence| {
+        started.is_none_or(|at| e.finished_at > at)
+            && matches!(e.proof.state, ProofState::Proven | ProofState::Observed | ProofState::Described)
+    };
+    match started {
+        Some(at) if !all.iter().any(|e| sought(&e)) => Err(format!("the Start at {at} was never proven")),
+        Some(_) | None => Ok(()),
+    }
+}
+
+fn tell(seed: u64, faults: &[String], scene: &Scene) -> String {
+    let plan = plan(seed);
+    let deeds: Vec<String> = plan.deeds.iter().map(|(at, deed)| format!("  {at:7.1} s  {deed:?}")).collect();
+    let streams: Vec<String> = scene.set(|state, _| state.streams.keys().cloned().collect());
+    let stories: Vec<String> = streams.iter().map(|name| format!("-- {name}\n{}", scene.story(name))).collect();
+    format!(
+        "seed {seed}:\n  {}\nreplay: STREAMSEAL_SEED={seed} cargo test --no-default-features --test core schedules\n\
+         {:?}\nexisting {:?}\n{:?}\n{}\n{}",
+        faults.join("\n  "),
+        plan.weather,
+        plan.existing,
+        plan.terraform,
+        deeds.join("\n"),
+        stories.join("\n"),
+    )
+}
+
+fn runtime() -> tokio::runtime::Runtime {
+    tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap()
+}
+
+fn variable(name: &str) -> Option<u64> {
+    std::env::var(name).ok().map(|text| text.parse().unwrap_or_else(|_| panic!("{name}={text} is not a number")))
+}
+
+#[test]
+fn every_schedule_ends_well() {
+    if let Some(seed) = variable("STREAMSEAL_SEED") {
+        if let Err(why) = runtime().block_on(run(seed)) {
+            panic!("{why}");
+        }
+        return;
+    }
+    let schedules = variable("STREAMSEAL_SCHEDULES").unwrap_or(SCHEDULES);
+    let next = AtomicU64::new(0);
+    let failed = Mutex::new(BTreeMap::new());
+    std::thread::scope(|scope| {
+        for _ in 0..std::thread::available_parallelism().map_or(1, usize::from) {
+            scope.spawn(|| {
+                loop {
+                    let seed = next.fetch_add(1, Ordering::Relaxed);
+                    if seed >= schedules {
+                        return;
+                    }
+                    if let Err(why) = runtime().block_on(run(seed)) {
+                        failed.lock().unwrap().insert(seed, why);
+                    }
+                }
+            });
+        }
+    });
+    let failed = failed.into_inner().unwrap();
+    let first_words = |(seed, why): (&u64, &String)| format!("{seed}: {}", why.lines().nth(1).unwrap_or_default());
+    let list: Vec<String> = failed.iter().map(first_words).collect();
+    if let Some(why) = failed.values().next() {
+        panic!("{} of {schedules} schedules failed:\n{}\n\n{why}", list.len(), list.join("\n"));
+    }
+}
+
+#[test]
+fn a_seed_replays_exactly() {
+    let journal = |seed| {
+        runtime().block_on(async move {
+            let scene = run(seed).await.unwrap();
+            format!("{:?}", scene.journal())
+        })
+    };
+    assert_eq!(journal(3), journal(3));
+    assert_ne!(journal(3), journal(4));
+}

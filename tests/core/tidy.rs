@@ -1,0 +1,141 @@
+//! The source tree holds to its own rules: the core is pure, error codes live in one file, nothing stops encryption, files
+//! stay small and say what they are, and every sample event is used.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// Target size of a file, in lines of code without tests; half as much again is too much.
+const LINES: usize = 450;
+
+/// One source file.
+struct Source {
+    /// From the package's root.
+    path: String,
+    text: String,
+}
+
+impl Source {
+    /// The code: without comments, documentation and the tests at its end.
+    fn code(&self) -> impl Iterator<Item = (usize, &str)> {
+        let lines = self.text.lines().enumerate().map(|(index, line)| (index + 1, line));
+        lines
+            .take_while(|(_, line)| !line.starts_with("#[cfg(test)]"))
+            .map(|(number, line)| (number, line.find("//").map_or(line, |start| line.split_at(start).0)))
+            .filter(|(_, line)| !line.trim().is_empty())
+    }
+}
+
+fn root() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// Every Rust file under one folder of the package.
+fn sources(folder: &str) -> Vec<Source> {
+    fn walk(folder: &Path, found: &mut Vec<PathBuf>) {
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                walk(&path, found);
+            } else if path.extension().is_some_and(|e| e == "rs") {
+                found.push(path);
+            }
+        }
+    }
+    let mut found = Vec::new();
+    walk(&root().join(folder), &mut found);
+    found.sort();
+    let source = |path: &PathBuf| Source {
+        path: path.strip_prefix(root()).unwrap().to_string_lossy().into_owned(),
+        text: fs::read_to_string(path).unwrap(),
+    };
+    found.iter().map(source).collect()
+}
+
+/// Each place where one of the words stands in code.
+fn places(sources: &[Source], words: &[&str]) -> Vec<String> {
+    let places = sources.iter().flat_map(|source| {
+        let hits = source.code().filter(|(_, line)| words.iter().any(|word| line.contains(word)));
+        hits.map(|(number, line)| format!("{}:{number}: {}", source.path, line.trim()))
+    });
+    places.collect()
+}
+
+fn assert_none(places: &[String], why: &str) {
+    assert!(places.is_empty(), "{why}:\n{}", places.join("\n"));
+}
+
+#[test]
+fn the_core_does_nothing_but_think() {
+    let pure = |source: &Source| source.path.starts_with("src/domain/") || source.path == "src/config.rs";
+    let pure: Vec<Source> = sources("src").into_iter().filter(pure).collect();
+    assert!(pure.len() > 10, "{} files", pure.len());
+    let words = [
+        "async ",
+        "std::env",
+        "std::fs",
+        "std::net",
+        "std::io",
+        "Timestamp::now",
+        "SystemTime",
+        "Instant",
+        "tracing",
+        "fastrand",
+        "tokio",
+        "println!",
+    ];
+    assert_none(&places(&pure, &words), "src/domain and src/config.rs may not do this");
+}
+
+#[test]
+fn the_loop_and_the_handler_reach_the_world_through_ports_alone() {
+    let wanted = ["src/reconcile.rs", "src/handler.rs", "src/ports.rs"];
+    let through_ports: Vec<Source> = sources("src").into_iter().filter(|s| wanted.contains(&s.path.as_str())).collect();
+    assert_eq!(through_ports.len(), wanted.len());
+    let words =
+        ["std::env", "std::fs", "std::net", "Timestamp::now", "SystemTime", "Instant", "tokio", "aws_", "println!"];
+    assert_none(&places(&through_ports, &words), "the loop and the handler may not do this");
+}
+
+#[test]
+fn aws_error_codes_are_named_in_one_file() {
+    let others: Vec<Source> = sources("src").into_iter().filter(|s| s.path != "src/aws/errors.rs").collect();
+    assert_none(&places(&others, &["Exception"]), "only src/aws/errors.rs names error codes");
+}
+
+#[test]
+fn nothing_can_stop_encryption_or_delete() {
+    let words = ["stop_stream_encryption", "delete_stream", "delete_", "decrease_", "disable_"];
+    assert_none(&places(&sources("src/aws"), &words), "no such call exists here");
+    // The name itself is known, as that of somebody else's call.
+    let stops = places(&sources("src"), &["StopStreamEncryption"]);
+    assert!(stops.iter().all(|place| place.starts_with("src/domain/event")), "{stops:?}");
+}
+
+#[test]
+fn every_file_says_what_it_is() {
+    for source in sources("src").into_iter().chain(sources("tests")) {
+        assert!(source.text.starts_with("//! "), "{} does not open with `//! `", source.path);
+    }
+}
+
+#[test]
+fn files_stay_small() {
+    for source in sources("src") {
+        let lines = source.code().count();
+        assert!(lines <= LINES * 3 / 2, "{} has {lines} lines of code", source.path);
+    }
+}
+
+/// Every sample event stands, by name, in a test.
+#[test]
+fn every_sample_event_is_used() {
+    let tests: String = sources("tests").into_iter().map(|source| source.text).collect();
+    let mut names: Vec<String> = fs::read_dir(root().join("events"))
+        .unwrap()
+        .map(|file| file.unwrap().path().file_stem().unwrap().to_string_lossy().into_owned())
+        .collect();
+    names.sort();
+    assert!(names.len() > 20);
+    let unused: Vec<&String> = names.iter().filter(|name| !tests.contains(&format!("\"{name}\""))).collect();
+    assert!(unused.is_empty(), "{unused:?}");
+}
