@@ -560,6 +560,10 @@ impl<'a, W: World> Run<'a, W> {
             let delay = again_after(again, next_work.looks)?;
             next_work.looks = next_work.looks.saturating_add(1);
             next_work.not_before = Some(now + delay);
+            if again == Again::ForQuota {
+                // It takes longer than an event is followed: each look has a deadline of its own.
+                next_work.deadline_from = now + delay;
+            }
             Some(Next::May(Box::new(next_work.clone()), delay.min(DELAY_MAX)))
         };
         let next = match after {

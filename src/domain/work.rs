@@ -39,7 +39,8 @@ pub struct Work {
     pub cause: Cause,
     /// When the first run began.
     pub first_seen: Timestamp,
-    /// Where the deadline counts from: the first run, or the end of a time when the policy could not be used.
+    /// Where the deadline counts from: the first run, the end of a time when the policy could not be used, or the look that is
+    /// due for a quota.
     pub deadline_from: Timestamp,
     /// How many runs there were before.
     pub attempt: u32,

@@ -6,7 +6,7 @@ use streamseal::domain::model::{EventText, StreamStatus};
 use streamseal::domain::plan::Reason;
 
 use crate::sim::actors::Tool;
-use crate::sim::faults::{Fault, Weather};
+use crate::sim::faults::{Fault, Script, Weather};
 use crate::sim::scene::{ALL_WITH_APP, Scene, hours, secs};
 use crate::sim::{Op, key_arn};
 
@@ -328,6 +328,23 @@ async fn the_days_quota_is_waited_for_and_not_hammered() {
     assert_eq!(rounded, [0.0, 1.0, 5.0, 9.0, 13.0, 17.0, 21.0, 25.0]);
     let first = &s.all("orders")[0].verdict;
     assert_eq!(first.withheld.map(|w| w.as_str()), Some("quota"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_moments_trouble_does_not_end_the_wait_for_the_quota() {
+    let mut s = Scene::new(ALL_WITH_APP);
+    s.existing("orders", None);
+    s.set(|state, now| {
+        state.streams.get_mut("orders").unwrap().starts.extend((0..25).map(|_| now));
+        state.emit("StopStreamEncryption", "orders", Tool::Cli, now);
+    });
+    // Nine hours later, longer than an event is followed, the look goes wrong once.
+    s.later(hours(9) - secs(60.0), |state, _| {
+        let once = |op, fault| Script { op, target: None, fault };
+        state.script.push(once(Op::Start, Fault::Throttled));
+    });
+    s.drain().await;
+    s.assert_sealed("orders", "app");
 }
 
 #[tokio::test(start_paused = true)]
