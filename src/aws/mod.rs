@@ -148,7 +148,7 @@ impl Aws {
 
 impl Clock for Aws {
     fn now(&self) -> Timestamp {
-        Timestamp::now()
+        now()
     }
 
     async fn sleep(&self, duration: Duration) {
@@ -167,7 +167,7 @@ where
     T: RequestId,
     E: ProvideErrorMetadata + Error + 'static,
 {
-    let at = Timestamp::now();
+    let at = now();
     let started = Instant::now();
     let result = request.await;
     let duration = started.elapsed();
@@ -184,6 +184,12 @@ where
         log.push(Call { call, at, duration, request_id, error });
     }
     result
+}
+
+/// Now, to the millisecond: no service tells finer times, and people read these.
+fn now() -> Timestamp {
+    let now = Timestamp::now();
+    Timestamp::from_millisecond(now.as_millisecond()).unwrap_or(now)
 }
 
 /// A time from the SDK, to the nearest millisecond: the services keep no more, and their JSON carries it as a fraction

@@ -172,6 +172,17 @@ pub struct Cause {
     pub creator: Option<Creator>,
 }
 
+impl Cause {
+    /// Since when a proof counts for a stream made at `created`: since its encryption was changed, where the event is about
+    /// that, else since its birth. `None`: only one made now.
+    pub fn proof_since(&self, created: Timestamp) -> Option<Timestamp> {
+        match self.call.as_str() {
+            "StartStreamEncryption" | "StopStreamEncryption" => self.at,
+            _ => Some(created),
+        }
+    }
+}
+
 /// The kind of tool that made a stream, by the user agent and the service that called; each makes further calls that need
 /// the stream ACTIVE.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]

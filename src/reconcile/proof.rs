@@ -42,7 +42,8 @@ impl<W: World> Run<'_, W> {
         };
         self.proof.mode = Some(mode);
         let owed = self.progress.as_ref().map(|p| p.proof).unwrap_or_default();
-        if let (ProofMode::Probe, Owed::SinceTheEvent, Some(since)) = (mode, owed, self.work.cause.at)
+        let since = self.work.cause.proof_since(created);
+        if let (ProofMode::Probe, Owed::SinceTheEvent, Some(since)) = (mode, owed, since)
             && self.earlier_probe(since).await
         {
             return self.proven(ProofState::Observed);
