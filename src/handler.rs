@@ -1,8 +1,8 @@
 //! One payload in, one answer out: tells the payload apart, runs each item, and sees to it that nothing is lost.
 //!
 //! An item that is not finished is sent on as a work message *before* it is acknowledged; where there is no queue, or the
-//! send fails, the item fails and whoever sent it sends it again. Items of one batch run concurrently, those of one stream
-//! one after the other, and one that panics fails alone. Shared by the function and `streamseal replay`.
+//! send fails, the item fails and whoever sent it sends it again. Messages of one batch run concurrently, those of one stream
+//! (and the items of one message) one after the other, and one that panics fails alone. Shared by the function and `streamseal replay`.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -138,7 +138,10 @@ impl<W: World> App<W> {
 
     async fn direct(&self, items: Vec<Item>, invocation: &Invocation) -> Result<Answer, Unhandled> {
         let in_force = self.in_force(items.iter()).await;
-        let ends = join_all(items.into_iter().map(|item| self.guarded(item, &in_force, invocation))).await;
+        let mut ends = Vec::with_capacity(items.len());
+        for item in items {
+            ends.push(self.guarded(item, &in_force, invocation).await);
+        }
         let mut answers = ends.into_iter().collect::<Result<Vec<Value>, Unhandled>>()?;
         match (answers.pop(), answers.is_empty()) {
             (Some(only), true) => Ok(Answer::Direct(only)),
@@ -293,12 +296,14 @@ impl<W: World> App<W> {
             paces: &self.paces,
         };
         let mut end = reconcile(&self.world, &work, &settings).await;
-        if let Next::Must(work, ..) = &end.next
+        if let Next::Must(work, delay, _) = &end.next
             && work.put_back == PutBack::Due
-            && !self.world.has_queue()
         {
-            // The event that comes again would not know of the key to put back.
             self.tell(&end.evidence);
+            if self.send(work, *delay).await.is_ok() {
+                return Ok(serde_json::to_value(Document::from(&end.evidence)).unwrap_or_default());
+            }
+            // The event that comes again would not know of the key to put back: here and now, then.
             let work = work.clone();
             end = reconcile(&self.world, &work, &settings).await;
         }

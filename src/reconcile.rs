@@ -146,6 +146,8 @@ struct Run<'a, W> {
     proof: Proof,
     /// Looks in vain for what a proof is made with, though the stream is there.
     proofs_gone: u32,
+    /// Since when this run has seen the right setting, without a break.
+    right_here: Option<Timestamp>,
     /// Whether the run has waited for its turn to start and not used it yet.
     has_turn: bool,
     work: Work,
@@ -185,6 +187,7 @@ impl<'a, W: World> Run<'a, W> {
             after: None,
             proof: Proof::default(),
             proofs_gone: 0,
+            right_here: None,
             has_turn: false,
             work: work.clone(),
         }
@@ -270,7 +273,11 @@ impl<'a, W: World> Run<'a, W> {
         }
         self.work.created = Some(observed.created);
         if self.progress.is_none() {
-            let proof = plan::proof_owed(self.work.proof_owed, observed.created, self.world.now());
+            let mut proof = plan::proof_owed(self.work.proof_owed, observed.created, self.world.now());
+            if self.work.cause.is_about_encryption() && !self.world.has_queue() {
+                // Nothing else says that this event was here before, and its run was cut off between Start and proof.
+                proof = proof.max(Owed::SinceTheEvent);
+            }
             // A function that only reports does not put a key back either.
             let may = self.work.put_back != PutBack::No && self.settings.mode == Mode::Enforce;
             let put_back = self.work.previous_key.clone().filter(|_| may).map(KeyIdentity::Arn);
@@ -341,21 +348,27 @@ impl<'a, W: World> Run<'a, W> {
                     key = Some(on.clone());
                     target = (!accepted).then(|| on.clone());
                     self.work.right_since.get_or_insert(observed.at);
+                    self.right_here.get_or_insert(observed.at);
                 }
                 Situation::Wrong { target: wanted, current, .. } => {
                     wrong = true;
                     key = current.as_ref().and_then(|c| c.info.as_ref()).map(|info| info.identity.clone());
                     target = Some(wanted.clone());
                     self.work.right_since = None;
+                    self.right_here = None;
                 }
                 Situation::TargetUnusable(wanted, _, current) => {
                     // Only a run that puts a key back starts anything here, and for it every other key is the wrong one.
                     let back = self.progress.as_ref().and_then(|p| p.put_back.as_ref());
                     if back.is_some() && current.as_ref() == back {
                         self.work.right_since.get_or_insert(observed.at);
+                        self.right_here.get_or_insert(observed.at);
+                        // Seen where it was put back to: that was the one time.
+                        self.work.put_back = PutBack::Done;
                     } else {
                         wrong = true;
                         self.work.right_since = None;
+                        self.right_here = None;
                     }
                     key = current.clone();
                     target = Some(wanted.clone());
@@ -370,6 +383,11 @@ impl<'a, W: World> Run<'a, W> {
                 | Situation::NoSuchKey(_)
                 | Situation::Unreadable(_) => {}
             }
+        }
+        if *sight == Sight::Busy {
+            // It may come back with another setting.
+            self.work.right_since = None;
+            self.right_here = None;
         }
         if let Some(progress) = &mut self.progress {
             progress.wrong_since = match (wrong && progress.started.is_some(), progress.wrong_since) {
@@ -441,9 +459,6 @@ impl<'a, W: World> Run<'a, W> {
                 KeyIdentity::Arn(arn) => Some(arn.clone()),
                 KeyIdentity::AwsManagedAlias => None,
             });
-        }
-        if self.work.put_back == PutBack::Due {
-            self.work.put_back = PutBack::Done;
         }
         let result = self.world.start_encryption(&self.work.stream, key, &self.log).await;
         self.waiting_since = self.world.now();
@@ -599,12 +614,13 @@ impl<'a, W: World> Run<'a, W> {
         }
         let next_look = match &next {
             Next::Nothing => None,
+            Next::May(..) if !self.world.has_queue() => None,
             Next::May(work, delay) | Next::Must(work, delay, _) => Some(work.not_before.unwrap_or(now + *delay)),
         };
         let started = self.work.started;
         let remediation = match (started, verdict.reason) {
-            (false, Reason::StartRefused) | (true, Reason::Overtaken) => Remediation::Failed,
-            (false, _) if verdict.withheld.is_some() => Remediation::Withheld,
+            (_, Reason::StartRefused | Reason::Overtaken) => Remediation::Failed,
+            _ if verdict.withheld.is_some() => Remediation::Withheld,
             (false, _) => Remediation::None,
             (true, _) if self.work.right_since.is_some() => Remediation::Applied,
             (true, _) => Remediation::Started,

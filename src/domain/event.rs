@@ -173,13 +173,18 @@ pub struct Cause {
 }
 
 impl Cause {
-    /// Since when a proof counts for a stream made at `created`: since its encryption was changed, where the event is about
-    /// that, else since its birth. `None`: only one made now.
+    /// Since when a proof counts for a stream made at `created`: since its birth, where the event is that, else since the
+    /// event, which may have led to another key. `None`: only one made now.
     pub fn proof_since(&self, created: Timestamp) -> Option<Timestamp> {
         match self.call.as_str() {
-            "StartStreamEncryption" | "StopStreamEncryption" => self.at,
-            _ => Some(created),
+            "CreateStream" => Some(created),
+            _ => self.at,
         }
+    }
+
+    /// Whether somebody changed a stream's encryption, so that a run for it may have changed it too.
+    pub fn is_about_encryption(&self) -> bool {
+        matches!(self.call.as_str(), "StartStreamEncryption" | "StopStreamEncryption")
     }
 }
 

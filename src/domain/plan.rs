@@ -552,6 +552,7 @@ pub fn next_step(sight: &Sight, progress: &Progress, permission: impl FnOnce() -
         Situation::AcceptedUnusable(key, problem) => {
             Verdict::new(NonCompliant, Reason::KeyUnusable, format!("the stream's key {key} cannot be used: {problem}"))
                 .alarm()
+                .again(Again::Twice)
         }
         Situation::Right { key, accepted } => match progress.proof {
             Owed::Now | Owed::SinceTheEvent => return Step::Prove,

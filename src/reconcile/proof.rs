@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::{After, End, Run, TROUBLES_MAX, is_on_unusable_target, later, no_time_left, until};
+use super::{After, CALL_TIME, End, Run, TROUBLES_MAX, is_on_unusable_target, later, no_time_left, until};
 use crate::domain::evidence::ProofState;
 use crate::domain::failure::Failure;
 use crate::domain::model::{Encryption, EventText, KeyLookup, KeyRef, Mode, Observed, ProofMode};
@@ -54,7 +54,8 @@ impl<W: World> Run<'_, W> {
             }
             let judgement = match mode {
                 ProofMode::Describe => return self.proven(ProofState::Described),
-                ProofMode::Probe => self.probe(right_since).await,
+                // What an earlier run saw may have been undone and done again since.
+                ProofMode::Probe => self.probe(right_since.max(self.right_here.unwrap_or(now))).await,
                 ProofMode::Observe => self.observe(right_since).await,
             };
             match judgement {
@@ -128,9 +129,15 @@ impl<W: World> Run<'_, W> {
     }
 
     async fn probe(&mut self, right_since: Timestamp) -> Judgement {
-        // Until then a record may be encrypted with the key before, which says nothing of the new one.
+        // Until then a record may be encrypted with the key before, which says nothing of the new one. Only where our own Start
+        // found the stream unencrypted is there no such key.
+        let from_plain = self.progress.as_ref().is_some_and(|p| p.started.is_some()) && !self.work.rekeyed;
         let (now, since) = (self.world.now(), right_since + PROPAGATION);
-        if self.work.previous_key.is_some() && now < since && since < self.settings.deadline {
+        if !from_plain && now < since {
+            if since + CALL_TIME > self.settings.deadline {
+                let why = "no time was left to prove the encryption";
+                return Judgement::Later(Failure::retryable("streamseal:Prove", "NoTimeLeft", why));
+            }
             self.world.sleep(until(now, since)).await;
         }
         let answer = self.world.put_probe(&self.work.stream, &self.log).await;
