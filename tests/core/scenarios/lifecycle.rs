@@ -215,6 +215,8 @@ async fn a_stream_created_anew_under_the_same_name_starts_afresh() {
     s.assert_sealed("orders", "app");
     let evidence = s.last("orders");
     assert!(evidence.attempt <= 1, "it settled once, and the first one's attempts are not its own");
+    let created = evidence.after.unwrap().observed.created;
+    assert!(evidence.first_seen >= created, "nor is the time that was spent on it");
     assert_eq!(s.starts("orders"), ["app"]);
 }
 

@@ -158,6 +158,29 @@ async fn a_run_that_is_asked_for_with_little_time_left_ends_in_time() {
     s.assert_sealed("orders", "app");
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_payload_out_of_all_proportion_is_refused_in_clear_words() {
+    let mut s = Scene::new(ALL_WITH_APP);
+    s.existing("orders", None);
+    let event = event("StopStreamEncryption", "orders", Tool::Cli, "e", BEGIN.parse().unwrap()).to_string();
+    let deep = format!("{}{event}{}", r#"{"requestContext":{},"requestPayload":"#.repeat(200), "}".repeat(200));
+    for (payload, words) in [
+        (deep.as_str(), "the payload is not JSON: recursion limit"),
+        ("", "the payload is not JSON"),
+        ("[[", "the payload is not JSON"),
+        ("{}", "the payload is none of"),
+    ] {
+        let answer = s.lambda.invoke(payload, secs(120.0)).await.expect("not killed");
+        let Err(Unhandled::Malformed(why)) = answer else { panic!("{words}: {answer:?}") };
+        assert!(why.starts_with(words), "{why}");
+    }
+    assert!(s.journal().is_empty());
+    // A large one is read like any other.
+    let padding = format!("{{\"padding\":\"{}\",", "x".repeat(1 << 20));
+    s.lambda.invoke(&event.replacen('{', &padding, 1), secs(120.0)).await.expect("not killed").unwrap();
+    s.assert_sealed("orders", "app");
+}
+
 /// Two hundred streams at once, each with an event; the account's rates are 20 describes and 5 starts a second, and ours are
 /// a part of that.
 #[tokio::test(start_paused = true)]

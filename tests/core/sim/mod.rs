@@ -36,6 +36,8 @@ use self::watch::Watch;
 
 /// When every simulation begins.
 pub(crate) const BEGIN: &str = "2026-03-02T08:00:00Z";
+/// More calls than any test needs: whatever makes them does not end.
+const CALLS_MAX: usize = 50_000;
 /// How long the adapters wait for an answer.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -213,6 +215,7 @@ impl Sim {
             let took_effect = reaches && result.is_ok();
             let (target, key) = (target.to_owned(), key.to_owned());
             state.journal.push(Entry { at: now, op, target, key, took_effect });
+            assert!(state.journal.len() < CALLS_MAX, "calls without end");
             result
         });
         assert!(fault != Some(Fault::Panic), "a panic that the test asked for");
