@@ -36,7 +36,7 @@ impl StreamApi for Aws {
     async fn describe(&self, stream: &StreamArn, log: &CallLog) -> Result<Observed, Failure> {
         let request = self.kinesis.describe_stream_summary().stream_arn(stream.to_string());
         let answer = logged(log, DESCRIBE, request.send()).await?;
-        let at = Timestamp::now();
+        let at = super::now();
         let summary =
             answer.stream_description_summary.ok_or_else(|| unreadable(DESCRIBE, "no summary in the answer"))?;
         // The SDK fills an absent time with the epoch, and no stream is that old.

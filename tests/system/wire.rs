@@ -534,7 +534,7 @@ async fn describe_reads_the_setting() {
     for (more, status, encryption) in rows {
         wire.reset().await;
         wire.always("DescribeStreamSummary", ok(summary(more.clone()))).await;
-        let before = Timestamp::now();
+        let before = Timestamp::from_millisecond(Timestamp::now().as_millisecond()).unwrap();
         let observed = wire.aws.describe(&stream(), &wire.log).await.unwrap();
         assert_eq!((observed.status, observed.encryption), (status, encryption), "{more}");
         assert_eq!(observed.created, time("2026-08-07T12:00:00.123Z"), "{more}");
@@ -548,7 +548,8 @@ async fn calls_are_logged_with_their_request_ids() {
     let wire = Wire::start().await;
     wire.always("DescribeStreamSummary", ok(summary(json!({})))).await;
     wire.always("StartStreamEncryption", ResponseTemplate::new(200).insert_header("x-amzn-RequestId", "req-2")).await;
-    let before = Timestamp::now();
+    // The log keeps milliseconds.
+    let before = Timestamp::from_millisecond(Timestamp::now().as_millisecond()).unwrap();
     wire.aws.describe(&stream(), &wire.log).await.unwrap();
     wire.aws.start_encryption(&stream(), &key(), &wire.log).await.unwrap();
     let calls = wire.log.calls();
