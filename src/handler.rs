@@ -270,10 +270,7 @@ impl<W: World> App<W> {
         let now = self.world.now();
         if let Some(at) = work.not_before.filter(|at| *at > now) {
             let delay = until(now, at).min(DELAY_MAX);
-            return self
-                .send_on(&work, delay)
-                .await
-                .map(|()| self.deferred(&work, delay, "TooEarly", "not before its time"));
+            return self.put_off(&work, delay, "TooEarly", "not before its time").await;
         }
         let (policy, mode) = match in_force {
             Ok((policy, mode)) => (policy, *mode),
@@ -282,10 +279,7 @@ impl<W: World> App<W> {
         if now >= invocation.deadline {
             // An earlier message of this batch took the time: this one is for another invocation, unseen.
             let delay = backoff(0, &mut fastrand::Rng::with_seed(now.as_millisecond().unsigned_abs()));
-            return self
-                .send_on(&work, delay)
-                .await
-                .map(|()| self.deferred(&work, delay, "NoTimeLeft", "no time was left"));
+            return self.put_off(&work, delay, "NoTimeLeft", "no time was left").await;
         }
         let settings = Settings {
             config: &self.config,
@@ -301,7 +295,7 @@ impl<W: World> App<W> {
         {
             self.tell(&end.evidence);
             if self.send(work, *delay).await.is_ok() {
-                return Ok(serde_json::to_value(Document::from(&end.evidence)).unwrap_or_default());
+                return Ok(document(&end.evidence));
             }
             // The event that comes again would not know of the key to put back: here and now, then.
             let work = work.clone();
@@ -322,8 +316,7 @@ impl<W: World> App<W> {
                 }
             }
         }
-        // A document is plain data: it always has a JSON form.
-        Ok(serde_json::to_value(Document::from(&evidence)).unwrap_or_default())
+        Ok(document(&evidence))
     }
 
     /// Writes evidence, and a line of the error log where somebody has to look.
@@ -334,7 +327,7 @@ impl<W: World> App<W> {
         self.world.record(evidence);
     }
 
-    /// No policy, no writes; the event is kept for as long as the queue can, and no deadline runs meanwhile.
+    /// No policy, no writes; the event is kept until it can be used, and no deadline runs meanwhile.
     async fn keep(&self, mut work: Work, unusable: &Unhandled) -> Result<Value, Unhandled> {
         let now = self.world.now();
         let delay = backoff(KEPT_ATTEMPT, &mut fastrand::Rng::with_seed(now.as_millisecond().unsigned_abs()));
@@ -347,13 +340,16 @@ impl<W: World> App<W> {
         }
     }
 
-    async fn send_on(&self, work: &Work, delay: Duration) -> Result<(), Unhandled> {
-        self.send(work, delay).await.map_err(|not_sent| {
-            not_sent.unwrap_or_else(|| {
+    /// Sends work on unseen.
+    async fn put_off(&self, work: &Work, delay: Duration, code: &str, why: &str) -> Result<Value, Unhandled> {
+        match self.send(work, delay).await {
+            Ok(()) => Ok(self.deferred(work, delay, code, why)),
+            Err(Some(not_sent)) => Err(not_sent),
+            Err(None) => {
                 let why = "the work is not due yet and there is no queue to keep it";
-                Unhandled::Retryable(Failure::retryable("sqs:SendMessage", "NoQueue", why))
-            })
-        })
+                Err(Unhandled::Retryable(Failure::retryable("sqs:SendMessage", "NoQueue", why)))
+            }
+        }
     }
 
     /// Sends work on; `Err(None)` where there is no queue to send it to.
@@ -382,4 +378,9 @@ impl<W: World> App<W> {
         self.world.note(&Note::new(Outcome::Failed, unhandled.kind(), &unhandled.to_string()));
         unhandled
     }
+}
+
+/// A document is plain data: it always has a JSON form.
+fn document(evidence: &Evidence) -> Value {
+    serde_json::to_value(Document::from(evidence)).unwrap_or_default()
 }
