@@ -4,6 +4,7 @@
 //! implement these; the tests' simulation is the second implementation. Futures are `Send` because the Lambda runtime
 //! asks for it.
 
+use std::collections::BTreeMap;
 use std::future::Future;
 use std::sync::Mutex;
 use std::time::Duration;
@@ -13,7 +14,10 @@ use serde_json::{Value, json};
 
 use crate::domain::evidence::{Call, Evidence};
 use crate::domain::failure::Failure;
-use crate::domain::model::{EventText, KeyIdentity, KeyLookup, KeyRef, Observed, StreamArn, Tags};
+use crate::domain::history::Change;
+use crate::domain::model::{EventText, KeyIdentity, KeyLookup, KeyRef, Observed, StreamArn, StreamName, Tags};
+use crate::domain::scan::Scan;
+use crate::domain::scan::v1::Summary;
 use crate::domain::work::Work;
 
 /// The calls of one run, in the order they ended; every adapter writes each request that it sends.
@@ -91,6 +95,45 @@ pub trait StreamApi: Send + Sync {
     ) -> impl Future<Output = Result<Option<SeenRecord>, Failure>> + Send;
 }
 
+/// Where a page of names begins.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PageStart {
+    /// With the first stream.
+    Beginning,
+    /// Behind this one, whether it is still there or not (`ExclusiveStartStreamName`).
+    After(StreamName),
+    /// Where the page before ended (`NextToken`).
+    Token(String),
+}
+
+/// One page of the account's streams.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Page {
+    /// In the order of the service.
+    pub names: Vec<StreamName>,
+    /// Where the next page begins; `None` behind the last one.
+    pub next: Option<PageStart>,
+}
+
+/// All streams of the account and Region.
+pub trait FleetApi: Send + Sync {
+    /// ListStreams, one page with one request.
+    fn list(&self, from: &PageStart, log: &CallLog) -> impl Future<Output = Result<Page, Failure>> + Send;
+    /// GetResources of the tagging API: the tags of up to 100 streams with one request. Streams without tags may be missing.
+    fn tags_of(
+        &self,
+        streams: &[StreamArn],
+        log: &CallLog,
+    ) -> impl Future<Output = Result<BTreeMap<StreamName, Tags>, Failure>> + Send;
+}
+
+/// CloudTrail's event history.
+pub trait TrailApi: Send + Sync {
+    /// LookupEvents by name, Start and then Stop, all pages: the changes of any stream's encryption here that took effect at or
+    /// after `since`, in any order.
+    fn changes(&self, since: Timestamp, log: &CallLog) -> impl Future<Output = Result<Vec<Change>, Failure>> + Send;
+}
+
 /// AWS KMS.
 pub trait KeyApi: Send + Sync {
     /// DescribeKey. Not found and denied are answers; a failure is what may pass.
@@ -109,6 +152,13 @@ pub trait WorkQueue: Send + Sync {
     fn has_queue(&self) -> bool;
     /// Sends `work` so that it arrives after `delay`, at most 900 s (SQS API reference, SendMessage).
     fn send(&self, work: &Work, delay: Duration) -> impl Future<Output = Result<(), Failure>> + Send;
+    /// Whether there is a queue of scans; without one a scan runs where it is asked for.
+    fn has_scan_queue(&self) -> bool;
+    /// Puts `scan` at the end of the queue of scans, where they run one at a time. The same part of the same scan is taken once
+    /// within 5 minutes (SQS developer guide, FIFO deduplication).
+    fn send_scan(&self, scan: &Scan) -> impl Future<Output = Result<(), Failure>> + Send;
+    /// Sends `scan` through the work queue so that it is asked for again after `delay`, at most 900 s.
+    fn put_off_scan(&self, scan: &Scan, delay: Duration) -> impl Future<Output = Result<(), Failure>> + Send;
 }
 
 /// Time.
@@ -123,6 +173,8 @@ pub trait Clock: Send + Sync {
 pub trait EvidenceSink: Send + Sync {
     /// Writes one document; it must not fail, since evidence is the last thing that a run does.
     fn record(&self, evidence: &Evidence);
+    /// Writes what a scan found.
+    fn summary(&self, summary: &Summary);
     /// Writes what became of an item that led to no run.
     fn note(&self, note: &Note);
 }
@@ -145,6 +197,8 @@ pub enum Outcome {
     Ignored,
     /// Acknowledged: it asked for what must not be done.
     Rejected,
+    /// A scan that was put into its queue.
+    Queued,
     /// Kept until the policy can be used.
     Kept,
     /// Not acknowledged.
@@ -157,6 +211,7 @@ impl Outcome {
         match self {
             Self::Ignored => "ignored",
             Self::Rejected => "rejected",
+            Self::Queued => "queued",
             Self::Kept => "kept",
             Self::Failed => "failed",
         }
@@ -178,6 +233,9 @@ impl Note {
 }
 
 /// All that a run needs.
-pub trait World: StreamApi + KeyApi + ParameterApi + WorkQueue + Clock + EvidenceSink {}
+pub trait World:
+    StreamApi + FleetApi + KeyApi + TrailApi + ParameterApi + WorkQueue + Clock + EvidenceSink
+{
+}
 
-impl<T: StreamApi + KeyApi + ParameterApi + WorkQueue + Clock + EvidenceSink> World for T {}
+impl<T: StreamApi + FleetApi + KeyApi + TrailApi + ParameterApi + WorkQueue + Clock + EvidenceSink> World for T {}

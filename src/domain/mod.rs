@@ -6,9 +6,11 @@
 pub mod event;
 pub mod evidence;
 pub mod failure;
+pub mod history;
 pub mod model;
 pub mod pace;
 pub mod plan;
 pub mod policy;
 pub mod probe;
+pub mod scan;
 pub mod work;

@@ -324,6 +324,8 @@ pub struct KeyInfo {
     pub manager: KeyManager,
     /// Why it cannot encrypt a stream of this Region now; `None` when it can.
     pub problem: Option<KeyProblem>,
+    /// `CurrentKeyMaterialId`, where KMS says it: rotation changes it and nothing else.
+    pub material: Option<EventText>,
 }
 
 /// `KeyManager` of KMS.
@@ -422,6 +424,8 @@ pub struct Observed {
     pub encryption: Encryption,
     /// `StreamCreationTimestamp`: with the ARN it tells a stream from a later one of the same name.
     pub created: Timestamp,
+    /// `RetentionPeriodHours`: how long its records stay.
+    pub retention_hours: u32,
     /// When we looked.
     pub at: Timestamp,
 }

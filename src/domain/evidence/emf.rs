@@ -7,6 +7,8 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::Evidence;
+use crate::domain::scan::Subject;
+use crate::domain::scan::v1::Summary;
 
 /// The metrics' namespace.
 pub const NAMESPACE: &str = "Streamseal";
@@ -22,6 +24,35 @@ pub fn of_evidence(evidence: &Evidence) -> Value {
         "Evaluations": 1,
         "Alarms": u8::from(verdict.alarm),
     })
+}
+
+/// One scan that ended: `Scans` by `Kind`, `MissedByEvents` and `Alarms` in all, and after a sweep `Streams` by `Compliance`, which
+/// takes a line each.
+pub fn of_summary(summary: &Summary) -> Vec<Value> {
+    let scan = &summary.scan;
+    let at = summary.finished_at.as_millisecond();
+    let directives = [
+        directive("Scans", json!([["Kind"]])),
+        directive("MissedByEvents", json!([[]])),
+        directive("Alarms", json!([[]])),
+    ];
+    let mut lines = vec![json!({
+        "_aws": {"Timestamp": at, "CloudWatchMetrics": directives},
+        "Kind": scan.subject.kind(),
+        "Scans": 1,
+        "MissedByEvents": scan.tally.missed.count(),
+        "Alarms": u8::from(summary.alarm()),
+    })];
+    if scan.subject == Subject::Fleet {
+        lines.extend(scan.tally.by_compliance.iter().map(|(compliance, streams)| {
+            json!({
+                "_aws": {"Timestamp": at, "CloudWatchMetrics": [directive("Streams", json!([["Compliance"]]))]},
+                "Compliance": compliance,
+                "Streams": streams,
+            })
+        }));
+    }
+    lines
 }
 
 /// One item that led to no run: `Items` by `Outcome` and `Reason`.

@@ -1,0 +1,503 @@
+//! A scan: a look at every stream of the account and Region, for a sweep or because of a key or an alias. What it is for, which
+//! streams concern it, what it counted, and which of the wrong ones it hands on.
+//!
+//! Pure. The scan goes through the queue as a message of its own that carries its place and what it counted so far, so that no
+//! part of it is kept anywhere else; nothing in it grows with the number of streams. The loop is `src/scan.rs`.
+
+pub mod v1;
+
+use std::collections::BTreeMap;
+
+use jiff::civil::Date;
+use jiff::{SignedDuration, Timestamp};
+use serde::{Deserialize, Serialize};
+
+use super::event::Cause;
+use super::model::{KeyArn, KeyIdentity, KeyRef, Scope, StreamName};
+use super::policy::{Accept, Outcome};
+
+/// The version that this code writes and the only one that it reads.
+pub const VERSION: &str = "streamseal.scan/v1";
+/// How many names a list carries; the rest is counted.
+pub const NAMES_MAX: usize = 100;
+/// How many rules and keys are counted each for itself; the rest together. With [`NAMES_MAX`] this keeps the message far below
+/// SQS's 256 KiB.
+const GROUPS_MAX: usize = 200;
+/// The most streams that one scan may hand on to be changed.
+pub const CHANGES_MAX: u32 = 500;
+/// A stream this old whose creation nobody told us of was missed: EventBridge delivers within minutes.
+pub const MISSED_AFTER: SignedDuration = SignedDuration::from_mins(15);
+/// The clocks of those who send and those who receive a message may differ by this.
+const AHEAD_MAX: SignedDuration = SignedDuration::from_hours(1);
+/// Where streams are counted whose rule or key is one of too many.
+const OTHERS: &str = "(others)";
+
+/// What a scan is about.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Subject {
+    /// Every stream.
+    Fleet,
+    /// The streams whose rule names this alias: it means another key now, or none.
+    Alias(KeyRef),
+    /// The streams that are on this key, or that should be.
+    Key(KeyArn, KeyEvent),
+}
+
+/// What happened to a key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum KeyEvent {
+    /// It has new material: its streams are looked at and proven, and none is changed.
+    Rotated,
+    /// It may be usable again, or by others than before.
+    Changed,
+    /// It cannot be used any more, or will not be.
+    Lost,
+}
+
+impl Subject {
+    /// The word in logs and metrics.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Fleet => "sweep",
+            Self::Alias(_) => "alias",
+            Self::Key(..) => "key",
+        }
+    }
+
+    /// Whether a stream with this decision can concern the scan, before anybody has looked at the stream.
+    pub fn may_concern(&self, outcome: &Outcome, own: &Scope) -> bool {
+        match self {
+            Self::Fleet | Self::Key(..) => true,
+            Self::Alias(alias) => match outcome {
+                Outcome::Encrypt(target) => {
+                    let accepted = target.accept.iter().any(|accept| match accept {
+                        Accept::Key(key) => is_alias(key, alias, own),
+                        Accept::CustomerManaged | Accept::AwsManaged => false,
+                    });
+                    accepted || is_alias(&target.key, alias, own)
+                }
+                Outcome::Exempt(_) | Outcome::Unmatched | Outcome::Unresolvable(_) => false,
+            },
+        }
+    }
+
+    /// Whether a stream concerns the scan that is on `current` and should be on `wanted`.
+    pub fn concerns(&self, current: Option<&KeyIdentity>, wanted: Option<&KeyIdentity>) -> bool {
+        let is = |identity: Option<&KeyIdentity>, key: &KeyArn| matches!(identity, Some(KeyIdentity::Arn(arn)) if arn == key);
+        match self {
+            Self::Fleet | Self::Alias(_) => true,
+            // New material is of no concern to a stream that only should be on the key.
+            Self::Key(key, KeyEvent::Rotated) => is(current, key),
+            Self::Key(key, KeyEvent::Changed | KeyEvent::Lost) => is(current, key) || is(wanted, key),
+        }
+    }
+
+    /// Whether a stream that is wrong may be handed on to be changed.
+    pub fn may_change(&self) -> bool {
+        !matches!(self, Self::Key(_, KeyEvent::Rotated))
+    }
+}
+
+/// Whether `key` is this alias, by its name or by its ARN here.
+pub fn is_alias(key: &KeyRef, alias: &KeyRef, own: &Scope) -> bool {
+    let name = |key: &KeyRef| {
+        let Scope { partition, region, account } = own;
+        let ours = format!("arn:{partition}:kms:{region}:{account}:");
+        key.as_str().strip_prefix(&ours).unwrap_or(key.as_str()).to_owned()
+    };
+    alias.as_key_arn().is_none() && name(key) == name(alias)
+}
+
+/// A scan, whole: as it was asked for, or with its place and what it counted so far.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Scan {
+    /// Names it in logs and messages: one asked for twice by the same event is one.
+    pub id: String,
+    /// What it is about.
+    pub subject: Subject,
+    /// What asked for it.
+    pub cause: Cause,
+    /// When it was asked for.
+    pub asked: Timestamp,
+    /// When its first part began.
+    pub began: Option<Timestamp>,
+    /// The last stream that was looked at.
+    pub after: Option<StreamName>,
+    /// How many parts there were before.
+    pub parts: u32,
+    /// What was counted so far.
+    pub tally: Tally,
+}
+
+/// A stream that a run could do more about, and when it was made: which of them are handed on is known at the end.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Candidate {
+    /// How far it is from where this scan starts to choose.
+    pub place: u64,
+    /// Its name.
+    pub stream: String,
+    /// When it was made, where that was seen.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub created: Option<Timestamp>,
+}
+
+/// A list of names that does not grow without bounds.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Names {
+    /// The first [`NAMES_MAX`], each with what there is to say of it.
+    pub names: Vec<(String, String)>,
+    /// How many more there are.
+    pub more: u64,
+}
+
+impl Names {
+    /// Adds a name and what there is to say of it.
+    pub fn push(&mut self, name: &str, what: &str) {
+        if self.names.len() < NAMES_MAX {
+            self.names.push((name.to_owned(), what.to_owned()));
+        } else {
+            self.more += 1;
+        }
+    }
+
+    /// How many there are in all.
+    pub fn count(&self) -> u64 {
+        u64::try_from(self.names.len()).unwrap_or(u64::MAX).saturating_add(self.more)
+    }
+}
+
+/// What a scan counted.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Tally {
+    /// Streams listed.
+    pub listed: u64,
+    /// Streams that concern the scan.
+    pub streams: u64,
+    /// Of those, by compliance.
+    pub by_compliance: BTreeMap<String, u64>,
+    /// By rule.
+    pub by_rule: BTreeMap<String, u64>,
+    /// By the key that they are on.
+    pub by_key: BTreeMap<String, u64>,
+    /// Those that are not as they should be, or could not be told, with the reason.
+    pub wrong: Names,
+    /// Those that a run could do more about: the nearest to where the scan starts to choose.
+    pub candidates: Vec<Candidate>,
+    /// Those that were not handed on since there were too many.
+    pub withheld: Names,
+    /// Rules whose exemption ends soon, with its last day.
+    pub exemptions_ending: BTreeMap<String, Date>,
+    /// Streams of whose creation no event came.
+    pub missed: Names,
+    /// Streams handed on to be proven.
+    pub to_prove: u64,
+    /// Streams with records under the lost key that have not expired, and until when.
+    pub under_lost_key: Names,
+    /// Requests sent, by operation.
+    pub calls: BTreeMap<String, u64>,
+}
+
+/// Counts one more of `group`.
+fn count(groups: &mut BTreeMap<String, u64>, group: &str) {
+    let group = if groups.contains_key(group) || groups.len() < GROUPS_MAX { group } else { OTHERS };
+    *groups.entry(group.to_owned()).or_default() += 1;
+}
+
+impl Tally {
+    /// Counts a stream that concerns the scan.
+    pub fn count(&mut self, compliance: &str, rule: Option<&str>, key: Option<&str>) {
+        self.streams += 1;
+        count(&mut self.by_compliance, compliance);
+        count(&mut self.by_rule, rule.unwrap_or("(no rule)"));
+        count(&mut self.by_key, key.unwrap_or("(not encrypted)"));
+    }
+
+    /// Counts a request.
+    pub fn called(&mut self, call: &str) {
+        count(&mut self.calls, call);
+    }
+
+    /// One more stream that a run could do more about. At most `most` are kept: those nearest to where this scan starts to
+    /// choose; the others are listed as withheld.
+    pub fn compete(&mut self, candidate: Candidate, most: u32) {
+        // A part that is done again meets them again.
+        if self.candidates.iter().any(|other| other.stream == candidate.stream) {
+            return;
+        }
+        let place = self.candidates.partition_point(|other| (other.place, &other.stream) < (candidate.place, &candidate.stream));
+        self.candidates.insert(place, candidate);
+        while self.candidates.len() > usize::try_from(most).unwrap_or(usize::MAX) {
+            if let Some(last) = self.candidates.pop() {
+                self.withheld.push(&last.stream, "max-changes");
+            }
+        }
+    }
+}
+
+impl Scan {
+    /// A scan that was just asked for.
+    pub fn new(subject: Subject, cause: Cause, now: Timestamp) -> Self {
+        let what = match &subject {
+            Subject::Fleet => "sweep".to_owned(),
+            Subject::Alias(alias) => alias.to_string(),
+            Subject::Key(key, _) => key.to_string(),
+        };
+        let because = cause.event_id.as_ref().map_or_else(|| now.as_millisecond().to_string(), ToString::to_string);
+        Self {
+            id: format!("{what}@{because}"),
+            subject,
+            cause,
+            asked: now,
+            began: None,
+            after: None,
+            parts: 0,
+            tally: Tally::default(),
+        }
+    }
+
+    /// How far `stream` is, on the ring of all names, from where this scan starts to choose. The start is another one in each
+    /// scan, so that streams whose change fails again and again keep nobody else from theirs.
+    pub fn place(&self, stream: &StreamName) -> u64 {
+        ring(stream.as_str()).wrapping_sub(ring(&self.id))
+    }
+
+    /// The message's body.
+    pub fn to_json(&self) -> String {
+        let (alias, key, key_event) = match &self.subject {
+            Subject::Fleet => (None, None, None),
+            Subject::Alias(alias) => (Some(alias.to_string()), None, None),
+            Subject::Key(key, event) => (None, Some(key.to_string()), Some(*event)),
+        };
+        let wire = Wire {
+            streamseal: VERSION.to_owned(),
+            scan: self.subject.kind().to_owned(),
+            alias,
+            key,
+            key_event,
+            id: self.id.clone(),
+            cause: self.cause.clone(),
+            asked: self.asked,
+            began: self.began,
+            after: self.after.as_ref().map(ToString::to_string),
+            parts: self.parts,
+            tally: self.tally.clone(),
+        };
+        // Only a map with keys that are not strings can fail here, and there is none.
+        serde_json::to_string(&wire).unwrap_or_default()
+    }
+
+    /// Reads a message of ours.
+    ///
+    /// # Errors
+    /// What is wrong with it, naming the field.
+    pub fn parse(value: &serde_json::Value, now: Timestamp) -> Result<Self, String> {
+        let wire = Wire::deserialize(value).map_err(|e| e.to_string())?;
+        let missing = |field: &str| format!("field `{field}` is missing");
+        let subject = match wire.scan.as_str() {
+            "sweep" => Subject::Fleet,
+            "alias" => {
+                let alias = wire.alias.ok_or_else(|| missing("alias"))?;
+                let alias = KeyRef::parse(&alias).filter(|key| key.as_key_arn().is_none() && alias.contains("alias/"));
+                Subject::Alias(alias.ok_or("field `alias`: not an alias")?)
+            }
+            "key" => {
+                let key = KeyArn::parse(&wire.key.ok_or_else(|| missing("key"))?);
+                let event = wire.key_event.ok_or_else(|| missing("key_event"))?;
+                Subject::Key(key.ok_or("field `key`: not the ARN of a key")?, event)
+            }
+            _ => return Err("field `scan`: neither `sweep` nor `alias` nor `key`".to_owned()),
+        };
+        let after = match wire.after {
+            None => None,
+            Some(name) => Some(StreamName::parse(&name).ok_or("field `after`: not a stream's name")?),
+        };
+        for (field, time) in [("asked", Some(wire.asked)), ("began", wire.began)] {
+            if time.is_some_and(|time| time.duration_since(now) > AHEAD_MAX) {
+                return Err(format!("field `{field}`: more than an hour ahead of now"));
+            }
+        }
+        if wire.tally.candidates.iter().any(|candidate| StreamName::parse(&candidate.stream).is_none()) {
+            return Err("field `tally.candidates`: not a stream's name".to_owned());
+        }
+        if wire.tally.candidates.len() > usize::try_from(CHANGES_MAX).unwrap_or(usize::MAX) {
+            return Err(format!("field `tally.candidates`: more than {CHANGES_MAX}"));
+        }
+        Ok(Self {
+            id: wire.id,
+            subject,
+            cause: wire.cause,
+            asked: wire.asked,
+            began: wire.began,
+            after,
+            parts: wire.parts,
+            tally: wire.tally,
+        })
+    }
+}
+
+/// A place on the ring of all texts (FNV-1a, and a mix, since its high bits follow the last letters too little).
+fn ring(text: &str) -> u64 {
+    let hash = text.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+    });
+    let mixed = (hash ^ (hash >> 32)).wrapping_mul(0xd6e8_feb8_6659_fd93);
+    mixed ^ (mixed >> 32)
+}
+
+/// The message on the wire. Unknown fields are refused, as in work messages.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Wire {
+    streamseal: String,
+    scan: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    alias: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    key: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    key_event: Option<KeyEvent>,
+    id: String,
+    cause: Cause,
+    asked: Timestamp,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    began: Option<Timestamp>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    after: Option<String>,
+    #[serde(default)]
+    parts: u32,
+    #[serde(default)]
+    tally: Tally,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::model::EventText;
+    use super::*;
+
+    fn now() -> Timestamp {
+        "2026-03-02T08:00:00Z".parse().unwrap()
+    }
+
+    fn scan(id: &str) -> Scan {
+        let cause = Cause {
+            call: EventText::new("sweep"),
+            event_id: Some(EventText::new(id)),
+            actor: None,
+            at: Some(now()),
+            creator: None,
+        };
+        Scan::new(Subject::Fleet, cause, now())
+    }
+
+    fn name(text: &str) -> StreamName {
+        StreamName::parse(text).unwrap()
+    }
+
+    /// What a scan with this id hands on of streams `s0`, `s1`, ….
+    fn handed_on(id: &str, streams: u32, most: u32) -> (Vec<String>, u64) {
+        let mut scan = scan(id);
+        for number in 0..streams {
+            let stream = name(&format!("s{number}"));
+            let candidate = Candidate { place: scan.place(&stream), stream: stream.to_string(), created: None };
+            scan.tally.compete(candidate.clone(), most);
+            scan.tally.compete(candidate, most);
+        }
+        (scan.tally.candidates.iter().map(|c| c.stream.clone()).collect(), scan.tally.withheld.count())
+    }
+
+    #[test]
+    fn at_most_so_many_are_handed_on_and_the_rest_is_withheld() {
+        let (chosen, withheld) = handed_on("a", 25, 10);
+        assert_eq!((chosen.len(), withheld), (10, 15));
+        assert_eq!(handed_on("a", 25, 10).0, chosen, "the same scan chooses the same");
+        assert_eq!(handed_on("a", 5, 10), (handed_on("a", 5, 5).0, 0));
+        assert_eq!(handed_on("a", 5, 0), (vec![], 5));
+    }
+
+    #[test]
+    fn no_stream_is_passed_over_for_ever() {
+        let mut often: BTreeMap<String, u32> = BTreeMap::new();
+        for day in 0..60 {
+            for stream in handed_on(&format!("day {day}"), 40, 10).0 {
+                *often.entry(stream).or_default() += 1;
+            }
+        }
+        assert_eq!(often.len(), 40, "each has its turn: {often:?}");
+        assert!(often.values().all(|times| (3..=35).contains(times)), "{often:?}");
+    }
+
+    #[test]
+    fn messages_are_read_as_they_were_written() {
+        let mut scan = scan("x");
+        scan.after = Some(name("orders"));
+        scan.began = Some(now());
+        scan.parts = 3;
+        scan.tally.count("COMPLIANT", Some("all"), None);
+        scan.tally.wrong.push("bills", "withheld");
+        scan.tally.compete(Candidate { place: 7, stream: "bills".into(), created: Some(now()) }, 10);
+        scan.tally.exemptions_ending.insert("scratch".into(), "2026-03-09".parse().unwrap());
+        let key = KeyArn::parse("arn:aws:kms:eu-west-1:111122223333:key/k").unwrap();
+        let alias = KeyRef::parse("alias/app").unwrap();
+        for subject in [Subject::Fleet, Subject::Alias(alias), Subject::Key(key, KeyEvent::Lost)] {
+            let scan = Scan { subject, ..scan.clone() };
+            let value: serde_json::Value = serde_json::from_str(&scan.to_json()).unwrap();
+            assert_eq!(Scan::parse(&value, now()).unwrap(), scan);
+        }
+    }
+
+    #[test]
+    fn every_fault_of_a_message_names_its_field() {
+        let good: serde_json::Value = serde_json::from_str(&scan("x").to_json()).unwrap();
+        for (field, value) in [
+            ("scan", serde_json::json!("all")),
+            ("scan", serde_json::json!("alias")),
+            ("scan", serde_json::json!("key")),
+            ("after", serde_json::json!("a b")),
+            ("asked", serde_json::json!("2027-01-01T00:00:00Z")),
+            ("began", serde_json::json!("2027-01-01T00:00:00Z")),
+            ("tally", serde_json::json!({"candidates": [{"place": 1, "stream": "a b"}]})),
+            ("more", serde_json::json!(1)),
+        ] {
+            let mut bad = good.clone();
+            bad[field] = value;
+            let why = Scan::parse(&bad, now()).unwrap_err();
+            let named = ["alias", "key"].iter().any(|named| field == "scan" && why.contains(named));
+            assert!(why.contains(field) || named, "{why}");
+        }
+    }
+
+    #[test]
+    fn lists_and_groups_are_bounded_and_the_message_fits() {
+        let mut scan = scan("x");
+        let long = |number: u32| format!("{}{number:05}", "x".repeat(123));
+        for number in 0..2_000 {
+            let stream = long(number);
+            scan.tally.count("COMPLIANT", Some(&stream), Some(&stream));
+            scan.tally.wrong.push(&stream, "key-unresolvable");
+            scan.tally.withheld.push(&stream, "max-changes");
+            scan.tally.missed.push(&stream, "2026-03-02T08:00:00Z");
+            scan.tally.under_lost_key.push(&stream, "2026-03-02T08:00:00Z");
+            scan.tally.compete(Candidate { place: 1, stream, created: Some(now()) }, CHANGES_MAX);
+        }
+        assert_eq!(scan.tally.wrong.count(), 2_000);
+        assert_eq!(scan.tally.by_rule.values().sum::<u64>(), 2_000);
+        let bytes = scan.to_json().len();
+        assert!(bytes < 256 * 1024, "{bytes} bytes");
+    }
+
+    #[test]
+    fn aliases_match_exactly_by_name_or_arn() {
+        let own = Scope { partition: "aws".into(), region: "eu-west-1".into(), account: "111122223333".into() };
+        let key = |text: &str| KeyRef::parse(text).unwrap();
+        let alias = key("alias/app");
+        assert!(is_alias(&key("alias/app"), &alias, &own));
+        assert!(is_alias(&key("arn:aws:kms:eu-west-1:111122223333:alias/app"), &alias, &own));
+        for other in ["alias/app2", "alias/ap", "alias/App", "arn:aws:kms:eu-west-1:999999999999:alias/app"] {
+            assert!(!is_alias(&key(other), &alias, &own), "{other}");
+        }
+    }
+}
