@@ -56,8 +56,13 @@ impl Keys {
     /// The key `aws/kinesis`, as it is after its first use.
     pub(crate) fn add_aws_managed(&mut self) {
         self.add("aws-kinesis");
-        self.key("aws-kinesis").manager = KeyManager::Aws;
+        self.make_aws_managed("aws-kinesis");
         self.alias(AWS_MANAGED_ALIAS, "aws-kinesis");
+    }
+
+    /// Makes a key one of AWS's own.
+    pub(crate) fn make_aws_managed(&mut self, id: &str) {
+        self.key(id).manager = KeyManager::Aws;
     }
 
     /// Points an alias somewhere.

@@ -259,6 +259,8 @@ pub(crate) struct Lambda {
     running: JoinSet<Done>,
     /// The next invocation is killed at this await point.
     pub(crate) kill_next_at: Option<u64>,
+    /// No instance lives longer than one invocation.
+    pub(crate) always_cold: bool,
     /// Invocations that ran into the timeout.
     pub(crate) timeouts: u32,
 }
@@ -275,6 +277,7 @@ impl Lambda {
             invocations: 0,
             running: JoinSet::new(),
             kill_next_at: None,
+            always_cold: false,
             timeouts: 0,
         }
     }
@@ -298,6 +301,9 @@ impl Lambda {
     }
 
     fn free_instance(&mut self) -> Instance {
+        if self.always_cold {
+            self.idle.clear();
+        }
         self.idle.pop().unwrap_or_else(|| {
             self.instances += 1;
             let world = self.world.instance(self.instances);
