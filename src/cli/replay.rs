@@ -4,7 +4,7 @@
 use serde_json::{Value, json};
 
 use super::{Exit, ModeArgument, ReplayArguments};
-use crate::aws::{Aws, Connection, sdk_config};
+use crate::aws::{Aws, Connection, Queues, sdk_config};
 use crate::config::{Config, ModeSource, Source};
 use crate::domain::event::{self, Input, Item};
 use crate::domain::evidence::Compliance;
@@ -43,7 +43,7 @@ async fn replay(arguments: &ReplayArguments) -> Result<Exit, (Exit, String)> {
         ..Connection::default()
     };
     let sdk = sdk_config(&connection).await;
-    let aws = Aws::new(&sdk, config.own.clone(), None);
+    let aws = Aws::new(&sdk, config.own.clone(), Queues::default());
     let items = match event::parse(&value, &config.own, aws.now()) {
         Input::Direct(items) => items,
         Input::Batch(messages) => messages.into_iter().flat_map(|m| m.items).collect(),
