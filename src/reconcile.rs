@@ -279,7 +279,7 @@ impl<'a, W: World> Run<'a, W> {
             Err(failure) => return Err(failure),
         };
         let sight = plan::sight_of(&observed, self.work.created);
-        if sight == Err(Sight::Recreated) {
+        if sight == Some(Sight::Recreated) {
             return Ok((Sight::Recreated, Some(observed)));
         }
         self.work.created = Some(observed.created);
@@ -296,8 +296,8 @@ impl<'a, W: World> Run<'a, W> {
             self.progress = Some(Progress { proof, put_back, was_put_back, ..Progress::default() });
         }
         let sight = match sight {
-            Err(sight) => sight,
-            Ok(()) => {
+            Some(sight) => sight,
+            None => {
                 self.work.active_since.get_or_insert(observed.at);
                 Sight::Active(self.assess(&observed).await?)
             }

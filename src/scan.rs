@@ -35,6 +35,8 @@ const TRIES: u32 = 4;
 const PAUSE: Duration = Duration::from_millis(500);
 /// CloudTrail keeps events for so long (CloudTrail user guide, event history), and a stream its records for up to a year.
 const HISTORY_MAX: SignedDuration = SignedDuration::from_hours(90 * 24);
+/// What reading it may take: the scan itself must come forward in each part. CloudTrail answers two requests a second.
+const HISTORY_TIME: Duration = Duration::from_secs(45);
 /// A sweep that comes late may not take streams for older than the sweep before.
 const SWEEP_SLACK: SignedDuration = SignedDuration::from_hours(1);
 
@@ -72,7 +74,8 @@ pub async fn scan<W: World>(world: &W, scan: Scan, settings: &Settings<'_>) -> S
         Ok(true) => part.done().await,
         Ok(false) if part.scan.after != was_at => ScanEnd::Unfinished(Box::new(part.next())),
         Ok(false) => {
-            let failure = Failure::retryable("streamseal:Scan", "NoTimeLeft", "the time was up before one stream was seen");
+            let failure =
+                Failure::retryable("streamseal:Scan", "NoTimeLeft", "the time was up before one stream was seen");
             ScanEnd::Failed(failure, Box::new(part.next()))
         }
         Err(failure) => ScanEnd::Failed(failure, Box::new(part.next())),
@@ -117,7 +120,7 @@ struct Part<'a, W> {
     scan: Scan,
     /// What KMS said of the keys that were met.
     keys: Keys,
-    /// The tagging API is not ours to call.
+    /// The tagging API is not ours to call, or has no answer.
     tags_one_by_one: bool,
     /// When streams left the key that was lost.
     left: BTreeMap<StreamName, Timestamp>,
@@ -147,7 +150,7 @@ impl<W: World> Part<'_, W> {
         let mut from = self.scan.after.clone().map_or(PageStart::Beginning, PageStart::After);
         loop {
             let (names, next) = self.page(&from).await?;
-            let tags = self.tags_of(&names).await?;
+            let tags = self.tags_of(&names).await;
             for name in names {
                 if self.world.now() + CALL_TIME > self.settings.deadline {
                     return Ok(false);
@@ -185,23 +188,20 @@ impl<W: World> Part<'_, W> {
     }
 
     /// The tags of a page's streams, where the policy looks at tags and the tagging API may be asked.
-    async fn tags_of(&mut self, names: &[StreamName]) -> Result<BTreeMap<StreamName, Tags>, Failure> {
+    async fn tags_of(&mut self, names: &[StreamName]) -> BTreeMap<StreamName, Tags> {
         if !self.settings.policy.needs_tags() || self.tags_one_by_one || names.is_empty() {
-            return Ok(BTreeMap::new());
+            return BTreeMap::new();
         }
         let streams: Vec<StreamArn> = names.iter().map(|name| self.own.stream(name.clone())).collect();
         let log = CallLog::default();
         let mut tries = 0;
         let tags = loop {
             match self.world.tags_of(&streams, &log).await {
-                Ok(tags) => break Ok(tags),
-                Err(failure) if matches!(failure.class, Class::Permanent(_)) => {
-                    self.tags_one_by_one = true;
-                    break Ok(BTreeMap::new());
-                }
+                Ok(tags) => break tags,
                 Err(failure) => {
-                    if let Err(failure) = self.pause(&mut tries, failure).await {
-                        break Err(failure);
+                    if self.pause(&mut tries, failure).await.is_err() {
+                        self.tags_one_by_one = true;
+                        break BTreeMap::new();
                     }
                 }
             }
@@ -308,7 +308,7 @@ impl<W: World> Part<'_, W> {
         let sight = plan::sight_of(observed, None);
         let (encryption, outcome) = (&observed.encryption, &decision.outcome);
         // Which key it is on, or should be, concerns a scan for a key whatever else is so.
-        if sight.is_ok() || matches!(self.scan.subject, Subject::Key(..)) {
+        if sight.is_none() || matches!(self.scan.subject, Subject::Key(..)) {
             while let Some(key) = plan::key_needed(outcome, encryption, &self.keys, self.own) {
                 self.lookup(key, log).await?;
             }
@@ -323,7 +323,7 @@ impl<W: World> Part<'_, W> {
             Outcome::Encrypt(target) => plan::identity_of(&target.key, &self.keys, self.own),
             Outcome::Exempt(_) | Outcome::Unmatched | Outcome::Unresolvable(_) => None,
         };
-        if let Err(sight) = sight {
+        if let Some(sight) = sight {
             return Ok((sight, self.current(encryption), wanted));
         }
         let situation = plan::assess(outcome, encryption, &self.keys, self.own);
@@ -355,7 +355,9 @@ impl<W: World> Part<'_, W> {
         let now = self.world.now();
         match next_step(sight, &Progress::default(), || self.permit(seen, sight, now), now) {
             Step::Finish(verdict) => Ok(verdict),
-            step @ (Step::Start(_) | Step::Await(_) | Step::LookLater(_) | Step::Prove | Step::StartAfresh) => Err(step),
+            step @ (Step::Start(_) | Step::Await(_) | Step::LookLater(_) | Step::Prove | Step::StartAfresh) => {
+                Err(step)
+            }
         }
     }
 
@@ -441,9 +443,13 @@ impl<W: World> Part<'_, W> {
     /// Which streams left the key that was lost, while their records may still be there.
     async fn read_history(&mut self, key: &KeyArn) {
         let log = CallLog::default();
-        match self.world.changes(self.world.now() - HISTORY_MAX, &log).await {
-            Ok(changes) => self.left = left_key(&changes, key.as_str()).into_iter().collect(),
-            Err(failure) => self.history_unknown = Some(failure.to_string()),
+        let read = pin!(self.world.changes(self.world.now() - HISTORY_MAX, &log));
+        match select(read, pin!(self.world.sleep(HISTORY_TIME))).await {
+            Either::Left((Ok(changes), _)) => self.left = left_key(&changes, key.as_str()).into_iter().collect(),
+            Either::Left((Err(failure), _)) => self.history_unknown = Some(failure.to_string()),
+            Either::Right(((), _)) => {
+                self.history_unknown = Some("CloudTrail's history is too long to be read".to_owned())
+            }
         }
         self.count_calls(&log);
     }

@@ -118,7 +118,9 @@ impl fmt::Display for IgnoreReason {
         match self {
             Self::OtherEvent(source, kind) => write!(f, "nothing follows from `{kind}` of `{source}`"),
             Self::OtherCall(call) => write!(f, "`{call}` does not change a stream's encryption or tags"),
-            Self::OtherKeyCall(call) => write!(f, "`{call}` does not change what a key can be used for, or by which alias"),
+            Self::OtherKeyCall(call) => {
+                write!(f, "`{call}` does not change what a key can be used for, or by which alias")
+            }
             Self::OtherAlias(alias) => write!(f, "no rule names `{alias}`"),
             Self::OtherKey(key) => write!(f, "no stream can be encrypted with `{key}`"),
             Self::OtherParameter(name) => write!(f, "the parameter `{name}` is neither the policy nor the mode"),
@@ -532,7 +534,9 @@ fn command(value: &Value, own: &Scope, now: Timestamp) -> Item {
         Some("sweep") => return sweep(value, now),
         Some(other) => {
             let other = EventText::new(other);
-            return Item::Malformed(format!("field `action`: `{other}` is not known; there are `reconcile` and `sweep`"));
+            return Item::Malformed(format!(
+                "field `action`: `{other}` is not known; there are `reconcile` and `sweep`"
+            ));
         }
         None => return Item::Malformed("field `action` is not a text".to_owned()),
     }

@@ -54,10 +54,10 @@ pub struct Call {
 }
 
 impl Call {
-    /// The calls that change something: one that starts with neither `Describe`, `List` nor `Get`.
+    /// The calls that change something: one that starts with neither `Describe`, `List`, `Get` nor `Lookup`.
     pub fn is_write(&self) -> bool {
         let operation = self.call.split(':').nth(1).unwrap_or_default();
-        !["Describe", "List", "Get"].iter().any(|read| operation.starts_with(read))
+        !["Describe", "List", "Get", "Lookup"].iter().any(|read| operation.starts_with(read))
     }
 }
 

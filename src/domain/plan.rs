@@ -831,15 +831,15 @@ pub fn judge_start(failure: &Failure) -> AfterStart {
     }
 }
 
-/// Sorts one observation, apart from the policy's view of it.
-pub fn sight_of(observed: &Observed, expected_created: Option<Timestamp>) -> Result<(), Sight> {
+/// Sorts one observation, apart from the policy's view of it; `None` where it is ACTIVE and the policy has to say.
+pub fn sight_of(observed: &Observed, expected_created: Option<Timestamp>) -> Option<Sight> {
     if expected_created.is_some_and(|created| created.as_millisecond() != observed.created.as_millisecond()) {
-        return Err(Sight::Recreated);
+        return Some(Sight::Recreated);
     }
     match &observed.status {
-        StreamStatus::Active => Ok(()),
-        StreamStatus::Creating | StreamStatus::Updating => Err(Sight::Busy),
-        StreamStatus::Deleting => Err(Sight::Gone),
-        StreamStatus::Unknown(text) => Err(Sight::Unknown(text.clone())),
+        StreamStatus::Active => None,
+        StreamStatus::Creating | StreamStatus::Updating => Some(Sight::Busy),
+        StreamStatus::Deleting => Some(Sight::Gone),
+        StreamStatus::Unknown(text) => Some(Sight::Unknown(text.clone())),
     }
 }

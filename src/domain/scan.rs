@@ -221,7 +221,9 @@ impl Tally {
     /// One more stream that a run could do more about. At most `most` are kept: those nearest to where this scan starts to
     /// choose; the others are listed as withheld.
     pub fn compete(&mut self, candidate: Candidate, most: u32) {
-        let place = self.candidates.partition_point(|other| (other.place, &other.stream) < (candidate.place, &candidate.stream));
+        let place = self
+            .candidates
+            .partition_point(|other| (other.place, &other.stream) < (candidate.place, &candidate.stream));
         self.candidates.insert(place, candidate);
         while self.candidates.len() > usize::try_from(most).unwrap_or(usize::MAX) {
             if let Some(last) = self.candidates.pop() {
@@ -340,9 +342,9 @@ impl Scan {
 
 /// A place on the ring of all texts (FNV-1a, and a mix, since its high bits follow the last letters too little).
 fn ring(text: &str) -> u64 {
-    let hash = text.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
-        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
-    });
+    let hash = text
+        .bytes()
+        .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3));
     let mixed = (hash ^ (hash >> 32)).wrapping_mul(0xd6e8_feb8_6659_fd93);
     mixed ^ (mixed >> 32)
 }

@@ -104,7 +104,11 @@ impl<W: World> App<W> {
     ) -> Result<Value, Unhandled> {
         // Other instances go on with the policy that they read up to a minute ago.
         let is_new_policy = summary.scan.cause.call.as_str() == "Parameter Store Change";
-        let delay = if is_new_policy { until(summary.finished_at - POLICY_AGE_MAX, summary.finished_at) } else { Duration::ZERO };
+        let delay = if is_new_policy {
+            until(summary.finished_at - POLICY_AGE_MAX, summary.finished_at)
+        } else {
+            Duration::ZERO
+        };
         for work in works {
             if self.world.has_queue() {
                 self.world.send(&work, delay).await.map_err(Unhandled::Retryable)?;

@@ -106,8 +106,8 @@ impl Row {
         let (status, created) = (self.status.clone(), self.created);
         let observed = Observed { status, encryption, created, retention_hours: 24, at: now() };
         match sight_of(&observed, Some(ago(86_400))) {
-            Err(sight) => sight,
-            Ok(()) => Sight::Active(self.situation(&observed.encryption)),
+            Some(sight) => sight,
+            None => Sight::Active(self.situation(&observed.encryption)),
         }
     }
 
@@ -260,7 +260,10 @@ fn the_reasons_to_withhold() {
     assert_eq!(fought(Report, contested), withheld(Withheld::ReportMode));
     assert_eq!(fought(Enforce, Contention::Unknown("why".into())), Permission::Unknown("why".into()));
     assert_eq!(fought(Enforce, Contention::Wait(now())), Allowed);
-    assert_eq!(fought(Enforce, Contention::Wait(now() + SignedDuration::from_secs(1))), Settling(now() + SignedDuration::from_secs(1)));
+    assert_eq!(
+        fought(Enforce, Contention::Wait(now() + SignedDuration::from_secs(1))),
+        Settling(now() + SignedDuration::from_secs(1))
+    );
 }
 
 /// The same cases each time, unless `PROPTEST_RNG_SEED` says otherwise.

@@ -63,9 +63,11 @@ pub(super) fn call(event: &Value, own: &Scope, now: Timestamp) -> Item {
         "CreateAlias" | "UpdateAlias" | "DeleteAlias" => None,
         "RotateKey" | "RotateKeyOnDemand" => Some(KeyEvent::Rotated),
         "EnableKey" | "CancelKeyDeletion" | "PutKeyPolicy" | "ImportKeyMaterial" => Some(KeyEvent::Changed),
-        "DisableKey" | "ScheduleKeyDeletion" | "DeleteKey" | "DeleteExpiredKeyMaterial" | "DeleteImportedKeyMaterial" => {
-            Some(KeyEvent::Lost)
-        }
+        "DisableKey"
+        | "ScheduleKeyDeletion"
+        | "DeleteKey"
+        | "DeleteExpiredKeyMaterial"
+        | "DeleteImportedKeyMaterial" => Some(KeyEvent::Lost),
         _ => return Item::Ignored(IgnoreReason::OtherKeyCall(call)),
     };
     if let Err(reason) = check_scope(event, detail, own) {
@@ -76,13 +78,8 @@ pub(super) fn call(event: &Value, own: &Scope, now: Timestamp) -> Item {
         None => alias_of(detail, &call).map(Subject::Alias),
     };
     let time = text(detail, "eventTime").or_else(|| text(event, "time")).and_then(|t| t.parse().ok());
-    let cause = Cause {
-        call,
-        event_id: text(event, "id").map(EventText::new),
-        actor: actor(detail),
-        at: time,
-        creator: None,
-    };
+    let cause =
+        Cause { call, event_id: text(event, "id").map(EventText::new), actor: actor(detail), at: time, creator: None };
     match subject {
         Ok(subject) => Item::Scan(Box::new(Scan::new(subject, cause, now))),
         Err(reason) => Item::Rejected(reason),
@@ -120,13 +117,10 @@ fn key_of(detail: &Value, call: &EventText, own: &Scope) -> Result<KeyArn, Rejec
 /// another Region cannot.
 fn key_arn(named: &str, own: &Scope) -> Result<KeyArn, RejectReason> {
     let Scope { partition, region, account } = own;
-    let arn = KeyArn::parse(named).or_else(|| KeyArn::parse(&format!("arn:{partition}:kms:{region}:{account}:key/{named}")));
+    let arn =
+        KeyArn::parse(named).or_else(|| KeyArn::parse(&format!("arn:{partition}:kms:{region}:{account}:key/{named}")));
     let arn = arn.ok_or_else(|| RejectReason::IllegalKey("key", EventText::new(named)))?;
-    if arn.region() == own.region {
-        Ok(arn)
-    } else {
-        Err(RejectReason::Foreign("key", EventText::new(named)))
-    }
+    if arn.region() == own.region { Ok(arn) } else { Err(RejectReason::Foreign("key", EventText::new(named))) }
 }
 
 /// A schedule of EventBridge, or of its Scheduler with no input of its own: a sweep.

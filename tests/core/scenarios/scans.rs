@@ -186,7 +186,13 @@ async fn records_under_a_key_that_is_lost_later_are_warned_of_until_they_expire(
     let moved = |s: &Scene, stream: &str, hours_ago: i64| {
         s.set(|state, now| {
             let at = now - SignedDuration::from_hours(hours_ago);
-            state.record_change(ChangeKind::Start, stream, Some(&key_arn("old")), Tool::Streamseal, at - SignedDuration::from_hours(48));
+            state.record_change(
+                ChangeKind::Start,
+                stream,
+                Some(&key_arn("old")),
+                Tool::Streamseal,
+                at - SignedDuration::from_hours(48),
+            );
             state.record_change(ChangeKind::Start, stream, Some(&key_arn("app")), Tool::Streamseal, at);
         });
     };
@@ -243,7 +249,10 @@ async fn a_sweep_finds_what_events_missed_and_counts_the_rest() {
     let tally = &told.scan.tally;
     assert_eq!((tally.listed, tally.streams), (10, 10));
     let counts = |groups: &BTreeMap<String, u64>| groups.iter().map(|(k, n)| format!("{k} {n}")).collect::<Vec<_>>();
-    assert_eq!(counts(&tally.by_compliance), ["COMPLIANT 6", "INSUFFICIENT_DATA 1", "NON_COMPLIANT 2", "NOT_APPLICABLE 1"]);
+    assert_eq!(
+        counts(&tally.by_compliance),
+        ["COMPLIANT 6", "INSUFFICIENT_DATA 1", "NON_COMPLIANT 2", "NOT_APPLICABLE 1"]
+    );
     assert_eq!(counts(&tally.by_rule), ["all 7", "others 2", "scratch 1"]);
     let (app, other) = (key_arn("app"), key_arn("other"));
     assert_eq!(counts(&tally.by_key), ["(not encrypted) 4".to_owned(), format!("{app} 4"), format!("{other} 2")]);
@@ -257,9 +266,13 @@ async fn a_sweep_finds_what_events_missed_and_counts_the_rest() {
         s.assert_sealed(name, "app");
     }
     // One look each, pages of three, and one DescribeKey for each spelling of a key.
-    let spellings = 4;
+    let spellings = 3;
     assert_eq!((tally.calls["kinesis:DescribeStreamSummary"], tally.calls["kms:DescribeKey"]), (10, spellings));
-    assert!((4..=6).contains(&tally.calls["kinesis:ListStreams"]), "{:?}: tokens that expired are asked again", tally.calls);
+    assert!(
+        (4..=6).contains(&tally.calls["kinesis:ListStreams"]),
+        "{:?}: tokens that expired are asked again",
+        tally.calls
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -324,7 +337,8 @@ async fn a_large_fleet_takes_several_parts_and_keeps_its_rate_even_when_killed()
             state.page_size = 100;
             state.sweep(now);
         });
-        s.drain_with_kill(secs(40.0), kill_at).await;
+        s.lambda.kill_scan_at = kill_at;
+        s.drain().await;
         let told = summary(&s);
         assert_eq!(told.scan.tally.by_compliance, BTreeMap::from([("COMPLIANT".to_owned(), 1_200)]));
         assert!(told.scan.parts >= 2, "{}", told.scan.parts);
@@ -436,7 +450,11 @@ async fn a_stream_that_cannot_be_looked_at_stops_no_scan() {
     s.set(|state, now| {
         let denied = Fault::Refused(Class::Permanent(Lasting::Access), "AccessDenied");
         state.script.push(Script { op: Op::Describe, target: Some("app-0001".into()), fault: denied });
-        state.script.extend((0..4).map(|_| Script { op: Op::Describe, target: Some("app-0002".into()), fault: Fault::ServerError }));
+        state.script.extend((0..4).map(|_| Script {
+            op: Op::Describe,
+            target: Some("app-0002".into()),
+            fault: Fault::ServerError,
+        }));
         state.sweep(now);
     });
     s.drain().await;

@@ -14,7 +14,14 @@ use super::{Op, Sim, State, failed};
 
 impl State {
     /// A change of a stream's encryption that took effect, for CloudTrail.
-    pub(crate) fn record_change(&mut self, kind: ChangeKind, stream: &str, key: Option<&str>, tool: Tool, now: Timestamp) {
+    pub(crate) fn record_change(
+        &mut self,
+        kind: ChangeKind,
+        stream: &str,
+        key: Option<&str>,
+        tool: Tool,
+        now: Timestamp,
+    ) {
         let at = Timestamp::from_second(now.as_second()).unwrap();
         let role = tool.role();
         self.trail.push(Change {

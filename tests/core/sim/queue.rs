@@ -146,8 +146,7 @@ impl State {
         }
         queue.last_id += 1;
         queue.most_hops = queue.most_hops.max(hops);
-        let message =
-            Message { id: queue.last_id, body: scan.to_json(), hops, visible: now, receives: 0, fifo: true };
+        let message = Message { id: queue.last_id, body: scan.to_json(), hops, visible: now, receives: 0, fifo: true };
         if hops > HOPS_MAX && !queue.loops_allowed {
             queue.dropped.push(message);
         } else {
@@ -259,6 +258,8 @@ pub(crate) struct Lambda {
     running: JoinSet<Done>,
     /// The next invocation is killed at this await point.
     pub(crate) kill_next_at: Option<u64>,
+    /// The first part of a scan that begins is killed at this await point.
+    pub(crate) kill_scan_at: Option<u64>,
     /// No instance lives longer than one invocation.
     pub(crate) always_cold: bool,
     /// Invocations that ran into the timeout.
@@ -277,6 +278,7 @@ impl Lambda {
             invocations: 0,
             running: JoinSet::new(),
             kill_next_at: None,
+            kill_scan_at: None,
             always_cold: false,
             timeouts: 0,
         }
@@ -352,7 +354,9 @@ impl Lambda {
         instance.world.spared.store(spared, Ordering::Relaxed);
         let hops = batch.iter().map(|message| message.hops).max().unwrap_or_default();
         instance.world.hops.store(hops, Ordering::Relaxed);
-        let kill_at = self.kill_next_at.take().or_else(|| {
+        let is_scan = batch.iter().any(|message| message.fifo);
+        let kill_scan = if is_scan { self.kill_scan_at.take() } else { None };
+        let kill_at = kill_scan.or_else(|| self.kill_next_at.take()).or_else(|| {
             let mut state = self.world.lock();
             let kills = state.weather.kills;
             (!spared && state.chance(kills)).then(|| state.dice.u64(1..=KILL_WITHIN))

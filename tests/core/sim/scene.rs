@@ -141,19 +141,6 @@ impl Scene {
         assert_eq!(self.lambda.timeouts, 0, "an invocation ran into its timeout");
     }
 
-    /// The same, with the invocation that begins after `after` killed at its nth await point.
-    pub(crate) async fn drain_with_kill(&mut self, after: Duration, kill_at: Option<u64>) {
-        if let Some(at) = kill_at {
-            let sim = self.sim.clone();
-            self.actors.spawn(async move {
-                tokio::time::sleep(after).await;
-                sim.ring();
-            });
-            self.lambda.kill_scan_at = Some(at);
-        }
-        self.drain().await;
-    }
-
     pub(crate) fn check(&self) {
         let violations = self.set(|state, _| state.watch.violations.clone());
         assert!(violations.is_empty(), "{violations:#?}");
@@ -257,7 +244,12 @@ impl Scene {
 
     pub(crate) fn assert_queues_empty(&self) {
         self.set(|state, _| {
-            assert!(state.queue.messages.is_empty() && state.queue.scans.is_empty() && state.queue.dead.is_empty() && state.queue.dropped.is_empty());
+            assert!(
+                state.queue.messages.is_empty()
+                    && state.queue.scans.is_empty()
+                    && state.queue.dead.is_empty()
+                    && state.queue.dropped.is_empty()
+            );
         });
     }
 }
