@@ -1,52 +1,185 @@
 //! Every EventBridge pattern of the template against every file of `events/`, by an emulator's own matcher (TestEventPattern):
 //! what the function needs passes, and what passes only to be ignored is a listed few.
 
+use std::collections::BTreeMap;
+
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use streamseal::domain::event::{Input, Item, parse};
 use streamseal::domain::model::Scope;
 
-use crate::support::{ACCOUNT, REGION, parts, root};
-use crate::template::template;
+use crate::support::{ACCOUNT, REGION, event, parts, root};
+use crate::template::{resources, template};
 
 /// Passes although nothing follows from it, and why the pattern lets it.
 const PASSES_IN_VAIN: &[(&str, &str)] = &[];
 
+/// Something follows from it, and no pattern passes it, since it comes by another way.
+const COMES_OTHERWISE: &[(&str, &str)] = &[
+    ("scheduled-event-rule", "a rule with a schedule has no pattern; ours sends a command"),
+    ("scheduler-default-payload", "EventBridge Scheduler calls its target itself"),
+];
+
+/// How the stack is deployed, as far as patterns depend on it.
+struct Deployed {
+    /// The policy stands in a parameter of the stack's own.
+    own_policy: bool,
+    mode_parameter: bool,
+}
+
+/// Where both are parameters of somebody else's, and where neither is.
+const BY_NAME: Deployed = Deployed { own_policy: false, mode_parameter: true };
+const BY_VALUE: Deployed = Deployed { own_policy: true, mode_parameter: false };
+
+/// A pattern as CloudFormation hands it to EventBridge; what it leaves out is `null`.
+fn resolved(value: &Value, deployed: &Deployed) -> Value {
+    if let Some(name) = value.get("!Ref") {
+        return match name.as_str().unwrap() {
+            "AWS::NoValue" => Value::Null,
+            "ModeParameterName" => json!("/streamseal/mode"),
+            // The latter by its resource, in a stack of the name `streamseal`.
+            "PolicyParameterName" | "PolicyParameter" => json!("/streamseal/policy"),
+            other => panic!("{other}"),
+        };
+    }
+    if let Some(choice) = value.get("!If") {
+        let holds = match choice[0].as_str().unwrap() {
+            "HasPolicy" => deployed.own_policy,
+            "HasModeParameter" => deployed.mode_parameter,
+            other => panic!("{other}"),
+        };
+        return resolved(&choice[if holds { 1 } else { 2 }], deployed);
+    }
+    match value {
+        Value::Array(items) => {
+            items.iter().map(|item| resolved(item, deployed)).filter(|item| !item.is_null()).collect()
+        }
+        Value::Object(members) => members.iter().map(|(name, it)| (name.clone(), resolved(it, deployed))).collect(),
+        other => other.clone(),
+    }
+}
+
+/// Every pattern by its rule.
+fn patterns(template: &Value, deployed: &Deployed) -> BTreeMap<String, Value> {
+    let rules =
+        resources(template, "AWS::Events::Rule").into_iter().filter(|(_, rule)| rule.get("EventPattern").is_some());
+    rules.map(|(name, rule)| (name.to_owned(), resolved(&rule["EventPattern"], deployed))).collect()
+}
+
+fn passes(pattern: &Value, event: &Value) -> bool {
+    let body = json!({"EventPattern": pattern.to_string(), "Event": event.to_string()});
+    parts().events("TestEventPattern", body)["Result"] == true
+}
+
+fn listed(list: &[(&str, &str)], name: &str) -> bool {
+    list.iter().any(|(listed, _)| *listed == name)
+}
+
 #[test]
 fn the_rules_pass_what_is_needed_and_little_else() {
     let template = template();
-    let resources = template["Resources"].as_object().unwrap();
-    let patterns: Vec<&Value> = resources
-        .values()
-        .filter(|resource| resource["Type"] == "AWS::Events::Rule")
-        .map(|rule| &rule["Properties"]["EventPattern"])
-        .filter(|pattern| !pattern.is_null())
-        .collect();
-    assert!(patterns.len() >= 4);
+    let patterns = patterns(&template, &BY_NAME);
+    assert_eq!(patterns.len(), 7);
     let own = Scope { partition: "aws".into(), region: REGION.into(), account: ACCOUNT.into() };
-    let mut used = vec![false; patterns.len()];
+    let mut passed: BTreeMap<&str, Vec<Value>> = BTreeMap::new();
     let mut seen = 0;
     for entry in std::fs::read_dir(root().join("events")).unwrap() {
-        let path = entry.unwrap().path();
-        let name = path.file_stem().unwrap().to_string_lossy().into_owned();
-        let event: Value = serde_json::from_str(&std::fs::read_to_string(&path).unwrap()).unwrap();
+        let name = entry.unwrap().path().file_stem().unwrap().to_string_lossy().into_owned();
+        let event = event(&name);
         if event.get("detail-type").is_none() {
             continue;
         }
         seen += 1;
-        let mut passes = false;
-        for (pattern, used) in patterns.iter().zip(&mut used) {
-            let body = json!({"EventPattern": pattern.to_string(), "Event": event.to_string()});
-            if parts().events("TestEventPattern", body)["Result"] == true {
-                passes = true;
-                *used = true;
+        let by: Vec<&str> =
+            patterns.iter().filter(|(_, pattern)| passes(pattern, &event)).map(|(rule, _)| rule.as_str()).collect();
+        let Input::Direct(items) = parse(&event, &own, Timestamp::now()) else { panic!("{name}") };
+        let needed =
+            items.iter().any(|item| !matches!(item, Item::Ignored(_) | Item::Rejected(_) | Item::Malformed(_)));
+        let expected = (needed && !listed(COMES_OTHERWISE, &name)) || listed(PASSES_IN_VAIN, &name);
+        assert_eq!(!by.is_empty(), expected, "{name} passes {by:?}");
+        for rule in by {
+            passed.entry(rule).or_default().push(event.clone());
+        }
+    }
+    assert!(seen > 40, "{seen}");
+    // A pattern that no file passes is wrong or has no file; the same holds for each name that it lists.
+    for (rule, pattern) in &patterns {
+        let passed = passed.get(rule.as_str()).unwrap_or_else(|| panic!("{rule}"));
+        for place in ["/detail-type", "/detail/eventName"] {
+            for name in pattern.pointer(place).and_then(Value::as_array).into_iter().flatten() {
+                assert!(passed.iter().any(|event| event.pointer(place) == Some(name)), "{rule}: {name}");
             }
         }
-        let Input::Direct(items) = parse(&event, &own, Timestamp::now()) else { panic!("{name}") };
-        let needed = items.iter().any(|item| matches!(item, Item::Reconcile(_)));
-        let in_vain = PASSES_IN_VAIN.iter().any(|(listed, _)| *listed == name);
-        assert_eq!(passes, needed || in_vain, "{name}");
     }
-    assert!(seen > 20);
-    assert_eq!(used, vec![true; patterns.len()], "a pattern that no file passes is wrong or has no file");
+}
+
+/// The file with another value at each of these places; `null` takes the member out.
+fn changed(name: &str, changes: &[(&str, Value)]) -> Value {
+    let mut event = event(name);
+    for (place, value) in changes {
+        let (parent, member) = place.rsplit_once('/').unwrap();
+        let parent = event.pointer_mut(parent).and_then(Value::as_object_mut).unwrap();
+        match value {
+            Value::Null => drop(parent.remove(member)),
+            other => drop(parent.insert(member.to_owned(), other.clone())),
+        }
+    }
+    event
+}
+
+/// The rules are narrow, and the matcher sees it: each operator that they use refuses what is only nearly right.
+#[test]
+fn nearly_right_is_refused() {
+    let template = template();
+    let by_name = patterns(&template, &BY_NAME);
+    let by_value = patterns(&template, &BY_VALUE);
+    let all = |changes: &[(&'static str, Value)]| changes.to_vec();
+    let generator = "/detail/findings/0/GeneratorId";
+    let control = "/detail/findings/0/Compliance/SecurityControlId";
+    let hub = |id: Value, from: &str| all(&[(control, id), (generator, json!(from))]);
+    for (rule, file, changes, expected) in [
+        ("StreamCalls", "kinesis-create-stream-provisioned", all(&[]), true),
+        ("StreamCalls", "kinesis-create-stream-provisioned", all(&[("/source", json!("aws.kinesisvideo"))]), false),
+        (
+            "StreamCalls",
+            "kinesis-create-stream-provisioned",
+            all(&[("/detail/errorCode", json!("AccessDenied"))]),
+            false,
+        ),
+        // An empty text is there all the same.
+        ("StreamCalls", "kinesis-create-stream-provisioned", all(&[("/detail/errorCode", json!(""))]), false),
+        (
+            "StreamCalls",
+            "kinesis-create-stream-provisioned",
+            all(&[("/detail/eventName", json!("createStream"))]),
+            false,
+        ),
+        ("StreamCalls", "kms-create-alias", all(&[]), false),
+        // One branch of `$or` is enough, and neither is not; a suffix is one from its first sign to the end.
+        ("SecurityHubFindings", "securityhub-findings-imported-kinesis1", hub(Value::Null, "rule/Kinesis.1"), true),
+        ("SecurityHubFindings", "securityhub-findings-imported-kinesis1", hub(json!("Kinesis.1"), "rule"), true),
+        ("SecurityHubFindings", "securityhub-findings-imported-kinesis1", hub(Value::Null, "rule/Kinesis.10"), false),
+        ("SecurityHubFindings", "securityhub-findings-imported-kinesis1", hub(Value::Null, "rule/NoKinesis.1"), false),
+        ("SecurityHubFindings", "securityhub-findings-imported-kinesis1", hub(json!("Kinesis.2"), "rule"), false),
+        ("KeyEvents", "kms-cmk-rotation", all(&[("/detail-type", json!("KMS CMK Rotatio"))]), false),
+        ("KeyEvents", "kms-update-alias", all(&[]), false),
+        ("KeyCalls", "kms-update-alias", all(&[]), true),
+        ("KeyCalls", "kms-update-alias", all(&[("/detail/errorCode", json!("NotFoundException"))]), false),
+        ("KeyCalls", "kms-update-alias", all(&[("/detail/eventSource", json!("workmail.amazonaws.com"))]), false),
+        ("KeyCalls", "kms-update-alias", all(&[("/detail/eventName", json!("UpdateAlias20150331"))]), false),
+        ("KeyCalls", "kms-update-alias", all(&[("/detail/eventName", json!("GenerateDataKey"))]), false),
+        ("KeyCalls", "kms-rotate-key-service-event", all(&[]), true),
+        ("KeyCalls", "kms-cmk-rotation", all(&[]), false),
+        ("PolicyChanges", "ssm-parameter-store-change", all(&[]), true),
+        ("PolicyChanges", "ssm-parameter-store-change", all(&[("/detail/operation", json!("Create"))]), true),
+        ("PolicyChanges", "ssm-parameter-store-change", all(&[("/detail/operation", json!("Delete"))]), false),
+        ("PolicyChanges", "ssm-parameter-store-change", all(&[("/detail/name", json!("/streamseal/policy2"))]), false),
+        ("PolicyChanges", "ssm-parameter-store-change", all(&[("/detail/name", json!("/streamseal"))]), false),
+    ] {
+        let event = changed(file, &changes);
+        assert_eq!(passes(&by_name[rule], &event), expected, "{rule} {file} {changes:?}");
+        assert_eq!(passes(&by_value[rule], &event), expected, "{rule} {file} {changes:?}, in another deployment");
+    }
+    let mode = changed("ssm-parameter-store-change", &[("/detail/name", json!("/streamseal/mode"))]);
+    assert!(passes(&by_name["PolicyChanges"], &mode) && !passes(&by_value["PolicyChanges"], &mode));
 }

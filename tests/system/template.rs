@@ -4,6 +4,8 @@
 use saphyr::{LoadableYamlNode, Scalar, Yaml};
 use serde_json::{Value, json};
 
+use crate::support::event;
+
 /// The template with each tag as an object of one member: `!GetAtt A.Arn` is `{"!GetAtt": "A.Arn"}`.
 pub(crate) fn template() -> Value {
     let documents = Yaml::load_from_str(include_str!("../../template.yaml")).unwrap_or_default();
@@ -23,6 +25,12 @@ fn to_json(node: &Yaml) -> Value {
         Yaml::Value(Scalar::String(value)) => json!(value),
         _ => Value::Null,
     }
+}
+
+/// Names and properties of the resources of one type.
+pub(crate) fn resources<'a>(template: &'a Value, kind: &str) -> Vec<(&'a str, &'a Value)> {
+    let all = template["Resources"].as_object().into_iter().flatten();
+    all.filter(|(_, it)| it["Type"] == kind).map(|(name, it)| (name.as_str(), &it["Properties"])).collect()
 }
 
 /// What stands at a place such as `WorkQueue/VisibilityTimeout`, below the resources and their `Properties`.
@@ -69,6 +77,8 @@ fn nothing_is_lost_between_eventbridge_and_the_function() {
         ("WorkQueue/MessageRetentionPeriod", json!(1_209_600)),
         ("DeadLetterQueue/MessageRetentionPeriod", json!(1_209_600)),
         ("UndeliveredQueue/MessageRetentionPeriod", json!(1_209_600)),
+        ("ScanQueue/MessageRetentionPeriod", json!(1_209_600)),
+        ("ScanDeadLetterQueue/MessageRetentionPeriod", json!(1_209_600)),
         // A message that fails again and again is put aside.
         ("WorkQueue/RedrivePolicy/deadLetterTargetArn", json!({"!GetAtt": "DeadLetterQueue.Arn"})),
         ("WorkQueue/RedrivePolicy/maxReceiveCount", json!(5)),
@@ -81,36 +91,77 @@ fn nothing_is_lost_between_eventbridge_and_the_function() {
         ("Function/ReservedConcurrentExecutions", Value::Null),
         // The chain of deferred messages is ours to bound: Lambda would cut it after about 16.
         ("Function/RecursiveLoop", json!("Allow")),
-        // What EventBridge cannot deliver: a day of attempts, then a queue.
-        ("StreamCalls/Targets/0/Arn", json!({"!GetAtt": "WorkQueue.Arn"})),
-        ("StreamCalls/Targets/0/RetryPolicy/MaximumEventAgeInSeconds", json!(86_400)),
-        ("StreamCalls/Targets/0/RetryPolicy/MaximumRetryAttempts", json!(185)),
-        ("StreamCalls/Targets/0/DeadLetterConfig/Arn", json!({"!GetAtt": "UndeliveredQueue.Arn"})),
-        // The event itself arrives: an input of the target's own would replace it.
-        ("StreamCalls/Targets/0/Input", Value::Null),
-        ("StreamCalls/Targets/0/InputPath", Value::Null),
-        ("StreamCalls/Targets/0/InputTransformer", Value::Null),
-        ("StreamCalls/State", Value::Null),
-        ("StreamCalls/Targets/1", Value::Null),
     ] {
         assert_eq!(property(&template, place), expected, "{place}");
     }
 }
 
 #[test]
-fn the_queue_gives_the_function_time() {
+fn every_rule_delivers_to_the_work_queue_or_puts_aside() {
+    let template = template();
+    let rules = resources(&template, "AWS::Events::Rule");
+    assert_eq!(rules.len(), 8);
+    for (name, rule) in rules {
+        // The event itself arrives: an input of the target's own would replace it. A day of attempts, then a queue.
+        let mut target = json!({
+            "Id": "work",
+            "Arn": {"!GetAtt": "WorkQueue.Arn"},
+            "RetryPolicy": {"MaximumEventAgeInSeconds": 86_400, "MaximumRetryAttempts": 185},
+            "DeadLetterConfig": {"Arn": {"!GetAtt": "UndeliveredQueue.Arn"}},
+        });
+        let mut members = vec!["Description", "EventPattern", "Targets"];
+        if name == "Sweep" {
+            // A schedule has no event to hand on: a command.
+            target["Input"] = json!(r#"{"action":"sweep"}"#);
+            members[1] = "ScheduleExpression";
+        }
+        assert_eq!(rule["Targets"], json!([target]), "{name}");
+        // No `State`: all are in force.
+        assert_eq!(rule.as_object().unwrap().keys().collect::<Vec<_>>(), members, "{name}");
+    }
+    let command: Value = serde_json::from_str(r#"{"action":"sweep"}"#).unwrap();
+    assert_eq!(command, event("streamseal-command-sweep"));
+    assert_eq!(property(&template, "Sweep/ScheduleExpression"), json!({"!Ref": "SweepSchedule"}));
+}
+
+#[test]
+fn scans_run_one_at_a_time_and_none_is_lost() {
+    let template = template();
+    for (place, expected) in [
+        // One message group, which the adapter names, is handled by one instance at a time.
+        ("ScanQueue/FifoQueue", json!(true)),
+        ("Function/Events/Scans/Type", json!("SQS")),
+        ("Function/Events/Scans/Properties/Queue", json!({"!GetAtt": "ScanQueue.Arn"})),
+        ("Function/Events/Scans/Properties/BatchSize", json!(1)),
+        ("Function/Events/Scans/Properties/FunctionResponseTypes", json!(["ReportBatchItemFailures"])),
+        // Each scan says itself which it is: two parts of one are not to be taken for one, whatever their content.
+        ("ScanQueue/ContentBasedDeduplication", Value::Null),
+        ("ScanQueue/RedrivePolicy/deadLetterTargetArn", json!({"!GetAtt": "ScanDeadLetterQueue.Arn"})),
+        ("ScanQueue/RedrivePolicy/maxReceiveCount", json!(5)),
+        // SQS takes dead letters of a FIFO queue only into another one.
+        ("ScanDeadLetterQueue/FifoQueue", json!(true)),
+        // A name of our own would have to be another one in each stack; CloudFormation's ends in `.fifo`.
+        ("ScanQueue/QueueName", Value::Null),
+    ] {
+        assert_eq!(property(&template, place), expected, "{place}");
+    }
+    for queue in ["WorkQueue", "DeadLetterQueue", "UndeliveredQueue"] {
+        assert_eq!(property(&template, &format!("{queue}/FifoQueue")), Value::Null, "{queue}: EventBridge, and delays");
+    }
+}
+
+#[test]
+fn the_queues_give_the_function_time() {
     let template = template();
     let timeout = number(&template, "Function/Timeout");
     assert_eq!(timeout, 120);
-    let window = number(&template, "Function/Events/Work/Properties/MaximumBatchingWindowInSeconds");
-    assert!(
-        number(&template, "WorkQueue/VisibilityTimeout") >= 6 * timeout + window,
-        "six times the function's timeout"
-    );
-    assert!(
-        (1..=10).contains(&number(&template, "Function/Events/Work/Properties/BatchSize")),
-        "at most ten in a batch"
-    );
+    for (queue, source) in [("WorkQueue", "Work"), ("ScanQueue", "Scans")] {
+        let window = number(&template, &format!("Function/Events/{source}/Properties/MaximumBatchingWindowInSeconds"));
+        let visible_again = number(&template, &format!("{queue}/VisibilityTimeout"));
+        assert!(visible_again >= 6 * timeout + window, "{queue}: six times the function's timeout");
+        let batch = number(&template, &format!("Function/Events/{source}/Properties/BatchSize"));
+        assert!((1..=10).contains(&batch), "{source}: at most ten in a batch");
+    }
 }
 
 #[test]
@@ -127,25 +178,23 @@ fn concurrency_is_what_the_function_is_told() {
 #[test]
 fn every_queue_is_encrypted() {
     let template = template();
-    let resources = template["Resources"].as_object().unwrap();
-    let queues: Vec<_> =
-        resources.iter().filter(|(_, it)| it["Type"] == "AWS::SQS::Queue").map(|(name, _)| name).collect();
-    assert_eq!(queues.len(), 3);
-    for queue in queues {
-        assert_eq!(property(&template, &format!("{queue}/SqsManagedSseEnabled")), json!(true), "{queue}");
+    let queues = resources(&template, "AWS::SQS::Queue");
+    assert_eq!(queues.len(), 5);
+    for (name, queue) in queues {
+        assert_eq!(queue["SqsManagedSseEnabled"], json!(true), "{name}");
     }
 }
 
 #[test]
 fn only_our_rules_may_send_to_the_queues() {
     let template = template();
-    let resources = template["Resources"].as_object().unwrap();
-    let rules: Vec<_> = resources
+    let rules: Vec<_> = resources(&template, "AWS::Events::Rule")
         .iter()
-        .filter(|(_, it)| it["Type"] == "AWS::Events::Rule")
         .map(|(name, _)| json!({ "!GetAtt": format!("{name}.Arn") }))
         .collect();
     assert!(!rules.is_empty());
+    // Scans come from the function alone, by its role.
+    assert_eq!(resources(&template, "AWS::SQS::QueuePolicy").len(), 2);
     for (policy, queue) in [("QueuePolicy", "WorkQueue"), ("UndeliveredQueuePolicy", "UndeliveredQueue")] {
         assert_eq!(property(&template, &format!("{policy}/Queues")), json!([{"!Ref": queue}]));
         let statements = property(&template, &format!("{policy}/PolicyDocument/Statement"));
@@ -196,7 +245,7 @@ fn calls_in_the_adapters() -> Vec<String> {
         let text = std::fs::read_to_string(entry.unwrap().path()).unwrap();
         for quoted in text.split('"').skip(1).step_by(2) {
             let Some((service, operation)) = quoted.split_once(':') else { continue };
-            let is_call = ["kinesis", "kms", "sqs", "ssm"].contains(&service)
+            let is_call = ["cloudtrail", "kinesis", "kms", "sqs", "ssm", "tag"].contains(&service)
                 && operation.starts_with(|c: char| c.is_ascii_uppercase())
                 && operation.chars().all(|c| c.is_ascii_alphabetic());
             if is_call && !calls.contains(&quoted.to_owned()) {
@@ -227,6 +276,13 @@ fn the_role_allows_what_is_called_and_nothing_else() {
     assert_eq!(property(&template, "Function/Policies"), Value::Null);
 }
 
+/// What may be asked of everything, and why it cannot be asked of less.
+const OF_EVERYTHING: &[(&str, &str)] = &[
+    ("cloudtrail:LookupEvents", "the history is the account's, and IAM knows no part of it"),
+    ("kinesis:ListStreams", "it names no stream, so that IAM knows no resource for it"),
+    ("tag:GetResources", "IAM knows no resource for it, whatever resources it is asked about"),
+];
+
 #[test]
 fn the_role_is_bound_to_this_account_and_to_kinesis() {
     let template = template();
@@ -238,19 +294,27 @@ fn the_role_is_bound_to_this_account_and_to_kinesis() {
     for statement in role_statements(&template) {
         let (sid, resources) = (&statement["Sid"], texts(&statement["Resource"]));
         assert_eq!(statement["Effect"], "Allow", "{sid}");
-        assert!(resources.iter().all(|one| one != "*"), "{sid}");
+        let actions = texts(&statement["Action"]);
+        if resources.iter().any(|one| one == "*") {
+            let narrow = |action: &&String| !OF_EVERYTHING.iter().any(|(listed, _)| listed == action);
+            assert_eq!(actions.iter().find(narrow), None, "{sid}");
+            let region = json!({"StringEquals": {"aws:RequestedRegion": {"!Ref": "AWS::Region"}}});
+            assert_eq!(statement["Condition"], region, "{sid}");
+        }
         if resources == [streams] {
             on_streams += 1;
             let account = json!({"StringEquals": {"aws:ResourceAccount": {"!Ref": "AWS::AccountId"}}});
             assert_eq!(statement["Condition"], account, "{sid}");
         }
-        let actions = texts(&statement["Action"]);
         if actions.iter().any(|one| one == "kms:GenerateDataKey" || one == "kms:Decrypt") {
             let through_kinesis = json!({
                 "StringEquals": {"kms:ViaService": {"!Sub": "kinesis.${AWS::Region}.${AWS::URLSuffix}"}},
                 "StringLike": {"kms:EncryptionContext:aws:kinesis:arn": {"!Sub": streams}},
             });
             assert_eq!(statement["Condition"], through_kinesis, "{sid}");
+        }
+        if actions.iter().any(|one| one.starts_with("sqs:")) {
+            assert_eq!(resources, ["ScanQueue.Arn", "WorkQueue.Arn"], "{sid}: both are read and written, and no other");
         }
         if actions.iter().any(|one| one.starts_with("kms:")) {
             assert_eq!(resources, [any_key], "{sid}");
@@ -293,13 +357,34 @@ fn the_function_is_told_what_it_needs() {
     let template = template();
     let variables = property(&template, "Function/Environment/Variables");
     let names: Vec<_> = variables.as_object().unwrap().keys().map(String::as_str).collect();
-    let mut expected =
-        ["POLICY", "MODE", "ACCOUNT_ID", "PARTITION", "WORK_QUEUE_URL", "MAX_CONCURRENCY", "LOG_LEVEL"].to_vec();
-    expected.sort_unstable();
+    let expected = [
+        "ACCOUNT_ID",
+        "LOG_LEVEL",
+        "MAX_CHANGES",
+        "MAX_CONCURRENCY",
+        "MODE",
+        "OWN_ROLE_ARN",
+        "PARTITION",
+        "POLICY",
+        "SCAN_DESCRIBES_PER_SECOND",
+        "SCAN_QUEUE_URL",
+        "SWEEP_HOURS",
+        "WORK_QUEUE_URL",
+    ];
     let mut sorted = names.clone();
     sorted.sort_unstable();
     assert_eq!(sorted, expected);
-    assert_eq!(variables["WORK_QUEUE_URL"], json!({"!Ref": "WorkQueue"}));
+    for (variable, from) in [
+        ("WORK_QUEUE_URL", json!({"!Ref": "WorkQueue"})),
+        ("SCAN_QUEUE_URL", json!({"!Ref": "ScanQueue"})),
+        ("SCAN_DESCRIBES_PER_SECOND", json!({"!Ref": "SweepRate"})),
+        ("MAX_CHANGES", json!({"!Ref": "MaxChanges"})),
+        ("SWEEP_HOURS", json!({"!Ref": "SweepHours"})),
+        // By another role it would take its own changes for somebody else's.
+        ("OWN_ROLE_ARN", property(&template, "Function/Role")),
+    ] {
+        assert_eq!(variables[variable], from, "{variable}");
+    }
     assert_eq!(texts(&variables["POLICY"]), ["ssm:${PolicyParameterName}", "ssm:${PolicyParameter}"]);
     assert_eq!(
         variables["MODE"],
@@ -310,15 +395,84 @@ fn the_function_is_told_what_it_needs() {
 }
 
 #[test]
+fn sweeps_are_daily_and_gentle_unless_told_otherwise() {
+    let template = template();
+    assert_eq!(template.pointer("/Parameters/SweepSchedule/Default"), Some(&json!("rate(1 day)")));
+    for (parameter, default, least, most) in [
+        ("SweepHours", 24, 1, 168),
+        ("SweepAlarmHours", 26, 2, 168),
+        ("SweepRate", 5, 1, 20),
+        ("MaxChanges", 10, 0, 500),
+    ] {
+        let given = &template["Parameters"][parameter];
+        let bounds = (&given["Default"], &given["MinValue"], &given["MaxValue"]);
+        assert_eq!(bounds, (&json!(default), &json!(least), &json!(most)), "{parameter}");
+    }
+}
+
+#[test]
+fn every_parameter_is_described_and_has_its_place_in_the_form() {
+    let template = template();
+    let groups = &template["Metadata"]["AWS::CloudFormation::Interface"]["ParameterGroups"];
+    let listed: Vec<&Value> =
+        groups.as_array().unwrap().iter().flat_map(|group| group["Parameters"].as_array().unwrap()).collect();
+    let parameters = template["Parameters"].as_object().unwrap();
+    assert_eq!(listed.len(), parameters.len());
+    for (name, parameter) in parameters {
+        assert!(listed.contains(&&json!(name)), "{name}");
+        assert!(parameter["Description"].as_str().is_some_and(|text| text.len() > 20), "{name}");
+    }
+}
+
+/// Each alarm and what it watches.
+const ALARMS: &[(&str, &str, &str, &[(&str, &str)])] = &[
+    ("AttentionAlarm", "Streamseal", "Alarms", &[]),
+    ("BacklogAlarm", "AWS/SQS", "ApproximateAgeOfOldestMessage", &[("QueueName", "WorkQueue")]),
+    ("ContestedAlarm", "Streamseal", "Alarms", &[("Reason", "contested")]),
+    ("DeadLettersAlarm", "AWS/SQS", "ApproximateNumberOfMessagesVisible", &[("QueueName", "DeadLetterQueue")]),
+    ("GaveUpAlarm", "Streamseal", "Alarms", &[("Reason", "gave-up")]),
+    ("MissedByEventsAlarm", "Streamseal", "MissedByEvents", &[]),
+    ("PolicyUnusableAlarm", "Streamseal", "Items", &[("Outcome", "kept"), ("Reason", "PolicyUnusable")]),
+    ("ScanDeadLettersAlarm", "AWS/SQS", "ApproximateNumberOfMessagesVisible", &[("QueueName", "ScanDeadLetterQueue")]),
+    ("SweepMissingAlarm", "Streamseal", "Scans", &[("Kind", "sweep")]),
+    ("UndeliveredAlarm", "AWS/SQS", "ApproximateNumberOfMessagesVisible", &[("QueueName", "UndeliveredQueue")]),
+    ("UnprovenAlarm", "Streamseal", "Alarms", &[("Reason", "unproven")]),
+    ("UnwritableAlarm", "Streamseal", "Alarms", &[("Reason", "unwritable")]),
+];
+
+#[test]
 fn trouble_raises_an_alarm() {
     let template = template();
-    for (alarm, queue, metric) in [
-        ("DeadLettersAlarm", "DeadLetterQueue", "ApproximateNumberOfMessagesVisible"),
-        ("UndeliveredAlarm", "UndeliveredQueue", "ApproximateNumberOfMessagesVisible"),
-        ("BacklogAlarm", "WorkQueue", "ApproximateAgeOfOldestMessage"),
-    ] {
-        assert_eq!(property(&template, &format!("{alarm}/MetricName")), json!(metric), "{alarm}");
-        let dimension = json!([{"Name": "QueueName", "Value": {"!GetAtt": format!("{queue}.QueueName")}}]);
-        assert_eq!(property(&template, &format!("{alarm}/Dimensions")), dimension, "{alarm}");
+    let alarms = resources(&template, "AWS::CloudWatch::Alarm");
+    assert_eq!(
+        alarms.iter().map(|(name, _)| *name).collect::<Vec<_>>(),
+        ALARMS.iter().map(|it| it.0).collect::<Vec<_>>()
+    );
+    for ((name, alarm), (_, namespace, metric, dimensions)) in alarms.iter().zip(ALARMS) {
+        assert_eq!((&alarm["Namespace"], &alarm["MetricName"]), (&json!(namespace), &json!(metric)), "{name}");
+        let value = |dimension: &str, value: &str| match dimension {
+            "QueueName" => json!({"!GetAtt": format!("{value}.QueueName")}),
+            _ => json!(value),
+        };
+        let expected: Vec<Value> =
+            dimensions.iter().map(|(key, of)| json!({"Name": key, "Value": value(key, of)})).collect();
+        assert_eq!(alarm["Dimensions"].as_array().cloned().unwrap_or_default(), expected, "{name}");
+        let notify = json!({"!If": ["HasAlarmTopic", [{"!Ref": "AlarmTopicArn"}], {"!Ref": "AWS::NoValue"}]});
+        assert_eq!(alarm["AlarmActions"], notify, "{name}");
+        let test = (&alarm["ComparisonOperator"], &alarm["Threshold"], &alarm["TreatMissingData"]);
+        // Of all but one, no data is good news, and anything is bad.
+        match *name {
+            "SweepMissingAlarm" => {
+                assert_eq!(test, (&json!("LessThanThreshold"), &json!(1), &json!("breaching")), "{name}");
+                let hours = json!({"!Ref": "SweepAlarmHours"});
+                assert_eq!((&alarm["EvaluationPeriods"], &alarm["DatapointsToAlarm"]), (&hours, &hours), "{name}");
+                assert_eq!((&alarm["Period"], &alarm["Statistic"]), (&json!(3600), &json!("Sum")), "{name}");
+            }
+            _ => {
+                let least = if *name == "BacklogAlarm" { 1800 } else { 0 };
+                assert_eq!(test, (&json!("GreaterThanThreshold"), &json!(least), &json!("notBreaching")), "{name}");
+                assert_eq!(alarm["EvaluationPeriods"], json!(1), "{name}");
+            }
+        }
     }
 }
