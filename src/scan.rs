@@ -398,16 +398,18 @@ impl<W: World> Part<'_, W> {
             }
         };
         let is_right = verdict.compliance == Compliance::Compliant;
-        if is_right && matches!(self.scan.subject, Subject::Key(_, KeyEvent::Rotated)) {
+        let to_prove = is_right && matches!(self.scan.subject, Subject::Key(_, KeyEvent::Rotated));
+        if to_prove {
             self.hand_on_to_prove(seen).await?;
         }
         let rule = seen.decision.rule.as_ref().map(|rule| rule.name.as_str());
         self.scan.tally.count(verdict.compliance.as_str(), rule, key_words(seen));
-        let warnings: Vec<String> = self.under_lost_key(seen).into_iter().collect();
         if !matches!(verdict.compliance, Compliance::Compliant | Compliance::NotApplicable) {
             self.scan.tally.wrong.push(name.as_str(), verdict.reason.as_str());
-            self.record(seen, verdict, warnings, log);
-        } else if !warnings.is_empty() {
+        }
+        // One that is right is told too: the document before may say that it was not. A run will tell of one that is to be proven.
+        if !to_prove {
+            let warnings = self.under_lost_key(seen).into_iter().collect();
             self.record(seen, verdict, warnings, log);
         }
         Ok(())

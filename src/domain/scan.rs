@@ -297,6 +297,9 @@ impl Scan {
     /// What is wrong with it, naming the field.
     pub fn parse(value: &serde_json::Value, now: Timestamp) -> Result<Self, String> {
         let wire = Wire::deserialize(value).map_err(|e| e.to_string())?;
+        if wire.streamseal != VERSION {
+            return Err(format!("field `streamseal`: version `{}` is not {VERSION}", wire.streamseal));
+        }
         let missing = |field: &str| format!("field `{field}` is missing");
         let subject = match wire.scan.as_str() {
             "sweep" => Subject::Fleet,

@@ -74,6 +74,9 @@ fn every_file_is_told_apart() {
     let expected: &[(&str, &[&str])] = &[
         ("config-compliance-change-compliant", &["ignored NotAFault"]),
         ("config-compliance-change-noncompliant", &[config]),
+        ("config-configuration-item-change", &["ignored OtherEvent"]),
+        ("config-custom-rule-configuration-change", &["ignored ConfigRule"]),
+        ("config-custom-rule-scheduled", &["ignored ConfigRule"]),
         ("kinesis-add-tags-to-stream", &["orders-ingest AddTagsToStream"]),
         ("kinesis-create-stream-cloudformation", &["billing-stack-EventsStream-9QX2K7LMPD4A CreateStream"]),
         ("kinesis-create-stream-failed-access-denied", &["ignored FailedCall"]),
@@ -92,15 +95,49 @@ fn every_file_is_told_apart() {
         ("kinesis-untag-resource", &["clickstream-raw UntagResource"]),
         ("kinesis-update-shard-count", &["ignored OtherCall"]),
         ("kinesis-update-stream-mode", &["ignored OtherCall"]),
+        ("kms-cancel-key-deletion", &["scan Changed 7c1f0a52-3b9d-4e61-8f25-0d6a94c7be13 CancelKeyDeletion"]),
+        ("kms-cmk-deletion", &["scan Lost 7c1f0a52-3b9d-4e61-8f25-0d6a94c7be13 KMS CMK Deletion"]),
+        ("kms-cmk-rotation", &["scan Rotated 7c1f0a52-3b9d-4e61-8f25-0d6a94c7be13 KMS CMK Rotation"]),
+        ("kms-create-alias", &["scan alias/streams-default CreateAlias"]),
+        ("kms-delete-alias", &["scan alias/streams-default DeleteAlias"]),
+        (
+            "kms-delete-expired-key-material-service-event",
+            &["scan Lost 7c1f0a52-3b9d-4e61-8f25-0d6a94c7be13 DeleteExpiredKeyMaterial"],
+        ),
+        (
+            "kms-delete-imported-key-material",
+            &["scan Lost 7c1f0a52-3b9d-4e61-8f25-0d6a94c7be13 DeleteImportedKeyMaterial"],
+        ),
+        ("kms-delete-key-service-event", &["scan Lost 7c1f0a52-3b9d-4e61-8f25-0d6a94c7be13 DeleteKey"]),
+        ("kms-disable-key", &["scan Lost 7c1f0a52-3b9d-4e61-8f25-0d6a94c7be13 DisableKey"]),
+        ("kms-enable-key", &["scan Changed 7c1f0a52-3b9d-4e61-8f25-0d6a94c7be13 EnableKey"]),
+        ("kms-enable-key-rotation", &["ignored OtherKeyCall"]),
+        ("kms-import-key-material", &["scan Changed 7c1f0a52-3b9d-4e61-8f25-0d6a94c7be13 ImportKeyMaterial"]),
+        (
+            "kms-imported-key-material-expiration",
+            &["scan Lost 7c1f0a52-3b9d-4e61-8f25-0d6a94c7be13 KMS Imported Key Material Expiration"],
+        ),
+        ("kms-put-key-policy", &["scan Changed 7c1f0a52-3b9d-4e61-8f25-0d6a94c7be13 PutKeyPolicy"]),
+        ("kms-rotate-key-on-demand", &["scan Rotated 7c1f0a52-3b9d-4e61-8f25-0d6a94c7be13 RotateKeyOnDemand"]),
+        ("kms-rotate-key-service-event", &["scan Rotated 7c1f0a52-3b9d-4e61-8f25-0d6a94c7be13 RotateKey"]),
+        ("kms-schedule-key-deletion", &["scan Lost 7c1f0a52-3b9d-4e61-8f25-0d6a94c7be13 ScheduleKeyDeletion"]),
+        ("kms-update-alias", &["scan alias/streams-default UpdateAlias"]),
         ("lambda-destination-on-failure-record", &["payments-audit-2 CreateStream"]),
+        ("scheduled-event-rule", &["scan fleet schedule"]),
+        ("scheduler-custom-input", &["scan fleet sweep"]),
+        ("scheduler-default-payload", &["scan fleet schedule"]),
         ("securityhub-findings-custom-action-kinesis1", &["clickstream-raw Security Hub Kinesis.1"]),
         ("securityhub-findings-imported-kinesis1", &[hub]),
         ("securityhub-findings-imported-v2-kinesis1", &[hub]),
         ("sns-eventbridge", &["payments-audit-2 CreateStream"]),
         ("sqs-batch-eventbridge", &["payments-audit CreateStream", "orders-ingest StopStreamEncryption"]),
+        ("sqs-batch-scan-message", &["now scan alias/kinesis/regulated UpdateAlias"]),
         ("sqs-batch-sns", &["payments-audit-2 CreateStream"]),
         ("sqs-batch-work-message", &["orders-ingest CreateStream"]),
+        ("ssm-parameter-store-change", &["scan fleet Parameter Store Change /streamseal/policy"]),
         ("streamseal-command-reconcile", &["orders-ingest reconcile"]),
+        ("streamseal-command-sweep", &["scan fleet sweep"]),
+        ("streamseal-scan-message", &["scan alias/kinesis/regulated UpdateAlias"]),
         ("streamseal-work-message", &["orders-ingest CreateStream"]),
     ];
     for (name, words_expected) in expected {
@@ -113,6 +150,66 @@ fn every_file_is_told_apart() {
         .collect();
     files.sort();
     assert_eq!(files, expected.iter().map(|(name, _)| (*name).to_owned()).collect::<Vec<_>>());
+}
+
+#[test]
+fn keys_are_found_wherever_they_stand() {
+    let id = "7c1f0a52-3b9d-4e61-8f25-0d6a94c7be13";
+    let disabled = format!("scan Lost {id} DisableKey");
+    let disable = |pointer, value| words(&with("kms-disable-key", pointer, value));
+    let bare = |mut event: Value| {
+        event["detail"]["resources"] = json!(null);
+        event["detail"]["responseElements"] = json!(null);
+        event
+    };
+    // The alias may come first, and old records have no list.
+    let both = json!([{"ARN": "arn:aws:kms:eu-west-1:111122223333:alias/x"}, {"ARN": format!("arn:aws:kms:eu-west-1:111122223333:key/{id}")}]);
+    assert_eq!(disable("/detail/resources", both), [disabled.as_str()]);
+    assert_eq!(words(&bare(file("kms-disable-key"))), [disabled.as_str()], "by its id alone");
+    assert_eq!(words(&bare(file("kms-rotate-key-service-event"))), [format!("scan Rotated {id} RotateKey")]);
+    let mut alias = bare(file("kms-disable-key"));
+    alias["detail"]["requestParameters"]["keyId"] = json!("alias/x");
+    assert_eq!(words(&alias), ["rejected NoKey"]);
+    assert_eq!(disable("/detail/requestParameters", json!(null)), [disabled.as_str()]);
+    let elsewhere = json!([{"ARN": "arn:aws:kms:us-east-1:111122223333:key/x"}]);
+    assert_eq!(disable("/detail/resources", elsewhere), ["rejected Foreign"]);
+    assert_eq!(
+        disable("/detail/resources", json!([{"ARN": "arn:aws:kms:eu-west-1:1:key/x"}])),
+        ["rejected IllegalKey"]
+    );
+    // A key of another account may serve streams here.
+    let other = json!([{"ARN": "arn:aws:kms:eu-west-1:999999999999:key/x"}]);
+    assert_eq!(disable("/detail/resources", other), ["scan Lost x DisableKey"]);
+    assert_eq!(disable("/detail/errorCode", json!("AccessDenied")), ["ignored FailedCall"]);
+    assert_eq!(disable("/detail/eventSource", json!("workmail.amazonaws.com")), ["ignored OtherEvent"]);
+    assert_eq!(disable("/account", json!("999999999999")), ["rejected Foreign"]);
+    assert_eq!(disable("/detail", json!("{}")), ["malformed field `detail` is not an object"]);
+    let alias = |value| words(&with("kms-update-alias", "/detail/requestParameters/aliasName", value));
+    assert_eq!(alias(json!("streams-default")), ["rejected IllegalKey"]);
+    assert_eq!(alias(json!(null)), ["rejected NoKey"]);
+    assert_eq!(alias(json!(7)), ["rejected IllegalKey"]);
+}
+
+#[test]
+fn what_asks_for_a_sweep_is_ours() {
+    assert_eq!(words(&with("scheduled-event-rule", "/account", json!("999999999999"))), ["rejected Foreign"]);
+    assert_eq!(words(&with("ssm-parameter-store-change", "/region", json!("us-east-1"))), ["rejected Foreign"]);
+    assert_eq!(words(&with("ssm-parameter-store-change", "/detail/operation", json!("Delete"))), ["ignored OtherCall"]);
+    let all = words(&json!({"action": "sweep", "every": "stream"}));
+    assert!(all[0].starts_with("malformed command `sweep`") && all[0].contains("every"), "{all:?}");
+    let unknown = words(&json!({"action": "stop"}));
+    assert!(unknown[0].contains("`reconcile` and `sweep`"), "{unknown:?}");
+}
+
+#[test]
+fn the_turn_of_a_scan_comes_from_the_queue_of_scans_alone() {
+    let standard = json!("arn:aws:sqs:eu-west-1:111122223333:streamseal-WorkQueue-1X2Y3Z");
+    let asked = with("sqs-batch-scan-message", "/Records/0/eventSourceARN", standard);
+    assert_eq!(words(&asked), ["scan alias/kinesis/regulated UpdateAlias"]);
+    let broken = with("streamseal-scan-message", "/scan", json!("all"));
+    assert!(words(&broken)[0].starts_with("malformed scan message (streamseal.scan/v1): field `scan`"));
+    let deep = with("streamseal-scan-message", "/streamseal", json!("streamseal.scan/v2"));
+    assert!(words(&deep)[0].contains("streamseal.scan/v2"), "{:?}", words(&deep));
 }
 
 #[test]

@@ -13,6 +13,8 @@ use streamseal::domain::evidence::{Compliance, Evidence, ProofState};
 use streamseal::domain::model::KeyManager;
 use streamseal::domain::plan::Reason;
 use streamseal::domain::policy::{Existing, Outcome, Policy};
+use streamseal::domain::scan::v1::Summary;
+use streamseal::domain::scan::{KeyEvent, Subject};
 
 use crate::sim::actors::{Resource, Tool};
 use crate::sim::faults::Weather;
@@ -51,6 +53,8 @@ enum Deed {
     Mode(&'static str),
     BreakPolicy,
     MendPolicy,
+    Rotate,
+    Sweep,
 }
 
 /// One schedule, before it runs.
@@ -118,7 +122,7 @@ fn plan(seed: u64) -> Plan {
 }
 
 fn is_silent(deed: Deed) -> bool {
-    matches!(deed, Deed::Key(..) | Deed::Alias(_) | Deed::Mode(_) | Deed::Update(_))
+    matches!(deed, Deed::Update(_))
 }
 
 /// One thing, or two that belong together.
@@ -126,7 +130,7 @@ fn draw(dice: &mut fastrand::Rng, names: &[&'static str], deeds: &mut Vec<(f64, 
     let at = dice.f64() * dice.choice([20.0, 200.0, 1_500.0]).unwrap_or(20.0) + 10.0;
     let after = at + 5.0 + dice.f64() * dice.choice([10.0, 600.0]).unwrap_or(10.0);
     let name = dice.choice(names).unwrap_or(&"orders");
-    match dice.u8(0..12) {
+    match dice.u8(0..14) {
         0 | 1 => deeds.push((at, Deed::Stop(name))),
         2 => deeds.push((at, Deed::Start(name, "alias/other"))),
         3 => deeds.push((at, Deed::Start(name, "alias/app"))),
@@ -137,6 +141,8 @@ fn draw(dice: &mut fastrand::Rng, names: &[&'static str], deeds: &mut Vec<(f64, 
         8 => deeds.extend([(at, Deed::Key("app", "Disabled")), (after, Deed::Key("app", "Enabled"))]),
         9 => deeds.extend([(at, Deed::Mode("report")), (after, Deed::Mode("enforce"))]),
         10 => deeds.extend([(at, Deed::BreakPolicy), (after, Deed::MendPolicy)]),
+        11 => deeds.push((at, Deed::Rotate)),
+        12 => deeds.push((at, Deed::Sweep)),
         _ => deeds.push((at, Deed::Alias(dice.choice(["app", "other"]).unwrap_or("app")))),
     }
 }
@@ -156,11 +162,22 @@ fn act(state: &mut State, deed: Deed, now: Timestamp) {
         }
         Deed::Tag(..) | Deed::Delete(_) | Deed::Create(_) => {}
         Deed::Command(name) => state.command(name, now),
-        Deed::Key(key, key_state) => state.keys.set_state(key, key_state, now),
-        Deed::Alias(key) => state.keys.alias("alias/app", key),
-        Deed::Mode(mode) => drop(state.parameters.insert("/mode".to_owned(), mode.to_owned())),
-        Deed::BreakPolicy => drop(state.parameters.insert("/policy".to_owned(), "rules: [".to_owned())),
-        Deed::MendPolicy => drop(state.parameters.insert("/policy".to_owned(), POLICY.to_owned())),
+        Deed::Key(key, key_state) => {
+            state.keys.set_state(key, key_state, now);
+            state.emit_key(if key_state == "Enabled" { "EnableKey" } else { "DisableKey" }, None, key, now);
+        }
+        Deed::Alias(key) => {
+            state.keys.alias("alias/app", key);
+            state.emit_key("UpdateAlias", Some("alias/app"), key, now);
+        }
+        Deed::Rotate => {
+            state.keys.key("app").rotations += 1;
+            state.emit_key("RotateKeyOnDemand", None, "app", now);
+        }
+        Deed::Sweep => state.sweep(now),
+        Deed::Mode(mode) => state.set_parameter("/mode", mode, now),
+        Deed::BreakPolicy => state.set_parameter("/policy", "rules: [", now),
+        Deed::MendPolicy => state.set_parameter("/policy", POLICY, now),
     }
 }
 
@@ -207,6 +224,18 @@ fn judge(state: &State, now: Timestamp) -> Vec<String> {
             faults.push(format!("{accepted:?} never ended in evidence"));
         }
     }
+    for (id, at) in &state.queue.scans_asked {
+        let told = |told: &Summary| {
+            let hour = |time: Timestamp| time.as_second() / 3600;
+            let same = told.scan.cause.event_id.as_ref().is_some_and(|event| event.as_str() == id);
+            // One rotation is one scan.
+            let rotated = matches!(told.scan.subject, Subject::Key(_, KeyEvent::Rotated));
+            same || (rotated && told.scan.cause.at.is_some_and(|told| hour(told) == hour(*at)))
+        };
+        if !state.summaries.iter().any(told) {
+            faults.push(format!("the scan {id} of {at} never ended in a summary"));
+        }
+    }
     let names = state.streams.keys().filter(|name| state.queue.accepted.iter().any(|a| a.stream == **name));
     let policy = Policy::load(POLICY).unwrap();
     faults.extend(
@@ -237,6 +266,10 @@ fn judge_stream(state: &State, policy: &Policy, name: &str, now: Timestamp) -> R
         } else {
             Err(format!("gave up after {followed}"))
         };
+    }
+    if last.verdict.reason == Reason::Contested {
+        // Three rounds of ours, each undone by somebody: no fewer.
+        return if state.stops_of(name) >= 3 { Ok(()) } else { Err("taken for contested".to_owned()) };
     }
     if !accepted && !body.key.as_deref().is_some_and(|key| state.keys.same(key, target.key.as_str())) {
         return Err(format!("ends on {:?}, its rule wants {}", body.key, target.key));

@@ -409,20 +409,11 @@ async fn a_sweep_waits_for_a_policy_that_can_be_used() {
 #[tokio::test(start_paused = true)]
 async fn a_new_policy_is_a_sweep_and_another_parameter_is_not() {
     let mut s = with_streams(ALL_WITH_APP, "app", 2, Some("app"));
-    let change = |name: &str| {
-        json!({
-            "version": "0", "id": format!("change of {name}"), "detail-type": "Parameter Store Change", "source": "aws.ssm",
-            "account": "111122223333", "region": "eu-west-1", "time": "2026-03-02T08:00:00Z",
-            "detail": {"name": name, "operation": "Update", "type": "String"},
-        })
-    };
     // The instance that handles it has read the policy a moment ago.
     s.event("AddTagsToStream", "app-0000", Tool::Cli).await.unwrap();
-    s.parameter("/policy", &ALL_WITH_APP.replace("alias/app", "alias/other"));
-    let (ours, other) = (change("/policy").to_string(), change("/policies").to_string());
     s.set(|state, now| {
-        state.enqueue(other, now, secs(0.0), 0);
-        state.enqueue(ours, now, secs(0.0), 0);
+        state.set_parameter("/policies", "rules: [", now);
+        state.set_parameter("/policy", &ALL_WITH_APP.replace("alias/app", "alias/other"), now);
     });
     s.drain().await;
     names("app", 2).iter().for_each(|name| s.assert_sealed(name, "other"));

@@ -116,6 +116,24 @@ impl State {
         self.ask_for_scan(&id, &body, now);
     }
 
+    /// PutParameter, and the event of it.
+    pub(crate) fn set_parameter(&mut self, name: &str, text: &str, now: Timestamp) {
+        self.parameters.insert(name.to_owned(), text.to_owned());
+        let id = format!("scan-{}", self.queue.scans_asked.len() + 1);
+        let at = Timestamp::from_second(now.as_second()).unwrap();
+        let body = json!({
+            "version": "0", "id": id, "detail-type": "Parameter Store Change", "source": "aws.ssm", "account": "111122223333",
+            "region": "eu-west-1", "time": at, "detail": {"name": name, "operation": "Update", "type": "String"},
+        });
+        self.ask_for_scan(&id, &body.to_string(), now);
+    }
+
+    /// How often others stopped a stream's encryption, or moved it.
+    pub(crate) fn stops_of(&self, stream: &str) -> usize {
+        let theirs = self.trail.iter().filter(|change| change.role.as_deref() != Some(OWN_ROLE));
+        theirs.filter(|change| change.stream.as_str() == stream).count()
+    }
+
     fn ask_for_scan(&mut self, id: &str, body: &str, now: Timestamp) {
         self.queue.scans_asked.push((id.to_owned(), now));
         let copies = if self.chance(self.weather.duplicates) { 2 } else { 1 };
