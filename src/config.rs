@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::domain::model::{Mode, Scope};
+use crate::domain::scan::CHANGES_MAX;
 
 /// Instances that may share one look a second: beyond it each would wait for minutes, and no run could end.
 const SHARERS_MAX: u32 = 10;
@@ -52,6 +53,18 @@ pub struct Config {
     pub mode: ModeSource,
     /// `WORK_QUEUE_URL`.
     pub queue_url: Option<String>,
+    /// `SCAN_QUEUE_URL`: a FIFO queue, in which scans run one at a time.
+    pub scan_queue_url: Option<String>,
+    /// `OWN_ROLE_ARN`: by which the function knows its own changes in CloudTrail's history. Without it the history is not read,
+    /// and a fight with somebody else is bounded by the stream's quota alone.
+    pub own_role_arn: Option<String>,
+    /// `SCAN_DESCRIBES_PER_SECOND`: what a scan takes of the account's 20 DescribeStreamSummary a second. One scan runs at a time,
+    /// so that it is shared with no other.
+    pub scan_describes_per_second: u32,
+    /// `MAX_CHANGES`: how many streams one scan hands on to be changed, at most.
+    pub max_changes: u32,
+    /// `SWEEP_HOURS`: how far apart sweeps are. A stream made since the last one that no event told of was missed.
+    pub sweep_hours: u32,
     /// `WAIT_SECONDS`: how long one run waits for a stream before it leaves the rest to a later run.
     pub wait: Duration,
     /// `GIVE_UP_AFTER_SECONDS`: how long an event is followed.
@@ -155,6 +168,9 @@ impl Config {
         let describes_per_second = number("DESCRIBES_PER_SECOND", 5, 1..=1000);
         let starts_per_second = number("STARTS_PER_SECOND", 2, 1..=1000);
         let max_concurrency = number("MAX_CONCURRENCY", 5, 1..=1000);
+        let scan_describes_per_second = number("SCAN_DESCRIBES_PER_SECOND", 5, 1..=1000);
+        let max_changes = number("MAX_CHANGES", 10, 0..=CHANGES_MAX);
+        let sweep_hours = number("SWEEP_HOURS", 24, 1..=168);
         if max_concurrency > describes_per_second.saturating_mul(SHARERS_MAX) {
             let message = format!("`{max_concurrency}` instances cannot share {describes_per_second} looks a second");
             fault("MAX_CONCURRENCY", format!("{message}: at most {SHARERS_MAX} for each"));
@@ -169,9 +185,24 @@ impl Config {
                 LogLevel::Info
             }
         };
-        let queue_url = given("WORK_QUEUE_URL");
-        if queue_url.as_ref().is_some_and(|url| !url.starts_with("https://") && !url.starts_with("http://")) {
-            fault("WORK_QUEUE_URL", "is not a URL".to_owned());
+        let mut url = |name: &'static str| {
+            let url = given(name);
+            if url.as_ref().is_some_and(|url| !url.starts_with("https://") && !url.starts_with("http://")) {
+                fault(name, "is not a URL".to_owned());
+            }
+            url
+        };
+        let queue_url = url("WORK_QUEUE_URL");
+        let scan_queue_url = url("SCAN_QUEUE_URL");
+        if scan_queue_url.as_ref().is_some_and(|url| !url.ends_with(".fifo")) {
+            fault("SCAN_QUEUE_URL", "is not the URL of a FIFO queue, which ends in `.fifo`".to_owned());
+        }
+        if scan_queue_url.is_some() && queue_url.is_none() {
+            fault("WORK_QUEUE_URL", "is missing; scans hand on what they find through it".to_owned());
+        }
+        let own_role_arn = given("OWN_ROLE_ARN");
+        if own_role_arn.as_ref().is_some_and(|arn| !is_role(arn, &account)) {
+            fault("OWN_ROLE_ARN", format!("is not the ARN of a role of account `{account}`"));
         }
         match policy {
             Some(policy) if faults.is_empty() => Ok(Self {
@@ -179,6 +210,11 @@ impl Config {
                 policy,
                 mode,
                 queue_url,
+                scan_queue_url,
+                own_role_arn,
+                scan_describes_per_second,
+                max_changes,
+                sweep_hours,
                 wait: Duration::from_secs(wait.into()),
                 give_up_after: Duration::from_secs(give_up_after.into()),
                 describes_per_second,
@@ -189,6 +225,14 @@ impl Config {
             _ => Err(faults),
         }
     }
+}
+
+fn is_role(arn: &str, account: &str) -> bool {
+    let mut parts = arn.splitn(6, ':');
+    let mut next = || parts.next().unwrap_or_default();
+    let (prefix, partition, service, region, of, resource) = (next(), next(), next(), next(), next(), next());
+    let of_iam = prefix == "arn" && partition.starts_with("aws") && service == "iam" && region.is_empty();
+    of_iam && of == account && resource.strip_prefix("role/").is_some_and(|name| !name.is_empty())
 }
 
 fn source(text: &str) -> Option<Source> {
@@ -234,6 +278,7 @@ mod tests {
         assert_eq!((config.wait, config.give_up_after), (Duration::from_secs(60), Duration::from_secs(21_600)));
         assert_eq!(config.own.partition, "aws");
         assert_eq!(config.policy, Source::Parameter("/p".into()));
+        assert_eq!((config.max_changes, config.scan_describes_per_second, config.sweep_hours), (10, 5, 24));
         assert_eq!(read(&[("AWS_REGION", "cn-north-1")]).unwrap().own.partition, "aws-cn");
     }
 
@@ -252,6 +297,11 @@ mod tests {
             ("STARTS_PER_SECOND", "many"),
             ("MAX_CONCURRENCY", "51"),
             ("PARTITION", "azure"),
+            ("SCAN_DESCRIBES_PER_SECOND", "0"),
+            ("MAX_CHANGES", "501"),
+            ("SWEEP_HOURS", "0"),
+            ("OWN_ROLE_ARN", "arn:aws:iam::999999999999:role/other"),
+            ("SCAN_QUEUE_URL", "https://sqs.eu-west-1.amazonaws.com/111122223333/no-fifo"),
         ];
         let mut named = read(&all).unwrap_err();
         let mut expected: Vec<_> = all.iter().map(|(name, _)| *name).collect();
@@ -259,8 +309,10 @@ mod tests {
         expected.sort_unstable();
         assert_eq!(named, expected);
         for fault in all {
-            assert_eq!(read(&[fault]).unwrap_err(), [fault.0]);
+            let with_a_queue = [fault, ("WORK_QUEUE_URL", "https://sqs/q")];
+            assert_eq!(read(&with_a_queue).unwrap_err(), [fault.0]);
         }
+        assert_eq!(read(&[("SCAN_QUEUE_URL", "https://sqs/q.fifo")]).unwrap_err(), ["WORK_QUEUE_URL"]);
     }
 
     #[test]

@@ -4,6 +4,8 @@
 //! send fails, the item fails and whoever sent it sends it again. Messages of one batch run concurrently, those of one stream
 //! (and the items of one message) one after the other, and one that panics fails alone. Shared by the function and `streamseal replay`.
 
+mod scans;
+
 use std::collections::BTreeMap;
 use std::fmt;
 use std::panic::AssertUnwindSafe;
@@ -17,7 +19,7 @@ use serde_json::{Value, json};
 use tracing::{error, info, warn};
 
 use crate::config::{self, Config, ModeSource, Source};
-use crate::domain::event::{self, Input, Item, Message};
+use crate::domain::event::{self, IgnoreReason, Input, Item, Message};
 use crate::domain::evidence::Evidence;
 use crate::domain::evidence::v1::Document;
 use crate::domain::failure::Failure;
@@ -25,7 +27,7 @@ use crate::domain::model::Mode;
 use crate::domain::policy::Policy;
 use crate::domain::work::{PutBack, Work};
 use crate::ports::{Note, Outcome, World};
-use crate::reconcile::{DELAY_MAX, Next, Paces, RunEnd, Settings, backoff, reconcile, until};
+use crate::reconcile::{DELAY_MAX, History, Next, Paces, RunEnd, Settings, backoff, reconcile, until};
 
 /// A policy that lives in a parameter is read again when it is older than this.
 const POLICY_AGE_MAX: SignedDuration = SignedDuration::from_secs(60);
@@ -43,6 +45,7 @@ pub struct App<W> {
     config: Config,
     policy: Mutex<Option<Loaded>>,
     paces: Paces,
+    history: History,
 }
 
 #[derive(Clone, Debug)]
@@ -111,7 +114,7 @@ impl<W: World> App<W> {
     /// A function with this configuration; nothing is read or called yet.
     pub fn new(world: W, config: Config) -> Self {
         let paces = Paces::new(&config);
-        Self { world, config, policy: Mutex::new(None), paces }
+        Self { world, config, policy: Mutex::new(None), paces, history: History::default() }
     }
 
     /// The world that it acts on.
@@ -159,7 +162,12 @@ impl<W: World> App<W> {
         for message in messages {
             let stream = message.items.iter().find_map(|item| match item {
                 Item::Reconcile(work) => Some(work.stream.to_string()),
-                Item::Ignored(_) | Item::Rejected(_) | Item::Malformed(_) => None,
+                Item::Scan(_)
+                | Item::ScanNow(_)
+                | Item::PolicyChanged(..)
+                | Item::Ignored(_)
+                | Item::Rejected(_)
+                | Item::Malformed(_) => None,
             });
             streams.entry(stream.unwrap_or_else(|| message.id.clone())).or_default().push(message);
         }
@@ -180,12 +188,18 @@ impl<W: World> App<W> {
         join_all(lanes).await.into_iter().flatten().collect()
     }
 
-    /// The policy and the mode, once for all items; not read where no item needs them.
-    async fn in_force<'a>(&self, mut items: impl Iterator<Item = &'a Item>) -> Result<(Arc<Policy>, Mode), Unhandled> {
-        if !items.any(|item| matches!(item, Item::Reconcile(_))) {
+    /// The policy and the mode, once for all items; not read where no item needs them. A scan reads the policy afresh, since it
+    /// may be there because of a new one.
+    async fn in_force<'a>(&self, items: impl Iterator<Item = &'a Item>) -> Result<(Arc<Policy>, Mode), Unhandled> {
+        let age_max = |item: &Item| match item {
+            Item::ScanNow(_) => Some(SignedDuration::ZERO),
+            Item::Reconcile(_) | Item::Scan(_) | Item::PolicyChanged(..) => Some(POLICY_AGE_MAX),
+            Item::Ignored(_) | Item::Rejected(_) | Item::Malformed(_) => None,
+        };
+        let Some(age_max) = items.filter_map(age_max).min() else {
             return Err(Unhandled::PolicyUnusable("not read".to_owned()));
-        }
-        let policy = self.policy().await?;
+        };
+        let policy = self.policy(age_max).await?;
         let mode = match &self.config.mode {
             ModeSource::Fixed(mode) => *mode,
             ModeSource::Read(source) => {
@@ -198,12 +212,12 @@ impl<W: World> App<W> {
         Ok((policy, mode))
     }
 
-    async fn policy(&self) -> Result<Arc<Policy>, Unhandled> {
+    async fn policy(&self, age_max: SignedDuration) -> Result<Arc<Policy>, Unhandled> {
         let now = self.world.now();
         let kept = self.policy.lock().unwrap_or_else(PoisonError::into_inner).clone();
         if let Some(Loaded { policy, at }) = kept {
             let fixed = !matches!(self.config.policy, Source::Parameter(_));
-            if fixed || now.duration_since(at) < POLICY_AGE_MAX {
+            if fixed || now.duration_since(at) < age_max {
                 return Ok(policy);
             }
         }
@@ -248,16 +262,28 @@ impl<W: World> App<W> {
         invocation: &Invocation,
     ) -> Result<Value, Unhandled> {
         match item {
-            Item::Ignored(why) => {
-                info!(reason = why.code(), "ignored: {why}");
-                Ok(self.note(Outcome::Ignored, why.code(), why.to_string()))
-            }
+            Item::Ignored(why) => Ok(self.ignored(&why)),
             Item::Rejected(why) => {
                 warn!(reason = why.code(), "rejected: {why}");
                 Ok(self.note(Outcome::Rejected, why.code(), why.to_string()))
             }
             Item::Malformed(why) => Err(Unhandled::Malformed(why)),
             Item::Reconcile(work) => self.reconcile(*work, in_force, invocation).await,
+            Item::Scan(scan) => self.ask_for_scan(*scan, in_force, invocation).await,
+            Item::ScanNow(scan) => self.run_scan(*scan, in_force, invocation).await,
+            Item::PolicyChanged(name, scan) => self.parameter_changed(&name, *scan, in_force, invocation).await,
+        }
+    }
+
+    fn settings<'a>(&'a self, policy: &'a Policy, mode: Mode, invocation: &'a Invocation) -> Settings<'a> {
+        Settings {
+            config: &self.config,
+            policy,
+            mode,
+            run_id: &invocation.id,
+            deadline: invocation.deadline,
+            paces: &self.paces,
+            history: &self.history,
         }
     }
 
@@ -281,14 +307,7 @@ impl<W: World> App<W> {
             let delay = backoff(0, &mut fastrand::Rng::with_seed(now.as_millisecond().unsigned_abs()));
             return self.put_off(&work, delay, "NoTimeLeft", "no time was left").await;
         }
-        let settings = Settings {
-            config: &self.config,
-            policy,
-            mode,
-            run_id: &invocation.id,
-            deadline: invocation.deadline,
-            paces: &self.paces,
-        };
+        let settings = self.settings(policy, mode, invocation);
         let mut end = reconcile(&self.world, &work, &settings).await;
         if let Next::Must(work, delay, _) = &end.next
             && work.put_back == PutBack::Due
@@ -365,6 +384,11 @@ impl<W: World> App<W> {
             "outcome": "deferred", "reason": code, "detail": why,
             "stream": work.stream.to_string(), "delay_s": delay.as_secs(),
         })
+    }
+
+    fn ignored(&self, why: &IgnoreReason) -> Value {
+        info!(reason = why.code(), "ignored: {why}");
+        self.note(Outcome::Ignored, why.code(), why.to_string())
     }
 
     fn note(&self, outcome: Outcome, code: &'static str, detail: String) -> Value {

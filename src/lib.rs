@@ -13,6 +13,7 @@ pub mod domain;
 pub mod handler;
 pub mod ports;
 pub mod reconcile;
+pub mod scan;
 
 #[cfg(feature = "aws")]
 pub mod aws;

@@ -233,9 +233,6 @@ impl Note {
 }
 
 /// All that a run needs.
-pub trait World:
-    StreamApi + FleetApi + KeyApi + TrailApi + ParameterApi + WorkQueue + Clock + EvidenceSink
-{
-}
+pub trait World: StreamApi + FleetApi + KeyApi + TrailApi + ParameterApi + WorkQueue + Clock + EvidenceSink {}
 
 impl<T: StreamApi + FleetApi + KeyApi + TrailApi + ParameterApi + WorkQueue + Clock + EvidenceSink> World for T {}

@@ -4,6 +4,7 @@
 //! through the ports, never calls Start twice in a run, and believes nothing after a Start until it has seen the stream
 //! ACTIVE and encrypted with that key.
 
+mod history;
 mod paces;
 mod proof;
 
@@ -18,7 +19,8 @@ use crate::config::Config;
 use crate::domain::event::Cause;
 use crate::domain::evidence::{Compliance, Evidence, Proof, ProofState, Remediation, Setting};
 use crate::domain::failure::{Class, Failure, Fault};
-use crate::domain::model::{KeyIdentity, KeyInfo, KeyLookup, KeyRef, Mode, Observed, Tags};
+use crate::domain::history::{Contention, contention};
+use crate::domain::model::{Encryption, KeyIdentity, KeyInfo, KeyLookup, KeyRef, Mode, Observed, Tags};
 use crate::domain::plan::{
     self, AfterStart, Again, Circumstances, Condition, CurrentKey, Keys, NOT_FOUND_GRACE, Owed, Permission, Progress,
     Reason, Sight, Situation, Started, Step, Verdict, next_step,
@@ -27,6 +29,7 @@ use crate::domain::policy::{Decision, Outcome, Policy};
 use crate::domain::work::{PutBack, Work};
 use crate::ports::{CallLog, World};
 
+pub use self::history::History;
 pub use self::paces::Paces;
 use self::proof::Proved;
 
@@ -60,6 +63,8 @@ pub struct Settings<'a> {
     pub deadline: Timestamp,
     /// The rates that runs share.
     pub paces: &'a Paces,
+    /// What is known of CloudTrail's history.
+    pub history: &'a History,
 }
 
 /// How a run ended.
@@ -150,6 +155,10 @@ struct Run<'a, W> {
     right_here: Option<Timestamp>,
     /// Whether the run has waited for its turn to start and not used it yet.
     has_turn: bool,
+    /// What CloudTrail's history says of the change that is due.
+    contention: Contention,
+    /// What else has to be known, for people.
+    warnings: Vec<String>,
     work: Work,
 }
 
@@ -189,6 +198,8 @@ impl<'a, W: World> Run<'a, W> {
             proofs_gone: 0,
             right_here: None,
             has_turn: false,
+            contention: Contention::Clear,
+            warnings: Vec::new(),
             work: work.clone(),
         }
     }
@@ -268,7 +279,7 @@ impl<'a, W: World> Run<'a, W> {
             Err(failure) => return Err(failure),
         };
         let sight = plan::sight_of(&observed, self.work.created);
-        if sight == Err(Sight::Recreated) {
+        if sight == Some(Sight::Recreated) {
             return Ok((Sight::Recreated, Some(observed)));
         }
         self.work.created = Some(observed.created);
@@ -285,14 +296,35 @@ impl<'a, W: World> Run<'a, W> {
             self.progress = Some(Progress { proof, put_back, was_put_back, ..Progress::default() });
         }
         let sight = match sight {
-            Err(sight) => sight,
-            Ok(()) => {
+            Some(sight) => sight,
+            None => {
                 self.work.active_since.get_or_insert(observed.at);
                 Sight::Active(self.assess(&observed).await?)
             }
         };
         self.remember(&sight, &observed);
+        self.contention = Contention::Clear;
+        if self.permit(&sight, Some(&observed), self.world.now()) == Permission::Allowed {
+            self.contention = self.weigh(&observed).await?;
+        }
         Ok((sight, Some(observed)))
+    }
+
+    /// What CloudTrail's history says of a change that would be made now. A new stream's first changes are nobody's fight.
+    async fn weigh(&self, observed: &Observed) -> Result<Contention, Failure> {
+        let started = self.progress.as_ref().is_some_and(|p| p.started.is_some());
+        let now = self.world.now();
+        let Some(own_role) = self.settings.config.own_role_arn.as_deref() else { return Ok(Contention::Clear) };
+        if started || plan::is_new(observed.created, now) {
+            return Ok(Contention::Clear);
+        }
+        match self.settings.history.changes(self.world, &self.log).await {
+            Ok(changes) => Ok(contention(&changes, &self.work.stream.name, own_role, &self.work.cause, now)),
+            Err(failure) if matches!(failure.class, Class::Permanent(_)) => {
+                Ok(Contention::Unknown(format!("whether somebody else changes it cannot be told: {failure}")))
+            }
+            Err(failure) => Err(failure),
+        }
     }
 
     /// Decides (until a Start was sent: from then on the run keeps to its decision) and compares.
@@ -399,7 +431,8 @@ impl<'a, W: World> Run<'a, W> {
         if target.is_some() {
             self.wanted = target;
         }
-        let setting = Setting { observed: observed.clone(), key };
+        let material = key.as_ref().and_then(|key| plan::material_of(key, &self.keys));
+        let setting = Setting { observed: observed.clone(), key, material };
         self.before.get_or_insert_with(|| setting.clone());
         self.after = Some(setting);
     }
@@ -420,6 +453,7 @@ impl<'a, W: World> Run<'a, W> {
             cause: &self.work.cause,
             created: observed.created,
             active_since: self.work.active_since.unwrap_or(observed.at),
+            contention: &self.contention,
             now,
         };
         plan::permit(target, current.as_ref(), *target_manager, &circumstances)
@@ -460,21 +494,46 @@ impl<'a, W: World> Run<'a, W> {
                 KeyIdentity::AwsManagedAlias => None,
             });
         }
+        let sent = self.world.now();
         let result = self.world.start_encryption(&self.work.stream, key, &self.log).await;
         self.waiting_since = self.world.now();
         let surely_not = match result {
             Ok(()) => {
                 self.progress.get_or_insert_default().started = Some(Started { acknowledged: true });
-                return None;
+                None
             }
             Err(failure) => match plan::judge_start(&failure) {
-                AfterStart::Observe => return None,
-                AfterStart::End(verdict) => (verdict, After::Verdict),
-                AfterStart::Later(failure) => later(failure),
+                AfterStart::Observe => None,
+                AfterStart::End(verdict) => Some((verdict, After::Verdict)),
+                AfterStart::Later(failure) => Some(later(failure)),
             },
         };
-        (self.progress, self.work) = owed_before;
-        Some(surely_not)
+        if surely_not.is_some() {
+            (self.progress, self.work) = owed_before;
+            return surely_not;
+        }
+        if let Some(role) = &self.settings.config.own_role_arn {
+            self.settings.history.started(&self.work.stream.name, role, sent);
+        }
+        if let Sight::Active(Situation::Wrong { current: Some(CurrentKey { info, .. }), .. }) = sight {
+            self.warn_of_old_records(info.as_ref());
+        }
+        None
+    }
+
+    /// Records stay under the key that they were put with: where that one cannot be used any more, they cannot be read.
+    fn warn_of_old_records(&mut self, info: Option<&KeyInfo>) {
+        let Some(before) = &self.before else { return };
+        let hours = before.observed.retention_hours;
+        let why = match info {
+            None => "is not known to KMS any more".to_owned(),
+            Some(KeyInfo { problem: Some(problem), .. }) => format!("cannot be used: {problem}"),
+            Some(KeyInfo { problem: None, .. }) => return,
+        };
+        let Encryption::Kms(key) = &before.observed.encryption else { return };
+        self.warnings.push(format!(
+            "the key before, {key}, {why}; records under it cannot be read until it can be used, and expire within {hours} hours"
+        ));
     }
 
     /// Whether too little time is left to begin a write.
@@ -551,6 +610,7 @@ impl<'a, W: World> Run<'a, W> {
         self.before = None;
         self.after = None;
         self.proof = Proof::default();
+        self.warnings.clear();
     }
 
     /// Makes the evidence and the work that is left.
@@ -654,6 +714,7 @@ impl<'a, W: World> Run<'a, W> {
             calls: self.log.calls(),
             proof: self.proof,
             verdict,
+            warnings: self.warnings,
             remediation,
             rekeyed: self.work.rekeyed,
             next_look,

@@ -1,5 +1,5 @@
 //! Evidence on its way out: one JSON line a document on standard output, which Lambda sends to CloudWatch Logs, and one
-//! line of metrics beside it.
+//! line of metrics beside it, more than one beside the summary of a scan.
 //!
 //! It may not fail and may not decide: what cannot be written is lost to the log, never to the queue.
 
@@ -10,12 +10,20 @@ use jiff::Timestamp;
 use crate::aws::Aws;
 use crate::domain::evidence::v1::Document;
 use crate::domain::evidence::{Evidence, emf};
+use crate::domain::scan::v1::Summary;
 use crate::ports::{EvidenceSink, Note};
 
 impl EvidenceSink for Aws {
     fn record(&self, evidence: &Evidence) {
         line(&serde_json::to_string(&Document::from(evidence)).unwrap_or_default());
         line(&emf::of_evidence(evidence).to_string());
+    }
+
+    fn summary(&self, summary: &Summary) {
+        line(&summary.to_json().to_string());
+        for metrics in emf::of_summary(summary) {
+            line(&metrics.to_string());
+        }
     }
 
     fn note(&self, note: &Note) {

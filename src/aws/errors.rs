@@ -30,10 +30,12 @@ const NOT_SENT: &str = "NotSent";
 const UNREADABLE: &str = "Unreadable";
 
 /// The table. Codes as the services spell them: API references of Kinesis (StartStreamEncryption, PutRecord, GetRecords,
-/// ListShards, Common Errors), KMS (DescribeKey), SSM (GetParameter) and SQS (SendMessage).
+/// ListShards, ListStreams, Common Errors), KMS (DescribeKey), tagging (GetResources), CloudTrail (LookupEvents), SSM
+/// (GetParameter) and SQS (SendMessage).
 fn class_of(call: &str, code: &str, message: &str) -> Class {
     match code {
-        // Nothing but Kinesis answers with this here, and every request to Kinesis names a stream.
+        // Nothing but Kinesis answers with this here, and every request to Kinesis names a stream, but for ListStreams, which
+        // does not have it.
         "ResourceNotFoundException" => Class::Ignored,
         "ResourceInUseException" => Class::Waiting,
 
@@ -46,6 +48,7 @@ fn class_of(call: &str, code: &str, message: &str) -> Class {
         | "AccessDenied"
         | "NotAuthorized"
         | "UnauthorizedOperation"
+        | "OperationNotPermittedException"
         | "KMSAccessDeniedException"
         | "KMSOptInRequired"
         | "OptInRequired"
@@ -65,6 +68,12 @@ fn class_of(call: &str, code: &str, message: &str) -> Class {
 
         "InvalidArgumentException"
         | "InvalidArnException"
+        | "InvalidParameterException"
+        | "InvalidLookupAttributesException"
+        | "InvalidEventCategoryException"
+        | "InvalidMaxResultsException"
+        | "InvalidTimeRangeException"
+        | "UnsupportedOperationException"
         | "ValidationException"
         | "ValidationError"
         | "SerializationException"
@@ -92,10 +101,13 @@ fn class_of(call: &str, code: &str, message: &str) -> Class {
         | "RequestTimeTooSkewed"
         | "ExpiredIteratorException"
         | "ExpiredNextTokenException"
+        | "InvalidNextTokenException"
+        | "PaginationTokenExpiredException"
         // Faults of a service.
         | "InternalFailure"
         | "InternalFailureException"
         | "InternalServerError"
+        | "InternalServiceException"
         | "InternalError"
         | "KMSInternalException"
         | "DependencyTimeoutException"
@@ -173,7 +185,7 @@ where
 
 fn is_write(call: &str) -> bool {
     let operation = call.split(':').nth(1).unwrap_or_default();
-    !["Describe", "List", "Get"].iter().any(|read| operation.starts_with(read))
+    !["Describe", "List", "Get", "Lookup"].iter().any(|read| operation.starts_with(read))
 }
 
 /// The kinds of I/O error that only opening a connection ends with; one that breaks later is reset or closed.

@@ -47,6 +47,7 @@ impl StreamApi for Aws {
             status: status(&summary.stream_status),
             encryption: encryption(summary.encryption_type.as_ref(), summary.key_id.as_deref()),
             created,
+            retention_hours: retention_hours(summary.retention_period_hours),
             at,
         })
     }
@@ -219,6 +220,15 @@ fn seen(record: sdk::Record, shard: &str, look: Look, since: Timestamp) -> Optio
         encryption_type: record.encryption_type.map(|kind| kind.as_str().to_owned()),
         at,
     })
+}
+
+/// The SDK fills an absent number with 0, which no stream has: a new one keeps its records for 24 hours (Kinesis API
+/// reference, CreateStream), and nothing sets less.
+fn retention_hours(hours: i32) -> u32 {
+    match hours {
+        0 => 24,
+        hours => u32::try_from(hours).unwrap_or_default(),
+    }
 }
 
 fn status(status: &sdk::StreamStatus) -> StreamStatus {

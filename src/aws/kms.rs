@@ -29,6 +29,7 @@ impl KeyApi for Aws {
                         identity: KeyIdentity::AwsManagedAlias,
                         manager: KeyManager::Aws,
                         problem: None,
+                        material: None,
                     }))
                 }
                 Class::Permanent(Fault::Key) => Ok(KeyLookup::NotFound),
@@ -48,7 +49,8 @@ fn key_info(metadata: Option<sdk::KeyMetadata>, scope: &Scope) -> Option<KeyInfo
         Some(sdk::KeyManagerType::Aws) => KeyManager::Aws,
         _ => KeyManager::Customer,
     };
-    Some(KeyInfo { identity: KeyIdentity::Arn(arn), manager, problem })
+    let material = metadata.current_key_material_id.as_deref().map(EventText::new);
+    Some(KeyInfo { identity: KeyIdentity::Arn(arn), manager, problem, material })
 }
 
 /// Services encrypt with symmetric keys of their own Region only (KMS developer guide, key concepts), and of the states only

@@ -2,17 +2,21 @@
 //!
 //! They send what they are asked to send and report what came back; nothing here decides, and nothing here repeats a
 //! request to Kinesis or KMS. One call of a port is one request (one a page, for lists), so that the loop owns every retry
-//! and the call log counts what was on the wire.
+//! and the call log counts what was on the wire. Only where a request that is sent twice does no harm (tagging, CloudTrail,
+//! SSM, SQS) the SDK tries again by itself; the log then has one call, as it ended.
 
 mod errors;
+mod fleet;
 mod kinesis;
 mod kms;
 mod sqs;
 mod ssm;
+mod trail;
 
 use std::error::Error;
 use std::future::Future;
 use std::path::PathBuf;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use aws_config::retry::RetryConfig;
@@ -42,11 +46,12 @@ const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(5);
 const OPERATION_TIMEOUT: Duration = Duration::from_secs(12);
 /// Sending work on is the last thing that an invocation does, in the 10 s that the handler keeps for it.
 const SEND_TIMEOUTS: (Duration, Duration) = (Duration::from_millis(2500), Duration::from_secs(8));
-/// For SSM and SQS, where a request that is sent twice does no harm: the SDK's standard retries, three attempts in all.
+/// For SSM, SQS, tagging and CloudTrail, where a request that is sent twice does no harm: the SDK's standard retries, three
+/// attempts in all.
 const ATTEMPTS: u32 = 3;
 
 /// How to reach AWS. What is `None` comes from where every SDK takes it: `AWS_REGION`, `AWS_PROFILE`, `AWS_ENDPOINT_URL`,
-/// `AWS_ENDPOINT_URL_KINESIS` (`_KMS`, `_SSM`, `_SQS`) and the profile files.
+/// `AWS_ENDPOINT_URL_KINESIS` (`_KMS`, `_SSM`, `_SQS`, `_CLOUDTRAIL`, `_RESOURCE_GROUPS_TAGGING_API`) and the profile files.
 #[derive(Clone, Debug, Default)]
 pub struct Connection {
     /// The Region to call.
@@ -103,45 +108,82 @@ pub async fn sdk_config(connection: &Connection) -> SdkConfig {
     loader.load().await
 }
 
+/// The URLs of the queues, where there are any.
+#[derive(Clone, Debug, Default)]
+pub struct Queues {
+    /// Where unfinished work goes.
+    pub work: Option<String>,
+    /// The FIFO queue where scans run one at a time.
+    pub scans: Option<String>,
+}
+
 /// AWS, as the ports see it. Built once; cloning and building cost no request.
 #[derive(Clone, Debug)]
 pub struct Aws {
     scope: Scope,
-    queue_url: Option<String>,
+    queues: Queues,
     package: PathBuf,
     kinesis: aws_sdk_kinesis::Client,
     kms: aws_sdk_kms::Client,
     ssm: aws_sdk_ssm::Client,
     sqs: aws_sdk_sqs::Client,
+    late: Arc<Late>,
+}
+
+/// Clients that most invocations need none of, built on first use: a cold start waits for each that is built.
+#[derive(Debug)]
+struct Late {
+    sdk: SdkConfig,
+    tagging: OnceLock<aws_sdk_resourcegroupstagging::Client>,
+    trail: OnceLock<aws_sdk_cloudtrail::Client>,
+}
+
+impl Late {
+    fn tagging(&self) -> &aws_sdk_resourcegroupstagging::Client {
+        self.tagging.get_or_init(|| {
+            let config = aws_sdk_resourcegroupstagging::config::Builder::from(&self.sdk).retry_config(thrice());
+            aws_sdk_resourcegroupstagging::Client::from_conf(config.build())
+        })
+    }
+
+    fn trail(&self) -> &aws_sdk_cloudtrail::Client {
+        self.trail.get_or_init(|| {
+            let config = aws_sdk_cloudtrail::config::Builder::from(&self.sdk).retry_config(thrice());
+            aws_sdk_cloudtrail::Client::from_conf(config.build())
+        })
+    }
+}
+
+fn thrice() -> RetryConfig {
+    RetryConfig::standard().with_max_attempts(ATTEMPTS)
 }
 
 impl Aws {
     /// Builds the clients. `scope` is the account and Region of the streams, and `sdk` has to be of the same Region.
-    /// `queue_url` is the work queue, if there is one.
-    pub fn new(sdk: &SdkConfig, scope: Scope, queue_url: Option<String>) -> Self {
+    pub fn new(sdk: &SdkConfig, scope: Scope, queues: Queues) -> Self {
         // INVARIANT: no request to Kinesis or KMS is repeated by the SDK. A second StartStreamEncryption could spend another
         // of the stream's 25 changes, a second PutRecord writes a second record.
         let once = RetryConfig::disabled();
-        let thrice = RetryConfig::standard().with_max_attempts(ATTEMPTS);
         let kinesis = aws_sdk_kinesis::config::Builder::from(sdk).retry_config(once.clone()).build();
         let kms = aws_sdk_kms::config::Builder::from(sdk).retry_config(once).build();
-        let ssm = aws_sdk_ssm::config::Builder::from(sdk).retry_config(thrice.clone()).build();
+        let ssm = aws_sdk_ssm::config::Builder::from(sdk).retry_config(thrice()).build();
         let (attempt, operation) = SEND_TIMEOUTS;
         let in_time = TimeoutConfig::builder()
             .connect_timeout(CONNECT_TIMEOUT)
             .operation_attempt_timeout(attempt)
             .operation_timeout(operation)
             .build();
-        let sqs = aws_sdk_sqs::config::Builder::from(sdk).retry_config(thrice).timeout_config(in_time).build();
+        let sqs = aws_sdk_sqs::config::Builder::from(sdk).retry_config(thrice()).timeout_config(in_time).build();
         Self {
             scope,
-            queue_url,
+            queues,
             // Where Lambda unpacks the function's package (Lambda developer guide, environment variables).
             package: std::env::var_os("LAMBDA_TASK_ROOT").map(PathBuf::from).unwrap_or_default(),
             kinesis: aws_sdk_kinesis::Client::from_conf(kinesis),
             kms: aws_sdk_kms::Client::from_conf(kms),
             ssm: aws_sdk_ssm::Client::from_conf(ssm),
             sqs: aws_sdk_sqs::Client::from_conf(sqs),
+            late: Arc::new(Late { sdk: sdk.clone(), tagging: OnceLock::new(), trail: OnceLock::new() }),
         }
     }
 }

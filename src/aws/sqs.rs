@@ -1,10 +1,14 @@
-//! The work queue behind [`WorkQueue`]. It only sends; Lambda receives and deletes.
+//! The work queue and the queue of scans behind [`WorkQueue`]. It only sends; Lambda receives and deletes.
 
 use std::time::Duration;
+
+use aws_sdk_sqs::operation::send_message::builders::SendMessageFluentBuilder;
+use sha2::{Digest, Sha256};
 
 use super::Aws;
 use super::errors::failure;
 use crate::domain::failure::Failure;
+use crate::domain::scan::Scan;
 use crate::domain::work::Work;
 use crate::ports::WorkQueue;
 
@@ -13,20 +17,61 @@ const SEND_MESSAGE: &str = "sqs:SendMessage";
 /// The longest `DelaySeconds` (SQS API reference, SendMessage).
 const DELAY_MAX_SECONDS: u64 = 900;
 
+/// Messages of one group are handed out one at a time, in order (SQS developer guide, FIFO queues): one group for all scans.
+const SCAN_GROUP: &str = "scans";
+
 impl WorkQueue for Aws {
     fn has_queue(&self) -> bool {
-        self.queue_url.is_some()
+        self.queues.work.is_some()
     }
 
     async fn send(&self, work: &Work, delay: Duration) -> Result<(), Failure> {
-        let Some(url) = &self.queue_url else {
-            return Err(Failure::retryable(SEND_MESSAGE, "NoQueue", "no work queue is configured"));
-        };
-        let request =
-            self.sqs.send_message().queue_url(url).message_body(work.to_json()).delay_seconds(delay_seconds(delay));
-        request.send().await.map_err(|error| failure(SEND_MESSAGE, &error))?;
-        Ok(())
+        self.send_later(work.to_json(), delay).await
     }
+
+    fn has_scan_queue(&self) -> bool {
+        self.queues.scans.is_some()
+    }
+
+    async fn send_scan(&self, scan: &Scan) -> Result<(), Failure> {
+        // No delay: FIFO queues take none for a single message (SQS API reference, SendMessage).
+        let message = self
+            .message(self.queues.scans.as_deref(), scan.to_json())?
+            .message_group_id(SCAN_GROUP)
+            .message_deduplication_id(part_id(scan));
+        posted(message).await
+    }
+
+    async fn put_off_scan(&self, scan: &Scan, delay: Duration) -> Result<(), Failure> {
+        self.send_later(scan.to_json(), delay).await
+    }
+}
+
+impl Aws {
+    /// Through the work queue, so that it arrives after `delay`.
+    async fn send_later(&self, body: String, delay: Duration) -> Result<(), Failure> {
+        posted(self.message(self.queues.work.as_deref(), body)?.delay_seconds(delay_seconds(delay))).await
+    }
+
+    fn message(&self, url: Option<&str>, body: String) -> Result<SendMessageFluentBuilder, Failure> {
+        let url = url.ok_or_else(|| Failure::retryable(SEND_MESSAGE, "NoQueue", "no such queue is configured"))?;
+        Ok(self.sqs.send_message().queue_url(url).message_body(body))
+    }
+}
+
+async fn posted(message: SendMessageFluentBuilder) -> Result<(), Failure> {
+    message.send().await.map_err(|error| failure(SEND_MESSAGE, &error))?;
+    Ok(())
+}
+
+/// Names one part of one scan, whatever it counted: a part that is done twice sends the next one twice. A digest, since an id
+/// of SQS has at most 128 characters, and not every character is legal in it (SQS API reference, SendMessage).
+///
+/// SQS drops a second message with this id for 5 minutes, even when the first was received and deleted (SQS developer guide,
+/// FIFO deduplication): a part that comes back sooner has to come with another number.
+fn part_id(scan: &Scan) -> String {
+    let part = format!("{} {}", scan.parts, scan.id);
+    Sha256::digest(part.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// Whole seconds, rounded up so that no message is early, at most [`DELAY_MAX_SECONDS`].

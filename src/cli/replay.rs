@@ -4,15 +4,17 @@
 use serde_json::{Value, json};
 
 use super::{Exit, ModeArgument, ReplayArguments};
-use crate::aws::{Aws, Connection, sdk_config};
+use crate::aws::{Aws, Connection, Queues, sdk_config};
 use crate::config::{Config, ModeSource, Source};
 use crate::domain::event::{self, Input, Item};
 use crate::domain::evidence::Compliance;
 use crate::domain::model::Mode;
 use crate::domain::plan::Step;
 use crate::domain::policy::Policy;
+use crate::domain::scan::{Scan, Subject};
 use crate::ports::{Clock, ParameterApi};
-use crate::reconcile::{Paces, Preview, Settings, preview};
+use crate::reconcile::{History, Paces, Preview, Settings, preview};
+use crate::scan::of_no_concern;
 
 /// How long one preview may take.
 const PREVIEW_S: i64 = 30;
@@ -43,21 +45,33 @@ async fn replay(arguments: &ReplayArguments) -> Result<Exit, (Exit, String)> {
         ..Connection::default()
     };
     let sdk = sdk_config(&connection).await;
-    let aws = Aws::new(&sdk, config.own.clone(), None);
+    let aws = Aws::new(&sdk, config.own.clone(), Queues::default());
     let items = match event::parse(&value, &config.own, aws.now()) {
         Input::Direct(items) => items,
         Input::Batch(messages) => messages.into_iter().flat_map(|m| m.items).collect(),
     };
     let policy = if arguments.offline { None } else { Some(load(&aws, &config).await?) };
     let mode = if arguments.offline { Mode::Report } else { mode(&aws, &config).await? };
-    let paces = Paces::new(&config);
+    let (paces, history) = (Paces::new(&config), History::default());
     let mut worst = Exit::Compliant;
-    for item in items {
-        let seen = match (&item, &policy) {
-            (Item::Reconcile(work), Some(policy)) => {
-                let deadline = aws.now() + jiff::SignedDuration::from_secs(PREVIEW_S);
-                let settings = Settings { config: &config, policy, mode, run_id: "replay", deadline, paces: &paces };
-                Some(preview(&aws, work, &settings).await)
+    for mut item in items {
+        let deadline = aws.now() + jiff::SignedDuration::from_secs(PREVIEW_S);
+        let settings = policy.as_ref().map(|policy| Settings {
+            config: &config,
+            policy,
+            mode,
+            run_id: "replay",
+            deadline,
+            paces: &paces,
+            history: &history,
+        });
+        let seen = match (&item, &settings) {
+            (Item::Reconcile(work), Some(settings)) => Some(preview(&aws, work, settings).await),
+            (Item::Scan(scan), Some(settings)) => {
+                if let Some(why) = of_no_concern(&aws, scan, settings).await {
+                    item = Item::Ignored(why);
+                }
+                None
             }
             _ => None,
         };
@@ -118,6 +132,11 @@ fn describe(item: &Item, seen: Option<&Preview>, as_json: bool) -> (String, Exit
         (Item::Ignored(why), _) => ("ignored", why.code(), why.to_string(), Exit::Compliant),
         (Item::Rejected(why), _) => ("rejected", why.code(), why.to_string(), Exit::Failure),
         (Item::Malformed(why), _) => ("malformed", "Malformed", why.clone(), Exit::Failure),
+        (Item::Scan(scan) | Item::ScanNow(scan), _) => ("scan", "Scan", scan_words(scan), Exit::Compliant),
+        (Item::PolicyChanged(name, scan), _) => {
+            let words = format!("{}, if `{name}` is the policy's or the mode's parameter", scan_words(scan));
+            ("scan", "Scan", words, Exit::Compliant)
+        }
         (Item::Reconcile(work), None) => {
             let words = format!("reconcile {} because of {}", work.stream, work.cause.call);
             ("reconcile", "Reconcile", words, Exit::Compliant)
@@ -136,6 +155,15 @@ fn describe(item: &Item, seen: Option<&Preview>, as_json: bool) -> (String, Exit
         format!("{outcome}: {words}")
     };
     (line, exit)
+}
+
+fn scan_words(scan: &Scan) -> String {
+    let which = match &scan.subject {
+        Subject::Fleet => "every stream".to_owned(),
+        Subject::Alias(alias) => format!("every stream whose rule names {alias}"),
+        Subject::Key(key, _) => format!("every stream that is on {key} or should be"),
+    };
+    format!("would look at {which} because of {}", scan.cause.call)
 }
 
 fn would(preview: &Preview) -> (String, Exit) {

@@ -6,6 +6,7 @@
 //! of real CloudTrail records miss something that a typed structure would ask for.
 
 mod findings;
+mod keys;
 
 use std::fmt;
 
@@ -14,6 +15,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::model::{EventText, KinesisArn, Scope, StreamArn, StreamName};
+use super::scan::{self, Scan, Subject};
 use super::work::{self, Work, WorkError};
 
 /// How deep envelopes may stand in each other (a destination record of a notification of an event is three).
@@ -42,6 +44,12 @@ pub struct Message {
 pub enum Item {
     /// Look at a stream.
     Reconcile(Box<Work>),
+    /// A scan is asked for.
+    Scan(Box<Scan>),
+    /// A scan, or a part of one, whose turn it is: it comes from the queue of scans.
+    ScanNow(Box<Scan>),
+    /// A parameter of this name changed: where it is the policy's or the mode's, a sweep is asked for.
+    PolicyChanged(EventText, Box<Scan>),
     /// Nothing follows from it: acknowledged.
     Ignored(IgnoreReason),
     /// It asks for what must not be done: acknowledged, never acted on.
@@ -57,6 +65,14 @@ pub enum IgnoreReason {
     OtherEvent(EventText, EventText),
     /// A call that does not change encryption, or that this version does not know.
     OtherCall(EventText),
+    /// A call about a key that no stream's encryption follows from.
+    OtherKeyCall(EventText),
+    /// An alias that no rule names.
+    OtherAlias(EventText),
+    /// A key that no stream can be encrypted with.
+    OtherKey(EventText),
+    /// A parameter that is neither the policy nor the mode.
+    OtherParameter(EventText),
     /// The call failed, so nothing changed.
     FailedCall(EventText, EventText),
     /// The call only read.
@@ -81,6 +97,10 @@ impl IgnoreReason {
         match self {
             Self::OtherEvent(..) => "OtherEvent",
             Self::OtherCall(_) => "OtherCall",
+            Self::OtherKeyCall(_) => "OtherKeyCall",
+            Self::OtherAlias(_) => "OtherAlias",
+            Self::OtherKey(_) => "OtherKey",
+            Self::OtherParameter(_) => "OtherParameter",
             Self::FailedCall(..) => "FailedCall",
             Self::ReadOnly(_) => "ReadOnly",
             Self::Consumer => "Consumer",
@@ -98,6 +118,12 @@ impl fmt::Display for IgnoreReason {
         match self {
             Self::OtherEvent(source, kind) => write!(f, "nothing follows from `{kind}` of `{source}`"),
             Self::OtherCall(call) => write!(f, "`{call}` does not change a stream's encryption or tags"),
+            Self::OtherKeyCall(call) => {
+                write!(f, "`{call}` does not change what a key can be used for, or by which alias")
+            }
+            Self::OtherAlias(alias) => write!(f, "no rule names `{alias}`"),
+            Self::OtherKey(key) => write!(f, "no stream can be encrypted with `{key}`"),
+            Self::OtherParameter(name) => write!(f, "the parameter `{name}` is neither the policy nor the mode"),
             Self::FailedCall(call, code) => write!(f, "`{call}` failed with `{code}`, so nothing changed"),
             Self::ReadOnly(call) => write!(f, "`{call}` only reads"),
             Self::Consumer => f.write_str("the resource is a consumer, which has no encryption of its own"),
@@ -123,6 +149,10 @@ pub enum RejectReason {
     IllegalName(&'static str, EventText),
     /// It names no stream.
     NoStream(EventText),
+    /// What KMS would refuse as a key or an alias: the field and its value.
+    IllegalKey(&'static str, EventText),
+    /// It names no key and no alias.
+    NoKey(EventText),
 }
 
 impl RejectReason {
@@ -134,6 +164,8 @@ impl RejectReason {
             Self::Disagreement(..) => "Disagreement",
             Self::IllegalName(..) => "IllegalName",
             Self::NoStream(_) => "NoStream",
+            Self::IllegalKey(..) => "IllegalKey",
+            Self::NoKey(_) => "NoKey",
         }
     }
 }
@@ -148,6 +180,8 @@ impl fmt::Display for RejectReason {
             Self::Disagreement(name, arn) => write!(f, "the name `{name}` and the ARN `{arn}` are of two streams"),
             Self::IllegalName(field, value) => write!(f, "field `{field}`: `{value}` cannot name a stream"),
             Self::NoStream(call) => write!(f, "`{call}` names no stream"),
+            Self::IllegalKey(field, value) => write!(f, "field `{field}`: `{value}` cannot name a key or an alias"),
+            Self::NoKey(call) => write!(f, "`{call}` names no key"),
         }
     }
 }
@@ -230,6 +264,14 @@ fn batch(records: &[Value], own: &Scope, now: Timestamp) -> Input {
         if record_source(record) != Some("aws:sqs") {
             items = vec![Item::Malformed("field `eventSource` is not `aws:sqs`, unlike its neighbours'".to_owned())];
         }
+        // Of the scans that are asked for, this one's turn has come. (The names of FIFO queues end so: SQS developer guide.)
+        if text(record, "eventSourceARN").is_some_and(|arn| arn.ends_with(".fifo")) {
+            for item in &mut items {
+                if let Item::Scan(scan) = item {
+                    *item = Item::ScanNow(scan.clone());
+                }
+            }
+        }
         if received_before(record) {
             // The run that had it may have been killed between Start and proof.
             for item in &mut items {
@@ -281,6 +323,9 @@ fn items(value: &Value, own: &Scope, now: Timestamp, depth: usize) -> Vec<Item> 
     if object.contains_key("action") {
         return vec![command(value, own, now)];
     }
+    if object.contains_key("scan") && object.contains_key("streamseal") {
+        return vec![scan_message(value, now)];
+    }
     if object.contains_key("streamseal") {
         return vec![work_message(value, own, now)];
     }
@@ -327,7 +372,17 @@ fn event(event: &Value, own: &Scope, now: Timestamp) -> Vec<Item> {
     if source == "aws.kinesis" && kind.ends_with(" API Call via CloudTrail") {
         return vec![kinesis_call(event, own, now)];
     }
+    if source == "aws.kms" {
+        return match kind {
+            _ if kind.ends_with(" API Call via CloudTrail") || kind.ends_with(" Service Event via CloudTrail") => {
+                vec![keys::call(event, own, now)]
+            }
+            _ => vec![keys::direct(event, kind, own, now)],
+        };
+    }
     match (source, kind) {
+        ("aws.events" | "aws.scheduler", "Scheduled Event") => vec![keys::schedule(event, own, now)],
+        ("aws.ssm", "Parameter Store Change") => vec![keys::parameter_change(event, own, now)],
         ("aws.config", "Config Rules Compliance Change") => vec![findings::config_change(event, own, now)],
         (
             "aws.securityhub",
@@ -464,7 +519,7 @@ fn actor(detail: &Value) -> Option<EventText> {
     ["arn", "invokedBy", "principalId", "accountId"].iter().find_map(|field| text(identity, field)).map(EventText::new)
 }
 
-/// `{"action": "reconcile", "stream": "<name or ARN>", "prove": true}`.
+/// `{"action": "reconcile", "stream": "<name or ARN>", "prove": true}` or `{"action": "sweep"}`.
 fn command(value: &Value, own: &Scope, now: Timestamp) -> Item {
     #[derive(Deserialize)]
     #[serde(deny_unknown_fields)]
@@ -476,9 +531,12 @@ fn command(value: &Value, own: &Scope, now: Timestamp) -> Item {
     }
     match text(value, "action") {
         Some("reconcile") => {}
+        Some("sweep") => return sweep(value, now),
         Some(other) => {
             let other = EventText::new(other);
-            return Item::Malformed(format!("field `action`: `{other}` is not known; there is `reconcile`"));
+            return Item::Malformed(format!(
+                "field `action`: `{other}` is not known; there are `reconcile` and `sweep`"
+            ));
         }
         None => return Item::Malformed("field `action` is not a text".to_owned()),
     }
@@ -499,6 +557,44 @@ fn command(value: &Value, own: &Scope, now: Timestamp) -> Item {
     let mut work = Work::new(stream, cause, now);
     work.proof_owed = command.prove;
     Item::Reconcile(Box::new(work))
+}
+
+/// `{"action": "sweep"}`; the Scheduler's context may stand beside it, and is not needed.
+fn sweep(value: &Value, now: Timestamp) -> Item {
+    #[derive(Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Sweep {
+        #[serde(rename = "action")]
+        _action: String,
+        #[serde(rename = "scheduleArn")]
+        schedule: Option<EventText>,
+        #[serde(rename = "scheduledTime")]
+        _at: Option<Value>,
+        #[serde(rename = "executionId")]
+        execution: Option<EventText>,
+        #[serde(rename = "attempt")]
+        _attempt: Option<Value>,
+    }
+    match Sweep::deserialize(value) {
+        Ok(Sweep { schedule, execution, .. }) => {
+            let cause = Cause {
+                call: EventText::new("sweep"),
+                event_id: execution,
+                actor: schedule,
+                at: Some(now),
+                creator: None,
+            };
+            Item::Scan(Box::new(Scan::new(Subject::Fleet, cause, now)))
+        }
+        Err(error) => Item::Malformed(format!("command `sweep`: {}", EventText::new(&error.to_string()))),
+    }
+}
+
+fn scan_message(value: &Value, now: Timestamp) -> Item {
+    match Scan::parse(value, now) {
+        Ok(scan) => Item::Scan(Box::new(scan)),
+        Err(why) => Item::Malformed(format!("scan message ({}): {}", scan::VERSION, EventText::new(&why))),
+    }
 }
 
 fn work_message(value: &Value, own: &Scope, now: Timestamp) -> Item {

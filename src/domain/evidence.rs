@@ -54,10 +54,10 @@ pub struct Call {
 }
 
 impl Call {
-    /// The calls that change something: one that starts with neither `Describe`, `List` nor `Get`.
+    /// The calls that change something: one that starts with neither `Describe`, `List`, `Get` nor `Lookup`.
     pub fn is_write(&self) -> bool {
         let operation = self.call.split(':').nth(1).unwrap_or_default();
-        !["Describe", "List", "Get"].iter().any(|read| operation.starts_with(read))
+        !["Describe", "List", "Get", "Lookup"].iter().any(|read| operation.starts_with(read))
     }
 }
 
@@ -68,6 +68,8 @@ pub struct Setting {
     pub observed: Observed,
     /// Which key that is, where it is known.
     pub key: Option<KeyIdentity>,
+    /// Which material that key encrypts with now, where KMS said so.
+    pub material: Option<EventText>,
 }
 
 /// What can be said of the records, apart from the setting.
@@ -186,6 +188,8 @@ pub struct Evidence {
     pub proof: Proof,
     /// The end.
     pub verdict: Verdict,
+    /// What else has to be known, for people.
+    pub warnings: Vec<String>,
     /// What was done.
     pub remediation: Remediation,
     /// Whether producers' access to the new key is unknown, since this run moved the stream from one key to another.

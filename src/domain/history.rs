@@ -203,9 +203,7 @@ mod tests {
 
     /// `n` times: we start, they undo it a minute later; a round every 20 minutes.
     fn fight(n: i64, undo: ChangeKind) -> Vec<Change> {
-        (0..n)
-            .flat_map(|i| [change(20 * i, ChangeKind::Start, OURS), change(20 * i + 1, undo, THEIRS)])
-            .collect()
+        (0..n).flat_map(|i| [change(20 * i, ChangeKind::Start, OURS), change(20 * i + 1, undo, THEIRS)]).collect()
     }
 
     #[test]
@@ -214,7 +212,10 @@ mod tests {
         for undo in [ChangeKind::Stop, ChangeKind::Start] {
             assert_eq!(weigh(&fight(2, undo), &again, 60), Contention::Clear);
             let Contention::Contested(words) = weigh(&fight(3, undo), &again, 60) else { panic!() };
-            assert!(words.contains(undo.event_name()) && words.contains("somebody") && words.contains("3 times"), "{words}");
+            assert!(
+                words.contains(undo.event_name()) && words.contains("somebody") && words.contains("3 times"),
+                "{words}"
+            );
         }
         // A day later it is forgotten.
         assert_eq!(weigh(&fight(3, ChangeKind::Stop), &again, 42 + 24 * 60), Contention::Clear);
@@ -284,7 +285,8 @@ mod tests {
     #[test]
     fn streams_that_left_a_key() {
         let key = "arn:aws:kms:eu-west-1:111122223333:key/k1";
-        let to = |minute, key: &str| Change { key: Some(EventText::new(key)), ..change(minute, ChangeKind::Start, OURS) };
+        let to =
+            |minute, key: &str| Change { key: Some(EventText::new(key)), ..change(minute, ChangeKind::Start, OURS) };
         assert_eq!(left_key(&[to(9, "k2"), to(0, key)], key), [(name("orders"), at(9))], "in any order, by id too");
         assert_eq!(left_key(&[to(0, "k1"), to(5, "k1"), to(9, "k2")], key), [(name("orders"), at(9))]);
         assert_eq!(left_key(&[to(0, "k1")], key), [], "it is on it still");

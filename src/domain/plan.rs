@@ -11,6 +11,7 @@ use jiff::{SignedDuration, Timestamp};
 use super::event::{Cause, Creator};
 use super::evidence::Compliance;
 use super::failure::{Class, Failure, Fault};
+use super::history::Contention;
 use super::model::{
     Encryption, EventText, KeyIdentity, KeyInfo, KeyLookup, KeyManager, KeyProblem, KeyRef, Mode, Observed, ProofMode,
     Scope, StreamStatus,
@@ -120,7 +121,7 @@ pub fn key_needed(outcome: &Outcome, encryption: &Encryption, keys: &Keys, own: 
 }
 
 /// Which key a reference means, as far as it is known: what KMS said, or the ARN that it is itself.
-fn identity_of(key: &KeyRef, keys: &Keys, own: &Scope) -> Option<KeyIdentity> {
+pub fn identity_of(key: &KeyRef, keys: &Keys, own: &Scope) -> Option<KeyIdentity> {
     match keys.get(key) {
         Some(KeyLookup::Found(info)) => Some(info.identity.clone()),
         _ if key.is_aws_managed_alias(own) && keys.values().any(is_unborn_aws_key) => {
@@ -128,6 +129,14 @@ fn identity_of(key: &KeyRef, keys: &Keys, own: &Scope) -> Option<KeyIdentity> {
         }
         _ => key.as_key_arn().map(KeyIdentity::Arn),
     }
+}
+
+/// The current material of a key, as far as KMS was asked and said so.
+pub fn material_of(key: &KeyIdentity, keys: &Keys) -> Option<EventText> {
+    keys.values().find_map(|lookup| match lookup {
+        KeyLookup::Found(info) if info.identity == *key => info.material.clone(),
+        KeyLookup::Found(_) | KeyLookup::NotFound | KeyLookup::Denied(_) => None,
+    })
 }
 
 fn is_unborn_aws_key(lookup: &KeyLookup) -> bool {
@@ -230,10 +239,14 @@ fn accepts(target: &Target, current: &KeyInfo, keys: &Keys, own: &Scope) -> Resu
 pub enum Permission {
     /// Yes.
     Allowed,
-    /// Its creator is still at work on it: not before this time.
+    /// Its creator is still at work on it, or somebody may be undoing our changes: not before this time.
     Settling(Timestamp),
     /// No.
     Withheld(Withheld),
+    /// No: somebody undoes our changes, as these words tell.
+    Contested(String),
+    /// It cannot be told, and this is why.
+    Unknown(String),
 }
 
 /// Why a change that is right was not made.
@@ -247,6 +260,8 @@ pub enum Withheld {
     Downgrade,
     /// The stream's 25 new keys a day are used up.
     Quota,
+    /// Somebody else changed it back again and again.
+    Contested,
 }
 
 impl Withheld {
@@ -257,6 +272,7 @@ impl Withheld {
             Self::Existing => "existing",
             Self::Downgrade => "downgrade",
             Self::Quota => "quota",
+            Self::Contested => "contested",
         }
     }
 }
@@ -274,6 +290,8 @@ pub struct Circumstances<'a> {
     pub created: Timestamp,
     /// When it was first seen ACTIVE, by this run or one before.
     pub active_since: Timestamp,
+    /// What CloudTrail's history says of it; [`Contention::Clear`] where it was not asked.
+    pub contention: &'a Contention,
     /// Now.
     pub now: Timestamp,
 }
@@ -286,7 +304,7 @@ pub fn permit(
     target_manager: KeyManager,
     circumstances: &Circumstances<'_>,
 ) -> Permission {
-    let Circumstances { mode, policy, cause, created, active_since, now } = *circumstances;
+    let Circumstances { mode, policy, cause, created, active_since, contention, now } = *circumstances;
     let settled = settled_at(policy, cause, created, active_since);
     if now < settled {
         return Permission::Settling(settled);
@@ -303,7 +321,13 @@ pub fn permit(
     if from_customer && target_manager == KeyManager::Aws && !target.replace_customer_key {
         return Permission::Withheld(Withheld::Downgrade);
     }
-    Permission::Allowed
+    match contention {
+        Contention::Clear => Permission::Allowed,
+        Contention::Wait(until) if now < *until => Permission::Settling(*until),
+        Contention::Wait(_) => Permission::Allowed,
+        Contention::Contested(who) => Permission::Contested(who.clone()),
+        Contention::Unknown(why) => Permission::Unknown(why.clone()),
+    }
 }
 
 /// Until when a stream is left to its creator: its settle time from when it was first seen ACTIVE, and not beyond its
@@ -448,6 +472,8 @@ pub enum Reason {
     Withheld,
     /// Wrong again after our Start.
     Overtaken,
+    /// Wrong, and somebody undid our Starts again and again.
+    Contested,
     /// Start was refused.
     StartRefused,
     /// The setting is right and records are not encrypted.
@@ -466,6 +492,8 @@ pub enum Reason {
     GaveUp,
     /// Not at its end: it goes on in a later run.
     Unfinished,
+    /// A scan found it wrong; a run of its own goes on with it, as far as the scan may hand on changes.
+    Found,
 }
 
 impl Reason {
@@ -482,6 +510,7 @@ impl Reason {
             Self::AcceptedKey => "accepted-key",
             Self::Withheld => "withheld",
             Self::Overtaken => "overtaken",
+            Self::Contested => "contested",
             Self::StartRefused => "start-refused",
             Self::Unproven => "unproven",
             Self::ProofImpossible => "proof-impossible",
@@ -491,6 +520,7 @@ impl Reason {
             Self::AccessDenied => "access-denied",
             Self::GaveUp => "gave-up",
             Self::Unfinished => "unfinished",
+            Self::Found => "found",
         }
     }
 }
@@ -569,6 +599,15 @@ pub fn next_step(sight: &Sight, progress: &Progress, permission: impl FnOnce() -
                     withheld: Some(why),
                     ..Verdict::new(NonCompliant, Reason::Withheld, wrong_words(target, current.as_ref()))
                 },
+                Permission::Contested(who) => {
+                    let detail = format!("{}; {who}", wrong_words(target, current.as_ref()));
+                    let verdict = Verdict::new(NonCompliant, Reason::Contested, detail).alarm();
+                    Verdict { withheld: Some(Withheld::Contested), ..verdict }
+                }
+                Permission::Unknown(why) => {
+                    let detail = format!("{}; {why}", wrong_words(target, current.as_ref()));
+                    Verdict::new(InsufficientData, Reason::Unreadable, detail).alarm().again(Again::Twice)
+                }
             },
             Some(started) => {
                 return after_start(started, progress.wrong_since, &wrong_words(target, current.as_ref()), now);
@@ -792,15 +831,15 @@ pub fn judge_start(failure: &Failure) -> AfterStart {
     }
 }
 
-/// Sorts one observation, apart from the policy's view of it.
-pub fn sight_of(observed: &Observed, expected_created: Option<Timestamp>) -> Result<(), Sight> {
+/// Sorts one observation, apart from the policy's view of it; `None` where it is ACTIVE and the policy has to say.
+pub fn sight_of(observed: &Observed, expected_created: Option<Timestamp>) -> Option<Sight> {
     if expected_created.is_some_and(|created| created.as_millisecond() != observed.created.as_millisecond()) {
-        return Err(Sight::Recreated);
+        return Some(Sight::Recreated);
     }
     match &observed.status {
-        StreamStatus::Active => Ok(()),
-        StreamStatus::Creating | StreamStatus::Updating => Err(Sight::Busy),
-        StreamStatus::Deleting => Err(Sight::Gone),
-        StreamStatus::Unknown(text) => Err(Sight::Unknown(text.clone())),
+        StreamStatus::Active => None,
+        StreamStatus::Creating | StreamStatus::Updating => Some(Sight::Busy),
+        StreamStatus::Deleting => Some(Sight::Gone),
+        StreamStatus::Unknown(text) => Some(Sight::Unknown(text.clone())),
     }
 }

@@ -10,6 +10,7 @@ mod load;
 mod scalar;
 mod yaml;
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
@@ -18,7 +19,8 @@ use jiff::{Timestamp, tz::Offset};
 use wildmatch::WildMatch;
 
 pub use self::key::KeyTemplate;
-use super::model::{EventText, KeyRef, ProofMode, StreamArn, Tags};
+use super::model::{EventText, KeyRef, ProofMode, Scope, StreamArn, Tags};
+use super::scan::is_alias;
 
 /// How long before its end an exemption is warned of, in days.
 pub const WARN_DAYS: i32 = 14;
@@ -274,6 +276,20 @@ impl Policy {
         })
     }
 
+    /// Whether a rule's key, or a key that it accepts, can be this alias (by its name).
+    pub fn names_alias(&self, alias: &KeyRef, own: &Scope) -> bool {
+        self.rules.iter().any(|rule| match &rule.effect {
+            Effect::Exempt(_) => false,
+            Effect::Encrypt(encrypt) => {
+                let accepted = encrypt.accept.iter().any(|accept| match accept {
+                    Accept::Key(key) => is_alias(key, alias, own),
+                    Accept::CustomerManaged | Accept::AwsManaged => false,
+                });
+                accepted || encrypt.key.may_be(alias, own)
+            }
+        })
+    }
+
     /// What is right for `stream` at `now`. `tags` may be empty where [`Policy::needs_tags`] says that none are needed.
     pub fn decide(&self, stream: &StreamArn, tags: &Tags, now: Timestamp) -> Decision {
         let today = utc_date(now);
@@ -320,6 +336,16 @@ impl Policy {
         }
         reasons.push("no rule matches the stream".to_owned());
         Decision { rule: None, outcome: Outcome::Unmatched, reasons }
+    }
+
+    /// The rules whose exemption ends within [`WARN_DAYS`], with its last day.
+    pub fn exemptions_ending(&self, now: Timestamp) -> BTreeMap<String, Date> {
+        let today = utc_date(now);
+        let ending = |rule: &Rule| match &rule.effect {
+            Effect::Exempt(exemption) => Some((rule.name.clone(), exemption.ends_soon(today)?.0)),
+            Effect::Encrypt(_) => None,
+        };
+        self.rules.iter().filter_map(ending).collect()
     }
 
     /// What is legal and yet likely not meant, or about to change.

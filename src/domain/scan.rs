@@ -8,7 +8,6 @@ pub mod v1;
 
 use std::collections::BTreeMap;
 
-use jiff::civil::Date;
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
@@ -189,8 +188,6 @@ pub struct Tally {
     pub candidates: Vec<Candidate>,
     /// Those that were not handed on since there were too many.
     pub withheld: Names,
-    /// Rules whose exemption ends soon, with its last day.
-    pub exemptions_ending: BTreeMap<String, Date>,
     /// Streams of whose creation no event came.
     pub missed: Names,
     /// Streams handed on to be proven.
@@ -224,11 +221,9 @@ impl Tally {
     /// One more stream that a run could do more about. At most `most` are kept: those nearest to where this scan starts to
     /// choose; the others are listed as withheld.
     pub fn compete(&mut self, candidate: Candidate, most: u32) {
-        // A part that is done again meets them again.
-        if self.candidates.iter().any(|other| other.stream == candidate.stream) {
-            return;
-        }
-        let place = self.candidates.partition_point(|other| (other.place, &other.stream) < (candidate.place, &candidate.stream));
+        let place = self
+            .candidates
+            .partition_point(|other| (other.place, &other.stream) < (candidate.place, &candidate.stream));
         self.candidates.insert(place, candidate);
         while self.candidates.len() > usize::try_from(most).unwrap_or(usize::MAX) {
             if let Some(last) = self.candidates.pop() {
@@ -246,7 +241,13 @@ impl Scan {
             Subject::Alias(alias) => alias.to_string(),
             Subject::Key(key, _) => key.to_string(),
         };
-        let because = cause.event_id.as_ref().map_or_else(|| now.as_millisecond().to_string(), ToString::to_string);
+        // One rotation is told up to three times, by KMS and by CloudTrail, and changes nothing that a second look would see.
+        let rotated = cause.at.filter(|_| matches!(subject, Subject::Key(_, KeyEvent::Rotated)));
+        let because = match (rotated, &cause.event_id) {
+            (Some(at), _) => format!("rotated-{}", at.as_second() / 3600),
+            (None, Some(id)) => id.to_string(),
+            (None, None) => now.as_millisecond().to_string(),
+        };
         Self {
             id: format!("{what}@{because}"),
             subject,
@@ -341,9 +342,9 @@ impl Scan {
 
 /// A place on the ring of all texts (FNV-1a, and a mix, since its high bits follow the last letters too little).
 fn ring(text: &str) -> u64 {
-    let hash = text.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
-        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
-    });
+    let hash = text
+        .bytes()
+        .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3));
     let mixed = (hash ^ (hash >> 32)).wrapping_mul(0xd6e8_feb8_6659_fd93);
     mixed ^ (mixed >> 32)
 }
@@ -403,7 +404,6 @@ mod tests {
         for number in 0..streams {
             let stream = name(&format!("s{number}"));
             let candidate = Candidate { place: scan.place(&stream), stream: stream.to_string(), created: None };
-            scan.tally.compete(candidate.clone(), most);
             scan.tally.compete(candidate, most);
         }
         (scan.tally.candidates.iter().map(|c| c.stream.clone()).collect(), scan.tally.withheld.count())
@@ -439,7 +439,6 @@ mod tests {
         scan.tally.count("COMPLIANT", Some("all"), None);
         scan.tally.wrong.push("bills", "withheld");
         scan.tally.compete(Candidate { place: 7, stream: "bills".into(), created: Some(now()) }, 10);
-        scan.tally.exemptions_ending.insert("scratch".into(), "2026-03-09".parse().unwrap());
         let key = KeyArn::parse("arn:aws:kms:eu-west-1:111122223333:key/k").unwrap();
         let alias = KeyRef::parse("alias/app").unwrap();
         for subject in [Subject::Fleet, Subject::Alias(alias), Subject::Key(key, KeyEvent::Lost)] {

@@ -18,8 +18,9 @@ const TAGS_OF_LOOKS: (u32, u32) = (3, 5);
 #[derive(Debug)]
 pub struct Paces {
     pub(super) describes: Mutex<Pace>,
-    pub(super) tags: Mutex<Pace>,
+    pub(crate) tags: Mutex<Pace>,
     pub(super) starts: Mutex<Pace>,
+    pub(crate) scans: Mutex<Pace>,
 }
 
 impl Paces {
@@ -33,11 +34,13 @@ impl Paces {
             describes: Mutex::new(Pace::new(config.describes_per_second, sharers, 4)),
             tags: Mutex::new(Pace::new(tags_per_second, sharers, 4)),
             starts: Mutex::new(Pace::new(config.starts_per_second, sharers, 1)),
+            // One scan runs at a time, whatever the number of instances.
+            scans: Mutex::new(Pace::new(config.scan_describes_per_second, 1, 1)),
         }
     }
 
     /// Waits for the next place of `pace`, and says whether it had to; fails where that would leave no time for the call.
-    pub(super) async fn wait<W: World>(
+    pub(crate) async fn wait<W: World>(
         pace: &Mutex<Pace>,
         world: &W,
         deadline: Timestamp,

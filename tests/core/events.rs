@@ -4,6 +4,7 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 use streamseal::domain::event::{Creator, IgnoreReason, Input, Item, RejectReason, parse};
 use streamseal::domain::model::Scope;
+use streamseal::domain::scan::{Scan, Subject};
 use streamseal::domain::work::Work;
 
 fn own() -> Scope {
@@ -30,11 +31,22 @@ fn items(payload: &Value) -> Vec<Item> {
 fn words(payload: &Value) -> Vec<String> {
     let word = |item: &Item| match item {
         Item::Reconcile(work) => format!("{} {}", work.stream.name, work.cause.call),
+        Item::Scan(scan) => format!("scan {} {}", scan_subject(scan), scan.cause.call),
+        Item::ScanNow(scan) => format!("now scan {} {}", scan_subject(scan), scan.cause.call),
+        Item::PolicyChanged(name, scan) => format!("scan {} {} {name}", scan_subject(scan), scan.cause.call),
         Item::Ignored(why) => format!("ignored {}", why.code()),
         Item::Rejected(why) => format!("rejected {}", why.code()),
         Item::Malformed(why) => format!("malformed {why}"),
     };
     items(payload).iter().map(word).collect()
+}
+
+fn scan_subject(scan: &Scan) -> String {
+    match &scan.subject {
+        Subject::Fleet => "fleet".to_owned(),
+        Subject::Alias(alias) => alias.to_string(),
+        Subject::Key(key, event) => format!("{event:?} {}", key.as_str().rsplit('/').next().unwrap()),
+    }
 }
 
 fn work(payload: &Value) -> Work {

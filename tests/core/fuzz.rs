@@ -75,6 +75,9 @@ fn payload(bytes: &[u8]) {
                 assert_eq!(work.stream.scope, own());
                 assert!(serde_json::from_str::<Value>(&work.to_json()).is_ok());
             }
+            Item::Scan(scan) | Item::ScanNow(scan) | Item::PolicyChanged(_, scan) => {
+                assert!(serde_json::from_str::<Value>(&scan.to_json()).is_ok());
+            }
             Item::Ignored(why) => loggable(&why.to_string()),
             Item::Rejected(why) => loggable(&why.to_string()),
             Item::Malformed(why) => loggable(&why),

@@ -8,6 +8,7 @@ use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
 use serde_json::{Value, json};
 use streamseal::domain::event::{Cause, Input, Item, parse};
+use streamseal::domain::history::Contention;
 use streamseal::domain::model::{
     EVENT_TEXT_MAX, Encryption, EventText, KeyArn, KeyIdentity, KeyRef, Mode, Observed, StreamStatus, Tags,
 };
@@ -103,10 +104,10 @@ impl Row {
     fn sight(&self) -> Sight {
         let encryption = self.on.map_or(Encryption::None, |key| Encryption::Kms(KeyRef::parse(key).unwrap()));
         let (status, created) = (self.status.clone(), self.created);
-        let observed = Observed { status, encryption, created, at: now() };
+        let observed = Observed { status, encryption, created, retention_hours: 24, at: now() };
         match sight_of(&observed, Some(ago(86_400))) {
-            Err(sight) => sight,
-            Ok(()) => Sight::Active(self.situation(&observed.encryption)),
+            Some(sight) => sight,
+            None => Sight::Active(self.situation(&observed.encryption)),
         }
     }
 
@@ -196,6 +197,8 @@ fn the_state_table() {
         (withheld(Withheld::ReportMode), "NON_COMPLIANT report-mode"),
         (withheld(Withheld::Existing), "NON_COMPLIANT existing"),
         (withheld(Withheld::Downgrade), "NON_COMPLIANT downgrade"),
+        (row("app", None).permission(Permission::Contested("who".into())), "NON_COMPLIANT contested alarm"),
+        (row("app", None).permission(Permission::Unknown("why".into())), "INSUFFICIENT_DATA unreadable alarm"),
         // Wrong, and started.
         (row("app", None).started(true, None), "await applied"),
         (row("app", None).started(true, Some(29)), "await applied"),
@@ -224,11 +227,15 @@ fn the_reasons_to_withhold() {
     let cause = |creator: Option<&str>, at| -> Cause {
         serde_json::from_value(json!({"call": "CreateStream", "at": at, "creator": creator})).unwrap()
     };
-    let permission = |stream: &str, mode, created, active_since, creator| {
+    let weighed = |stream: &str, mode, created, active_since, creator, contention: Contention| {
         let Outcome::Encrypt(target) = policy.decide(&arn(stream), &Tags::new(), now()).outcome else { panic!() };
         let cause = cause(creator, created);
-        let circumstances = Circumstances { mode, policy: &policy, cause: &cause, created, active_since, now: now() };
+        let (policy, cause, contention) = (&policy, &cause, &contention);
+        let circumstances = Circumstances { mode, policy, cause, created, active_since, contention, now: now() };
         permit(&target, None, streamseal::domain::model::KeyManager::Customer, &circumstances)
+    };
+    let permission = |stream: &str, mode, created, active_since, creator| {
+        weighed(stream, mode, created, active_since, creator, Contention::Clear)
     };
     let (old, day, young) = (ago(86_400 * 30), ago(86_400 / 2), ago(60));
     use Mode::{Enforce, Report};
@@ -246,6 +253,17 @@ fn the_reasons_to_withhold() {
     assert_eq!(permission("app", Enforce, young, young, Some("cloudformation")), Allowed, "60 s are over");
     assert_eq!(permission("app", Enforce, young, young, Some("other")), Allowed);
     assert_eq!(permission("app", Enforce, young, young, None), until(120), "as long as any");
+    // Somebody else's changes come last: what is withheld anyway is withheld for its own reason.
+    let fought = |mode, contention| weighed("app", mode, day, day, None, contention);
+    let contested = Contention::Contested("by whom".into());
+    assert_eq!(fought(Enforce, contested.clone()), Permission::Contested("by whom".into()));
+    assert_eq!(fought(Report, contested), withheld(Withheld::ReportMode));
+    assert_eq!(fought(Enforce, Contention::Unknown("why".into())), Permission::Unknown("why".into()));
+    assert_eq!(fought(Enforce, Contention::Wait(now())), Allowed);
+    assert_eq!(
+        fought(Enforce, Contention::Wait(now() + SignedDuration::from_secs(1))),
+        Settling(now() + SignedDuration::from_secs(1))
+    );
 }
 
 /// The same cases each time, unless `PROPTEST_RNG_SEED` says otherwise.
@@ -376,6 +394,7 @@ fn is_safe(payload: &Value) {
                 assert_eq!(work.stream.scope, own());
                 (work.cause.call.to_string(), 1)
             }
+            Item::Scan(scan) | Item::ScanNow(scan) | Item::PolicyChanged(_, scan) => (scan.cause.call.to_string(), 1),
             Item::Ignored(why) => (why.to_string(), 2),
             Item::Rejected(why) => (why.to_string(), 2),
             Item::Malformed(why) => (why.clone(), 3),

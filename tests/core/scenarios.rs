@@ -1,9 +1,11 @@
 //! Stories with virtual time: what the function asks of the world, and how it leaves it. Whatever happens in them, the rules
 //! of `sim::watch` hold.
 
+mod contested;
 mod keys;
 mod lifecycle;
 mod policy;
 mod proofs;
 mod queue;
+mod scans;
 mod settling;

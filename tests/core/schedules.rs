@@ -75,6 +75,7 @@ fn plan(seed: u64) -> Plan {
         duplicates: dice.choice([0, 100, 300]).unwrap_or_default(),
         kills: dice.choice([0, 100, 250]).unwrap_or_default(),
         echoes: dice.bool(),
+        trail_lag_ms: dice.choice([0, 30_000, 300_000, 900_000]).unwrap_or_default(),
     };
     let existing = (0..dice.usize(1..=3)).map(|_| {
         let key = dice.choice([None, Some("alias/other"), Some("alias/app"), Some("alias/aws/kinesis")]).flatten();

@@ -88,9 +88,10 @@ fn the_core_does_nothing_but_think() {
 
 #[test]
 fn the_loop_and_the_handler_reach_the_world_through_ports_alone() {
-    let wanted = ["src/reconcile.rs", "src/handler.rs", "src/ports.rs"];
-    let through_ports: Vec<Source> = sources("src").into_iter().filter(|s| wanted.contains(&s.path.as_str())).collect();
-    assert_eq!(through_ports.len(), wanted.len());
+    let wanted = ["src/reconcile", "src/handler", "src/scan.rs", "src/ports.rs"];
+    let is_wanted = |source: &Source| wanted.iter().any(|start| source.path.starts_with(start));
+    let through_ports: Vec<Source> = sources("src").into_iter().filter(is_wanted).collect();
+    assert!(through_ports.len() >= 8, "{}", through_ports.len());
     let words =
         ["std::env", "std::fs", "std::net", "Timestamp::now", "SystemTime", "Instant", "tokio", "aws_", "println!"];
     assert_none(&places(&through_ports, &words), "the loop and the handler may not do this");
@@ -108,7 +109,8 @@ fn nothing_can_stop_encryption_or_delete() {
     assert_none(&places(&sources("src/aws"), &words), "no such call exists here");
     // The name itself is known, as that of somebody else's call.
     let stops = places(&sources("src"), &["StopStreamEncryption"]);
-    assert!(stops.iter().all(|place| place.starts_with("src/domain/event")), "{stops:?}");
+    let may_name = ["src/domain/event", "src/domain/history.rs"];
+    assert!(stops.iter().all(|place| may_name.iter().any(|file| place.starts_with(file))), "{stops:?}");
 }
 
 #[test]

@@ -7,11 +7,12 @@ use std::time::{Duration, Instant};
 use aws_sdk_kinesis::config::{Credentials, SharedCredentialsProvider};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
-use streamseal::aws::{Aws, Connection, Timeouts, sdk_config};
+use streamseal::aws::{Aws, Connection, Queues, Timeouts, sdk_config};
 use streamseal::domain::failure::{Class, Failure, Fault as Permanent};
+use streamseal::domain::history::ChangeKind;
 use streamseal::domain::model::{Encryption, KeyArn, KeyIdentity, KeyRef, Observed, Scope, StreamArn, StreamStatus};
 use streamseal::domain::work::Work;
-use streamseal::ports::{CallLog, KeyApi, Look, StreamApi, WorkQueue};
+use streamseal::ports::{CallLog, FleetApi, KeyApi, Look, PageStart, StreamApi, TrailApi, WorkQueue};
 
 use crate::support::{ACCOUNT, REGION, Tool, create_event, parts, unique};
 
@@ -122,7 +123,7 @@ async fn aws_as(access_key_id: &str, url: &str, timeouts: Timeouts) -> Aws {
     let sdk = sdk_config(&connection).await;
     let sdk = sdk.into_builder().credentials_provider(SharedCredentialsProvider::new(credentials)).build();
     let scope = Scope { partition: "aws".into(), region: REGION.into(), account: ACCOUNT.into() };
-    Aws::new(&sdk, scope, Some(format!("{url}/{ACCOUNT}/none")))
+    Aws::new(&sdk, scope, Queues { work: Some(format!("{url}/{ACCOUNT}/none")), scans: None })
 }
 
 fn arn(stream: &str) -> StreamArn {
@@ -534,6 +535,11 @@ async fn cloudtrail_tells_the_changes_it_saw() {
     }
     let of_stream = json!({"LookupAttributes": [{"AttributeKey": "ResourceName", "AttributeValue": stream}]});
     assert_eq!(look_up(&fault, &of_stream).len(), 3, "neither reads nor records are in it");
+    let hour_ago = Timestamp::now() - SignedDuration::from_hours(1);
+    let changes = fault.aws.changes(hour_ago, &fault.log).await.unwrap();
+    let told: Vec<_> = changes.iter().map(|c| (c.kind, c.stream.as_str(), c.role.as_deref())).collect();
+    let start = |role| (ChangeKind::Start, stream.as_str(), Some(role));
+    assert_eq!(told, [start(theirs), start(ours)], "the adapter leaves out what was refused");
     let later = json!({"StartTime": Timestamp::now().as_second() + 60});
     assert_eq!(look_up(&fault, &later), [] as [Value; 0]);
 }
@@ -558,6 +564,20 @@ async fn lists_of_streams_have_pages_with_tokens() {
     names.retain(|name| wanted.contains(name));
     wanted.sort();
     assert_eq!(names, wanted, "each once");
+    // The adapter sees the same; and from the emulator itself, which takes a name for a place.
+    let (mut names, mut next) = (Vec::new(), Some(PageStart::Beginning));
+    while let Some(from) = next {
+        let page = fault.aws.list(&from, &fault.log).await.unwrap();
+        names.extend(page.names.iter().map(ToString::to_string));
+        next = page.next;
+    }
+    names.retain(|name| wanted.contains(name));
+    assert_eq!(names, wanted, "each once");
+    fault.configure(json!({}));
+    let after = PageStart::After(arn(&wanted[2]).name);
+    let page = fault.aws.list(&after, &fault.log).await.unwrap();
+    let names: Vec<String> = page.names.iter().map(ToString::to_string).filter(|name| wanted.contains(name)).collect();
+    assert_eq!(names, wanted[3..]);
 }
 
 /// All pages of ListStreams: names, and summaries where there are any.
@@ -673,7 +693,7 @@ async fn other_services_meet_faults_too() {
     let credentials = SharedCredentialsProvider::new(Credentials::new("AKIDOURS", "secret", None, None, "test"));
     let sdk = sdk_config(&connection).await.into_builder().credentials_provider(credentials).build();
     let scope = Scope { partition: "aws".into(), region: REGION.into(), account: ACCOUNT.into() };
-    let aws = Aws::new(&sdk, scope, queue.as_str().map(str::to_owned));
+    let aws = Aws::new(&sdk, scope, Queues { work: queue.as_str().map(str::to_owned), scans: None });
     let event = create_event("fault-queue");
     let cause = serde_json::from_value(json!({"call": "CreateStream", "event_id": event["id"]})).unwrap();
     aws.send(&Work::new(arn("fault-queue"), cause, Timestamp::now()), Duration::ZERO).await.unwrap();

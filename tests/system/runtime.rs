@@ -1,6 +1,7 @@
 //! The real `bootstrap` under AWS's Lambda emulator, on kinesis-local and ministack: events in, the right calls out, and
 //! the right streams at the end.
 
+use std::collections::BTreeMap;
 use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
@@ -11,12 +12,16 @@ use serde_json::{Value, json};
 use streamseal::config::{Config, Source};
 use streamseal::domain::evidence::Evidence;
 use streamseal::domain::failure::Failure;
-use streamseal::domain::model::{KeyIdentity, KeyLookup, KeyRef, Observed, StreamArn, Tags};
+use streamseal::domain::history::Change;
+use streamseal::domain::model::{KeyIdentity, KeyLookup, KeyRef, Observed, StreamArn, StreamName, Tags};
 use streamseal::domain::plan::Reason;
+use streamseal::domain::scan::Scan;
+use streamseal::domain::scan::v1::Summary;
 use streamseal::domain::work::Work;
 use streamseal::handler::App;
 use streamseal::ports::{
-    CallLog, Clock, EvidenceSink, KeyApi, Look, Note, ParameterApi, ProbeAnswer, SeenRecord, StreamApi, WorkQueue,
+    CallLog, Clock, EvidenceSink, FleetApi, KeyApi, Look, Note, Page, PageStart, ParameterApi, ProbeAnswer, SeenRecord,
+    StreamApi, TrailApi, WorkQueue,
 };
 
 use crate::support::{Function, Parts, Tool, batch, create_event, event, file, kinesis_event, parts, unique};
@@ -490,6 +495,21 @@ impl StreamApi for Panics {
     }
 }
 
+impl FleetApi for Panics {
+    async fn list(&self, _: &PageStart, _: &CallLog) -> Result<Page, Failure> {
+        unreachable!()
+    }
+    async fn tags_of(&self, _: &[StreamArn], _: &CallLog) -> Result<BTreeMap<StreamName, Tags>, Failure> {
+        unreachable!()
+    }
+}
+
+impl TrailApi for Panics {
+    async fn changes(&self, _: Timestamp, _: &CallLog) -> Result<Vec<Change>, Failure> {
+        unreachable!()
+    }
+}
+
 impl KeyApi for Panics {
     async fn lookup(&self, _: &KeyRef, _: &CallLog) -> Result<KeyLookup, Failure> {
         unreachable!()
@@ -512,6 +532,15 @@ impl WorkQueue for Panics {
     async fn send(&self, _: &Work, _: Duration) -> Result<(), Failure> {
         unreachable!()
     }
+    fn has_scan_queue(&self) -> bool {
+        false
+    }
+    async fn send_scan(&self, _: &Scan) -> Result<(), Failure> {
+        unreachable!()
+    }
+    async fn put_off_scan(&self, _: &Scan, _: Duration) -> Result<(), Failure> {
+        unreachable!()
+    }
 }
 
 impl Clock for Panics {
@@ -525,6 +554,7 @@ impl Clock for Panics {
 
 impl EvidenceSink for Panics {
     fn record(&self, _: &Evidence) {}
+    fn summary(&self, _: &Summary) {}
     fn note(&self, _: &Note) {}
 }
 

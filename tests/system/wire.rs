@@ -3,6 +3,8 @@
 //! Each AWS error code to its class, requests as intended, one request where one is meant. No AWS, no emulator.
 #![cfg(test)]
 
+mod scans;
+
 use std::collections::BTreeMap;
 use std::fmt::Debug;
 use std::future::Future;
@@ -12,7 +14,7 @@ use std::time::Duration;
 use aws_sdk_kinesis::config::{Credentials, SharedCredentialsProvider};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
-use streamseal::aws::{Aws, Connection, Timeouts, sdk_config};
+use streamseal::aws::{Aws, Connection, Queues, Timeouts, sdk_config};
 use streamseal::config::Source;
 use streamseal::domain::event::Cause;
 use streamseal::domain::failure::{Class, Failure, Fault};
@@ -22,7 +24,9 @@ use streamseal::domain::model::{
 };
 use streamseal::domain::probe::{PROBE_DATA, PROBE_HASH, PROBE_PARTITION_KEY};
 use streamseal::domain::work::Work;
-use streamseal::ports::{CallLog, Clock, KeyApi, Look, ParameterApi, SeenRecord, StreamApi, WorkQueue};
+use streamseal::ports::{
+    CallLog, Clock, FleetApi, KeyApi, Look, PageStart, ParameterApi, SeenRecord, StreamApi, TrailApi, WorkQueue,
+};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 use wiremock::matchers::{body_partial_json, header};
@@ -31,6 +35,7 @@ use wiremock::{Mock, MockServer, ResponseTemplate};
 const STREAM: &str = "arn:aws:kinesis:eu-west-1:111122223333:stream/orders";
 const KEY: &str = "arn:aws:kms:eu-west-1:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab";
 const QUEUE: &str = "https://sqs.eu-west-1.amazonaws.com/111122223333/work";
+const SCANS: &str = "https://sqs.eu-west-1.amazonaws.com/111122223333/scans.fifo";
 
 const ACCESS: Class = Class::Permanent(Fault::Access);
 const BAD_KEY: Class = Class::Permanent(Fault::Key);
@@ -63,7 +68,11 @@ async fn aws_at(endpoint: &str, timeouts: Timeouts) -> Aws {
     let credentials = Credentials::new("AKIDEXAMPLE", "secret", None, None, "test");
     let sdk = sdk_config(&connection).await;
     let sdk = sdk.into_builder().credentials_provider(SharedCredentialsProvider::new(credentials)).build();
-    Aws::new(&sdk, scope(), Some(QUEUE.to_owned()))
+    Aws::new(&sdk, scope(), queues())
+}
+
+fn queues() -> Queues {
+    Queues { work: Some(QUEUE.to_owned()), scans: Some(SCANS.to_owned()) }
 }
 
 /// A server with a script, and the adapter that talks to it.
@@ -131,6 +140,8 @@ fn target(operation: &str) -> String {
         "DescribeKey" => "TrentService",
         "GetParameter" => "AmazonSSM",
         "SendMessage" => "AmazonSQS",
+        "GetResources" => "ResourceGroupsTaggingAPI_20170126",
+        "LookupEvents" => "CloudTrail_20131101",
         _ => "Kinesis_20131202",
     };
     format!("{service}.{operation}")
@@ -192,11 +203,21 @@ enum Port {
     Iterator,
     Records,
     Key,
+    List,
 }
 
 impl Port {
-    const ALL: [Self; 8] =
-        [Self::Describe, Self::Tags, Self::Start, Self::Probe, Self::Shards, Self::Iterator, Self::Records, Self::Key];
+    const ALL: [Self; 9] = [
+        Self::Describe,
+        Self::Tags,
+        Self::Start,
+        Self::Probe,
+        Self::Shards,
+        Self::Iterator,
+        Self::Records,
+        Self::Key,
+        Self::List,
+    ];
 
     fn operation(self) -> &'static str {
         match self {
@@ -208,6 +229,7 @@ impl Port {
             Self::Iterator => "GetShardIterator",
             Self::Records => "GetRecords",
             Self::Key => "DescribeKey",
+            Self::List => "ListStreams",
         }
     }
 
@@ -241,6 +263,7 @@ impl Port {
                 aws.read_back(&stream, Look::Any(time("2026-08-07T12:00:00Z")), log).await.map(drop)
             }
             Self::Key => aws.lookup(&key_ref("alias/x"), log).await.map(drop),
+            Self::List => aws.list(&PageStart::Beginning, log).await.map(drop),
         }
     }
 }
@@ -266,7 +289,7 @@ async fn check(wire: &mut Wire, port: Port, answer: ResponseTemplate, class: Cla
 /// Every code that a service answers with, and what it means. Status 500 where the service's model says fault.
 #[tokio::test]
 async fn each_error_code_has_its_class() {
-    use Port::{Describe, Iterator, Key, Probe, Records, Shards, Start, Tags};
+    use Port::{Describe, Iterator, Key, List, Probe, Records, Shards, Start, Tags};
     const RATE: &str = "Rate exceeded for account 111122223333.";
     let rows: &[(Port, u16, &str, &str, Class)] = &[
         // The eleven of StartStreamEncryption.
@@ -329,6 +352,11 @@ async fn each_error_code_has_its_class() {
         (Tags, 400, "LimitExceededException", RATE, Class::Retryable),
         (Tags, 400, "ResourceNotFoundException", "", Class::Ignored),
         (Tags, 400, "AccessDeniedException", "", ACCESS),
+        (List, 400, "LimitExceededException", RATE, Class::Retryable),
+        (List, 400, "LimitExceededException", "too many at once", Class::Retryable),
+        (List, 400, "ExpiredNextTokenException", "the token is expired", Class::Retryable),
+        (List, 400, "InvalidArgumentException", "", BAD_REQUEST),
+        (List, 400, "AccessDeniedException", "", ACCESS),
         // KMS; what it does not know or does not say is an answer, see `keys_are_looked_up`.
         (Key, 400, "InvalidArnException", "", BAD_REQUEST),
         (Key, 400, "ThrottlingException", "", Class::Retryable),
@@ -540,6 +568,17 @@ async fn describe_reads_the_setting() {
         assert_eq!(observed.created, time("2026-08-07T12:00:00.123Z"), "{more}");
         assert!(observed.at >= before && observed.at <= Timestamp::now());
         assert_eq!(wire.requests("DescribeStreamSummary").await, [json!({ "StreamARN": STREAM })]);
+    }
+}
+
+#[tokio::test]
+async fn describe_reads_the_retention() {
+    let mut wire = Wire::start().await;
+    for (told, hours) in [(json!(24), 24), (json!(8_760), 8_760), (json!(null), 24), (json!(0), 24), (json!(-1), 0)] {
+        wire.reset().await;
+        wire.always("DescribeStreamSummary", ok(summary(json!({ "RetentionPeriodHours": told })))).await;
+        let observed = wire.aws.describe(&stream(), &wire.log).await.unwrap();
+        assert_eq!(observed.retention_hours, hours, "{told}");
     }
 }
 
@@ -891,14 +930,33 @@ async fn a_key_is_described() {
         wire.always("DescribeKey", ok(json!({ "KeyMetadata": metadata }))).await;
         let found = wire.aws.lookup(&key_ref("alias/x"), &wire.log).await.unwrap();
         let identity = KeyIdentity::Arn(KeyArn::parse(arn).unwrap());
-        assert_eq!(found, KeyLookup::Found(KeyInfo { identity, manager, problem }), "{more}");
+        assert_eq!(found, KeyLookup::Found(KeyInfo { identity, manager, problem, material: None }), "{more}");
+    }
+}
+
+#[tokio::test]
+async fn the_material_of_a_key_is_told() {
+    let mut wire = Wire::start().await;
+    let id = "123d90926f00e7f1adbb2b4b1e1e1fbe3f2a4b2d9b1c4c8d0f5e6a7b8c9d0e1f";
+    for (material, expected) in
+        [(json!(id), Some(EventText::new(id))), (json!("a\nb"), Some(EventText::new("a\nb"))), (json!(null), None)]
+    {
+        wire.reset().await;
+        let metadata = json!({ "KeyId": "1234abcd", "Arn": KEY, "CurrentKeyMaterialId": material });
+        wire.always("DescribeKey", ok(json!({ "KeyMetadata": metadata }))).await;
+        let KeyLookup::Found(key) = wire.aws.lookup(&key_ref(KEY), &wire.log).await.unwrap() else { panic!() };
+        assert_eq!(key.material, expected);
     }
 }
 
 #[tokio::test]
 async fn keys_are_looked_up_as_they_are_written() {
-    let managed =
-        KeyLookup::Found(KeyInfo { identity: KeyIdentity::AwsManagedAlias, manager: KeyManager::Aws, problem: None });
+    let managed = KeyLookup::Found(KeyInfo {
+        identity: KeyIdentity::AwsManagedAlias,
+        manager: KeyManager::Aws,
+        problem: None,
+        material: None,
+    });
     let denied = |code: &str| KeyLookup::Denied(EventText::new(code));
     let rows = [
         ("alias/aws/kinesis", "NotFoundException", managed.clone()),
@@ -1046,7 +1104,7 @@ async fn a_queue_that_is_gone_is_permanent() {
 #[tokio::test]
 async fn without_a_queue_nothing_is_sent() {
     let sdk = sdk_config(&Connection { region: Some("eu-west-1".into()), ..Connection::default() }).await;
-    let aws = Aws::new(&sdk, scope(), None);
+    let aws = Aws::new(&sdk, scope(), Queues::default());
     assert!(!aws.has_queue());
     let failure = aws.send(&work(), Duration::ZERO).await.unwrap_err();
     assert_eq!((failure.class, failure.code.as_str(), failure.may_have_applied), (Class::Retryable, "NoQueue", false));
@@ -1067,17 +1125,22 @@ async fn child_of_the_environment_test() {
         return;
     }
     let sdk = sdk_config(&Connection::default()).await;
-    let aws = Aws::new(&sdk, scope(), Some(QUEUE.to_owned()));
+    let aws = Aws::new(&sdk, scope(), queues());
     let log = CallLog::default();
     aws.describe(&stream(), &log).await.unwrap();
     assert_eq!(aws.lookup(&key_ref("alias/x"), &log).await.unwrap(), KeyLookup::NotFound);
     assert_eq!(aws.read(&Source::File("policy.yaml".into())).await.unwrap(), "version: 1\n");
+    assert_eq!(aws.tags_of(&[stream()], &log).await.unwrap(), BTreeMap::new());
+    assert_eq!(aws.clone().changes(since(), &log).await.unwrap(), []);
 }
 
 #[tokio::test]
 async fn endpoints_and_the_package_come_from_the_environment() {
-    let (kinesis, rest) = (Wire::start().await, Wire::start().await);
+    let (kinesis, tagging, trail, rest) =
+        (Wire::start().await, Wire::start().await, Wire::start().await, Wire::start().await);
     kinesis.always("DescribeStreamSummary", ok(summary(json!({})))).await;
+    tagging.always("GetResources", ok(json!({}))).await;
+    trail.always("LookupEvents", ok(json!({}))).await;
     rest.always("DescribeKey", error(400, "NotFoundException", "")).await;
     let package = tempfile::tempdir().unwrap();
     std::fs::write(package.path().join("policy.yaml"), "version: 1\n").unwrap();
@@ -1088,6 +1151,8 @@ async fn endpoints_and_the_package_come_from_the_environment() {
         ("AWS_SECRET_ACCESS_KEY", "secret".to_owned()),
         ("AWS_ENDPOINT_URL", rest.server.uri()),
         ("AWS_ENDPOINT_URL_KINESIS", kinesis.server.uri()),
+        ("AWS_ENDPOINT_URL_RESOURCE_GROUPS_TAGGING_API", tagging.server.uri()),
+        ("AWS_ENDPOINT_URL_CLOUDTRAIL", trail.server.uri()),
         ("LAMBDA_TASK_ROOT", package.path().display().to_string()),
         (CHILD, "1".to_owned()),
     ]);
@@ -1102,6 +1167,8 @@ async fn endpoints_and_the_package_come_from_the_environment() {
     let text = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success() && text.contains("1 passed"), "{text}");
     assert_eq!((kinesis.count().await, kinesis.requests("DescribeStreamSummary").await.len()), (1, 1));
+    assert_eq!((tagging.count().await, tagging.requests("GetResources").await.len()), (1, 1));
+    assert_eq!((trail.count().await, trail.requests("LookupEvents").await.len()), (2, 2));
     assert_eq!((rest.count().await, rest.requests("DescribeKey").await.len()), (1, 1));
 }
 

@@ -29,6 +29,8 @@ pub struct Document<'a> {
     after: Option<SettingWire<'a>>,
     proof: ProofWire<'a>,
     remediation: RemediationWire,
+    #[serde(skip_serializing_if = "<[String]>::is_empty")]
+    warnings: &'a [String],
     #[serde(skip_serializing_if = "Option::is_none")]
     producers: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -78,6 +80,8 @@ struct SettingWire<'a> {
     encryption_type: &'a str,
     key_id: Option<&'a str>,
     key_arn: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    key_material_id: Option<&'a str>,
     at: Timestamp,
 }
 
@@ -177,6 +181,7 @@ impl<'a> From<&'a Evidence> for Document<'a> {
                 withheld: verdict.withheld.map(|why| why.as_str()),
                 next_look_at: evidence.next_look,
             },
+            warnings: &evidence.warnings,
             producers: evidence.rekeyed.then_some("unknown"),
             at_source: wanted.filter(|_| differs).map(|key| at_source(key, &evidence.stream)),
         }
@@ -205,6 +210,7 @@ fn setting(setting: &Setting) -> SettingWire<'_> {
         encryption_type,
         key_id,
         key_arn: setting.key.as_ref().and_then(key_arn),
+        key_material_id: setting.material.as_ref().map(|id| id.as_str()),
         at: setting.observed.at,
     }
 }

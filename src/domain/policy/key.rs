@@ -6,8 +6,10 @@
 
 use std::fmt;
 
+use wildmatch::WildMatch;
+
 use super::Flaw;
-use crate::domain::model::{AWS_MANAGED_ALIAS, EventText, KeyRef, StreamArn, Tags};
+use crate::domain::model::{AWS_MANAGED_ALIAS, EventText, KeyRef, Scope, StreamArn, Tags};
 
 /// Longest name of a tag, in characters (Kinesis API reference, AddTagsToStream).
 pub(super) const TAG_NAME_MAX: usize = 128;
@@ -91,6 +93,20 @@ impl KeyTemplate {
     /// Whether a tag is needed to work it out.
     pub fn needs_tags(&self) -> bool {
         self.pieces.iter().any(|piece| matches!(piece, Piece::Tag(_)))
+    }
+
+    /// Whether it can come to this alias, given by its name, in some stream's case: exactly, but for what is substituted.
+    pub fn may_be(&self, alias: &KeyRef, own: &Scope) -> bool {
+        let Scope { partition, region, account } = own;
+        let pattern: String =
+            self.pieces.iter().map(|piece| if let Piece::Literal(text) = piece { text } else { "*" }).collect();
+        let pattern = WildMatch::new(&pattern);
+        pattern.matches(alias.as_str()) || pattern.matches(&format!("arn:{partition}:kms:{region}:{account}:{alias}"))
+    }
+
+    /// The key that it names for every stream alike; `None` where that depends on the stream.
+    pub fn fixed(&self) -> Option<KeyRef> {
+        if self.has_substitution() { None } else { KeyRef::parse(&self.text) }
     }
 
     fn has_substitution(&self) -> bool {

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
+use jiff::civil::Date;
 use serde::Serialize;
 use serde_json::{Value, json};
 
@@ -26,6 +27,8 @@ pub struct Summary {
     pub policy_source: String,
     /// The digest of its text.
     pub policy_digest: String,
+    /// Rules whose exemption ends soon, with its last day.
+    pub exemptions_ending: BTreeMap<String, Date>,
     /// Why streams with records under the lost key could not be told, where that is so.
     pub history_unknown: Option<String>,
     /// The material of the key that was rotated, as KMS says it now.
@@ -132,7 +135,7 @@ impl Summary {
                 "withheld": names(&tally.withheld, "why"),
             }),
             to_prove: tally.to_prove,
-            exemptions_ending: tally
+            exemptions_ending: self
                 .exemptions_ending
                 .iter()
                 .map(|(rule, until)| json!({"rule": rule, "until": until}))

@@ -162,6 +162,7 @@ async fn a_run_that_is_asked_for_with_little_time_left_ends_in_time() {
 async fn a_payload_out_of_all_proportion_is_refused_in_clear_words() {
     let mut s = Scene::new(ALL_WITH_APP);
     s.existing("orders", None);
+    s.set(|state, now| state.record_call("StopStreamEncryption", "orders", Tool::Cli, now));
     let event = event("StopStreamEncryption", "orders", Tool::Cli, "e", BEGIN.parse().unwrap()).to_string();
     let deep = format!("{}{event}{}", r#"{"requestContext":{},"requestPayload":"#.repeat(200), "}".repeat(200));
     for (payload, words) in [

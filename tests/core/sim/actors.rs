@@ -4,8 +4,10 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use serde_json::{Value, json};
+use streamseal::domain::history::ChangeKind;
 use streamseal::domain::model::StreamStatus;
 
+use super::kms::key_arn;
 use super::queue::Accepted;
 use super::{Sim, State};
 
@@ -31,6 +33,35 @@ impl Tool {
             Self::Streamseal => "aws-sdk-rust/1.3 app/streamseal",
         }
     }
+
+    /// The role whose session calls.
+    pub(crate) fn role(self) -> &'static str {
+        match self {
+            Self::Streamseal => OWN_ROLE,
+            Self::Cli => "arn:aws:iam::111122223333:role/somebody",
+            Self::Terraform => "arn:aws:iam::111122223333:role/terraform",
+            Self::CloudFormation => "arn:aws:iam::111122223333:role/cloudformation",
+            Self::Pulumi => "arn:aws:iam::111122223333:role/pulumi",
+        }
+    }
+}
+
+/// The function's role.
+pub(crate) const OWN_ROLE: &str = "arn:aws:iam::111122223333:role/streamseal";
+
+/// The event of a call of KMS about this alias, or this key.
+pub(crate) fn key_event(call: &str, alias: Option<&str>, key: &str, id: &str, at: Timestamp) -> Value {
+    let at = Timestamp::from_second(at.as_second()).unwrap();
+    json!({
+        "version": "0", "id": id, "detail-type": "AWS API Call via CloudTrail", "source": "aws.kms",
+        "account": "111122223333", "region": "eu-west-1", "time": at,
+        "detail": {
+            "eventSource": "kms.amazonaws.com", "eventName": call, "eventTime": at, "awsRegion": "eu-west-1", "readOnly": false,
+            "requestParameters": {"aliasName": alias, "keyId": key},
+            "resources": [{"ARN": key_arn(key)}],
+            "userIdentity": {"arn": "arn:aws:sts::111122223333:assumed-role/somebody/session"},
+        },
+    })
 }
 
 /// The event of a successful call.
@@ -51,6 +82,7 @@ pub(crate) fn event(call: &str, stream: &str, tool: Tool, id: &str, at: Timestam
 impl State {
     /// A call that somebody made, on its way to the queue through CloudTrail and EventBridge, once or twice.
     pub(crate) fn emit(&mut self, call: &str, stream: &str, tool: Tool, now: Timestamp) {
+        self.record_call(call, stream, tool, now);
         let id = format!("event-{}", self.queue.accepted.len() + 1);
         let body = event(call, stream, tool, &id, now).to_string();
         self.queue.accepted.push(Accepted { stream: stream.to_owned(), event_id: Some(id), at: now });
@@ -58,6 +90,38 @@ impl State {
         for _ in 0..copies {
             let delay = Duration::from_millis(self.dice.u64(self.weather.event_delay_ms.clone()));
             self.enqueue(body.clone(), now, delay, 0);
+        }
+    }
+
+    /// What there is an event of, there is a record of.
+    pub(crate) fn record_call(&mut self, call: &str, stream: &str, tool: Tool, now: Timestamp) {
+        for kind in [ChangeKind::Start, ChangeKind::Stop] {
+            if call == kind.event_name() {
+                self.record_change(kind, stream, None, tool, now);
+            }
+        }
+    }
+
+    /// A call of KMS that somebody made, on its way to the queue, once or twice.
+    pub(crate) fn emit_key(&mut self, call: &str, alias: Option<&str>, key: &str, now: Timestamp) {
+        let id = format!("scan-{}", self.queue.scans_asked.len() + 1);
+        let body = key_event(call, alias, key, &id, now).to_string();
+        self.ask_for_scan(&id, &body, now);
+    }
+
+    /// The schedule of sweeps.
+    pub(crate) fn sweep(&mut self, now: Timestamp) {
+        let id = format!("scan-{}", self.queue.scans_asked.len() + 1);
+        let body = json!({"action": "sweep", "executionId": id}).to_string();
+        self.ask_for_scan(&id, &body, now);
+    }
+
+    fn ask_for_scan(&mut self, id: &str, body: &str, now: Timestamp) {
+        self.queue.scans_asked.push((id.to_owned(), now));
+        let copies = if self.chance(self.weather.duplicates) { 2 } else { 1 };
+        for _ in 0..copies {
+            let delay = Duration::from_millis(self.dice.u64(self.weather.event_delay_ms.clone()));
+            self.enqueue(body.to_owned(), now, delay, 0);
         }
     }
 

@@ -71,6 +71,8 @@ pub(crate) struct Weather {
     pub(crate) kills: u32,
     /// Whether our own Start comes back as an event.
     pub(crate) echoes: bool,
+    /// By how much CloudTrail's history lags.
+    pub(crate) trail_lag_ms: u64,
 }
 
 impl Weather {
@@ -86,6 +88,7 @@ impl Weather {
             duplicates: 0,
             kills: 0,
             echoes: false,
+            trail_lag_ms: 0,
         }
     }
 }
@@ -127,7 +130,9 @@ impl State {
         let limit = match op {
             Op::Describe => 20,
             Op::Tags | Op::Start => 5,
-            Op::Put | Op::Read | Op::Lookup | Op::Parameter | Op::Send => return false,
+            Op::List => 5,
+            Op::Trail => 2,
+            Op::Put | Op::Read | Op::Lookup | Op::Parameter | Op::Send | Op::TagsOf => return false,
         };
         self.recent.retain(|(at, _)| now.duration_since(*at) < SignedDuration::from_secs(1));
         let recent = self.recent.iter().filter(|(_, o)| *o == op).count();

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use streamseal::domain::failure::{Class, Failure, Fault as Lasting};
+use streamseal::domain::history::ChangeKind;
 use streamseal::domain::model::{Encryption, KeyIdentity, KeyRef, Observed, StreamArn, StreamStatus, Tags};
 use streamseal::ports::{CallLog, Clock, Look, ProbeAnswer, SeenRecord, StreamApi};
 
@@ -242,7 +243,8 @@ impl StreamApi for Sim {
             None => Encryption::None,
             Some(key) => Encryption::Kms(KeyRef::parse(&key).unwrap()),
         };
-        Ok(Observed { status: body.status, encryption, created: body.created, at: self.now() })
+        let (status, created) = (body.status, body.created);
+        Ok(Observed { status, encryption, created, retention_hours: 24, at: self.now() })
     }
 
     async fn tags(&self, stream: &StreamArn, log: &CallLog) -> Result<Tags, Failure> {
@@ -264,6 +266,8 @@ impl StreamApi for Sim {
             state.start(name, key.as_str(), now)?;
             if state.weather.echoes {
                 state.emit("StartStreamEncryption", name, Tool::Streamseal, now);
+            } else {
+                state.record_change(ChangeKind::Start, name, Some(key.as_str()), Tool::Streamseal, now);
             }
             Ok(())
         });

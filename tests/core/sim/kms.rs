@@ -29,6 +29,8 @@ pub(crate) struct Key {
     pub(crate) secret: bool,
     /// GenerateDataKey and Decrypt are denied to us.
     pub(crate) forbidden: bool,
+    /// How often it got new material.
+    pub(crate) rotations: u32,
 }
 
 /// The ARN of a key here.
@@ -46,7 +48,7 @@ impl Keys {
     /// Adds an enabled customer-managed key with an alias of the same name: `alias/ID`.
     pub(crate) fn add(&mut self, id: &str) {
         let states = vec![(Timestamp::MIN, "Enabled".to_owned())];
-        let key = Key { manager: KeyManager::Customer, states, secret: false, forbidden: false };
+        let key = Key { manager: KeyManager::Customer, states, secret: false, forbidden: false, rotations: 0 };
         self.keys.insert(id.to_owned(), key);
         self.alias(&format!("alias/{id}"), id);
     }
@@ -54,13 +56,23 @@ impl Keys {
     /// The key `aws/kinesis`, as it is after its first use.
     pub(crate) fn add_aws_managed(&mut self) {
         self.add("aws-kinesis");
-        self.key("aws-kinesis").manager = KeyManager::Aws;
+        self.make_aws_managed("aws-kinesis");
         self.alias(AWS_MANAGED_ALIAS, "aws-kinesis");
+    }
+
+    /// Makes a key one of AWS's own.
+    pub(crate) fn make_aws_managed(&mut self, id: &str) {
+        self.key(id).manager = KeyManager::Aws;
     }
 
     /// Points an alias somewhere.
     pub(crate) fn alias(&mut self, alias: &str, id: &str) {
         self.aliases.insert(alias.to_owned(), id.to_owned());
+    }
+
+    /// DeleteAlias.
+    pub(crate) fn remove_alias(&mut self, alias: &str) {
+        self.aliases.remove(alias);
     }
 
     pub(crate) fn key(&mut self, id: &str) -> &mut Key {
@@ -121,7 +133,8 @@ impl Keys {
     /// DescribeKey, as the adapters answer it.
     pub(crate) fn describe(&self, key: &str, now: Timestamp) -> KeyLookup {
         let Some(id) = self.resolve(key) else {
-            let unborn = KeyInfo { identity: KeyIdentity::AwsManagedAlias, manager: KeyManager::Aws, problem: None };
+            let (identity, manager) = (KeyIdentity::AwsManagedAlias, KeyManager::Aws);
+            let unborn = KeyInfo { identity, manager, problem: None, material: None };
             return if key == AWS_MANAGED_ALIAS { KeyLookup::Found(unborn) } else { KeyLookup::NotFound };
         };
         let found = &self.keys[id];
@@ -135,7 +148,8 @@ impl Keys {
             _ => Some(KeyProblem::State(EventText::new(state))),
         };
         let identity = KeyIdentity::Arn(KeyArn::parse(&key_arn(id)).unwrap());
-        KeyLookup::Found(KeyInfo { identity, manager: found.manager, problem })
+        let material = Some(EventText::new(&format!("{id}-{}", found.rotations)));
+        KeyLookup::Found(KeyInfo { identity, manager: found.manager, problem, material })
     }
 }
 

@@ -7,6 +7,7 @@
 
 pub(crate) mod actors;
 pub(crate) mod faults;
+pub(crate) mod fleet;
 pub(crate) mod kinesis;
 pub(crate) mod kms;
 pub(crate) mod queue;
@@ -22,7 +23,9 @@ use jiff::Timestamp;
 use streamseal::config::Source;
 use streamseal::domain::evidence::{Call, Evidence};
 use streamseal::domain::failure::{Class, Failure, Fault as Lasting};
+use streamseal::domain::history::Change;
 use streamseal::domain::model::{EventText, Scope, StreamArn, StreamName};
+use streamseal::domain::scan::v1::Summary;
 use streamseal::ports::{CallLog, Clock, EvidenceSink, Note, ParameterApi};
 use tokio::sync::Notify;
 use tokio::time::Instant;
@@ -62,6 +65,9 @@ pub(crate) enum Op {
     Lookup,
     Parameter,
     Send,
+    List,
+    TagsOf,
+    Trail,
 }
 
 impl Op {
@@ -75,6 +81,9 @@ impl Op {
             Self::Lookup => "kms:DescribeKey",
             Self::Parameter => "ssm:GetParameter",
             Self::Send => "sqs:SendMessage",
+            Self::List => "kinesis:ListStreams",
+            Self::TagsOf => "tag:GetResources",
+            Self::Trail => "cloudtrail:LookupEvents",
         }
     }
 
@@ -109,6 +118,11 @@ pub(crate) struct State {
     pub(crate) journal: Vec<Entry>,
     pub(crate) evidence: Vec<Evidence>,
     pub(crate) notes: Vec<Note>,
+    pub(crate) summaries: Vec<Summary>,
+    /// Who changed which stream's encryption.
+    pub(crate) trail: Vec<Change>,
+    /// How many names a page of streams has.
+    pub(crate) page_size: usize,
     pub(crate) watch: Watch,
     /// Calls of the last second, for the account's rates.
     recent: Vec<(Timestamp, Op)>,
@@ -158,6 +172,9 @@ impl Sim {
             journal: Vec::new(),
             evidence: Vec::new(),
             notes: Vec::new(),
+            summaries: Vec::new(),
+            trail: Vec::new(),
+            page_size: 3,
             watch: Watch::default(),
             recent: Vec::new(),
             logs: BTreeMap::new(),
@@ -277,6 +294,10 @@ impl EvidenceSink for Sim {
             state.watch_evidence(evidence, now);
             state.evidence.push(evidence.clone());
         });
+    }
+
+    fn summary(&self, summary: &Summary) {
+        self.lock().summaries.push(summary.clone());
     }
 
     fn note(&self, note: &Note) {

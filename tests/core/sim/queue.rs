@@ -13,6 +13,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
 use streamseal::config::Config;
 use streamseal::domain::failure::Failure;
+use streamseal::domain::scan::Scan;
 use streamseal::domain::work::Work;
 use streamseal::handler::{Answer, App, Invocation, Unhandled};
 use streamseal::ports::{Clock, WorkQueue};
@@ -43,6 +44,14 @@ pub(crate) struct Queue {
     pub(crate) loops_allowed: bool,
     /// Events and commands that the queue took.
     pub(crate) accepted: Vec<Accepted>,
+    /// The FIFO queue of scans, with one message group: nothing behind the first is received before that is deleted.
+    pub(crate) scans: BTreeMap<u64, Message>,
+    /// Its deduplication ids, for 5 minutes.
+    scan_ids: BTreeMap<String, Timestamp>,
+    /// Whether there is one.
+    pub(crate) has_scans: bool,
+    /// Scans that were asked for from outside: the event's id, and when.
+    pub(crate) scans_asked: Vec<(String, Timestamp)>,
     /// The longest chain of messages that the function sent to itself.
     pub(crate) most_hops: u32,
     /// Messages to a batch, at most.
@@ -59,6 +68,10 @@ impl Default for Queue {
             exists: true,
             loops_allowed: true,
             accepted: Vec::new(),
+            scans: BTreeMap::new(),
+            scan_ids: BTreeMap::new(),
+            has_scans: true,
+            scans_asked: Vec::new(),
             most_hops: 0,
             batch: 10,
             last_id: 0,
@@ -74,6 +87,8 @@ pub(crate) struct Message {
     pub(crate) hops: u32,
     visible: Timestamp,
     pub(crate) receives: u32,
+    /// Whether it is in the queue of scans.
+    fifo: bool,
 }
 
 /// Something that came in from outside and has to end in evidence.
@@ -90,7 +105,7 @@ impl State {
     pub(crate) fn enqueue(&mut self, body: String, now: Timestamp, delay: Duration, hops: u32) {
         self.queue.last_id += 1;
         self.queue.most_hops = self.queue.most_hops.max(hops);
-        let message = Message { id: self.queue.last_id, body, hops, visible: now + delay, receives: 0 };
+        let message = Message { id: self.queue.last_id, body, hops, visible: now + delay, receives: 0, fifo: false };
         if hops > HOPS_MAX && !self.queue.loops_allowed {
             self.queue.dropped.push(message);
         } else {
@@ -121,8 +136,45 @@ impl State {
         batch
     }
 
+    /// Puts a part of a scan into the queue of scans, unless that had it within 5 minutes.
+    fn enqueue_scan(&mut self, scan: &Scan, now: Timestamp, hops: u32) {
+        let id = format!("{}/{}", scan.id, scan.parts);
+        let queue = &mut self.queue;
+        queue.scan_ids.retain(|_, at| now.duration_since(*at) < SignedDuration::from_mins(5));
+        if queue.scan_ids.insert(id, now).is_some() {
+            return;
+        }
+        queue.last_id += 1;
+        queue.most_hops = queue.most_hops.max(hops);
+        let message = Message { id: queue.last_id, body: scan.to_json(), hops, visible: now, receives: 0, fifo: true };
+        if hops > HOPS_MAX && !queue.loops_allowed {
+            queue.dropped.push(message);
+        } else {
+            queue.scans.insert(message.id, message);
+        }
+    }
+
+    /// Receives the first part of a scan.
+    fn receive_scan(&mut self, now: Timestamp) -> Option<Message> {
+        loop {
+            let mut first = self.queue.scans.first_entry()?;
+            if first.get().visible > now {
+                return None;
+            }
+            let message = first.get_mut();
+            message.receives += 1;
+            message.visible = now + VISIBILITY;
+            if message.receives <= MAX_RECEIVES {
+                return Some(message.clone());
+            }
+            let dead = first.remove();
+            self.queue.dead.push(dead);
+        }
+    }
+
     fn next_visible(&self) -> Option<Timestamp> {
-        self.queue.messages.values().map(|message| message.visible).min()
+        let first = self.queue.scans.values().take(1);
+        self.queue.messages.values().chain(first).map(|message| message.visible).min()
     }
 }
 
@@ -144,6 +196,33 @@ impl WorkQueue for Sim {
         let name = work.stream.name.as_str();
         let sent = self.call(Op::Send, name, "", None, |state, now, _| {
             state.enqueue(work.to_json(), now, delay, hops);
+            Ok(())
+        });
+        let result = sent.await;
+        self.ring();
+        result
+    }
+
+    fn has_scan_queue(&self) -> bool {
+        self.lock().queue.has_scans
+    }
+
+    async fn send_scan(&self, scan: &Scan) -> Result<(), Failure> {
+        let hops = self.hops.load(Ordering::Relaxed) + 1;
+        let sent = self.call(Op::Send, "", "", None, |state, now, _| {
+            state.enqueue_scan(scan, now, hops);
+            Ok(())
+        });
+        let result = sent.await;
+        self.ring();
+        result
+    }
+
+    async fn put_off_scan(&self, scan: &Scan, delay: Duration) -> Result<(), Failure> {
+        assert!(delay <= Duration::from_secs(900), "SQS refuses a delay of {delay:?}");
+        let hops = self.hops.load(Ordering::Relaxed) + 1;
+        let sent = self.call(Op::Send, "", "", None, |state, now, _| {
+            state.enqueue(scan.to_json(), now, delay, hops);
             Ok(())
         });
         let result = sent.await;
@@ -179,6 +258,10 @@ pub(crate) struct Lambda {
     running: JoinSet<Done>,
     /// The next invocation is killed at this await point.
     pub(crate) kill_next_at: Option<u64>,
+    /// The first part of a scan that begins is killed at this await point.
+    pub(crate) kill_scan_at: Option<u64>,
+    /// No instance lives longer than one invocation.
+    pub(crate) always_cold: bool,
     /// Invocations that ran into the timeout.
     pub(crate) timeouts: u32,
 }
@@ -195,6 +278,8 @@ impl Lambda {
             invocations: 0,
             running: JoinSet::new(),
             kill_next_at: None,
+            kill_scan_at: None,
+            always_cold: false,
             timeouts: 0,
         }
     }
@@ -218,6 +303,9 @@ impl Lambda {
     }
 
     fn free_instance(&mut self) -> Instance {
+        if self.always_cold {
+            self.idle.clear();
+        }
         self.idle.pop().unwrap_or_else(|| {
             self.instances += 1;
             let world = self.world.instance(self.instances);
@@ -236,6 +324,9 @@ impl Lambda {
                     break;
                 }
                 self.start(batch);
+            }
+            while let Some(part) = self.world.with(State::receive_scan) {
+                self.start(vec![part]);
             }
             let next = self.world.lock().next_visible();
             if next.is_none() && self.running.is_empty() && actors.is_empty() {
@@ -263,7 +354,9 @@ impl Lambda {
         instance.world.spared.store(spared, Ordering::Relaxed);
         let hops = batch.iter().map(|message| message.hops).max().unwrap_or_default();
         instance.world.hops.store(hops, Ordering::Relaxed);
-        let kill_at = self.kill_next_at.take().or_else(|| {
+        let is_scan = batch.iter().any(|message| message.fifo);
+        let kill_scan = if is_scan { self.kill_scan_at.take() } else { None };
+        let kill_at = kill_scan.or_else(|| self.kill_next_at.take()).or_else(|| {
             let mut state = self.world.lock();
             let kills = state.weather.kills;
             (!spared && state.chance(kills)).then(|| state.dice.u64(1..=KILL_WITHIN))
@@ -305,9 +398,10 @@ impl Lambda {
                 state.chance(duplicates / 4)
             };
             // Only the latest receipt deletes (SQS API reference, DeleteMessage).
-            let latest = state.queue.messages.get(&message.id).is_some_and(|m| m.receives == message.receives);
-            if latest && !forgotten && !failed.contains(&format!("message-{}", message.id)) {
-                state.queue.messages.remove(&message.id);
+            let queue = if message.fifo { &mut state.queue.scans } else { &mut state.queue.messages };
+            let latest = queue.get(&message.id).is_some_and(|m| m.receives == message.receives);
+            if latest && (!forgotten || message.fifo) && !failed.contains(&format!("message-{}", message.id)) {
+                queue.remove(&message.id);
             }
         }
     }
@@ -321,6 +415,7 @@ fn payload(batch: &[Message]) -> String {
             "body": message.body,
             "attributes": {"ApproximateReceiveCount": message.receives.to_string()},
             "eventSource": "aws:sqs",
+            "eventSourceARN": format!("arn:aws:sqs:eu-west-1:111122223333:{}", if message.fifo { "scans.fifo" } else { "work" }),
         })
     };
     json!({"Records": batch.iter().map(record).collect::<Vec<_>>()}).to_string()

@@ -11,7 +11,7 @@ use streamseal::domain::policy::Policy;
 use streamseal::handler::{Answer, Unhandled};
 use tokio::task::JoinSet;
 
-use super::actors::{Resource, Tool, event, terraform_apply};
+use super::actors::{OWN_ROLE, Resource, Tool, event, terraform_apply};
 use super::faults::{Fault, Script, Weather};
 use super::kms::key_arn;
 use super::queue::{Lambda, TIMEOUT};
@@ -63,6 +63,8 @@ impl Scene {
             ("POLICY", "ssm:/policy"),
             ("MODE", "ssm:/mode"),
             ("WORK_QUEUE_URL", "https://sqs.eu-west-1.amazonaws.com/111122223333/work"),
+            ("SCAN_QUEUE_URL", "https://sqs.eu-west-1.amazonaws.com/111122223333/scans.fifo"),
+            ("OWN_ROLE_ARN", OWN_ROLE),
         ];
         let variable = |name: &str| {
             let found = variables.iter().chain(&given).find(|(n, _)| *n == name);
@@ -146,7 +148,10 @@ impl Scene {
 
     /// Invokes the function directly with an event of this call.
     pub(crate) async fn event(&mut self, call: &str, stream: &str, tool: Tool) -> Result<Value, Unhandled> {
-        let payload = self.set(|_, now| event(call, stream, tool, "direct-1", now));
+        let payload = self.set(|state, now| {
+            state.record_call(call, stream, tool, now);
+            event(call, stream, tool, "direct-1", now)
+        });
         self.direct(&payload).await
     }
 
@@ -239,7 +244,12 @@ impl Scene {
 
     pub(crate) fn assert_queues_empty(&self) {
         self.set(|state, _| {
-            assert!(state.queue.messages.is_empty() && state.queue.dead.is_empty() && state.queue.dropped.is_empty());
+            assert!(
+                state.queue.messages.is_empty()
+                    && state.queue.scans.is_empty()
+                    && state.queue.dead.is_empty()
+                    && state.queue.dropped.is_empty()
+            );
         });
     }
 }

@@ -1,0 +1,161 @@
+//! What happened to KMS keys and aliases, and what else asks for a scan: schedules, and parameters that changed.
+//!
+//! Which rules and streams a key or an alias concerns is not known here: an event becomes a scan that was asked for, and the
+//! handler, who has the policy, may drop it.
+
+use jiff::Timestamp;
+use serde_json::Value;
+
+use super::{Cause, IgnoreReason, Item, RejectReason, actor, check_scope, text};
+use crate::domain::model::{EventText, KeyArn, KeyRef, Scope};
+use crate::domain::scan::{KeyEvent, Scan, Subject};
+
+/// KMS's own events: new material, the end of a key, the end of imported material. They need no trail.
+pub(super) fn direct(event: &Value, kind: &str, own: &Scope, now: Timestamp) -> Item {
+    let key_event = match kind {
+        "KMS CMK Rotation" => KeyEvent::Rotated,
+        "KMS CMK Deletion" | "KMS Imported Key Material Expiration" => KeyEvent::Lost,
+        _ => return Item::Ignored(IgnoreReason::OtherEvent(EventText::new("aws.kms"), EventText::new(kind))),
+    };
+    let call = EventText::new(kind);
+    if let Err(reason) = check_scope(event, &Value::Null, own) {
+        return Item::Rejected(reason);
+    }
+    let resource = event.pointer("/resources/0").and_then(Value::as_str);
+    let named = resource.or_else(|| event.pointer("/detail/key-id").and_then(Value::as_str));
+    let key = match named.map(|named| key_arn(named, own)) {
+        Some(Ok(key)) => key,
+        Some(Err(reason)) => return Item::Rejected(reason),
+        None => return Item::Rejected(RejectReason::NoKey(call)),
+    };
+    let cause = Cause {
+        call,
+        event_id: text(event, "id").map(EventText::new),
+        actor: None,
+        at: text(event, "time").and_then(|time| time.parse().ok()),
+        creator: None,
+    };
+    Item::Scan(Box::new(Scan::new(Subject::Key(key, key_event), cause, now)))
+}
+
+/// A call of KMS that CloudTrail recorded, AWS's own (`AWS Service Event via CloudTrail`) included.
+pub(super) fn call(event: &Value, own: &Scope, now: Timestamp) -> Item {
+    let Some(detail) = event.get("detail").filter(|d| d.is_object()) else {
+        return Item::Malformed("field `detail` is not an object".to_owned());
+    };
+    let Some(name) = text(detail, "eventName") else {
+        return Item::Malformed("field `detail.eventName` is missing".to_owned());
+    };
+    let call = EventText::new(name);
+    // WorkMail and Lambda have calls of these names too.
+    match text(detail, "eventSource") {
+        Some("kms.amazonaws.com" | "kms.amazonaws.com.cn") => {}
+        other => {
+            let other = EventText::new(other.unwrap_or_default());
+            return Item::Ignored(IgnoreReason::OtherEvent(other, call));
+        }
+    }
+    if let Some(code) = detail.get("errorCode").filter(|c| !c.is_null()) {
+        let code = EventText::new(code.as_str().unwrap_or_default());
+        return Item::Ignored(IgnoreReason::FailedCall(call, code));
+    }
+    let key_event = match name {
+        "CreateAlias" | "UpdateAlias" | "DeleteAlias" => None,
+        "RotateKey" | "RotateKeyOnDemand" => Some(KeyEvent::Rotated),
+        "EnableKey" | "CancelKeyDeletion" | "PutKeyPolicy" | "ImportKeyMaterial" => Some(KeyEvent::Changed),
+        "DisableKey"
+        | "ScheduleKeyDeletion"
+        | "DeleteKey"
+        | "DeleteExpiredKeyMaterial"
+        | "DeleteImportedKeyMaterial" => Some(KeyEvent::Lost),
+        _ => return Item::Ignored(IgnoreReason::OtherKeyCall(call)),
+    };
+    if let Err(reason) = check_scope(event, detail, own) {
+        return Item::Rejected(reason);
+    }
+    let subject = match key_event {
+        Some(key_event) => key_of(detail, &call, own).map(|key| Subject::Key(key, key_event)),
+        None => alias_of(detail, &call).map(Subject::Alias),
+    };
+    let time = text(detail, "eventTime").or_else(|| text(event, "time")).and_then(|t| t.parse().ok());
+    let cause =
+        Cause { call, event_id: text(event, "id").map(EventText::new), actor: actor(detail), at: time, creator: None };
+    match subject {
+        Ok(subject) => Item::Scan(Box::new(Scan::new(subject, cause, now))),
+        Err(reason) => Item::Rejected(reason),
+    }
+}
+
+/// The alias that a call was about.
+fn alias_of(detail: &Value, call: &EventText) -> Result<KeyRef, RejectReason> {
+    let Some(name) = detail.pointer("/requestParameters/aliasName").filter(|name| !name.is_null()) else {
+        return Err(RejectReason::NoKey(call.clone()));
+    };
+    let name = name.as_str().unwrap_or("(not a text)");
+    let alias = KeyRef::parse(name).filter(|_| name.starts_with("alias/"));
+    alias.ok_or_else(|| RejectReason::IllegalKey("requestParameters.aliasName", EventText::new(name)))
+}
+
+/// The key that a call was about: its ARN stands in `resources`, or in the answer; the parameters may have it by its id alone, and
+/// of calls that AWS made itself only `serviceEventDetails` names it.
+fn key_of(detail: &Value, call: &EventText, own: &Scope) -> Result<KeyArn, RejectReason> {
+    let resources = detail.get("resources").and_then(Value::as_array).into_iter().flatten();
+    let mut arns = resources.filter_map(|resource| text(resource, "ARN"));
+    let places = ["/responseElements/keyId", "/requestParameters/keyId", "/serviceEventDetails/keyId"];
+    let named = arns.find(|arn| arn.contains(":key/")).or_else(|| {
+        // An alias names no key for good.
+        let texts = places.iter().filter_map(|place| detail.pointer(place)?.as_str());
+        texts.filter(|named| !named.contains("alias/")).max_by_key(|named| named.starts_with("arn:"))
+    });
+    match named {
+        Some(named) => key_arn(named, own),
+        None => Err(RejectReason::NoKey(call.clone())),
+    }
+}
+
+/// A key by its ARN, or by its id: then it is one of this account. A key of another account may serve streams here, one of
+/// another Region cannot.
+fn key_arn(named: &str, own: &Scope) -> Result<KeyArn, RejectReason> {
+    let Scope { partition, region, account } = own;
+    let arn =
+        KeyArn::parse(named).or_else(|| KeyArn::parse(&format!("arn:{partition}:kms:{region}:{account}:key/{named}")));
+    let arn = arn.ok_or_else(|| RejectReason::IllegalKey("key", EventText::new(named)))?;
+    if arn.region() == own.region { Ok(arn) } else { Err(RejectReason::Foreign("key", EventText::new(named))) }
+}
+
+/// A schedule of EventBridge, or of its Scheduler with no input of its own: a sweep.
+pub(super) fn schedule(event: &Value, own: &Scope, now: Timestamp) -> Item {
+    if let Err(reason) = check_scope(event, &Value::Null, own) {
+        return Item::Rejected(reason);
+    }
+    let cause = Cause {
+        call: EventText::new("schedule"),
+        event_id: text(event, "id").map(EventText::new),
+        actor: event.pointer("/resources/0").and_then(Value::as_str).map(EventText::new),
+        at: text(event, "time").and_then(|time| time.parse().ok()),
+        creator: None,
+    };
+    Item::Scan(Box::new(Scan::new(Subject::Fleet, cause, now)))
+}
+
+/// A parameter of Systems Manager changed: a sweep, if it is the policy's or the mode's.
+pub(super) fn parameter_change(event: &Value, own: &Scope, now: Timestamp) -> Item {
+    let Some(name) = event.pointer("/detail/name").and_then(Value::as_str) else {
+        return Item::Malformed("field `detail.name` is missing".to_owned());
+    };
+    let operation = event.pointer("/detail/operation").and_then(Value::as_str).unwrap_or_default();
+    if !matches!(operation, "Create" | "Update") {
+        return Item::Ignored(IgnoreReason::OtherCall(EventText::new(operation)));
+    }
+    if let Err(reason) = check_scope(event, &Value::Null, own) {
+        return Item::Rejected(reason);
+    }
+    let cause = Cause {
+        call: EventText::new("Parameter Store Change"),
+        event_id: text(event, "id").map(EventText::new),
+        actor: None,
+        at: text(event, "time").and_then(|time| time.parse().ok()),
+        creator: None,
+    };
+    Item::PolicyChanged(EventText::new(name), Box::new(Scan::new(Subject::Fleet, cause, now)))
+}

@@ -1,0 +1,167 @@
+//! Scans on their way: asked for, put into their queue, run a part at a time, put off, given up.
+//!
+//! What goes for streams goes for scans: a part that is not the last sends the next one on *before* it is acknowledged.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::SignedDuration;
+use serde_json::{Value, json};
+use tracing::{error, info};
+
+use super::{App, Invocation, KEPT_ATTEMPT, POLICY_AGE_MAX, Unhandled};
+use crate::config::{ModeSource, Source};
+use crate::domain::event::IgnoreReason;
+use crate::domain::failure::{Class, Failure};
+use crate::domain::model::{EventText, Mode};
+use crate::domain::policy::Policy;
+use crate::domain::scan::Scan;
+use crate::domain::scan::v1::Summary;
+use crate::domain::work::Work;
+use crate::ports::{Note, Outcome, World};
+use crate::reconcile::{backoff, until};
+use crate::scan::{ScanEnd, of_no_concern, scan};
+
+/// A scan that has not come to its end for so long is given up: the next one has begun long ago.
+const GIVE_UP_AFTER: SignedDuration = SignedDuration::from_hours(48);
+
+impl<W: World> App<W> {
+    /// A parameter changed: a sweep, where it is the policy or the mode.
+    pub(super) async fn parameter_changed(
+        &self,
+        name: &EventText,
+        scan: Scan,
+        in_force: &Result<(Arc<Policy>, Mode), Unhandled>,
+        invocation: &Invocation,
+    ) -> Result<Value, Unhandled> {
+        let mode = match &self.config.mode {
+            ModeSource::Read(source) => Some(source),
+            ModeSource::Fixed(_) => None,
+        };
+        let ours = [Some(&self.config.policy), mode];
+        let is_it = |source: &&Source| matches!(source, Source::Parameter(ours) if ours == name.as_str());
+        if ours.into_iter().flatten().any(|source| is_it(&source)) {
+            self.ask_for_scan(scan, in_force, invocation).await
+        } else {
+            Ok(self.ignored(&IgnoreReason::OtherParameter(name.clone())))
+        }
+    }
+
+    /// A scan that is asked for: into its queue, unless its key or alias can be no stream's; without a queue it runs here.
+    pub(super) async fn ask_for_scan(
+        &self,
+        scan: Scan,
+        in_force: &Result<(Arc<Policy>, Mode), Unhandled>,
+        invocation: &Invocation,
+    ) -> Result<Value, Unhandled> {
+        let (policy, mode) = match in_force {
+            Ok((policy, mode)) => (policy, *mode),
+            Err(unusable) => return self.keep_scan(scan, unusable).await,
+        };
+        // One that was put off was asked about before.
+        if scan.parts == 0
+            && let Some(why) = of_no_concern(&self.world, &scan, &self.settings(policy, mode, invocation)).await
+        {
+            return Ok(self.ignored(&why));
+        }
+        if self.world.has_scan_queue() {
+            return self.queue(&scan).await;
+        }
+        self.run_scan(scan, in_force, invocation).await
+    }
+
+    /// A part of a scan whose turn it is.
+    pub(super) async fn run_scan(
+        &self,
+        asked: Scan,
+        in_force: &Result<(Arc<Policy>, Mode), Unhandled>,
+        invocation: &Invocation,
+    ) -> Result<Value, Unhandled> {
+        let (policy, mode) = match in_force {
+            Ok((policy, mode)) => (policy, *mode),
+            Err(unusable) => return self.keep_scan(asked, unusable).await,
+        };
+        let settings = self.settings(policy, mode, invocation);
+        info!(scan = asked.id, part = asked.parts, "scan");
+        match scan(&self.world, asked, &settings).await {
+            ScanEnd::Done(summary, works) => self.hand_on(&summary, works, in_force, invocation).await,
+            ScanEnd::Unfinished(next) if self.world.has_scan_queue() => self.queue(&next).await,
+            ScanEnd::Unfinished(next) => {
+                let why = format!("{} streams were seen, and there is no queue to go on in", next.tally.listed);
+                Err(Unhandled::Retryable(Failure::retryable("streamseal:Scan", "NoQueue", &why)))
+            }
+            ScanEnd::Failed(failure, next) => self.scan_failed(failure, &next).await,
+        }
+    }
+
+    /// The changes first, each through a run of its own, and the summary when they are all on their way.
+    async fn hand_on(
+        &self,
+        summary: &Summary,
+        works: Vec<Work>,
+        in_force: &Result<(Arc<Policy>, Mode), Unhandled>,
+        invocation: &Invocation,
+    ) -> Result<Value, Unhandled> {
+        // Other instances go on with the policy that they read up to a minute ago.
+        let is_new_policy = summary.scan.cause.call.as_str() == "Parameter Store Change";
+        let delay = if is_new_policy {
+            until(summary.finished_at - POLICY_AGE_MAX, summary.finished_at)
+        } else {
+            Duration::ZERO
+        };
+        for work in works {
+            if self.world.has_queue() {
+                self.world.send(&work, delay).await.map_err(Unhandled::Retryable)?;
+            } else {
+                self.reconcile(work, in_force, invocation).await?;
+            }
+        }
+        if summary.alarm() {
+            error!(scan = summary.scan.id, "a scan found what somebody has to look at");
+        }
+        self.world.summary(summary);
+        Ok(summary.to_json())
+    }
+
+    async fn scan_failed(&self, failure: Failure, next: &Scan) -> Result<Value, Unhandled> {
+        let now = self.world.now();
+        if matches!(failure.class, Class::Permanent(_)) {
+            return Err(Unhandled::Retryable(failure));
+        }
+        if now.duration_since(next.asked) > GIVE_UP_AFTER {
+            error!(scan = next.id, "given up: {failure}");
+            let why = format!("scan {} of {}: {failure}", next.id, next.asked);
+            return Ok(self.note(Outcome::Failed, "ScanGaveUp", why));
+        }
+        let delay = backoff(next.parts, &mut fastrand::Rng::with_seed(now.as_millisecond().unsigned_abs()));
+        self.put_off_scan(next, delay, &Unhandled::Retryable(failure)).await
+    }
+
+    /// No policy, no scan; it is asked for again until there is one.
+    async fn keep_scan(&self, scan: Scan, unusable: &Unhandled) -> Result<Value, Unhandled> {
+        let now = self.world.now();
+        self.world.note(&Note::new(Outcome::Kept, unusable.kind(), &unusable.to_string()));
+        error!(scan = scan.id, "{unusable}");
+        // Another part, or the queue of scans would take it for one that it has had.
+        let next = Scan { parts: scan.parts.saturating_add(1), ..scan };
+        let delay = backoff(KEPT_ATTEMPT, &mut fastrand::Rng::with_seed(now.as_millisecond().unsigned_abs()));
+        self.put_off_scan(&next, delay, unusable).await
+    }
+
+    async fn put_off_scan(&self, scan: &Scan, delay: Duration, why: &Unhandled) -> Result<Value, Unhandled> {
+        if !self.world.has_queue() || !self.world.has_scan_queue() {
+            return Err(why.clone());
+        }
+        self.world.put_off_scan(scan, delay).await.map_err(Unhandled::Retryable)?;
+        Ok(json!({
+            "outcome": "deferred", "reason": why.kind(), "detail": why.to_string(),
+            "scan": scan.id, "delay_s": delay.as_secs(),
+        }))
+    }
+
+    async fn queue(&self, scan: &Scan) -> Result<Value, Unhandled> {
+        self.world.send_scan(scan).await.map_err(Unhandled::Retryable)?;
+        let seen = scan.tally.listed;
+        Ok(self.note(Outcome::Queued, scan.subject.kind(), format!("scan {}, {seen} streams seen so far", scan.id)))
+    }
+}

@@ -1,0 +1,466 @@
+//! All streams at once: keys that rotate, aliases that move, keys that are lost, sweeps, and what they may change.
+
+use std::collections::BTreeMap;
+
+use jiff::SignedDuration;
+use serde_json::json;
+use streamseal::domain::evidence::{Compliance, ProofState};
+use streamseal::domain::failure::{Class, Fault as Lasting};
+use streamseal::domain::history::ChangeKind;
+use streamseal::domain::plan::{Reason, Withheld};
+use streamseal::domain::scan::v1::Summary;
+
+use crate::sim::actors::Tool;
+use crate::sim::faults::{Fault, Script, Weather};
+use crate::sim::scene::{ALL_WITH_APP, Scene, hours, secs};
+use crate::sim::{Op, key_arn};
+
+/// Streams by their name: some on `alias/app`, some on `alias/other`, some exempt.
+const TWO_KEYS: &str = r#"
+version: 1
+defaults: { existing: enforce, proof: { new: probe, existing: probe } }
+rules:
+  - { name: scratch, match: { stream: "scratch*" }, exempt: { reason: RISK-1, until: 2026-03-10 } }
+  - { name: others, match: { stream: "other*" }, key: alias/other }
+  - { name: all, key: alias/app }
+"#;
+
+/// As in production: existing streams are observed, and get no probe.
+const OBSERVED: &str = "{version: 1, defaults: {existing: enforce}, rules: [{name: all, key: alias/app}]}";
+
+fn names(prefix: &str, count: usize) -> Vec<String> {
+    (0..count).map(|number| format!("{prefix}-{number:04}")).collect()
+}
+
+fn with_streams(policy: &str, prefix: &str, count: usize, key: Option<&str>) -> Scene {
+    let s = Scene::new(policy);
+    names(prefix, count).iter().for_each(|name| s.existing(name, key));
+    s
+}
+
+fn summaries(s: &Scene) -> Vec<Summary> {
+    s.set(|state, _| state.summaries.clone())
+}
+
+fn summary(s: &Scene) -> Summary {
+    summaries(s).pop().expect("a summary")
+}
+
+fn update_alias(s: &Scene, alias: &'static str, key: &'static str) {
+    s.set(|state, now| {
+        state.keys.alias(alias, key);
+        state.emit_key("UpdateAlias", Some(alias), key, now);
+    });
+}
+
+fn ops(s: &Scene, op: Op) -> Vec<String> {
+    s.journal().iter().filter(|call| call.op == op).map(|call| call.target.clone()).collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_alias_that_moved_moves_every_stream_of_its_rules_and_no_other() {
+    let mut s = with_streams(TWO_KEYS, "app", 7, Some("app"));
+    names("other", 4).iter().for_each(|name| s.existing(name, Some("other")));
+    s.existing("scratch", None);
+    s.set(|state, _| state.keys.add("new"));
+    update_alias(&s, "alias/app", "new");
+    s.drain().await;
+    for name in names("app", 7) {
+        s.assert_sealed(&name, "new");
+        assert_eq!(s.starts(&name), ["new"]);
+        assert_eq!(s.end(&name).2, ProofState::Proven);
+        assert_eq!(s.last(&name).cause.call.as_str(), "UpdateAlias");
+    }
+    // Streams of other rules are not even looked at.
+    assert!(ops(&s, Op::Describe).iter().all(|target| target.starts_with("app-")), "{:?}", ops(&s, Op::Describe));
+    let told = summary(&s);
+    assert_eq!((told.scan.tally.listed, told.scan.tally.streams), (12, 7));
+
+    // The same event again.
+    let before = s.count(Op::Start);
+    update_alias(&s, "alias/app", "new");
+    s.drain().await;
+    assert_eq!(s.count(Op::Start), before);
+    assert_eq!(summary(&s).scan.tally.by_compliance, BTreeMap::from([("COMPLIANT".to_owned(), 7)]));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_alias_that_is_gone_is_reported_for_every_stream_of_its_rules() {
+    let mut s = with_streams(TWO_KEYS, "app", 3, Some("app"));
+    s.set(|state, now| {
+        state.keys.remove_alias("alias/app");
+        state.emit_key("DeleteAlias", Some("alias/app"), "app", now);
+    });
+    s.drain().await;
+    for name in names("app", 3) {
+        let last = s.last(&name);
+        assert_eq!((last.verdict.compliance, last.verdict.reason), (Compliance::NonCompliant, Reason::KeyUnresolvable));
+        assert!(last.verdict.alarm);
+    }
+    assert_eq!((s.count(Op::Start), s.count(Op::Put)), (0, 0));
+    // It comes back, to another key.
+    s.set(|state, now| {
+        state.keys.alias("alias/app", "other");
+        state.emit_key("CreateAlias", Some("alias/app"), "other", now);
+    });
+    s.drain().await;
+    names("app", 3).iter().for_each(|name| s.assert_sealed(name, "other"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_rotation_is_verified_and_changes_nothing() {
+    let mut s = with_streams(OBSERVED, "app", 5, Some("alias/app"));
+    s.existing("wrong", Some("other"));
+    s.existing("plain", None);
+    // Somebody writes, all the time.
+    for name in names("app", 5) {
+        s.set(|state, now| drop(state.put(&name, false, now).unwrap()));
+    }
+    s.set(|state, now| {
+        state.keys.key("app").rotations += 1;
+        state.emit_key("RotateKeyOnDemand", None, "app", now);
+        state.emit_key("RotateKey", None, "app", now);
+    });
+    for name in names("app", 5) {
+        s.later(secs(30.0), move |state, now| drop(state.put(&name, false, now).unwrap()));
+    }
+    s.drain().await;
+    assert_eq!((s.count(Op::Start), s.count(Op::Put)), (0, 0));
+    for name in names("app", 5) {
+        assert_eq!(s.end(&name), (Compliance::Compliant, Reason::RightKey, ProofState::Observed), "{}", s.story(&name));
+        let after = s.last(&name).after.unwrap();
+        assert_eq!(after.material.unwrap().as_str(), "app-1", "the new material");
+    }
+    assert!(s.all("wrong").is_empty() && s.all("plain").is_empty(), "they are not on that key");
+    let told = summaries(&s);
+    assert_eq!(told.len(), 1, "one rotation is one scan, however often it is told");
+    assert_eq!((told[0].scan.tally.to_prove, told[0].key_material.as_deref()), (5, Some("app-1")));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_rotation_leaves_what_is_wrong_to_others() {
+    // On the key that rotates, where another is wanted.
+    let mut s = with_streams(TWO_KEYS, "other", 2, Some("app"));
+    s.set(|state, now| state.emit_key("RotateKeyOnDemand", None, "app", now));
+    s.drain().await;
+    assert_eq!((s.count(Op::Start), s.count(Op::Put)), (0, 0));
+    let told = summary(&s);
+    assert_eq!((told.scan.tally.to_prove, told.scan.tally.wrong.count()), (0, 2));
+    assert!(told.scan.tally.candidates.is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lost_key_is_reported_and_what_waited_for_it_is_repaired_when_it_is_back() {
+    let mut s = with_streams(TWO_KEYS, "app", 3, Some("app"));
+    s.existing("app-plain", None);
+    s.existing("other-on-app", Some("app"));
+    s.existing("other-0000", Some("other"));
+    s.set(|state, now| {
+        state.keys.set_state("app", "Disabled", now);
+        state.emit_key("DisableKey", None, "app", now);
+    });
+    s.drain().await;
+    for name in names("app", 3).iter().map(String::as_str).chain(["app-plain"]) {
+        let told = s.last(name);
+        assert_eq!((told.verdict.reason, told.verdict.alarm), (Reason::KeyUnusable, true), "{name}");
+    }
+    // Its rule names a key that can be used: repaired at once, and told that records under the old one cannot be read.
+    s.assert_sealed("other-on-app", "other");
+    let moved = s.all("other-on-app").into_iter().find(|e| !e.warnings.is_empty()).expect("a warning");
+    assert!(moved.warnings[0].contains("Disabled") && moved.warnings[0].contains("24 hours"), "{:?}", moved.warnings);
+    assert!(s.all("other-0000").is_empty(), "neither on that key nor meant for it");
+    assert_eq!(s.starts("app-plain"), [] as [&str; 0]);
+
+    s.set(|state, now| {
+        state.keys.set_state("app", "Enabled", now);
+        state.emit_key("EnableKey", None, "app", now);
+    });
+    s.drain().await;
+    s.assert_sealed("app-plain", "app");
+    assert_eq!(s.count(Op::Start), 2, "the others are right as they are");
+}
+
+#[tokio::test(start_paused = true)]
+async fn records_under_a_key_that_is_lost_later_are_warned_of_until_they_expire() {
+    let mut s = with_streams(TWO_KEYS, "app", 3, Some("app"));
+    let moved = |s: &Scene, stream: &str, hours_ago: i64| {
+        s.set(|state, now| {
+            let at = now - SignedDuration::from_hours(hours_ago);
+            state.record_change(
+                ChangeKind::Start,
+                stream,
+                Some(&key_arn("old")),
+                Tool::Streamseal,
+                at - SignedDuration::from_hours(48),
+            );
+            state.record_change(ChangeKind::Start, stream, Some(&key_arn("app")), Tool::Streamseal, at);
+        });
+    };
+    s.set(|state, _| state.keys.add("old"));
+    moved(&s, "app-0000", 5);
+    moved(&s, "app-0001", 30);
+    s.set(|state, now| {
+        state.keys.set_state("old", "PendingDeletion", now);
+        state.emit_key("ScheduleKeyDeletion", None, "old", now);
+    });
+    s.drain().await;
+    let told = summary(&s);
+    let at_risk: Vec<&str> = told.scan.tally.under_lost_key.names.iter().map(|(name, _)| name.as_str()).collect();
+    assert_eq!(at_risk, ["app-0000"], "the records of the other have expired");
+    assert!(told.alarm());
+    let warned = s.last("app-0000");
+    assert_eq!((warned.verdict.compliance, warned.verdict.alarm), (Compliance::Compliant, true));
+    assert!(warned.warnings[0].contains(&key_arn("old")), "{:?}", warned.warnings);
+    assert!(s.all("app-0001").is_empty() && s.all("app-0002").is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn keys_and_aliases_of_no_concern_cost_no_call_of_kinesis() {
+    let mut s = with_streams(TWO_KEYS, "app", 3, Some("app"));
+    s.set(|state, now| {
+        state.keys.add_aws_managed();
+        state.keys.add("aws-s3");
+        state.keys.make_aws_managed("aws-s3");
+        state.emit_key("UpdateAlias", Some("alias/app2"), "app", now);
+        state.emit_key("CreateAlias", Some("alias/App"), "app", now);
+        state.emit_key("PutKeyPolicy", None, "aws-s3", now);
+    });
+    s.drain().await;
+    assert!(summaries(&s).is_empty());
+    let kinesis = s.journal().iter().filter(|call| call.op.name().starts_with("kinesis:")).count();
+    assert_eq!(kinesis, 0);
+    let notes = s.set(|state, _| state.notes.iter().map(|note| note.reason).collect::<Vec<_>>());
+    assert_eq!(notes.iter().filter(|reason| **reason == "OtherAlias").count(), 2, "{notes:?}");
+    assert_eq!(notes.iter().filter(|reason| **reason == "OtherKey").count(), 1, "{notes:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_sweep_finds_what_events_missed_and_counts_the_rest() {
+    let mut s = with_streams(TWO_KEYS, "app", 4, Some("app"));
+    names("other", 2).iter().for_each(|name| s.existing(name, Some("alias/other")));
+    s.existing("scratch", None);
+    s.existing("stopped", None);
+    // Made half an hour ago, and nobody told us.
+    s.set(|state, now| state.create("unheard", now - SignedDuration::from_mins(30), secs(1.0), Tool::Cli));
+    s.set(|state, now| state.create("just-made", now - SignedDuration::from_mins(5), secs(1.0), Tool::Cli));
+    s.set(|state, now| state.sweep(now));
+    s.drain().await;
+    let told = summary(&s);
+    let tally = &told.scan.tally;
+    assert_eq!((tally.listed, tally.streams), (10, 10));
+    let counts = |groups: &BTreeMap<String, u64>| groups.iter().map(|(k, n)| format!("{k} {n}")).collect::<Vec<_>>();
+    assert_eq!(
+        counts(&tally.by_compliance),
+        ["COMPLIANT 6", "INSUFFICIENT_DATA 1", "NON_COMPLIANT 2", "NOT_APPLICABLE 1"]
+    );
+    assert_eq!(counts(&tally.by_rule), ["all 7", "others 2", "scratch 1"]);
+    let (app, other) = (key_arn("app"), key_arn("other"));
+    assert_eq!(counts(&tally.by_key), ["(not encrypted) 4".to_owned(), format!("{app} 4"), format!("{other} 2")]);
+    let missed: Vec<&str> = tally.missed.names.iter().map(|(name, _)| name.as_str()).collect();
+    assert_eq!(missed, ["unheard"]);
+    let mut wrong: Vec<&str> = tally.wrong.names.iter().map(|(name, _)| name.as_str()).collect();
+    wrong.sort_unstable();
+    assert_eq!(wrong, ["just-made", "stopped", "unheard"]);
+    assert_eq!(told.exemptions_ending.keys().collect::<Vec<_>>(), ["scratch"]);
+    for name in ["stopped", "unheard", "just-made"] {
+        s.assert_sealed(name, "app");
+    }
+    // One look each, pages of three, and one DescribeKey for each spelling of a key.
+    let spellings = 3;
+    assert_eq!((tally.calls["kinesis:DescribeStreamSummary"], tally.calls["kms:DescribeKey"]), (10, spellings));
+    assert!(
+        (4..=6).contains(&tally.calls["kinesis:ListStreams"]),
+        "{:?}: tokens that expired are asked again",
+        tally.calls
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_scan_hands_on_so_many_changes_and_withholds_the_rest() {
+    let mut s = with_streams(ALL_WITH_APP, "app", 25, None);
+    s.set(|state, now| state.sweep(now));
+    s.drain().await;
+    let right = |s: &Scene| names("app", 25).iter().filter(|name| s.key(name).is_some()).count();
+    assert_eq!((s.count(Op::Start), right(&s)), (10, 10));
+    let told = summary(&s).scan.tally;
+    assert_eq!((told.candidates.len(), told.withheld.count(), told.wrong.count()), (10, 15, 25));
+    for _ in 0..20 {
+        if right(&s) == 25 {
+            break;
+        }
+        tokio::time::sleep(hours(24)).await;
+        s.set(|state, now| state.sweep(now));
+        s.drain().await;
+    }
+    assert_eq!((right(&s), s.count(Op::Start)), (25, 25));
+}
+
+#[tokio::test(start_paused = true)]
+async fn streams_whose_change_fails_for_ever_starve_nobody() {
+    let mut s = with_streams(ALL_WITH_APP, "app", 24, None);
+    // The first twelve are never to be changed.
+    s.set(|state, _| {
+        let fault = Fault::Refused(Class::Permanent(Lasting::Access), "AccessDenied");
+        for name in names("app", 12) {
+            state.script.extend((0..400).map(|_| Script { op: Op::Start, target: Some(name.clone()), fault }));
+        }
+    });
+    for _ in 0..25 {
+        s.set(|state, now| state.sweep(now));
+        s.drain().await;
+        tokio::time::sleep(hours(24)).await;
+    }
+    for name in &names("app", 24)[12..] {
+        assert_eq!(s.key(name), Some(key_arn("app")), "{name} had its turn");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_function_that_only_reports_sweeps_and_changes_nothing() {
+    let mut s = with_streams(ALL_WITH_APP, "app", 3, None);
+    s.parameter("/mode", "report");
+    s.set(|state, now| state.sweep(now));
+    s.drain().await;
+    assert_eq!((s.count(Op::Start), s.count(Op::Put)), (0, 0));
+    for name in names("app", 3) {
+        assert_eq!(s.last(&name).verdict.withheld, Some(Withheld::ReportMode), "{name}");
+    }
+    let told = summary(&s).scan.tally;
+    assert_eq!((told.wrong.count(), told.candidates.len()), (3, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_large_fleet_takes_several_parts_and_keeps_its_rate_even_when_killed() {
+    for kill_at in [None, Some(2_000)] {
+        let mut s = with_streams(ALL_WITH_APP, "app", 1_200, Some("app"));
+        s.set(|state, now| {
+            state.page_size = 100;
+            state.sweep(now);
+        });
+        s.lambda.kill_scan_at = kill_at;
+        s.drain().await;
+        let told = summary(&s);
+        assert_eq!(told.scan.tally.by_compliance, BTreeMap::from([("COMPLIANT".to_owned(), 1_200)]));
+        assert!(told.scan.parts >= 2, "{}", told.scan.parts);
+        let looks = s.count(Op::Describe);
+        let most = if kill_at.is_some() { 1_200 + 600 } else { 1_200 };
+        assert!((1_200..=most).contains(&looks), "{looks}: what a part had done is done again");
+        assert_rate(&s, 5);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn sweeps_asked_for_at_once_take_turns() {
+    let mut s = with_streams(ALL_WITH_APP, "app", 60, Some("app"));
+    s.set(|state, now| (0..3).for_each(|_| state.sweep(now)));
+    s.drain().await;
+    assert_eq!(summaries(&s).iter().map(|told| told.scan.tally.listed).collect::<Vec<_>>(), [60, 60, 60]);
+    assert_rate(&s, 5);
+}
+
+/// No more looks a second than this, at any time.
+fn assert_rate(s: &Scene, most: usize) {
+    let looks: Vec<_> = s.journal().iter().filter(|call| call.op == Op::Describe).map(|call| call.at).collect();
+    let second = SignedDuration::from_millis(990);
+    // Latency moves a look by some milliseconds.
+    let within = |at| looks.iter().filter(|other| **other >= at && other.duration_since(at) < second).count();
+    let worst = looks.iter().map(|at| within(*at)).max().unwrap_or_default();
+    assert!(worst <= most + 1, "{worst} looks in one second");
+}
+
+#[tokio::test(start_paused = true)]
+async fn tags_are_read_a_page_at_a_time_and_one_by_one_where_they_may_not_be() {
+    const BY_TAG: &str = r#"
+version: 1
+defaults: { existing: enforce, proof: { existing: probe } }
+rules:
+  - { name: scratch, match: { tags: { kind: scratch } }, exempt: { reason: RISK-1 } }
+  - { name: all, key: alias/app }
+"#;
+    for denied in [false, true] {
+        let mut s = with_streams(BY_TAG, "app", 5, Some("app"));
+        s.existing("tagged", None);
+        s.set(|state, now| {
+            state.streams.get_mut("tagged").unwrap().tags.insert("kind".into(), "scratch".into());
+            state.sweep(now);
+        });
+        if denied {
+            s.fault(Op::TagsOf, Fault::Refused(Class::Permanent(Lasting::Access), "AccessDenied"));
+        }
+        s.drain().await;
+        let told = summary(&s).scan.tally;
+        assert_eq!(told.by_rule, BTreeMap::from([("all".to_owned(), 5), ("scratch".to_owned(), 1)]));
+        let (bulk, single) = if denied { (1, 6) } else { (2, 0) };
+        assert_eq!((s.count(Op::TagsOf), s.count(Op::Tags)), (bulk, single));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_sweep_waits_for_a_policy_that_can_be_used() {
+    let mut s = with_streams(ALL_WITH_APP, "app", 2, None);
+    s.parameter("/policy", "rules: [");
+    s.set(|state, now| state.sweep(now));
+    s.later(hours(2), |state, _| drop(state.parameters.insert("/policy".into(), ALL_WITH_APP.into())));
+    s.drain().await;
+    names("app", 2).iter().for_each(|name| s.assert_sealed(name, "app"));
+    assert_eq!(summaries(&s).len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_new_policy_is_a_sweep_and_another_parameter_is_not() {
+    let mut s = with_streams(ALL_WITH_APP, "app", 2, Some("app"));
+    let change = |name: &str| {
+        json!({
+            "version": "0", "id": format!("change of {name}"), "detail-type": "Parameter Store Change", "source": "aws.ssm",
+            "account": "111122223333", "region": "eu-west-1", "time": "2026-03-02T08:00:00Z",
+            "detail": {"name": name, "operation": "Update", "type": "String"},
+        })
+    };
+    // The instance that handles it has read the policy a moment ago.
+    s.event("AddTagsToStream", "app-0000", Tool::Cli).await.unwrap();
+    s.parameter("/policy", &ALL_WITH_APP.replace("alias/app", "alias/other"));
+    let (ours, other) = (change("/policy").to_string(), change("/policies").to_string());
+    s.set(|state, now| {
+        state.enqueue(other, now, secs(0.0), 0);
+        state.enqueue(ours, now, secs(0.0), 0);
+    });
+    s.drain().await;
+    names("app", 2).iter().for_each(|name| s.assert_sealed(name, "other"));
+    assert_eq!(summaries(&s).len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_a_queue_of_scans_a_sweep_runs_where_it_is_asked_for() {
+    let variables = [("WORK_QUEUE_URL", ""), ("SCAN_QUEUE_URL", "")];
+    let mut s = Scene::with(ALL_WITH_APP, 7, Weather::calm(), &variables);
+    s.set(|state, _| (state.queue.exists, state.queue.has_scans) = (false, false));
+    names("app", 3).iter().for_each(|name| s.existing(name, None));
+    let answer = s.direct(&json!({"action": "sweep"})).await.unwrap();
+    assert_eq!((&answer["schema"], &answer["streams"]["concerned"]), (&json!("streamseal.summary/v1"), &json!(3)));
+    names("app", 3).iter().for_each(|name| s.assert_sealed(name, "app"));
+    // One that does not fit into an invocation says so.
+    names("more", 700).iter().for_each(|name| s.existing(name, Some("app")));
+    let refused = s.direct(&json!({"action": "sweep"})).await.unwrap_err();
+    assert!(refused.to_string().contains("no queue"), "{refused}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stream_that_cannot_be_looked_at_stops_no_scan() {
+    let mut s = with_streams(ALL_WITH_APP, "app", 5, Some("app"));
+    s.set(|state, now| {
+        let denied = Fault::Refused(Class::Permanent(Lasting::Access), "AccessDenied");
+        state.script.push(Script { op: Op::Describe, target: Some("app-0001".into()), fault: denied });
+        state.script.extend((0..4).map(|_| Script {
+            op: Op::Describe,
+            target: Some("app-0002".into()),
+            fault: Fault::ServerError,
+        }));
+        state.sweep(now);
+    });
+    s.drain().await;
+    let told = summary(&s).scan.tally;
+    assert_eq!(told.by_compliance, BTreeMap::from([("COMPLIANT".to_owned(), 3), ("INSUFFICIENT_DATA".to_owned(), 2)]));
+    assert_eq!(s.all("app-0001")[0].verdict.reason, Reason::AccessDenied);
+    // What may pass is looked at again by a run of its own.
+    assert_eq!(s.end("app-0002").0, Compliance::Compliant, "{}", s.story("app-0002"));
+}
