@@ -661,6 +661,8 @@ async fn tags_of_many_streams_are_answered_at_once() {
     let found = json!([{"ResourceARN": arns[0], "Tags": expected}]);
     assert_eq!((status, &answer["ResourceTagMappingList"]), (200, &found), "{answer}");
     assert_eq!(fault.last("tag:GetResources", "*")["by"], "AKIDOTHER");
+    let told = fault.aws.tags_of(&[arn(&plain_one), arn(&blue)], &fault.log).await.unwrap();
+    assert_eq!(told, [(arn(&blue).name, tags.iter().cloned().collect())].into());
     assert_eq!(fault.calls("kinesis:*", "*"), [] as [Value; 0], "what the layer asks itself is nobody's call");
 
     let too_many = vec![&arns[0]; 101];
