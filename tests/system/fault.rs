@@ -61,7 +61,11 @@ impl Fault {
 
     /// A call that the adapter does not make.
     fn ask(&self, target: &str, body: &Value) -> (u16, Value) {
-        let service = if target.starts_with("Kinesis") { "kinesis" } else { "cloudtrail" };
+        let service = match target {
+            _ if target.starts_with("Kinesis") => "kinesis",
+            _ if target.starts_with("ResourceGroupsTagging") => "tagging",
+            _ => "cloudtrail",
+        };
         let scope = format!("AKIDOTHER/20260101/{REGION}/{service}/aws4_request");
         let agent: ureq::Agent = ureq::Agent::config_builder().http_status_as_error(false).build().into();
         let mut answer = agent
@@ -177,6 +181,8 @@ async fn a_configuration_that_is_none_is_refused_with_words() {
         (json!({"rules": [{"op": "*", "drop": "sometimes"}]}), "`before` or `after`"),
         (json!({"rules": [{"op": "*"}]}), "nothing would happen"),
         (json!({"hold": [{"creating": 1}]}), "creating_ms"),
+        (json!({"aged": [{"stream": "old-*"}]}), "number of seconds"),
+        (json!({"aged": [{"by": 1}]}), "by_s"),
     ] {
         let (status, answer) = fault.control("PUT", "config", &wrong);
         assert_eq!(status, 400, "{wrong}");
@@ -322,6 +328,30 @@ async fn rates_are_limited_for_the_whole_account() {
         codes.push(fault.aws.lookup(&key, &fault.log).await.err().map(|failure| failure.code.as_str().to_owned()));
     }
     assert_eq!(codes, [None, None, Some("ThrottlingException".to_owned())]);
+}
+
+#[tokio::test]
+async fn a_limit_is_one_for_all_clients_and_every_call_is_counted() {
+    let fault = Fault::start(json!({"limits": {"kinesis:DescribeStreamSummary": 20}})).await;
+    let stream = arn(&plain("fault-shared"));
+    let other = aws_as("AKIDOTHER", &fault.url, Timeouts::default()).await;
+    let (mut answered, mut calls) = (0, 0);
+    let began = Instant::now();
+    while calls < 60 {
+        for aws in [&fault.aws, &other] {
+            calls += 1;
+            answered += usize::from(aws.describe(&stream, &fault.log).await.is_ok());
+        }
+    }
+    // A second's worth at once, and then as many a second, for both together.
+    let most = 20 + (began.elapsed().as_secs_f64() * 20.0).ceil() as usize;
+    assert!((20..=most).contains(&answered), "{answered} of {calls}, at most {most}");
+    let (_, counters) = fault.control("GET", "counters", &Value::Null);
+    let counter = &counters["kinesis:DescribeStreamSummary"];
+    assert_eq!((&counter["calls"], &counter["applied"]), (&json!(calls), &json!(answered)));
+    let seconds = began.elapsed().as_secs() + 2;
+    let busiest = counter["most_a_second"].as_u64().unwrap();
+    assert!((60 / seconds..=60).contains(&busiest), "{busiest}, over at most {seconds} seconds");
 }
 
 #[tokio::test]
@@ -548,6 +578,107 @@ async fn lists_of_streams_have_pages_with_tokens() {
     let page = fault.aws.list(&after, &fault.log).await.unwrap();
     let names: Vec<String> = page.names.iter().map(ToString::to_string).filter(|name| wanted.contains(name)).collect();
     assert_eq!(names, wanted[3..]);
+}
+
+/// All pages of ListStreams: names, and summaries where there are any.
+fn list(fault: &Fault) -> (Vec<String>, Vec<Value>) {
+    let (mut names, mut summaries, mut from) = (Vec::new(), Vec::new(), json!({}));
+    loop {
+        let (_, page) = fault.ask("Kinesis_20131202.ListStreams", &from);
+        names.extend(page["StreamNames"].as_array().unwrap().iter().map(|name| name.as_str().unwrap().to_owned()));
+        summaries.extend(page["StreamSummaries"].as_array().into_iter().flatten().cloned());
+        if page["HasMoreStreams"] == false {
+            return (names, summaries);
+        }
+        from = json!({"ExclusiveStartStreamName": names.last()});
+    }
+}
+
+#[tokio::test]
+async fn lists_of_streams_have_summaries_where_asked_for() {
+    let fault = Fault::start(json!({})).await;
+    let stream = plain("fault-brief");
+    assert_eq!(list(&fault).1, [] as [Value; 0], "the emulator has none");
+    fault.configure(json!({"list_streams_summaries": true, "hold": [{"stream": stream, "creating_ms": 600_000}]}));
+    let (_, summaries) = list(&fault);
+    let summary = summaries.iter().find(|summary| summary["StreamName"] == json!(stream)).unwrap();
+    let created = &parts().describe(&stream)["StreamCreationTimestamp"];
+    let expected = json!({
+        "StreamName": stream, "StreamARN": arn(&stream).to_string(), "StreamStatus": "CREATING",
+        "StreamModeDetails": {"StreamMode": "PROVISIONED"}, "StreamCreationTimestamp": created,
+    });
+    assert_eq!(summary, &expected);
+    fault.configure(json!({"list_streams_page": 100}));
+    let (status, answer) = fault.ask("Kinesis_20131202.ListStreams", &json!({"NextToken": "%"}));
+    assert_eq!((status, &answer["__type"]), (400, &json!("InvalidArgumentException")));
+}
+
+#[tokio::test]
+async fn streams_seem_older_than_they_are() {
+    let (old, young) = (plain("fault-old"), plain("fault-young"));
+    let aged = json!([{"stream": old, "by_s": 7200}]);
+    let fault = Fault::start(json!({"aged": aged, "hold": [{"creating_ms": 600_000}]})).await;
+    assert_eq!(fault.status(&old).await, StreamStatus::Creating, "how long it is held goes by its true age");
+    fault.configure(json!({"aged": aged, "list_streams_summaries": true}));
+    let created = |stream: &str| parts().describe(stream)["StreamCreationTimestamp"].as_f64().unwrap();
+    for (stream, by) in [(&old, 7200.0), (&young, 0.0)] {
+        let name = json!({"StreamName": stream});
+        let (_, summary) = fault.ask("Kinesis_20131202.DescribeStreamSummary", &name);
+        let (_, description) = fault.ask("Kinesis_20131202.DescribeStream", &name);
+        let (_, summaries) = list(&fault);
+        let listed = summaries.iter().find(|summary| summary["StreamName"] == json!(stream)).unwrap();
+        for described in [&summary["StreamDescriptionSummary"], &description["StreamDescription"], listed] {
+            let seems = described["StreamCreationTimestamp"].as_f64().unwrap();
+            assert!((created(stream) - seems - by).abs() < 0.01, "{stream}: {described}");
+        }
+    }
+    // What is so old as to be from before a change is so too.
+    fault.configure(json!({"aged": [{"by_s": 60}], "lag": {"describe_ms": 600_000}}));
+    fault.encrypt(&young, KEY).await.unwrap();
+    let stale = fault.describe(&young).await.unwrap();
+    assert_eq!(stale.encryption, Encryption::None);
+    let by = created(&young) - stale.created.as_millisecond() as f64 / 1000.0;
+    assert!((by - 60.0).abs() < 0.01, "{by}");
+}
+
+#[tokio::test]
+async fn tags_of_many_streams_are_answered_at_once() {
+    const GET: &str = "ResourceGroupsTaggingAPI_20170126.GetResources";
+    let fault = Fault::start(json!({"tagging": true})).await;
+    let [blue, plain_one] = [plain("fault-tags"), plain("fault-tags")];
+    // More than Kinesis tells at once.
+    let tags: Vec<(String, String)> = (0..12).map(|n| (format!("key-{n:02}"), format!("value {n}"))).collect();
+    for some in tags.chunks(5) {
+        let tags: Value = some.iter().map(|(key, value)| (key.clone(), json!(value))).collect();
+        parts().kinesis("AddTagsToStream", json!({"StreamName": blue, "Tags": tags})).unwrap();
+    }
+    let unknown = unique("fault-tags-unknown");
+    let arns: Vec<String> = [&blue, &plain_one, &unknown].map(|stream| arn(stream).to_string()).into();
+    let foreign = arn(&blue).to_string().replace(ACCOUNT, "999999999999");
+    let body = json!({"ResourceARNList": [arns[0], arns[1], arns[2], foreign]});
+    let (status, answer) = fault.ask(GET, &body);
+    let expected: Vec<Value> = tags.iter().map(|(key, value)| json!({"Key": key, "Value": value})).collect();
+    let found = json!([{"ResourceARN": arns[0], "Tags": expected}]);
+    assert_eq!((status, &answer["ResourceTagMappingList"]), (200, &found), "{answer}");
+    assert_eq!(fault.last("tag:GetResources", "*")["by"], "AKIDOTHER");
+    let told = fault.aws.tags_of(&[arn(&plain_one), arn(&blue)], &fault.log).await.unwrap();
+    assert_eq!(told, [(arn(&blue).name, tags.iter().cloned().collect())].into());
+    assert_eq!(fault.calls("kinesis:*", "*"), [] as [Value; 0], "what the layer asks itself is nobody's call");
+
+    let too_many = vec![&arns[0]; 101];
+    for wrong in [json!({}), json!({"ResourceARNList": too_many}), json!({"ResourceARNList": arns, "TagFilters": []})] {
+        let (status, answer) = fault.ask(GET, &wrong);
+        assert_eq!((status, &answer["__type"]), (400, &json!("InvalidParameterException")), "{wrong}");
+    }
+    // Like any other call it is limited and fails; and without the switch it is the other emulator's, who knows no such stream.
+    let fails = json!({"op": "tag:*", "error": "ThrottledException"});
+    fault.configure(json!({"tagging": true, "rules": [fails]}));
+    assert_eq!(fault.ask(GET, &body).1["__type"], "ThrottledException");
+    let none = json!({"per_second": 0, "error": "InternalServiceException"});
+    fault.configure(json!({"tagging": true, "limits": {"tag:GetResources": none}}));
+    assert_eq!(fault.ask(GET, &body).1["__type"], "InternalServiceException");
+    fault.configure(json!({}));
+    assert_eq!(fault.ask(GET, &body).1["ResourceTagMappingList"], json!([]));
 }
 
 #[tokio::test]

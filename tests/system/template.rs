@@ -424,8 +424,10 @@ fn every_parameter_is_described_and_has_its_place_in_the_form() {
     }
 }
 
-/// Each alarm and what it watches.
-const ALARMS: &[(&str, &str, &str, &[(&str, &str)])] = &[
+/// An alarm, and the namespace, the metric and the dimensions that it watches.
+type Alarm = (&'static str, &'static str, &'static str, &'static [(&'static str, &'static str)]);
+
+const ALARMS: &[Alarm] = &[
     ("AttentionAlarm", "Streamseal", "Alarms", &[]),
     ("BacklogAlarm", "AWS/SQS", "ApproximateAgeOfOldestMessage", &[("QueueName", "WorkQueue")]),
     ("ContestedAlarm", "Streamseal", "Alarms", &[("Reason", "contested")]),
