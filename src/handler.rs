@@ -224,6 +224,8 @@ impl<W: World> App<W> {
         let source = &self.config.policy;
         let text = self.world.read(source).await.map_err(|f| Unhandled::PolicyUnusable(f.to_string()))?;
         let policy = Policy::load(&text).map_err(|faults| {
+            // What was in force before is not any more.
+            *self.policy.lock().unwrap_or_else(PoisonError::into_inner) = None;
             let more = faults.len().saturating_sub(FAULTS_TOLD);
             let mut faults: Vec<String> = faults.iter().take(FAULTS_TOLD).map(ToString::to_string).collect();
             if more > 0 {

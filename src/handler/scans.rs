@@ -54,13 +54,10 @@ impl<W: World> App<W> {
         in_force: &Result<(Arc<Policy>, Mode), Unhandled>,
         invocation: &Invocation,
     ) -> Result<Value, Unhandled> {
-        let (policy, mode) = match in_force {
-            Ok((policy, mode)) => (policy, *mode),
-            Err(unusable) => return self.keep_scan(scan, unusable).await,
-        };
         // One that was put off was asked about before.
         if scan.parts == 0
-            && let Some(why) = of_no_concern(&self.world, &scan, &self.settings(policy, mode, invocation)).await
+            && let Ok((policy, mode)) = in_force
+            && let Some(why) = of_no_concern(&self.world, &scan, &self.settings(policy, *mode, invocation)).await
         {
             return Ok(self.ignored(&why));
         }
