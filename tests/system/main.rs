@@ -6,6 +6,7 @@ mod cli;
 mod fault;
 mod rules;
 mod runtime;
+mod scans;
 mod support;
 mod template;
 mod wire;

@@ -173,7 +173,7 @@ impl Parts {
 }
 
 /// One call of an AWS JSON API; the emulators look at the shape of the signature only.
-fn call(url: &str, target: &str, service: &str, body: &Value) -> Result<Value, Value> {
+pub(crate) fn call(url: &str, target: &str, service: &str, body: &Value) -> Result<Value, Value> {
     let signature = format!(
         "AWS4-HMAC-SHA256 Credential=test/20260101/{REGION}/{service}/aws4_request, SignedHeaders=host, Signature=00"
     );
@@ -263,13 +263,20 @@ impl Function {
 
     /// Ends the emulator and the function in it at once, as a power cut would: what is under way has no answer.
     pub(crate) fn kill(&self) {
-        for pid in self.tool.ready["pids"].as_array().unwrap() {
-            let pid = pid.to_string();
-            // The function is a child of the emulator, in a group of its own.
-            let children = Command::new("pgrep").args(["-P", &pid]).output().unwrap().stdout;
-            let children = String::from_utf8(children).unwrap();
-            Command::new("kill").arg("-9").args(children.split_whitespace()).arg(&pid).status().unwrap();
-        }
+        kill_all(self.tool.ready["pids"].as_array().unwrap());
+    }
+
+    /// The process of the function itself, once it was invoked: a child of the emulator.
+    pub(crate) fn pid(&self) -> u32 {
+        let emulator = self.tool.ready["pids"][0].to_string();
+        let children = Command::new("pgrep").args(["-P", &emulator]).output().unwrap().stdout;
+        String::from_utf8(children).unwrap().split_whitespace().next().expect("a function").parse().unwrap()
+    }
+
+    /// What ends the emulator and the function in it, from another thread.
+    pub(crate) fn killer(&self) -> impl FnOnce() + Send + use<> {
+        let pids = self.tool.ready["pids"].as_array().unwrap().clone();
+        move || kill_all(&pids)
     }
 
     /// What the function wrote so far.
@@ -288,6 +295,17 @@ impl Function {
             }
             std::thread::sleep(Duration::from_millis(20));
         }
+    }
+}
+
+/// Ends these processes and their children.
+fn kill_all(pids: &[Value]) {
+    for pid in pids {
+        let pid = pid.to_string();
+        // The function is a child of the emulator, in a group of its own.
+        let children = Command::new("pgrep").args(["-P", &pid]).output().unwrap().stdout;
+        let children = String::from_utf8(children).unwrap();
+        Command::new("kill").arg("-9").args(children.split_whitespace()).arg(&pid).status().unwrap();
     }
 }
 
