@@ -13,7 +13,7 @@ use streamseal::domain::model::{Encryption, KeyArn, KeyIdentity, KeyRef, Observe
 use streamseal::domain::work::Work;
 use streamseal::ports::{CallLog, KeyApi, Look, StreamApi, WorkQueue};
 
-use crate::support::{ACCOUNT, REGION, Tool, create_event, parts, unique};
+use crate::support::{ACCOUNT, PATIENCE, REGION, Tool, create_event, parts, unique};
 
 /// A key that nobody looks at, unless the layer is told to.
 const KEY: &str = "arn:aws:kms:eu-west-1:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab";
@@ -44,6 +44,12 @@ impl Fault {
 
     fn configure(&self, config: Value) {
         let (status, answer) = self.control("PUT", "config", &config);
+        assert_eq!(status, 200, "{answer}");
+    }
+
+    /// Stops the layer's clock and moves it on: what a test then sees does not depend on how long its calls take.
+    fn advance(&self, ms: u64) {
+        let (status, answer) = self.control("POST", "clock", &json!({"advance_ms": ms}));
         assert_eq!(status, 200, "{answer}");
     }
 
@@ -94,7 +100,7 @@ impl Fault {
     }
 
     async fn active(&self, stream: &str) {
-        let end = Instant::now() + Duration::from_secs(20);
+        let end = Instant::now() + PATIENCE;
         while self.status(stream).await != StreamStatus::Active {
             assert!(Instant::now() < end, "{stream} did not become ACTIVE");
             tokio::time::sleep(Duration::from_millis(50)).await;
@@ -186,21 +192,24 @@ async fn a_configuration_that_is_none_is_refused_with_words() {
 
 #[tokio::test]
 async fn latency_and_a_client_that_gives_up() {
-    let timeouts = Timeouts { attempt: Duration::from_millis(400), ..Timeouts::default() };
+    let timeouts = Timeouts { attempt: Duration::from_secs(3), ..Timeouts::default() };
     let fault = Fault::with_timeouts(json!({"rules": [{"op": "Describe*", "delay_ms": [100, 150]}]}), timeouts).await;
     let stream = plain("fault-slow");
     fault.describe(&stream).await.unwrap();
     let seen = fault.log.calls()[0].duration;
-    assert!(seen >= Duration::from_millis(100) && seen < Duration::from_millis(400), "{seen:?}");
+    assert!(seen >= Duration::from_millis(100) && seen < timeouts.attempt, "{seen:?}");
     assert_eq!(fault.last("kinesis:DescribeStreamSummary", &stream)["injected"], json!(["delay"]));
 
     // Too slow for the client, and it takes effect all the same.
-    fault.configure(json!({"rules": [{"op": "StartStreamEncryption", "delay_ms": 700}]}));
+    fault.configure(json!({"rules": [{"op": "StartStreamEncryption", "delay_ms": 8000}]}));
     let failure = fault.encrypt(&stream, KEY).await.unwrap_err();
     assert_eq!((failure.code.as_str(), failure.class, failure.may_have_applied), ("Timeout", Class::Retryable, true));
     assert!(!is_encrypted(&stream));
-    tokio::time::sleep(Duration::from_secs(1)).await;
-    assert!(is_encrypted(&stream));
+    let end = Instant::now() + PATIENCE;
+    while !is_encrypted(&stream) {
+        assert!(Instant::now() < end, "it never took effect");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
 }
 
 #[tokio::test]
@@ -270,7 +279,10 @@ async fn any_modelled_error_by_operation_and_for_the_next_calls() {
 #[tokio::test]
 async fn chance_comes_from_the_seed() {
     let fault = Fault::start(json!({})).await;
-    let stream = plain("fault-dice");
+    // The dice know the stream by its name, so that a name of this process only would be another throw each time.
+    let stream = "fault-dice".to_owned();
+    parts().stream(&stream);
+    parts().active(&stream);
     let mut patterns = Vec::new();
     for seed in [1, 1, 2] {
         let one_of = json!([{"error": "InternalFailure"}, {"error": "LimitExceededException"}]);
@@ -297,6 +309,7 @@ async fn rates_are_limited_for_the_whole_account() {
     let fault =
         Fault::start(json!({"limits": {"kinesis:DescribeStreamSummary": 5, "kms:DescribeKey": throttled}})).await;
     let streams = [plain("fault-rate"), plain("fault-rate")];
+    fault.advance(0);
     let mut refused = Vec::new();
     for round in 0..5 {
         for stream in &streams {
@@ -304,7 +317,7 @@ async fn rates_are_limited_for_the_whole_account() {
         }
     }
     // Whatever the stream, five at once and then five a second.
-    assert!((3..=5).contains(&refused.len()), "{refused:?}");
+    assert_eq!(refused.len(), 5, "{refused:?}");
     for (_, failure) in &refused {
         let told = (failure.code.as_str(), failure.class);
         assert_eq!(told, ("LimitExceededException", Class::Retryable));
@@ -312,8 +325,9 @@ async fn rates_are_limited_for_the_whole_account() {
     }
     let (_, counters) = fault.control("GET", "counters", &Value::Null);
     assert_eq!(counters["kinesis:DescribeStreamSummary"]["injected"], json!({"limit": refused.len()}));
-    tokio::time::sleep(Duration::from_millis(300)).await;
+    fault.advance(300);
     fault.describe(&streams[0]).await.unwrap();
+    fault.describe(&streams[0]).await.unwrap_err();
 
     let key = KeyRef::parse("alias/nobody").unwrap();
     let mut codes = Vec::new();
@@ -326,11 +340,12 @@ async fn rates_are_limited_for_the_whole_account() {
 #[tokio::test]
 async fn streams_are_held_in_creating_and_updating() {
     let fault = Fault::start(json!({"hold": [
-        {"stream": "fault-held-*", "creating_ms": 2500, "updating_ms": [1500, 1600]},
+        {"stream": "fault-held-*", "creating_ms": 300_000, "updating_ms": [1500, 1600]},
         {"creating_ms": 600_000},
     ]}))
     .await;
     let stream = plain("fault-held");
+    fault.advance(0);
     assert_eq!(fault.status(&stream).await, StreamStatus::Creating);
     let refused = fault.encrypt(&stream, KEY).await.unwrap_err();
     assert_eq!((refused.code.as_str(), refused.class), ("ResourceInUseException", Class::Waiting));
@@ -338,16 +353,17 @@ async fn streams_are_held_in_creating_and_updating() {
     assert_eq!((&call["injected"], &call["applied"]), (&json!(["hold:CREATING"]), &json!(false)));
     assert!(!is_encrypted(&stream));
 
-    fault.active(&stream).await;
+    fault.advance(300_000);
+    assert_eq!(fault.status(&stream).await, StreamStatus::Active);
     fault.encrypt(&stream, KEY).await.unwrap();
-    let started = Instant::now();
     parts().active(&stream);
+    fault.advance(1_490);
     assert_eq!(fault.status(&stream).await, StreamStatus::Updating, "the emulator alone would be ACTIVE by now");
     assert_eq!(fault.encrypt(&stream, KEY).await.unwrap_err().class, Class::Waiting);
     // Records are taken meanwhile.
     fault.probe(&stream).await.unwrap();
-    fault.active(&stream).await;
-    assert!(started.elapsed() >= Duration::from_millis(1400), "{:?}", started.elapsed());
+    fault.advance(120);
+    assert_eq!(fault.status(&stream).await, StreamStatus::Active);
     fault.encrypt(&stream, KEY).await.unwrap();
 
     // Another name falls under the other entry.
@@ -359,18 +375,17 @@ async fn records_are_plain_until_a_while_after_active() {
     let fault = Fault::start(json!({"lag": {"encryption_ms": 1500}})).await;
     let stream = plain("fault-lag");
     let since = Timestamp::now() - SignedDuration::from_secs(1);
+    fault.advance(0);
     assert_eq!(fault.probe(&stream).await.unwrap().as_deref(), Some("NONE"));
     fault.encrypt(&stream, KEY).await.unwrap();
     assert_eq!(fault.probe(&stream).await.unwrap().as_deref(), Some("NONE"), "UPDATING");
     fault.active(&stream).await;
-    let active = Instant::now();
     assert_eq!(fault.probe(&stream).await.unwrap().as_deref(), Some("NONE"), "just ACTIVE");
     assert_eq!(fault.last("kinesis:PutRecord", &stream)["injected"], json!(["lag:encryption"]));
-    while fault.probe(&stream).await.unwrap().as_deref() == Some("NONE") {
-        assert!(active.elapsed() < Duration::from_secs(3));
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
-    assert!(active.elapsed() > Duration::from_millis(1400), "{:?}", active.elapsed());
+    fault.advance(1_490);
+    assert_eq!(fault.probe(&stream).await.unwrap().as_deref(), Some("NONE"));
+    fault.advance(20);
+    assert_eq!(fault.probe(&stream).await.unwrap().as_deref(), Some("KMS"));
     // Who reads sees the same as who wrote.
     let first = fault.aws.read_back(&arn(&stream), Look::Any(since), &fault.log).await.unwrap().unwrap();
     assert_eq!(first.encryption_type.as_deref(), Some("NONE"));
@@ -385,7 +400,8 @@ async fn records_are_plain_until_a_while_after_active() {
 async fn describes_lag_behind_changes() {
     let fault = Fault::start(json!({"lag": {"describe_ms": 1500}})).await;
     let stream = unique("fault-stale");
-    let end = Instant::now() + Duration::from_secs(20);
+    fault.advance(0);
+    let end = Instant::now() + PATIENCE;
     // Five may be CREATING at once, of all tests together.
     while fault.ask("Kinesis_20131202.CreateStream", &json!({"StreamName": stream, "ShardCount": 1})).0 != 200 {
         assert!(Instant::now() < end);
@@ -393,31 +409,41 @@ async fn describes_lag_behind_changes() {
     }
     let failure = fault.describe(&stream).await.unwrap_err();
     assert_eq!((failure.code.as_str(), failure.class), ("ResourceNotFoundException", Class::Ignored));
-    tokio::time::sleep(Duration::from_millis(1600)).await;
+    fault.advance(1_490);
+    fault.describe(&stream).await.unwrap_err();
+    fault.advance(20);
     fault.active(&stream).await;
 
     fault.encrypt(&stream, KEY).await.unwrap();
     let stale = fault.describe(&stream).await.unwrap();
     assert_eq!((stale.status, stale.encryption), (StreamStatus::Active, Encryption::None));
     assert_eq!(fault.last("kinesis:DescribeStreamSummary", &stream)["injected"], json!(["lag:describe"]));
-    tokio::time::sleep(Duration::from_millis(1600)).await;
+    fault.advance(1_510);
     assert_eq!(fault.describe(&stream).await.unwrap().encryption, Encryption::Kms(KeyRef::parse(KEY).unwrap()));
 }
 
 #[tokio::test]
 async fn a_stream_has_its_quota_of_key_changes() {
-    let fault = Fault::start(json!({"start_quota": 2})).await;
+    let fault = Fault::start(json!({"start_quota": 2, "hold": [{"updating_ms": 1000}]})).await;
     let [spent, other] = [plain("fault-quota"), plain("fault-quota")];
+    fault.advance(0);
     for change in 0..2 {
         fault.encrypt(&spent, KEY).await.unwrap_or_else(|failure| panic!("{change}: {failure}"));
         // Refused calls do not count.
         assert_eq!(fault.encrypt(&spent, KEY).await.unwrap_err().class, Class::Waiting);
+        fault.advance(1_000);
         fault.active(&spent).await;
     }
     let failure = fault.encrypt(&spent, KEY).await.unwrap_err();
     assert_eq!((failure.code.as_str(), failure.class), ("LimitExceededException", Class::Quota), "{failure}");
     assert_eq!(fault.last("kinesis:StartStreamEncryption", &spent)["injected"], json!(["quota"]));
     fault.encrypt(&other, KEY).await.unwrap();
+    // They come back 24 hours after each was made; the second was made a second later.
+    fault.advance(24 * 3_600_000 - 1_500);
+    fault.encrypt(&spent, KEY).await.unwrap();
+    fault.advance(1_000);
+    fault.active(&spent).await;
+    fault.encrypt(&spent, KEY).await.unwrap();
 }
 
 #[tokio::test]
@@ -475,20 +501,25 @@ fn look_up(fault: &Fault, body: &Value) -> Vec<Value> {
 async fn cloudtrail_tells_the_changes_it_saw() {
     let (ours, theirs) = ("arn:aws:iam::111122223333:role/streamseal", "arn:aws:iam::111122223333:role/terraform");
     let roles = json!({"AKIDOURS": ours, "AKIDTHEIRS": theirs});
-    let fault = Fault::start(json!({"trail": {"roles": roles, "lag_ms": 1500}})).await;
+    let fault =
+        Fault::start(json!({"trail": {"roles": roles, "lag_ms": 3_600_000}, "hold": [{"updating_ms": 1000}]})).await;
     let stream = plain("fault-trail");
+    fault.advance(0);
     let other = aws_as("AKIDTHEIRS", &fault.url, Timeouts::default()).await;
     fault.encrypt(&stream, KEY).await.unwrap();
     let key = KeyIdentity::Arn(KeyArn::parse(KEY).unwrap());
     // Refused while UPDATING: recorded all the same.
     other.start_encryption(&arn(&stream), &key, &fault.log).await.unwrap_err();
+    fault.advance(1_000);
     fault.active(&stream).await;
     other.start_encryption(&arn(&stream), &key, &fault.log).await.unwrap();
     fault.probe(&stream).await.unwrap();
 
     let by_name = json!({"LookupAttributes": [{"AttributeKey": "EventName", "AttributeValue": "StartStreamEncryption"}], "MaxResults": 2});
+    // Times are told in whole seconds, so that the lag counts from up to a second before the first call.
+    fault.advance(3_598_000);
     assert_eq!(look_up(&fault, &by_name), [] as [Value; 0], "the history lags");
-    tokio::time::sleep(Duration::from_millis(3000)).await;
+    fault.advance(2_000);
     let events = look_up(&fault, &by_name);
     let records: Vec<Value> =
         events.iter().map(|event| serde_json::from_str(event["CloudTrailEvent"].as_str().unwrap()).unwrap()).collect();
@@ -504,7 +535,7 @@ async fn cloudtrail_tells_the_changes_it_saw() {
     }
     let of_stream = json!({"LookupAttributes": [{"AttributeKey": "ResourceName", "AttributeValue": stream}]});
     assert_eq!(look_up(&fault, &of_stream).len(), 3, "neither reads nor records are in it");
-    let later = json!({"StartTime": Timestamp::now().as_second() + 60});
+    let later = json!({"StartTime": Timestamp::now().as_second() + 7_200});
     assert_eq!(look_up(&fault, &later), [] as [Value; 0]);
 }
 

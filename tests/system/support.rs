@@ -11,6 +11,8 @@ use serde_json::{Value, json};
 /// The account and Region of both emulators.
 pub(crate) const ACCOUNT: &str = "111122223333";
 pub(crate) const REGION: &str = "eu-west-1";
+/// How long to wait for what will happen: only a test that fails takes so long, however slow and loaded the machine is.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
 
 /// The package's folder.
 pub(crate) fn root() -> &'static Path {
@@ -127,7 +129,7 @@ impl Parts {
 
     /// A new stream, still CREATING. No more than five may be CREATING at once, here as on AWS.
     pub(crate) fn stream(&self, name: &str) {
-        let end = Instant::now() + Duration::from_secs(20);
+        let end = Instant::now() + PATIENCE;
         loop {
             match self.kinesis("CreateStream", json!({"StreamName": name, "ShardCount": 1})) {
                 Ok(_) => return,
@@ -145,7 +147,7 @@ impl Parts {
 
     /// Waits until the stream is ACTIVE.
     pub(crate) fn active(&self, name: &str) {
-        let end = Instant::now() + Duration::from_secs(20);
+        let end = Instant::now() + PATIENCE;
         while self.describe(name)["StreamStatus"] != "ACTIVE" {
             assert!(Instant::now() < end, "{name} did not become ACTIVE");
             std::thread::sleep(Duration::from_millis(50));
@@ -279,7 +281,7 @@ impl Function {
 
     /// The JSON lines that fit; waits for the first, since what the function writes comes by way of a pipe.
     pub(crate) fn lines(&self, fits: impl Fn(&Value) -> bool) -> Vec<Value> {
-        let end = Instant::now() + Duration::from_secs(10);
+        let end = Instant::now() + PATIENCE;
         loop {
             let lines = self.log().into_iter().filter_map(|line| serde_json::from_str::<Value>(&line).ok());
             let lines: Vec<Value> = lines.filter(&fits).collect();
