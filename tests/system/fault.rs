@@ -13,7 +13,7 @@ use streamseal::domain::model::{Encryption, KeyArn, KeyIdentity, KeyRef, Observe
 use streamseal::domain::work::Work;
 use streamseal::ports::{CallLog, KeyApi, Look, StreamApi, WorkQueue};
 
-use crate::support::{ACCOUNT, PATIENCE, REGION, Tool, create_event, parts, unique};
+use crate::support::{ACCOUNT, Layer, PATIENCE, REGION, create_event, parts, unique};
 
 /// A key that nobody looks at, unless the layer is told to.
 const KEY: &str = "arn:aws:kms:eu-west-1:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab";
@@ -21,8 +21,7 @@ const BAD_KEY: Class = Class::Permanent(Permanent::Key);
 
 /// The layer, and the adapter that talks through it.
 struct Fault {
-    _tool: Tool,
-    url: String,
+    layer: Layer,
     aws: Aws,
     log: CallLog,
 }
@@ -33,13 +32,9 @@ impl Fault {
     }
 
     async fn with_timeouts(config: Value, timeouts: Timeouts) -> Self {
-        let parts = parts();
-        let tool = Tool::start("fault", &["--kinesis", &parts.kinesis, "--aws", &parts.aws], &[]);
-        let url = tool.ready["url"].as_str().unwrap().to_owned();
-        let aws = aws_as("AKIDOURS", &url, timeouts).await;
-        let fault = Self { _tool: tool, url, aws, log: CallLog::default() };
-        fault.configure(config);
-        fault
+        let layer = Layer::start(&config);
+        let aws = aws_as("AKIDOURS", &layer.url, timeouts).await;
+        Self { layer, aws, log: CallLog::default() }
     }
 
     fn configure(&self, config: Value) {
@@ -47,21 +42,12 @@ impl Fault {
         assert_eq!(status, 200, "{answer}");
     }
 
-    /// Stops the layer's clock and moves it on: what a test then sees does not depend on how long its calls take.
     fn advance(&self, ms: u64) {
-        let (status, answer) = self.control("POST", "clock", &json!({"advance_ms": ms}));
-        assert_eq!(status, 200, "{answer}");
+        self.layer.advance(ms);
     }
 
     fn control(&self, method: &str, what: &str, body: &Value) -> (u16, Value) {
-        let agent: ureq::Agent = ureq::Agent::config_builder().http_status_as_error(false).build().into();
-        let url = format!("{}/_fault/{what}", self.url);
-        let mut answer = match method {
-            "GET" => agent.get(url).call().unwrap(),
-            "PUT" => agent.put(url).send_json(body).unwrap(),
-            _ => agent.post(url).send_json(body).unwrap(),
-        };
-        (answer.status().as_u16(), answer.body_mut().read_json().unwrap())
+        self.layer.control(method, what, body)
     }
 
     /// A call that the adapter does not make.
@@ -70,7 +56,7 @@ impl Fault {
         let scope = format!("AKIDOTHER/20260101/{REGION}/{service}/aws4_request");
         let agent: ureq::Agent = ureq::Agent::config_builder().http_status_as_error(false).build().into();
         let mut answer = agent
-            .post(&self.url)
+            .post(&self.layer.url)
             .header("x-amz-target", target)
             .header("x-amz-date", "20260101T000000Z")
             .header("authorization", format!("AWS4-HMAC-SHA256 Credential={scope}, SignedHeaders=host, Signature=00"))
@@ -83,8 +69,7 @@ impl Fault {
 
     /// What the layer has seen of an operation on a stream, oldest first.
     fn calls(&self, call: &str, stream: &str) -> Vec<Value> {
-        let (_, calls) = self.control("GET", &format!("calls?call={call}&stream={stream}"), &Value::Null);
-        calls.as_array().unwrap().clone()
+        self.layer.calls(call, stream)
     }
 
     fn last(&self, call: &str, stream: &str) -> Value {
@@ -505,7 +490,7 @@ async fn cloudtrail_tells_the_changes_it_saw() {
         Fault::start(json!({"trail": {"roles": roles, "lag_ms": 3_600_000}, "hold": [{"updating_ms": 1000}]})).await;
     let stream = plain("fault-trail");
     fault.advance(0);
-    let other = aws_as("AKIDTHEIRS", &fault.url, Timeouts::default()).await;
+    let other = aws_as("AKIDTHEIRS", &fault.layer.url, Timeouts::default()).await;
     fault.encrypt(&stream, KEY).await.unwrap();
     let key = KeyIdentity::Arn(KeyArn::parse(KEY).unwrap());
     // Refused while UPDATING: recorded all the same.
@@ -568,7 +553,7 @@ async fn other_services_meet_faults_too() {
     let fault = Fault::start(json!({"rules": [lost]})).await;
     let connection = Connection {
         region: Some(REGION.into()),
-        endpoint: Some(fault.url.clone()),
+        endpoint: Some(fault.layer.url.clone()),
         timeouts: Timeouts::default(),
         profile: None,
     };

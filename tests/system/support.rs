@@ -198,9 +198,49 @@ fn call(url: &str, target: &str, service: &str, body: &Value) -> Result<Value, V
 fn agent() -> ureq::Agent {
     ureq::Agent::config_builder()
         .http_status_as_error(false)
-        .timeout_global(Some(Duration::from_secs(150)))
+        .timeout_global(Some(Duration::from_secs(300)))
         .build()
         .into()
+}
+
+/// The fault layer between whoever asks and the parts of this process, with a configuration.
+pub(crate) struct Layer {
+    _tool: Tool,
+    pub(crate) url: String,
+}
+
+impl Layer {
+    pub(crate) fn start(config: &Value) -> Self {
+        let parts = parts();
+        let tool = Tool::start("fault", &["--kinesis", &parts.kinesis, "--aws", &parts.aws], &[]);
+        let url = tool.ready["url"].as_str().unwrap().to_owned();
+        let layer = Self { _tool: tool, url };
+        let (status, answer) = layer.control("PUT", "config", config);
+        assert_eq!(status, 200, "{answer}");
+        layer
+    }
+
+    pub(crate) fn control(&self, method: &str, what: &str, body: &Value) -> (u16, Value) {
+        let url = format!("{}/_fault/{what}", self.url);
+        let mut answer = match method {
+            "GET" => agent().get(url).call().unwrap(),
+            "PUT" => agent().put(url).send_json(body).unwrap(),
+            _ => agent().post(url).send_json(body).unwrap(),
+        };
+        (answer.status().as_u16(), answer.body_mut().read_json().unwrap())
+    }
+
+    /// Stops the layer's clock and moves it on: what a test then sees does not depend on how long its calls take.
+    pub(crate) fn advance(&self, ms: u64) {
+        let (status, answer) = self.control("POST", "clock", &json!({"advance_ms": ms}));
+        assert_eq!(status, 200, "{answer}");
+    }
+
+    /// What the layer has seen of an operation on a stream, oldest first.
+    pub(crate) fn calls(&self, call: &str, stream: &str) -> Vec<Value> {
+        let (_, calls) = self.control("GET", &format!("calls?call={call}&stream={stream}"), &Value::Null);
+        calls.as_array().unwrap().clone()
+    }
 }
 
 /// The real `bootstrap` under AWS's Lambda emulator.
@@ -279,13 +319,13 @@ impl Function {
         self.tool.log()
     }
 
-    /// The JSON lines that fit; waits for the first, since what the function writes comes by way of a pipe.
-    pub(crate) fn lines(&self, fits: impl Fn(&Value) -> bool) -> Vec<Value> {
+    /// The JSON lines that fit; waits for `least` of them, since what the function writes comes by way of a pipe.
+    pub(crate) fn lines(&self, least: usize, fits: impl Fn(&Value) -> bool) -> Vec<Value> {
         let end = Instant::now() + PATIENCE;
         loop {
             let lines = self.log().into_iter().filter_map(|line| serde_json::from_str::<Value>(&line).ok());
             let lines: Vec<Value> = lines.filter(&fits).collect();
-            if !lines.is_empty() || Instant::now() > end {
+            if lines.len() >= least || Instant::now() > end {
                 return lines;
             }
             std::thread::sleep(Duration::from_millis(20));
