@@ -8,4 +8,5 @@ mod rules;
 mod runtime;
 mod support;
 mod template;
+mod tools;
 mod wire;

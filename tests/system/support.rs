@@ -29,7 +29,7 @@ pub(crate) fn event(name: &str) -> Value {
 /// when a test fails, and when this process is killed.
 pub(crate) struct Tool {
     child: Child,
-    _stdin: ChildStdin,
+    stdin: Option<ChildStdin>,
     pub(crate) ready: Value,
     log: Arc<Mutex<Vec<String>>>,
 }
@@ -48,7 +48,15 @@ impl Tool {
             child.wait().unwrap();
             panic!("tools/{name} did not start: {}", log.lock().unwrap().join("\n"))
         });
-        Self { child, _stdin: stdin, ready, log }
+        Self { child, stdin: Some(stdin), ready, log }
+    }
+
+    pub(crate) fn signal(&self, signal: &str) {
+        Command::new("kill").arg(format!("-{signal}")).arg(self.child.id().to_string()).status().unwrap();
+    }
+
+    pub(crate) fn close_stdin(&mut self) {
+        self.stdin = None;
     }
 
     /// What it, and the function in it, wrote so far.
@@ -245,7 +253,7 @@ impl Layer {
 
 /// The real `bootstrap` under AWS's Lambda emulator.
 pub(crate) struct Function {
-    tool: Tool,
+    pub(crate) tool: Tool,
     url: String,
 }
 
@@ -305,13 +313,15 @@ impl Function {
 
     /// Ends the emulator and the function in it at once, as a power cut would: what is under way has no answer.
     pub(crate) fn kill(&self) {
-        for pid in self.tool.ready["pids"].as_array().unwrap() {
-            let pid = pid.to_string();
-            // The function is a child of the emulator, in a group of its own.
-            let children = Command::new("pgrep").args(["-P", &pid]).output().unwrap().stdout;
-            let children = String::from_utf8(children).unwrap();
-            Command::new("kill").arg("-9").args(children.split_whitespace()).arg(&pid).status().unwrap();
-        }
+        Command::new("kill").arg("-9").args(self.processes()).status().unwrap();
+    }
+
+    /// The function, which is a child of the emulator in a group of its own, and the emulator.
+    pub(crate) fn processes(&self) -> Vec<String> {
+        let emulator = self.tool.ready["pids"][0].to_string();
+        let children = Command::new("pgrep").args(["-P", &emulator]).output().unwrap().stdout;
+        let children = String::from_utf8(children).unwrap();
+        children.split_whitespace().map(str::to_owned).chain([emulator]).collect()
     }
 
     /// What the function wrote so far.
@@ -361,16 +371,11 @@ pub(crate) fn unique(prefix: &str) -> String {
 
 /// The CreateStream event of a stream that was made just now.
 pub(crate) fn create_event(stream: &str) -> Value {
-    kinesis_event("kinesis-create-stream-provisioned", json!({"streamName": stream, "shardCount": 1}))
-}
-
-/// An event file with these parameters, as of now.
-pub(crate) fn kinesis_event(name: &str, parameters: Value) -> Value {
     let now = jiff::Timestamp::now().to_string();
-    let mut event = event(name);
+    let mut event = event("kinesis-create-stream-provisioned");
     event["time"] = json!(now);
     event["detail"]["eventTime"] = json!(now);
-    event["detail"]["requestParameters"] = parameters;
+    event["detail"]["requestParameters"] = json!({"streamName": stream, "shardCount": 1});
     event
 }
 

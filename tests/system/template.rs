@@ -81,19 +81,34 @@ fn nothing_is_lost_between_eventbridge_and_the_function() {
         ("Function/ReservedConcurrentExecutions", Value::Null),
         // The chain of deferred messages is ours to bound: Lambda would cut it after about 16.
         ("Function/RecursiveLoop", json!("Allow")),
-        // What EventBridge cannot deliver: a day of attempts, then a queue.
-        ("StreamCalls/Targets/0/Arn", json!({"!GetAtt": "WorkQueue.Arn"})),
-        ("StreamCalls/Targets/0/RetryPolicy/MaximumEventAgeInSeconds", json!(86_400)),
-        ("StreamCalls/Targets/0/RetryPolicy/MaximumRetryAttempts", json!(185)),
-        ("StreamCalls/Targets/0/DeadLetterConfig/Arn", json!({"!GetAtt": "UndeliveredQueue.Arn"})),
-        // The event itself arrives: an input of the target's own would replace it.
-        ("StreamCalls/Targets/0/Input", Value::Null),
-        ("StreamCalls/Targets/0/InputPath", Value::Null),
-        ("StreamCalls/Targets/0/InputTransformer", Value::Null),
-        ("StreamCalls/State", Value::Null),
-        ("StreamCalls/Targets/1", Value::Null),
     ] {
         assert_eq!(property(&template, place), expected, "{place}");
+    }
+}
+
+#[test]
+fn every_rule_for_events_brings_them_to_the_queue() {
+    let template = template();
+    let rules = template["Resources"].as_object().unwrap().iter().filter(|(_, it)| it["Type"] == "AWS::Events::Rule");
+    let rules: Vec<_> = rules.filter(|(_, it)| !it["Properties"]["EventPattern"].is_null()).collect();
+    assert!(rules.len() >= 4);
+    for (rule, _) in rules {
+        for (place, expected) in [
+            ("Targets/0/Arn", json!({"!GetAtt": "WorkQueue.Arn"})),
+            // What EventBridge cannot deliver: a day of attempts, then a queue.
+            ("Targets/0/RetryPolicy/MaximumEventAgeInSeconds", json!(86_400)),
+            ("Targets/0/RetryPolicy/MaximumRetryAttempts", json!(185)),
+            ("Targets/0/DeadLetterConfig/Arn", json!({"!GetAtt": "UndeliveredQueue.Arn"})),
+            // The event itself arrives: an input of the target's own would replace it.
+            ("Targets/0/Input", Value::Null),
+            ("Targets/0/InputPath", Value::Null),
+            ("Targets/0/InputTransformer", Value::Null),
+            ("State", Value::Null),
+            ("Targets/1", Value::Null),
+        ] {
+            let place = format!("{rule}/{place}");
+            assert_eq!(property(&template, &place), expected, "{place}");
+        }
     }
 }
 
