@@ -52,7 +52,7 @@ impl Tool {
     }
 
     pub(crate) fn signal(&self, signal: &str) {
-        Command::new("kill").arg(format!("-{signal}")).arg(self.child.id().to_string()).status().unwrap();
+        send(signal, &[self.child.id().to_string()]);
     }
 
     pub(crate) fn close_stdin(&mut self) {
@@ -67,10 +67,15 @@ impl Tool {
 
 impl Drop for Tool {
     fn drop(&mut self) {
-        // TERM, not KILL: it has children to end.
-        let _ = Command::new("kill").arg(self.child.id().to_string()).status();
+        // Not by KILL: it has children to end.
+        self.stdin = None;
         let _ = self.child.wait();
     }
+}
+
+/// Every shell has a `kill` of its own.
+fn send(signal: &str, pids: &[String]) {
+    Command::new("sh").args(["-c", &format!("kill -{signal} {}", pids.join(" "))]).status().unwrap();
 }
 
 /// Keeps a pipe's lines as they come.
@@ -313,15 +318,19 @@ impl Function {
 
     /// Ends the emulator and the function in it at once, as a power cut would: what is under way has no answer.
     pub(crate) fn kill(&self) {
-        Command::new("kill").arg("-9").args(self.processes()).status().unwrap();
+        send("KILL", &self.processes());
     }
 
     /// The function, which is a child of the emulator in a group of its own, and the emulator.
     pub(crate) fn processes(&self) -> Vec<String> {
         let emulator = self.tool.ready["pids"][0].to_string();
-        let children = Command::new("pgrep").args(["-P", &emulator]).output().unwrap().stdout;
-        let children = String::from_utf8(children).unwrap();
-        children.split_whitespace().map(str::to_owned).chain([emulator]).collect()
+        let mut processes = Vec::new();
+        for thread in std::fs::read_dir(format!("/proc/{emulator}/task")).unwrap() {
+            let children = std::fs::read_to_string(thread.unwrap().path().join("children")).unwrap_or_default();
+            processes.extend(children.split_whitespace().map(str::to_owned));
+        }
+        processes.push(emulator);
+        processes
     }
 
     /// What the function wrote so far.
