@@ -9,6 +9,7 @@ or session they have put themselves in. Linux only (/proc). No process outside t
 import contextlib
 import os
 import pathlib
+import random
 import select
 import shutil
 import signal
@@ -73,7 +74,7 @@ class Family:
         """The first child that has ended, if any."""
         return next((child for child in self.children if child.poll() is not None), None)
 
-    def await_ready(self, child, ready, seconds=60):
+    def await_ready(self, child, ready, seconds=300):
         deadline = time.monotonic() + seconds
         while not ready():
             if child.poll() is not None:
@@ -145,18 +146,37 @@ def _tail(child, lines=20):
 
 
 def free_ports(count):
-    """Ports that are free now; all are held open together, so that they differ."""
-    with contextlib.ExitStack() as stack:
-        held = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for one in held:
-            one.bind(("127.0.0.1", 0))
-        return [one.getsockname()[1] for one in held]
+    """Ports that nobody else takes before the one they are for has come up.
+
+    They lie below those that the kernel gives to whoever asks for any port, as every client and every test server does, and
+    a name in the kernel, held until this process ends, keeps others of us from choosing the same.
+    """
+    ephemeral = int(pathlib.Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
+    candidates = range(10_000, ephemeral) if ephemeral > 15_000 else range(10_000, 65_536)
+    ports = []
+    for port in random.SystemRandom().sample(candidates, 1_000):
+        name = socket.socket(socket.AF_UNIX)
+        try:
+            name.bind(f"\0streamseal-port-{port}")
+            with socket.socket() as free:
+                free.bind(("127.0.0.1", port))
+        except OSError:
+            name.close()
+            continue
+        _reserved.append(name)
+        ports.append(port)
+        if len(ports) == count:
+            return ports
+    raise Failed("no free port was found")
+
+
+_reserved = []
 
 
 def answers(url):
     """Whether a GET of `url` answers 200."""
     try:
-        with HTTP.open(url, timeout=2) as answer:
+        with HTTP.open(url, timeout=10) as answer:
             return answer.status == 200
     except (urllib.error.URLError, OSError):
         return False
@@ -165,7 +185,7 @@ def answers(url):
 def accepts(port):
     """Whether something listens on `port`."""
     try:
-        socket.create_connection(("127.0.0.1", port), timeout=2).close()
+        socket.create_connection(("127.0.0.1", port), timeout=10).close()
         return True
     except OSError:
         return False

@@ -17,7 +17,7 @@ use std::error::Error;
 use std::future::Future;
 use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use aws_config::retry::RetryConfig;
 use aws_config::timeout::TimeoutConfig;
@@ -27,6 +27,7 @@ use aws_sdk_kinesis::operation::RequestId;
 use aws_sdk_kinesis::primitives::DateTime;
 use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
 use jiff::Timestamp;
+use tokio::time::Instant;
 
 use crate::domain::evidence::Call;
 use crate::domain::failure::Failure;

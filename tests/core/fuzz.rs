@@ -1,8 +1,9 @@
 //! Fuzz targets: the parser of payloads and the loader of policies take any bytes and answer.
 //!
-//! Under `cargo test` each target runs its corpus (`__fuzz__/…/corpus`: links to `events/` and `tests/policies/bad/`) and a bounded number of random
-//! inputs, and the `damaged_…` ones corpus files with bytes changed; under `cargo bolero test` (which has its own toolchain
-//! needs) the same targets are guided by coverage. A crash that is found becomes a file of the corpus.
+//! Under `cargo test` each target runs its corpus (`__fuzz__/…/corpus`: links to `events/` and `tests/policies/bad/`) and a bounded number of inputs
+//! drawn from seeds, the same each time; the `damaged_…` ones corpus files with bytes changed. `BOLERO_RANDOM_ITERATIONS=1000000 cargo test …`
+//! tries other ones each time, and under `cargo bolero test` (which has its own toolchain needs) the same targets are guided by
+//! coverage. A crash that is found becomes a file of the corpus.
 
 use std::path::{Path, PathBuf};
 
@@ -13,7 +14,9 @@ use streamseal::domain::event::{Input, Item, parse};
 use streamseal::domain::model::{EVENT_TEXT_MAX, EventText, Scope};
 use streamseal::domain::policy::Policy;
 
-const CASES: usize = 20_000;
+const CASES: u64 = 20_000;
+/// The longest drawn input, in bytes.
+const LENGTH_MAX: usize = 4_096;
 
 /// Bytes to overwrite: where (of 65,536 parts of the text) and with what.
 type Edits = Vec<(u16, u8)>;
@@ -24,26 +27,30 @@ fn own() -> Scope {
 
 #[test]
 fn payloads() {
-    check!().with_iterations(CASES).for_each(|bytes: &[u8]| payload(bytes));
+    (0..CASES).for_each(|seed| payload(&bytes(seed)));
+    check!().with_iterations(0).for_each(|bytes: &[u8]| payload(bytes));
 }
 
 #[test]
 fn damaged_payloads() {
     let corpus = corpus("events");
-    check!().with_iterations(CASES).with_type::<(u8, Edits)>().for_each(|(which, edits)| {
+    (0..CASES).for_each(|seed| payload(&damaged_by(&corpus, seed)));
+    check!().with_iterations(0).with_type::<(u8, Edits)>().for_each(|(which, edits)| {
         payload(&damaged(&corpus, *which, edits));
     });
 }
 
 #[test]
 fn policies() {
-    check!().with_iterations(CASES).for_each(|bytes: &[u8]| policy(bytes));
+    (0..CASES).for_each(|seed| policy(&bytes(seed)));
+    check!().with_iterations(0).for_each(|bytes: &[u8]| policy(bytes));
 }
 
 #[test]
 fn damaged_policies() {
     let corpus = corpus("tests/policies");
-    check!().with_iterations(CASES / 10).with_type::<(u8, Edits)>().for_each(|(which, edits)| {
+    (0..CASES / 10).for_each(|seed| policy(&damaged_by(&corpus, seed)));
+    check!().with_iterations(0).with_type::<(u8, Edits)>().for_each(|(which, edits)| {
         policy(&damaged(&corpus, *which, edits));
     });
 }
@@ -51,11 +58,31 @@ fn damaged_policies() {
 /// Escaping is safe and happens once.
 #[test]
 fn texts() {
-    check!().with_iterations(CASES).for_each(|bytes: &[u8]| {
-        let once = EventText::new(&String::from_utf8_lossy(bytes));
-        loggable(once.as_str());
-        assert_eq!(EventText::new(once.as_str()), once);
-    });
+    (0..CASES).for_each(|seed| text(&bytes(seed)));
+    check!().with_iterations(0).for_each(|bytes: &[u8]| text(bytes));
+}
+
+/// The bytes of a seed, most often few; every other time printable, so that some of them are text.
+fn bytes(seed: u64) -> Vec<u8> {
+    let mut dice = fastrand::Rng::with_seed(seed);
+    let most = dice.usize(1..=LENGTH_MAX.ilog2() as usize);
+    let length = dice.usize(0..=1 << most);
+    let printable = dice.bool();
+    (0..length).map(|_| if printable { dice.u8(b' '..=b'~') } else { dice.u8(..) }).collect()
+}
+
+/// A file of the corpus with up to sixteen bytes changed.
+fn damaged_by(corpus: &[Vec<u8>], seed: u64) -> Vec<u8> {
+    let mut dice = fastrand::Rng::with_seed(seed);
+    let which = dice.u8(..);
+    let edits: Edits = (0..dice.usize(0..=16)).map(|_| (dice.u16(..), dice.u8(..))).collect();
+    damaged(corpus, which, &edits)
+}
+
+fn text(bytes: &[u8]) {
+    let once = EventText::new(&String::from_utf8_lossy(bytes));
+    loggable(once.as_str());
+    assert_eq!(EventText::new(once.as_str()), once);
 }
 
 /// Whatever comes in, a run is only ever for a stream of ours, and every reason can be logged.

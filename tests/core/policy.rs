@@ -14,6 +14,8 @@ use serde_json::{Value, json};
 use streamseal::domain::model::{StreamArn, Tags};
 use streamseal::domain::policy::{Outcome, Policy};
 
+use crate::properties::cases;
+
 const SCHEMA: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/policy.schema.json");
 
 /// Faulty documents and rules that the schema lets pass, since a schema cannot say what is wrong with them.
@@ -257,7 +259,7 @@ fn loads_or_says_why(text: &str) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 2_000, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(cases(2_000))]
 
     #[test]
     fn any_text_loads_or_says_why(text in any::<String>()) {

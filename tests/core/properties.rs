@@ -267,7 +267,7 @@ fn the_reasons_to_withhold() {
 }
 
 /// The same cases each time, unless `PROPTEST_RNG_SEED` says otherwise.
-fn cases(cases: u32) -> ProptestConfig {
+pub(crate) fn cases(cases: u32) -> ProptestConfig {
     let given = ProptestConfig::default();
     let rng_seed = if given.rng_seed == RngSeed::Random { RngSeed::Fixed(1) } else { given.rng_seed };
     ProptestConfig { cases, failure_persistence: None, rng_seed, ..given }

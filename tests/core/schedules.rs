@@ -21,7 +21,7 @@ use crate::sim::faults::Weather;
 use crate::sim::scene::{Scene, secs};
 use crate::sim::{Op, State, arn};
 
-const SCHEDULES: u64 = 800;
+const SCHEDULES: u64 = 2_000;
 /// A message was sent on at most so often: 6 h of quarters of an hour, the shorter delays before them, two later looks of
 /// 15 min and 1 h, and what faults add.
 const HOPS_MAX: u32 = 60;

@@ -14,7 +14,7 @@ use streamseal::domain::model::{Encryption, KeyArn, KeyIdentity, KeyRef, Observe
 use streamseal::domain::work::Work;
 use streamseal::ports::{CallLog, FleetApi, KeyApi, Look, PageStart, StreamApi, TrailApi, WorkQueue};
 
-use crate::support::{ACCOUNT, REGION, Tool, create_event, parts, unique};
+use crate::support::{ACCOUNT, Layer, PATIENCE, REGION, create_event, parts, unique};
 
 /// A key that nobody looks at, unless the layer is told to.
 const KEY: &str = "arn:aws:kms:eu-west-1:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab";
@@ -22,8 +22,7 @@ const BAD_KEY: Class = Class::Permanent(Permanent::Key);
 
 /// The layer, and the adapter that talks through it.
 struct Fault {
-    _tool: Tool,
-    url: String,
+    layer: Layer,
     aws: Aws,
     log: CallLog,
 }
@@ -34,13 +33,9 @@ impl Fault {
     }
 
     async fn with_timeouts(config: Value, timeouts: Timeouts) -> Self {
-        let parts = parts();
-        let tool = Tool::start("fault", &["--kinesis", &parts.kinesis, "--aws", &parts.aws], &[]);
-        let url = tool.ready["url"].as_str().unwrap().to_owned();
-        let aws = aws_as("AKIDOURS", &url, timeouts).await;
-        let fault = Self { _tool: tool, url, aws, log: CallLog::default() };
-        fault.configure(config);
-        fault
+        let layer = Layer::start(&config);
+        let aws = aws_as("AKIDOURS", &layer.url, timeouts).await;
+        Self { layer, aws, log: CallLog::default() }
     }
 
     fn configure(&self, config: Value) {
@@ -48,15 +43,12 @@ impl Fault {
         assert_eq!(status, 200, "{answer}");
     }
 
+    fn advance(&self, ms: u64) {
+        self.layer.advance(ms);
+    }
+
     fn control(&self, method: &str, what: &str, body: &Value) -> (u16, Value) {
-        let agent: ureq::Agent = ureq::Agent::config_builder().http_status_as_error(false).build().into();
-        let url = format!("{}/_fault/{what}", self.url);
-        let mut answer = match method {
-            "GET" => agent.get(url).call().unwrap(),
-            "PUT" => agent.put(url).send_json(body).unwrap(),
-            _ => agent.post(url).send_json(body).unwrap(),
-        };
-        (answer.status().as_u16(), answer.body_mut().read_json().unwrap())
+        self.layer.control(method, what, body)
     }
 
     /// A call that the adapter does not make.
@@ -69,7 +61,7 @@ impl Fault {
         let scope = format!("AKIDOTHER/20260101/{REGION}/{service}/aws4_request");
         let agent: ureq::Agent = ureq::Agent::config_builder().http_status_as_error(false).build().into();
         let mut answer = agent
-            .post(&self.url)
+            .post(&self.layer.url)
             .header("x-amz-target", target)
             .header("x-amz-date", "20260101T000000Z")
             .header("authorization", format!("AWS4-HMAC-SHA256 Credential={scope}, SignedHeaders=host, Signature=00"))
@@ -82,8 +74,7 @@ impl Fault {
 
     /// What the layer has seen of an operation on a stream, oldest first.
     fn calls(&self, call: &str, stream: &str) -> Vec<Value> {
-        let (_, calls) = self.control("GET", &format!("calls?call={call}&stream={stream}"), &Value::Null);
-        calls.as_array().unwrap().clone()
+        self.layer.calls(call, stream)
     }
 
     fn last(&self, call: &str, stream: &str) -> Value {
@@ -99,7 +90,7 @@ impl Fault {
     }
 
     async fn active(&self, stream: &str) {
-        let end = Instant::now() + Duration::from_secs(20);
+        let end = Instant::now() + PATIENCE;
         while self.status(stream).await != StreamStatus::Active {
             assert!(Instant::now() < end, "{stream} did not become ACTIVE");
             tokio::time::sleep(Duration::from_millis(50)).await;
@@ -193,21 +184,24 @@ async fn a_configuration_that_is_none_is_refused_with_words() {
 
 #[tokio::test]
 async fn latency_and_a_client_that_gives_up() {
-    let timeouts = Timeouts { attempt: Duration::from_millis(400), ..Timeouts::default() };
+    let timeouts = Timeouts { attempt: Duration::from_secs(3), ..Timeouts::default() };
     let fault = Fault::with_timeouts(json!({"rules": [{"op": "Describe*", "delay_ms": [100, 150]}]}), timeouts).await;
     let stream = plain("fault-slow");
     fault.describe(&stream).await.unwrap();
     let seen = fault.log.calls()[0].duration;
-    assert!(seen >= Duration::from_millis(100) && seen < Duration::from_millis(400), "{seen:?}");
+    assert!(seen >= Duration::from_millis(100) && seen < timeouts.attempt, "{seen:?}");
     assert_eq!(fault.last("kinesis:DescribeStreamSummary", &stream)["injected"], json!(["delay"]));
 
     // Too slow for the client, and it takes effect all the same.
-    fault.configure(json!({"rules": [{"op": "StartStreamEncryption", "delay_ms": 700}]}));
+    fault.configure(json!({"rules": [{"op": "StartStreamEncryption", "delay_ms": 8000}]}));
     let failure = fault.encrypt(&stream, KEY).await.unwrap_err();
     assert_eq!((failure.code.as_str(), failure.class, failure.may_have_applied), ("Timeout", Class::Retryable, true));
     assert!(!is_encrypted(&stream));
-    tokio::time::sleep(Duration::from_secs(1)).await;
-    assert!(is_encrypted(&stream));
+    let end = Instant::now() + PATIENCE;
+    while !is_encrypted(&stream) {
+        assert!(Instant::now() < end, "it never took effect");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
 }
 
 #[tokio::test]
@@ -277,7 +271,10 @@ async fn any_modelled_error_by_operation_and_for_the_next_calls() {
 #[tokio::test]
 async fn chance_comes_from_the_seed() {
     let fault = Fault::start(json!({})).await;
-    let stream = plain("fault-dice");
+    // The dice know the stream by its name, so that a name of this process only would be another throw each time.
+    let stream = "fault-dice".to_owned();
+    parts().stream(&stream);
+    parts().active(&stream);
     let mut patterns = Vec::new();
     for seed in [1, 1, 2] {
         let one_of = json!([{"error": "InternalFailure"}, {"error": "LimitExceededException"}]);
@@ -304,6 +301,7 @@ async fn rates_are_limited_for_the_whole_account() {
     let fault =
         Fault::start(json!({"limits": {"kinesis:DescribeStreamSummary": 5, "kms:DescribeKey": throttled}})).await;
     let streams = [plain("fault-rate"), plain("fault-rate")];
+    fault.advance(0);
     let mut refused = Vec::new();
     for round in 0..5 {
         for stream in &streams {
@@ -311,7 +309,7 @@ async fn rates_are_limited_for_the_whole_account() {
         }
     }
     // Whatever the stream, five at once and then five a second.
-    assert!((3..=5).contains(&refused.len()), "{refused:?}");
+    assert_eq!(refused.len(), 5, "{refused:?}");
     for (_, failure) in &refused {
         let told = (failure.code.as_str(), failure.class);
         assert_eq!(told, ("LimitExceededException", Class::Retryable));
@@ -319,8 +317,9 @@ async fn rates_are_limited_for_the_whole_account() {
     }
     let (_, counters) = fault.control("GET", "counters", &Value::Null);
     assert_eq!(counters["kinesis:DescribeStreamSummary"]["injected"], json!({"limit": refused.len()}));
-    tokio::time::sleep(Duration::from_millis(300)).await;
+    fault.advance(300);
     fault.describe(&streams[0]).await.unwrap();
+    fault.describe(&streams[0]).await.unwrap_err();
 
     let key = KeyRef::parse("alias/nobody").unwrap();
     let mut codes = Vec::new();
@@ -334,7 +333,7 @@ async fn rates_are_limited_for_the_whole_account() {
 async fn a_limit_is_one_for_all_clients_and_every_call_is_counted() {
     let fault = Fault::start(json!({"limits": {"kinesis:DescribeStreamSummary": 20}})).await;
     let stream = arn(&plain("fault-shared"));
-    let other = aws_as("AKIDOTHER", &fault.url, Timeouts::default()).await;
+    let other = aws_as("AKIDOTHER", &fault.layer.url, Timeouts::default()).await;
     let (mut answered, mut calls) = (0, 0);
     let began = Instant::now();
     while calls < 60 {
@@ -357,11 +356,12 @@ async fn a_limit_is_one_for_all_clients_and_every_call_is_counted() {
 #[tokio::test]
 async fn streams_are_held_in_creating_and_updating() {
     let fault = Fault::start(json!({"hold": [
-        {"stream": "fault-held-*", "creating_ms": 2500, "updating_ms": [1500, 1600]},
+        {"stream": "fault-held-*", "creating_ms": 300_000, "updating_ms": [1500, 1600]},
         {"creating_ms": 600_000},
     ]}))
     .await;
     let stream = plain("fault-held");
+    fault.advance(0);
     assert_eq!(fault.status(&stream).await, StreamStatus::Creating);
     let refused = fault.encrypt(&stream, KEY).await.unwrap_err();
     assert_eq!((refused.code.as_str(), refused.class), ("ResourceInUseException", Class::Waiting));
@@ -369,16 +369,17 @@ async fn streams_are_held_in_creating_and_updating() {
     assert_eq!((&call["injected"], &call["applied"]), (&json!(["hold:CREATING"]), &json!(false)));
     assert!(!is_encrypted(&stream));
 
-    fault.active(&stream).await;
+    fault.advance(300_000);
+    assert_eq!(fault.status(&stream).await, StreamStatus::Active);
     fault.encrypt(&stream, KEY).await.unwrap();
-    let started = Instant::now();
     parts().active(&stream);
+    fault.advance(1_490);
     assert_eq!(fault.status(&stream).await, StreamStatus::Updating, "the emulator alone would be ACTIVE by now");
     assert_eq!(fault.encrypt(&stream, KEY).await.unwrap_err().class, Class::Waiting);
     // Records are taken meanwhile.
     fault.probe(&stream).await.unwrap();
-    fault.active(&stream).await;
-    assert!(started.elapsed() >= Duration::from_millis(1400), "{:?}", started.elapsed());
+    fault.advance(120);
+    assert_eq!(fault.status(&stream).await, StreamStatus::Active);
     fault.encrypt(&stream, KEY).await.unwrap();
 
     // Another name falls under the other entry.
@@ -390,18 +391,17 @@ async fn records_are_plain_until_a_while_after_active() {
     let fault = Fault::start(json!({"lag": {"encryption_ms": 1500}})).await;
     let stream = plain("fault-lag");
     let since = Timestamp::now() - SignedDuration::from_secs(1);
+    fault.advance(0);
     assert_eq!(fault.probe(&stream).await.unwrap().as_deref(), Some("NONE"));
     fault.encrypt(&stream, KEY).await.unwrap();
     assert_eq!(fault.probe(&stream).await.unwrap().as_deref(), Some("NONE"), "UPDATING");
     fault.active(&stream).await;
-    let active = Instant::now();
     assert_eq!(fault.probe(&stream).await.unwrap().as_deref(), Some("NONE"), "just ACTIVE");
     assert_eq!(fault.last("kinesis:PutRecord", &stream)["injected"], json!(["lag:encryption"]));
-    while fault.probe(&stream).await.unwrap().as_deref() == Some("NONE") {
-        assert!(active.elapsed() < Duration::from_secs(3));
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
-    assert!(active.elapsed() > Duration::from_millis(1400), "{:?}", active.elapsed());
+    fault.advance(1_490);
+    assert_eq!(fault.probe(&stream).await.unwrap().as_deref(), Some("NONE"));
+    fault.advance(20);
+    assert_eq!(fault.probe(&stream).await.unwrap().as_deref(), Some("KMS"));
     // Who reads sees the same as who wrote.
     let first = fault.aws.read_back(&arn(&stream), Look::Any(since), &fault.log).await.unwrap().unwrap();
     assert_eq!(first.encryption_type.as_deref(), Some("NONE"));
@@ -416,7 +416,8 @@ async fn records_are_plain_until_a_while_after_active() {
 async fn describes_lag_behind_changes() {
     let fault = Fault::start(json!({"lag": {"describe_ms": 1500}})).await;
     let stream = unique("fault-stale");
-    let end = Instant::now() + Duration::from_secs(20);
+    fault.advance(0);
+    let end = Instant::now() + PATIENCE;
     // Five may be CREATING at once, of all tests together.
     while fault.ask("Kinesis_20131202.CreateStream", &json!({"StreamName": stream, "ShardCount": 1})).0 != 200 {
         assert!(Instant::now() < end);
@@ -424,31 +425,41 @@ async fn describes_lag_behind_changes() {
     }
     let failure = fault.describe(&stream).await.unwrap_err();
     assert_eq!((failure.code.as_str(), failure.class), ("ResourceNotFoundException", Class::Ignored));
-    tokio::time::sleep(Duration::from_millis(1600)).await;
+    fault.advance(1_490);
+    fault.describe(&stream).await.unwrap_err();
+    fault.advance(20);
     fault.active(&stream).await;
 
     fault.encrypt(&stream, KEY).await.unwrap();
     let stale = fault.describe(&stream).await.unwrap();
     assert_eq!((stale.status, stale.encryption), (StreamStatus::Active, Encryption::None));
     assert_eq!(fault.last("kinesis:DescribeStreamSummary", &stream)["injected"], json!(["lag:describe"]));
-    tokio::time::sleep(Duration::from_millis(1600)).await;
+    fault.advance(1_510);
     assert_eq!(fault.describe(&stream).await.unwrap().encryption, Encryption::Kms(KeyRef::parse(KEY).unwrap()));
 }
 
 #[tokio::test]
 async fn a_stream_has_its_quota_of_key_changes() {
-    let fault = Fault::start(json!({"start_quota": 2})).await;
+    let fault = Fault::start(json!({"start_quota": 2, "hold": [{"updating_ms": 1000}]})).await;
     let [spent, other] = [plain("fault-quota"), plain("fault-quota")];
+    fault.advance(0);
     for change in 0..2 {
         fault.encrypt(&spent, KEY).await.unwrap_or_else(|failure| panic!("{change}: {failure}"));
         // Refused calls do not count.
         assert_eq!(fault.encrypt(&spent, KEY).await.unwrap_err().class, Class::Waiting);
+        fault.advance(1_000);
         fault.active(&spent).await;
     }
     let failure = fault.encrypt(&spent, KEY).await.unwrap_err();
     assert_eq!((failure.code.as_str(), failure.class), ("LimitExceededException", Class::Quota), "{failure}");
     assert_eq!(fault.last("kinesis:StartStreamEncryption", &spent)["injected"], json!(["quota"]));
     fault.encrypt(&other, KEY).await.unwrap();
+    // They come back 24 hours after each was made; the second was made a second later.
+    fault.advance(24 * 3_600_000 - 1_500);
+    fault.encrypt(&spent, KEY).await.unwrap();
+    fault.advance(1_000);
+    fault.active(&spent).await;
+    fault.encrypt(&spent, KEY).await.unwrap();
 }
 
 #[tokio::test]
@@ -506,20 +517,25 @@ fn look_up(fault: &Fault, body: &Value) -> Vec<Value> {
 async fn cloudtrail_tells_the_changes_it_saw() {
     let (ours, theirs) = ("arn:aws:iam::111122223333:role/streamseal", "arn:aws:iam::111122223333:role/terraform");
     let roles = json!({"AKIDOURS": ours, "AKIDTHEIRS": theirs});
-    let fault = Fault::start(json!({"trail": {"roles": roles, "lag_ms": 1500}})).await;
+    let fault =
+        Fault::start(json!({"trail": {"roles": roles, "lag_ms": 3_600_000}, "hold": [{"updating_ms": 1000}]})).await;
     let stream = plain("fault-trail");
-    let other = aws_as("AKIDTHEIRS", &fault.url, Timeouts::default()).await;
+    fault.advance(0);
+    let other = aws_as("AKIDTHEIRS", &fault.layer.url, Timeouts::default()).await;
     fault.encrypt(&stream, KEY).await.unwrap();
     let key = KeyIdentity::Arn(KeyArn::parse(KEY).unwrap());
     // Refused while UPDATING: recorded all the same.
     other.start_encryption(&arn(&stream), &key, &fault.log).await.unwrap_err();
+    fault.advance(1_000);
     fault.active(&stream).await;
     other.start_encryption(&arn(&stream), &key, &fault.log).await.unwrap();
     fault.probe(&stream).await.unwrap();
 
     let by_name = json!({"LookupAttributes": [{"AttributeKey": "EventName", "AttributeValue": "StartStreamEncryption"}], "MaxResults": 2});
+    // Times are told in whole seconds, so that the lag counts from up to a second before the first call.
+    fault.advance(3_598_000);
     assert_eq!(look_up(&fault, &by_name), [] as [Value; 0], "the history lags");
-    tokio::time::sleep(Duration::from_millis(3000)).await;
+    fault.advance(2_000);
     let events = look_up(&fault, &by_name);
     let records: Vec<Value> =
         events.iter().map(|event| serde_json::from_str(event["CloudTrailEvent"].as_str().unwrap()).unwrap()).collect();
@@ -540,7 +556,7 @@ async fn cloudtrail_tells_the_changes_it_saw() {
     let told: Vec<_> = changes.iter().map(|c| (c.kind, c.stream.as_str(), c.role.as_deref())).collect();
     let start = |role| (ChangeKind::Start, stream.as_str(), Some(role));
     assert_eq!(told, [start(theirs), start(ours)], "the adapter leaves out what was refused");
-    let later = json!({"StartTime": Timestamp::now().as_second() + 60});
+    let later = json!({"StartTime": Timestamp::now().as_second() + 7_200});
     assert_eq!(look_up(&fault, &later), [] as [Value; 0]);
 }
 
@@ -688,7 +704,7 @@ async fn other_services_meet_faults_too() {
     let fault = Fault::start(json!({"rules": [lost]})).await;
     let connection = Connection {
         region: Some(REGION.into()),
-        endpoint: Some(fault.url.clone()),
+        endpoint: Some(fault.layer.url.clone()),
         timeouts: Timeouts::default(),
         profile: None,
     };

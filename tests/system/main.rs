@@ -9,4 +9,5 @@ mod runtime;
 mod scans;
 mod support;
 mod template;
+mod tools;
 mod wire;

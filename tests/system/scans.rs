@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use crate::support::{ACCOUNT, Function, Parts, REGION, Tool, event, unique};
+use crate::support::{ACCOUNT, Function, Layer, Parts, REGION, event, unique};
 
 /// The role of the function, by the access key id that it signs with.
 const OWN_ROLE: &str = "arn:aws:iam::111122223333:role/streamseal";
@@ -20,7 +20,7 @@ fn variable(name: &str, default: u32) -> u32 {
 /// Parts of this test's own (a sweep looks at every stream there is), two queues, and the function behind the fault layer.
 struct Stack {
     parts: Parts,
-    fault: Tool,
+    fault: Layer,
     work: String,
     scans: String,
     variables: Vec<(String, String)>,
@@ -31,7 +31,7 @@ struct Stack {
 impl Stack {
     fn start(create_ms: u32, policy: &str, fault: &Value, variables: &[(&str, &str)]) -> Self {
         let parts = Parts::start(&["--create-ms", &create_ms.to_string(), "--update-ms", "200"]);
-        let layer = Tool::start("fault", &["--kinesis", &parts.kinesis, "--aws", &parts.aws], &[]);
+        let fault = Layer::start_at(&parts, fault);
         let queue = |name: &str, attributes: Value| {
             let made = parts.sqs("CreateQueue", json!({"QueueName": name, "Attributes": attributes}));
             made["QueueUrl"].as_str().unwrap().to_owned()
@@ -47,25 +47,15 @@ impl Stack {
         ];
         let variables = all.iter().chain(variables).map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
         let function = Cell::new(None);
-        let stack = Self { parts, fault: layer, work, scans, variables, timeout_s: 60, function };
-        stack.configure(fault);
-        stack
-    }
-
-    fn url(&self) -> &str {
-        self.fault.ready["url"].as_str().unwrap()
-    }
-
-    fn configure(&self, config: &Value) {
-        ureq::put(format!("{}/_fault/config", self.url())).send_json(config).unwrap();
+        Self { parts, fault, work, scans, variables, timeout_s: 60, function }
     }
 
     fn ask(&self, what: &str) -> Value {
-        ureq::get(format!("{}/_fault/{what}", self.url())).call().unwrap().body_mut().read_json().unwrap()
+        self.fault.control("GET", what, &Value::Null).1
     }
 
     fn reset(&self) {
-        ureq::post(format!("{}/_fault/reset", self.url())).send_empty().unwrap();
+        self.fault.control("POST", "reset", &Value::Null);
     }
 
     /// How often an operation was called, of any stream.
@@ -76,7 +66,7 @@ impl Stack {
     /// A cold start.
     fn new_function(&self) {
         let variables: Vec<(&str, &str)> = self.variables.iter().map(|(k, v)| (k.as_str(), v.as_str())).collect();
-        self.function.set(Some(Function::start_at(self.url(), self.url(), self.timeout_s, &variables)));
+        self.function.set(Some(Function::start_at(&self.fault.url, &self.fault.url, self.timeout_s, &variables)));
     }
 
     fn with_function<T>(&self, act: impl FnOnce(&Function) -> T) -> T {
@@ -375,7 +365,7 @@ fn a_large_sweep_keeps_its_rate_and_survives_a_kill() {
     stack.run_until(30, |stack| !stack.documents("streamseal.note/v1").is_empty());
     let half = u64::from(streams / 2);
     std::thread::scope(|scope| {
-        let url = format!("{}/_fault/counters", stack.url());
+        let url = format!("{}/_fault/counters", stack.fault.url);
         let kill = stack.with_function(Function::killer);
         scope.spawn(move || {
             loop {

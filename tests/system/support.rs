@@ -11,6 +11,8 @@ use serde_json::{Value, json};
 /// The account and Region of both emulators.
 pub(crate) const ACCOUNT: &str = "111122223333";
 pub(crate) const REGION: &str = "eu-west-1";
+/// How long to wait for what will happen: only a test that fails takes so long, however slow and loaded the machine is.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
 
 /// The package's folder.
 pub(crate) fn root() -> &'static Path {
@@ -27,7 +29,7 @@ pub(crate) fn event(name: &str) -> Value {
 /// when a test fails, and when this process is killed.
 pub(crate) struct Tool {
     child: Child,
-    _stdin: ChildStdin,
+    stdin: Option<ChildStdin>,
     pub(crate) ready: Value,
     log: Arc<Mutex<Vec<String>>>,
 }
@@ -46,7 +48,15 @@ impl Tool {
             child.wait().unwrap();
             panic!("tools/{name} did not start: {}", log.lock().unwrap().join("\n"))
         });
-        Self { child, _stdin: stdin, ready, log }
+        Self { child, stdin: Some(stdin), ready, log }
+    }
+
+    pub(crate) fn signal(&self, signal: &str) {
+        send(signal, &[self.child.id().to_string()]);
+    }
+
+    pub(crate) fn close_stdin(&mut self) {
+        self.stdin = None;
     }
 
     /// What it, and the function in it, wrote so far.
@@ -57,10 +67,15 @@ impl Tool {
 
 impl Drop for Tool {
     fn drop(&mut self) {
-        // TERM, not KILL: it has children to end.
-        let _ = Command::new("kill").arg(self.child.id().to_string()).status();
+        // Not by KILL: it has children to end.
+        self.stdin = None;
         let _ = self.child.wait();
     }
+}
+
+/// Every shell has a `kill` of its own.
+fn send(signal: &str, pids: &[String]) {
+    Command::new("sh").args(["-c", &format!("kill -{signal} {}", pids.join(" "))]).status().unwrap();
 }
 
 /// Keeps a pipe's lines as they come.
@@ -127,7 +142,7 @@ impl Parts {
 
     /// A new stream, still CREATING. No more than five may be CREATING at once, here as on AWS.
     pub(crate) fn stream(&self, name: &str) {
-        let end = Instant::now() + Duration::from_secs(20);
+        let end = Instant::now() + PATIENCE;
         loop {
             match self.kinesis("CreateStream", json!({"StreamName": name, "ShardCount": 1})) {
                 Ok(_) => return,
@@ -145,7 +160,7 @@ impl Parts {
 
     /// Waits until the stream is ACTIVE.
     pub(crate) fn active(&self, name: &str) {
-        let end = Instant::now() + Duration::from_secs(20);
+        let end = Instant::now() + PATIENCE;
         while self.describe(name)["StreamStatus"] != "ACTIVE" {
             assert!(Instant::now() < end, "{name} did not become ACTIVE");
             std::thread::sleep(Duration::from_millis(50));
@@ -196,14 +211,58 @@ pub(crate) fn call(url: &str, target: &str, service: &str, body: &Value) -> Resu
 fn agent() -> ureq::Agent {
     ureq::Agent::config_builder()
         .http_status_as_error(false)
-        .timeout_global(Some(Duration::from_secs(150)))
+        .timeout_global(Some(Duration::from_secs(300)))
         .build()
         .into()
 }
 
+/// The fault layer between whoever asks and the parts of this process, with a configuration.
+pub(crate) struct Layer {
+    _tool: Tool,
+    pub(crate) url: String,
+}
+
+impl Layer {
+    pub(crate) fn start(config: &Value) -> Self {
+        Self::start_at(parts(), config)
+    }
+
+    /// In front of these parts.
+    pub(crate) fn start_at(parts: &Parts, config: &Value) -> Self {
+        let tool = Tool::start("fault", &["--kinesis", &parts.kinesis, "--aws", &parts.aws], &[]);
+        let url = tool.ready["url"].as_str().unwrap().to_owned();
+        let layer = Self { _tool: tool, url };
+        let (status, answer) = layer.control("PUT", "config", config);
+        assert_eq!(status, 200, "{answer}");
+        layer
+    }
+
+    pub(crate) fn control(&self, method: &str, what: &str, body: &Value) -> (u16, Value) {
+        let url = format!("{}/_fault/{what}", self.url);
+        let mut answer = match method {
+            "GET" => agent().get(url).call().unwrap(),
+            "PUT" => agent().put(url).send_json(body).unwrap(),
+            _ => agent().post(url).send_json(body).unwrap(),
+        };
+        (answer.status().as_u16(), answer.body_mut().read_json().unwrap())
+    }
+
+    /// Stops the layer's clock and moves it on: what a test then sees does not depend on how long its calls take.
+    pub(crate) fn advance(&self, ms: u64) {
+        let (status, answer) = self.control("POST", "clock", &json!({"advance_ms": ms}));
+        assert_eq!(status, 200, "{answer}");
+    }
+
+    /// What the layer has seen of an operation on a stream, oldest first.
+    pub(crate) fn calls(&self, call: &str, stream: &str) -> Vec<Value> {
+        let (_, calls) = self.control("GET", &format!("calls?call={call}&stream={stream}"), &Value::Null);
+        calls.as_array().unwrap().clone()
+    }
+}
+
 /// The real `bootstrap` under AWS's Lambda emulator.
 pub(crate) struct Function {
-    tool: Tool,
+    pub(crate) tool: Tool,
     url: String,
 }
 
@@ -263,20 +322,30 @@ impl Function {
 
     /// Ends the emulator and the function in it at once, as a power cut would: what is under way has no answer.
     pub(crate) fn kill(&self) {
-        kill_all(self.tool.ready["pids"].as_array().unwrap());
+        send("KILL", &self.processes());
     }
 
-    /// The process of the function itself, once it was invoked: a child of the emulator.
-    pub(crate) fn pid(&self) -> u32 {
+    /// The function, which is a child of the emulator in a group of its own, and the emulator.
+    pub(crate) fn processes(&self) -> Vec<String> {
         let emulator = self.tool.ready["pids"][0].to_string();
-        let children = Command::new("pgrep").args(["-P", &emulator]).output().unwrap().stdout;
-        String::from_utf8(children).unwrap().split_whitespace().next().expect("a function").parse().unwrap()
+        let mut processes = Vec::new();
+        for thread in std::fs::read_dir(format!("/proc/{emulator}/task")).unwrap() {
+            let children = std::fs::read_to_string(thread.unwrap().path().join("children")).unwrap_or_default();
+            processes.extend(children.split_whitespace().map(str::to_owned));
+        }
+        processes.push(emulator);
+        processes
+    }
+
+    /// The process of the function itself, once it was invoked.
+    pub(crate) fn pid(&self) -> String {
+        self.processes().swap_remove(0)
     }
 
     /// What ends the emulator and the function in it, from another thread.
     pub(crate) fn killer(&self) -> impl FnOnce() + Send + use<> {
-        let pids = self.tool.ready["pids"].as_array().unwrap().clone();
-        move || kill_all(&pids)
+        let processes = self.processes();
+        move || send("KILL", &processes)
     }
 
     /// What the function wrote so far.
@@ -284,28 +353,17 @@ impl Function {
         self.tool.log()
     }
 
-    /// The JSON lines that fit; waits for the first, since what the function writes comes by way of a pipe.
-    pub(crate) fn lines(&self, fits: impl Fn(&Value) -> bool) -> Vec<Value> {
-        let end = Instant::now() + Duration::from_secs(10);
+    /// The JSON lines that fit; waits for `least` of them, since what the function writes comes by way of a pipe.
+    pub(crate) fn lines(&self, least: usize, fits: impl Fn(&Value) -> bool) -> Vec<Value> {
+        let end = Instant::now() + PATIENCE;
         loop {
             let lines = self.log().into_iter().filter_map(|line| serde_json::from_str::<Value>(&line).ok());
             let lines: Vec<Value> = lines.filter(&fits).collect();
-            if !lines.is_empty() || Instant::now() > end {
+            if lines.len() >= least || Instant::now() > end {
                 return lines;
             }
             std::thread::sleep(Duration::from_millis(20));
         }
-    }
-}
-
-/// Ends these processes and their children.
-fn kill_all(pids: &[Value]) {
-    for pid in pids {
-        let pid = pid.to_string();
-        // The function is a child of the emulator, in a group of its own.
-        let children = Command::new("pgrep").args(["-P", &pid]).output().unwrap().stdout;
-        let children = String::from_utf8(children).unwrap();
-        Command::new("kill").arg("-9").args(children.split_whitespace()).arg(&pid).status().unwrap();
     }
 }
 
@@ -337,16 +395,11 @@ pub(crate) fn unique(prefix: &str) -> String {
 
 /// The CreateStream event of a stream that was made just now.
 pub(crate) fn create_event(stream: &str) -> Value {
-    kinesis_event("kinesis-create-stream-provisioned", json!({"streamName": stream, "shardCount": 1}))
-}
-
-/// An event file with these parameters, as of now.
-pub(crate) fn kinesis_event(name: &str, parameters: Value) -> Value {
     let now = jiff::Timestamp::now().to_string();
-    let mut event = event(name);
+    let mut event = event("kinesis-create-stream-provisioned");
     event["time"] = json!(now);
     event["detail"]["eventTime"] = json!(now);
-    event["detail"]["requestParameters"] = parameters;
+    event["detail"]["requestParameters"] = json!({"streamName": stream, "shardCount": 1});
     event
 }
 

@@ -6,6 +6,7 @@ use streamseal::domain::evidence::Compliance;
 use streamseal::domain::failure::{Class, Fault as Lasting};
 use streamseal::handler::Unhandled;
 use streamseal::ports::Outcome;
+use streamseal::reconcile::backoff;
 
 use crate::sim::actors::{Tool, event};
 use crate::sim::faults::{Fault, Script, Weather};
@@ -82,6 +83,20 @@ async fn a_panic_fails_its_own_item_and_no_other() {
     assert_eq!(s.noted(Outcome::Failed), 1);
     let soon = |e: &streamseal::domain::evidence::Evidence| e.finished_at < "2026-03-02T08:01:00Z".parse().unwrap();
     assert_eq!(s.set(|state, _| state.evidence.iter().filter(|e| soon(e)).count()), 2);
+}
+
+#[test]
+fn delays_grow_and_are_spread() {
+    let mut dice = fastrand::Rng::with_seed(1);
+    for (attempt, middle) in [(0, 15.0), (1, 30.0), (2, 60.0), (5, 480.0), (6, 900.0), (u32::MAX, 900.0)] {
+        let delays: Vec<f64> = (0..200).map(|_| backoff(attempt, &mut dice).as_secs_f64()).collect();
+        let least = delays.iter().copied().fold(f64::INFINITY, f64::min);
+        let most = delays.iter().copied().fold(0.0, f64::max);
+        // SQS takes no delay beyond a quarter of an hour.
+        let highest: f64 = 900.0;
+        assert!(least >= middle * 0.8 && most <= highest.min(middle * 1.2), "{attempt}: {least} to {most}");
+        assert!(most - least > middle * 0.15, "{attempt}: a burst would come back as one: {least} to {most}");
+    }
 }
 
 #[tokio::test(start_paused = true)]
