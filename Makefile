@@ -34,7 +34,7 @@ sam: ## validate the template and build the deployment package, for this machine
 	$(sam) validate --lint --template template.yaml
 	$(sam) build --template template.yaml --parameter-overrides Architecture=$(architecture)
 
-.PHONY: soak soak-short
+.PHONY: soak soak-short sweep
 
 soak: setup ## let every call fail now and then for some minutes, and see that nothing is lost (SEED=N repeats one)
 	cargo build --locked --bin bootstrap --test system
@@ -43,3 +43,6 @@ soak: setup ## let every call fail now and then for some minutes, and see that n
 soak-short: setup
 	cargo build --locked --bin bootstrap --test system
 	@tools/soak --short --seed $(or $(SEED),1) $(CARGO_TARGET_DIR)/debug/bootstrap
+
+sweep: setup ## sweep 2,000 streams at 5 looks a second under a limit of 20, twice, and kill it half way (some 25 minutes)
+	STREAMSEAL_SWEEP=2000 STREAMSEAL_SWEEP_RATE=5 cargo test --locked --test system scans::a_large_sweep -- --nocapture
