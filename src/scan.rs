@@ -91,22 +91,45 @@ pub async fn of_no_concern<W: World>(world: &W, scan: &Scan, settings: &Settings
             let named = settings.policy.names_alias(alias, own);
             (!named).then(|| IgnoreReason::OtherAlias(EventText::new(alias.as_str())))
         }
-        Subject::Key(key, _) => {
-            let log = CallLog::default();
-            let found = world.lookup(&KeyRef::parse(key.as_str())?, &log).await.ok()?;
-            let KeyLookup::Found(KeyInfo { manager, problem, .. }) = found else { return None };
-            let other = match (manager, problem) {
-                (_, Some(KeyProblem::Usage(_) | KeyProblem::Spec(_) | KeyProblem::Region(_))) => true,
-                // Of AWS's own keys a stream can have one only.
-                (KeyManager::Aws, _) => {
-                    let kinesis = world.lookup(&KeyRef::parse(AWS_MANAGED_ALIAS)?, &log).await.ok()?;
-                    matches!(kinesis, KeyLookup::Found(info) if !is_key(&info.identity, key))
-                }
-                (KeyManager::Customer, _) => false,
-            };
+        Subject::Key(key, event) => {
+            let other = is_no_streams_key(world, key).await
+                || (*event == KeyEvent::Changed && is_no_rules_key(world, key, settings).await);
             other.then(|| IgnoreReason::OtherKey(EventText::new(key.as_str())))
         }
     }
+}
+
+/// Whether no stream can be encrypted with a key; where KMS does not say, it may be.
+async fn is_no_streams_key<W: World>(world: &W, key: &KeyArn) -> bool {
+    let Some(KeyLookup::Found(KeyInfo { manager, problem, .. })) = look_up(world, key.as_str()).await else {
+        return false;
+    };
+    match (manager, problem) {
+        (_, Some(KeyProblem::Usage(_) | KeyProblem::Spec(_) | KeyProblem::Region(_))) => true,
+        // Of AWS's own keys a stream can have one only.
+        (KeyManager::Aws, _) => {
+            let kinesis = look_up(world, AWS_MANAGED_ALIAS).await;
+            matches!(kinesis, Some(KeyLookup::Found(info)) if !is_key(&info.identity, key))
+        }
+        (KeyManager::Customer, _) => false,
+    }
+}
+
+/// Whether a key is right for no stream: then it matters to none that it can be used again. What is on it all the same is wrong.
+async fn is_no_rules_key<W: World>(world: &W, key: &KeyArn, settings: &Settings<'_>) -> bool {
+    let Some(all) = settings.policy.all_keys() else { return false };
+    for named in all {
+        match look_up(world, named.as_str()).await {
+            Some(KeyLookup::Found(info)) if !is_key(&info.identity, key) => {}
+            Some(KeyLookup::NotFound) if named.as_str() != key.as_str() => {}
+            Some(KeyLookup::Found(_) | KeyLookup::NotFound | KeyLookup::Denied(_)) | None => return false,
+        }
+    }
+    true
+}
+
+async fn look_up<W: World>(world: &W, key: &str) -> Option<KeyLookup> {
+    world.lookup(&KeyRef::parse(key)?, &CallLog::default()).await.ok()
 }
 
 fn is_key(identity: &KeyIdentity, key: &KeyArn) -> bool {

@@ -69,7 +69,7 @@ pub enum IgnoreReason {
     OtherKeyCall(EventText),
     /// An alias that no rule names.
     OtherAlias(EventText),
-    /// A key that no stream can be encrypted with.
+    /// A key that no stream can be encrypted with, or is to be.
     OtherKey(EventText),
     /// A parameter that is neither the policy nor the mode.
     OtherParameter(EventText),
@@ -122,7 +122,7 @@ impl fmt::Display for IgnoreReason {
                 write!(f, "`{call}` does not change what a key can be used for, or by which alias")
             }
             Self::OtherAlias(alias) => write!(f, "no rule names `{alias}`"),
-            Self::OtherKey(key) => write!(f, "no stream can be encrypted with `{key}`"),
+            Self::OtherKey(key) => write!(f, "no stream is or can be rightly encrypted with `{key}`"),
             Self::OtherParameter(name) => write!(f, "the parameter `{name}` is neither the policy nor the mode"),
             Self::FailedCall(call, code) => write!(f, "`{call}` failed with `{code}`, so nothing changed"),
             Self::ReadOnly(call) => write!(f, "`{call}` only reads"),

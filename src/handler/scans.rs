@@ -5,6 +5,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use jiff::SignedDuration;
 use serde_json::{Value, json};
 use tracing::{error, info};
@@ -24,6 +25,9 @@ use crate::scan::{ScanEnd, of_no_concern, scan};
 
 /// A scan that has not come to its end for so long is given up: the next one has begun long ago.
 const GIVE_UP_AFTER: SignedDuration = SignedDuration::from_hours(48);
+
+/// How many messages are sent at once.
+const SENDS_AT_ONCE: usize = 10;
 
 impl<W: World> App<W> {
     /// A parameter changed: a sweep, where it is the policy or the mode.
@@ -106,10 +110,14 @@ impl<W: World> App<W> {
         } else {
             Duration::ZERO
         };
-        for work in works {
-            if self.world.has_queue() {
-                self.world.send(&work, delay).await.map_err(Unhandled::Retryable)?;
-            } else {
+        if self.world.has_queue() {
+            // A scan may end when little time is left, and one after the other five hundred take too long.
+            for some in works.chunks(SENDS_AT_ONCE) {
+                let sends = some.iter().map(|work| self.world.send(work, delay));
+                join_all(sends).await.into_iter().collect::<Result<Vec<()>, _>>().map_err(Unhandled::Retryable)?;
+            }
+        } else {
+            for work in works {
                 self.reconcile(work, in_force, invocation).await?;
             }
         }

@@ -224,6 +224,9 @@ async fn keys_and_aliases_of_no_concern_cost_no_call_of_kinesis() {
         state.emit_key("UpdateAlias", Some("alias/app2"), "app", now);
         state.emit_key("CreateAlias", Some("alias/App"), "app", now);
         state.emit_key("PutKeyPolicy", None, "aws-s3", now);
+        // A key that no rule names may be usable again or not: to no stream it matters.
+        state.keys.add("of-a-bucket");
+        state.emit_key("PutKeyPolicy", None, "of-a-bucket", now);
     });
     s.drain().await;
     assert!(summaries(&s).is_empty());
@@ -231,7 +234,7 @@ async fn keys_and_aliases_of_no_concern_cost_no_call_of_kinesis() {
     assert_eq!(kinesis, 0);
     let notes = s.set(|state, _| state.notes.iter().map(|note| note.reason).collect::<Vec<_>>());
     assert_eq!(notes.iter().filter(|reason| **reason == "OtherAlias").count(), 2, "{notes:?}");
-    assert_eq!(notes.iter().filter(|reason| **reason == "OtherKey").count(), 1, "{notes:?}");
+    assert_eq!(notes.iter().filter(|reason| **reason == "OtherKey").count(), 2, "{notes:?}");
 }
 
 #[tokio::test(start_paused = true)]
