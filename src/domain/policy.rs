@@ -519,7 +519,7 @@ mod tests {
         let fixed = ["match: { stream: a }, key: alias/b, accept: [alias/a]", "key: alias/b"];
         assert_eq!(all(&fixed), Some(vec!["alias/a".to_owned(), "alias/b".to_owned()]));
         assert_eq!(all(&["key: alias/b, accept: [customer-managed]"]), None);
-        assert_eq!(all(&["match: { stream: a }, key: 'alias/${stream}'", "key: alias/b"]), None);
+        assert_eq!(all(&["match: { stream: a }, key: 'alias/of-${stream}'", "key: alias/b"]), None);
     }
 
     /// What `rules` decide for a stream at `now`, in short: the key (or `exempt`, `unmatched`, `unresolvable`) and the rule.
