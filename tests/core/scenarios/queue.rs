@@ -174,6 +174,21 @@ async fn a_run_that_is_asked_for_with_little_time_left_ends_in_time() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn no_write_is_begun_with_less_time_left_than_one_may_take() {
+    // The run has 6 s. Policy, mode, stream and key are asked for first, with twice the latency each; a request may take 5 s.
+    for (latency, starts) in [(50, true), (300, false)] {
+        let weather = Weather { latency_ms: latency..=latency, ..Weather::calm() };
+        let mut s = Scene::with(ALL_WITH_APP, 0, weather, &[]);
+        s.existing("orders", None);
+        let payload = s.set(|_, now| event("StopStreamEncryption", "orders", Tool::Cli, "e", now)).to_string();
+        s.lambda.invoke(&payload, secs(12.0)).await.expect("it was not ended by the platform").unwrap();
+        assert_eq!(s.starts("orders").len(), usize::from(starts), "{latency} ms: {}", s.story("orders"));
+        s.drain().await;
+        s.assert_sealed("orders", "app");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_payload_out_of_all_proportion_is_refused_in_clear_words() {
     let mut s = Scene::new(ALL_WITH_APP);
     s.existing("orders", None);
