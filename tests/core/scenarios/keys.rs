@@ -1,5 +1,6 @@
 //! Which key: aliases, the AWS-managed key, accepted keys, downgrades, keys that cannot be used or looked at.
 
+use serde_json::json;
 use streamseal::domain::evidence::{Compliance, ProofState};
 use streamseal::domain::model::AWS_MANAGED_ALIAS;
 use streamseal::domain::plan::Reason;
@@ -154,4 +155,21 @@ async fn a_key_that_is_disabled_while_the_run_waits_is_looked_at_again() {
     s.drain().await;
     assert!(s.starts("orders").is_empty());
     assert!(s.all("orders").iter().all(|evidence| evidence.verdict.reason == Reason::KeyUnusable));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_key_that_is_disabled_while_a_start_waits_for_its_turn_is_looked_at_again() {
+    let mut s = Scene::new(ALL_WITH_APP);
+    s.existing("bills", None);
+    s.existing("orders", None);
+    // Both at once: the second Start has to wait for some seconds, by the rate that is kept.
+    let record = |stream: &str| {
+        let body = json!({"action": "reconcile", "stream": stream}).to_string();
+        json!({"messageId": stream, "body": body, "eventSource": "aws:sqs"})
+    };
+    let batch = json!({"Records": [record("bills"), record("orders")]});
+    s.later(secs(1.0), |state, now| state.keys.set_state("app", "Disabled", now));
+    s.lambda.invoke(&batch.to_string(), secs(120.0)).await.expect("not killed").unwrap();
+    s.drain().await;
+    assert_eq!(s.journal().iter().filter(|call| call.op == Op::Start).count(), 1, "{}", s.story("orders"));
 }

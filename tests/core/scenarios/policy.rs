@@ -154,6 +154,23 @@ async fn while_the_policy_cannot_be_used_every_event_is_kept_and_nothing_written
 }
 
 #[tokio::test(start_paused = true)]
+async fn no_deadline_runs_while_the_policy_cannot_be_used() {
+    let mut s = Scene::new(ALL_WITH_APP);
+    s.parameter("/policy", "");
+    s.created("orders", secs(1.0));
+    s.later(hours(30), |state, now| {
+        state.parameters.insert("/policy".to_owned(), ALL_WITH_APP.to_owned());
+        // The run after that has to be put off once more.
+        state.update("orders", now, secs(1_500.0)).unwrap();
+    });
+    s.drain().await;
+    s.assert_sealed("orders", "app");
+    let all = s.all("orders");
+    assert_eq!(all[0].verdict.reason, Reason::Unfinished);
+    assert!(all.iter().all(|evidence| evidence.verdict.reason != Reason::GaveUp), "{}", s.story("orders"));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_policy_that_cannot_be_read_for_a_moment_loses_nothing() {
     for fault in [Fault::Throttled, Fault::LostBefore, Fault::ServerError] {
         let mut s = Scene::new(ALL_WITH_APP);

@@ -140,8 +140,11 @@ async fn events_of_one_stream_in_one_batch_are_one_change() {
         s.lambda.concurrency = 1;
         s.drain().await;
         assert_eq!(s.starts("orders"), ["app"], "seed {seed}");
-        assert_eq!(s.all("orders").len(), 3);
-        assert!(s.all("orders").iter().all(|e| e.verdict.compliance == Compliance::Compliant));
+        let mut all = s.all("orders");
+        assert_eq!(all.len(), 3);
+        assert!(all.iter().all(|e| e.verdict.compliance == Compliance::Compliant));
+        all.sort_by_key(|e| e.started_at);
+        assert!(all.is_sorted_by(|a, b| a.finished_at <= b.started_at), "one after the other");
         s.assert_queues_empty();
     }
 }
@@ -171,6 +174,21 @@ async fn a_run_that_is_asked_for_with_little_time_left_ends_in_time() {
     assert!(s.elapsed() <= 10.0, "{} s: some time is kept for sending on", s.elapsed());
     s.drain().await;
     s.assert_sealed("orders", "app");
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_write_is_begun_with_less_time_left_than_one_may_take() {
+    // The run has 6 s. Policy, mode, stream and key are asked for first, with twice the latency each; a request may take 5 s.
+    for (latency, starts) in [(50, true), (300, false)] {
+        let weather = Weather { latency_ms: latency..=latency, ..Weather::calm() };
+        let mut s = Scene::with(ALL_WITH_APP, 0, weather, &[]);
+        s.existing("orders", None);
+        let payload = s.set(|_, now| event("StopStreamEncryption", "orders", Tool::Cli, "e", now)).to_string();
+        s.lambda.invoke(&payload, secs(12.0)).await.expect("it was not ended by the platform").unwrap();
+        assert_eq!(s.starts("orders").len(), usize::from(starts), "{latency} ms: {}", s.story("orders"));
+        s.drain().await;
+        s.assert_sealed("orders", "app");
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,7 +1,7 @@
 //! A stream that somebody's tool is still working on is left to it.
 
 use crate::sim::Op;
-use crate::sim::actors::{Resource, Tool};
+use crate::sim::actors::{Resource, Tool, terraform_apply};
 use crate::sim::faults::Weather;
 use crate::sim::scene::{ALL_WITH_APP, Scene, secs};
 use jiff::Timestamp;
@@ -107,4 +107,22 @@ rules:
     s.drain().await;
     assert!(s.starts("orders").is_empty());
     assert_eq!(s.end("orders").0, Compliance::NotApplicable);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stream_made_anew_by_another_tool_is_left_to_that_tool() {
+    // Somebody's stream, not settled for. Its run is put off, and meanwhile Terraform makes another of the same name.
+    let mut s = Scene::new(ALL_WITH_APP);
+    s.created("orders", secs(300.0));
+    s.later(secs(48.0), |state, now| state.delete("orders", now));
+    let sim = s.sim.clone();
+    s.actors.spawn(async move {
+        tokio::time::sleep(secs(52.0)).await;
+        let resource = Resource { name: "orders", creating: secs(20.0), updating: secs(4.0), key: None };
+        terraform_apply(sim, resource).await.unwrap();
+    });
+    s.drain().await;
+    s.assert_sealed("orders", "app");
+    let anew = |e: &Evidence| e.cause.creator.is_none() && e.after.is_some();
+    assert!(s.all("orders").iter().any(anew), "the run that was put off met the new stream: {}", s.story("orders"));
 }
