@@ -178,11 +178,12 @@ async fn a_run_that_is_asked_for_with_little_time_left_ends_in_time() {
 
 #[tokio::test(start_paused = true)]
 async fn no_write_is_begun_with_less_time_left_than_one_may_take() {
-    // The run has 6 s. Policy, mode, stream and key are asked for first, with twice the latency each; a request may take 5 s.
+    // The run has 6 s. Policy, mode, stream, key and history are asked for first, with twice the latency each; a request may take 5 s.
     for (latency, starts) in [(50, true), (300, false)] {
         let weather = Weather { latency_ms: latency..=latency, ..Weather::calm() };
         let mut s = Scene::with(ALL_WITH_APP, 0, weather, &[]);
         s.existing("orders", None);
+        s.set(|state, now| state.record_call("StopStreamEncryption", "orders", Tool::Cli, now));
         let payload = s.set(|_, now| event("StopStreamEncryption", "orders", Tool::Cli, "e", now)).to_string();
         s.lambda.invoke(&payload, secs(12.0)).await.expect("it was not ended by the platform").unwrap();
         assert_eq!(s.starts("orders").len(), usize::from(starts), "{latency} ms: {}", s.story("orders"));
