@@ -7,7 +7,7 @@ use crate::sim::scene::{ALL_WITH_APP, Scene, secs};
 use jiff::Timestamp;
 use streamseal::domain::evidence::{Compliance, Evidence, ProofState};
 
-/// Terraform creates a stream, while events of its tags and commands to look at it keep coming in. None of Terraform's calls
+/// Terraform creates a stream, while events of its tags, commands to look at it and sweeps keep coming in. None of Terraform's calls
 /// may fail; `Scene::drain` sees to that.
 async fn terraform_with_others_about(creating: f64, key: Option<&'static str>, seed: u64) -> Scene {
     let weather = Weather { event_delay_ms: 500..=20_000, describe_lag_ms: 1_000, echoes: true, ..Weather::calm() };
@@ -18,6 +18,9 @@ async fn terraform_with_others_about(creating: f64, key: Option<&'static str>, s
         let at = secs(f64::from(second));
         s.later(at, |state, now| state.emit("AddTagsToStream", "orders", Tool::Terraform, now));
         s.later(at + secs(5.0), |state, now| state.command("orders", now));
+    }
+    for second in (3..400).step_by(37) {
+        s.later(secs(f64::from(second)), |state, now| state.sweep(now));
     }
     s.drain().await;
     s
