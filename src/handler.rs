@@ -188,12 +188,12 @@ impl<W: World> App<W> {
         join_all(lanes).await.into_iter().flatten().collect()
     }
 
-    /// The policy and the mode, once for all items; not read where no item needs them. A scan reads the policy afresh, since it
-    /// may be there because of a new one.
+    /// The policy and the mode, once for all items; not read where no item needs them. For scans the policy is read afresh: one may
+    /// be there because of a new policy, and one that is dropped because no rule names its alias does not come again.
     async fn in_force<'a>(&self, items: impl Iterator<Item = &'a Item>) -> Result<(Arc<Policy>, Mode), Unhandled> {
         let age_max = |item: &Item| match item {
-            Item::ScanNow(_) => Some(SignedDuration::ZERO),
-            Item::Reconcile(_) | Item::Scan(_) | Item::PolicyChanged(..) => Some(POLICY_AGE_MAX),
+            Item::Scan(_) | Item::ScanNow(_) | Item::PolicyChanged(..) => Some(SignedDuration::ZERO),
+            Item::Reconcile(_) => Some(POLICY_AGE_MAX),
             Item::Ignored(_) | Item::Rejected(_) | Item::Malformed(_) => None,
         };
         let Some(age_max) = items.filter_map(age_max).min() else {

@@ -127,11 +127,19 @@ pub trait FleetApi: Send + Sync {
     ) -> impl Future<Output = Result<BTreeMap<StreamName, Tags>, Failure>> + Send;
 }
 
+/// What CloudTrail's event history showed.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Trail {
+    /// Changes of any stream's encryption here that took effect, in any order.
+    pub changes: Vec<Change>,
+    /// Whether these are all: of a history that is too long only the newest are read.
+    pub whole: bool,
+}
+
 /// CloudTrail's event history.
 pub trait TrailApi: Send + Sync {
-    /// LookupEvents by name, Start and then Stop, all pages: the changes of any stream's encryption here that took effect at or
-    /// after `since`, in any order.
-    fn changes(&self, since: Timestamp, log: &CallLog) -> impl Future<Output = Result<Vec<Change>, Failure>> + Send;
+    /// LookupEvents by name, Start and then Stop, from `since` on: a bounded number of pages, the newest first.
+    fn changes(&self, since: Timestamp, log: &CallLog) -> impl Future<Output = Result<Trail, Failure>> + Send;
 }
 
 /// AWS KMS.

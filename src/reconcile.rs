@@ -318,8 +318,9 @@ impl<'a, W: World> Run<'a, W> {
         if started || plan::is_new(observed.created, now) {
             return Ok(Contention::Clear);
         }
-        match self.settings.history.changes(self.world, &self.log).await {
-            Ok(changes) => Ok(contention(&changes, &self.work.stream.name, own_role, &self.work.cause, now)),
+        let Work { stream, cause, .. } = &self.work;
+        match self.settings.history.of(&stream.name, cause.at, self.world, &self.log).await {
+            Ok(changes) => Ok(contention(&changes, (&stream.name, observed.created), own_role, cause, now)),
             Err(failure) if matches!(failure.class, Class::Permanent(_)) => {
                 Ok(Contention::Unknown(format!("whether somebody else changes it cannot be told: {failure}")))
             }
@@ -513,7 +514,7 @@ impl<'a, W: World> Run<'a, W> {
             return surely_not;
         }
         if let Some(role) = &self.settings.config.own_role_arn {
-            self.settings.history.started(&self.work.stream.name, role, sent);
+            self.settings.history.started(&self.work.stream.name, key, role, sent);
         }
         if let Sight::Active(Situation::Wrong { current: Some(CurrentKey { info, .. }), .. }) = sight {
             self.warn_of_old_records(info.as_ref());

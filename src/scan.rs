@@ -10,11 +10,12 @@ use std::time::Duration;
 
 use futures_util::future::{Either, select};
 use jiff::{SignedDuration, Timestamp};
+use tracing::error;
 
 use crate::domain::event::IgnoreReason;
 use crate::domain::evidence::{Compliance, Evidence, Proof, Remediation, Setting};
 use crate::domain::failure::{Class, Failure};
-use crate::domain::history::{Contention, left_key};
+use crate::domain::history::{Contention, Left, left_key};
 use crate::domain::model::{
     AWS_MANAGED_ALIAS, Encryption, EventText, KeyArn, KeyIdentity, KeyInfo, KeyLookup, KeyManager, KeyProblem, KeyRef,
     Observed, Scope, StreamArn, StreamName, Tags,
@@ -24,7 +25,7 @@ use crate::domain::plan::{
 };
 use crate::domain::policy::{Decision, Outcome};
 use crate::domain::scan::v1::Summary;
-use crate::domain::scan::{Candidate, KeyEvent, MISSED_AFTER, Scan, Subject};
+use crate::domain::scan::{Candidate, KeyEvent, LEFT_MAX, MISSED_AFTER, Scan, Subject};
 use crate::domain::work::Work;
 use crate::ports::{CallLog, PageStart, World};
 use crate::reconcile::{CALL_TIME, Paces, Settings, until};
@@ -60,8 +61,6 @@ pub async fn scan<W: World>(world: &W, scan: Scan, settings: &Settings<'_>) -> S
         own: &settings.config.own,
         keys: Keys::new(),
         tags_one_by_one: false,
-        left: BTreeMap::new(),
-        history_unknown: None,
         to_prove: Vec::new(),
         scan,
     };
@@ -70,15 +69,16 @@ pub async fn scan<W: World>(world: &W, scan: Scan, settings: &Settings<'_>) -> S
         Either::Left((end, _)) => end,
         Either::Right(((), _)) => Ok(false),
     };
+    let came_forward = part.scan.after != was_at;
     match ended {
         Ok(true) => part.done().await,
-        Ok(false) if part.scan.after != was_at => ScanEnd::Unfinished(Box::new(part.next())),
+        Ok(false) if came_forward => ScanEnd::Unfinished(Box::new(part.next())),
         Ok(false) => {
             let failure =
                 Failure::retryable("streamseal:Scan", "NoTimeLeft", "the time was up before one stream was seen");
-            ScanEnd::Failed(failure, Box::new(part.next()))
+            ScanEnd::Failed(failure, Box::new(part.again(false)))
         }
-        Err(failure) => ScanEnd::Failed(failure, Box::new(part.next())),
+        Err(failure) => ScanEnd::Failed(failure, Box::new(part.again(came_forward))),
     }
 }
 
@@ -91,9 +91,8 @@ pub async fn of_no_concern<W: World>(world: &W, scan: &Scan, settings: &Settings
             let named = settings.policy.names_alias(alias, own);
             (!named).then(|| IgnoreReason::OtherAlias(EventText::new(alias.as_str())))
         }
-        Subject::Key(key, event) => {
-            let other = is_no_streams_key(world, key).await
-                || (*event == KeyEvent::Changed && is_no_rules_key(world, key, settings).await);
+        Subject::Key(key, _) => {
+            let other = is_no_streams_key(world, key).await;
             other.then(|| IgnoreReason::OtherKey(EventText::new(key.as_str())))
         }
     }
@@ -109,31 +108,14 @@ async fn is_no_streams_key<W: World>(world: &W, key: &KeyArn) -> bool {
         // Of AWS's own keys a stream can have one only.
         (KeyManager::Aws, _) => {
             let kinesis = look_up(world, AWS_MANAGED_ALIAS).await;
-            matches!(kinesis, Some(KeyLookup::Found(info)) if !is_key(&info.identity, key))
+            matches!(kinesis, Some(KeyLookup::Found(info)) if !info.identity.is(key))
         }
         (KeyManager::Customer, _) => false,
     }
 }
 
-/// Whether a key is right for no stream: then it matters to none that it can be used again. What is on it all the same is wrong.
-async fn is_no_rules_key<W: World>(world: &W, key: &KeyArn, settings: &Settings<'_>) -> bool {
-    let Some(all) = settings.policy.all_keys() else { return false };
-    for named in all {
-        match look_up(world, named.as_str()).await {
-            Some(KeyLookup::Found(info)) if !is_key(&info.identity, key) => {}
-            Some(KeyLookup::NotFound) if named.as_str() != key.as_str() => {}
-            Some(KeyLookup::Found(_) | KeyLookup::NotFound | KeyLookup::Denied(_)) | None => return false,
-        }
-    }
-    true
-}
-
 async fn look_up<W: World>(world: &W, key: &str) -> Option<KeyLookup> {
     world.lookup(&KeyRef::parse(key)?, &CallLog::default()).await.ok()
-}
-
-fn is_key(identity: &KeyIdentity, key: &KeyArn) -> bool {
-    matches!(identity, KeyIdentity::Arn(arn) if arn == key)
 }
 
 struct Part<'a, W> {
@@ -145,9 +127,6 @@ struct Part<'a, W> {
     keys: Keys,
     /// The tagging API is not ours to call, or has no answer.
     tags_one_by_one: bool,
-    /// When streams left the key that was lost.
-    left: BTreeMap<StreamName, Timestamp>,
-    history_unknown: Option<String>,
     /// What could not be sent on, for want of a queue.
     to_prove: Vec<Work>,
 }
@@ -164,11 +143,12 @@ struct Seen<'d> {
 impl<W: World> Part<'_, W> {
     /// `false` where the time was up first.
     async fn go(&mut self) -> Result<bool, Failure> {
-        let now = self.world.now();
-        self.scan.began.get_or_insert(now);
-        if let Subject::Key(key, KeyEvent::Lost) = &self.scan.subject {
-            let key = key.clone();
-            self.read_history(&key).await;
+        if self.scan.began.is_none() {
+            self.scan.began = Some(self.world.now());
+            if let Subject::Key(key, KeyEvent::Lost) = &self.scan.subject {
+                let key = key.clone();
+                self.read_history(&key).await;
+            }
         }
         let mut from = self.scan.after.clone().map_or(PageStart::Beginning, PageStart::After);
         loop {
@@ -254,7 +234,14 @@ impl<W: World> Part<'_, W> {
     /// Looks at one stream.
     async fn stream(&mut self, name: &StreamName, tags: Option<&Tags>) -> Result<(), Failure> {
         let log = CallLog::default();
-        let looked = self.look(name, tags, &log).await;
+        let looked = match self.look(name, tags, &log).await {
+            // What is refused for one stream or one key stops no scan.
+            Err(failure) if matches!(failure.class, Class::Permanent(_)) => {
+                self.tell_unseen(name, &failure, &log);
+                Ok(())
+            }
+            looked => looked,
+        };
         self.count_calls(&log);
         looked?;
         self.scan.tally.listed += 1;
@@ -265,11 +252,14 @@ impl<W: World> Part<'_, W> {
         let stream = self.own.stream(name.clone());
         let Settings { policy, paces, deadline, .. } = *self.settings;
         let own_tags = if policy.needs_tags() && self.tags_one_by_one {
-            Paces::wait(&paces.tags, self.world, deadline, "kinesis:ListTagsForStream").await?;
-            match self.world.tags(&stream, log).await {
-                Ok(tags) => Some(tags),
-                Err(failure) if failure.class == Class::Ignored => return Ok(()),
-                Err(failure) => return Err(failure),
+            let mut tries = 0;
+            loop {
+                Paces::wait(&paces.tags, self.world, deadline, "kinesis:ListTagsForStream").await?;
+                match self.world.tags(&stream, log).await {
+                    Ok(tags) => break Some(tags),
+                    Err(failure) if failure.class == Class::Ignored => return Ok(()),
+                    Err(failure) => self.pause(&mut tries, failure).await?,
+                }
             }
         } else {
             None
@@ -284,7 +274,7 @@ impl<W: World> Part<'_, W> {
             Described::Seen(observed) => observed,
             Described::Gone => return Ok(()),
             Described::Refused(failure) => {
-                self.tell_unseen(&stream, &decision, &failure, log);
+                self.tell_unseen(name, &failure, log);
                 return Ok(());
             }
         };
@@ -452,13 +442,15 @@ impl<W: World> Part<'_, W> {
         Ok(())
     }
 
-    /// Whether a stream was made since the last sweep and nobody told us. One that was told of is encrypted by now; one that
-    /// we may not change looks the same in both cases, and is not taken for missed.
+    /// Whether a stream was made since the last sweep and seems to have come without an event: one that was told of is encrypted by
+    /// now. One that we may not change looks the same in both cases and is not taken for missed, nor is one that a new policy
+    /// or mode has just made ours to change.
     fn is_missed(&self, seen: &Seen<'_>, step: &Step) -> bool {
         let now = self.world.now();
         let (config, created) = (self.settings.config, seen.observed.created);
         let since = SignedDuration::from_hours(config.sweep_hours.into()) + SWEEP_SLACK;
         self.scan.subject == Subject::Fleet
+            && !self.scan.cause.is_a_new_policy()
             && matches!(step, Step::Start(_))
             && seen.observed.encryption == Encryption::None
             && now.duration_since(created) > MISSED_AFTER
@@ -469,27 +461,36 @@ impl<W: World> Part<'_, W> {
     async fn read_history(&mut self, key: &KeyArn) {
         let log = CallLog::default();
         let read = pin!(self.world.changes(self.world.now() - HISTORY_MAX, &log));
-        match select(read, pin!(self.world.sleep(HISTORY_TIME))).await {
-            Either::Left((Ok(changes), _)) => self.left = left_key(&changes, key.as_str()).into_iter().collect(),
-            Either::Left((Err(failure), _)) => self.history_unknown = Some(failure.to_string()),
-            Either::Right(((), _)) => {
-                self.history_unknown = Some("CloudTrail's history is too long to be read".to_owned())
+        let unknown = match select(read, pin!(self.world.sleep(HISTORY_TIME))).await {
+            Either::Left((Ok(trail), _)) => {
+                let mut left = left_key(&trail.changes, key.as_str()).into_iter();
+                let some = left.by_ref().take(LEFT_MAX).map(|(stream, left)| (stream.to_string(), left));
+                self.scan.tally.left = some.collect();
+                let more = left.next().is_some();
+                (more || !trail.whole).then(|| "CloudTrail's history tells of more than is kept".to_owned())
             }
-        }
+            Either::Left((Err(failure), _)) => Some(failure.to_string()),
+            Either::Right(((), _)) => Some("CloudTrail's history is too long to be read".to_owned()),
+        };
+        self.scan.tally.history_unknown = unknown;
         self.count_calls(&log);
     }
 
     /// Whether records under the key that was lost are still in a stream that has another key now: what to say of it.
     fn under_lost_key(&mut self, seen: &Seen<'_>) -> Option<String> {
         let Subject::Key(key, KeyEvent::Lost) = &self.scan.subject else { return None };
-        let left = *self.left.get(&seen.stream.name)?;
-        let until = left + SignedDuration::from_hours(seen.observed.retention_hours.into());
-        let is_on_it = seen.key.as_ref().is_some_and(|current| is_key(current, key));
-        if is_on_it || until <= self.world.now() {
+        let Left { at, surely } = *self.scan.tally.left.get(seen.stream.name.as_str())?;
+        let created = seen.observed.created;
+        let until = at + SignedDuration::from_hours(seen.observed.retention_hours.into());
+        let is_on_it = seen.key.as_ref().is_some_and(|current| current.is(key));
+        // Of an earlier stream of the name, or its first encryption: there was no key before.
+        let is_first = at < created || (!surely && at.duration_since(created) < plan::NEW);
+        if is_on_it || is_first || until <= self.world.now() {
             return None;
         }
+        let are = if surely { "are" } else { "may be" };
         let words = format!(
-            "records that were put before {left} are under {key}, which cannot be used any more or will not be; they cannot be read \
+            "records that were put before {at} {are} under {key}, which cannot be used any more or will not be; they cannot be read \
              until it can, and expire by {until}"
         );
         self.scan.tally.under_lost_key.push(seen.stream.name.as_str(), &until.to_string());
@@ -497,26 +498,34 @@ impl<W: World> Part<'_, W> {
     }
 
     /// A stream that could not be looked at: what is wrong is not its own, and a run may have more luck.
-    fn tell_unseen(&mut self, stream: &StreamArn, decision: &Decision, failure: &Failure, log: &CallLog) {
-        let name = &stream.name;
+    fn tell_unseen(&mut self, name: &StreamName, failure: &Failure, log: &CallLog) {
+        let stream = self.own.stream(name.clone());
         let permanent = matches!(failure.class, Class::Permanent(_));
         let reason = if permanent { Reason::AccessDenied } else { Reason::Unfinished };
-        let verdict = Verdict::new(Compliance::InsufficientData, reason, failure.to_string());
         if !permanent && self.scan.subject.may_change() {
             let candidate = Candidate { place: self.scan.place(name), stream: name.to_string(), created: None };
             self.scan.tally.compete(candidate, self.settings.config.max_changes);
         }
-        let rule = decision.rule.as_ref().map(|rule| rule.name.as_str());
-        self.scan.tally.count(verdict.compliance.as_str(), rule, Some("(not seen)"));
+        let verdict = Verdict::new(Compliance::InsufficientData, reason, failure.to_string());
+        self.scan.tally.count(verdict.compliance.as_str(), Some("(not told)"), Some("(not seen)"));
         self.scan.tally.wrong.push(name.as_str(), reason.as_str());
+        let nothing = Decision { rule: None, outcome: Outcome::Unmatched, reasons: Vec::new() };
         let verdict = Verdict { alarm: permanent, ..verdict };
-        self.world.record(&self.evidence(stream, decision, None, verdict, Vec::new(), log));
+        self.tell(&self.evidence(&stream, &nothing, None, verdict, Vec::new(), log));
+    }
+
+    /// Writes evidence, and a line of the error log where somebody has to look.
+    fn tell(&self, evidence: &Evidence) {
+        if evidence.verdict.alarm {
+            error!(stream = %evidence.stream, reason = evidence.verdict.reason.as_str(), "{}", evidence.verdict.detail);
+        }
+        self.world.record(evidence);
     }
 
     fn record(&self, seen: &Seen<'_>, verdict: Verdict, warnings: Vec<String>, log: &CallLog) {
         let alarm = verdict.alarm || !warnings.is_empty();
         let verdict = Verdict { alarm, ..verdict };
-        self.world.record(&self.evidence(&seen.stream, seen.decision, Some(seen), verdict, warnings, log));
+        self.tell(&self.evidence(&seen.stream, seen.decision, Some(seen), verdict, warnings, log));
     }
 
     fn evidence(
@@ -568,7 +577,13 @@ impl<W: World> Part<'_, W> {
     /// The part after this one.
     fn next(self) -> Scan {
         let parts = self.scan.parts.saturating_add(1);
-        Scan { parts, ..self.scan }
+        Scan { parts, failures: 0, ..self.scan }
+    }
+
+    /// The part that tries again what this one could not.
+    fn again(self, had_come_forward: bool) -> Scan {
+        let failures = if had_come_forward { 0 } else { self.scan.failures };
+        Scan { failures: failures.saturating_add(1), ..self.next() }
     }
 
     async fn done(mut self) -> ScanEnd {
@@ -603,7 +618,6 @@ impl<W: World> Part<'_, W> {
             policy_source: config.policy.to_string(),
             policy_digest: policy.digest.clone(),
             exemptions_ending: policy.exemptions_ending(now),
-            history_unknown: self.history_unknown,
             key_material,
             scan: self.scan,
         };

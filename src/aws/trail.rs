@@ -9,7 +9,7 @@ use super::errors::unreadable;
 use super::{Aws, logged};
 use crate::domain::failure::Failure;
 use crate::domain::history::{Change, ChangeKind};
-use crate::ports::{CallLog, TrailApi};
+use crate::ports::{CallLog, Trail, TrailApi};
 
 const LOOKUP_EVENTS: &str = "cloudtrail:LookupEvents";
 
@@ -20,25 +20,25 @@ const EVENTS_PER_PAGE: i32 = 50;
 const PAGES_MAX: usize = 40;
 
 impl TrailApi for Aws {
-    async fn changes(&self, since: Timestamp, log: &CallLog) -> Result<Vec<Change>, Failure> {
-        let mut changes = Vec::new();
+    async fn changes(&self, since: Timestamp, log: &CallLog) -> Result<Trail, Failure> {
+        let mut trail = Trail { changes: Vec::new(), whole: true };
         // One attribute a request is all that the API takes.
         for kind in [ChangeKind::Start, ChangeKind::Stop] {
-            self.calls_named(kind, since, log, &mut changes).await?;
+            trail.whole &= self.calls_named(kind, since, log, &mut trail.changes).await?;
         }
-        Ok(changes)
+        Ok(trail)
     }
 }
 
 impl Aws {
-    /// All pages of one name. What is found before a page that fails is of no use: the newest change could be among the rest.
+    /// The pages of one name, and whether these are all: the newest events come first (CloudTrail API reference).
     async fn calls_named(
         &self,
         kind: ChangeKind,
         since: Timestamp,
         log: &CallLog,
         changes: &mut Vec<Change>,
-    ) -> Result<(), Failure> {
+    ) -> Result<bool, Failure> {
         let mut name = LookupAttribute::builder().attribute_key(LookupAttributeKey::EventName);
         name = name.attribute_value(kind.event_name());
         let name = name.build().map_err(|error| unreadable(LOOKUP_EVENTS, &error.to_string()))?;
@@ -65,9 +65,9 @@ impl Aws {
             }
             token = page.next_token.filter(|token| !token.is_empty());
             if token.is_none() {
-                return Ok(());
+                return Ok(true);
             }
         }
-        Err(unreadable(LOOKUP_EVENTS, "the history does not end"))
+        Ok(false)
     }
 }

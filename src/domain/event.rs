@@ -18,6 +18,8 @@ use super::model::{EventText, KinesisArn, Scope, StreamArn, StreamName};
 use super::scan::{self, Scan, Subject};
 use super::work::{self, Work, WorkError};
 
+/// EventBridge's detail type of a change of a parameter of Systems Manager, and the cause that it becomes.
+const PARAMETER_CHANGE: &str = "Parameter Store Change";
 /// How deep envelopes may stand in each other (a destination record of a notification of an event is three).
 const ENVELOPES_MAX: usize = 4;
 
@@ -216,6 +218,17 @@ impl Cause {
         }
     }
 
+    /// Whether the policy or the mode changed.
+    pub fn is_a_new_policy(&self) -> bool {
+        self.call.as_str() == PARAMETER_CHANGE
+    }
+
+    /// Whether somebody changed a stream's tags.
+    pub fn is_about_tags(&self) -> bool {
+        let calls = ["AddTagsToStream", "RemoveTagsFromStream", "TagResource", "UntagResource"];
+        calls.contains(&self.call.as_str())
+    }
+
     /// Whether somebody changed a stream's encryption, so that a run for it may have changed it too.
     pub fn is_about_encryption(&self) -> bool {
         matches!(self.call.as_str(), "StartStreamEncryption" | "StopStreamEncryption")
@@ -382,7 +395,7 @@ fn event(event: &Value, own: &Scope, now: Timestamp) -> Vec<Item> {
     }
     match (source, kind) {
         ("aws.events" | "aws.scheduler", "Scheduled Event") => vec![keys::schedule(event, own, now)],
-        ("aws.ssm", "Parameter Store Change") => vec![keys::parameter_change(event, own, now)],
+        ("aws.ssm", PARAMETER_CHANGE) => vec![keys::parameter_change(event, own, now)],
         ("aws.config", "Config Rules Compliance Change") => vec![findings::config_change(event, own, now)],
         (
             "aws.securityhub",

@@ -3,7 +3,10 @@
 //! Pure: [`Change::parse`] reads one record, [`contention`] weighs those of one stream. The history lags by minutes
 //! (CloudTrail user guide: about five on average, not guaranteed), so that what it does not show may have happened all the same.
 
+use std::collections::BTreeMap;
+
 use jiff::{SignedDuration, Timestamp};
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::event::Cause;
@@ -100,36 +103,42 @@ pub enum Contention {
     Unknown(String),
 }
 
-/// Weighs what the history shows of one stream. `own_role` is the ARN of the function's role, `cause` what woke this run.
+/// Weighs what the history shows of one stream, made at `created`, that is wrong now. `own_role` is the ARN of the function's role,
+/// `cause` what woke this run.
 pub fn contention(
     changes: &[Change],
-    stream: &StreamName,
+    (stream, created): (&StreamName, Timestamp),
     own_role: &str,
     cause: &Cause,
     now: Timestamp,
 ) -> Contention {
-    let since = now - HISTORY;
+    // What an earlier stream of the same name went through is none of this one's.
+    let since = (now - HISTORY).max(whole_second(created));
     let mut of_it: Vec<&Change> = changes.iter().filter(|c| c.stream == *stream && c.at >= since).collect();
     // Of one second, ours first: somebody who undoes it comes after it.
     let is_ours = |change: &Change| change.role.as_deref() == Some(own_role);
     of_it.sort_by_key(|change| (change.at, !is_ours(change)));
     let (mut rounds, mut undone, mut newest) = (0, Vec::new(), None);
-    let mut ours_stands = false;
+    let mut ours: Option<&Change> = None;
     for change in of_it.iter().copied() {
         if is_ours(change) {
             if change.kind == ChangeKind::Start {
-                rounds += usize::from(!ours_stands);
-                ours_stands = true;
+                rounds += usize::from(ours.is_none());
+                ours = Some(change);
                 newest = Some(change.at);
             }
-        } else {
-            if ours_stands {
+        } else if let Some(before) = ours {
+            // Whoever starts it with the same key agrees with us.
+            let agrees = change.kind == ChangeKind::Start && change.key.is_some() && change.key == before.key;
+            if !agrees {
                 undone.push(change);
+                ours = None;
             }
-            ours_stands = false;
         }
     }
-    if rounds >= ROUNDS_MAX {
+    // Where ours stands by the history, it is the very change that woke us that undid it, or its rule wants another key now.
+    let undone_again = ours.is_none() || cause.is_about_encryption();
+    if rounds >= ROUNDS_MAX && undone_again {
         let told: Vec<String> = undone
             .iter()
             .rev()
@@ -145,27 +154,54 @@ pub fn contention(
         return Contention::Wait(until);
     }
     let shown = |at: Timestamp| of_it.iter().any(|c| c.kind.event_name() == cause.call.as_str() && c.at == at);
-    match cause.at.filter(|_| cause.is_about_encryption()) {
-        Some(at) if !shown(at) && at + QUIET > now => Contention::Wait(at + QUIET),
-        Some(_) | None => Contention::Clear,
-    }
+    let quiet = match cause.at {
+        Some(at) if cause.is_about_encryption() => (!shown(at)).then(|| at + QUIET),
+        // Whoever tags a stream may have changed its encryption in the same breath: that has an event of its own, which is not
+        // kept waiting, and the history will show it.
+        Some(at) if cause.is_about_tags() => Some(at + SETTLED_AFTER),
+        Some(_) | None => None,
+    };
+    quiet.filter(|until| *until > now).map_or(Contention::Clear, Contention::Wait)
 }
 
-/// When streams left `key` (its ARN) for another one, or for none, by the latest change of each; `changes` in any order.
-pub fn left_key(changes: &[Change], key: &str) -> Vec<(StreamName, Timestamp)> {
+fn whole_second(at: Timestamp) -> Timestamp {
+    Timestamp::from_second(at.as_second()).unwrap_or(at)
+}
+
+/// That a stream left a key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Left {
+    /// When.
+    pub at: Timestamp,
+    /// Whether it was on that key. A Start tells the key that was set and not the one before: where that was set before the history
+    /// begins, or by an alias, it may have been this one.
+    pub surely: bool,
+}
+
+/// When streams left `key` (its ARN), or may have left it, for another one or for none, by the latest change of each; `changes` in
+/// any order.
+pub fn left_key(changes: &[Change], key: &str) -> BTreeMap<StreamName, Left> {
     let id = key.rsplit('/').next().unwrap_or(key);
-    let is_it = |change: &Change| change.key.as_ref().is_some_and(|text| text.as_str() == key || text.as_str() == id);
+    // `None`: an alias, which may have meant it.
+    let is_it = |change: &Change| {
+        let text = change.key.as_ref()?.as_str();
+        if text == key || text == id { Some(true) } else { (!text.contains("alias/")).then_some(false) }
+    };
     let mut sorted: Vec<&Change> = changes.iter().collect();
     sorted.sort_by(|a, b| (&a.stream, a.at).cmp(&(&b.stream, b.at)));
-    let mut left: Vec<(StreamName, Timestamp)> = Vec::new();
-    let mut on: Option<&StreamName> = None;
+    let mut left = BTreeMap::new();
+    let mut before: Option<(&StreamName, Option<bool>)> = None;
     for change in sorted {
-        let was_on_it = on == Some(&change.stream) || (change.kind == ChangeKind::Stop && is_it(change));
-        on = (change.kind == ChangeKind::Start && is_it(change)).then_some(&change.stream);
-        if was_on_it && on.is_none() {
-            left.retain(|(stream, _)| *stream != change.stream);
-            left.push((change.stream.clone(), change.at));
+        let known = before.filter(|(stream, _)| *stream == &change.stream).and_then(|(_, on)| on);
+        let (was, is) = match change.kind {
+            ChangeKind::Stop => (is_it(change).or(known), Some(false)),
+            ChangeKind::Start => (known, is_it(change)),
+        };
+        if is != Some(true) && was != Some(false) {
+            left.insert(change.stream.clone(), Left { at: change.at, surely: was == Some(true) });
         }
+        before = Some((&change.stream, is));
     }
     left
 }
@@ -198,7 +234,7 @@ mod tests {
     }
 
     fn weigh(changes: &[Change], cause: &Cause, now: i64) -> Contention {
-        contention(changes, &name("orders"), OURS, cause, at(now))
+        contention(changes, (&name("orders"), at(-9_000)), OURS, cause, at(now))
     }
 
     /// `n` times: we start, they undo it a minute later; a round every 20 minutes.
@@ -209,13 +245,22 @@ mod tests {
     #[test]
     fn three_rounds_are_a_fight() {
         let again = cause("StopStreamEncryption", 41);
-        for undo in [ChangeKind::Stop, ChangeKind::Start] {
-            assert_eq!(weigh(&fight(2, undo), &again, 60), Contention::Clear);
-            let Contention::Contested(words) = weigh(&fight(3, undo), &again, 60) else { panic!() };
-            assert!(
-                words.contains(undo.event_name()) && words.contains("somebody") && words.contains("3 times"),
-                "{words}"
-            );
+        let stopped = |n| fight(n, ChangeKind::Stop);
+        let re_keyed = |n| -> Vec<Change> {
+            let theirs = |c: Change| match c.role.as_deref() {
+                Some(OURS) => c,
+                _ => Change { key: Some(EventText::new("k2")), ..c },
+            };
+            fight(n, ChangeKind::Start).into_iter().map(theirs).collect()
+        };
+        let fights = [
+            ("StopStreamEncryption by", stopped(2), stopped(3)),
+            ("StartStreamEncryption by", re_keyed(2), re_keyed(3)),
+        ];
+        for (undone, two, three) in fights {
+            assert_eq!(weigh(&two, &again, 60), Contention::Clear);
+            let Contention::Contested(words) = weigh(&three, &again, 60) else { panic!("{undone}") };
+            assert!([undone, "somebody", "3 times"].iter().all(|word| words.contains(word)), "{words}");
         }
         // A day later it is forgotten.
         assert_eq!(weigh(&fight(3, ChangeKind::Stop), &again, 42 + 24 * 60), Contention::Clear);
@@ -230,6 +275,19 @@ mod tests {
         // Nor is what others do among themselves.
         let theirs: Vec<Change> = fight(5, ChangeKind::Stop).into_iter().map(|c| Change { role: None, ..c }).collect();
         assert_eq!(weigh(&theirs, &cause("sweep", 0), 200), Contention::Clear);
+        // Nor is a new key that our rule wants, though two before were undone.
+        let ours = [fight(2, ChangeKind::Stop), vec![change(45, ChangeKind::Start, OURS)]].concat();
+        assert_eq!(weigh(&ours, &cause("UpdateAlias", 200), 200), Contention::Clear);
+        assert!(
+            matches!(weigh(&ours, &cause("StopStreamEncryption", 200), 200), Contention::Contested(_)),
+            "it was undone"
+        );
+        // Nor is somebody who wants the same key.
+        assert_eq!(weigh(&fight(5, ChangeKind::Start), &cause("sweep", 0), 200), Contention::Clear);
+        // Nor is what happened to an earlier stream of the name.
+        let young =
+            contention(&fight(5, ChangeKind::Stop), (&name("orders"), at(95)), OURS, &cause("sweep", 0), at(200));
+        assert_eq!(young, Contention::Clear);
         // Nor are other streams.
         let other: Vec<Change> =
             fight(5, ChangeKind::Stop).into_iter().map(|c| Change { stream: name("bills"), ..c }).collect();
@@ -252,6 +310,9 @@ mod tests {
         assert_eq!(weigh(&[], &stopped, 3), Contention::Clear);
         // One that shows the cause does not lag.
         assert_eq!(weigh(&[change(1, ChangeKind::Stop, THEIRS)], &stopped, 2), Contention::Clear);
+        let tagged = cause("AddTagsToStream", 1);
+        assert_eq!(weigh(&[], &tagged, 2), Contention::Wait(at(16)), "it may come with another change");
+        assert_eq!(weigh(&[], &tagged, 16), Contention::Clear);
         // What is no change of anybody's has nothing to wait for.
         assert_eq!(weigh(&[], &cause("sweep", 1), 2), Contention::Clear);
     }
@@ -287,13 +348,28 @@ mod tests {
         let key = "arn:aws:kms:eu-west-1:111122223333:key/k1";
         let to =
             |minute, key: &str| Change { key: Some(EventText::new(key)), ..change(minute, ChangeKind::Start, OURS) };
-        assert_eq!(left_key(&[to(9, "k2"), to(0, key)], key), [(name("orders"), at(9))], "in any order, by id too");
-        assert_eq!(left_key(&[to(0, "k1"), to(5, "k1"), to(9, "k2")], key), [(name("orders"), at(9))]);
-        assert_eq!(left_key(&[to(0, "k1")], key), [], "it is on it still");
-        assert_eq!(left_key(&[to(0, "k2"), to(5, "k3")], key), []);
-        assert_eq!(left_key(&[to(0, "k1"), to(3, "k2"), to(5, "k1"), to(9, "k2")], key), [(name("orders"), at(9))]);
-        assert_eq!(left_key(&[change(4, ChangeKind::Stop, THEIRS)], key), [(name("orders"), at(4))], "Stop names it");
+        let left = |changes: &[Change]| -> Vec<(String, i64, bool)> {
+            let minutes = |left: &Left| left.at.duration_since(at(0)).as_mins();
+            left_key(changes, key)
+                .iter()
+                .map(|(stream, left)| (stream.to_string(), minutes(left), left.surely))
+                .collect()
+        };
+        let orders = |minute, surely| vec![("orders".to_owned(), minute, surely)];
+        assert_eq!(left(&[to(9, "k2"), to(0, key)]), orders(9, true), "in any order, by id too");
+        assert_eq!(left(&[to(0, "k1"), to(5, "k1"), to(9, "k2")]), orders(9, true));
+        assert_eq!(left(&[to(0, "k1")]), [], "it is on it still");
+        assert_eq!(left(&[to(0, "k1"), to(3, "k2"), to(5, "k1"), to(9, "k2")]), orders(9, true));
+        assert_eq!(
+            left(&[to(0, "k1"), to(3, "k2"), to(5, "k3")]),
+            orders(3, true),
+            "and not when it left the next one"
+        );
+        assert_eq!(left(&[change(4, ChangeKind::Stop, THEIRS)]), orders(4, true), "Stop names it");
+        // What it was on before the first change, or by an alias, is not told.
+        assert_eq!(left(&[to(0, "k2"), to(5, "k3")]), orders(0, false));
+        assert_eq!(left(&[to(0, "k2"), to(5, "alias/app"), to(9, "k3")]), orders(9, false));
         let bills = Change { stream: name("bills"), ..to(1, "k2") };
-        assert_eq!(left_key(&[to(0, "k1"), bills], key), [], "each stream for itself");
+        assert_eq!(left(&[to(0, "k1"), bills]), [("bills".to_owned(), 1, false)], "each stream for itself");
     }
 }

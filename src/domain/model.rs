@@ -300,6 +300,11 @@ pub enum KeyIdentity {
 }
 
 impl KeyIdentity {
+    /// Whether it is the key of this ARN.
+    pub fn is(&self, key: &KeyArn) -> bool {
+        matches!(self, Self::Arn(arn) if arn == key)
+    }
+
     /// What StartStreamEncryption is given as `KeyId`.
     pub fn as_str(&self) -> &str {
         match self {

@@ -290,24 +290,6 @@ impl Policy {
         })
     }
 
-    /// Every key that can be right for some stream; `None` where that depends on the stream, or where any key of a kind will do.
-    pub fn all_keys(&self) -> Option<Vec<KeyRef>> {
-        let mut keys = Vec::new();
-        for rule in &self.rules {
-            let Effect::Encrypt(encrypt) = &rule.effect else { continue };
-            keys.push(encrypt.key.fixed()?);
-            for accept in &encrypt.accept {
-                match accept {
-                    Accept::Key(key) => keys.push(key.clone()),
-                    Accept::CustomerManaged | Accept::AwsManaged => return None,
-                }
-            }
-        }
-        keys.sort();
-        keys.dedup();
-        Some(keys)
-    }
-
     /// What is right for `stream` at `now`. `tags` may be empty where [`Policy::needs_tags`] says that none are needed.
     pub fn decide(&self, stream: &StreamArn, tags: &Tags, now: Timestamp) -> Decision {
         let today = utc_date(now);
@@ -509,17 +491,6 @@ mod tests {
         for alias in ["alias/A", "alias/a2", "alias/team/x", "alias/other/x-key", "alias/teams"] {
             assert!(!named(alias), "{alias}");
         }
-    }
-
-    #[test]
-    fn every_key_that_can_be_right_is_told_or_that_it_cannot_be() {
-        let all = |rules: &[&str]| {
-            policy(rules).all_keys().map(|keys| keys.iter().map(ToString::to_string).collect::<Vec<_>>())
-        };
-        let fixed = ["match: { stream: a }, key: alias/b, accept: [alias/a]", "key: alias/b"];
-        assert_eq!(all(&fixed), Some(vec!["alias/a".to_owned(), "alias/b".to_owned()]));
-        assert_eq!(all(&["key: alias/b, accept: [customer-managed]"]), None);
-        assert_eq!(all(&["match: { stream: a }, key: 'alias/of-${stream}'", "key: alias/b"]), None);
     }
 
     /// What `rules` decide for a stream at `now`, in short: the key (or `exempt`, `unmatched`, `unresolvable`) and the rule.

@@ -12,6 +12,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use super::event::Cause;
+use super::history::Left;
 use super::model::{KeyArn, KeyIdentity, KeyRef, Scope, StreamName};
 use super::policy::{Accept, Outcome};
 
@@ -19,6 +20,8 @@ use super::policy::{Accept, Outcome};
 pub const VERSION: &str = "streamseal.scan/v1";
 /// How many names a list carries; the rest is counted.
 pub const NAMES_MAX: usize = 100;
+/// How many streams that left a lost key are carried along; of a key with more, the rest is unknown.
+pub const LEFT_MAX: usize = 200;
 /// How many rules and keys are counted each for itself; the rest together. With [`NAMES_MAX`] this keeps the message far below
 /// SQS's 256 KiB.
 const GROUPS_MAX: usize = 200;
@@ -83,7 +86,7 @@ impl Subject {
 
     /// Whether a stream concerns the scan that is on `current` and should be on `wanted`.
     pub fn concerns(&self, current: Option<&KeyIdentity>, wanted: Option<&KeyIdentity>) -> bool {
-        let is = |identity: Option<&KeyIdentity>, key: &KeyArn| matches!(identity, Some(KeyIdentity::Arn(arn)) if arn == key);
+        let is = |identity: Option<&KeyIdentity>, key: &KeyArn| identity.is_some_and(|identity| identity.is(key));
         match self {
             Self::Fleet | Self::Alias(_) => true,
             // New material is of no concern to a stream that only should be on the key.
@@ -119,6 +122,10 @@ pub struct Scan {
     pub cause: Cause,
     /// When it was asked for.
     pub asked: Timestamp,
+    /// Where the deadline counts from: when it was asked for, or the end of a time when the policy could not be used.
+    pub deadline_from: Timestamp,
+    /// How many parts in a row failed.
+    pub failures: u32,
     /// When its first part began.
     pub began: Option<Timestamp>,
     /// The last stream that was looked at.
@@ -194,6 +201,10 @@ pub struct Tally {
     pub to_prove: u64,
     /// Streams with records under the lost key that have not expired, and until when.
     pub under_lost_key: Names,
+    /// When streams left the lost key, or may have, by CloudTrail's history, which is read once a scan.
+    pub left: BTreeMap<String, Left>,
+    /// Why that could not be told, or not of all.
+    pub history_unknown: Option<String>,
     /// Requests sent, by operation.
     pub calls: BTreeMap<String, u64>,
 }
@@ -253,6 +264,8 @@ impl Scan {
             subject,
             cause,
             asked: now,
+            deadline_from: now,
+            failures: 0,
             began: None,
             after: None,
             parts: 0,
@@ -282,6 +295,8 @@ impl Scan {
             id: self.id.clone(),
             cause: self.cause.clone(),
             asked: self.asked,
+            deadline_from: Some(self.deadline_from),
+            failures: self.failures,
             began: self.began,
             after: self.after.as_ref().map(ToString::to_string),
             parts: self.parts,
@@ -319,7 +334,8 @@ impl Scan {
             None => None,
             Some(name) => Some(StreamName::parse(&name).ok_or("field `after`: not a stream's name")?),
         };
-        for (field, time) in [("asked", Some(wire.asked)), ("began", wire.began)] {
+        for (field, time) in [("asked", Some(wire.asked)), ("began", wire.began), ("deadline_from", wire.deadline_from)]
+        {
             if time.is_some_and(|time| time.duration_since(now) > AHEAD_MAX) {
                 return Err(format!("field `{field}`: more than an hour ahead of now"));
             }
@@ -335,6 +351,8 @@ impl Scan {
             subject,
             cause: wire.cause,
             asked: wire.asked,
+            deadline_from: wire.deadline_from.unwrap_or(wire.asked),
+            failures: wire.failures,
             began: wire.began,
             after,
             parts: wire.parts,
@@ -367,6 +385,10 @@ struct Wire {
     id: String,
     cause: Cause,
     asked: Timestamp,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    deadline_from: Option<Timestamp>,
+    #[serde(default)]
+    failures: u32,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     began: Option<Timestamp>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -461,6 +483,7 @@ mod tests {
             ("after", serde_json::json!("a b")),
             ("asked", serde_json::json!("2027-01-01T00:00:00Z")),
             ("began", serde_json::json!("2027-01-01T00:00:00Z")),
+            ("deadline_from", serde_json::json!("2027-01-01T00:00:00Z")),
             ("tally", serde_json::json!({"candidates": [{"place": 1, "stream": "a b"}]})),
             ("more", serde_json::json!(1)),
         ] {
@@ -483,6 +506,9 @@ mod tests {
             scan.tally.withheld.push(&stream, "max-changes");
             scan.tally.missed.push(&stream, "2026-03-02T08:00:00Z");
             scan.tally.under_lost_key.push(&stream, "2026-03-02T08:00:00Z");
+            if scan.tally.left.len() < LEFT_MAX {
+                scan.tally.left.insert(stream.clone(), Left { at: now(), surely: true });
+            }
             scan.tally.compete(Candidate { place: 1, stream, created: Some(now()) }, CHANGES_MAX);
         }
         assert_eq!(scan.tally.wrong.count(), 2_000);

@@ -10,7 +10,7 @@ use jiff::SignedDuration;
 use serde_json::{Value, json};
 use tracing::{error, info};
 
-use super::{App, Invocation, KEPT_ATTEMPT, POLICY_AGE_MAX, Unhandled};
+use super::{App, Invocation, KEPT_ATTEMPT, Unhandled};
 use crate::config::{ModeSource, Source};
 use crate::domain::event::IgnoreReason;
 use crate::domain::failure::{Class, Failure};
@@ -20,12 +20,14 @@ use crate::domain::scan::Scan;
 use crate::domain::scan::v1::Summary;
 use crate::domain::work::Work;
 use crate::ports::{Note, Outcome, World};
-use crate::reconcile::{backoff, until};
+use crate::reconcile::backoff;
 use crate::scan::{ScanEnd, of_no_concern, scan};
 
-/// A scan that has not come to its end for so long is given up: the next one has begun long ago.
+/// A scan that still fails so long after it was asked for is not put off any more.
 const GIVE_UP_AFTER: SignedDuration = SignedDuration::from_hours(48);
 
+/// Other instances keep the policy for so long (`POLICY_AGE_MAX`).
+const POLICY_DELAY: Duration = Duration::from_secs(60);
 /// How many messages are sent at once.
 const SENDS_AT_ONCE: usize = 10;
 
@@ -58,8 +60,8 @@ impl<W: World> App<W> {
         in_force: &Result<(Arc<Policy>, Mode), Unhandled>,
         invocation: &Invocation,
     ) -> Result<Value, Unhandled> {
-        // One that was put off was asked about before.
-        if scan.parts == 0
+        // One that goes on has begun.
+        if scan.began.is_none()
             && let Ok((policy, mode)) = in_force
             && let Some(why) = of_no_concern(&self.world, &scan, &self.settings(policy, *mode, invocation)).await
         {
@@ -104,12 +106,7 @@ impl<W: World> App<W> {
         invocation: &Invocation,
     ) -> Result<Value, Unhandled> {
         // Other instances go on with the policy that they read up to a minute ago.
-        let is_new_policy = summary.scan.cause.call.as_str() == "Parameter Store Change";
-        let delay = if is_new_policy {
-            until(summary.finished_at - POLICY_AGE_MAX, summary.finished_at)
-        } else {
-            Duration::ZERO
-        };
+        let delay = if summary.scan.cause.is_a_new_policy() { POLICY_DELAY } else { Duration::ZERO };
         if self.world.has_queue() {
             // A scan may end when little time is left, and one after the other five hundred take too long.
             for some in works.chunks(SENDS_AT_ONCE) {
@@ -133,12 +130,14 @@ impl<W: World> App<W> {
         if matches!(failure.class, Class::Permanent(_)) {
             return Err(Unhandled::Retryable(failure));
         }
-        if now.duration_since(next.asked) > GIVE_UP_AFTER {
-            error!(scan = next.id, "given up: {failure}");
-            let why = format!("scan {} of {}: {failure}", next.id, next.asked);
-            return Ok(self.note(Outcome::Failed, "ScanGaveUp", why));
+        // Then it fails as it is, and ends in the dead-letter queue.
+        if now.duration_since(next.deadline_from) > GIVE_UP_AFTER {
+            return Err(Unhandled::Retryable(failure));
         }
-        let delay = backoff(next.parts, &mut fastrand::Rng::with_seed(now.as_millisecond().unsigned_abs()));
+        let delay = backoff(
+            next.failures.saturating_sub(1),
+            &mut fastrand::Rng::with_seed(now.as_millisecond().unsigned_abs()),
+        );
         self.put_off_scan(next, delay, &Unhandled::Retryable(failure)).await
     }
 
@@ -148,7 +147,7 @@ impl<W: World> App<W> {
         self.world.note(&Note::new(Outcome::Kept, unusable.kind(), &unusable.to_string()));
         error!(scan = scan.id, "{unusable}");
         // Another part, or the queue of scans would take it for one that it has had.
-        let next = Scan { parts: scan.parts.saturating_add(1), ..scan };
+        let next = Scan { parts: scan.parts.saturating_add(1), deadline_from: now, ..scan };
         let delay = backoff(KEPT_ATTEMPT, &mut fastrand::Rng::with_seed(now.as_millisecond().unsigned_abs()));
         self.put_off_scan(&next, delay, unusable).await
     }

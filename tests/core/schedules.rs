@@ -55,6 +55,7 @@ enum Deed {
     MendPolicy,
     Rotate,
     Sweep,
+    RemoveAlias,
 }
 
 /// One schedule, before it runs.
@@ -130,7 +131,7 @@ fn draw(dice: &mut fastrand::Rng, names: &[&'static str], deeds: &mut Vec<(f64, 
     let at = dice.f64() * dice.choice([20.0, 200.0, 1_500.0]).unwrap_or(20.0) + 10.0;
     let after = at + 5.0 + dice.f64() * dice.choice([10.0, 600.0]).unwrap_or(10.0);
     let name = dice.choice(names).unwrap_or(&"orders");
-    match dice.u8(0..14) {
+    match dice.u8(0..16) {
         0 | 1 => deeds.push((at, Deed::Stop(name))),
         2 => deeds.push((at, Deed::Start(name, "alias/other"))),
         3 => deeds.push((at, Deed::Start(name, "alias/app"))),
@@ -143,6 +144,8 @@ fn draw(dice: &mut fastrand::Rng, names: &[&'static str], deeds: &mut Vec<(f64, 
         10 => deeds.extend([(at, Deed::BreakPolicy), (after, Deed::MendPolicy)]),
         11 => deeds.push((at, Deed::Rotate)),
         12 => deeds.push((at, Deed::Sweep)),
+        13 => deeds.extend([(at, Deed::RemoveAlias), (after, Deed::Alias("app"))]),
+        14 => deeds.extend([(at, Deed::Key("app", "PendingDeletion")), (after, Deed::Key("app", "Enabled"))]),
         _ => deeds.push((at, Deed::Alias(dice.choice(["app", "other"]).unwrap_or("app")))),
     }
 }
@@ -164,11 +167,20 @@ fn act(state: &mut State, deed: Deed, now: Timestamp) {
         Deed::Command(name) => state.command(name, now),
         Deed::Key(key, key_state) => {
             state.keys.set_state(key, key_state, now);
-            state.emit_key(if key_state == "Enabled" { "EnableKey" } else { "DisableKey" }, None, key, now);
+            let call = match key_state {
+                "Enabled" => "EnableKey",
+                "Disabled" => "DisableKey",
+                _ => "ScheduleKeyDeletion",
+            };
+            state.emit_key(call, None, key, now);
         }
         Deed::Alias(key) => {
             state.keys.alias("alias/app", key);
             state.emit_key("UpdateAlias", Some("alias/app"), key, now);
+        }
+        Deed::RemoveAlias => {
+            state.keys.remove_alias("alias/app");
+            state.emit_key("DeleteAlias", Some("alias/app"), "app", now);
         }
         Deed::Rotate => {
             state.keys.key("app").rotations += 1;
@@ -269,7 +281,7 @@ fn judge_stream(state: &State, policy: &Policy, name: &str, now: Timestamp) -> R
     }
     if last.verdict.reason == Reason::Contested {
         // Three rounds of ours, each undone by somebody: no fewer.
-        return if state.stops_of(name) >= 3 { Ok(()) } else { Err("taken for contested".to_owned()) };
+        return if state.rounds_of(name) >= 3 { Ok(()) } else { Err("taken for contested".to_owned()) };
     }
     if !accepted && !body.key.as_deref().is_some_and(|key| state.keys.same(key, target.key.as_str())) {
         return Err(format!("ends on {:?}, its rule wants {}", body.key, target.key));

@@ -552,7 +552,7 @@ async fn cloudtrail_tells_the_changes_it_saw() {
     let of_stream = json!({"LookupAttributes": [{"AttributeKey": "ResourceName", "AttributeValue": stream}]});
     assert_eq!(look_up(&fault, &of_stream).len(), 3, "neither reads nor records are in it");
     let hour_ago = Timestamp::now() - SignedDuration::from_hours(1);
-    let changes = fault.aws.changes(hour_ago, &fault.log).await.unwrap();
+    let changes = fault.aws.changes(hour_ago, &fault.log).await.unwrap().changes;
     let told: Vec<_> = changes.iter().map(|c| (c.kind, c.stream.as_str(), c.role.as_deref())).collect();
     let start = |role| (ChangeKind::Start, stream.as_str(), Some(role));
     assert_eq!(told, [start(theirs), start(ours)], "the adapter leaves out what was refused");

@@ -13,7 +13,6 @@ use streamseal::config::{Config, Source};
 use streamseal::domain::event::{Input, Item, parse};
 use streamseal::domain::evidence::Evidence;
 use streamseal::domain::failure::Failure;
-use streamseal::domain::history::Change;
 use streamseal::domain::model::{KeyIdentity, KeyLookup, KeyRef, Observed, Scope, StreamArn, StreamName, Tags};
 use streamseal::domain::plan::Reason;
 use streamseal::domain::scan::Scan;
@@ -22,7 +21,7 @@ use streamseal::domain::work::Work;
 use streamseal::handler::App;
 use streamseal::ports::{
     CallLog, Clock, EvidenceSink, FleetApi, KeyApi, Look, Note, Page, PageStart, ParameterApi, ProbeAnswer, SeenRecord,
-    StreamApi, TrailApi, WorkQueue,
+    StreamApi, Trail, TrailApi, WorkQueue,
 };
 
 use crate::support::{
@@ -582,7 +581,7 @@ impl FleetApi for Panics {
 }
 
 impl TrailApi for Panics {
-    async fn changes(&self, _: Timestamp, _: &CallLog) -> Result<Vec<Change>, Failure> {
+    async fn changes(&self, _: Timestamp, _: &CallLog) -> Result<Trail, Failure> {
         unreachable!()
     }
 }

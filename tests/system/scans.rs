@@ -388,4 +388,8 @@ fn a_large_sweep_keeps_its_rate_and_survives_a_kill() {
     let told = &stack.summaries()[0];
     assert_eq!(told["streams"]["by_compliance"], json!({"COMPLIANT": streams}), "{told}");
     assert_eq!((stack.count("kinesis:StartStreamEncryption"), stack.count("kinesis:PutRecord")), (0, 0));
+    // What the part that was killed had seen is seen again, and no more than that.
+    let looks = stack.count("kinesis:DescribeStreamSummary");
+    let again = u64::from(rate) * u64::from(stack.timeout_s);
+    assert!(looks > u64::from(streams) && looks <= u64::from(streams) + again.min(half + 50), "{looks}");
 }

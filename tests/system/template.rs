@@ -435,6 +435,7 @@ const ALARMS: &[Alarm] = &[
     ("GaveUpAlarm", "Streamseal", "Alarms", &[("Reason", "gave-up")]),
     ("MissedByEventsAlarm", "Streamseal", "MissedByEvents", &[]),
     ("PolicyUnusableAlarm", "Streamseal", "Items", &[("Outcome", "kept"), ("Reason", "PolicyUnusable")]),
+    ("ScanBacklogAlarm", "AWS/SQS", "ApproximateAgeOfOldestMessage", &[("QueueName", "ScanQueue")]),
     ("ScanDeadLettersAlarm", "AWS/SQS", "ApproximateNumberOfMessagesVisible", &[("QueueName", "ScanDeadLetterQueue")]),
     ("SweepMissingAlarm", "Streamseal", "Scans", &[("Kind", "sweep")]),
     ("UndeliveredAlarm", "AWS/SQS", "ApproximateNumberOfMessagesVisible", &[("QueueName", "UndeliveredQueue")]),

@@ -6,7 +6,7 @@
 use jiff::Timestamp;
 use serde_json::Value;
 
-use super::{Cause, IgnoreReason, Item, RejectReason, actor, check_scope, text};
+use super::{Cause, IgnoreReason, Item, PARAMETER_CHANGE, RejectReason, actor, check_scope, text};
 use crate::domain::model::{EventText, KeyArn, KeyRef, Scope};
 use crate::domain::scan::{KeyEvent, Scan, Subject};
 
@@ -151,7 +151,7 @@ pub(super) fn parameter_change(event: &Value, own: &Scope, now: Timestamp) -> It
         return Item::Rejected(reason);
     }
     let cause = Cause {
-        call: EventText::new("Parameter Store Change"),
+        call: EventText::new(PARAMETER_CHANGE),
         event_id: text(event, "id").map(EventText::new),
         actor: None,
         at: text(event, "time").and_then(|time| time.parse().ok()),

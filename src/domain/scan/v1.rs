@@ -29,8 +29,6 @@ pub struct Summary {
     pub policy_digest: String,
     /// Rules whose exemption ends soon, with its last day.
     pub exemptions_ending: BTreeMap<String, Date>,
-    /// Why streams with records under the lost key could not be told, where that is so.
-    pub history_unknown: Option<String>,
     /// The material of the key that was rotated, as KMS says it now.
     pub key_material: Option<String>,
 }
@@ -142,7 +140,7 @@ impl Summary {
                 .collect(),
             missed_by_events: names(&tally.missed, "created_at"),
             under_lost_key: names(&tally.under_lost_key, "until"),
-            history_unknown: self.history_unknown.as_deref(),
+            history_unknown: tally.history_unknown.as_deref(),
             calls: &tally.calls,
         };
         // Plain data: it always has a JSON form.

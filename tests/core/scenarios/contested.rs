@@ -12,9 +12,9 @@ use crate::sim::actors::Tool;
 use crate::sim::faults::{Fault, Weather};
 use crate::sim::scene::{ALL_WITH_APP, Scene, secs};
 
-/// Terraform without encryption in its configuration, applied whenever somebody has encrypted the stream, for a day; every
-/// invocation of the function is a cold start.
-async fn fight(lag_ms: u64, applied_after: f64) -> Scene {
+/// Terraform without encryption in its configuration, applied whenever somebody has encrypted the stream, for a day; it may tag the
+/// stream each time too. Every invocation of the function is a cold start.
+async fn fight(lag_ms: u64, applied_after: f64, tags: bool) -> Scene {
     let weather = Weather { trail_lag_ms: lag_ms, ..Weather::calm() };
     let mut s = Scene::with(ALL_WITH_APP, 7, weather, &[]);
     s.lambda.always_cold = true;
@@ -28,7 +28,11 @@ async fn fight(lag_ms: u64, applied_after: f64) -> Scene {
             });
             if encrypted {
                 tokio::time::sleep(secs(applied_after)).await;
-                let _ = sim.with(|state, now| state.stop_by("orders", Tool::Terraform, now));
+                sim.with(|state, now| {
+                    if state.stop_by("orders", Tool::Terraform, now).is_ok() && tags {
+                        state.tag_by("orders", "applied", "again", Tool::Terraform, now);
+                    }
+                });
                 sim.ring();
             }
             tokio::time::sleep(secs(1.0)).await;
@@ -38,10 +42,15 @@ async fn fight(lag_ms: u64, applied_after: f64) -> Scene {
     s
 }
 
+/// The key changes that were spent: a Start that is refused, since another is under way, costs none.
+fn spent(s: &Scene) -> usize {
+    s.journal().iter().filter(|call| call.op == Op::Start && call.took_effect).count()
+}
+
 #[tokio::test(start_paused = true)]
 async fn with_a_history_that_is_up_to_date_we_stop_after_three() {
-    let s = fight(0, 1.0).await;
-    assert_eq!(s.count(Op::Start), 3, "{}", s.story("orders"));
+    let s = fight(0, 1.0, false).await;
+    assert_eq!(spent(&s), 3, "{}", s.story("orders"));
     let last = s.last("orders");
     assert_eq!((last.verdict.compliance, last.verdict.reason), (Compliance::NonCompliant, Reason::Contested));
     assert_eq!((last.verdict.withheld, last.verdict.alarm), (Some(Withheld::Contested), true));
@@ -56,11 +65,21 @@ async fn with_a_history_that_is_up_to_date_we_stop_after_three() {
 async fn with_a_history_that_lags_we_spend_less_than_half_of_the_quota() {
     for minutes in [2, 5, 10, 15] {
         for applied_after in [0.0, 20.0, 100.0] {
-            let s = fight(minutes * 60_000, applied_after).await;
-            let starts = s.count(Op::Start);
+            let s = fight(minutes * 60_000, applied_after, false).await;
+            let starts = spent(&s);
             assert!((3..=12).contains(&starts), "{starts} with a lag of {minutes} min: {}", s.story("orders"));
             assert_eq!(s.last("orders").verdict.reason, Reason::Contested);
         }
+    }
+}
+
+/// Each round wakes us twice, and two cold starts do not know of each other.
+#[tokio::test(start_paused = true)]
+async fn one_who_tags_too_costs_more_and_never_the_whole_quota() {
+    for minutes in [0, 5, 15] {
+        let s = fight(minutes * 60_000, 0.0, true).await;
+        assert!((3..=20).contains(&spent(&s)), "{} with a lag of {minutes} min", spent(&s));
+        assert_eq!(s.last("orders").verdict.reason, Reason::Contested);
     }
 }
 

@@ -4,6 +4,7 @@ use jiff::SignedDuration;
 use serde_json::json;
 use streamseal::domain::evidence::Compliance;
 use streamseal::domain::failure::{Class, Fault as Lasting};
+use streamseal::domain::plan::Reason;
 use streamseal::handler::Unhandled;
 use streamseal::ports::Outcome;
 use streamseal::reconcile::backoff;
@@ -141,6 +142,8 @@ async fn events_of_one_stream_in_one_batch_are_one_change() {
         s.drain().await;
         assert_eq!(s.starts("orders"), ["app"], "seed {seed}");
         let mut all = s.all("orders");
+        // What only tags asked for waits until the history would show another change, where it comes first.
+        all.retain(|e| e.verdict.reason != Reason::Unfinished);
         assert_eq!(all.len(), 3);
         assert!(all.iter().all(|e| e.verdict.compliance == Compliance::Compliant));
         all.sort_by_key(|e| e.started_at);

@@ -128,10 +128,12 @@ impl State {
         self.ask_for_scan(&id, &body.to_string(), now);
     }
 
-    /// How often others stopped a stream's encryption, or moved it.
-    pub(crate) fn stops_of(&self, stream: &str) -> usize {
-        let theirs = self.trail.iter().filter(|change| change.role.as_deref() != Some(OWN_ROLE));
-        theirs.filter(|change| change.stream.as_str() == stream).count()
+    /// How often we started a stream's encryption after somebody else had changed it, or for the first time.
+    pub(crate) fn rounds_of(&self, stream: &str) -> usize {
+        let changes = self.trail.iter().filter(|change| change.stream.as_str() == stream);
+        let mut ours: Vec<bool> = changes.map(|change| change.role.as_deref() == Some(OWN_ROLE)).collect();
+        ours.dedup();
+        ours.into_iter().filter(|ours| *ours).count()
     }
 
     fn ask_for_scan(&mut self, id: &str, body: &str, now: Timestamp) {

@@ -7,7 +7,7 @@ use jiff::{SignedDuration, Timestamp};
 use streamseal::domain::failure::{Class, Failure};
 use streamseal::domain::history::{Change, ChangeKind};
 use streamseal::domain::model::{EventText, StreamArn, StreamName, Tags};
-use streamseal::ports::{CallLog, FleetApi, Page, PageStart, TrailApi};
+use streamseal::ports::{CallLog, FleetApi, Page, PageStart, Trail, TrailApi};
 
 use super::actors::Tool;
 use super::{Op, Sim, State, failed};
@@ -79,11 +79,11 @@ impl FleetApi for Sim {
 }
 
 impl TrailApi for Sim {
-    async fn changes(&self, since: Timestamp, log: &CallLog) -> Result<Vec<Change>, Failure> {
+    async fn changes(&self, since: Timestamp, log: &CallLog) -> Result<Trail, Failure> {
         self.call(Op::Trail, "", "", Some(log), |state, now, _| {
             let lag = SignedDuration::try_from(Duration::from_millis(state.weather.trail_lag_ms)).unwrap();
             let known = |change: &&Change| change.at >= since && change.at + lag <= now;
-            Ok(state.trail.iter().filter(known).cloned().collect())
+            Ok(Trail { changes: state.trail.iter().filter(known).cloned().collect(), whole: true })
         })
         .await
     }
