@@ -91,11 +91,11 @@ async fn killed_between_start_and_proof_it_makes_the_proof_and_no_second_start()
 /// Every await point of the whole run, one after the other.
 #[tokio::test(start_paused = true)]
 async fn killed_anywhere_it_ends_sealed_with_one_start() {
-    for point in 1.. {
+    for point in 1..500 {
         let mut s = Scene::new(ALL_WITH_APP);
         s.existing("orders", Some("alias/other"));
         s.lambda.kill_next_at = Some(point);
-        s.set(|state, now| state.emit("AddTagsToStream", "orders", Tool::Cli, now));
+        s.set(|state, now| state.emit("StartStreamEncryption", "orders", Tool::Cli, now));
         s.drain().await;
         s.assert_sealed("orders", "app");
         let effective = s.journal().iter().filter(|call| call.op == Op::Start && call.took_effect).count();
@@ -105,6 +105,7 @@ async fn killed_anywhere_it_ends_sealed_with_one_start() {
             return;
         }
     }
+    panic!("no run ended before it was to be killed");
 }
 
 #[tokio::test(start_paused = true)]
