@@ -109,6 +109,10 @@ pub struct Preview {
     pub rule: Option<String>,
     /// Why that rule.
     pub reasons: Vec<String>,
+    /// What was seen, where anything was.
+    pub setting: Option<Setting>,
+    /// Which key the rule wants, as far as KMS said so.
+    pub wanted: Option<KeyIdentity>,
 }
 
 /// Looks once and names the first step; does nothing.
@@ -123,7 +127,7 @@ pub async fn preview<W: World>(world: &W, work: &Work, settings: &Settings<'_>) 
         }
     };
     let (rule, reasons) = run.decision.map_or((None, Vec::new()), |d| (d.rule.map(|r| r.name), d.reasons));
-    Preview { step, rule, reasons }
+    Preview { step, rule, reasons, setting: run.after, wanted: run.wanted }
 }
 
 /// The pauses of a run follow from what it is for, so that it can be repeated.

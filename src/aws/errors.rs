@@ -121,6 +121,42 @@ fn class_of(call: &str, code: &str, message: &str) -> Class {
     }
 }
 
+/// What a failure asks of whoever runs a command.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// A permission is missing.
+    Permission,
+    /// There are no credentials, or AWS does not take them.
+    Credentials,
+    /// There was no answer.
+    NoAnswer,
+    /// Something else.
+    Other,
+}
+
+impl Refusal {
+    /// Reads a failure's code, and where there is none, the SDK's words.
+    pub fn of(failure: &Failure) -> Self {
+        match failure.code.as_str() {
+            "UnrecognizedClientException"
+            | "InvalidClientTokenId"
+            | "MissingAuthenticationToken"
+            | "MissingAuthenticationTokenException"
+            | "IncompleteSignature"
+            | "IncompleteSignatureException"
+            | "InvalidSignatureException"
+            | "SignatureDoesNotMatch"
+            | "ExpiredToken"
+            | "ExpiredTokenException"
+            | "RequestExpired" => Self::Credentials,
+            NO_ANSWER | NOT_SENT | TIMEOUT if failure.message.as_str().contains("credentials") => Self::Credentials,
+            NO_ANSWER | TIMEOUT => Self::NoAnswer,
+            _ if failure.class == Class::Permanent(Fault::Access) => Self::Permission,
+            _ => Self::Other,
+        }
+    }
+}
+
 /// The failure that `error` is. The text of the service is kept, escaped and cut.
 pub(super) fn failure<E>(call: &'static str, error: &SdkError<E, HttpResponse>) -> Failure
 where

@@ -28,6 +28,7 @@ use aws_sdk_kinesis::primitives::DateTime;
 use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
 use jiff::Timestamp;
 
+pub use self::errors::Refusal;
 use crate::domain::evidence::Call;
 use crate::domain::failure::Failure;
 use crate::domain::model::{EventText, Scope};
@@ -200,7 +201,7 @@ impl Clock for Aws {
 
 /// Sends one request and writes it into the log. A request that surely never left (no connection, nothing to send) is a
 /// failure and no call.
-async fn logged<T, E>(
+pub(crate) async fn logged<T, E>(
     log: &CallLog,
     call: &'static str,
     request: impl Future<Output = Result<T, SdkError<E>>>,
