@@ -10,6 +10,7 @@ use std::io;
 use aws_sdk_kinesis::config::http::HttpResponse;
 use aws_sdk_kinesis::error::{ProvideErrorMetadata, SdkError};
 
+use crate::domain::evidence::Call;
 use crate::domain::failure::{Class, Failure, Fault};
 use crate::domain::model::EventText;
 
@@ -135,6 +136,13 @@ pub enum Refusal {
 }
 
 impl Refusal {
+    /// Reads a call that was written down.
+    pub fn of_call(call: &Call) -> Option<Self> {
+        let (code, message) = call.error.clone()?;
+        let class = class_of(call.call, code.as_str(), message.as_str());
+        Some(Self::of(&Failure { class, call: call.call, code, message, may_have_applied: false }))
+    }
+
     /// Reads a failure's code, and where there is none, the SDK's words.
     pub fn of(failure: &Failure) -> Self {
         match failure.code.as_str() {

@@ -76,6 +76,10 @@ pub(crate) enum Command {
     Check(CheckArguments),
     /// Says which rule decides a stream, why, with which key, and what a run would do now
     Explain(ExplainArguments),
+    /// Encrypts streams with their rule's key: shows the plan, asks, does it, proves it
+    Seal(SealArguments),
+    /// Proves that streams are encrypted as their rule asks; never changes a setting
+    Prove(ProveArguments),
     /// Shows what the function would do with an event; changes nothing
     Replay(ReplayArguments),
     /// Prints the JSON Schema of policies, for editors
@@ -118,6 +122,40 @@ pub(crate) struct ExplainArguments {
     /// The mode to assume [env: MODE; else report]
     #[arg(long, value_enum)]
     pub(crate) mode: Option<ModeArgument>,
+}
+
+/// Arguments of `seal`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct SealArguments {
+    /// The streams: names or ARNs
+    #[arg(value_name = "STREAM", required_unless_present = "all")]
+    pub(crate) streams: Vec<String>,
+    /// Every stream of the Region
+    #[arg(long, conflicts_with = "streams")]
+    pub(crate) all: bool,
+    /// Do not ask
+    #[arg(long, short)]
+    pub(crate) yes: bool,
+    /// Only show the plan
+    #[arg(long, conflicts_with = "yes")]
+    pub(crate) dry_run: bool,
+    /// Change at most so many streams
+    #[arg(long, value_name = "N", default_value_t = 10)]
+    pub(crate) max_changes: usize,
+    /// Only streams that this rule decides
+    #[arg(long, value_name = "RULE")]
+    pub(crate) only: Option<String>,
+}
+
+/// Arguments of `prove`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct ProveArguments {
+    /// The streams: names or ARNs
+    #[arg(value_name = "STREAM", required = true)]
+    pub(crate) streams: Vec<String>,
+    /// Write nothing: look for a record of a producer, whatever the rule says
+    #[arg(long)]
+    pub(crate) observe: bool,
 }
 
 /// Arguments of `replay`; what is not given comes from the variables of the function.

@@ -96,7 +96,7 @@ async fn resolve(context: &Context, policy: &Policy, warnings: &mut Vec<PolicyWa
         }
         for (field, key) in named.into_iter().chain(accepted) {
             let found = context.aws.lookup(&key, &unlogged()).await;
-            let found = found.map_err(|failure| Stop::call(&format!("the key `{key}`"), &failure, Some(own), None))?;
+            let found = found.map_err(|failure| Stop::call(&format!("the key `{key}`"), &failure, Some(own), &[]))?;
             let mut line = words::key_json(&found);
             if let Some(line) = line.as_object_mut() {
                 line.extend(
@@ -120,7 +120,7 @@ fn unusable(key: &KeyRef, found: &KeyLookup, own: &Scope) -> Option<String> {
         KeyLookup::NotFound => Some(format!("is not known to KMS in {}", own.region)),
         KeyLookup::Denied(code) => {
             let resource = key.as_key_arn().map(|arn| arn.as_str().to_owned());
-            let allow = statement("kms:DescribeKey", Some(own), resource.as_deref());
+            let allow = statement("kms:DescribeKey", Some(own), &resource.as_deref().map_or(vec![], |arn| vec![arn]));
             Some(format!("cannot be looked at ({code}); the caller needs {allow}"))
         }
     }

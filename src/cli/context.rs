@@ -14,7 +14,7 @@ use crate::domain::event::Cause;
 use crate::domain::model::{EventText, Mode, Scope, StreamArn, StreamName};
 use crate::domain::policy::Policy;
 use crate::domain::work::Work;
-use crate::ports::{CallLog, Clock, ParameterApi};
+use crate::ports::{CallLog, Clock, FleetApi, PageStart, ParameterApi};
 use crate::reconcile::{History, Paces, Settings};
 
 /// How long one run may take, and wait for its stream: longer than a function, since somebody watches.
@@ -138,7 +138,9 @@ impl Context {
             }
             Source::File(_) | Source::Inline(_) => None,
         };
-        read.map_err(|failure| Stop::call(&source.to_string(), &failure, Some(own), resource.as_deref()))
+        read.map_err(|failure| {
+            Stop::call(&source.to_string(), &failure, Some(own), &resource.as_deref().map_or(vec![], |arn| vec![arn]))
+        })
     }
 
     /// A stream of ours by its name or ARN.
@@ -152,6 +154,27 @@ impl Context {
             let stop = Stop::usage(format!("`{}` is neither the name of a stream nor its ARN", EventText::new(text)));
             stop.help("names have up to 128 letters, digits, `_`, `.` and `-`")
         })
+    }
+
+    /// The names of all streams of the account and Region.
+    pub(crate) async fn all_streams(&self) -> Result<Vec<StreamArn>, Stop> {
+        let own = &self.config.own;
+        let mut streams = Vec::new();
+        let mut from = Some(PageStart::Beginning);
+        while let Some(at) = from {
+            let page = self.aws.list(&at, &CallLog::default()).await;
+            let page = page.map_err(|failure| Stop::call("the list of streams", &failure, Some(own), &[]))?;
+            streams.extend(page.names.into_iter().map(|name| own.stream(name)));
+            from = page.next;
+        }
+        Ok(streams)
+    }
+
+    /// Waits for its turn to look at one more stream, at the rate of scans.
+    pub(crate) async fn turn(&self) -> Result<(), Stop> {
+        let (call, deadline) = ("kinesis:DescribeStreamSummary", self.aws.now() + RUN_MAX);
+        let turn = Paces::wait(&self.paces.scans, &self.aws, deadline, call).await;
+        turn.map(|_| ()).map_err(|failure| Stop::call("looking at streams", &failure, None, &[]))
     }
 
     /// What a run that begins now goes by.
@@ -206,6 +229,6 @@ async fn caller(sdk: &SdkConfig) -> Result<String, Stop> {
     let how = "or name the account of the streams with `--account` or ACCOUNT_ID";
     match asked {
         Ok(answer) => answer.account.ok_or_else(|| Stop::failure("sts:GetCallerIdentity named no account").help(how)),
-        Err(failure) => Err(Stop::call("which account this is cannot be told", &failure, None, None).help(how)),
+        Err(failure) => Err(Stop::call("which account this is cannot be told", &failure, None, &[]).help(how)),
     }
 }

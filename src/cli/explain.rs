@@ -58,7 +58,7 @@ async fn existing(context: &Context, policy: &Policy, mode: Mode, stream: &str) 
     let (own, name) = (&context.config.own, stream.to_string());
     let tags = if policy.needs_tags() {
         let tags = context.aws.tags(&stream, &unlogged()).await;
-        tags.map_err(|failure| Stop::call("the stream's tags", &failure, Some(own), Some(&name)))?
+        tags.map_err(|failure| Stop::call("the stream's tags", &failure, Some(own), &[&name]))?
     } else {
         Tags::new()
     };
@@ -141,7 +141,7 @@ async fn look_up(context: &Context, outcome: &Outcome) -> Result<Option<(KeyRef,
     let Outcome::Encrypt(target) = outcome else { return Ok(None) };
     let found = context.aws.lookup(&target.key, &unlogged()).await;
     let own = Some(&context.config.own);
-    let found = found.map_err(|failure| Stop::call(&format!("the key `{}`", target.key), &failure, own, None))?;
+    let found = found.map_err(|failure| Stop::call(&format!("the key `{}`", target.key), &failure, own, &[]))?;
     Ok(Some((target.key.clone(), found)))
 }
 
@@ -149,12 +149,12 @@ async fn look_up(context: &Context, outcome: &Outcome) -> Result<Option<(KeyRef,
 fn advice_of(told: &Told, context: &Context) -> Option<String> {
     let own = Some(&context.config.own);
     if let Err(failure) = &told.step {
-        return advice(failure, own, Some(&told.stream.to_string()));
+        return advice(failure, own, &[&told.stream.to_string()]);
     }
     match &told.key {
         Some((key, KeyLookup::Denied(_))) => {
             let resource = key.as_key_arn().map(|arn| arn.as_str().to_owned());
-            let allow = statement("kms:DescribeKey", own, resource.as_deref());
+            let allow = statement("kms:DescribeKey", own, &resource.as_deref().map_or(vec![], |arn| vec![arn]));
             Some(format!("let the caller look at the key, with this statement:\n  {allow}"))
         }
         Some((key, KeyLookup::NotFound)) => Some(format!(

@@ -8,7 +8,11 @@ mod check;
 mod context;
 mod explain;
 mod output;
+mod progress;
+mod prove;
 mod replay;
+mod runs;
+mod seal;
 mod shell;
 mod words;
 
@@ -76,6 +80,8 @@ async fn run(command: Command, globals: &Globals) -> Result<Exit, Stop> {
     match command {
         Command::Check(arguments) => check::run(&arguments, globals).await,
         Command::Explain(arguments) => explain::run(&arguments, globals).await,
+        Command::Seal(arguments) => seal::run(&arguments, globals).await,
+        Command::Prove(arguments) => prove::run(&arguments, globals).await,
         Command::Replay(arguments) => replay::run(&arguments, globals).await,
         Command::Schema => shell::schema(),
         Command::Completions { shell } => shell::completions(shell),

@@ -4,9 +4,11 @@ use std::fmt::Display;
 use std::io::Write;
 
 use anstyle::{AnsiColor, Style};
+use serde_json::json;
 
 use super::Exit;
 use crate::aws::Refusal;
+use crate::domain::evidence::{Compliance, Evidence};
 use crate::domain::failure::{Class, Failure};
 use crate::domain::model::Scope;
 
@@ -69,12 +71,12 @@ impl Stop {
     }
 
     /// A call that failed, while `doing` something about `resource`.
-    pub(crate) fn call(doing: &str, failure: &Failure, own: Option<&Scope>, resource: Option<&str>) -> Self {
+    pub(crate) fn call(doing: &str, failure: &Failure, own: Option<&Scope>, resources: &[&str]) -> Self {
         let refusal = Refusal::of(failure);
         let passes = matches!(failure.class, Class::Waiting | Class::Retryable | Class::Quota);
         let exit = if passes && refusal != Refusal::Credentials { Exit::TryAgain } else { Exit::Failure };
         let why = format!("{doing}: {} failed ({}): {}", failure.call, failure.code, failure.message);
-        Self { exit, why: vec![why], help: advice(failure, own, resource).into_iter().collect() }
+        Self { exit, why: vec![why], help: advice(failure, own, resources).into_iter().collect() }
     }
 
     /// Prints it; the exit code.
@@ -90,10 +92,10 @@ impl Stop {
 }
 
 /// What to do about a call that failed.
-pub(crate) fn advice(failure: &Failure, own: Option<&Scope>, resource: Option<&str>) -> Option<String> {
+pub(crate) fn advice(failure: &Failure, own: Option<&Scope>, resources: &[&str]) -> Option<String> {
     match Refusal::of(failure) {
         Refusal::Permission => {
-            let allow = statement(failure.call, own, resource);
+            let allow = statement(failure.call, own, resources);
             Some(format!("let the caller do it, with this statement in a policy of its role or user:\n  {allow}"))
         }
         Refusal::Credentials => Some(
@@ -109,24 +111,45 @@ pub(crate) fn advice(failure: &Failure, own: Option<&Scope>, resource: Option<&s
     }
 }
 
-/// The IAM statement that allows `call`.
-pub(crate) fn statement(call: &str, own: Option<&Scope>, resource: Option<&str>) -> String {
+/// The IAM statement that allows `call`, on `resources` where they are known.
+pub(crate) fn statement(call: &str, own: Option<&Scope>, resources: &[&str]) -> String {
     let service = call.split(':').next().unwrap_or_default();
-    let resource = match (resource, own, service) {
-        (Some(resource), ..) => resource.to_owned(),
+    let resource = match (resources, own, service) {
         // These take no narrower one (service authorization reference).
-        (None, _, "tag" | "cloudtrail" | "sts") => "*".to_owned(),
-        (None, ..) if call == "kinesis:ListStreams" => "*".to_owned(),
-        (None, Some(own), service) => {
+        (_, _, "tag" | "cloudtrail" | "sts") => json!("*"),
+        _ if call == "kinesis:ListStreams" => json!("*"),
+        ([one], ..) => json!(one),
+        ([], Some(Scope { partition, region, account }), service) => {
             let kind = match service {
                 "kinesis" => "stream/*",
                 "kms" => "key/*",
                 "ssm" => "parameter/*",
                 _ => "*",
             };
-            format!("arn:{}:{service}:{}:{}:{kind}", own.partition, own.region, own.account)
+            json!(format!("arn:{partition}:{service}:{region}:{account}:{kind}"))
         }
-        (None, None, _) => "*".to_owned(),
+        ([], None, _) => json!("*"),
+        (several, ..) => json!(several),
     };
-    serde_json::json!({"Effect": "Allow", "Action": call, "Resource": resource}).to_string()
+    json!({"Effect": "Allow", "Action": call, "Resource": resource}).to_string()
+}
+
+/// What to do about a run whose last call was refused.
+pub(crate) fn advice_for(evidence: &Evidence) -> Option<String> {
+    let refused = evidence.calls.iter().rev().find(|call| call.error.is_some())?;
+    if evidence.verdict.compliance == Compliance::Compliant || Refusal::of_call(refused)? != Refusal::Permission {
+        return None;
+    }
+    let stream = evidence.stream.to_string();
+    let key = evidence.desired.as_ref().and_then(|(_, key)| key.as_ref()).map(|key| key.as_str());
+    let key = key.filter(|key| key.starts_with("arn:"));
+    // StartStreamEncryption is granted on the stream and on the key (service authorization reference).
+    let resources: Vec<&str> = match (refused.call.split(':').next(), key) {
+        (Some("kms"), Some(key)) => vec![key],
+        (Some("kinesis"), Some(key)) if refused.call.ends_with(":StartStreamEncryption") => vec![&stream, key],
+        (Some("kinesis"), _) => vec![&stream],
+        _ => Vec::new(),
+    };
+    let allow = statement(refused.call, Some(&evidence.stream.scope), &resources);
+    Some(format!("let the caller do it, with this statement in a policy of its role or user:\n  {allow}"))
 }

@@ -4,12 +4,14 @@
 mod check;
 mod explain;
 mod frame;
+mod prove;
 mod replay;
+mod seal;
 
 use std::path::Path;
 use std::process::{Command, Output};
 
-use crate::support::{ACCOUNT, REGION, parts, root};
+use crate::support::{ACCOUNT, Parts, REGION, parts, root};
 
 /// What a command printed, and its exit code.
 #[derive(Debug)]
@@ -48,7 +50,10 @@ fn at_parts(arguments: &[&str], policy: Option<&Path>) -> Ran {
 
 /// The variables that reach the parts.
 fn reach() -> [(&'static str, &'static str); 4] {
-    let parts = parts();
+    reach_of(parts())
+}
+
+fn reach_of(parts: &Parts) -> [(&str, &str); 4] {
     [
         ("AWS_ENDPOINT_URL", &parts.aws),
         ("AWS_ENDPOINT_URL_KINESIS", &parts.kinesis),
@@ -77,6 +82,29 @@ fn steady(text: &str, names: &[(&str, &str)]) -> String {
 fn pretty(json: &str) -> String {
     let value: serde_json::Value = serde_json::from_str(json).unwrap();
     format!("{value:#}")
+}
+
+/// A command at a terminal of its own: what it printed there, and its exit code. Each of `answers` is typed after its text
+/// was printed.
+fn at_terminal(arguments: &[&str], variables: &[(&str, &str)], answers: &[(&str, &str)]) -> (i32, String) {
+    let script = root().join("tests/system/cli/terminal.py");
+    let answers = serde_json::to_string(answers).unwrap();
+    let mut command = Command::new("python3");
+    let Output { stdout, stderr, .. } = command
+        .arg(script)
+        .arg(answers)
+        .arg(env!("CARGO_BIN_EXE_streamseal"))
+        .args(arguments)
+        .current_dir(root())
+        .env_clear()
+        .envs([("AWS_ACCESS_KEY_ID", "test"), ("AWS_SECRET_ACCESS_KEY", "test"), ("AWS_EC2_METADATA_DISABLED", "true")])
+        .envs([("PATH", std::env::var("PATH").unwrap().as_str()), ("TERM", "xterm"), ("COLUMNS", "120")])
+        .envs(variables.iter().copied())
+        .output()
+        .unwrap();
+    let said: serde_json::Value =
+        serde_json::from_slice(&stdout).unwrap_or_else(|_| panic!("{}", String::from_utf8_lossy(&stderr)));
+    (i32::try_from(said["code"].as_i64().unwrap()).unwrap(), said["text"].as_str().unwrap().to_owned())
 }
 
 /// The account of the parts, for statements.
