@@ -82,6 +82,8 @@ pub(crate) enum Command {
     Prove(ProveArguments),
     /// Shows what the function would do with an event; changes nothing
     Replay(ReplayArguments),
+    /// Says whether the account and the function are able to see streams and to act, and how to mend what is not
+    Doctor(DoctorArguments),
     /// Prints the JSON Schema of policies, for editors
     Schema,
     /// Prints the completions for a shell
@@ -169,6 +171,17 @@ pub(crate) struct ReplayArguments {
     /// Only tell the event apart; call nothing
     #[arg(long)]
     pub(crate) offline: bool,
+}
+
+/// Arguments of `doctor`; both names are outputs of the deployed stack.
+#[derive(Debug, clap::Args)]
+pub(crate) struct DoctorArguments {
+    /// The function's queue: the stack's output WorkQueueUrl [env: WORK_QUEUE_URL]
+    #[arg(long, value_name = "URL")]
+    pub(crate) queue_url: Option<String>,
+    /// The function's role: the stack's output RoleArn [env: OWN_ROLE_ARN]
+    #[arg(long, value_name = "ARN")]
+    pub(crate) role: Option<String>,
 }
 
 /// Arguments of `man`.

@@ -79,7 +79,11 @@ async fn read(arguments: &CheckArguments, globals: &Globals) -> Result<(String, 
 }
 
 /// Asks KMS for each key that the policy names for every stream alike, and warns of those that cannot be used.
-async fn resolve(context: &Context, policy: &Policy, warnings: &mut Vec<PolicyWarning>) -> Result<Vec<Value>, Stop> {
+pub(super) async fn resolve(
+    context: &Context,
+    policy: &Policy,
+    warnings: &mut Vec<PolicyWarning>,
+) -> Result<Vec<Value>, Stop> {
     let own = &context.config.own;
     let mut keys = Vec::new();
     for (index, rule) in policy.rules.iter().enumerate() {

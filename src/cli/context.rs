@@ -4,6 +4,7 @@
 use std::path::Path;
 
 use aws_config::SdkConfig;
+use aws_sdk_sts::operation::get_caller_identity::GetCallerIdentityOutput;
 use jiff::{SignedDuration, Timestamp};
 
 use super::arguments::{Globals, ModeArgument};
@@ -11,6 +12,7 @@ use super::output::Stop;
 use crate::aws::{Aws, Connection, Queues, logged, sdk_config};
 use crate::config::{self, Config, ModeSource, Source};
 use crate::domain::event::Cause;
+use crate::domain::failure::Failure;
 use crate::domain::model::{EventText, Mode, Scope, StreamArn, StreamName};
 use crate::domain::policy::Policy;
 use crate::domain::work::Work;
@@ -25,6 +27,8 @@ pub(crate) const LOOK_MAX: SignedDuration = SignedDuration::from_secs(60);
 
 /// The connection, and whose streams they are.
 pub(crate) struct Context {
+    /// The configuration of every client.
+    pub(crate) sdk: SdkConfig,
     /// The world as the loop sees it.
     pub(crate) aws: Aws,
     /// As the function's.
@@ -101,7 +105,7 @@ impl Context {
         }
         let (paces, history) = (Paces::new(&config), History::default());
         let aws = Aws::new(&sdk, config.own.clone(), Queues::default());
-        Ok(Self { aws, config, paces, history })
+        Ok(Self { sdk, aws, config, paces, history })
     }
 
     /// The policy that is in force, or its faults.
@@ -222,10 +226,15 @@ pub(crate) fn now() -> Timestamp {
     Timestamp::now()
 }
 
+/// Whose the credentials are.
+pub(crate) async fn identity(sdk: &SdkConfig) -> Result<GetCallerIdentityOutput, Failure> {
+    let client = aws_sdk_sts::Client::new(sdk);
+    logged(&CallLog::default(), "sts:GetCallerIdentity", client.get_caller_identity().send()).await
+}
+
 /// The account that the credentials are of: GetCallerIdentity, which needs no permission.
 async fn caller(sdk: &SdkConfig) -> Result<String, Stop> {
-    let client = aws_sdk_sts::Client::new(sdk);
-    let asked = logged(&CallLog::default(), "sts:GetCallerIdentity", client.get_caller_identity().send()).await;
+    let asked = identity(sdk).await;
     let how = "or name the account of the streams with `--account` or ACCOUNT_ID";
     match asked {
         Ok(answer) => answer.account.ok_or_else(|| Stop::failure("sts:GetCallerIdentity named no account").help(how)),

@@ -6,6 +6,7 @@
 mod arguments;
 mod check;
 mod context;
+mod doctor;
 mod explain;
 mod output;
 mod progress;
@@ -83,6 +84,7 @@ async fn run(command: Command, globals: &Globals) -> Result<Exit, Stop> {
         Command::Seal(arguments) => seal::run(&arguments, globals).await,
         Command::Prove(arguments) => prove::run(&arguments, globals).await,
         Command::Replay(arguments) => replay::run(&arguments, globals).await,
+        Command::Doctor(arguments) => doctor::run(&arguments, globals).await,
         Command::Schema => shell::schema(),
         Command::Completions { shell } => shell::completions(shell),
         Command::Man(arguments) => shell::man(&arguments),

@@ -79,6 +79,11 @@ impl Stop {
         Self { exit, why: vec![why], help: advice(failure, own, resources).into_iter().collect() }
     }
 
+    /// Why, in one line.
+    pub(crate) fn words(&self) -> String {
+        self.why.join("; ")
+    }
+
     /// Prints it; the exit code.
     pub(crate) fn told(&self) -> Exit {
         for why in &self.why {

@@ -2,6 +2,7 @@
 //! (`INSTA_UPDATE=always cargo test --test system cli` writes them anew; read the difference).
 
 mod check;
+mod doctor;
 mod explain;
 mod frame;
 mod prove;

@@ -6,7 +6,7 @@ use super::{Ran, at_parts, reach, run, stream_arn};
 use crate::support::{ACCOUNT, REGION, file, parts, unique};
 
 const POLICY: &str = "inline:{version: 1, defaults: {existing: enforce, settle: {terraform: 0s, cloudformation: 0s, pulumi: 0s}}, rules: [{name: all, key: alias/aws/kinesis}]}";
-const COMMANDS: &[&str] = &["check", "explain", "seal", "prove", "replay", "schema", "completions", "man"];
+const COMMANDS: &[&str] = &["check", "explain", "seal", "prove", "replay", "doctor", "schema", "completions", "man"];
 
 #[test]
 fn every_command_is_documented_and_completed() {
@@ -169,7 +169,7 @@ fn errors_name_the_call_the_code_and_what_to_do() {
 }
 
 /// A server that answers every call with a refusal; it ends with the test process.
-fn refusing() -> String {
+pub(super) fn refusing() -> String {
     use std::io::{BufRead, BufReader, Read, Write};
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
