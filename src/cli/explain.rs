@@ -10,12 +10,12 @@ use super::output::{STRONG, Stop, advice, result, statement, styled, tell};
 use super::words::{self, at_source, coloured, unlogged, would};
 use crate::domain::event::{Cause, Creator};
 use crate::domain::evidence::v1::{self, AtSource};
-use crate::domain::failure::Failure;
+use crate::domain::failure::{Class, Failure};
 use crate::domain::history::Contention;
 use crate::domain::model::{
     Encryption, EventText, KeyIdentity, KeyLookup, KeyRef, Mode, Observed, StreamArn, StreamName, StreamStatus, Tags,
 };
-use crate::domain::plan::{self, Circumstances, Keys, Permission, Progress, Sight, Situation, Step, next_step};
+use crate::domain::plan::{self, Circumstances, Keys, Permission, Progress, Reason, Sight, Situation, Step, next_step};
 use crate::domain::policy::{Explanation, Outcome, Policy};
 use crate::ports::{Clock, KeyApi, StreamApi};
 use crate::reconcile::preview;
@@ -58,7 +58,10 @@ async fn existing(context: &Context, policy: &Policy, mode: Mode, stream: &str) 
     let (own, name) = (&context.config.own, stream.to_string());
     let tags = if policy.needs_tags() {
         let tags = context.aws.tags(&stream, &unlogged()).await;
-        tags.map_err(|failure| Stop::call("the stream's tags", &failure, Some(own), &[&name]))?
+        tags.map_err(|failure| match failure.class {
+            Class::Ignored => no_such_stream(&stream),
+            _ => Stop::call("the stream's tags", &failure, Some(own), &[&name]),
+        })?
     } else {
         Tags::new()
     };
@@ -66,6 +69,9 @@ async fn existing(context: &Context, policy: &Policy, mode: Mode, stream: &str) 
     let seen =
         preview(&context.aws, &context.work(stream.clone(), "explain"), &context.settings(policy, mode, LOOK_MAX))
             .await;
+    if matches!(&seen.step, Ok(Step::Finish(verdict)) if verdict.reason == Reason::StreamGone) {
+        return Err(no_such_stream(&stream));
+    }
     let key = look_up(context, &explanation.decision.outcome).await?;
     let setting = seen.setting.as_ref().map(|s| (s.observed.status.clone(), s.observed.encryption.clone()));
     let is = seen.setting.as_ref().and_then(|setting| setting.key.clone());
@@ -73,6 +79,11 @@ async fn existing(context: &Context, policy: &Policy, mode: Mode, stream: &str) 
     let at_source = seen.wanted.filter(|_| differs).map(|wanted| v1::at_source(&wanted, &stream));
     let (_, exit) = would(&seen.step);
     Ok((Told { stream, setting, explanation, key, step: seen.step, at_source }, exit))
+}
+
+fn no_such_stream(stream: &StreamArn) -> Stop {
+    let stop = Stop::failure(format!("{stream} is not there, or is being deleted"));
+    stop.help(format!("`streamseal explain --name {} --tag KEY=VALUE` explains one that is not there yet", stream.name))
 }
 
 /// A stream that need not be there: as if it were made now, by hand.

@@ -12,6 +12,7 @@ use super::progress::{Watched, bar};
 use super::words::exit_of;
 use crate::domain::evidence::{Compliance, Evidence, ProofState, Remediation};
 use crate::domain::model::{Mode, StreamArn};
+use crate::domain::plan::Reason;
 use crate::domain::policy::Policy;
 use crate::domain::work::{PutBack, Work};
 use crate::reconcile::{Next, reconcile};
@@ -28,7 +29,13 @@ impl Ran {
     /// The exit code of all of them.
     pub(crate) fn exit(&self) -> Exit {
         let left = if self.left.is_empty() { Exit::Compliant } else { Exit::TryAgain };
-        self.done.iter().fold(left, |exit, evidence| exit.worse(exit_of(evidence.verdict.compliance)))
+        self.done.iter().fold(left, |exit, evidence| {
+            exit.worse(match evidence.verdict.reason {
+                // Whoever named it meant one that is there.
+                Reason::StreamGone => Exit::Failure,
+                _ => exit_of(evidence.verdict.compliance),
+            })
+        })
     }
 }
 

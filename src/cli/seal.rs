@@ -14,7 +14,7 @@ use super::words::{self, at_source, exit_of};
 use crate::domain::evidence::Compliance;
 use crate::domain::evidence::v1::{self, AtSource, Document};
 use crate::domain::model::{Encryption, Mode, ProofMode, StreamArn};
-use crate::domain::plan::{Condition, Step};
+use crate::domain::plan::{Condition, Reason, Step};
 use crate::domain::policy::Policy;
 use crate::domain::work::Work;
 use crate::reconcile::{Preview, preview};
@@ -218,6 +218,12 @@ async fn planned(context: &Context, policy: &Policy, arguments: &SealArguments) 
         let work = context.work(stream.clone(), "seal");
         let preview = preview(&context.aws, &work, &context.settings(policy, Mode::Enforce, LOOK_MAX)).await;
         bar.inc(1);
+        // One that vanished from the list is nobody's fault; one that was named is a slip of the pen.
+        let is_gone = matches!(&preview.step, Ok(Step::Finish(verdict)) if verdict.reason == Reason::StreamGone);
+        if is_gone && !arguments.all {
+            bar.finish_and_clear();
+            return Err(Stop::failure(format!("{stream} is not there, or is being deleted; nothing was changed")));
+        }
         if arguments.only.is_none() || preview.rule == arguments.only {
             plan.push(Planned { stream, action: Action::of(&preview), preview });
         }

@@ -54,8 +54,12 @@ fn a_stream_that_is_there() {
     assert!(code == 4 && out.contains("would prove it") && !out.contains("at the source"), "{out}");
     assert_eq!(parts().records(&stream).len(), 0);
 
-    let Ran { code, out, .. } = at_parts(&["explain", &unique("gone")], Some(&policy));
-    assert!(code == 1 || out.contains("NOT_APPLICABLE"), "{code} {out}");
+    let without_tags =
+        file(&folder, "all.yaml", "version: 1\ndefaults: {existing: enforce}\nrules: [{name: a, key: alias/a}]\n");
+    for policy in [&policy, &without_tags] {
+        let Ran { code, out, err } = at_parts(&["explain", &unique("gone")], Some(policy));
+        assert!(code == 1 && out.is_empty() && err.contains("is not there") && err.contains("--name gone-"), "{err}");
+    }
 }
 
 #[test]

@@ -146,7 +146,8 @@ fn errors_name_the_call_the_code_and_what_to_do() {
 
     // A refusal, from a server that refuses everything.
     let refusing = refusing();
-    let Ran { code, err, .. } = run(&arguments, &[("AWS_ENDPOINT_URL", &refusing), ("POLICY", tags)]);
+    let Ran { code, err, .. } =
+        run(&[&arguments[..], &["--endpoint-url", &refusing]].concat(), &[dead, ("POLICY", tags)]);
     assert_eq!(code, 1, "{err}");
     let statement = format!(
         "{{\"Action\":\"kinesis:ListTagsForStream\",\"Effect\":\"Allow\",\"Resource\":\"{}\"}}",
@@ -161,6 +162,25 @@ fn errors_name_the_call_the_code_and_what_to_do() {
         "\"Action\":\"ssm:GetParameter\",\"Effect\":\"Allow\",\"Resource\":\"arn:aws:ssm:{REGION}:{ACCOUNT}:parameter/a/b\""
     );
     assert!(code == 1 && err.contains(&statement), "{err}");
+
+    let key =
+        "\"Action\":\"kms:DescribeKey\",\"Effect\":\"Allow\",\"Resource\":\"arn:aws:kms:eu-west-1:111122223333:key/*\"";
+    let reach = [("AWS_ENDPOINT_URL", &*refusing), ("AWS_REGION", REGION), ("ACCOUNT_ID", ACCOUNT), ("POLICY", POLICY)];
+    for arguments in [&["check", "--resolve"][..], &["explain", "--name", "orders"]] {
+        let Ran { err, .. } = run(arguments, &reach);
+        assert!(err.contains(key), "{arguments:?}: {err}");
+    }
+
+    // A profile of single sign-on, where nobody has logged in: it is known, and what to do is said.
+    let text = "[profile team]\nregion = eu-west-1\nsso_session = s\nsso_account_id = 111122223333\nsso_role_name = r\n\
+                [sso-session s]\nsso_region = eu-west-1\nsso_start_url = https://example.com/start\n";
+    let config = file(&folder, "sso", text);
+    let variables =
+        [("POLICY", tags), ("HOME", folder.path().to_str().unwrap()), ("AWS_CONFIG_FILE", config.to_str().unwrap())];
+    let mut command = super::command(&["explain", "orders", "--profile", "team"], &variables);
+    let output = command.env_remove("AWS_ACCESS_KEY_ID").env_remove("AWS_SECRET_ACCESS_KEY").output().unwrap();
+    let err = String::from_utf8(output.stderr).unwrap();
+    assert!(output.status.code() == Some(1) && err.contains("aws sso login") && !err.contains("feature"), "{err}");
 
     let Ran { code, err, .. } = at_parts(&["explain", "orders"], None);
     assert!(code == 2 && err.contains("no policy is named"), "{err}");

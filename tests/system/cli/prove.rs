@@ -36,6 +36,9 @@ fn a_proof_is_made_and_nothing_is_started() {
     assert_eq!((code, &json["evidence"][0]["run"]["mode"]), (0, &json!("prove")));
     assert_eq!((&json["evidence"][0]["proof"]["state"], parts().records(&right).len()), (&json!("proven"), 2));
 
+    let Ran { code, out, .. } = at_parts(&["prove", &unique("gone")], Some(&policy));
+    assert!(code == 1 && out.contains("stream-gone"), "a slip of the pen is no proof: {out}");
+
     // Somebody writes into one of them meanwhile.
     let done = std::sync::atomic::AtomicBool::new(false);
     let ran = std::thread::scope(|scope| {

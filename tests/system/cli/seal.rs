@@ -118,6 +118,12 @@ fn no_more_is_changed_than_was_asked_for() {
     );
     assert!(is_sealed(&one, &key));
     untouched(&two);
+    let Ran { code, out, err } = at_parts(&["seal", "--yes", &two, &unique("gone")], Some(&policy));
+    assert!(
+        code == 1 && out.is_empty() && err.contains("is not there, or is being deleted; nothing was changed"),
+        "{err}"
+    );
+    untouched(&two);
     assert_eq!(at_parts(&["seal", "--all", &one], Some(&policy)).code, 2);
     assert_eq!(at_parts(&["seal"], Some(&policy)).code, 2);
 }
