@@ -3,6 +3,7 @@
 //! Results go to standard output, everything else to standard error. No command here changes a stream.
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command line prints")]
 
+mod audit;
 mod check;
 mod replay;
 
@@ -57,6 +58,8 @@ enum Command {
     },
     /// Shows what the function would do with an event; changes nothing
     Replay(ReplayArguments),
+    /// Shows how every stream stands with the policy, also as a report; changes nothing
+    Audit(audit::AuditArguments),
 }
 
 /// Arguments of `replay`; what is not given comes from the variables of the function.
@@ -98,6 +101,7 @@ pub fn main() -> ExitCode {
     let exit = match Arguments::parse().command {
         Command::Check { policy } => check::run(&policy),
         Command::Replay(arguments) => replay::run(&arguments),
+        Command::Audit(arguments) => audit::run(&arguments),
     };
     exit.into()
 }
