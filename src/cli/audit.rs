@@ -120,6 +120,12 @@ pub(crate) fn run(arguments: &AuditArguments) -> Exit {
         Ok(outputs) => outputs,
         Err(why) => return fail(Exit::Usage, &why),
     };
+    // Better now than after minutes.
+    for path in outputs.iter().filter_map(|(path, _)| *path) {
+        if let Err(error) = try_to_write(path) {
+            return fail(Exit::Failure, &format!("{}: cannot be written: {error}", path.display()));
+        }
+    }
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return fail(Exit::Failure, &format!("the async runtime cannot be built: {error}")),
@@ -178,10 +184,12 @@ fn outputs(arguments: &AuditArguments) -> Result<Vec<(Option<&Path>, Format)>, S
     if arguments.output.is_empty() {
         return Ok(vec![(None, asked.unwrap_or(Format::Table))]);
     }
-    let of = |path: &'_ PathBuf| {
-        let format = if arguments.output.len() == 1 { asked.or_else(|| Format::of(path)) } else { Format::of(path) };
-        let why = || format!("{}: its ending says no form; give --format with one file", path.display());
-        format.ok_or_else(why)
+    if asked.is_some() && arguments.output.len() > 1 {
+        return Err("the forms of several files are those of their endings: --format goes with one".to_owned());
+    }
+    let of = |path: &PathBuf| {
+        let why = || format!("{}: its ending says no form; give --format", path.display());
+        asked.or_else(|| Format::of(path)).ok_or_else(why)
     };
     arguments.output.iter().map(|path| Ok((Some(path.as_path()), of(path)?))).collect()
 }
@@ -339,16 +347,26 @@ fn print_all(text: &str) -> std::io::Result<()> {
     }
 }
 
-/// Writes beside `path` and renames: there is the whole file, or the one before.
-fn write_whole(path: &Path, text: &str) -> std::io::Result<()> {
-    if !path.is_file() && path.exists() {
-        // A device or a pipe cannot be replaced.
-        return std::fs::write(path, text);
+/// A name beside `path` that nobody else uses; `None` for a device or a pipe, which cannot be replaced.
+fn beside(path: &Path) -> std::io::Result<Option<PathBuf>> {
+    if path.exists() && !path.is_file() {
+        return if path.is_dir() { Err(ErrorKind::IsADirectory.into()) } else { Ok(None) };
     }
     let mut name = std::ffi::OsString::from(".");
     name.push(path.file_name().ok_or(ErrorKind::InvalidInput)?);
     name.push(format!(".{}", std::process::id()));
-    let beside = path.with_file_name(name);
+    Ok(Some(path.with_file_name(name)))
+}
+
+/// Whether a file can be made where `path` is to be.
+fn try_to_write(path: &Path) -> std::io::Result<()> {
+    let Some(beside) = beside(path)? else { return Ok(()) };
+    std::fs::File::create_new(&beside).and_then(|_| std::fs::remove_file(&beside))
+}
+
+/// Writes beside `path` and renames: there is the whole file, or the one before.
+fn write_whole(path: &Path, text: &str) -> std::io::Result<()> {
+    let Some(beside) = beside(path)? else { return std::fs::write(path, text) };
     let written = std::fs::File::create_new(&beside)
         .and_then(|mut file| file.write_all(text.as_bytes()).and_then(|()| file.sync_all()))
         .and_then(|()| std::fs::rename(&beside, path));

@@ -282,6 +282,11 @@ fn every_stream_is_told_as_it_is_in_every_form() {
     assert_eq!(found["totals"]["by_compliance"], json!(expected));
     assert_eq!(found["totals"]["by_rule"]["nobody"], 0, "a rule that decides nothing is there too");
     let region = &found["regions"][0];
+    let calls = region["calls"].as_object().unwrap().keys();
+    assert_eq!(
+        calls.collect::<Vec<_>>(),
+        ["kinesis:DescribeStreamSummary", "kinesis:ListStreams", "kms:DescribeKey", "tag:GetResources"]
+    );
     // One look a stream, its tags a hundred at a time, each key once: six aliases, and what the streams are on.
     assert_eq!(region["calls"]["kinesis:DescribeStreamSummary"], 500);
     assert_eq!((&region["calls"]["kinesis:ListStreams"], &region["calls"]["tag:GetResources"]), (&json!(5), &json!(5)));
@@ -449,7 +454,8 @@ fn broken_off_it_says_so_and_leaves_nothing() {
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 2);
 }
 
-/// A Kinesis with one stream in eu-west-1 and none elsewhere; the Regions that say no say so.
+/// A Kinesis with one stream in eu-west-1, one in us-east-1 that may not be looked at, and none elsewhere; the Regions that say no
+/// say so.
 fn regions_stub() -> MockServer {
     stub(|request| {
         let header = |name: &str| request.headers.get(name).map(|value| value.to_str().unwrap()).unwrap_or_default();
@@ -462,6 +468,10 @@ fn regions_stub() -> MockServer {
             ("eu-west-1", "ListStreams") => {
                 ResponseTemplate::new(200).set_body_json(json!({"StreamNames": ["scratch-1"], "HasMoreStreams": false}))
             }
+            ("us-east-1", "ListStreams") => {
+                ResponseTemplate::new(200).set_body_json(json!({"StreamNames": ["locked"], "HasMoreStreams": false}))
+            }
+            ("us-east-1", "DescribeStreamSummary") => error("AccessDeniedException"),
             (_, "ListStreams") => {
                 ResponseTemplate::new(200).set_body_json(json!({"StreamNames": [], "HasMoreStreams": false}))
             }
@@ -499,13 +509,15 @@ fn regions_that_fail_are_told_and_stop_no_other() {
     assert_eq!((code, regions.len(), &found["complete"]), (1, 34, &json!(false)), "{err}");
     assert_eq!((of("failed"), of("not-enabled")), (vec!["eu-west-2"], vec!["af-south-1", "me-south-1"]));
     assert_eq!(of("complete").len(), 31);
-    assert_eq!(found["streams"].as_array().unwrap().len(), 1);
+    assert_eq!(found["streams"].as_array().unwrap().len(), 2);
     assert!(err.contains("af-south-1: left out, the account has not enabled it"), "{err}");
 
     // A Region that was asked for by name is not left out silently, and credentials that are good nowhere are a failure.
     let (code, _, err) = run(&["--region", "af-south-1"]);
     assert!(code == 1 && err.contains("error: af-south-1: kinesis:ListStreams failed"), "{err}");
     assert_eq!(run(&["--region", "eu-west-1"]).0, 0, "an exempt stream is fine");
+    let (code, out, err) = run(&["--region", "us-east-1", "--format", "csv"]);
+    assert!(code == 4 && out.contains(",INSUFFICIENT_DATA,access-denied,") && err.is_empty(), "{out}{err}");
 }
 
 #[test]
@@ -519,6 +531,10 @@ fn arguments_that_are_wrong_are_told_before_anything_is_called() {
     assert!(code == 2 && err.contains("`here` is not a Region"), "{err}");
     let (code, _, err) = run(&["--region", REGION, "--output", "report.pdf"]);
     assert!(code == 2 && err.contains("report.pdf: its ending says no form"), "{err}");
+    let (code, _, err) = run(&["--region", REGION, "-o", "a.html", "-o", "b.csv", "--json"]);
+    assert!(code == 2 && err.contains("--format goes with one"), "{err}");
+    let (code, _, err) = run(&["--region", REGION, "-o", "/nowhere/a.html"]);
+    assert!(code == 1 && err.contains("/nowhere/a.html: cannot be written"), "{err}");
     assert_eq!(run(&["--region", REGION, "--all-regions"]).0, 2);
     assert_eq!(run(&["--region", REGION, "--rate", "0"]).0, 2);
     // Nobody answers.

@@ -3,7 +3,6 @@
 //! Whatever a stream, a tag or a message is called, it is data: it goes into the page as JSON in which nothing can end the
 //! script element, the page writes it as text alone, and the policy in its head lets no script or style run but its own.
 
-use serde_json::json;
 use sha2::{Digest, Sha256};
 
 use super::report::Audit;
@@ -12,8 +11,10 @@ use crate::domain::evidence::v1::Document;
 const TEMPLATE: &str = include_str!("report.html");
 
 pub(super) fn render(audit: &Audit) -> String {
-    let evidence: Vec<Document<'_>> = audit.streams().map(Document::from).collect();
-    let data = json!({"audit": audit.head(), "evidence": evidence});
+    // As text, since the documents are to keep the order of their fields.
+    let documents =
+        audit.streams().map(|evidence| serde_json::to_string(&Document::from(evidence)).unwrap_or_default());
+    let data = format!(r#"{{"audit":{},"evidence":[{}]}}"#, audit.head(), documents.collect::<Vec<_>>().join(","));
     let title = format!("Kinesis encryption audit of account {}, {}", audit.account, audit.finished_at);
     let sources = [
         ("{{STYLE_HASH}}", between(TEMPLATE, "<style>", "</style>")),
@@ -24,7 +25,7 @@ pub(super) fn render(audit: &Audit) -> String {
         page = page.replace(place, &format!("'sha256-{}'", base64(&Sha256::digest(source.as_bytes()))));
     }
     // The data comes last, so that nothing in it is taken for a place of the template.
-    page.replacen("{{TITLE}}", &escaped(&title), 1).replacen("{{DATA}}", &embedded(&data.to_string()), 1)
+    page.replacen("{{TITLE}}", &escaped(&title), 1).replacen("{{DATA}}", &embedded(&data), 1)
 }
 
 /// JSON that may stand in a script element: only strings have these characters, and there an escape means the same.

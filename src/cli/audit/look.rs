@@ -28,7 +28,7 @@ pub(super) async fn region(aws: &Aws, settings: &Settings<'_>, opt_in: bool, bar
         looker: Looker::new(aws, settings, purpose),
         settings,
         bar,
-        in_a_row: 0,
+        in_a_row: InARow::default(),
         region: Region::new(&settings.config.own.region),
     };
     if let Err(failure) = round.go().await {
@@ -45,7 +45,7 @@ struct Round<'a> {
     looker: Looker<'a, Aws>,
     settings: &'a Settings<'a>,
     bar: &'a ProgressBar,
-    in_a_row: u32,
+    in_a_row: InARow,
     region: Region,
 }
 
@@ -101,7 +101,7 @@ impl Round<'_> {
             Ok(Some(decision)) => decision,
             Ok(None) => return Ok(None),
             Err(failure) => {
-                self.weigh(&failure)?;
+                self.in_a_row.one_more(&failure)?;
                 let reasons = vec!["its tags cannot be read, so that no rule can be told".to_owned()];
                 let decision = Decision { rule: None, outcome: Outcome::Unmatched, reasons };
                 return Ok(Some(self.looker.evidence(&stream, &decision, None, unseen(&failure), Vec::new(), log)));
@@ -109,22 +109,15 @@ impl Round<'_> {
         };
         let refused = match self.looker.look(stream.clone(), &decision, true, log).await {
             Ok(Looked::Seen(seen)) => {
-                self.in_a_row = 0;
+                self.in_a_row = InARow::default();
                 let verdict = self.looker.verdict(&seen).unwrap_or_else(|step| self.looker.unfinished(&step));
                 return Ok(Some(self.looker.evidence(&stream, &decision, Some(&seen), verdict, Vec::new(), log)));
             }
             Ok(Looked::Gone) => return Ok(None),
             Ok(Looked::Refused(failure)) | Err(failure) => failure,
         };
-        self.weigh(&refused)?;
+        self.in_a_row.one_more(&refused)?;
         Ok(Some(self.looker.evidence(&stream, &decision, None, unseen(&refused), Vec::new(), log)))
-    }
-
-    /// One stream that cannot be looked at is told; many in a row end it.
-    fn weigh(&mut self, failure: &Failure) -> Result<(), Failure> {
-        self.in_a_row += 1;
-        let may_pass = !matches!(failure.class, Class::Permanent(_));
-        if may_pass && self.in_a_row >= IN_A_ROW { Err(failure.clone()) } else { Ok(()) }
     }
 
     fn count_calls(&mut self, log: &CallLog) {
@@ -132,5 +125,38 @@ impl Round<'_> {
         for call in log.calls() {
             *calls.entry(call.call).or_default() += 1;
         }
+    }
+}
+
+/// How many streams in a row could not be looked at.
+#[derive(Debug, Default)]
+struct InARow(u32);
+
+impl InARow {
+    /// One is told as its own; many in a row are the fault of something else.
+    fn one_more(&mut self, failure: &Failure) -> Result<(), Failure> {
+        self.0 += 1;
+        let may_pass = !matches!(failure.class, Class::Permanent(_));
+        if may_pass && self.0 >= IN_A_ROW { Err(failure.clone()) } else { Ok(()) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::failure::Fault;
+
+    #[test]
+    fn many_in_a_row_end_it_unless_each_is_refused_for_good() {
+        let passing = Failure::retryable("kinesis:DescribeStreamSummary", "NoAnswer", "none");
+        let refused = Failure { class: Class::Permanent(Fault::Access), ..passing.clone() };
+        let mut in_a_row = InARow::default();
+        assert!(
+            (0..20).all(|_| in_a_row.one_more(&refused).is_ok()),
+            "a policy may refuse every stream, and each is told"
+        );
+        let mut in_a_row = InARow::default();
+        let told = (0..IN_A_ROW).filter(|_| in_a_row.one_more(&passing).is_ok()).count();
+        assert_eq!(told, 4);
     }
 }

@@ -249,3 +249,45 @@ pub(super) fn at_source(evidence: &Evidence) -> Option<Value> {
     let document = serde_json::to_value(Document::from(evidence)).unwrap_or_default();
     document.get("at_source").cloned()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::samples;
+    use super::*;
+
+    #[test]
+    fn the_exit_code_says_the_worst() {
+        let without = |gone: &[Compliance]| {
+            let mut audit = samples::audit();
+            for region in &mut audit.regions {
+                region.streams.retain(|evidence| !gone.contains(&evidence.verdict.compliance));
+            }
+            audit.exit()
+        };
+        use Compliance::{Compliant, InsufficientData, NonCompliant, NotApplicable};
+        assert_eq!(without(&[]), Exit::NonCompliant);
+        assert_eq!(without(&[NonCompliant]), Exit::TryAgain);
+        assert_eq!(without(&[NonCompliant, InsufficientData]), Exit::Compliant);
+        assert_eq!(without(&[NonCompliant, InsufficientData, Compliant, NotApplicable]), Exit::Compliant, "no stream");
+        assert_eq!(samples::incomplete().exit(), Exit::Failure);
+        let mut nowhere = samples::audit();
+        nowhere.regions.iter_mut().for_each(|region| region.ended = Ended::NotEnabled);
+        assert_eq!(nowhere.exit(), Exit::Failure, "credentials that are good nowhere");
+    }
+
+    #[test]
+    fn the_json_counts_what_it_lists() {
+        let json = samples::audit().to_json();
+        assert_eq!(json["schema"], SCHEMA);
+        let totals = &json["totals"];
+        assert_eq!((&totals["streams"], json["streams"].as_array().map(Vec::len)), (&json!(5), Some(5)));
+        assert_eq!(totals["by_rule"], json!({"scratch": 1, "teams": 1, "orders": 2, "rest": 0, NO_RULE: 1}));
+        assert_eq!(totals["by_key"][NOT_ENCRYPTED], 4);
+        assert_eq!(json["exemptions_ending"], json!([{"rule": "scratch", "until": "2026-12-01"}]));
+        assert!(json["streams"][1]["at_source"]["cli"].is_string() && json["streams"][0]["at_source"].is_null());
+        let failed = samples::incomplete().to_json();
+        assert_eq!((&failed["complete"], &failed["regions"][1]["state"]), (&json!(false), &json!("failed")));
+        let documents = samples::audit().to_evidence();
+        assert!(documents.lines().all(|line| line.starts_with(r#"{"schema":"streamseal.evidence/v1","#)));
+    }
+}
