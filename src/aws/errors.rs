@@ -204,6 +204,13 @@ where
     }
 }
 
+/// Whether a Region does not know our credentials at all, as one does that the account has not enabled (AWS account management
+/// reference guide: credentials are good in the Regions that are enabled).
+#[cfg(feature = "cli")]
+pub(crate) fn refuses_credentials(failure: &Failure) -> bool {
+    matches!(failure.code.as_str(), "UnrecognizedClientException" | "InvalidClientTokenId")
+}
+
 /// An answer that lacks what the call is made for.
 pub(super) fn unreadable(call: &'static str, what: &str) -> Failure {
     Failure { may_have_applied: is_write(call), ..Failure::retryable(call, UNREADABLE, what) }

@@ -29,6 +29,8 @@ use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
 use jiff::Timestamp;
 
 pub use self::errors::Refusal;
+#[cfg(feature = "cli")]
+pub(crate) use self::errors::refuses_credentials;
 use crate::domain::evidence::Call;
 use crate::domain::failure::Failure;
 use crate::domain::model::{EventText, Scope};

@@ -80,6 +80,8 @@ pub(crate) enum Command {
     Seal(SealArguments),
     /// Proves that streams are encrypted as their rule asks; never changes a setting
     Prove(ProveArguments),
+    /// Shows how every stream stands with the policy, also as a report; changes nothing
+    Audit(super::audit::AuditArguments),
     /// Shows what the function would do with an event; changes nothing
     Replay(ReplayArguments),
     /// Says whether the account and the function are able to see streams and to act, and how to mend what is not
