@@ -11,6 +11,7 @@
 pub mod config;
 pub mod domain;
 pub mod handler;
+mod look;
 pub mod ports;
 pub mod reconcile;
 pub mod scan;

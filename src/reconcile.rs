@@ -20,7 +20,7 @@ use crate::domain::event::Cause;
 use crate::domain::evidence::{Compliance, Evidence, Proof, ProofState, Remediation, Setting};
 use crate::domain::failure::{Class, Failure, Fault};
 use crate::domain::history::{Contention, contention};
-use crate::domain::model::{Encryption, KeyIdentity, KeyInfo, KeyLookup, KeyRef, Mode, Observed, Tags};
+use crate::domain::model::{Encryption, KeyIdentity, KeyInfo, KeyLookup, KeyRef, Mode, Observed, ProofMode, Tags};
 use crate::domain::plan::{
     self, AfterStart, Again, Circumstances, Condition, CurrentKey, Keys, NOT_FOUND_GRACE, Owed, Permission, Progress,
     Reason, Sight, Situation, Started, Step, Verdict, next_step,
@@ -109,6 +109,12 @@ pub struct Preview {
     pub rule: Option<String>,
     /// Why that rule.
     pub reasons: Vec<String>,
+    /// What was seen, where anything was.
+    pub setting: Option<Setting>,
+    /// Which key the rule wants, as far as KMS said so.
+    pub wanted: Option<KeyIdentity>,
+    /// How it would be proven.
+    pub proof: Option<ProofMode>,
 }
 
 /// Looks once and names the first step; does nothing.
@@ -122,8 +128,14 @@ pub async fn preview<W: World>(world: &W, work: &Work, settings: &Settings<'_>) 
             Ok(next_step(&sight, &progress, || run.permit(&sight, observed.as_ref(), now), now))
         }
     };
+    let proof = match (run.decision.as_ref().map(|d| &d.outcome), &run.after) {
+        (Some(Outcome::Encrypt(target)), Some(seen)) => {
+            Some(plan::proof_mode(target, seen.observed.created, settings.mode, world.now()))
+        }
+        _ => None,
+    };
     let (rule, reasons) = run.decision.map_or((None, Vec::new()), |d| (d.rule.map(|r| r.name), d.reasons));
-    Preview { step, rule, reasons }
+    Preview { step, rule, reasons, setting: run.after, wanted: run.wanted, proof }
 }
 
 /// The pauses of a run follow from what it is for, so that it can be repeated.

@@ -4,36 +4,30 @@
 //! It holds one page and the keys it met, and nothing that grows with the number of streams; before its time is up it ends with
 //! the place to go on from. Work messages carry the changes, so that each is made by a run that looks again.
 
-use std::collections::BTreeMap;
 use std::pin::pin;
 use std::time::Duration;
 
 use futures_util::future::{Either, select};
-use jiff::{SignedDuration, Timestamp};
+use jiff::SignedDuration;
 use tracing::error;
 
 use crate::domain::event::IgnoreReason;
-use crate::domain::evidence::{Compliance, Evidence, Proof, Remediation, Setting};
+use crate::domain::evidence::{Compliance, Evidence};
 use crate::domain::failure::{Class, Failure};
-use crate::domain::history::{Contention, Left, left_key};
+use crate::domain::history::{Left, left_key};
 use crate::domain::model::{
     AWS_MANAGED_ALIAS, Encryption, EventText, KeyArn, KeyIdentity, KeyInfo, KeyLookup, KeyManager, KeyProblem, KeyRef,
-    Observed, Scope, StreamArn, StreamName, Tags,
+    Scope, StreamName, Tags,
 };
-use crate::domain::plan::{
-    self, Circumstances, Keys, Permission, Progress, Reason, Sight, Situation, Step, Verdict, next_step,
-};
+use crate::domain::plan::{self, Step, Verdict};
 use crate::domain::policy::{Decision, Outcome};
 use crate::domain::scan::v1::Summary;
 use crate::domain::scan::{Candidate, KeyEvent, LEFT_MAX, MISSED_AFTER, Scan, Subject};
 use crate::domain::work::Work;
-use crate::ports::{CallLog, PageStart, World};
-use crate::reconcile::{CALL_TIME, Paces, Settings, until};
+use crate::look::{Looked, Looker, Purpose, Seen, unseen};
+use crate::ports::{CallLog, Page, PageStart, World};
+use crate::reconcile::{CALL_TIME, Settings, until};
 
-/// How often a call is tried, with growing pauses between.
-const TRIES: u32 = 4;
-/// The pause before a second try; it doubles.
-const PAUSE: Duration = Duration::from_millis(500);
 /// CloudTrail keeps events for so long (CloudTrail user guide, event history), and a stream its records for up to a year.
 const HISTORY_MAX: SignedDuration = SignedDuration::from_hours(90 * 24);
 /// What reading it may take: the scan itself must come forward in each part. CloudTrail answers two requests a second.
@@ -55,12 +49,12 @@ pub enum ScanEnd {
 /// Runs one part of `scan`.
 pub async fn scan<W: World>(world: &W, scan: Scan, settings: &Settings<'_>) -> ScanEnd {
     let was_at = scan.after.clone();
+    let purpose = Purpose { cause: scan.cause.clone(), asked: scan.asked, attempt: scan.parts, by: "a scan" };
     let mut part = Part {
         world,
         settings,
         own: &settings.config.own,
-        keys: Keys::new(),
-        tags_one_by_one: false,
+        looker: Looker::new(world, settings, purpose),
         to_prove: Vec::new(),
         scan,
     };
@@ -123,21 +117,9 @@ struct Part<'a, W> {
     settings: &'a Settings<'a>,
     own: &'a Scope,
     scan: Scan,
-    /// What KMS said of the keys that were met.
-    keys: Keys,
-    /// The tagging API is not ours to call, or has no answer.
-    tags_one_by_one: bool,
+    looker: Looker<'a, W>,
     /// What could not be sent on, for want of a queue.
     to_prove: Vec<Work>,
-}
-
-/// A look at one stream, and what was decided of it.
-struct Seen<'d> {
-    stream: StreamArn,
-    decision: &'d Decision,
-    observed: Observed,
-    key: Option<KeyIdentity>,
-    wanted: Option<KeyIdentity>,
 }
 
 impl<W: World> Part<'_, W> {
@@ -152,8 +134,13 @@ impl<W: World> Part<'_, W> {
         }
         let mut from = self.scan.after.clone().map_or(PageStart::Beginning, PageStart::After);
         loop {
-            let (names, next) = self.page(&from).await?;
-            let tags = self.tags_of(&names).await;
+            let log = CallLog::default();
+            let page = self.looker.page(&from, self.scan.after.as_ref(), &log).await;
+            self.count_calls(&log);
+            let Page { names, next } = page?;
+            let log = CallLog::default();
+            let tags = self.looker.tags_of(&names, &log).await;
+            self.count_calls(&log);
             for name in names {
                 if self.world.now() + CALL_TIME > self.settings.deadline {
                     return Ok(false);
@@ -166,63 +153,6 @@ impl<W: World> Part<'_, W> {
                 None => return Ok(true),
             }
         }
-    }
-
-    /// The next page, and where the one after it begins. A token may have expired: the last name does as well.
-    async fn page(&mut self, from: &PageStart) -> Result<(Vec<StreamName>, Option<PageStart>), Failure> {
-        let log = CallLog::default();
-        let mut from = from.clone();
-        let mut tries = 0;
-        let page = loop {
-            match self.world.list(&from, &log).await {
-                Ok(page) => break Ok(page),
-                Err(failure) => {
-                    if let (PageStart::Token(_), Some(after)) = (&from, &self.scan.after) {
-                        from = PageStart::After(after.clone());
-                    }
-                    if let Err(failure) = self.pause(&mut tries, failure).await {
-                        break Err(failure);
-                    }
-                }
-            }
-        };
-        self.count_calls(&log);
-        page.map(|page| (page.names, page.next))
-    }
-
-    /// The tags of a page's streams, where the policy looks at tags and the tagging API may be asked.
-    async fn tags_of(&mut self, names: &[StreamName]) -> BTreeMap<StreamName, Tags> {
-        if !self.settings.policy.needs_tags() || self.tags_one_by_one || names.is_empty() {
-            return BTreeMap::new();
-        }
-        let streams: Vec<StreamArn> = names.iter().map(|name| self.own.stream(name.clone())).collect();
-        let log = CallLog::default();
-        let mut tries = 0;
-        let tags = loop {
-            match self.world.tags_of(&streams, &log).await {
-                Ok(tags) => break tags,
-                Err(failure) => {
-                    if self.pause(&mut tries, failure).await.is_err() {
-                        self.tags_one_by_one = true;
-                        break BTreeMap::new();
-                    }
-                }
-            }
-        };
-        self.count_calls(&log);
-        tags
-    }
-
-    /// Waits before another try; the failure where there is none to be made.
-    async fn pause(&self, tries: &mut u32, failure: Failure) -> Result<(), Failure> {
-        *tries += 1;
-        let pause = PAUSE * (1 << (*tries).min(6));
-        let over = self.world.now() + pause > self.settings.deadline;
-        if *tries >= TRIES || over || matches!(failure.class, Class::Permanent(_) | Class::Ignored) {
-            return Err(failure);
-        }
-        self.world.sleep(pause).await;
-        Ok(())
     }
 
     fn count_calls(&mut self, log: &CallLog) {
@@ -250,153 +180,34 @@ impl<W: World> Part<'_, W> {
 
     async fn look(&mut self, name: &StreamName, tags: Option<&Tags>, log: &CallLog) -> Result<(), Failure> {
         let stream = self.own.stream(name.clone());
-        let Settings { policy, paces, deadline, .. } = *self.settings;
-        let own_tags = if policy.needs_tags() && self.tags_one_by_one {
-            let mut tries = 0;
-            loop {
-                Paces::wait(&paces.tags, self.world, deadline, "kinesis:ListTagsForStream").await?;
-                match self.world.tags(&stream, log).await {
-                    Ok(tags) => break Some(tags),
-                    Err(failure) if failure.class == Class::Ignored => return Ok(()),
-                    Err(failure) => self.pause(&mut tries, failure).await?,
-                }
-            }
-        } else {
-            None
-        };
-        // Streams without tags are missing in the tagging API's answer.
-        let none = Tags::new();
-        let decision = policy.decide(&stream, own_tags.as_ref().or(tags).unwrap_or(&none), self.world.now());
+        let Some(decision) = self.looker.decide(&stream, tags, log).await? else { return Ok(()) };
         if !self.scan.subject.may_concern(&decision.outcome, self.own) {
             return Ok(());
         }
-        let observed = match self.describe(&stream, log).await? {
-            Described::Seen(observed) => observed,
-            Described::Gone => return Ok(()),
-            Described::Refused(failure) => {
+        // Which key it is on, or should be, concerns a scan for a key whatever else is so.
+        let all_keys = matches!(self.scan.subject, Subject::Key(..));
+        let seen = match self.looker.look(stream.clone(), &decision, all_keys, log).await? {
+            Looked::Seen(seen) => seen,
+            Looked::Gone => return Ok(()),
+            Looked::Refused(failure) => {
                 self.tell_unseen(name, &failure, log);
                 return Ok(());
             }
         };
-        let (sight, key, wanted) = self.assess(&decision, &observed, log).await?;
-        if sight == Sight::Gone {
-            return Ok(());
-        }
-        let seen = Seen { stream, decision: &decision, observed, key, wanted };
         if self.scan.subject.concerns(seen.key.as_ref(), seen.wanted.as_ref()) {
-            self.conclude(&seen, &sight, log).await?;
+            self.conclude(&seen, log).await?;
         } else if let Some(warning) = self.under_lost_key(&seen) {
             // It is of no other concern: told, and not counted.
-            let verdict = self.verdict_of(&seen, &sight).unwrap_or_else(|step| unfinished(&step));
+            let verdict = self.looker.verdict(&seen).unwrap_or_else(|step| self.looker.unfinished(&step));
             self.record(&seen, verdict, vec![warning], log);
         }
         Ok(())
     }
 
-    /// DescribeStreamSummary at the rate of scans. A stream that cannot be looked at stops no scan.
-    async fn describe(&self, stream: &StreamArn, log: &CallLog) -> Result<Described, Failure> {
-        let Settings { paces, deadline, .. } = *self.settings;
-        let mut tries = 0;
-        loop {
-            Paces::wait(&paces.scans, self.world, deadline, "kinesis:DescribeStreamSummary").await?;
-            match self.world.describe(stream, log).await {
-                Ok(observed) => return Ok(Described::Seen(observed)),
-                Err(failure) if failure.class == Class::Ignored => return Ok(Described::Gone),
-                Err(failure) => {
-                    if let Err(failure) = self.pause(&mut tries, failure).await {
-                        return Ok(Described::Refused(failure));
-                    }
-                }
-            }
-        }
-    }
-
-    /// Compares, with one DescribeKey for each key that was not met before.
-    async fn assess(
-        &mut self,
-        decision: &Decision,
-        observed: &Observed,
-        log: &CallLog,
-    ) -> Result<(Sight, Option<KeyIdentity>, Option<KeyIdentity>), Failure> {
-        let sight = plan::sight_of(observed, None);
-        let (encryption, outcome) = (&observed.encryption, &decision.outcome);
-        // Which key it is on, or should be, concerns a scan for a key whatever else is so.
-        if sight.is_none() || matches!(self.scan.subject, Subject::Key(..)) {
-            while let Some(key) = plan::key_needed(outcome, encryption, &self.keys, self.own) {
-                self.lookup(key, log).await?;
-            }
-        }
-        if let (Subject::Key(..), Encryption::Kms(key)) = (&self.scan.subject, encryption)
-            && self.current(encryption).is_none()
-            && !self.keys.contains_key(key)
-        {
-            self.lookup(key.clone(), log).await?;
-        }
-        let wanted = match outcome {
-            Outcome::Encrypt(target) => plan::identity_of(&target.key, &self.keys, self.own),
-            Outcome::Exempt(_) | Outcome::Unmatched | Outcome::Unresolvable(_) => None,
-        };
-        if let Some(sight) = sight {
-            return Ok((sight, self.current(encryption), wanted));
-        }
-        let situation = plan::assess(outcome, encryption, &self.keys, self.own);
-        Ok((Sight::Active(situation), self.current(encryption), wanted))
-    }
-
-    fn current(&self, encryption: &Encryption) -> Option<KeyIdentity> {
-        match encryption {
-            Encryption::Kms(key) => plan::identity_of(key, &self.keys, self.own),
-            Encryption::None | Encryption::Unreadable(_) => None,
-        }
-    }
-
-    async fn lookup(&mut self, key: KeyRef, log: &CallLog) -> Result<(), Failure> {
-        let mut tries = 0;
-        loop {
-            match self.world.lookup(&key, log).await {
-                Ok(found) => {
-                    self.keys.insert(key, found);
-                    return Ok(());
-                }
-                Err(failure) => self.pause(&mut tries, failure).await?,
-            }
-        }
-    }
-
-    /// The end of a run that looked now and did nothing, or the step that it would take.
-    fn verdict_of(&self, seen: &Seen<'_>, sight: &Sight) -> Result<Verdict, Step> {
-        let now = self.world.now();
-        match next_step(sight, &Progress::default(), || self.permit(seen, sight, now), now) {
-            Step::Finish(verdict) => Ok(verdict),
-            step @ (Step::Start(_) | Step::Await(_) | Step::LookLater(_) | Step::Prove | Step::StartAfresh) => {
-                Err(step)
-            }
-        }
-    }
-
-    fn permit(&self, seen: &Seen<'_>, sight: &Sight, now: Timestamp) -> Permission {
-        let (Sight::Active(Situation::Wrong { current, target_manager, .. }), Outcome::Encrypt(target)) =
-            (sight, &seen.decision.outcome)
-        else {
-            return Permission::Settling(now);
-        };
-        let circumstances = Circumstances {
-            mode: self.settings.mode,
-            policy: self.settings.policy,
-            cause: &self.scan.cause,
-            created: seen.observed.created,
-            active_since: seen.observed.at,
-            // The run that is to change it asks.
-            contention: &Contention::Clear,
-            now,
-        };
-        plan::permit(target, current.as_ref(), *target_manager, &circumstances)
-    }
-
     /// Counts a stream that concerns the scan, and tells or hands on what follows.
-    async fn conclude(&mut self, seen: &Seen<'_>, sight: &Sight, log: &CallLog) -> Result<(), Failure> {
+    async fn conclude(&mut self, seen: &Seen<'_>, log: &CallLog) -> Result<(), Failure> {
         let name = &seen.stream.name;
-        let verdict = match self.verdict_of(seen, sight) {
+        let verdict = match self.looker.verdict(seen) {
             Ok(verdict) => verdict,
             Err(step) => {
                 if self.is_missed(seen, &step) {
@@ -407,7 +218,7 @@ impl<W: World> Part<'_, W> {
                     let candidate = Candidate { place, stream: name.to_string(), created };
                     self.scan.tally.compete(candidate, self.settings.config.max_changes);
                 }
-                unfinished(&step)
+                self.looker.unfinished(&step)
             }
         };
         let is_right = verdict.compliance == Compliance::Compliant;
@@ -416,7 +227,7 @@ impl<W: World> Part<'_, W> {
             self.hand_on_to_prove(seen).await?;
         }
         let rule = seen.decision.rule.as_ref().map(|rule| rule.name.as_str());
-        self.scan.tally.count(verdict.compliance.as_str(), rule, key_words(seen));
+        self.scan.tally.count(verdict.compliance.as_str(), rule, seen.key_words());
         if !matches!(verdict.compliance, Compliance::Compliant | Compliance::NotApplicable) {
             self.scan.tally.wrong.push(name.as_str(), verdict.reason.as_str());
         }
@@ -501,17 +312,15 @@ impl<W: World> Part<'_, W> {
     fn tell_unseen(&mut self, name: &StreamName, failure: &Failure, log: &CallLog) {
         let stream = self.own.stream(name.clone());
         let permanent = matches!(failure.class, Class::Permanent(_));
-        let reason = if permanent { Reason::AccessDenied } else { Reason::Unfinished };
+        let verdict = unseen(failure);
         if !permanent && self.scan.subject.may_change() {
             let candidate = Candidate { place: self.scan.place(name), stream: name.to_string(), created: None };
             self.scan.tally.compete(candidate, self.settings.config.max_changes);
         }
-        let verdict = Verdict::new(Compliance::InsufficientData, reason, failure.to_string());
         self.scan.tally.count(verdict.compliance.as_str(), Some("(not told)"), Some("(not seen)"));
-        self.scan.tally.wrong.push(name.as_str(), reason.as_str());
+        self.scan.tally.wrong.push(name.as_str(), verdict.reason.as_str());
         let nothing = Decision { rule: None, outcome: Outcome::Unmatched, reasons: Vec::new() };
-        let verdict = Verdict { alarm: permanent, ..verdict };
-        self.tell(&self.evidence(&stream, &nothing, None, verdict, Vec::new(), log));
+        self.tell(&self.looker.evidence(&stream, &nothing, None, verdict, Vec::new(), log));
     }
 
     /// Writes evidence, and a line of the error log where somebody has to look.
@@ -525,53 +334,7 @@ impl<W: World> Part<'_, W> {
     fn record(&self, seen: &Seen<'_>, verdict: Verdict, warnings: Vec<String>, log: &CallLog) {
         let alarm = verdict.alarm || !warnings.is_empty();
         let verdict = Verdict { alarm, ..verdict };
-        self.tell(&self.evidence(&seen.stream, seen.decision, Some(seen), verdict, warnings, log));
-    }
-
-    fn evidence(
-        &self,
-        stream: &StreamArn,
-        decision: &Decision,
-        seen: Option<&Seen<'_>>,
-        verdict: Verdict,
-        warnings: Vec<String>,
-        log: &CallLog,
-    ) -> Evidence {
-        let Settings { config, policy, mode, run_id, .. } = *self.settings;
-        let now = self.world.now();
-        let setting = seen.map(|seen| Setting {
-            observed: seen.observed.clone(),
-            key: seen.key.clone(),
-            material: seen.key.as_ref().and_then(|key| plan::material_of(key, &self.keys)),
-        });
-        let calls = log.calls();
-        Evidence {
-            run_id: run_id.to_owned(),
-            attempt: self.scan.parts,
-            mode,
-            started_at: calls.first().map_or(now, |call| call.at),
-            finished_at: now,
-            stream: stream.clone(),
-            cause: self.scan.cause.clone(),
-            first_seen: self.scan.asked,
-            policy_source: config.policy.to_string(),
-            policy_digest: policy.digest.clone(),
-            rule: decision.rule.as_ref().map(|rule| (rule.index, rule.name.clone())),
-            reasons: decision.reasons.clone(),
-            before: setting.clone(),
-            after: setting,
-            desired: match &decision.outcome {
-                Outcome::Encrypt(target) => Some((target.key.clone(), seen.and_then(|seen| seen.wanted.clone()))),
-                Outcome::Exempt(_) | Outcome::Unmatched | Outcome::Unresolvable(_) => None,
-            },
-            calls,
-            proof: Proof::default(),
-            remediation: if verdict.withheld.is_some() { Remediation::Withheld } else { Remediation::None },
-            verdict,
-            warnings,
-            rekeyed: false,
-            next_look: None,
-        }
+        self.tell(&self.looker.evidence(&seen.stream, seen.decision, Some(seen), verdict, warnings, log));
     }
 
     /// The part after this one.
@@ -592,15 +355,15 @@ impl<W: World> Part<'_, W> {
         let mut key_material = None;
         if let Subject::Key(key, KeyEvent::Rotated) = &self.scan.subject {
             let identity = KeyIdentity::Arn(key.clone());
-            if plan::material_of(&identity, &self.keys).is_none()
+            if self.looker.material(&identity).is_none()
                 && let Some(key) = KeyRef::parse(key.as_str())
             {
                 let log = CallLog::default();
                 // What KMS does not say now is left out.
-                let _ = self.lookup(key, &log).await;
+                let _ = self.looker.lookup(key, &log).await;
                 self.count_calls(&log);
             }
-            key_material = plan::material_of(&identity, &self.keys).map(|id| id.to_string());
+            key_material = self.looker.material(&identity).map(|id| id.to_string());
         }
         let candidates = self.scan.tally.candidates.iter();
         let mut works: Vec<Work> = candidates
@@ -622,40 +385,5 @@ impl<W: World> Part<'_, W> {
             scan: self.scan,
         };
         ScanEnd::Done(Box::new(summary), works)
-    }
-}
-
-/// What one look came to.
-enum Described {
-    Seen(Observed),
-    Gone,
-    Refused(Failure),
-}
-
-/// What is said of a stream that a run could do more about.
-fn unfinished(step: &Step) -> Verdict {
-    match step {
-        Step::Start(key) => {
-            Verdict::new(Compliance::NonCompliant, Reason::Found, format!("found by a scan; its rule wants {key}"))
-        }
-        Step::Await(condition) => {
-            let detail = format!("not to be told yet: waiting for {}", condition.as_str());
-            Verdict::new(Compliance::InsufficientData, Reason::Unfinished, detail)
-        }
-        Step::LookLater(why) => Verdict::new(Compliance::InsufficientData, Reason::Unfinished, why.as_str()),
-        Step::Finish(verdict) => verdict.clone(),
-        Step::Prove | Step::StartAfresh => {
-            Verdict::new(Compliance::InsufficientData, Reason::Unfinished, "not to be told by a scan")
-        }
-    }
-}
-
-/// The key that a stream is on, for counting: its ARN, or as its setting names it.
-fn key_words<'s>(seen: &'s Seen<'_>) -> Option<&'s str> {
-    match (&seen.key, &seen.observed.encryption) {
-        (Some(key), _) => Some(key.as_str()),
-        (None, Encryption::Kms(key)) => Some(key.as_str()),
-        (None, Encryption::Unreadable(text)) => Some(text.as_str()),
-        (None, Encryption::None) => None,
     }
 }

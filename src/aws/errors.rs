@@ -10,6 +10,7 @@ use std::io;
 use aws_sdk_kinesis::config::http::HttpResponse;
 use aws_sdk_kinesis::error::{ProvideErrorMetadata, SdkError};
 
+use crate::domain::evidence::Call;
 use crate::domain::failure::{Class, Failure, Fault};
 use crate::domain::model::EventText;
 
@@ -121,6 +122,49 @@ fn class_of(call: &str, code: &str, message: &str) -> Class {
     }
 }
 
+/// What a failure asks of whoever runs a command.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// A permission is missing.
+    Permission,
+    /// There are no credentials, or AWS does not take them.
+    Credentials,
+    /// There was no answer.
+    NoAnswer,
+    /// Something else.
+    Other,
+}
+
+impl Refusal {
+    /// Reads a call that was written down.
+    pub fn of_call(call: &Call) -> Option<Self> {
+        let (code, message) = call.error.clone()?;
+        let class = class_of(call.call, code.as_str(), message.as_str());
+        Some(Self::of(&Failure { class, call: call.call, code, message, may_have_applied: false }))
+    }
+
+    /// Reads a failure's code, and where there is none, the SDK's words.
+    pub fn of(failure: &Failure) -> Self {
+        match failure.code.as_str() {
+            "UnrecognizedClientException"
+            | "InvalidClientTokenId"
+            | "MissingAuthenticationToken"
+            | "MissingAuthenticationTokenException"
+            | "IncompleteSignature"
+            | "IncompleteSignatureException"
+            | "InvalidSignatureException"
+            | "SignatureDoesNotMatch"
+            | "ExpiredToken"
+            | "ExpiredTokenException"
+            | "RequestExpired" => Self::Credentials,
+            NO_ANSWER | NOT_SENT | TIMEOUT if failure.message.as_str().contains("credentials") => Self::Credentials,
+            NO_ANSWER | TIMEOUT => Self::NoAnswer,
+            _ if failure.class == Class::Permanent(Fault::Access) => Self::Permission,
+            _ => Self::Other,
+        }
+    }
+}
+
 /// The failure that `error` is. The text of the service is kept, escaped and cut.
 pub(super) fn failure<E>(call: &'static str, error: &SdkError<E, HttpResponse>) -> Failure
 where
@@ -158,6 +202,13 @@ where
         }
         _ => (Class::Retryable, UNREADABLE, format!("HTTP {status} that cannot be read: {}", chain(error))),
     }
+}
+
+/// Whether a Region does not know our credentials at all, as one does that the account has not enabled (AWS account management
+/// reference guide: credentials are good in the Regions that are enabled).
+#[cfg(feature = "cli")]
+pub(crate) fn refuses_credentials(failure: &Failure) -> bool {
+    matches!(failure.code.as_str(), "UnrecognizedClientException" | "InvalidClientTokenId")
 }
 
 /// An answer that lacks what the call is made for.

@@ -29,6 +29,9 @@ use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
 use jiff::Timestamp;
 use tokio::time::Instant;
 
+pub use self::errors::Refusal;
+#[cfg(feature = "cli")]
+pub(crate) use self::errors::refuses_credentials;
 use crate::domain::evidence::Call;
 use crate::domain::failure::Failure;
 use crate::domain::model::{EventText, Scope};
@@ -201,7 +204,7 @@ impl Clock for Aws {
 
 /// Sends one request and writes it into the log. A request that surely never left (no connection, nothing to send) is a
 /// failure and no call.
-async fn logged<T, E>(
+pub(crate) async fn logged<T, E>(
     log: &CallLog,
     call: &'static str,
     request: impl Future<Output = Result<T, SdkError<E>>>,

@@ -1,37 +1,222 @@
-//! `streamseal check POLICY`: is this policy valid, and what about it is likely not meant.
+//! `streamseal check POLICY`: is this policy valid, what about it is likely not meant, and does it decide as its own tests say.
 
-use std::path::Path;
+mod source;
 
-use jiff::Timestamp;
+use std::path::{Path, PathBuf};
 
+use serde_json::{Value, json};
+
+use self::source::Source;
 use super::Exit;
-use crate::domain::policy::Policy;
+use super::arguments::{CheckArguments, Globals};
+use super::context::{Context, now, policy_source, read_file};
+use super::output::{BAD, GOOD, Stop, result, statement, styled, tell};
+use super::words::{self, unlogged};
+use crate::domain::model::{KeyInfo, KeyLookup, KeyRef, Scope};
+use crate::domain::policy::cases::{self, Case};
+use crate::domain::policy::{Accept, Effect, Policy, PolicyFault, PolicyWarning, Rule};
+use crate::ports::KeyApi;
 
-/// Faults and warnings as `FILE:LINE:COLUMN: …`, which editors understand.
-pub(crate) fn run(path: &Path) -> Exit {
-    let file = path.display();
-    let text = match std::fs::read_to_string(path) {
-        Ok(text) => text,
-        Err(error) => {
-            eprintln!("{file}: cannot be read: {error}");
-            return Exit::Failure;
+pub(super) async fn run(arguments: &CheckArguments, globals: &Globals) -> Result<Exit, Stop> {
+    let (name, text, context) = read(arguments, globals).await?;
+    let source = Source::new(&name, &text);
+    let policy = match Policy::load(&text) {
+        Ok(policy) => policy,
+        Err(faults) => {
+            told_faults(&source, &faults, "policy", globals.json);
+            return Ok(Exit::Failure);
         }
     };
-    match Policy::load(&text) {
-        Ok(policy) => {
-            for warning in policy.warnings(Timestamp::now()) {
-                eprintln!("{file}:{warning}");
-            }
-            println!("{file}: valid, {} rules, {}", policy.rules.len(), policy.digest);
-            Exit::Compliant
-        }
-        Err(faults) => {
-            for fault in &faults {
-                eprintln!("{file}:{fault}");
-            }
-            let s = if faults.len() == 1 { "" } else { "s" };
-            eprintln!("{file}: {} fault{s}", faults.len());
-            Exit::Failure
+    let mut warnings = policy.warnings(now());
+    let mut keys = Vec::new();
+    if arguments.resolve {
+        let context = match context {
+            Some(context) => context,
+            None => Context::with_policy(globals, None, &[], Some(format!("file:{name}"))).await?,
+        };
+        keys = resolve(&context, &policy, &mut warnings).await?;
+    }
+    for warning in &warnings {
+        if !globals.json {
+            tell(source.warning(warning));
         }
     }
+    let tests = match &arguments.test {
+        None => None,
+        Some(file) => Some(test(&policy, arguments, file.as_deref(), globals).await?),
+    };
+    let failed = tests.as_ref().is_some_and(|tests| tests.iter().any(|test| test.wrong.is_some()));
+    if globals.json {
+        let warnings: Vec<Value> = warnings.iter().map(warning_json).collect();
+        let tests = tests.map(|tests| tests.iter().map(Tested::to_json).collect::<Vec<_>>());
+        result(json!({
+            "schema": "streamseal.check/v1", "policy": name, "valid": true, "rules": policy.rules.len(),
+            "digest": policy.digest, "faults": [], "warnings": warnings, "keys": keys, "tests": tests,
+        }));
+    } else {
+        let s = if policy.rules.len() == 1 { "" } else { "s" };
+        result(format_args!("{name}: valid, {} rule{s}, {}", policy.rules.len(), policy.digest));
+    }
+    Ok(if failed { Exit::NonCompliant } else { Exit::Compliant })
+}
+
+/// The policy's name and text. What is in a parameter needs a connection.
+async fn read(arguments: &CheckArguments, globals: &Globals) -> Result<(String, String, Option<Context>), Stop> {
+    let named = match &arguments.file {
+        Some(path) => Some(format!("file:{}", path.display())),
+        None => policy_source(globals),
+    };
+    match named.as_deref().and_then(|source| source.split_once(':')) {
+        Some(("file", path)) => Ok((path.to_owned(), read_file(Path::new(path))?, None)),
+        Some(("inline", text)) => Ok(("inline".to_owned(), text.to_owned(), None)),
+        Some(_) => {
+            let context = Context::with_policy(globals, None, &[], named).await?;
+            let text = context.read(&context.config.policy).await?;
+            Ok((context.config.policy.to_string(), text, Some(context)))
+        }
+        None => Err(Stop::usage("no policy is named").help("`streamseal check policy.yaml`, or `--policy`, or POLICY")),
+    }
+}
+
+/// Asks KMS for each key that the policy names for every stream alike, and warns of those that cannot be used.
+pub(super) async fn resolve(
+    context: &Context,
+    policy: &Policy,
+    warnings: &mut Vec<PolicyWarning>,
+) -> Result<Vec<Value>, Stop> {
+    let own = &context.config.own;
+    let mut keys = Vec::new();
+    for (index, rule) in policy.rules.iter().enumerate() {
+        let Effect::Encrypt(encrypt) = &rule.effect else { continue };
+        let accepted = encrypt.accept.iter().filter_map(|accept| match accept {
+            Accept::Key(key) => Some(("accept", key.clone())),
+            Accept::CustomerManaged | Accept::AwsManaged => None,
+        });
+        let named = encrypt.key.fixed().map(|key| ("key", key));
+        if named.is_none() {
+            keys.push(
+                json!({"rule": rule.name, "field": "key", "named": encrypt.key.to_string(), "depends_on_stream": true}),
+            );
+        }
+        for (field, key) in named.into_iter().chain(accepted) {
+            let found = context.aws.lookup(&key, &unlogged()).await;
+            let found = found.map_err(|failure| Stop::call(&format!("the key `{key}`"), &failure, Some(own), &[]))?;
+            let mut line = words::key_json(&found);
+            if let Some(line) = line.as_object_mut() {
+                line.extend(
+                    [("rule", &*rule.name), ("field", field), ("named", key.as_str())]
+                        .map(|(k, v)| (k.to_owned(), json!(v))),
+                );
+            }
+            keys.push(line);
+            if let Some(why) = unusable(&key, &found, own) {
+                warnings.push(warning(index, rule, field, format!("the key `{key}` of rule `{}` {why}", rule.name)));
+            }
+        }
+    }
+    Ok(keys)
+}
+
+fn unusable(key: &KeyRef, found: &KeyLookup, own: &Scope) -> Option<String> {
+    match found {
+        KeyLookup::Found(KeyInfo { problem: None, .. }) => None,
+        KeyLookup::Found(KeyInfo { problem: Some(problem), .. }) => Some(format!("cannot be used: {problem}")),
+        KeyLookup::NotFound => Some(format!("is not known to KMS in {}", own.region)),
+        KeyLookup::Denied(code) => {
+            let resource = key.as_key_arn().map(|arn| arn.as_str().to_owned());
+            let allow = statement("kms:DescribeKey", Some(own), &resource.as_deref().map_or(vec![], |arn| vec![arn]));
+            Some(format!("cannot be looked at ({code}); the caller needs {allow}"))
+        }
+    }
+}
+
+fn warning(index: usize, rule: &Rule, field: &str, message: String) -> PolicyWarning {
+    PolicyWarning { line: rule.place.line, column: rule.place.column, path: format!("rules[{index}].{field}"), message }
+}
+
+/// A test and what came of it.
+struct Tested {
+    case: Case,
+    wrong: Option<Vec<String>>,
+}
+
+impl Tested {
+    fn to_json(&self) -> Value {
+        json!({"name": self.case.name, "line": self.case.place.line, "passed": self.wrong.is_none(), "wrong": self.wrong})
+    }
+}
+
+/// Runs the tests of a policy, and reports as a test runner does.
+async fn test(
+    policy: &Policy,
+    arguments: &CheckArguments,
+    file: Option<&Path>,
+    globals: &Globals,
+) -> Result<Vec<Tested>, Stop> {
+    let path = match (file, &arguments.file) {
+        (Some(file), _) => file.to_owned(),
+        (None, Some(policy)) => beside(policy),
+        (None, None) => match policy_source(globals).as_deref().and_then(|source| source.strip_prefix("file:")) {
+            Some(policy) => beside(Path::new(policy)),
+            None => return Err(Stop::usage("the policy is in no file, so its tests must be named: `--test=FILE`")),
+        },
+    };
+    let name = path.display().to_string();
+    let text = read_file(&path)?;
+    let cases = cases::load(&text).map_err(|faults| {
+        told_faults(&Source::new(&name, &text), &faults, "tests", globals.json);
+        Stop::failure(format!("the tests in {name} cannot be run"))
+    })?;
+    let run = |case: Case| Tested { wrong: case.run(policy, now()).err(), case };
+    let tests: Vec<Tested> = cases.into_iter().map(run).collect();
+    if !globals.json {
+        for Tested { case, wrong } in &tests {
+            match wrong {
+                None => result(format_args!("{} {}", styled(GOOD, "ok  "), case.name)),
+                Some(wrong) => {
+                    result(format_args!(
+                        "{} {}\n     {name}:{}:{}",
+                        styled(BAD, "FAIL"),
+                        case.name,
+                        case.place.line,
+                        case.place.column
+                    ));
+                    for line in wrong {
+                        result(format_args!("     {line}"));
+                    }
+                }
+            }
+        }
+        let failed = tests.iter().filter(|test| test.wrong.is_some()).count();
+        result(format_args!("{} passed, {failed} failed", tests.len() - failed));
+    }
+    Ok(tests)
+}
+
+/// `policy.test.yaml` for `policy.yaml`.
+fn beside(policy: &Path) -> PathBuf {
+    policy.with_extension("test.yaml")
+}
+
+fn told_faults(source: &Source<'_>, faults: &[PolicyFault], what: &str, as_json: bool) {
+    if as_json {
+        let faults: Vec<Value> = faults.iter().map(fault_json).collect();
+        result(json!({"schema": "streamseal.check/v1", what: source.name(), "valid": false, "faults": faults}));
+        return;
+    }
+    for fault in faults {
+        tell(source.fault(fault));
+    }
+    let s = if faults.len() == 1 { "" } else { "s" };
+    tell(format_args!("{}: {} fault{s}", source.name(), faults.len()));
+}
+
+fn fault_json(fault: &PolicyFault) -> Value {
+    let PolicyFault { line, column, path, message, help } = fault;
+    json!({"line": line, "column": column, "path": path, "message": message, "help": help})
+}
+
+fn warning_json(warning: &PolicyWarning) -> Value {
+    let PolicyWarning { line, column, path, message } = warning;
+    json!({"line": line, "column": column, "path": path, "message": message})
 }

@@ -1,15 +1,29 @@
 //! The command line: arguments, one file a command, exit codes.
 //!
-//! Results go to standard output, everything else to standard error. No command here changes a stream.
-#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command line prints")]
+//! Results go to standard output, everything else to standard error. Only `seal` changes a stream's encryption, and only after
+//! it was told to.
 
+mod arguments;
+mod audit;
 mod check;
+mod context;
+mod doctor;
+mod explain;
+mod output;
+mod progress;
+mod prove;
 mod replay;
+mod runs;
+mod seal;
+mod shell;
+mod words;
 
-use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand, ValueEnum};
+use clap::Parser;
+
+use self::arguments::{Arguments, Command, Globals};
+use self::output::Stop;
 
 /// What the exit code says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,6 +40,20 @@ pub(crate) enum Exit {
     TryAgain,
 }
 
+impl Exit {
+    /// The one of two that says more.
+    pub(crate) fn worse(self, other: Self) -> Self {
+        let rank = |exit| match exit {
+            Self::Compliant => 0,
+            Self::TryAgain => 1,
+            Self::NonCompliant => 2,
+            Self::Usage => 3,
+            Self::Failure => 4,
+        };
+        if rank(other) > rank(self) { other } else { self }
+    }
+}
+
 impl From<Exit> for ExitCode {
     fn from(exit: Exit) -> Self {
         Self::from(match exit {
@@ -38,66 +66,35 @@ impl From<Exit> for ExitCode {
     }
 }
 
-/// Keeps Kinesis data streams encrypted with the KMS key that a policy names.
-///
-/// Exit codes: 0 compliant, 1 failure, 2 usage, 3 non-compliant, 4 try again.
-#[derive(Debug, Parser)]
-#[command(name = "streamseal", version)]
-struct Arguments {
-    #[command(subcommand)]
-    command: Command,
-}
-
-#[derive(Debug, Subcommand)]
-enum Command {
-    /// Checks a policy: all faults at once, each with its place, and warnings
-    Check {
-        /// The policy's file
-        policy: PathBuf,
-    },
-    /// Shows what the function would do with an event; changes nothing
-    Replay(ReplayArguments),
-}
-
-/// Arguments of `replay`; what is not given comes from the variables of the function.
-#[derive(Debug, clap::Args)]
-pub(crate) struct ReplayArguments {
-    /// The event's file: an EventBridge event, an SQS batch, a command, …
-    event: PathBuf,
-    /// The policy's file [default: what POLICY names]
-    #[arg(long)]
-    policy: Option<PathBuf>,
-    /// The account of the streams [env: ACCOUNT_ID]
-    #[arg(long)]
-    account: Option<String>,
-    /// The Region of the streams [env: AWS_REGION]
-    #[arg(long)]
-    region: Option<String>,
-    /// The mode to assume [env: MODE]
-    #[arg(long, value_enum)]
-    mode: Option<ModeArgument>,
-    /// Call this endpoint for every service
-    #[arg(long, value_name = "URL")]
-    endpoint_url: Option<String>,
-    /// Only tell the event apart; call nothing
-    #[arg(long)]
-    offline: bool,
-    /// Print JSON, one line an item
-    #[arg(long)]
-    json: bool,
-}
-
-#[derive(Clone, Copy, Debug, ValueEnum)]
-enum ModeArgument {
-    Report,
-    Enforce,
-}
-
 /// Runs the command line of this process.
 pub fn main() -> ExitCode {
-    let exit = match Arguments::parse().command {
-        Command::Check { policy } => check::run(&policy),
-        Command::Replay(arguments) => replay::run(&arguments),
+    let Arguments { command, globals } = Arguments::parse();
+    globals.color.write_global();
+    // It has a runtime of its own.
+    if let Command::Audit(mut arguments) = command {
+        arguments.globals = globals;
+        return audit::run(&arguments).into();
+    }
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return Stop::failure(format!("the async runtime cannot be built: {error}")).told().into(),
     };
+    let exit = runtime.block_on(run(command, &globals)).unwrap_or_else(|stop| stop.told());
     exit.into()
+}
+
+async fn run(command: Command, globals: &Globals) -> Result<Exit, Stop> {
+    match command {
+        Command::Check(arguments) => check::run(&arguments, globals).await,
+        Command::Explain(arguments) => explain::run(&arguments, globals).await,
+        Command::Seal(arguments) => seal::run(&arguments, globals).await,
+        Command::Prove(arguments) => prove::run(&arguments, globals).await,
+        Command::Replay(arguments) => replay::run(&arguments, globals).await,
+        Command::Doctor(arguments) => doctor::run(&arguments, globals).await,
+        // Taken care of before.
+        Command::Audit(_) => Ok(Exit::Compliant),
+        Command::Schema => shell::schema(),
+        Command::Completions { shell } => shell::completions(shell),
+        Command::Man(arguments) => shell::man(&arguments),
+    }
 }

@@ -23,6 +23,17 @@ const PARAMETER_CHANGE: &str = "Parameter Store Change";
 /// How deep envelopes may stand in each other (a destination record of a notification of an event is three).
 const ENVELOPES_MAX: usize = 4;
 
+/// The calls to Kinesis whose events wake a run. A rule of EventBridge has to name each of them.
+pub const WAKING_CALLS: [&str; 7] = [
+    "AddTagsToStream",
+    "CreateStream",
+    "RemoveTagsFromStream",
+    "StartStreamEncryption",
+    "StopStreamEncryption",
+    "TagResource",
+    "UntagResource",
+];
+
 /// An invocation's payload.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Input {
@@ -428,15 +439,10 @@ fn kinesis_call(event: &Value, own: &Scope, now: Timestamp) -> Item {
     if detail.get("readOnly").and_then(Value::as_bool) == Some(true) {
         return Item::Ignored(IgnoreReason::ReadOnly(call));
     }
-    let tags_a_resource = match name {
-        "CreateStream"
-        | "StartStreamEncryption"
-        | "StopStreamEncryption"
-        | "AddTagsToStream"
-        | "RemoveTagsFromStream" => false,
-        "TagResource" | "UntagResource" => true,
-        _ => return Item::Ignored(IgnoreReason::OtherCall(call)),
-    };
+    if !WAKING_CALLS.contains(&name) {
+        return Item::Ignored(IgnoreReason::OtherCall(call));
+    }
+    let tags_a_resource = matches!(name, "TagResource" | "UntagResource");
     if let Err(reason) = check_scope(event, detail, own) {
         return Item::Rejected(reason);
     }

@@ -456,6 +456,8 @@ pub enum Mode {
     Report,
     /// Evidence and repair.
     Enforce,
+    /// Evidence and the proof that the rule asks for; no repair. For the command line alone: no variable says it.
+    Prove,
 }
 
 #[cfg(test)]

@@ -262,6 +262,8 @@ pub enum Withheld {
     Quota,
     /// Somebody else changed it back again and again.
     Contested,
+    /// The run is there to prove alone.
+    ProveOnly,
 }
 
 impl Withheld {
@@ -273,6 +275,7 @@ impl Withheld {
             Self::Downgrade => "downgrade",
             Self::Quota => "quota",
             Self::Contested => "contested",
+            Self::ProveOnly => "prove-only",
         }
     }
 }
@@ -305,6 +308,10 @@ pub fn permit(
     circumstances: &Circumstances<'_>,
 ) -> Permission {
     let Circumstances { mode, policy, cause, created, active_since, contention, now } = *circumstances;
+    if mode == Mode::Prove {
+        // Whoever asks for a proof wants to know now.
+        return Permission::Withheld(Withheld::ProveOnly);
+    }
     let settled = settled_at(policy, cause, created, active_since);
     if now < settled {
         return Permission::Settling(settled);
@@ -666,7 +673,7 @@ pub fn proof_mode(target: &Target, created: Timestamp, mode: Mode, now: Timestam
     let by_rule = if is_new(created, now) { target.proof.new } else { target.proof.existing };
     match (mode, by_rule) {
         (Mode::Report, ProofMode::Probe) => ProofMode::Describe,
-        (Mode::Report | Mode::Enforce, by_rule) => by_rule,
+        (Mode::Report | Mode::Enforce | Mode::Prove, by_rule) => by_rule,
     }
 }
 

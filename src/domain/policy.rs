@@ -3,8 +3,11 @@
 //! The first rule that matches wins, and a key that cannot be worked out fails closed: it never falls through to the next
 //! rule. Nothing here reads YAML (`load`), asks AWS or looks at a clock; the caller says which stream, which tags, when.
 
+pub mod cases;
+mod cover;
 #[cfg(feature = "schema")]
 pub mod document;
+mod explain;
 mod key;
 mod load;
 mod scalar;
@@ -18,6 +21,7 @@ use jiff::civil::Date;
 use jiff::{Timestamp, tz::Offset};
 use wildmatch::WildMatch;
 
+pub use self::explain::{Explanation, PassedOver};
 pub use self::key::KeyTemplate;
 use super::model::{EventText, KeyRef, ProofMode, Scope, StreamArn, Tags};
 use super::scan::is_alias;
@@ -353,6 +357,7 @@ impl Policy {
         let today = utc_date(now);
         let mut warnings = Vec::new();
         let mut catch_all: Option<&str> = None;
+        let mut lasting: Vec<&Rule> = Vec::new();
         for (index, rule) in self.rules.iter().enumerate() {
             let mut warn = |message: String| {
                 let Place { line, column } = rule.place;
@@ -361,6 +366,11 @@ impl Policy {
             let Rule { name, selectors, unless, effect, .. } = rule;
             if let Some(before) = catch_all {
                 warn(format!("rule `{name}` is never reached: rule `{before}` before it takes every stream"));
+            } else if let Some(before) = lasting.iter().find(|before| before.covers(rule)) {
+                let before = &before.name;
+                warn(format!(
+                    "rule `{name}` is never reached: rule `{before}` before it takes every stream that it matches"
+                ));
             }
             let mut passes = false;
             if let Effect::Exempt(exemption) = effect {
@@ -376,6 +386,9 @@ impl Policy {
                 }
             }
             // An exemption that ends lets streams through some day.
+            if !passes {
+                lasting.push(rule);
+            }
             if catch_all.is_none()
                 && selectors.is_any_stream()
                 && selectors.tags.is_empty()
@@ -689,6 +702,20 @@ mod tests {
             (&["unless: { stream: a }, key: alias/a", "key: alias/b"], &[]),
             (&["match: { region: 'eu-*' }, key: alias/a", "key: alias/b"], &[]),
             (&["exempt: { reason: r, until: 2028-01-01 }", "key: alias/b"], &[]),
+            (
+                &[
+                    "match: { stream: ['a*', b] }, key: alias/a",
+                    "match: { stream: [ab, 'a?c*'], region: x-y-1 }, key: alias/b",
+                ],
+                &["5:5: rules[1]: rule `r1` is never reached: rule `r0` before it takes every stream that it matches"],
+            ),
+            (
+                &[
+                    "match: { stream: 'a*' }, exempt: { reason: r, until: 2028-01-01 }",
+                    "match: { stream: ab }, key: alias/b",
+                ],
+                &[],
+            ),
         ] {
             let warnings = policy(rules).warnings(NOON.parse().unwrap());
             let warnings: Vec<String> = warnings.iter().map(ToString::to_string).collect();

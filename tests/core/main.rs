@@ -7,6 +7,7 @@ mod events;
 mod fuzz;
 mod policy;
 mod properties;
+mod rules;
 mod scenarios;
 mod schedules;
 mod sim;

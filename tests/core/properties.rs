@@ -238,7 +238,7 @@ fn the_reasons_to_withhold() {
         weighed(stream, mode, created, active_since, creator, Contention::Clear)
     };
     let (old, day, young) = (ago(86_400 * 30), ago(86_400 / 2), ago(60));
-    use Mode::{Enforce, Report};
+    use Mode::{Enforce, Prove, Report};
     use Permission::{Allowed, Settling};
     let withheld = |why| Permission::Withheld(why);
     assert_eq!(permission("app", Enforce, day, day, None), Allowed);
@@ -246,6 +246,9 @@ fn the_reasons_to_withhold() {
     assert_eq!(permission("any-key", Enforce, old, now(), None), withheld(Withheld::Existing));
     assert_eq!(permission("any-key", Enforce, day, day, None), Allowed, "it is not an existing one");
     assert_eq!(permission("app", Report, day, day, None), withheld(Withheld::ReportMode));
+    for (created, creator) in [(day, None), (young, Some("terraform")), (old, None)] {
+        assert_eq!(permission("app", Prove, created, created, creator), withheld(Withheld::ProveOnly), "never a Start");
+    }
     let until = |seconds| Settling(young + SignedDuration::from_secs(seconds));
     assert_eq!(permission("app", Report, young, young, Some("terraform")), until(120));
     assert_eq!(permission("app", Enforce, young, young, Some("pulumi")), until(120));

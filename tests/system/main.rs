@@ -2,6 +2,7 @@
 // So that clippy takes the helpers for test code too.
 #![cfg(test)]
 
+mod audit;
 mod cli;
 mod fault;
 mod rules;

@@ -132,6 +132,28 @@ impl Parts {
         call(&self.aws, &format!("AmazonSQS.{operation}"), "sqs", &body).unwrap()
     }
 
+    pub(crate) fn cloudtrail(&self, operation: &str, body: Value) -> Value {
+        let target = format!("com.amazonaws.cloudtrail.v20131101.CloudTrail_20131101.{operation}");
+        call(&self.aws, &target, "cloudtrail", &body).unwrap()
+    }
+
+    /// A new role with this inline policy; its ARN.
+    pub(crate) fn role(&self, name: &str, policy: &Value) -> String {
+        let trust = json!({"Version": "2012-10-17", "Statement": []}).to_string();
+        let policy = policy.to_string();
+        for form in [
+            vec![("Action", "CreateRole"), ("RoleName", name), ("AssumeRolePolicyDocument", &trust)],
+            vec![("Action", "PutRolePolicy"), ("RoleName", name), ("PolicyName", "p"), ("PolicyDocument", &policy)],
+        ] {
+            let signature = "AWS4-HMAC-SHA256 Credential=test/20260101/us-east-1/iam/aws4_request, SignedHeaders=host, Signature=00";
+            let request = agent().post(&self.aws).header("authorization", signature);
+            let form = form.into_iter().chain([("Version", "2010-05-08")]);
+            let mut answer = request.send_form(form).unwrap();
+            assert!(answer.status().is_success(), "{}", answer.body_mut().read_to_string().unwrap());
+        }
+        format!("arn:aws:iam::{ACCOUNT}:role/{name}")
+    }
+
     /// A new key behind a new alias; its ARN.
     pub(crate) fn key(&self, alias: &str) -> String {
         let made = self.kms("CreateKey", json!({}));

@@ -120,11 +120,14 @@ struct RemediationWire {
 }
 
 /// The change at the source that keeps the next apply from undoing ours.
-#[derive(Debug, Serialize)]
-struct AtSource {
-    terraform: String,
-    cloudformation: String,
-    cli: String,
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct AtSource {
+    /// The attributes of `aws_kinesis_stream`.
+    pub terraform: String,
+    /// The property of `AWS::Kinesis::Stream`.
+    pub cloudformation: String,
+    /// The call.
+    pub cli: String,
 }
 
 impl<'a> From<&'a Evidence> for Document<'a> {
@@ -238,7 +241,7 @@ fn proof(proof: &Proof) -> ProofWire<'_> {
 }
 
 /// Terraform's and CloudFormation's defaults are *no encryption*: without this their next apply plans to remove it.
-fn at_source(key: &KeyIdentity, stream: &StreamArn) -> AtSource {
+pub fn at_source(key: &KeyIdentity, stream: &StreamArn) -> AtSource {
     AtSource {
         terraform: format!("aws_kinesis_stream: encryption_type = \"KMS\", kms_key_id = \"{key}\""),
         cloudformation: format!("AWS::Kinesis::Stream: StreamEncryption: {{ EncryptionType: KMS, KeyId: \"{key}\" }}"),

@@ -104,6 +104,11 @@ impl KeyTemplate {
         pattern.matches(alias.as_str()) || pattern.matches(&format!("arn:{partition}:kms:{region}:{account}:{alias}"))
     }
 
+    /// The key that it names for every stream alike; `None` where that depends on the stream.
+    pub fn fixed(&self) -> Option<KeyRef> {
+        if self.has_substitution() { None } else { KeyRef::parse(&self.text) }
+    }
+
     fn has_substitution(&self) -> bool {
         self.pieces.iter().any(|piece| !matches!(piece, Piece::Literal(_)))
     }

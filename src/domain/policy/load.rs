@@ -33,7 +33,7 @@ pub(super) fn load(text: &str) -> Result<Policy, Vec<PolicyFault>> {
         return Err(vec![PolicyFault::new(Place { line: 1, column: 1 }, "", flaw)]);
     }
     let mut loader = Loader::default();
-    let root = yaml::read(text, &mut loader.faults).map_err(|fault| vec![fault])?;
+    let root = yaml::read(text, "policy", &mut loader.faults).map_err(|fault| vec![fault])?;
     let policy = loader.policy(&Item { node: &root, path: String::new() }, digest(text));
     loader.faults.sort_by_key(|fault| (fault.line, fault.column));
     match policy {
@@ -48,20 +48,20 @@ fn digest(text: &str) -> String {
 }
 
 /// A node and what it is called.
-struct Item<'a> {
-    node: &'a Node,
-    path: String,
+pub(super) struct Item<'a> {
+    pub(super) node: &'a Node,
+    pub(super) path: String,
 }
 
 /// A mapping whose fields are known.
-struct Fields<'a> {
-    place: Place,
-    path: String,
-    entries: &'a [(Key, Node)],
+pub(super) struct Fields<'a> {
+    pub(super) place: Place,
+    pub(super) path: String,
+    pub(super) entries: &'a [(Key, Node)],
 }
 
 impl<'a> Fields<'a> {
-    fn get(&self, name: &str) -> Option<Item<'a>> {
+    pub(super) fn get(&self, name: &str) -> Option<Item<'a>> {
         let (_, node) = self.entries.iter().find(|(key, _)| key.text == name)?;
         Some(Item { node, path: join(&self.path, name) })
     }
@@ -84,8 +84,8 @@ struct Defaults {
 }
 
 #[derive(Default)]
-struct Loader {
-    faults: Vec<PolicyFault>,
+pub(super) struct Loader {
+    pub(super) faults: Vec<PolicyFault>,
     /// The first rule, if any, that cannot do without `enforce_from`: where it says so.
     needs_enforce_from: Option<Place>,
 }
@@ -309,7 +309,7 @@ impl Loader {
     }
 
     /// The fields of a mapping, those that are not `known` reported.
-    fn fields<'a>(&mut self, item: &Item<'a>, known: &[&str]) -> Option<Fields<'a>> {
+    pub(super) fn fields<'a>(&mut self, item: &Item<'a>, known: &[&str]) -> Option<Fields<'a>> {
         let Value::Map(entries) = &item.node.value else {
             self.fault(item, expected("a mapping", item.node));
             return None;
@@ -326,7 +326,7 @@ impl Loader {
     }
 
     /// The items of a list that may not be empty.
-    fn list<'a>(&mut self, item: &Item<'a>, what: &str) -> Vec<Item<'a>> {
+    pub(super) fn list<'a>(&mut self, item: &Item<'a>, what: &str) -> Vec<Item<'a>> {
         let Value::List(nodes) = &item.node.value else {
             self.fault(item, expected(what, item.node));
             return Vec::new();
@@ -349,12 +349,12 @@ impl Loader {
         }
     }
 
-    fn missing(&mut self, fields: &Fields<'_>, name: &str, help: &str) {
+    pub(super) fn missing(&mut self, fields: &Fields<'_>, name: &str, help: &str) {
         let flaw = Flaw::new(format!("`{name}` is missing")).help(help);
         self.faults.push(PolicyFault::new(fields.place, join(&fields.path, name), flaw));
     }
 
-    fn fault(&mut self, item: &Item<'_>, flaw: Flaw) {
+    pub(super) fn fault(&mut self, item: &Item<'_>, flaw: Flaw) {
         self.faults.push(PolicyFault::new(item.node.place, item.path.clone(), flaw));
     }
 
@@ -363,7 +363,7 @@ impl Loader {
         self.faults.extend(key.map(|(place, path)| PolicyFault::new(place, path, flaw)));
     }
 
-    fn keep<T>(&mut self, item: &Item<'_>, result: Result<T, Flaw>) -> Option<T> {
+    pub(super) fn keep<T>(&mut self, item: &Item<'_>, result: Result<T, Flaw>) -> Option<T> {
         result.map_err(|flaw| self.fault(item, flaw)).ok()
     }
 }

@@ -54,10 +54,10 @@ pub(super) fn join(path: &str, name: &str) -> String {
     if path.is_empty() { name.to_string() } else { format!("{path}.{name}") }
 }
 
-/// Reads one document. What has no meaning in a policy (anchors, tags, a key twice) goes to `faults` and reading goes on;
+/// Reads one document; `what` names it in faults. What has no meaning in it (anchors, tags, a key twice) goes to `faults` and reading goes on;
 /// an `Err` is the only fault worth reporting.
-pub(super) fn read(text: &str, faults: &mut Vec<PolicyFault>) -> Result<Node, PolicyFault> {
-    let mut builder = Builder { open: Vec::new(), root: None, faults };
+pub(super) fn read(text: &str, what: &'static str, faults: &mut Vec<PolicyFault>) -> Result<Node, PolicyFault> {
+    let mut builder = Builder { what, open: Vec::new(), root: None, faults };
     let mut documents = 0;
     for event in Parser::new_from_str(text) {
         let (event, span) = event.map_err(|error| {
@@ -69,12 +69,12 @@ pub(super) fn read(text: &str, faults: &mut Vec<PolicyFault>) -> Result<Node, Po
             PolicyFault::new(Place { line: mark.line(), column: mark.col() + 1 }, "", flaw)
         })?;
         let place = Place { line: span.start.line(), column: span.start.col() + 1 };
-        let fatal = |message: &str| Err(PolicyFault::new(place, "", Flaw::new(message)));
+        let fatal = |message: String| Err(PolicyFault::new(place, "", Flaw::new(message)));
         match event {
             Event::DocumentStart(_) => {
                 documents += 1;
                 if documents > 1 {
-                    return fatal("a policy is one YAML document, and here starts another");
+                    return fatal(format!("a {what} is one YAML document, and here starts another"));
                 }
             }
             Event::Scalar(text, style, anchor, tag) => {
@@ -87,7 +87,7 @@ pub(super) fn read(text: &str, faults: &mut Vec<PolicyFault>) -> Result<Node, Po
             }
             Event::SequenceStart(anchor, tag) | Event::MappingStart(anchor, tag) if builder.open.len() >= DEPTH_MAX => {
                 builder.refuse(place, anchor > 0, tag.is_some());
-                return fatal("this is nested deeper than any policy");
+                return fatal(format!("this is nested deeper than any {what}"));
             }
             Event::SequenceStart(anchor, tag) => {
                 builder.refuse(place, anchor > 0, tag.is_some());
@@ -109,7 +109,7 @@ pub(super) fn read(text: &str, faults: &mut Vec<PolicyFault>) -> Result<Node, Po
     match builder.root {
         Some(Node { value: Value::Null, .. }) | None => {
             let start = Place { line: 1, column: 1 };
-            Err(PolicyFault::new(start, "", Flaw::new("the policy is empty")))
+            Err(PolicyFault::new(start, "", Flaw::new(format!("the {what} is empty"))))
         }
         Some(root) => Ok(root),
     }
@@ -127,6 +127,8 @@ enum Inside {
 }
 
 struct Builder<'f> {
+    /// What is read, in a word.
+    what: &'static str,
     open: Vec<Open>,
     root: Option<Node>,
     faults: &'f mut Vec<PolicyFault>,
@@ -144,11 +146,11 @@ impl Builder<'_> {
 
     fn refuse(&mut self, place: Place, anchor: bool, tag: bool) {
         if anchor {
-            let flaw = Flaw::new("anchors and aliases (`&`, `*`) have no meaning in a policy");
+            let flaw = Flaw::new(format!("anchors and aliases (`&`, `*`) have no meaning in a {}", self.what));
             self.faults.push(PolicyFault::new(place, self.path(), flaw.help("put text that begins so in quotes")));
         }
         if tag {
-            let flaw = Flaw::new("YAML tags (`!`) have no meaning in a policy");
+            let flaw = Flaw::new(format!("YAML tags (`!`) have no meaning in a {}", self.what));
             self.faults.push(PolicyFault::new(place, self.path(), flaw.help("put text that begins so in quotes")));
         }
     }

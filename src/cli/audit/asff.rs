@@ -1,0 +1,132 @@
+//! The audit as findings of Security Hub (AWS Security Finding Format), as `aws securityhub batch-import-findings` takes them:
+//! at most 100 with one call (Security Hub API reference). Their fields follow those of the control Kinesis.1, but they are
+//! this tool's findings and do not say that the control found them.
+
+use serde_json::{Value, json};
+
+use super::report::{Audit, Row, TOOL, at_source};
+use crate::domain::evidence::{Compliance, Evidence};
+
+/// The longest texts that ASFF takes: `Description`, and `Remediation.Recommendation.Text` (Security Hub user guide, ASFF syntax).
+const DESCRIPTION_MAX: usize = 1024;
+const REMEDIATION_MAX: usize = 512;
+
+pub(super) fn render(audit: &Audit) -> Value {
+    Value::Array(audit.streams().map(|evidence| finding(audit, evidence)).collect())
+}
+
+fn finding(audit: &Audit, evidence: &Evidence) -> Value {
+    let row = Row::new(evidence);
+    let scope = &evidence.stream.scope;
+    // As Kinesis.1 has it: MEDIUM where it failed.
+    let (status, severity, workflow) = match evidence.verdict.compliance {
+        Compliance::Compliant => ("PASSED", "INFORMATIONAL", "RESOLVED"),
+        Compliance::NonCompliant => ("FAILED", "MEDIUM", "NEW"),
+        Compliance::InsufficientData => ("WARNING", "LOW", "NEW"),
+        Compliance::NotApplicable => ("NOT_AVAILABLE", "INFORMATIONAL", "RESOLVED"),
+    };
+    let mut details = json!({"Name": row.stream, "Arn": row.arn});
+    if let (Some(fields), Some(seen)) = (details.as_object_mut(), &evidence.before) {
+        fields.insert("RetentionPeriodHours".to_owned(), json!(seen.observed.retention_hours));
+        let encryption = [("EncryptionType", row.encryption_type), ("KeyId", row.key_arn.or(row.key_id))];
+        fields.insert("StreamEncryption".to_owned(), told(&encryption));
+    }
+    let product = [
+        ("streamseal/tool", Some(TOOL)),
+        ("streamseal/reason", Some(row.reason)),
+        ("streamseal/rule", row.rule),
+        ("streamseal/policy", Some(&audit.policy_digest)),
+    ];
+    let mut finding = json!({
+        "SchemaVersion": "2018-10-08",
+        "Id": format!("{}/streamseal/audit", row.arn),
+        "ProductArn": format!(
+            "arn:{}:securityhub:{}:{}:product/{}/default", scope.partition, scope.region, scope.account, scope.account
+        ),
+        "GeneratorId": "streamseal/audit",
+        "AwsAccountId": scope.account,
+        "Region": scope.region,
+        "Types": ["Software and Configuration Checks/AWS Security Best Practices"],
+        "CreatedAt": row.looked_at,
+        "LastObservedAt": row.looked_at,
+        "UpdatedAt": row.looked_at,
+        "Severity": {"Label": severity, "Original": row.compliance},
+        "Title": "Kinesis data streams should be encrypted with the key that the policy names",
+        "Description": cut(row.annotation, DESCRIPTION_MAX),
+        "ProductFields": told(&product),
+        "Resources": [{
+            "Type": "AwsKinesisStream",
+            "Id": row.arn,
+            "Partition": scope.partition,
+            "Region": scope.region,
+            "Details": {"AwsKinesisStream": details},
+        }],
+        "Compliance": {
+            "Status": status,
+            "RelatedRequirements": ["NIST.800-53.r5 SC-28"],
+            "StatusReasons": [{"ReasonCode": reason_code(row.reason), "Description": cut(row.annotation, DESCRIPTION_MAX)}],
+        },
+        "Workflow": {"Status": workflow},
+        "RecordState": "ACTIVE",
+    });
+    let change = at_source(evidence).and_then(|change| change.get("cli").and_then(Value::as_str).map(str::to_owned));
+    if let (Some(fields), Some(change)) = (finding.as_object_mut(), change)
+        && evidence.verdict.compliance == Compliance::NonCompliant
+    {
+        let text = json!({"Recommendation": {"Text": cut(&change, REMEDIATION_MAX)}});
+        fields.insert("Remediation".to_owned(), text);
+    }
+    finding
+}
+
+/// Only what there is to say: ASFF takes no empty text.
+fn told(fields: &[(&str, Option<&str>)]) -> Value {
+    let said = fields.iter().filter_map(|(name, value)| Some(((*name).to_owned(), json!((*value)?))));
+    Value::Object(said.collect())
+}
+
+/// Upper case with underscores, as Security Hub's own reason codes are.
+fn reason_code(reason: &str) -> String {
+    reason.replace('-', "_").to_uppercase()
+}
+
+fn cut(text: &str, most: usize) -> String {
+    if text.chars().count() <= most { text.to_owned() } else { text.chars().take(most - 1).chain(['…']).collect() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::samples;
+    use super::*;
+
+    #[test]
+    fn every_stream_is_a_finding_of_ours_with_the_fields_that_are_required() {
+        let findings = render(&samples::audit());
+        let findings = findings.as_array().unwrap();
+        assert_eq!(findings.len(), 5);
+        let required = [
+            "AwsAccountId",
+            "CreatedAt",
+            "Description",
+            "GeneratorId",
+            "Id",
+            "ProductArn",
+            "Resources",
+            "SchemaVersion",
+            "Severity",
+            "Title",
+            "UpdatedAt",
+        ];
+        for finding in findings {
+            assert!(required.iter().all(|field| !finding[field].is_null()), "{finding}");
+            assert!(!finding.to_string().contains("Kinesis.1"), "the function would take it for Security Hub's own");
+        }
+        assert!(!Value::Array(findings.clone()).to_string().contains(r#":"""#), "an empty text is refused");
+        let statuses: Vec<&str> = findings.iter().map(|f| f["Compliance"]["Status"].as_str().unwrap()).collect();
+        assert_eq!(statuses, ["PASSED", "FAILED", "FAILED", "NOT_AVAILABLE", "WARNING"]);
+        let change = findings[1]["Remediation"]["Recommendation"]["Text"].as_str().unwrap();
+        assert!(change.starts_with("aws kinesis start-stream-encryption --stream-arn "), "{change}");
+        assert!(findings[0]["Remediation"].is_null());
+        assert_eq!(findings[2]["Compliance"]["StatusReasons"][0]["ReasonCode"], "KEY_UNRESOLVABLE");
+    }
+}

@@ -1,0 +1,72 @@
+//! The audit as comma-separated values (RFC 4180), one line a stream, for spreadsheets and their like.
+
+use super::report::{Audit, Row};
+
+const HEAD: &str = "region,stream,arn,compliance,reason,withheld,rule,status,encryption_type,key_id,key_arn,desired_key,\
+desired_key_arn,created_at,looked_at,annotation\r\n";
+
+pub(super) fn render(audit: &Audit) -> String {
+    let mut text = HEAD.to_owned();
+    for evidence in audit.streams() {
+        let row = Row::new(evidence);
+        let (status, created) = (row.status.as_deref(), row.created_at.map(|at| at.to_string()));
+        let looked = row.looked_at.to_string();
+        let fields = [
+            Some(row.region),
+            Some(row.stream),
+            Some(&row.arn),
+            Some(row.compliance),
+            Some(row.reason),
+            row.withheld,
+            row.rule,
+            status,
+            row.encryption_type,
+            row.key_id,
+            row.key_arn,
+            row.desired_key,
+            row.desired_key_arn,
+            created.as_deref(),
+            Some(looked.as_str()),
+            Some(row.annotation),
+        ];
+        let fields: Vec<String> = fields.iter().map(|field| quoted(field.unwrap_or_default())).collect();
+        text.push_str(&fields.join(","));
+        text.push_str("\r\n");
+    }
+    text
+}
+
+/// Quoted where it must be. A spreadsheet takes what begins like a formula for one (OWASP, CSV injection).
+fn quoted(field: &str) -> String {
+    let formula = field.starts_with(['=', '+', '-', '@', '\t', '\r']);
+    let field = if formula { format!("'{field}") } else { field.to_owned() };
+    if field.contains([',', '"', '\n', '\r']) { format!("\"{}\"", field.replace('"', "\"\"")) } else { field }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::samples;
+    use super::*;
+
+    #[test]
+    fn fields_are_quoted_and_no_formula() {
+        assert_eq!(quoted("a b"), "a b");
+        assert_eq!(quoted("a,\"b\""), "\"a,\"\"b\"\"\"");
+        assert_eq!(quoted("=HYPERLINK(1)"), "'=HYPERLINK(1)");
+        assert_eq!(quoted("two\nlines"), "\"two\nlines\"");
+    }
+
+    #[test]
+    fn one_line_a_stream() {
+        let text = render(&samples::audit());
+        let lines: Vec<&str> = text.split("\r\n").collect();
+        assert_eq!(lines.len(), samples::audit().streams().count() + 2, "head, streams, and the end of the last line");
+        assert!(lines[0].starts_with("region,stream,arn,"));
+        assert!(
+            lines
+                .iter()
+                .any(|line| line.starts_with("eu-west-1,orders,arn:aws:kinesis:") && line.contains("COMPLIANT"))
+        );
+        assert!(text.contains("\"no tag `team`, </script><img src=x onerror=\"\"alert(1)\"\">\""), "{text}");
+    }
+}

@@ -1,0 +1,293 @@
+//! What an audit found, as a value: its rows, its totals, its exit code and its JSON, `streamseal.audit/v1`. Frozen like
+//! evidence: fields may be added, none is renamed, moved or given another meaning.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use jiff::civil::Date;
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use crate::cli::Exit;
+use crate::domain::evidence::v1::Document;
+use crate::domain::evidence::{Compliance, Evidence};
+use crate::domain::model::{Encryption, KeyIdentity, Mode};
+
+/// The document's name and version.
+pub(super) const SCHEMA: &str = "streamseal.audit/v1";
+/// Who says so.
+pub(super) const TOOL: &str = concat!("streamseal/", env!("CARGO_PKG_VERSION"));
+/// Where a stream is counted that has no rule, and one that has no key.
+pub(super) const NO_RULE: &str = "(no rule)";
+pub(super) const NOT_ENCRYPTED: &str = "(not encrypted)";
+pub(super) const NOT_SEEN: &str = "(not seen)";
+
+/// The worst first, as people read it.
+pub(super) const ORDER: [Compliance; 4] =
+    [Compliance::NonCompliant, Compliance::InsufficientData, Compliance::Compliant, Compliance::NotApplicable];
+
+/// A whole audit.
+#[derive(Debug)]
+pub(super) struct Audit {
+    pub(super) account: String,
+    pub(super) mode: Mode,
+    pub(super) policy_source: String,
+    pub(super) policy_digest: String,
+    /// Every rule, in the policy's order, also those that decided nothing.
+    pub(super) rules: Vec<String>,
+    /// Rules whose exemption ends soon, with its last day.
+    pub(super) exemptions_ending: BTreeMap<String, Date>,
+    pub(super) started_at: Timestamp,
+    pub(super) finished_at: Timestamp,
+    pub(super) regions: Vec<Region>,
+}
+
+/// What was found in one Region.
+#[derive(Debug)]
+pub(super) struct Region {
+    pub(super) name: String,
+    pub(super) ended: Ended,
+    /// How many streams were listed.
+    pub(super) listed: usize,
+    /// How many of them went away before they were looked at.
+    pub(super) gone: usize,
+    /// In the order of the service: by name.
+    pub(super) streams: Vec<Evidence>,
+    /// Requests sent, by operation.
+    pub(super) calls: BTreeMap<&'static str, u64>,
+}
+
+/// How the audit of a Region ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Ended {
+    /// Every stream was looked at.
+    Complete,
+    /// The account does not have the Region: nobody enabled it, and so it has no streams.
+    NotEnabled,
+    /// It could not be looked at to its end, and this is why.
+    Failed(String),
+}
+
+impl Region {
+    pub(super) fn new(name: &str) -> Self {
+        let (streams, calls) = (Vec::new(), BTreeMap::new());
+        Self { name: name.to_owned(), ended: Ended::Complete, listed: 0, gone: 0, streams, calls }
+    }
+
+    fn to_json(&self) -> Value {
+        let (state, failure) = match &self.ended {
+            Ended::Complete => ("complete", None),
+            Ended::NotEnabled => ("not-enabled", None),
+            Ended::Failed(why) => ("failed", Some(why)),
+        };
+        json!({
+            "region": self.name, "state": state, "failure": failure, "listed": self.listed, "gone": self.gone,
+            "streams": self.streams.len(), "calls": self.calls,
+        })
+    }
+}
+
+/// One stream in one line.
+#[derive(Debug, Serialize)]
+pub(super) struct Row<'a> {
+    pub(super) region: &'a str,
+    pub(super) stream: &'a str,
+    pub(super) arn: String,
+    pub(super) compliance: &'static str,
+    pub(super) reason: &'static str,
+    pub(super) withheld: Option<&'static str>,
+    pub(super) alarm: bool,
+    pub(super) rule: Option<&'a str>,
+    pub(super) status: Option<String>,
+    pub(super) encryption_type: Option<&'a str>,
+    pub(super) key_id: Option<&'a str>,
+    pub(super) key_arn: Option<&'a str>,
+    pub(super) desired_key: Option<&'a str>,
+    pub(super) desired_key_arn: Option<&'a str>,
+    pub(super) created_at: Option<Timestamp>,
+    pub(super) looked_at: Timestamp,
+    pub(super) annotation: &'a str,
+}
+
+impl<'a> Row<'a> {
+    pub(super) fn new(evidence: &'a Evidence) -> Self {
+        let (verdict, seen) = (&evidence.verdict, evidence.before.as_ref());
+        let (encryption_type, key_id) = match seen.map(|seen| &seen.observed.encryption) {
+            None => (None, None),
+            Some(Encryption::None) => (Some("NONE"), None),
+            Some(Encryption::Kms(key)) => (Some("KMS"), Some(key.as_str())),
+            Some(Encryption::Unreadable(text)) => (Some(text.as_str()), None),
+        };
+        Self {
+            region: &evidence.stream.scope.region,
+            stream: evidence.stream.name.as_str(),
+            arn: evidence.stream.to_string(),
+            compliance: verdict.compliance.as_str(),
+            reason: verdict.reason.as_str(),
+            withheld: verdict.withheld.map(|why| why.as_str()),
+            alarm: verdict.alarm,
+            rule: evidence.rule.as_ref().map(|(_, name)| name.as_str()),
+            status: seen.map(|seen| seen.observed.status.to_string()),
+            encryption_type,
+            key_id,
+            key_arn: seen.and_then(|seen| seen.key.as_ref()).and_then(arn),
+            desired_key: evidence.desired.as_ref().map(|(key, _)| key.as_str()),
+            desired_key_arn: evidence.desired.as_ref().and_then(|(_, identity)| identity.as_ref()).and_then(arn),
+            created_at: seen.map(|seen| seen.observed.created),
+            looked_at: seen.map_or(evidence.finished_at, |seen| seen.observed.at),
+            annotation: &verdict.detail,
+        }
+    }
+
+    /// The key that the stream is on, for counting.
+    pub(super) fn key(&self) -> &str {
+        match self.encryption_type {
+            None => NOT_SEEN,
+            Some("NONE") => NOT_ENCRYPTED,
+            Some(other) => self.key_arn.or(self.key_id).unwrap_or(other),
+        }
+    }
+}
+
+fn arn(key: &KeyIdentity) -> Option<&str> {
+    match key {
+        KeyIdentity::Arn(arn) => Some(arn.as_str()),
+        KeyIdentity::AwsManagedAlias => None,
+    }
+}
+
+impl Audit {
+    pub(super) fn streams(&self) -> impl Iterator<Item = &Evidence> {
+        self.regions.iter().flat_map(|region| &region.streams)
+    }
+
+    pub(super) fn count(&self, compliance: Compliance) -> usize {
+        self.streams().filter(|evidence| evidence.verdict.compliance == compliance).count()
+    }
+
+    /// Whether every Region that the account has was looked at to its end.
+    pub(super) fn is_complete(&self) -> bool {
+        let failed = self.regions.iter().any(|region| matches!(region.ended, Ended::Failed(_)));
+        // Credentials that are good nowhere look like Regions that nobody enabled.
+        let somewhere = self.regions.iter().any(|region| region.ended == Ended::Complete);
+        !failed && somewhere
+    }
+
+    pub(super) fn exit(&self) -> Exit {
+        if !self.is_complete() {
+            Exit::Failure
+        } else if self.count(Compliance::NonCompliant) > 0 {
+            Exit::NonCompliant
+        } else if self.count(Compliance::InsufficientData) > 0 {
+            Exit::TryAgain
+        } else {
+            Exit::Compliant
+        }
+    }
+
+    /// Everything but the streams.
+    pub(super) fn head(&self) -> Value {
+        let mut by_rule: BTreeMap<&str, u64> = self.rules.iter().map(|rule| (rule.as_str(), 0)).collect();
+        let (mut by_compliance, mut by_reason, mut by_key) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
+        for compliance in ORDER {
+            by_compliance.insert(compliance.as_str(), 0_u64);
+        }
+        for evidence in self.streams() {
+            let row = Row::new(evidence);
+            *by_compliance.entry(row.compliance).or_default() += 1;
+            *by_reason.entry(row.reason).or_insert(0_u64) += 1;
+            *by_rule.entry(row.rule.unwrap_or(NO_RULE)).or_default() += 1;
+            *by_key.entry(row.key().to_owned()).or_insert(0_u64) += 1;
+        }
+        let ending = self.exemptions_ending.iter().map(|(rule, until)| json!({"rule": rule, "until": until}));
+        json!({
+            "schema": SCHEMA,
+            "tool": TOOL,
+            "account": self.account,
+            "mode": self.mode,
+            "policy": {"source": self.policy_source, "digest": self.policy_digest, "rules": self.rules},
+            "started_at": self.started_at,
+            "finished_at": self.finished_at,
+            "complete": self.is_complete(),
+            "totals": {
+                "streams": self.streams().count(), "by_compliance": by_compliance, "by_reason": by_reason,
+                "by_rule": by_rule, "by_key": by_key,
+            },
+            "exemptions_ending": ending.collect::<Vec<_>>(),
+            "regions": self.regions.iter().map(Region::to_json).collect::<Vec<_>>(),
+        })
+    }
+
+    /// The whole as one JSON document.
+    pub(super) fn to_json(&self) -> Value {
+        let mut head = self.head();
+        let streams: Vec<Value> = self.streams().map(row_with_source).collect();
+        if let Some(fields) = head.as_object_mut() {
+            fields.insert("streams".to_owned(), Value::Array(streams));
+        }
+        head
+    }
+
+    /// One document of evidence a line.
+    pub(super) fn to_evidence(&self) -> String {
+        let line = |evidence| serde_json::to_string(&Document::from(evidence)).unwrap_or_default() + "\n";
+        self.streams().map(line).collect()
+    }
+}
+
+/// A row, and where it is wrong the change to make at its source.
+fn row_with_source(evidence: &Evidence) -> Value {
+    let mut row = serde_json::to_value(Row::new(evidence)).unwrap_or_default();
+    if let (Some(fields), Some(change)) = (row.as_object_mut(), at_source(evidence)) {
+        fields.insert("at_source".to_owned(), change);
+    }
+    row
+}
+
+/// The change at the source, as the evidence has it.
+pub(super) fn at_source(evidence: &Evidence) -> Option<Value> {
+    let document = serde_json::to_value(Document::from(evidence)).unwrap_or_default();
+    document.get("at_source").cloned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::samples;
+    use super::*;
+
+    #[test]
+    fn the_exit_code_says_the_worst() {
+        let without = |gone: &[Compliance]| {
+            let mut audit = samples::audit();
+            for region in &mut audit.regions {
+                region.streams.retain(|evidence| !gone.contains(&evidence.verdict.compliance));
+            }
+            audit.exit()
+        };
+        use Compliance::{Compliant, InsufficientData, NonCompliant, NotApplicable};
+        assert_eq!(without(&[]), Exit::NonCompliant);
+        assert_eq!(without(&[NonCompliant]), Exit::TryAgain);
+        assert_eq!(without(&[NonCompliant, InsufficientData]), Exit::Compliant);
+        assert_eq!(without(&[NonCompliant, InsufficientData, Compliant, NotApplicable]), Exit::Compliant, "no stream");
+        assert_eq!(samples::incomplete().exit(), Exit::Failure);
+        let mut nowhere = samples::audit();
+        nowhere.regions.iter_mut().for_each(|region| region.ended = Ended::NotEnabled);
+        assert_eq!(nowhere.exit(), Exit::Failure, "credentials that are good nowhere");
+    }
+
+    #[test]
+    fn the_json_counts_what_it_lists() {
+        let json = samples::audit().to_json();
+        assert_eq!(json["schema"], SCHEMA);
+        let totals = &json["totals"];
+        assert_eq!((&totals["streams"], json["streams"].as_array().map(Vec::len)), (&json!(5), Some(5)));
+        assert_eq!(totals["by_rule"], json!({"scratch": 1, "teams": 1, "orders": 2, "rest": 0, NO_RULE: 1}));
+        assert_eq!(totals["by_key"][NOT_ENCRYPTED], 4);
+        assert_eq!(json["exemptions_ending"], json!([{"rule": "scratch", "until": "2026-12-01"}]));
+        assert!(json["streams"][1]["at_source"]["cli"].is_string() && json["streams"][0]["at_source"].is_null());
+        let failed = samples::incomplete().to_json();
+        assert_eq!((&failed["complete"], &failed["regions"][1]["state"]), (&json!(false), &json!("failed")));
+        let documents = samples::audit().to_evidence();
+        assert!(documents.lines().all(|line| line.starts_with(r#"{"schema":"streamseal.evidence/v1","#)));
+    }
+}

@@ -1,0 +1,95 @@
+//! Audits to render, for the tests: one stream of each kind, and one whose tags are hostile.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+
+use super::report::{Audit, Ended, Region};
+use crate::domain::event::Cause;
+use crate::domain::evidence::{Compliance, Evidence, Proof, Remediation, Setting};
+use crate::domain::model::{
+    Encryption, EventText, KeyArn, KeyIdentity, KeyRef, Mode, Observed, Scope, StreamName, StreamStatus,
+};
+use crate::domain::plan::{Reason, Verdict, Withheld};
+
+const KEY: &str = "arn:aws:kms:eu-west-1:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab";
+
+fn at() -> Timestamp {
+    "2026-11-24T12:00:00Z".parse().unwrap()
+}
+
+fn evidence(region: &str, name: &str, key: Option<&str>, rule: Option<&str>, verdict: Verdict) -> Evidence {
+    let scope = Scope { partition: "aws".into(), region: region.into(), account: "111122223333".into() };
+    let identity = |key: &str| KeyIdentity::Arn(KeyArn::parse(key).unwrap());
+    let encryption = key.map_or(Encryption::None, |key| Encryption::Kms(KeyRef::parse(key).unwrap()));
+    let observed = Observed { status: StreamStatus::Active, encryption, created: at(), retention_hours: 24, at: at() };
+    let setting = Setting { observed, key: key.map(identity), material: None };
+    let cause = Cause { call: EventText::new("audit"), event_id: None, actor: None, at: None, creator: None };
+    Evidence {
+        run_id: "audit".into(),
+        attempt: 0,
+        mode: Mode::Report,
+        started_at: at(),
+        finished_at: at(),
+        stream: scope.stream(StreamName::parse(name).unwrap()),
+        cause,
+        first_seen: at(),
+        policy_source: "file:policy.yaml".into(),
+        policy_digest: "sha256:00".into(),
+        rule: rule.map(|rule| (0, rule.to_owned())),
+        reasons: vec!["for the sample's sake".into()],
+        before: Some(setting.clone()),
+        after: Some(setting),
+        desired: rule.map(|_| (KeyRef::parse("alias/orders").unwrap(), Some(identity(KEY)))),
+        calls: Vec::new(),
+        proof: Proof::default(),
+        verdict,
+        warnings: Vec::new(),
+        remediation: Remediation::None,
+        rekeyed: false,
+        next_look: None,
+    }
+}
+
+/// Five streams of one Region.
+pub(super) fn audit() -> Audit {
+    use Compliance::{Compliant, InsufficientData, NonCompliant, NotApplicable};
+    let withheld = Verdict::new(NonCompliant, Reason::Withheld, "the stream is not encrypted; its rule wants a key");
+    let withheld = Verdict { withheld: Some(Withheld::ReportMode), ..withheld };
+    let hostile = r#"no tag `team`, </script><img src=x onerror="alert(1)">"#;
+    let of = |name, key, rule, verdict| evidence("eu-west-1", name, key, rule, verdict);
+    let mut region = Region::new("eu-west-1");
+    region.streams = vec![
+        of("orders", Some(KEY), Some("orders"), Verdict::new(Compliant, Reason::RightKey, "encrypted with the key")),
+        of("orders-new", None, Some("orders"), withheld),
+        of("payments", None, Some("teams"), Verdict::new(NonCompliant, Reason::KeyUnresolvable, hostile)),
+        of(
+            "scratch-1",
+            None,
+            Some("scratch"),
+            Verdict::new(NotApplicable, Reason::Exempt, "a rule exempts the stream"),
+        ),
+        of("slow", None, None, Verdict::new(InsufficientData, Reason::Unfinished, "waiting for active")),
+    ];
+    region.listed = region.streams.len();
+    Audit {
+        account: "111122223333".into(),
+        mode: Mode::Report,
+        policy_source: "file:policy.yaml".into(),
+        policy_digest: "sha256:00".into(),
+        rules: vec!["scratch".into(), "teams".into(), "orders".into(), "rest".into()],
+        exemptions_ending: BTreeMap::from([("scratch".to_owned(), "2026-12-01".parse().unwrap())]),
+        started_at: at(),
+        finished_at: at(),
+        regions: vec![region],
+    }
+}
+
+/// The same, and a second Region that failed.
+pub(super) fn incomplete() -> Audit {
+    let mut audit = audit();
+    let mut failed = Region::new("eu-west-2");
+    failed.ended = Ended::Failed("kinesis:ListStreams failed (permanent): AccessDenied: no".into());
+    audit.regions.push(failed);
+    audit
+}

@@ -1,0 +1,253 @@
+//! `streamseal explain`: which rule decides a stream and why, why no rule before it did, with which key, and what a run would do
+//! now. It looks; it changes nothing.
+
+use serde_json::{Value, json};
+
+use super::Exit;
+use super::arguments::{ExplainArguments, Globals};
+use super::context::{Context, LOOK_MAX};
+use super::output::{STRONG, Stop, advice, result, statement, styled, tell};
+use super::words::{self, at_source, coloured, unlogged, would};
+use crate::domain::event::{Cause, Creator};
+use crate::domain::evidence::v1::{self, AtSource};
+use crate::domain::failure::{Class, Failure};
+use crate::domain::history::Contention;
+use crate::domain::model::{
+    Encryption, EventText, KeyIdentity, KeyLookup, KeyRef, Mode, Observed, StreamArn, StreamName, StreamStatus, Tags,
+};
+use crate::domain::plan::{self, Circumstances, Keys, Permission, Progress, Reason, Sight, Situation, Step, next_step};
+use crate::domain::policy::{Explanation, Outcome, Policy};
+use crate::ports::{Clock, KeyApi, StreamApi};
+use crate::reconcile::preview;
+
+/// All that is told.
+struct Told {
+    stream: StreamArn,
+    /// `None` for a stream that need not exist.
+    setting: Option<(StreamStatus, Encryption)>,
+    explanation: Explanation,
+    key: Option<(KeyRef, KeyLookup)>,
+    step: Result<Step, Failure>,
+    at_source: Option<AtSource>,
+}
+
+pub(super) async fn run(arguments: &ExplainArguments, globals: &Globals) -> Result<Exit, Stop> {
+    let named: Vec<String> = arguments.stream.iter().cloned().collect();
+    let context = Context::open(globals, arguments.mode, &named).await?;
+    let policy = context.policy().await?;
+    let mode = context.mode().await?;
+    let (told, exit) = match (&arguments.stream, &arguments.name) {
+        (Some(stream), _) => existing(&context, &policy, mode, stream).await?,
+        (None, name) => imagined(&context, &policy, mode, name.as_deref().unwrap_or_default(), &arguments.tags).await?,
+    };
+    let advice = advice_of(&told, &context);
+    if globals.json {
+        result(told.to_json(&policy, exit));
+    } else {
+        told.print(&policy, exit);
+    }
+    if let Some(advice) = advice {
+        tell(format_args!("{}: {advice}", styled(super::output::GOOD, "help")));
+    }
+    Ok(exit)
+}
+
+/// A stream that is there.
+async fn existing(context: &Context, policy: &Policy, mode: Mode, stream: &str) -> Result<(Told, Exit), Stop> {
+    let stream = context.stream(stream)?;
+    let (own, name) = (&context.config.own, stream.to_string());
+    let tags = if policy.needs_tags() {
+        let tags = context.aws.tags(&stream, &unlogged()).await;
+        tags.map_err(|failure| match failure.class {
+            Class::Ignored => no_such_stream(&stream),
+            _ => Stop::call("the stream's tags", &failure, Some(own), &[&name]),
+        })?
+    } else {
+        Tags::new()
+    };
+    let explanation = policy.explain(&stream, &tags, context.aws.now());
+    let seen =
+        preview(&context.aws, &context.work(stream.clone(), "explain"), &context.settings(policy, mode, LOOK_MAX))
+            .await;
+    if matches!(&seen.step, Ok(Step::Finish(verdict)) if verdict.reason == Reason::StreamGone) {
+        return Err(no_such_stream(&stream));
+    }
+    let key = look_up(context, &explanation.decision.outcome).await?;
+    let setting = seen.setting.as_ref().map(|s| (s.observed.status.clone(), s.observed.encryption.clone()));
+    let is = seen.setting.as_ref().and_then(|setting| setting.key.clone());
+    let differs = seen.setting.is_some() && is != seen.wanted;
+    let at_source = seen.wanted.filter(|_| differs).map(|wanted| v1::at_source(&wanted, &stream));
+    let (_, exit) = would(&seen.step);
+    Ok((Told { stream, setting, explanation, key, step: seen.step, at_source }, exit))
+}
+
+fn no_such_stream(stream: &StreamArn) -> Stop {
+    let stop = Stop::failure(format!("{stream} is not there, or is being deleted"));
+    stop.help(format!("`streamseal explain --name {} --tag KEY=VALUE` explains one that is not there yet", stream.name))
+}
+
+/// A stream that need not be there: as if it were made now, by hand.
+async fn imagined(
+    context: &Context,
+    policy: &Policy,
+    mode: Mode,
+    name: &str,
+    tags: &[String],
+) -> Result<(Told, Exit), Stop> {
+    let own = &context.config.own;
+    let name = StreamName::parse(name)
+        .ok_or_else(|| Stop::usage(format!("`{}` cannot be the name of a stream", EventText::new(name))))?;
+    let tags = tags.iter().map(|tag| match tag.split_once('=') {
+        Some((key, value)) if !key.is_empty() => Ok((key.to_owned(), value.to_owned())),
+        _ => Err(Stop::usage(format!("`--tag {}` is not KEY=VALUE", EventText::new(tag)))),
+    });
+    let tags = tags.collect::<Result<Tags, Stop>>()?;
+    let (stream, now) = (own.stream(name), context.aws.now());
+    let explanation = policy.explain(&stream, &tags, now);
+    let outcome = &explanation.decision.outcome;
+    let key = look_up(context, outcome).await?;
+    let keys: Keys = key.iter().cloned().collect();
+    let observed = Observed {
+        status: StreamStatus::Active,
+        encryption: Encryption::None,
+        created: now,
+        retention_hours: 24,
+        at: now,
+    };
+    let sight = Sight::Active(plan::assess(outcome, &observed.encryption, &keys, own));
+    let permission = || match (&sight, outcome) {
+        (Sight::Active(Situation::Wrong { target_manager, .. }), Outcome::Encrypt(target)) => {
+            let creator = Some(Creator::Other);
+            let cause =
+                Cause { call: EventText::new("CreateStream"), event_id: None, actor: None, at: Some(now), creator };
+            let circumstances = Circumstances {
+                mode,
+                policy,
+                cause: &cause,
+                created: now,
+                active_since: now,
+                contention: &Contention::Clear,
+                now,
+            };
+            plan::permit(target, None, *target_manager, &circumstances)
+        }
+        _ => Permission::Allowed,
+    };
+    let step = next_step(&sight, &Progress::default(), permission, now);
+    let wanted = match &key {
+        Some((_, KeyLookup::Found(info))) => Some(info.identity.clone()),
+        Some((_, KeyLookup::NotFound | KeyLookup::Denied(_))) | None => None,
+    };
+    let at_source = wanted.map(|wanted: KeyIdentity| v1::at_source(&wanted, &stream));
+    // Only what would stay wrong is a fault of a stream that is not there.
+    let exit = match &step {
+        Step::Finish(verdict) if verdict.withheld.is_none() => words::exit_of(verdict.compliance),
+        Step::LookLater(_) => Exit::TryAgain,
+        Step::Finish(_) | Step::Start(_) | Step::Await(_) | Step::Prove | Step::StartAfresh => Exit::Compliant,
+    };
+    Ok((Told { stream, setting: None, explanation, key, step: Ok(step), at_source }, exit))
+}
+
+async fn look_up(context: &Context, outcome: &Outcome) -> Result<Option<(KeyRef, KeyLookup)>, Stop> {
+    let Outcome::Encrypt(target) = outcome else { return Ok(None) };
+    let found = context.aws.lookup(&target.key, &unlogged()).await;
+    let own = Some(&context.config.own);
+    let found = found.map_err(|failure| Stop::call(&format!("the key `{}`", target.key), &failure, own, &[]))?;
+    Ok(Some((target.key.clone(), found)))
+}
+
+/// What to do about what could not be seen.
+fn advice_of(told: &Told, context: &Context) -> Option<String> {
+    let own = Some(&context.config.own);
+    if let Err(failure) = &told.step {
+        return advice(failure, own, &[&told.stream.to_string()]);
+    }
+    match &told.key {
+        Some((key, KeyLookup::Denied(_))) => {
+            let resource = key.as_key_arn().map(|arn| arn.as_str().to_owned());
+            let allow = statement("kms:DescribeKey", own, &resource.as_deref().map_or(vec![], |arn| vec![arn]));
+            Some(format!("let the caller look at the key, with this statement:\n  {allow}"))
+        }
+        Some((key, KeyLookup::NotFound)) => Some(format!(
+            "make the key `{key}`, or correct the rule: `streamseal check --resolve` asks for all of them"
+        )),
+        Some((_, KeyLookup::Found(_))) | None => None,
+    }
+}
+
+impl Told {
+    fn print(&self, policy: &Policy, exit: Exit) {
+        let label = |name: &str| styled(STRONG, format_args!("{name:<9}"));
+        result(format_args!("{}{}", label("stream"), self.stream));
+        if let Some((status, encryption)) = &self.setting {
+            result(format_args!("{}{status}, {}", label("setting"), words::setting(encryption)));
+        }
+        let decision = &self.explanation.decision;
+        let place = decision.rule.as_ref().and_then(|rule| policy.rules.get(rule.index)).map(|rule| rule.place.line);
+        let rule = match (&decision.rule, place) {
+            (Some(rule), Some(line)) => format!("{} (line {line})", rule.name),
+            (Some(rule), None) => rule.name.clone(),
+            (None, _) => "none".to_owned(),
+        };
+        result(format_args!("{}{rule}", label("rule")));
+        for reason in &decision.reasons {
+            result(format_args!("{}{reason}", label("")));
+        }
+        for (index, passed) in self.explanation.passed_over.iter().enumerate() {
+            let name = if index == 0 { "not" } else { "" };
+            let why = passed.why.join("; ");
+            result(format_args!("{}{} (line {}): {why}", label(name), passed.rule.name, passed.place.line));
+        }
+        match (&self.key, &decision.outcome) {
+            (Some((key, found)), _) => {
+                result(format_args!("{}{key}\n{}= {}", label("key"), label(""), words::key(found)));
+            }
+            (None, Outcome::Unresolvable(why)) => result(format_args!("{}none: {why}", label("key"))),
+            (None, Outcome::Exempt(exemption)) => {
+                let owner =
+                    exemption.owner.as_deref().map(|owner| format!(", {}", EventText::new(owner))).unwrap_or_default();
+                let until = exemption.until.map(|until| format!(", until {until}")).unwrap_or_default();
+                result(format_args!("{}{}{owner}{until}", label("exempt"), EventText::new(&exemption.reason)));
+            }
+            (None, Outcome::Unmatched | Outcome::Encrypt(_)) => {}
+        }
+        let (words, _) = would(&self.step);
+        result(format_args!("{}{}", label("now"), coloured(exit, &words)));
+        if let Some(change) = &self.at_source {
+            result(format_args!("{}\n{}", styled(STRONG, "at the source"), at_source(change)));
+        }
+    }
+
+    fn to_json(&self, policy: &Policy, exit: Exit) -> Value {
+        let decision = &self.explanation.decision;
+        let (words, _) = would(&self.step);
+        let passed: Vec<Value> = self
+            .explanation
+            .passed_over
+            .iter()
+            .map(|passed| json!({"rule": passed.rule.name, "line": passed.place.line, "why": passed.why}))
+            .collect();
+        let outcome = match &decision.outcome {
+            Outcome::Exempt(_) => "exempt",
+            Outcome::Unmatched => "unmatched",
+            Outcome::Unresolvable(_) => "unresolvable",
+            Outcome::Encrypt(_) => "encrypt",
+        };
+        json!({
+            "schema": "streamseal.explain/v1",
+            "stream": self.stream.to_string(),
+            "setting": self.setting.as_ref().map(|(status, encryption)| words::setting_json(status, encryption)),
+            "policy": policy.digest,
+            "outcome": outcome,
+            "rule": decision.rule.as_ref().map(|rule| &rule.name),
+            "reasons": decision.reasons,
+            "passed_over": passed,
+            "named_key": self.key.as_ref().map(|(key, _)| key.as_str()),
+            "key": self.key.as_ref().map(|(_, found)| words::key_json(found)),
+            "step": words::step_word(&self.step),
+            "would": words,
+            "compliant": exit == Exit::Compliant,
+            "at_source": self.at_source,
+        })
+    }
+}

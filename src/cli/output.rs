@@ -1,0 +1,160 @@
+//! What is printed: lines, colours, and the end of a command that cannot go on. It decides nothing.
+
+use std::fmt::Display;
+use std::io::Write;
+
+use anstyle::{AnsiColor, Style};
+use serde_json::json;
+
+use super::Exit;
+use crate::aws::Refusal;
+use crate::domain::evidence::{Compliance, Evidence};
+use crate::domain::failure::{Class, Failure};
+use crate::domain::model::Scope;
+
+/// What is fine.
+pub(crate) const GOOD: Style = AnsiColor::Green.on_default();
+/// What is wrong.
+pub(crate) const BAD: Style = AnsiColor::Red.on_default().bold();
+/// What may need a look.
+pub(crate) const ODD: Style = AnsiColor::Yellow.on_default();
+/// What stands out.
+pub(crate) const STRONG: Style = Style::new().bold();
+/// What is beside the point.
+pub(crate) const FAINT: Style = Style::new().dimmed();
+
+/// `text` in a style.
+pub(crate) fn styled(style: Style, text: impl Display) -> String {
+    format!("{style}{text}{style:#}")
+}
+
+/// A result: one write, so that what was printed is whole when the command is cut off. Whoever reads may have left already
+/// (`| head`), which is no fault.
+pub(crate) fn result(text: impl Display) {
+    let _ = writeln!(anstream::stdout().lock(), "{text}");
+}
+
+/// Anything else.
+pub(crate) fn tell(text: impl Display) {
+    let _ = writeln!(anstream::stderr().lock(), "{text}");
+}
+
+/// A command that cannot go on: why, and what to do.
+#[derive(Debug)]
+pub(crate) struct Stop {
+    exit: Exit,
+    why: Vec<String>,
+    help: Vec<String>,
+}
+
+impl Stop {
+    /// With exit code 1.
+    pub(crate) fn failure(why: impl Into<String>) -> Self {
+        Self { exit: Exit::Failure, why: vec![why.into()], help: Vec::new() }
+    }
+
+    /// With exit code 2.
+    pub(crate) fn usage(why: impl Into<String>) -> Self {
+        Self { exit: Exit::Usage, ..Self::failure(why) }
+    }
+
+    /// Several reasons at once.
+    pub(crate) fn and(mut self, why: impl IntoIterator<Item = String>) -> Self {
+        self.why.extend(why);
+        self
+    }
+
+    /// What to do.
+    pub(crate) fn help(mut self, help: impl Into<String>) -> Self {
+        self.help.push(help.into());
+        self
+    }
+
+    /// A call that failed, while `doing` something about `resource`.
+    pub(crate) fn call(doing: &str, failure: &Failure, own: Option<&Scope>, resources: &[&str]) -> Self {
+        let refusal = Refusal::of(failure);
+        let passes = matches!(failure.class, Class::Waiting | Class::Retryable | Class::Quota);
+        let exit = if passes && refusal != Refusal::Credentials { Exit::TryAgain } else { Exit::Failure };
+        let why = format!("{doing}: {} failed ({}): {}", failure.call, failure.code, failure.message);
+        Self { exit, why: vec![why], help: advice(failure, own, resources).into_iter().collect() }
+    }
+
+    /// Why, in one line.
+    pub(crate) fn words(&self) -> String {
+        self.why.join("; ")
+    }
+
+    /// Prints it; the exit code.
+    pub(crate) fn told(&self) -> Exit {
+        for why in &self.why {
+            tell(format_args!("{BAD}error{BAD:#}: {why}"));
+        }
+        for help in &self.help {
+            tell(format_args!("{GOOD}help{GOOD:#}: {help}"));
+        }
+        self.exit
+    }
+}
+
+/// What to do about a call that failed.
+pub(crate) fn advice(failure: &Failure, own: Option<&Scope>, resources: &[&str]) -> Option<String> {
+    match Refusal::of(failure) {
+        Refusal::Permission => {
+            let allow = statement(failure.call, own, resources);
+            Some(format!("let the caller do it, with this statement in a policy of its role or user:\n  {allow}"))
+        }
+        Refusal::Credentials => Some(
+            "there are no credentials that AWS takes: name a profile with `--profile`, log in with `aws sso login`, or set \
+             AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
+                .to_owned(),
+        ),
+        Refusal::NoAnswer => Some(
+            "nothing answered: see to the network, the Region (`--region`) and the endpoint (`--endpoint-url`)".to_owned(),
+        ),
+        Refusal::Other => matches!(failure.class, Class::Retryable | Class::Waiting | Class::Quota)
+            .then(|| "it may pass: try again in a moment".to_owned()),
+    }
+}
+
+/// The IAM statement that allows `call`, on `resources` where they are known.
+pub(crate) fn statement(call: &str, own: Option<&Scope>, resources: &[&str]) -> String {
+    let service = call.split(':').next().unwrap_or_default();
+    let resource = match (resources, own, service) {
+        // These take no narrower one (service authorization reference).
+        (_, _, "tag" | "cloudtrail" | "sts") => json!("*"),
+        _ if call == "kinesis:ListStreams" => json!("*"),
+        ([one], ..) => json!(one),
+        ([], Some(Scope { partition, region, account }), service) => {
+            let kind = match service {
+                "kinesis" => "stream/*",
+                "kms" => "key/*",
+                "ssm" => "parameter/*",
+                _ => "*",
+            };
+            json!(format!("arn:{partition}:{service}:{region}:{account}:{kind}"))
+        }
+        ([], None, _) => json!("*"),
+        (several, ..) => json!(several),
+    };
+    json!({"Effect": "Allow", "Action": call, "Resource": resource}).to_string()
+}
+
+/// What to do about a run whose last call was refused.
+pub(crate) fn advice_for(evidence: &Evidence) -> Option<String> {
+    let refused = evidence.calls.iter().rev().find(|call| call.error.is_some())?;
+    if evidence.verdict.compliance == Compliance::Compliant || Refusal::of_call(refused)? != Refusal::Permission {
+        return None;
+    }
+    let stream = evidence.stream.to_string();
+    let key = evidence.desired.as_ref().and_then(|(_, key)| key.as_ref()).map(|key| key.as_str());
+    let key = key.filter(|key| key.starts_with("arn:"));
+    // StartStreamEncryption is granted on the stream and on the key (service authorization reference).
+    let resources: Vec<&str> = match (refused.call.split(':').next(), key) {
+        (Some("kms"), Some(key)) => vec![key],
+        (Some("kinesis"), Some(key)) if refused.call.ends_with(":StartStreamEncryption") => vec![&stream, key],
+        (Some("kinesis"), _) => vec![&stream],
+        _ => Vec::new(),
+    };
+    let allow = statement(refused.call, Some(&evidence.stream.scope), &resources);
+    Some(format!("let the caller do it, with this statement in a policy of its role or user:\n  {allow}"))
+}

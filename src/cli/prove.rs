@@ -1,0 +1,43 @@
+//! `streamseal prove STREAM…`: the proof alone, by the same loop in a mode that starts nothing.
+
+use serde_json::json;
+
+use super::Exit;
+use super::arguments::{Globals, ProveArguments};
+use super::context::Context;
+use super::output::{Stop, result};
+use super::runs::run_all;
+use crate::domain::evidence::v1::Document;
+use crate::domain::model::{Mode, ProofMode};
+use crate::domain::policy::{Effect, Policy, Proof};
+use crate::domain::work::Work;
+
+pub(super) async fn run(arguments: &ProveArguments, globals: &Globals) -> Result<Exit, Stop> {
+    let context = Context::open(globals, None, &arguments.streams).await?;
+    let mut policy = context.policy().await?;
+    if arguments.observe {
+        observe_only(&mut policy);
+    }
+    let works = arguments.streams.iter().map(|stream| {
+        let mut work = context.work(context.stream(stream)?, "prove");
+        work.proof_owed = true;
+        Ok(work)
+    });
+    let works = works.collect::<Result<Vec<Work>, Stop>>()?;
+    let ran = run_all(&context, &policy, Mode::Prove, works, "proving", globals.json).await?;
+    if globals.json {
+        let done: Vec<Document<'_>> = ran.done.iter().map(Document::from).collect();
+        let left: Vec<String> = ran.left.iter().map(ToString::to_string).collect();
+        result(json!({"schema": "streamseal.prove/v1", "evidence": done, "left": left}));
+    }
+    Ok(ran.exit())
+}
+
+/// Every rule's proof becomes one that writes nothing; which rule and which key stay as they are.
+fn observe_only(policy: &mut Policy) {
+    for rule in &mut policy.rules {
+        if let Effect::Encrypt(encrypt) = &mut rule.effect {
+            encrypt.proof = Proof { new: ProofMode::Observe, existing: ProofMode::Observe };
+        }
+    }
+}

@@ -1,0 +1,158 @@
+//! Runs of the loop, one stream after the other, each told as it ends. Ctrl-C lets a run that has written something come to its
+//! end, and leaves the rest; a second one cuts that run off, and says what is not known then.
+
+use std::pin::pin;
+
+use futures_util::future::{Either, select};
+
+use super::Exit;
+use super::context::{Context, RUN_MAX};
+use super::output::{BAD, FAINT, GOOD, ODD, Stop, advice_for, result, styled, tell};
+use super::progress::{Watched, bar};
+use super::words::exit_of;
+use crate::domain::evidence::{Compliance, Evidence, ProofState, Remediation};
+use crate::domain::model::{Mode, StreamArn};
+use crate::domain::plan::Reason;
+use crate::domain::policy::Policy;
+use crate::domain::work::{PutBack, Work};
+use crate::reconcile::{Next, reconcile};
+
+/// What became of the runs.
+pub(crate) struct Ran {
+    /// Those that came to their end.
+    pub(crate) done: Vec<Evidence>,
+    /// The streams that were left for Ctrl-C.
+    pub(crate) left: Vec<StreamArn>,
+}
+
+impl Ran {
+    /// The exit code of all of them.
+    pub(crate) fn exit(&self) -> Exit {
+        let left = if self.left.is_empty() { Exit::Compliant } else { Exit::TryAgain };
+        self.done.iter().fold(left, |exit, evidence| {
+            exit.worse(match evidence.verdict.reason {
+                // Whoever named it meant one that is there.
+                Reason::StreamGone => Exit::Failure,
+                _ => exit_of(evidence.verdict.compliance),
+            })
+        })
+    }
+}
+
+/// Runs each of `works`. `doing` is the word on the bar.
+pub(crate) async fn run_all(
+    context: &Context,
+    policy: &Policy,
+    mode: Mode,
+    works: Vec<Work>,
+    doing: &'static str,
+    as_json: bool,
+) -> Result<Ran, Stop> {
+    let bar = bar(works.len(), doing);
+    let mut ran = Ran { done: Vec::new(), left: Vec::new() };
+    let mut interrupted = false;
+    for work in works {
+        if interrupted {
+            ran.left.push(work.stream);
+            continue;
+        }
+        let watched = Watched::new(&context.aws, &bar);
+        let mut run = pin!(one(context, &watched, policy, mode, &work));
+        let evidence = loop {
+            match select(run.as_mut(), pin!(interrupt())).await {
+                Either::Left((evidence, _)) => break Some(evidence),
+                Either::Right(_) if !watched.wrote() => break None,
+                Either::Right(_) if interrupted => {
+                    bar.finish_and_clear();
+                    let name = &work.stream.name;
+                    let why = format!("stopped while {name} was changed or proven; what came of it is not known here");
+                    return Err(Stop::failure(why).help(format!("`streamseal explain {name}` says how it is now")));
+                }
+                Either::Right(_) => {
+                    let words = format!("{}: finishing what was begun; Ctrl-C again stops at once", work.stream.name);
+                    bar.suspend(|| tell(styled(ODD, words)));
+                }
+            }
+            interrupted = true;
+        };
+        match evidence {
+            Some(evidence) => {
+                if !as_json {
+                    bar.suspend(|| told(&evidence));
+                }
+                ran.done.push(evidence);
+            }
+            None => {
+                interrupted = true;
+                ran.left.push(work.stream.clone());
+            }
+        }
+        bar.inc(1);
+    }
+    bar.finish_and_clear();
+    if !ran.left.is_empty() {
+        let names: Vec<&str> = ran.left.iter().map(|stream| stream.name.as_str()).collect();
+        tell(styled(ODD, format_args!("interrupted; nothing was done with: {}", names.join(", "))));
+    }
+    Ok(ran)
+}
+
+/// One run, and the one that puts a key back where that is called for.
+async fn one(context: &Context, world: &Watched<'_>, policy: &Policy, mode: Mode, work: &Work) -> Evidence {
+    let end = reconcile(world, work, &context.settings(policy, mode, RUN_MAX)).await;
+    match end.next {
+        Next::Must(again, ..) if again.put_back == PutBack::Due => {
+            reconcile(world, &again, &context.settings(policy, mode, RUN_MAX)).await.evidence
+        }
+        Next::Nothing | Next::May(..) | Next::Must(..) => end.evidence,
+    }
+}
+
+/// Ends with the next Ctrl-C; where that cannot be heard, never.
+async fn interrupt() {
+    if tokio::signal::ctrl_c().await.is_err() {
+        std::future::pending::<()>().await;
+    }
+}
+
+/// One run in a line or two.
+fn told(evidence: &Evidence) {
+    let Evidence { stream, verdict, remediation, .. } = evidence;
+    let (style, word) = match (verdict.compliance, remediation) {
+        (Compliance::Compliant, Remediation::Applied) => (GOOD, "sealed"),
+        (Compliance::Compliant, _) => (GOOD, "right"),
+        (Compliance::NotApplicable, _) => (FAINT, "left"),
+        (Compliance::NonCompliant, _) => (BAD, "wrong"),
+        (Compliance::InsufficientData, _) => (ODD, "unsure"),
+    };
+    let name = &stream.name;
+    let line =
+        format!("{} {name}: {}: {}", styled(style, format_args!("{word:<6}")), verdict.reason.as_str(), verdict.detail);
+    let proof = proof_words(evidence).map(|proof| format!("\n       proof: {proof}")).unwrap_or_default();
+    result(line + &proof);
+    for warning in &evidence.warnings {
+        result(format_args!("       {}: {warning}", styled(ODD, "warning")));
+    }
+    if let Some(advice) = advice_for(evidence) {
+        tell(format_args!("{}: {advice}", styled(GOOD, "help")));
+    }
+}
+
+/// The proof in words; `None` where none was sought.
+fn proof_words(evidence: &Evidence) -> Option<String> {
+    let proof = &evidence.proof;
+    let record = || {
+        let (shard, number) =
+            (proof.shard_id.as_deref().unwrap_or("?"), proof.sequence_number.as_deref().unwrap_or("?"));
+        let kind = proof.encryption_type.as_ref().map_or("nothing", |kind| kind.as_str());
+        format!("{shard} {number}, EncryptionType {kind}")
+    };
+    match proof.state {
+        ProofState::Proven => Some(format!("our record {}", record())),
+        ProofState::Observed => Some(format!("a producer's record {}", record())),
+        ProofState::Described => Some("the setting alone".to_owned()),
+        ProofState::Owed => Some("still owed".to_owned()),
+        ProofState::Failed => Some("failed".to_owned()),
+        ProofState::NotSought => None,
+    }
+}

@@ -1,0 +1,284 @@
+//! `streamseal seal`: the plan first, then the question, then the same loop as the function's, one stream after the other.
+
+use std::io::{BufRead, IsTerminal, Write};
+
+use serde_json::{Value, json};
+
+use super::Exit;
+use super::arguments::{Globals, SealArguments};
+use super::context::{Context, LOOK_MAX};
+use super::output::{BAD, FAINT, GOOD, ODD, STRONG, Stop, advice, result, styled, tell};
+use super::progress::bar;
+use super::runs::run_all;
+use super::words::{self, at_source, exit_of};
+use crate::domain::evidence::Compliance;
+use crate::domain::evidence::v1::{self, AtSource, Document};
+use crate::domain::model::{Encryption, Mode, ProofMode, StreamArn};
+use crate::domain::plan::{Condition, Reason, Step};
+use crate::domain::policy::Policy;
+use crate::domain::work::Work;
+use crate::reconcile::{Preview, preview};
+
+/// One stream of the plan.
+struct Planned {
+    stream: StreamArn,
+    preview: Preview,
+    action: Action,
+}
+
+/// What is to be done with it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Action {
+    /// It gets its first key.
+    Encrypt,
+    /// It gets another key.
+    Rekey,
+    /// It is not ready to be decided; the run waits.
+    Wait,
+    /// Right as it is, or none of ours.
+    Nothing,
+    /// The change is right and is not made.
+    Withheld,
+    /// It is wrong, and cannot be made right by a change of its key.
+    Fault,
+    /// It cannot be told now.
+    Unknown,
+}
+
+impl Action {
+    fn of(preview: &Preview) -> Self {
+        let is_encrypted = preview.setting.as_ref().is_some_and(|s| s.observed.encryption != Encryption::None);
+        match &preview.step {
+            Ok(Step::Start(_)) if is_encrypted => Self::Rekey,
+            Ok(Step::Start(_)) => Self::Encrypt,
+            Ok(Step::Await(_)) => Self::Wait,
+            // Whether records are encrypted is for `prove`.
+            Ok(Step::Prove) => Self::Nothing,
+            Ok(Step::Finish(verdict)) if verdict.withheld.is_some() => Self::Withheld,
+            Ok(Step::Finish(verdict)) => match verdict.compliance {
+                Compliance::Compliant | Compliance::NotApplicable => Self::Nothing,
+                Compliance::NonCompliant => Self::Fault,
+                Compliance::InsufficientData => Self::Unknown,
+            },
+            Ok(Step::LookLater(_) | Step::StartAfresh) | Err(_) => Self::Unknown,
+        }
+    }
+
+    fn changes(self) -> bool {
+        matches!(self, Self::Encrypt | Self::Rekey | Self::Wait)
+    }
+
+    fn word(self) -> &'static str {
+        match self {
+            Self::Encrypt => "encrypt",
+            Self::Rekey => "re-key",
+            Self::Wait => "wait",
+            Self::Nothing => "nothing",
+            Self::Withheld => "withheld",
+            Self::Fault => "fault",
+            Self::Unknown => "unknown",
+        }
+    }
+}
+
+impl Planned {
+    fn mark(&self) -> String {
+        match self.action {
+            Action::Encrypt => styled(GOOD, "+"),
+            Action::Rekey | Action::Wait => styled(ODD, "~"),
+            Action::Nothing => styled(FAINT, "="),
+            Action::Withheld | Action::Fault => styled(BAD, "!"),
+            Action::Unknown => styled(ODD, "?"),
+        }
+    }
+
+    fn words(&self) -> String {
+        let from = || self.preview.setting.as_ref().map(|s| words::setting(&s.observed.encryption)).unwrap_or_default();
+        match &self.preview.step {
+            Ok(Step::Start(key)) => {
+                let proof = match self.preview.proof {
+                    Some(ProofMode::Probe) => ", proven with a small record that consumers see",
+                    Some(ProofMode::Observe) => ", proven with a producer's record",
+                    Some(ProofMode::Describe) | None => "",
+                };
+                format!("{} -> {key}{proof}", from())
+            }
+            Ok(Step::Await(Condition::Settled(until))) => {
+                let wanted =
+                    self.preview.wanted.as_ref().map(|key| format!("{} -> {key}, ", from())).unwrap_or_default();
+                format!("{wanted}not before {until}: its creator may be about to set it")
+            }
+            Ok(Step::Await(condition)) => format!("waits until it is {}, then decides", condition.as_str()),
+            Ok(Step::Prove) => "as its rule says".to_owned(),
+            Ok(Step::Finish(verdict)) if verdict.compliance == Compliance::Compliant => "as its rule says".to_owned(),
+            Ok(Step::Finish(verdict)) => match verdict.withheld {
+                Some(why) => format!("withheld ({}): {}", why.as_str(), verdict.detail),
+                None => format!("{}: {}", verdict.reason.as_str(), verdict.detail),
+            },
+            step @ (Ok(Step::LookLater(_) | Step::StartAfresh) | Err(_)) => words::would(step).0,
+        }
+    }
+
+    /// The change at the source, where there is something to change.
+    fn at_source(&self) -> Option<AtSource> {
+        let wanted = self.preview.wanted.as_ref().filter(|_| self.action != Action::Nothing)?;
+        Some(v1::at_source(wanted, &self.stream))
+    }
+
+    fn exit(&self) -> Exit {
+        match (self.action, &self.preview.step) {
+            (Action::Nothing, _) => Exit::Compliant,
+            (Action::Encrypt | Action::Rekey | Action::Withheld | Action::Fault, _) => Exit::NonCompliant,
+            (_, Ok(Step::Finish(verdict))) => exit_of(verdict.compliance),
+            (Action::Wait | Action::Unknown, _) => Exit::TryAgain,
+        }
+    }
+
+    fn to_json(&self, left_for_max: bool) -> Value {
+        let setting = self.preview.setting.as_ref();
+        json!({
+            "stream": self.stream.to_string(),
+            "action": self.action.word(),
+            "rule": self.preview.rule,
+            "reasons": self.preview.reasons,
+            "setting": setting.map(|s| words::setting_json(&s.observed.status, &s.observed.encryption)),
+            "key": self.preview.wanted.as_ref().map(|key| key.as_str()),
+            "detail": self.words(),
+            "beyond_max_changes": left_for_max,
+            "at_source": self.at_source(),
+        })
+    }
+}
+
+pub(super) async fn run(arguments: &SealArguments, globals: &Globals) -> Result<Exit, Stop> {
+    let asks = !arguments.yes && !arguments.dry_run;
+    if asks && !std::io::stdin().is_terminal() {
+        let stop = Stop::usage("nobody can be asked here, since standard input is no terminal");
+        return Err(stop.help("say `--yes` to go ahead unasked, or `--dry-run` to see the plan"));
+    }
+    let context = Context::open(globals, None, &arguments.streams).await?;
+    let policy = context.policy().await?;
+    let plan = planned(&context, &policy, arguments).await?;
+    let changes = plan.iter().filter(|planned| planned.action.changes()).count();
+    let beyond = changes.saturating_sub(arguments.max_changes);
+    let told = lines(&plan, &context, &policy, arguments);
+    if !globals.json {
+        result(&told);
+    } else if asks {
+        tell(&told);
+    }
+    let before = plan.iter().fold(Exit::Compliant, |exit, planned| exit.worse(planned.exit()));
+    let goes = changes > 0 && !arguments.dry_run && (!asks || confirmed(changes - beyond)?);
+    let (mut applied, mut exit) = (None, before);
+    if goes {
+        let works = plan.iter().filter(|planned| planned.action.changes()).take(arguments.max_changes);
+        let works: Vec<Work> = works.map(|planned| context.work(planned.stream.clone(), "seal")).collect();
+        let ran = run_all(&context, &policy, Mode::Enforce, works, "sealing", globals.json).await?;
+        let rest = plan.iter().filter(|planned| !planned.action.changes()).map(Planned::exit);
+        let rest = rest.fold(ran.exit(), Exit::worse);
+        exit = if beyond > 0 { rest.worse(Exit::NonCompliant) } else { rest };
+        applied = Some(ran);
+    }
+    if globals.json {
+        let mut room = arguments.max_changes;
+        let plan: Vec<Value> = plan
+            .iter()
+            .map(|planned| {
+                let left = planned.action.changes() && room == 0;
+                room = room.saturating_sub(usize::from(planned.action.changes()));
+                planned.to_json(left)
+            })
+            .collect();
+        let done = applied.as_ref().map(|ran| ran.done.iter().map(Document::from).collect::<Vec<_>>());
+        let left = applied.as_ref().map(|ran| ran.left.iter().map(ToString::to_string).collect::<Vec<_>>());
+        let policy = &policy.digest;
+        result(json!({"schema": "streamseal.seal/v1", "policy": policy, "plan": plan, "evidence": done, "left": left}));
+    }
+    Ok(exit)
+}
+
+/// One look at each stream.
+async fn planned(context: &Context, policy: &Policy, arguments: &SealArguments) -> Result<Vec<Planned>, Stop> {
+    if let Some(only) = arguments.only.as_ref().filter(|only| policy.rules.iter().all(|rule| rule.name != **only)) {
+        let names: Vec<&str> = policy.rules.iter().map(|rule| rule.name.as_str()).collect();
+        let stop = Stop::usage(format!("the policy has no rule `{only}`"));
+        return Err(stop.help(format!("its rules are {}", names.join(", "))));
+    }
+    let mut streams = match arguments.all {
+        true => context.all_streams().await?,
+        false => arguments.streams.iter().map(|stream| context.stream(stream)).collect::<Result<Vec<_>, Stop>>()?,
+    };
+    let mut seen = std::collections::BTreeSet::new();
+    streams.retain(|stream| seen.insert(stream.to_string()));
+    let bar = bar(streams.len(), "looking");
+    let mut plan = Vec::new();
+    for stream in streams {
+        context.turn().await?;
+        bar.set_message(stream.name.to_string());
+        let work = context.work(stream.clone(), "seal");
+        let preview = preview(&context.aws, &work, &context.settings(policy, Mode::Enforce, LOOK_MAX)).await;
+        bar.inc(1);
+        // One that vanished from the list is nobody's fault; one that was named is a slip of the pen.
+        let is_gone = matches!(&preview.step, Ok(Step::Finish(verdict)) if verdict.reason == Reason::StreamGone);
+        if is_gone && !arguments.all {
+            bar.finish_and_clear();
+            return Err(Stop::failure(format!("{stream} is not there, or is being deleted; nothing was changed")));
+        }
+        if arguments.only.is_none() || preview.rule == arguments.only {
+            plan.push(Planned { stream, action: Action::of(&preview), preview });
+        }
+    }
+    bar.finish_and_clear();
+    Ok(plan)
+}
+
+/// The plan, to be read.
+fn lines(plan: &[Planned], context: &Context, policy: &Policy, arguments: &SealArguments) -> String {
+    let s = if plan.len() == 1 { "" } else { "s" };
+    let head = format!("plan for {} stream{s} by {} ({})", plan.len(), context.config.policy, policy.digest);
+    let mut lines = vec![styled(STRONG, head)];
+    let mut room = arguments.max_changes;
+    let shown = plan.iter().filter(|planned| !arguments.all || planned.action != Action::Nothing);
+    for planned in shown {
+        let rule = planned.preview.rule.as_deref().map(|rule| format!(" (rule `{rule}`)")).unwrap_or_default();
+        let beyond = match (planned.action.changes(), room) {
+            (true, 0) => ", left for another time (--max-changes)",
+            _ => "",
+        };
+        room = room.saturating_sub(usize::from(planned.action.changes()));
+        lines.push(format!("{} {}: {}{rule}{beyond}", planned.mark(), planned.stream.name, planned.words()));
+        lines.extend(planned.at_source().map(|change| at_source(&change)));
+        if let Err(failure) = &planned.preview.step {
+            let stream = planned.stream.to_string();
+            lines.extend(advice(failure, Some(&context.config.own), &[&stream]).map(|words| format!("  {words}")));
+        }
+    }
+    let count = |action: Action| plan.iter().filter(|planned| planned.action == action).count();
+    lines.push(format!(
+        "{} to encrypt, {} to re-key, {} to wait for, {} withheld, {} that a key cannot mend, {} not known now, {} as they should be",
+        count(Action::Encrypt),
+        count(Action::Rekey),
+        count(Action::Wait),
+        count(Action::Withheld),
+        count(Action::Fault),
+        count(Action::Unknown),
+        count(Action::Nothing),
+    ));
+    lines.join("\n")
+}
+
+/// Asks on the terminal.
+fn confirmed(changes: usize) -> Result<bool, Stop> {
+    let s = if changes == 1 { "" } else { "s" };
+    let mut terminal = anstream::stderr().lock();
+    let _ = write!(terminal, "{STRONG}Change {changes} stream{s}?{STRONG:#} Only `yes` does: ");
+    let _ = terminal.flush();
+    let mut answer = String::new();
+    let read = std::io::stdin().lock().read_line(&mut answer);
+    read.map_err(|error| Stop::failure(format!("the answer cannot be read: {error}")))?;
+    let yes = answer.trim() == "yes";
+    if !yes {
+        let _ = writeln!(terminal, "nothing was changed");
+    }
+    Ok(yes)
+}

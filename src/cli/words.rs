@@ -1,0 +1,129 @@
+//! Steps, verdicts and settings in words, the same in every command, with the exit code that goes with them.
+
+use serde_json::{Value, json};
+
+use super::Exit;
+use super::output::{BAD, FAINT, GOOD, ODD, styled};
+use crate::domain::evidence::Compliance;
+use crate::domain::evidence::v1::AtSource;
+use crate::domain::failure::Failure;
+use crate::domain::model::{Encryption, KeyInfo, KeyLookup, KeyManager, StreamStatus};
+use crate::domain::plan::{Condition, Step};
+use crate::ports::CallLog;
+
+/// What a run would do first.
+pub(crate) fn would(step: &Result<Step, Failure>) -> (String, Exit) {
+    let step = match step {
+        Ok(step) => step,
+        Err(failure) => return (format!("cannot be told now: {failure}"), Exit::TryAgain),
+    };
+    match step {
+        Step::Await(Condition::Settled(until)) => {
+            (format!("would wait until {until}: its creator may be about to set it"), Exit::TryAgain)
+        }
+        Step::Await(condition) => (format!("would wait until it is {}", condition.as_str()), Exit::TryAgain),
+        Step::Start(key) => (format!("would start encryption with {key}, then prove it"), Exit::NonCompliant),
+        Step::Prove => ("is as its rule says; would prove it".to_owned(), Exit::TryAgain),
+        Step::LookLater(why) => (format!("would look again later: {why}"), Exit::TryAgain),
+        Step::StartAfresh => ("is another stream of the same name; would start afresh".to_owned(), Exit::TryAgain),
+        Step::Finish(verdict) => {
+            let withheld = verdict.withheld.map(|why| format!(", withheld ({})", why.as_str())).unwrap_or_default();
+            let words = format!("{}{withheld}: {}", verdict.compliance.as_str(), verdict.detail);
+            (words, exit_of(verdict.compliance))
+        }
+    }
+}
+
+/// The exit code of a verdict.
+pub(crate) fn exit_of(compliance: Compliance) -> Exit {
+    match compliance {
+        Compliance::Compliant | Compliance::NotApplicable => Exit::Compliant,
+        Compliance::NonCompliant => Exit::NonCompliant,
+        Compliance::InsufficientData => Exit::TryAgain,
+    }
+}
+
+/// In the colour of what it says.
+pub(crate) fn coloured(exit: Exit, words: &str) -> String {
+    let style = match exit {
+        Exit::Compliant => GOOD,
+        Exit::NonCompliant | Exit::Failure | Exit::Usage => BAD,
+        Exit::TryAgain => ODD,
+    };
+    styled(style, words)
+}
+
+/// A stream's setting.
+pub(crate) fn setting(encryption: &Encryption) -> String {
+    match encryption {
+        Encryption::None => "not encrypted".to_owned(),
+        Encryption::Kms(key) => key.to_string(),
+        Encryption::Unreadable(text) => format!("unreadable ({text})"),
+    }
+}
+
+/// The same for machines, as evidence has it.
+pub(crate) fn setting_json(status: &StreamStatus, encryption: &Encryption) -> Value {
+    let (encryption_type, key_id) = match encryption {
+        Encryption::None => ("NONE", None),
+        Encryption::Kms(key) => ("KMS", Some(key.as_str())),
+        Encryption::Unreadable(text) => (text.as_str(), None),
+    };
+    json!({"status": status.to_string(), "encryption_type": encryption_type, "key_id": key_id})
+}
+
+/// What KMS says of a key.
+pub(crate) fn key(found: &KeyLookup) -> String {
+    match found {
+        KeyLookup::Found(KeyInfo { identity, manager, problem, .. }) => {
+            let manager = match manager {
+                KeyManager::Aws => "AWS-managed",
+                KeyManager::Customer => "customer-managed",
+            };
+            match problem {
+                None => format!("{identity} ({manager}, usable)"),
+                Some(problem) => format!("{identity} ({manager}, cannot be used: {problem})"),
+            }
+        }
+        KeyLookup::NotFound => "KMS does not know it".to_owned(),
+        KeyLookup::Denied(code) => format!("cannot be looked at ({code})"),
+    }
+}
+
+/// The same for machines.
+pub(crate) fn key_json(found: &KeyLookup) -> Value {
+    match found {
+        KeyLookup::Found(KeyInfo { identity, problem, .. }) => {
+            json!({"found": true, "key": identity.as_str(), "usable": problem.is_none(), "problem": problem.as_ref().map(ToString::to_string)})
+        }
+        KeyLookup::NotFound => json!({"found": false, "key": null, "usable": false, "problem": "KMS does not know it"}),
+        KeyLookup::Denied(code) => {
+            json!({"found": false, "key": null, "usable": null, "problem": format!("cannot be looked at ({code})")})
+        }
+    }
+}
+
+/// Lines with the change at the source.
+pub(crate) fn at_source(change: &AtSource) -> String {
+    let AtSource { terraform, cloudformation, cli } = change;
+    let label = |name: &str| styled(FAINT, format_args!("  {name:<15}"));
+    format!("{}{terraform}\n{}{cloudformation}\n{}{cli}", label("Terraform"), label("CloudFormation"), label("AWS CLI"))
+}
+
+/// Calls that nobody asks for.
+pub(crate) fn unlogged() -> CallLog {
+    CallLog::default()
+}
+
+/// The step in one stable word, for machines.
+pub(crate) fn step_word(step: &Result<Step, Failure>) -> &'static str {
+    match step {
+        Err(_) => "unknown",
+        Ok(Step::Await(_)) => "wait",
+        Ok(Step::Start(_)) => "start",
+        Ok(Step::Prove) => "prove",
+        Ok(Step::LookLater(_)) => "look-later",
+        Ok(Step::StartAfresh) => "start-afresh",
+        Ok(Step::Finish(verdict)) => verdict.reason.as_str(),
+    }
+}

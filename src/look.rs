@@ -1,0 +1,380 @@
+//! One look at each of many streams: a page of names, their tags in bulk, the decision, DescribeStreamSummary at the rate of
+//! scans, DescribeKey once a key, the verdict or the step that a run would take, and the evidence of it.
+//!
+//! A scan and an audit look through this, so that both say the same of a stream. It changes nothing, and it remembers the keys
+//! that it met and nothing that grows with the number of streams.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use crate::domain::event::Cause;
+use crate::domain::evidence::{Compliance, Evidence, Proof, Remediation, Setting};
+use crate::domain::failure::{Class, Failure};
+use crate::domain::history::Contention;
+use crate::domain::model::{Encryption, EventText, KeyIdentity, KeyRef, Observed, Scope, StreamArn, StreamName, Tags};
+use crate::domain::plan::{
+    self, Circumstances, Keys, Permission, Progress, Reason, Sight, Situation, Step, Verdict, next_step,
+};
+use crate::domain::policy::{Decision, Outcome};
+use crate::ports::{CallLog, Page, PageStart, World};
+use crate::reconcile::{Paces, Settings};
+
+/// How often a call is tried, with growing pauses between.
+const TRIES: u32 = 4;
+/// The pause before a second try; it doubles.
+const PAUSE: Duration = Duration::from_millis(500);
+
+/// What the looks are for, as it goes into evidence.
+#[derive(Clone, Debug)]
+pub(crate) struct Purpose {
+    /// What asked for them.
+    pub(crate) cause: Cause,
+    /// When they were asked for.
+    pub(crate) asked: Timestamp,
+    /// How many parts there were before.
+    pub(crate) attempt: u32,
+    /// Who looks, in words: `a scan`.
+    pub(crate) by: &'static str,
+}
+
+/// Looks at streams, one after the other.
+pub(crate) struct Looker<'a, W> {
+    world: &'a W,
+    settings: &'a Settings<'a>,
+    own: &'a Scope,
+    purpose: Purpose,
+    /// What KMS said of the keys that were met.
+    keys: Keys,
+    /// The tagging API is not ours to call, or has no answer.
+    tags_one_by_one: bool,
+}
+
+/// What one look came to.
+pub(crate) enum Looked<'d> {
+    Seen(Box<Seen<'d>>),
+    Gone,
+    /// It cannot be looked at, and this is why; other streams may be.
+    Refused(Failure),
+}
+
+/// A stream that was looked at, and what was decided of it.
+pub(crate) struct Seen<'d> {
+    pub(crate) stream: StreamArn,
+    pub(crate) decision: &'d Decision,
+    pub(crate) observed: Observed,
+    /// Which key it is on, where that is known.
+    pub(crate) key: Option<KeyIdentity>,
+    /// Which key it should be on, where that is known.
+    pub(crate) wanted: Option<KeyIdentity>,
+    pub(crate) sight: Sight,
+}
+
+impl<'a, W: World> Looker<'a, W> {
+    pub(crate) fn new(world: &'a W, settings: &'a Settings<'a>, purpose: Purpose) -> Self {
+        let own = &settings.config.own;
+        Self { world, settings, own, purpose, keys: Keys::new(), tags_one_by_one: false }
+    }
+
+    /// One page of names. A token may have expired: the last name does as well, where there is one.
+    pub(crate) async fn page(
+        &self,
+        from: &PageStart,
+        last: Option<&StreamName>,
+        log: &CallLog,
+    ) -> Result<Page, Failure> {
+        let mut from = from.clone();
+        let mut tries = 0;
+        loop {
+            match self.world.list(&from, log).await {
+                Ok(page) => return Ok(page),
+                Err(failure) => {
+                    if let (PageStart::Token(_), Some(last)) = (&from, last) {
+                        from = PageStart::After(last.clone());
+                    }
+                    self.pause(&mut tries, failure).await?;
+                }
+            }
+        }
+    }
+
+    /// The tags of a page's streams, where the policy looks at tags and the tagging API may be asked.
+    pub(crate) async fn tags_of(&mut self, names: &[StreamName], log: &CallLog) -> BTreeMap<StreamName, Tags> {
+        if !self.settings.policy.needs_tags() || self.tags_one_by_one || names.is_empty() {
+            return BTreeMap::new();
+        }
+        let streams: Vec<StreamArn> = names.iter().map(|name| self.own.stream(name.clone())).collect();
+        let mut tries = 0;
+        loop {
+            match self.world.tags_of(&streams, log).await {
+                Ok(tags) => return tags,
+                Err(failure) => {
+                    if self.pause(&mut tries, failure).await.is_err() {
+                        self.tags_one_by_one = true;
+                        return BTreeMap::new();
+                    }
+                }
+            }
+        }
+    }
+
+    /// What the policy wants of `stream`, with the tags from [`Self::tags_of`]; `None` where the stream is gone.
+    pub(crate) async fn decide(
+        &self,
+        stream: &StreamArn,
+        tags: Option<&Tags>,
+        log: &CallLog,
+    ) -> Result<Option<Decision>, Failure> {
+        let Settings { policy, paces, deadline, .. } = *self.settings;
+        let own_tags = if policy.needs_tags() && self.tags_one_by_one {
+            let mut tries = 0;
+            loop {
+                Paces::wait(&paces.tags, self.world, deadline, "kinesis:ListTagsForStream").await?;
+                match self.world.tags(stream, log).await {
+                    Ok(tags) => break Some(tags),
+                    Err(failure) if failure.class == Class::Ignored => return Ok(None),
+                    Err(failure) => self.pause(&mut tries, failure).await?,
+                }
+            }
+        } else {
+            None
+        };
+        // Streams without tags are missing in the tagging API's answer.
+        let none = Tags::new();
+        Ok(Some(policy.decide(stream, own_tags.as_ref().or(tags).unwrap_or(&none), self.world.now())))
+    }
+
+    /// Looks at `stream`. `all_keys`: which key it is on, or should be, is asked whatever else is so.
+    pub(crate) async fn look<'d>(
+        &mut self,
+        stream: StreamArn,
+        decision: &'d Decision,
+        all_keys: bool,
+        log: &CallLog,
+    ) -> Result<Looked<'d>, Failure> {
+        let observed = match self.describe(&stream, log).await? {
+            Described::Seen(observed) => observed,
+            Described::Gone => return Ok(Looked::Gone),
+            Described::Refused(failure) => return Ok(Looked::Refused(failure)),
+        };
+        let (sight, key, wanted) = self.assess(decision, &observed, all_keys, log).await?;
+        if sight == Sight::Gone {
+            return Ok(Looked::Gone);
+        }
+        Ok(Looked::Seen(Box::new(Seen { stream, decision, observed, key, wanted, sight })))
+    }
+
+    /// DescribeStreamSummary at the rate of scans. A stream that cannot be looked at stops nothing.
+    async fn describe(&self, stream: &StreamArn, log: &CallLog) -> Result<Described, Failure> {
+        let Settings { paces, deadline, .. } = *self.settings;
+        let mut tries = 0;
+        loop {
+            Paces::wait(&paces.scans, self.world, deadline, "kinesis:DescribeStreamSummary").await?;
+            match self.world.describe(stream, log).await {
+                Ok(observed) => return Ok(Described::Seen(observed)),
+                Err(failure) if failure.class == Class::Ignored => return Ok(Described::Gone),
+                Err(failure) => {
+                    if let Err(failure) = self.pause(&mut tries, failure).await {
+                        return Ok(Described::Refused(failure));
+                    }
+                }
+            }
+        }
+    }
+
+    /// Compares, with one DescribeKey for each key that was not met before.
+    async fn assess(
+        &mut self,
+        decision: &Decision,
+        observed: &Observed,
+        all_keys: bool,
+        log: &CallLog,
+    ) -> Result<(Sight, Option<KeyIdentity>, Option<KeyIdentity>), Failure> {
+        let sight = plan::sight_of(observed, None);
+        let (encryption, outcome) = (&observed.encryption, &decision.outcome);
+        if sight.is_none() || all_keys {
+            while let Some(key) = plan::key_needed(outcome, encryption, &self.keys, self.own) {
+                self.lookup(key, log).await?;
+            }
+        }
+        if let (true, Encryption::Kms(key)) = (all_keys, encryption)
+            && self.current(encryption).is_none()
+            && !self.keys.contains_key(key)
+        {
+            self.lookup(key.clone(), log).await?;
+        }
+        let wanted = match outcome {
+            Outcome::Encrypt(target) => plan::identity_of(&target.key, &self.keys, self.own),
+            Outcome::Exempt(_) | Outcome::Unmatched | Outcome::Unresolvable(_) => None,
+        };
+        if let Some(sight) = sight {
+            return Ok((sight, self.current(encryption), wanted));
+        }
+        let situation = plan::assess(outcome, encryption, &self.keys, self.own);
+        Ok((Sight::Active(situation), self.current(encryption), wanted))
+    }
+
+    fn current(&self, encryption: &Encryption) -> Option<KeyIdentity> {
+        match encryption {
+            Encryption::Kms(key) => plan::identity_of(key, &self.keys, self.own),
+            Encryption::None | Encryption::Unreadable(_) => None,
+        }
+    }
+
+    /// Asks KMS for a key.
+    pub(crate) async fn lookup(&mut self, key: KeyRef, log: &CallLog) -> Result<(), Failure> {
+        let mut tries = 0;
+        loop {
+            match self.world.lookup(&key, log).await {
+                Ok(found) => {
+                    self.keys.insert(key, found);
+                    return Ok(());
+                }
+                Err(failure) => self.pause(&mut tries, failure).await?,
+            }
+        }
+    }
+
+    /// The current material of a key that was met, where KMS said so.
+    pub(crate) fn material(&self, key: &KeyIdentity) -> Option<EventText> {
+        plan::material_of(key, &self.keys)
+    }
+
+    /// Waits before another try; the failure where there is none to be made.
+    async fn pause(&self, tries: &mut u32, failure: Failure) -> Result<(), Failure> {
+        *tries += 1;
+        let pause = PAUSE * (1 << (*tries).min(6));
+        let over = self.world.now() + pause > self.settings.deadline;
+        if *tries >= TRIES || over || matches!(failure.class, Class::Permanent(_) | Class::Ignored) {
+            return Err(failure);
+        }
+        self.world.sleep(pause).await;
+        Ok(())
+    }
+
+    /// The end of a run that looked now and did nothing, or the step that it would take.
+    pub(crate) fn verdict(&self, seen: &Seen<'_>) -> Result<Verdict, Step> {
+        let now = self.world.now();
+        match next_step(&seen.sight, &Progress::default(), || self.permit(seen, now), now) {
+            Step::Finish(verdict) => Ok(verdict),
+            step @ (Step::Start(_) | Step::Await(_) | Step::LookLater(_) | Step::Prove | Step::StartAfresh) => {
+                Err(step)
+            }
+        }
+    }
+
+    fn permit(&self, seen: &Seen<'_>, now: Timestamp) -> Permission {
+        let (Sight::Active(Situation::Wrong { current, target_manager, .. }), Outcome::Encrypt(target)) =
+            (&seen.sight, &seen.decision.outcome)
+        else {
+            return Permission::Settling(now);
+        };
+        let circumstances = Circumstances {
+            mode: self.settings.mode,
+            policy: self.settings.policy,
+            cause: &self.purpose.cause,
+            created: seen.observed.created,
+            active_since: seen.observed.at,
+            // The run that is to change it asks.
+            contention: &Contention::Clear,
+            now,
+        };
+        plan::permit(target, current.as_ref(), *target_manager, &circumstances)
+    }
+
+    /// What is said of a stream that a run could do more about.
+    pub(crate) fn unfinished(&self, step: &Step) -> Verdict {
+        let by = self.purpose.by;
+        match step {
+            Step::Start(key) => {
+                let detail = format!("found by {by}; its rule wants {key}");
+                Verdict::new(Compliance::NonCompliant, Reason::Found, detail)
+            }
+            Step::Await(condition) => {
+                let detail = format!("not to be told yet: waiting for {}", condition.as_str());
+                Verdict::new(Compliance::InsufficientData, Reason::Unfinished, detail)
+            }
+            Step::LookLater(why) => Verdict::new(Compliance::InsufficientData, Reason::Unfinished, why.as_str()),
+            Step::Finish(verdict) => verdict.clone(),
+            Step::Prove | Step::StartAfresh => {
+                let detail = format!("not to be told by {by}");
+                Verdict::new(Compliance::InsufficientData, Reason::Unfinished, detail)
+            }
+        }
+    }
+
+    /// The evidence of one look; without `seen` it could not be made.
+    pub(crate) fn evidence(
+        &self,
+        stream: &StreamArn,
+        decision: &Decision,
+        seen: Option<&Seen<'_>>,
+        verdict: Verdict,
+        warnings: Vec<String>,
+        log: &CallLog,
+    ) -> Evidence {
+        let Settings { config, policy, mode, run_id, .. } = *self.settings;
+        let now = self.world.now();
+        let setting = seen.map(|seen| Setting {
+            observed: seen.observed.clone(),
+            key: seen.key.clone(),
+            material: seen.key.as_ref().and_then(|key| self.material(key)),
+        });
+        let calls = log.calls();
+        Evidence {
+            run_id: run_id.to_owned(),
+            attempt: self.purpose.attempt,
+            mode,
+            started_at: calls.first().map_or(now, |call| call.at),
+            finished_at: now,
+            stream: stream.clone(),
+            cause: self.purpose.cause.clone(),
+            first_seen: self.purpose.asked,
+            policy_source: config.policy.to_string(),
+            policy_digest: policy.digest.clone(),
+            rule: decision.rule.as_ref().map(|rule| (rule.index, rule.name.clone())),
+            reasons: decision.reasons.clone(),
+            before: setting.clone(),
+            after: setting,
+            desired: match &decision.outcome {
+                Outcome::Encrypt(target) => Some((target.key.clone(), seen.and_then(|seen| seen.wanted.clone()))),
+                Outcome::Exempt(_) | Outcome::Unmatched | Outcome::Unresolvable(_) => None,
+            },
+            calls,
+            proof: Proof::default(),
+            remediation: if verdict.withheld.is_some() { Remediation::Withheld } else { Remediation::None },
+            verdict,
+            warnings,
+            rekeyed: false,
+            next_look: None,
+        }
+    }
+}
+
+/// What DescribeStreamSummary came to.
+enum Described {
+    Seen(Observed),
+    Gone,
+    Refused(Failure),
+}
+
+/// What is said of a stream that could not be looked at: what is wrong is not its own, and a run may have more luck.
+pub(crate) fn unseen(failure: &Failure) -> Verdict {
+    let permanent = matches!(failure.class, Class::Permanent(_));
+    let reason = if permanent { Reason::AccessDenied } else { Reason::Unfinished };
+    let verdict = Verdict::new(Compliance::InsufficientData, reason, failure.to_string());
+    Verdict { alarm: permanent, ..verdict }
+}
+
+impl Seen<'_> {
+    /// The key that the stream is on, for counting: its ARN, or as its setting names it; `None` where it is not encrypted.
+    pub(crate) fn key_words(&self) -> Option<&str> {
+        match (&self.key, &self.observed.encryption) {
+            (Some(key), _) => Some(key.as_str()),
+            (None, Encryption::Kms(key)) => Some(key.as_str()),
+            (None, Encryption::Unreadable(text)) => Some(text.as_str()),
+            (None, Encryption::None) => None,
+        }
+    }
+}

@@ -1,0 +1,578 @@
+//! `streamseal audit` against five hundred streams: right to the last one, in every form, and the report in a browser.
+
+use std::collections::{BTreeMap, HashMap};
+use std::io::Write;
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+use wiremock::matchers::any;
+use wiremock::{Mock, MockServer, Request, ResponseTemplate};
+
+use crate::support::{ACCOUNT, Parts, REGION, file, root};
+
+const POLICY: &str = r#"
+version: 1
+defaults: {existing: enforce, settle: {terraform: 0s, cloudformation: 0s, pulumi: 0s, other: 0s}}
+rules:
+  - name: scratch
+    match: {stream: ["scratch-*"]}
+    exempt: {reason: "synthetic data, RISK-1421", owner: data-platform}
+  - name: regulated
+    match: {tags: {data-class: [pci, phi]}}
+    key: alias/regulated
+  - name: teams
+    match: {tags: {team: "*"}}
+    key: "alias/team/${tag:team}"
+  - name: retiring
+    match: {stream: ["retiring-*"]}
+    key: alias/retired
+  - name: partners
+    match: {stream: ["partner-*"]}
+    key: alias/orders
+    accept: [customer-managed]
+  - name: orders
+    match: {stream: ["orders-*"]}
+    key: alias/orders
+  - name: nobody
+    match: {stream: ["no-such-stream-*"]}
+    key: alias/aws/kinesis
+"#;
+
+/// One kind of stream: `count` streams of this prefix, on `key` (an alias, or an alias whose key's ARN is set), with a tag, and
+/// what is right to say of them.
+struct Kind {
+    prefix: &'static str,
+    count: usize,
+    key: Option<&'static str>,
+    by_alias: bool,
+    tag: Option<(&'static str, &'static str)>,
+    says: (&'static str, &'static str, Option<&'static str>),
+}
+
+const fn kind(
+    prefix: &'static str,
+    count: usize,
+    key: Option<&'static str>,
+    tag: Option<(&'static str, &'static str)>,
+    says: (&'static str, &'static str, Option<&'static str>),
+) -> Kind {
+    Kind { prefix, count, key, by_alias: false, tag, says }
+}
+
+const KINDS: &[Kind] = &[
+    kind("scratch", 60, None, None, ("NOT_APPLICABLE", "exempt", Some("scratch"))),
+    kind("orders-right", 90, Some("alias/orders"), None, ("COMPLIANT", "right-key", Some("orders"))),
+    Kind {
+        by_alias: true,
+        ..kind("orders-alias", 30, Some("alias/orders"), None, ("COMPLIANT", "right-key", Some("orders")))
+    },
+    kind("orders-wrong", 60, Some("alias/other"), None, ("NON_COMPLIANT", "withheld", Some("orders"))),
+    kind("orders-open", 80, None, None, ("NON_COMPLIANT", "withheld", Some("orders"))),
+    kind("retiring", 20, None, None, ("NON_COMPLIANT", "key-unusable", Some("retiring"))),
+    kind("partner-other", 30, Some("alias/other"), None, ("COMPLIANT", "accepted-key", Some("partners"))),
+    kind("partner-retired", 20, Some("alias/retired"), None, ("NON_COMPLIANT", "key-unusable", Some("partners"))),
+    kind(
+        "cards-right",
+        30,
+        Some("alias/regulated"),
+        Some(("data-class", "pci")),
+        ("COMPLIANT", "right-key", Some("regulated")),
+    ),
+    kind("orders-cards", 20, None, Some(("data-class", "phi")), ("NON_COMPLIANT", "withheld", Some("regulated"))),
+    kind("blue", 30, Some("alias/team/blue"), Some(("team", "blue")), ("COMPLIANT", "right-key", Some("teams"))),
+    kind("red", 20, None, Some(("team", "red")), ("NON_COMPLIANT", "key-unresolvable", Some("teams"))),
+    kind("stray", 10, None, None, ("NON_COMPLIANT", "unmatched", None)),
+];
+
+/// The emulators with the fleet in them, for every test here.
+struct Fleet {
+    parts: Parts,
+    tagging: MockServer,
+    /// ARNs by alias.
+    keys: HashMap<&'static str, String>,
+}
+
+/// Every stream, and its kind.
+fn streams() -> Vec<(String, &'static Kind)> {
+    KINDS.iter().flat_map(|kind| (0..kind.count).map(move |n| (format!("{}-{n:03}", kind.prefix), kind))).collect()
+}
+
+fn fleet() -> &'static Fleet {
+    static FLEET: OnceLock<Fleet> = OnceLock::new();
+    FLEET.get_or_init(|| {
+        let began = Instant::now();
+        let parts = Parts::start(&["--create-ms", "1", "--update-ms", "1"]);
+        let aliases = ["alias/orders", "alias/other", "alias/retired", "alias/regulated", "alias/team/blue"];
+        let keys: HashMap<_, _> = aliases.map(|alias| (alias, parts.key(alias))).into();
+        let all = streams();
+        each(&all, |(name, _)| {
+            until_ok(&parts, "CreateStream", &json!({"StreamName": name, "ShardCount": 1}));
+        });
+        each(&all, |(name, kind)| {
+            if let Some(alias) = kind.key {
+                let key = if kind.by_alias { alias } else { &keys[alias] };
+                let body = json!({"StreamName": name, "EncryptionType": "KMS", "KeyId": key});
+                until_ok(&parts, "StartStreamEncryption", &body);
+            }
+        });
+        parts.kms("DisableKey", json!({"KeyId": keys["alias/retired"]}));
+        let tagging = tagging(&all);
+        told(&format!("audit: {} streams made in {:.1} s", all.len(), began.elapsed().as_secs_f32()));
+        Fleet { parts, tagging, keys }
+    })
+}
+
+/// Does it with a few at once: no more than five streams may be CREATING.
+fn each<T: Sync>(all: &[T], work: impl Fn(&T) + Sync) {
+    let next = AtomicUsize::new(0);
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                while let Some(one) = all.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    work(one);
+                }
+            });
+        }
+    });
+}
+
+/// A stream is not ACTIVE yet, or too many are CREATING: again.
+fn until_ok(parts: &Parts, operation: &str, body: &Value) {
+    let end = Instant::now() + Duration::from_secs(20);
+    while let Err(error) = parts.kinesis(operation, body.clone()) {
+        let text = error.to_string();
+        let passes = text.contains("LimitExceeded") || text.contains("ResourceInUse");
+        assert!(passes && Instant::now() < end, "{operation}: {text}");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+/// The tagging API: neither emulator's knows of Kinesis's streams.
+fn tagging(all: &[(String, &'static Kind)]) -> MockServer {
+    let tags: HashMap<String, (&str, &str)> =
+        all.iter().filter_map(|(name, kind)| Some((arn(name), kind.tag?))).collect();
+    stub(move |request| {
+        let asked: Value = serde_json::from_slice(&request.body).unwrap();
+        let asked = asked["ResourceARNList"].as_array().unwrap();
+        assert!(asked.len() <= 100);
+        let found = asked.iter().filter_map(|arn| {
+            let (key, value) = tags.get(arn.as_str().unwrap())?;
+            Some(json!({"ResourceARN": arn, "Tags": [{"Key": key, "Value": value}]}))
+        });
+        let found: Vec<Value> = found.collect();
+        ResponseTemplate::new(200).set_body_json(json!({"ResourceTagMappingList": found, "PaginationToken": ""}))
+    })
+}
+
+/// A server that answers every request like this.
+fn stub(answer: impl Fn(&Request) -> ResponseTemplate + Send + Sync + 'static) -> MockServer {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
+        let server = MockServer::start().await;
+        Mock::given(any()).respond_with(answer).mount(&server).await;
+        server
+    })
+}
+
+fn arn(name: &str) -> String {
+    format!("arn:aws:kinesis:{REGION}:{ACCOUNT}:stream/{name}")
+}
+
+/// Past the test runner's capture.
+fn told(text: &str) {
+    let _ = writeln!(std::io::stderr(), "{text}");
+}
+
+/// The command, with the fleet's endpoints.
+fn audit(policy: &Path, arguments: &[&str]) -> Command {
+    let fleet = fleet();
+    let variables = [
+        ("AWS_ENDPOINT_URL", fleet.parts.aws.clone()),
+        ("AWS_ENDPOINT_URL_KINESIS", fleet.parts.kinesis.clone()),
+        ("AWS_ENDPOINT_URL_RESOURCE_GROUPS_TAGGING_API", fleet.tagging.uri()),
+    ];
+    let mut command = command(policy, arguments);
+    command.args(["--region", REGION]).envs(variables);
+    command
+}
+
+fn command(policy: &Path, arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_streamseal"));
+    command.arg("audit").arg("--policy").arg(policy).args(["--account", ACCOUNT]).args(arguments);
+    command.env_clear().envs([
+        ("AWS_ACCESS_KEY_ID", "test"),
+        ("AWS_SECRET_ACCESS_KEY", "test"),
+        ("AWS_EC2_METADATA_DISABLED", "true"),
+        ("NO_PROXY", "127.0.0.1"),
+    ]);
+    command
+}
+
+fn ran(command: &mut Command) -> (i32, String, String) {
+    let Output { status, stdout, stderr } = command.output().unwrap();
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    (status.code().unwrap(), text(stdout), text(stderr))
+}
+
+/// What is so, by calls of our own: each stream's type and key as Kinesis tells them.
+fn as_kinesis_tells() -> BTreeMap<String, (String, Option<String>)> {
+    let parts = &fleet().parts;
+    let (mut names, mut after) = (Vec::new(), Value::Null);
+    loop {
+        let body = if after.is_null() { json!({}) } else { json!({"ExclusiveStartStreamName": after}) };
+        let page = parts.kinesis("ListStreams", body).unwrap();
+        names.extend(page["StreamNames"].as_array().unwrap().iter().map(|name| name.as_str().unwrap().to_owned()));
+        after = json!(names.last());
+        if page["HasMoreStreams"] != true {
+            break;
+        }
+    }
+    let told = std::sync::Mutex::new(BTreeMap::new());
+    each(&names, |name| {
+        let described = parts.describe(name);
+        let kind = described["EncryptionType"].as_str().unwrap().to_owned();
+        told.lock().unwrap().insert(name.clone(), (kind, described["KeyId"].as_str().map(str::to_owned)));
+    });
+    told.into_inner().unwrap()
+}
+
+#[test]
+fn every_stream_is_told_as_it_is_in_every_form() {
+    let folder = tempfile::tempdir().unwrap();
+    let policy = file(&folder, "policy.yaml", POLICY);
+    // Once to standard output, and once into a file of each other form; both at a time, for the time it takes.
+    let names = ["a.csv", "a.txt", "a.jsonl", "a.html", "a.json"].map(|name| folder.path().join(name));
+    let outputs: Vec<&str> = names.iter().flat_map(|path| ["--output", path.to_str().unwrap()]).collect();
+    let (mut one, mut many) = (audit(&policy, &["--json", "--rate", "1000"]), audit(&policy, &["--rate", "1000"]));
+    many.args(&outputs);
+    let (one, many) = std::thread::scope(|scope| {
+        let many = scope.spawn(|| ran(&mut many));
+        (ran(&mut one), many.join().unwrap())
+    });
+    let (code, out, err) = one;
+    assert_eq!((code, err.as_str()), (3, ""), "{err}");
+    let found: Value = serde_json::from_str(&out).unwrap();
+    let rows = found["streams"].as_array().unwrap();
+
+    let (so, kinds) = (as_kinesis_tells(), HashMap::<_, _>::from_iter(streams()));
+    assert_eq!((so.len(), rows.len()), (500, 500));
+    let arns = &fleet().keys;
+    for row in rows {
+        let name = row["stream"].as_str().unwrap();
+        let (encryption, key_id) = &so[name];
+        let kind = kinds[name];
+        let (compliance, reason, rule) = kind.says;
+        assert_eq!(
+            (&row["encryption_type"], &row["key_id"], &row["key_arn"], &row["arn"]),
+            (&json!(encryption), &json!(key_id), &json!(kind.key.map(|alias| &arns[alias])), &json!(arn(name))),
+            "{row}"
+        );
+        assert_eq!(
+            (&row["compliance"], &row["reason"], &row["rule"]),
+            (&json!(compliance), &json!(reason), &json!(rule)),
+            "{row}"
+        );
+    }
+    let mut expected: BTreeMap<&str, usize> = BTreeMap::new();
+    KINDS.iter().for_each(|kind| *expected.entry(kind.says.0).or_default() += kind.count);
+    expected.insert("INSUFFICIENT_DATA", 0);
+    assert_eq!(found["totals"]["by_compliance"], json!(expected));
+    assert_eq!(found["totals"]["by_rule"]["nobody"], 0, "a rule that decides nothing is there too");
+    let region = &found["regions"][0];
+    let calls = region["calls"].as_object().unwrap().keys();
+    assert_eq!(
+        calls.collect::<Vec<_>>(),
+        ["kinesis:DescribeStreamSummary", "kinesis:ListStreams", "kms:DescribeKey", "tag:GetResources"]
+    );
+    // One look a stream, its tags a hundred at a time, each key once: six aliases, and what the streams are on.
+    assert_eq!(region["calls"]["kinesis:DescribeStreamSummary"], 500);
+    assert_eq!((&region["calls"]["kinesis:ListStreams"], &region["calls"]["tag:GetResources"]), (&json!(5), &json!(5)));
+    assert!(region["calls"]["kms:DescribeKey"].as_u64().unwrap() <= 12, "{region}");
+    let wrong = rows.iter().find(|row| row["stream"] == "orders-open-000").unwrap();
+    assert!(wrong["at_source"]["terraform"].as_str().unwrap().contains(&arns["alias/orders"]), "{wrong}");
+
+    let (code, out, err) = many;
+    assert_eq!((code, out.as_str()), (3, ""), "{err}");
+    assert_eq!(err, "500 streams: 230 NON_COMPLIANT, 210 COMPLIANT, 60 NOT_APPLICABLE\n");
+    let [csv, table, evidence, html, json] = names.map(|path| std::fs::read_to_string(path).unwrap());
+    let again: Value = serde_json::from_str(&json).unwrap();
+    let said = |row: &Value| {
+        ["stream", "compliance", "reason", "rule", "key_arn"].map(|field| row[field].as_str().unwrap_or("").to_owned())
+    };
+    let said_all = |rows: &Value| -> Vec<[String; 5]> { rows.as_array().unwrap().iter().map(said).collect() };
+    let expected = said_all(&found["streams"]);
+    assert_eq!(said_all(&again["streams"]), expected);
+
+    let mut lines = csv.lines().map(fields);
+    let head = lines.next().unwrap();
+    let column = |name: &str| head.iter().position(|title| title == name).unwrap();
+    let columns = ["stream", "compliance", "reason", "rule", "key_arn"].map(column);
+    let in_csv: Vec<[String; 5]> = lines.map(|line| columns.map(|column| line[column].clone())).collect();
+    assert_eq!(in_csv, expected);
+
+    let documents: Vec<Value> = evidence.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert!(documents.iter().all(|document| document["schema"] == "streamseal.evidence/v1"));
+    let in_evidence: Vec<[String; 5]> = documents
+        .iter()
+        .map(|document| {
+            let at = |path: &str| document.pointer(path).and_then(Value::as_str).unwrap_or("").to_owned();
+            ["/stream/name", "/compliance", "/reason", "/policy/rule", "/before/key_arn"].map(at)
+        })
+        .collect();
+    assert_eq!(in_evidence, expected);
+
+    let in_table = table.lines().skip(1).take(500).map(|line| {
+        let mut words = line.split_whitespace().map(str::to_owned);
+        (words.next().unwrap(), words.next().unwrap())
+    });
+    let in_table: BTreeMap<String, String> = in_table.collect();
+    assert_eq!(in_table, expected.iter().map(|[name, compliance, ..]| (name.clone(), compliance.clone())).collect());
+    assert!(table.ends_with("500 streams: 230 NON_COMPLIANT, 210 COMPLIANT, 60 NOT_APPLICABLE\n"));
+
+    in_a_browser(&folder, &html, &expected);
+}
+
+/// The fields of one line of CSV.
+fn fields(line: &str) -> Vec<String> {
+    let (mut fields, mut quoted) = (vec![String::new()], false);
+    for character in line.trim_end_matches('\r').chars() {
+        match character {
+            '"' => quoted = !quoted,
+            ',' if !quoted => fields.push(String::new()),
+            other => fields.last_mut().unwrap().push(other),
+        }
+    }
+    fields
+}
+
+/// Reads the report as a person would: what is shown, sorted, found, opened, in both schemes, on a phone and on paper.
+fn in_a_browser(folder: &tempfile::TempDir, html: &str, expected: &[[String; 5]]) {
+    let page = file(folder, "report.html", html);
+    let axe = root().join(".local/kinesis/node_modules/axe-core/axe.min.js");
+    let axe_run = "axe.run(document, {resultTypes: ['violations']}).then(r => r.violations.map(v => v.id + ': ' + v.nodes.map(n => n.html).slice(0, 3).join(' | ')))";
+    let shown = "[...document.querySelectorAll('#rows > tr:not([hidden]) > th .open')].map(b => b.textContent)";
+    let luminance = "(() => { const [r, g, b] = getComputedStyle(document.body).backgroundColor.match(/\\d+/g); return Number(r) + Number(g) + Number(b); })()";
+    let steps = json!([
+        {"evaluate": "({verdict: verdict.textContent, tiles: [...document.querySelectorAll('.tile')].map(t => t.textContent), status: document.getElementById('shown').textContent})"},
+        {"evaluate": shown},
+        // Sorted by name, up and down.
+        {"evaluate": format!("document.querySelector('th.col-stream button').click(), {shown}")},
+        {"evaluate": format!("document.querySelector('th.col-stream button').click(), [document.querySelector('th.col-stream').getAttribute('aria-sort'), document.querySelectorAll('[aria-sort]').length, {shown}[0]]")},
+        // Found, by a word and by a tile.
+        {"evaluate": format!("(() => {{ const t = document.getElementById('text'); t.value = 'orders-wrong'; t.dispatchEvent(new Event('input', {{bubbles: true}})); return [{shown}.length, document.getElementById('shown').textContent]; }})()")},
+        {"evaluate": format!("(() => {{ document.getElementById('tools').reset(); return new Promise(r => setTimeout(() => {{ document.querySelectorAll('.tile')[0].click(); r([{shown}.length, document.querySelectorAll('.tile')[0].getAttribute('aria-pressed')]); }}, 50)); }})()")},
+        // Opened: the evidence.
+        {"evaluate": "(() => { document.querySelector('#rows > tr:not([hidden]) .open').click(); const d = document.querySelector('.detail'); d.querySelector('details').open = true; return new Promise(r => setTimeout(() => r([d.querySelector('.said').textContent, JSON.parse(d.querySelector('details pre').textContent).schema]), 50)); })()"},
+        {"evaluate": luminance},
+        {"scheme": "dark"}, {"evaluate": luminance},
+        {"evaluate_file": axe}, {"evaluate": axe_run},
+        {"scheme": "light"}, {"evaluate": axe_run},
+        // On a phone nothing is wider than the window.
+        {"size": [390, 844], "phone": true}, {"evaluate": "[document.documentElement.scrollWidth, innerWidth]"}, {"evaluate": axe_run},
+        {"size": [1000, 1400]}, {"media": "print", "scheme": "dark"}, {"evaluate": format!("[{luminance}, getComputedStyle(document.getElementById('tools')).display]")},
+        // With the keyboard alone: the way past the head, a column, a stream; one sees where one is.
+        {"size": [1280, 900]}, {"media": "screen", "scheme": "light"},
+        {"evaluate": "document.activeElement.blur(), scrollTo(0, 0)"}, {"press": "Tab"},
+        {"evaluate": "[document.activeElement.getAttribute('href'), getComputedStyle(document.activeElement).outlineStyle]"},
+        {"evaluate": "document.querySelector('th.col-rule button').focus()"}, {"press": "Enter"},
+        {"evaluate": "document.querySelector('th.col-rule').getAttribute('aria-sort')"},
+        {"evaluate": "document.querySelector('#rows > tr:not([hidden]) .open').focus()"}, {"press": "Enter"},
+        {"evaluate": "document.activeElement.getAttribute('aria-expanded') + ' ' + (document.getElementById(document.activeElement.getAttribute('aria-controls')) !== null)"},
+        // Its own policy lets no other script run.
+        {"evaluate": "(() => { const s = document.createElement('script'); s.textContent = 'window.stranger = true'; document.body.append(s); return window.stranger === undefined; })()"},
+    ]);
+    let Some(seen) = browser(&page, &steps) else { return };
+    let values = seen["values"].as_array().unwrap();
+    assert_eq!(values[0]["verdict"], "230 of 500 streams are not as the policy says.");
+    assert_eq!(
+        values[0]["tiles"],
+        json!(["230Noncompliant", "0Insufficient data", "210Compliant", "60Not applicable"])
+    );
+    assert_eq!(values[0]["status"], "All 500 streams");
+    let mut names: Vec<&str> = expected.iter().map(|[name, ..]| name.as_str()).collect();
+    names.sort_unstable();
+    let mut worst_first = names.clone();
+    let rank = |name: &&str| {
+        let [_, compliance, ..] = expected.iter().find(|[other, ..]| other == name).unwrap();
+        ["NON_COMPLIANT", "INSUFFICIENT_DATA", "COMPLIANT", "NOT_APPLICABLE"].iter().position(|word| word == compliance)
+    };
+    worst_first.sort_by_key(rank);
+    assert_eq!(values[1], json!(worst_first));
+    assert_eq!(values[2], json!(names));
+    assert_eq!(values[3], json!(["descending", 1, names.last()]));
+    assert_eq!(values[4], json!([60, "60 of 500 streams"]));
+    assert_eq!(values[5], json!([230, "true"]));
+    assert_eq!(values[6][1], "streamseal.evidence/v1");
+    let (light, dark) = (values[7].as_i64().unwrap(), values[8].as_i64().unwrap());
+    assert!(light > 600 && dark < 150, "{light} {dark}");
+    for (which, value) in [("dark", &values[9]), ("light", &values[10]), ("phone", &values[12])] {
+        assert_eq!(*value, json!([]), "axe finds fault with the page, {which}");
+    }
+    assert!(values[11][0].as_i64() <= values[11][1].as_i64(), "{}", values[11]);
+    assert_eq!(values[13], json!([765, "none"]), "on paper: white, without the controls");
+    assert_eq!((&values[15], &values[17]), (&json!(["#streams", "solid"]), &json!("ascending")));
+    assert_eq!((&values[19], &values[20]), (&json!("true true"), &json!(true)));
+    // What the stranger's script came to is the one line that may be there.
+    let console = seen["console"].as_array().unwrap();
+    assert!(
+        console.len() == 1 && console[0]["text"].as_str().unwrap().contains("Content Security Policy"),
+        "{console:?}"
+    );
+    assert_eq!(
+        seen["requests"].as_array().unwrap().len(),
+        1,
+        "no request but for the file itself: {}",
+        seen["requests"]
+    );
+}
+
+/// What the steps came to; `None` where there is no browser, which is told.
+fn browser(page: &Path, steps: &Value) -> Option<Value> {
+    let mut tool = Command::new(root().join("tools/browser"));
+    let mut child = tool.arg(page).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    // It may have ended already, for want of a browser.
+    let _ = child.stdin.take().unwrap().write_all(steps.to_string().as_bytes());
+    let Output { status, stdout, stderr } = child.wait_with_output().unwrap();
+    if status.code() == Some(3) {
+        told("audit: LEFT OUT: the HTML report was not opened in a browser (Debian: apt-get install chromium)");
+        return None;
+    }
+    assert!(status.success(), "{}", String::from_utf8_lossy(&stderr));
+    Some(serde_json::from_slice(&stdout).unwrap())
+}
+
+#[test]
+fn broken_off_it_says_so_and_leaves_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let policy = file(&folder, "policy.yaml", POLICY);
+    let report = file(&folder, "report.html", "the one before");
+    for signal in ["-INT", "-TERM"] {
+        let mut command = audit(&policy, &["--rate", "2", "--output", report.to_str().unwrap()]);
+        let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        std::thread::sleep(Duration::from_millis(1500));
+        Command::new("kill").args([signal, &child.id().to_string()]).status().unwrap();
+        let Output { status, stdout, stderr } = child.wait_with_output().unwrap();
+        let err = String::from_utf8(stderr).unwrap();
+        assert_eq!((status.code(), stdout.len()), (Some(1), 0), "{err}");
+        assert!(err.contains("of 500 streams: the audit is incomplete, and nothing was written"), "{err}");
+    }
+    assert_eq!(std::fs::read_to_string(&report).unwrap(), "the one before");
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 2);
+}
+
+/// A Kinesis with one stream in eu-west-1, one in us-east-1 that may not be looked at, and none elsewhere; the Regions that say no
+/// say so.
+fn regions_stub() -> MockServer {
+    stub(|request| {
+        let header = |name: &str| request.headers.get(name).map(|value| value.to_str().unwrap()).unwrap_or_default();
+        let error = |code: &str| ResponseTemplate::new(400).set_body_json(json!({"__type": code, "message": "no"}));
+        // …Credential=KEY/DATE/REGION/SERVICE/aws4_request…
+        let region = header("authorization").split('/').nth(2).unwrap_or_default().to_owned();
+        match (region.as_str(), header("x-amz-target").split('.').nth(1).unwrap_or_default()) {
+            ("eu-west-2", _) => error("AccessDeniedException"),
+            ("af-south-1" | "me-south-1", _) => error("UnrecognizedClientException"),
+            ("eu-west-1", "ListStreams") => {
+                ResponseTemplate::new(200).set_body_json(json!({"StreamNames": ["scratch-1"], "HasMoreStreams": false}))
+            }
+            ("us-east-1", "ListStreams") => {
+                ResponseTemplate::new(200).set_body_json(json!({"StreamNames": ["locked"], "HasMoreStreams": false}))
+            }
+            ("us-east-1", "DescribeStreamSummary") => error("AccessDeniedException"),
+            (_, "ListStreams") => {
+                ResponseTemplate::new(200).set_body_json(json!({"StreamNames": [], "HasMoreStreams": false}))
+            }
+            ("eu-west-1", "DescribeStreamSummary") => ResponseTemplate::new(200).set_body_json(json!({
+                "StreamDescriptionSummary": {
+                    "StreamName": "scratch-1", "StreamARN": arn("scratch-1"), "StreamStatus": "ACTIVE",
+                    "RetentionPeriodHours": 24, "StreamCreationTimestamp": 1_790_000_000, "OpenShardCount": 1,
+                    "EnhancedMonitoring": [], "EncryptionType": "NONE",
+                }
+            })),
+            _ => ResponseTemplate::new(200).set_body_json(json!({"ResourceTagMappingList": []})),
+        }
+    })
+}
+
+#[test]
+fn regions_that_fail_are_told_and_stop_no_other() {
+    let folder = tempfile::tempdir().unwrap();
+    let policy = file(&folder, "policy.yaml", POLICY);
+    let server = regions_stub();
+    let run = |arguments: &[&str]| ran(command(&policy, arguments).env("AWS_ENDPOINT_URL", server.uri()));
+    let (code, out, err) = run(&["--region", "eu-west-1", "--region", "eu-west-2", "--region", "eu-west-1"]);
+    assert_eq!(code, 1, "{out}{err}");
+    assert!(out.starts_with("REGION") && out.contains("eu-west-1  scratch-1  NOT_APPLICABLE"), "{out}");
+    assert!(out.contains("1 stream: 1 NOT_APPLICABLE") && out.ends_with("incomplete: eu-west-2\n"), "{out}");
+    assert!(err.contains("error: eu-west-2: kinesis:ListStreams failed (permanent): AccessDenied"), "{err}");
+
+    let (code, out, err) = run(&["--all-regions", "--json"]);
+    let found: Value = serde_json::from_str(&out).unwrap();
+    let regions = found["regions"].as_array().unwrap();
+    let of = |state: &str| -> Vec<&str> {
+        let fits = regions.iter().filter(|region| region["state"] == state);
+        fits.map(|region| region["region"].as_str().unwrap()).collect()
+    };
+    assert_eq!((code, regions.len(), &found["complete"]), (1, 34, &json!(false)), "{err}");
+    assert_eq!((of("failed"), of("not-enabled")), (vec!["eu-west-2"], vec!["af-south-1", "me-south-1"]));
+    assert_eq!(of("complete").len(), 31);
+    assert_eq!(found["streams"].as_array().unwrap().len(), 2);
+    assert!(err.contains("af-south-1: left out, the account has not enabled it"), "{err}");
+
+    // A Region that was asked for by name is not left out silently, and credentials that are good nowhere are a failure.
+    let (code, _, err) = run(&["--region", "af-south-1"]);
+    assert!(code == 1 && err.contains("error: af-south-1: kinesis:ListStreams failed"), "{err}");
+    assert_eq!(run(&["--region", "eu-west-1"]).0, 0, "an exempt stream is fine");
+    let (code, out, err) = run(&["--region", "us-east-1", "--format", "csv"]);
+    assert!(code == 4 && out.contains(",INSUFFICIENT_DATA,access-denied,") && err.is_empty(), "{out}{err}");
+}
+
+#[test]
+fn arguments_that_are_wrong_are_told_before_anything_is_called() {
+    let folder = tempfile::tempdir().unwrap();
+    let policy = file(&folder, "policy.yaml", POLICY);
+    let run = |arguments: &[&str]| ran(command(&policy, arguments).env("AWS_ENDPOINT_URL", "http://127.0.0.1:1"));
+    let (code, _, err) = run(&[]);
+    assert!(code == 2 && err.contains("no Region is named"), "{err}");
+    let (code, _, err) = run(&["--region", "here"]);
+    assert!(code == 2 && err.contains("`here` is not a Region"), "{err}");
+    let (code, _, err) = run(&["--region", REGION, "--output", "report.pdf"]);
+    assert!(code == 2 && err.contains("report.pdf: its ending says no form"), "{err}");
+    let (code, _, err) = run(&["--region", REGION, "-o", "a.html", "-o", "b.csv", "--json"]);
+    assert!(code == 2 && err.contains("--format goes with one"), "{err}");
+    let (code, _, err) = run(&["--region", REGION, "-o", "/nowhere/a.html"]);
+    assert!(code == 1 && err.contains("/nowhere/a.html: cannot be written"), "{err}");
+    assert_eq!(run(&["--region", REGION, "--all-regions"]).0, 2);
+    assert_eq!(run(&["--region", REGION, "--rate", "0"]).0, 2);
+    // Nobody answers.
+    let (code, out, err) = run(&["--region", REGION, "--format", "csv"]);
+    assert!(code == 1 && out.lines().count() == 1 && err.contains("kinesis:ListStreams failed"), "{out}{err}");
+}
+
+/// A bar and colours on a terminal, and neither where `NO_COLOR` is set or nobody watches.
+#[test]
+fn a_terminal_has_a_bar() {
+    let folder = tempfile::tempdir().unwrap();
+    let policy = file(&folder, "policy.yaml", POLICY);
+    let server = regions_stub();
+    let on_a_terminal = |no_color: &str| {
+        let mut inner = command(&policy, &["--region", "eu-west-1"]);
+        let mut outer = Command::new("python3");
+        outer.arg("-c").arg("import os, pty, sys; sys.exit(os.waitstatus_to_exitcode(pty.spawn(sys.argv[1:])))");
+        outer.arg(inner.get_program()).args(inner.get_args());
+        outer.env_clear().env("PATH", std::env::var("PATH").unwrap()).env("TERM", "xterm").stdin(Stdio::null());
+        for (name, value) in inner.get_envs() {
+            outer.env(name, value.unwrap());
+        }
+        outer.env("AWS_ENDPOINT_URL", server.uri()).env("NO_COLOR", no_color);
+        inner.env_clear();
+        ran(&mut outer)
+    };
+    let (code, out, err) = on_a_terminal("");
+    assert!(code == 0 && out.contains("streams ") && out.contains("/1 "), "{out:?}{err}");
+    assert!(out.contains("\u{1b}[2mNOT_APPLICABLE\u{1b}[0m"), "{out:?}");
+    let (_, out, _) = on_a_terminal("1");
+    assert!(out.contains("NOT_APPLICABLE") && !out.contains("[2mNOT_APPLICABLE"), "{out:?}");
+}

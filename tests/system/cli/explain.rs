@@ -1,0 +1,92 @@
+//! `streamseal explain`: rule, reasons, key, and what a run would do; for streams that are there and for others.
+
+use serde_json::{Value, json};
+
+use super::{Ran, at_parts, pretty, steady};
+use crate::support::{file, parts, unique};
+
+fn policy(folder: &tempfile::TempDir, prefix: &str) -> std::path::PathBuf {
+    let text = format!(
+        "\
+version: 1
+defaults: {{ existing: enforce, settle: {{ terraform: 0s, cloudformation: 0s, pulumi: 0s }} }}
+rules:
+  - name: scratch
+    match: {{ stream: ['scratch-*'] }}
+    exempt: {{ reason: synthetic, owner: data, until: 2099-01-01 }}
+  - name: pci
+    match: {{ tags: {{ data-class: [pci, phi] }} }}
+    key: alias/{prefix}-pci
+  - name: team
+    match: {{ tags: {{ team: '*' }} }}
+    unless: {{ stream: ['*-legacy'] }}
+    key: 'alias/{prefix}-${{tag:team}}'
+"
+    );
+    file(folder, "policy.yaml", &text)
+}
+
+#[test]
+fn a_stream_that_is_there() {
+    let folder = tempfile::tempdir().unwrap();
+    let (prefix, stream) = (unique("explain"), unique("explained"));
+    let policy = policy(&folder, &prefix);
+    let key = parts().key(&format!("alias/{prefix}-blue"));
+    parts().stream(&stream);
+    parts().active(&stream);
+    parts().kinesis("AddTagsToStream", json!({"StreamName": stream, "Tags": {"team": "blue"}})).unwrap();
+    let names = [(&*stream, "STREAM"), (&*key, "KEY"), (&*prefix, "PREFIX")];
+
+    let Ran { code, out, err } = at_parts(&["explain", &stream, "--mode", "enforce"], Some(&policy));
+    assert_eq!((code, err.as_str()), (3, ""), "{out}");
+    insta::assert_snapshot!("explain_wrong", steady(&out, &names));
+    let Ran { code, out, .. } = at_parts(&["explain", &stream, "--json"], Some(&policy));
+    assert_eq!(code, 3);
+    insta::assert_snapshot!("explain_wrong_json", pretty(&steady(&out, &names)));
+    assert_eq!(parts().describe(&stream)["EncryptionType"], "NONE");
+
+    parts()
+        .kinesis("StartStreamEncryption", json!({"StreamName": stream, "EncryptionType": "KMS", "KeyId": key}))
+        .unwrap();
+    parts().active(&stream);
+    let Ran { code, out, .. } = at_parts(&["explain", &stream], Some(&policy));
+    // Whether records are encrypted is not told without a proof.
+    assert!(code == 4 && out.contains("would prove it") && !out.contains("at the source"), "{out}");
+    assert_eq!(parts().records(&stream).len(), 0);
+
+    let without_tags =
+        file(&folder, "all.yaml", "version: 1\ndefaults: {existing: enforce}\nrules: [{name: a, key: alias/a}]\n");
+    for policy in [&policy, &without_tags] {
+        let Ran { code, out, err } = at_parts(&["explain", &unique("gone")], Some(policy));
+        assert!(code == 1 && out.is_empty() && err.contains("is not there") && err.contains("--name gone-"), "{err}");
+    }
+}
+
+#[test]
+fn a_stream_that_need_not_be_there() {
+    let folder = tempfile::tempdir().unwrap();
+    let prefix = unique("imagined");
+    let policy = policy(&folder, &prefix);
+    let key = parts().key(&format!("alias/{prefix}-blue"));
+    let names = [(&*key, "KEY"), (&*prefix, "PREFIX")];
+    let explain = |arguments: &[&str]| at_parts(&[&["explain", "--name"], arguments].concat(), Some(&policy));
+
+    let Ran { code, out, .. } = explain(&["orders", "--tag", "team=blue", "--mode", "enforce"]);
+    assert_eq!(code, 0, "{out}");
+    insta::assert_snapshot!("explain_name", steady(&out, &names));
+    let Ran { code, out, err } = explain(&["orders", "--tag", "team=red"]);
+    assert!(code == 3 && out.contains("KMS does not know it") && err.contains("check --resolve"), "{out}{err}");
+    let Ran { code, out, .. } = explain(&["orders-legacy", "--tag", "team=blue"]);
+    assert_eq!(code, 3, "{out}");
+    insta::assert_snapshot!("explain_unmatched", steady(&out, &names));
+    let Ran { code, out, .. } = explain(&["scratch-1"]);
+    assert!(code == 0 && out.contains("exempt   synthetic, data, until 2099-01-01"), "{out}");
+    let Ran { out, .. } = explain(&["orders", "--tag", "team=a b", "--json"]);
+    let json: Value = serde_json::from_str(&out).unwrap();
+    assert_eq!((&json["outcome"], &json["rule"]), (&json!("unresolvable"), &json!("team")));
+
+    for wrong in [&["a b"][..], &["orders", "--tag", "team"], &["orders", "--tag", "=x"], &["orders", "orders"]] {
+        assert_eq!(explain(wrong).code, 2, "{wrong:?}");
+    }
+    assert_eq!(at_parts(&["explain"], Some(&policy)).code, 2);
+}

@@ -1,0 +1,62 @@
+//! `streamseal prove`: a proof, and never a Start.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use super::{Ran, at_parts, steady};
+use crate::support::{file, parts, unique};
+
+#[test]
+fn a_proof_is_made_and_nothing_is_started() {
+    let folder = tempfile::tempdir().unwrap();
+    let [plain, right, quiet, busy] = ["plain", "right", "quiet", "busy"].map(unique);
+    let alias = format!("alias/{}", unique("prove"));
+    let key = parts().key(&alias);
+    // With the settle times that are the default: whoever asks for a proof wants to know now.
+    let text = format!("version: 1\ndefaults: {{existing: enforce}}\nrules:\n  - {{name: all, key: {alias}}}\n");
+    let policy = file(&folder, "policy.yaml", &text);
+    parts().stream(&plain);
+    parts().active(&plain);
+    [&right, &quiet, &busy].iter().for_each(|name| parts().encrypted(name, &key));
+
+    let Ran { code, out, err } = at_parts(&["prove", &plain], Some(&policy));
+    assert_eq!((code, err.as_str()), (3, ""), "{out}");
+    assert!(out.contains(&format!("wrong  {plain}: withheld: the stream is not encrypted")), "{out}");
+    assert_eq!((&parts().describe(&plain)["EncryptionType"], parts().records(&plain).len()), (&json!("NONE"), 0));
+
+    let Ran { code, out, .. } = at_parts(&["prove", &right], Some(&policy));
+    assert_eq!(code, 0, "{out}");
+    let record = &parts().records(&right)[0];
+    let number = record["SequenceNumber"].as_str().unwrap();
+    let names = [(&*right, "STREAM"), (&*key, "KEY"), (number, "NUMBER")];
+    insta::assert_snapshot!("prove", steady(&out, &names));
+    let Ran { code, out, .. } = at_parts(&["prove", &right, "--json"], Some(&policy));
+    let json: Value = serde_json::from_str(&out).unwrap();
+    assert_eq!((code, &json["evidence"][0]["run"]["mode"]), (0, &json!("prove")));
+    assert_eq!((&json["evidence"][0]["proof"]["state"], parts().records(&right).len()), (&json!("proven"), 2));
+
+    let Ran { code, out, .. } = at_parts(&["prove", &unique("gone")], Some(&policy));
+    assert!(code == 1 && out.contains("stream-gone"), "a slip of the pen is no proof: {out}");
+
+    // Somebody writes into one of them meanwhile.
+    let done = std::sync::atomic::AtomicBool::new(false);
+    let ran = std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !done.load(std::sync::atomic::Ordering::Relaxed) {
+                parts().kinesis("PutRecord", json!({"StreamName": busy, "PartitionKey": "p", "Data": "eA=="})).unwrap();
+                std::thread::sleep(Duration::from_millis(500));
+            }
+        });
+        let ran = at_parts(&["prove", "--observe", &busy, &quiet], Some(&policy));
+        done.store(true, std::sync::atomic::Ordering::Relaxed);
+        ran
+    });
+    assert_eq!(ran.code, 4, "nobody wrote into the other one: {ran:?}");
+    assert!(
+        ran.out.contains("proof: a producer's record ") && ran.out.contains(&format!("unsure {quiet}: idle")),
+        "{ran:?}"
+    );
+    assert_eq!(parts().records(&quiet).len(), 0);
+    assert!(parts().records(&busy).iter().all(|record| record["PartitionKey"] == "p"));
+}

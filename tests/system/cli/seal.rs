@@ -1,0 +1,277 @@
+//! `streamseal seal`: the plan, the question, the runs, and what Ctrl-C leaves.
+
+use std::path::PathBuf;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+
+use super::{Ran, at_parts, at_terminal, command, pretty, reach, reach_of, run, steady, stream_arn};
+use crate::support::{ACCOUNT, Parts, REGION, Tool, file, parts, unique};
+
+/// Rules for the streams of one test, by the beginnings of their names.
+fn policy(folder: &tempfile::TempDir, prefix: &str) -> PathBuf {
+    let text = format!(
+        "\
+version: 1
+defaults: {{ existing: enforce, enforce_from: 2099-01-01, settle: {{ terraform: 0s, cloudformation: 0s, pulumi: 0s }} }}
+rules:
+  - {{ name: exempt, match: {{ stream: '{prefix}-exempt' }}, exempt: {{ reason: synthetic }} }}
+  - {{ name: old, match: {{ stream: '{prefix}-old' }}, key: alias/{prefix}, existing: report }}
+  - {{ name: lost, match: {{ stream: '{prefix}-lost' }}, key: alias/{prefix}-lost }}
+  - {{ name: special, match: {{ stream: '{prefix}-special*' }}, key: alias/{prefix} }}
+  - {{ name: rest, match: {{ stream: '{prefix}*' }}, key: alias/{prefix} }}
+"
+    );
+    file(folder, "policy.yaml", &text)
+}
+
+fn active(names: &[&str]) {
+    names.iter().for_each(|name| parts().stream(name));
+    names.iter().for_each(|name| parts().active(name));
+}
+
+fn is_sealed(name: &str, key: &str) -> bool {
+    let now = parts().describe(name);
+    (&now["EncryptionType"], &now["KeyId"]) == (&json!("KMS"), &json!(key))
+}
+
+fn untouched(name: &str) {
+    assert_eq!((&parts().describe(name)["EncryptionType"], parts().records(name).len()), (&json!("NONE"), 0));
+}
+
+#[test]
+fn the_plan_comes_first_and_is_carried_out_and_proven() {
+    let folder = tempfile::tempdir().unwrap();
+    let prefix = unique("seal");
+    let policy = policy(&folder, &prefix);
+    let (key, other) = (parts().key(&format!("alias/{prefix}")), parts().key(&format!("alias/{prefix}-other")));
+    let name = |suffix: &str| format!("{prefix}-{suffix}");
+    let (plain, moved, old, lost, exempt, right) =
+        (name("plain"), name("moved"), name("old"), name("lost"), name("exempt"), name("right"));
+    active(&[&plain, &moved, &old, &lost, &exempt, &right]);
+    for (name, key) in [(&moved, &other), (&right, &key)] {
+        parts()
+            .kinesis("StartStreamEncryption", json!({"StreamName": name, "EncryptionType": "KMS", "KeyId": key}))
+            .unwrap();
+        parts().active(name);
+    }
+    let streams = [&*plain, &moved, &old, &lost, &exempt, &right];
+    let path = format!("file:{}", policy.display());
+    let names = [(&*path, "policy.yaml"), (&*prefix, "P"), (&*key, "KEY"), (&*other, "OTHER")];
+
+    let Ran { code, out, err } = at_parts(&[&["seal", "--dry-run"], &streams[..]].concat(), Some(&policy));
+    assert_eq!((code, err.as_str()), (3, ""), "no bar where there is no terminal: {out}");
+    insta::assert_snapshot!("seal_dry_run", steady(&out, &names));
+    let Ran { code, out, .. } = at_parts(&[&["seal", "--dry-run", "--json"], &streams[..]].concat(), Some(&policy));
+    assert_eq!(code, 3);
+    insta::assert_snapshot!("seal_dry_run_json", pretty(&steady(&out, &names)));
+    untouched(&plain);
+
+    // Nobody to ask.
+    let Ran { code, out, err } = at_parts(&["seal", &plain], Some(&policy));
+    assert!(code == 2 && out.is_empty() && err.contains("--yes") && err.contains("--dry-run"), "{err}");
+    untouched(&plain);
+
+    let Ran { code, out, err } = at_parts(&[&["seal", "--yes"], &streams[..]].concat(), Some(&policy));
+    assert_eq!((code, err.as_str()), (3, ""), "what is withheld or wrong stays so: {out}");
+    assert!(
+        out.contains(&format!("sealed {plain}: right-key: encrypted with {key}\n       proof: our record ")),
+        "{out}"
+    );
+    assert!(is_sealed(&plain, &key) && is_sealed(&moved, &key) && is_sealed(&right, &key));
+    untouched(&old);
+    untouched(&lost);
+    untouched(&exempt);
+    assert_eq!([&plain, &moved, &right].map(|name| parts().records(name).len()), [1, 1, 0]);
+
+    let Ran { code, out, .. } = at_parts(&["seal", "--yes", &plain, &moved, &exempt], Some(&policy));
+    assert!(code == 0 && out.contains("0 to encrypt, 0 to re-key") && !out.contains("sealed"), "{out}");
+}
+
+#[test]
+fn no_more_is_changed_than_was_asked_for() {
+    let folder = tempfile::tempdir().unwrap();
+    let prefix = unique("bounded");
+    let policy = policy(&folder, &prefix);
+    let key = parts().key(&format!("alias/{prefix}"));
+    let [one, two, special] = ["one", "two", "special"].map(|suffix| format!("{prefix}-{suffix}"));
+    active(&[&one, &two, &special]);
+
+    let Ran { code, out, .. } = at_parts(&["seal", "--yes", "--only", "special", &one, &special], Some(&policy));
+    assert_eq!(code, 0, "{out}");
+    assert!(is_sealed(&special, &key) && !out.contains(&one), "{out}");
+    let Ran { code, err, .. } = at_parts(&["seal", "--yes", "--only", "speical", &one], Some(&policy));
+    assert!(code == 2 && err.contains("no rule `speical`") && err.contains("special"), "{err}");
+
+    let Ran { code, out, .. } =
+        at_parts(&["seal", "--yes", "--max-changes", "1", "--json", &one, &two, &one], Some(&policy));
+    assert_eq!(code, 3, "one is left: {out}");
+    let json: Value = serde_json::from_str(&out).unwrap();
+    let beyond: Vec<&Value> =
+        json["plan"].as_array().unwrap().iter().map(|planned| &planned["beyond_max_changes"]).collect();
+    assert_eq!(beyond, [&json!(false), &json!(true)], "a stream that is named twice is one");
+    assert_eq!(json["evidence"].as_array().unwrap().len(), 1);
+    assert_eq!(
+        (&json["evidence"][0]["schema"], &json["evidence"][0]["proof"]["state"]),
+        (&json!("streamseal.evidence/v1"), &json!("proven"))
+    );
+    assert!(is_sealed(&one, &key));
+    untouched(&two);
+    let Ran { code, out, err } = at_parts(&["seal", "--yes", &two, &unique("gone")], Some(&policy));
+    assert!(
+        code == 1 && out.is_empty() && err.contains("is not there, or is being deleted; nothing was changed"),
+        "{err}"
+    );
+    untouched(&two);
+    assert_eq!(at_parts(&["seal", "--all", &one], Some(&policy)).code, 2);
+    assert_eq!(at_parts(&["seal"], Some(&policy)).code, 2);
+}
+
+#[test]
+fn a_stream_whose_creator_may_be_at_work_is_waited_for() {
+    let folder = tempfile::tempdir().unwrap();
+    let alias = format!("alias/{}", unique("settling"));
+    let (key, stream) = (parts().key(&alias), unique("settling"));
+    let text = format!(
+        "version: 1\ndefaults: {{existing: enforce, settle: {{terraform: 4s, cloudformation: 4s, pulumi: 4s}}}}\nrules: [{{name: all, \
+         key: {alias}}}]\n"
+    );
+    let policy = file(&folder, "policy.yaml", &text);
+    active(&[&stream]);
+    let begun = Instant::now();
+    let Ran { code, out, .. } = at_parts(&["seal", "--yes", &stream], Some(&policy));
+    assert_eq!(code, 0, "{out}");
+    assert!(
+        out.contains(&format!("~ {stream}: not encrypted -> {key}, not before ")) && out.contains("1 to wait for"),
+        "{out}"
+    );
+    assert!(is_sealed(&stream, &key) && begun.elapsed() > Duration::from_secs(4), "{out}");
+}
+
+#[test]
+fn all_means_every_stream_of_the_region() {
+    let own = Parts::start(&[]);
+    let folder = tempfile::tempdir().unwrap();
+    let policy = policy(&folder, "all");
+    let key = own.key("alias/all");
+    for name in ["all-a", "all-b", "else"] {
+        own.stream(name);
+        own.active(name);
+    }
+    own.encrypted("all-right", &key);
+    let arguments = ["seal", "--all", "--yes", "--policy", policy.to_str().unwrap()];
+    let Ran { code, out, err } = run(&arguments, &reach_of(&own));
+    assert_eq!(code, 3, "`else` has no rule: {out}{err}");
+    let names = [(policy.to_str().unwrap(), "policy.yaml"), (&*key, "KEY")];
+    let plan = out.split("sealed").next().unwrap();
+    insta::assert_snapshot!("seal_all_plan", steady(plan, &names));
+    for (name, encrypted) in [("all-a", "KMS"), ("all-b", "KMS"), ("else", "NONE"), ("all-right", "KMS")] {
+        assert_eq!(own.describe(name)["EncryptionType"], encrypted, "{name}");
+    }
+}
+
+#[test]
+fn at_a_terminal_it_asks_and_shows_what_it_does() {
+    let folder = tempfile::tempdir().unwrap();
+    let prefix = unique("asked");
+    let policy = policy(&folder, &prefix);
+    let key = parts().key(&format!("alias/{prefix}"));
+    let stream = format!("{prefix}-orders");
+    active(&[&stream]);
+    let arguments = ["seal", &stream, "--policy", policy.to_str().unwrap()];
+
+    for answer in ["no\n", "y\n", "\n", "\u{4}"] {
+        let (code, text) = at_terminal(&arguments, &reach(), &[("Only `yes` does: ", answer)]);
+        assert!(
+            code == 3 && text.contains("Change 1 stream?") && text.contains("nothing was changed"),
+            "{answer:?}: {text}"
+        );
+        untouched(&stream);
+    }
+    let (code, text) = at_terminal(&arguments, &reach(), &[("Only `yes` does: ", "yes\n")]);
+    assert_eq!(code, 0, "{text}");
+    assert!(is_sealed(&stream, &key));
+    for shown in [
+        "looking 0/1 [",
+        &format!("{stream}: starting encryption"),
+        &format!("{stream}: proving with a record"),
+        "sealing 0/1 [",
+    ] {
+        assert!(text.contains(shown), "{shown}: {text}");
+    }
+    assert!(text.contains("\u{1b}[32m") && text.find("to encrypt").unwrap() < text.find("sealing").unwrap(), "{text}");
+    // The bar goes, the result stays.
+    let last = text.rsplit("\u{1b}[2K").next().unwrap();
+    assert!(!last.contains("sealing"), "{last}");
+
+    let variables: Vec<(&str, &str)> = reach().into_iter().chain([("NO_COLOR", "1")]).collect();
+    let (code, text) = at_terminal(&["seal", &stream, "--yes", "--policy", policy.to_str().unwrap()], &variables, &[]);
+    assert!(code == 0 && !text.contains("\u{1b}[32m") && !text.contains("\u{1b}[1m"), "{text:?}");
+}
+
+/// A layer before the parts that does as `rules` say.
+fn fault(rules: Value) -> (Tool, String) {
+    let fault = Tool::start("fault", &["--kinesis", &parts().kinesis, "--aws", &parts().aws], &[]);
+    let url = fault.ready["url"].as_str().unwrap().to_owned();
+    ureq::agent().put(format!("{url}/_fault/config")).send_json(json!({"rules": rules})).unwrap();
+    (fault, url)
+}
+
+#[test]
+fn ctrl_c_finishes_what_was_begun_and_leaves_the_rest() {
+    let folder = tempfile::tempdir().unwrap();
+    let prefix = unique("cut");
+    let policy = policy(&folder, &prefix);
+    let key = parts().key(&format!("alias/{prefix}"));
+    let [one, two] = ["one", "two"].map(|suffix| format!("{prefix}-{suffix}"));
+    active(&[&one, &two]);
+    let (_fault, url) = fault(json!([{"op": "PutRecord", "delay_ms": 3000}]));
+    let calls = |call: &str| {
+        let url = format!("{url}/_fault/calls?call=kinesis:{call}");
+        let calls: Value = ureq::agent().get(url).call().unwrap().body_mut().read_json().unwrap();
+        calls.as_array().unwrap().len()
+    };
+    let arguments = ["seal", "--yes", &one, &two, "--policy", policy.to_str().unwrap(), "--account", ACCOUNT];
+    let variables = [("AWS_ENDPOINT_URL", url.as_str()), ("AWS_REGION", REGION)];
+    let child = command(&arguments, &variables)
+        .stdout(std::process::Stdio::piped())
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    let end = Instant::now() + Duration::from_secs(30);
+    while calls("StartStreamEncryption") == 0 {
+        assert!(Instant::now() < end);
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    std::thread::sleep(Duration::from_millis(300));
+    Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
+    let output = child.wait_with_output().unwrap();
+    let (out, err) = (String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap());
+    assert_eq!(output.status.code(), Some(4), "{out}{err}");
+    assert!(err.contains(&format!("{one}: finishing what was begun")), "{err}");
+    assert!(err.contains(&format!("nothing was done with: {two}")), "{err}");
+    assert!(out.contains(&format!("sealed {one}")) && out.contains("proof: our record"), "{out}");
+    assert!(is_sealed(&one, &key));
+    untouched(&two);
+}
+
+#[test]
+fn a_refusal_comes_with_the_statement_to_add() {
+    let folder = tempfile::tempdir().unwrap();
+    let prefix = unique("refused");
+    let policy = policy(&folder, &prefix);
+    let key = parts().key(&format!("alias/{prefix}"));
+    let stream = format!("{prefix}-orders");
+    active(&[&stream]);
+    let rule = json!({"op": "StartStreamEncryption", "error": "AccessDeniedException", "status": 400, "message": "not authorized"});
+    let (_fault, url) = fault(json!([rule]));
+    let arguments =
+        ["seal", "--yes", &stream, "--policy", policy.to_str().unwrap(), "--account", ACCOUNT, "--region", REGION];
+    let Ran { code, out, err } = run(&arguments, &[("AWS_ENDPOINT_URL", &url)]);
+    assert!(code == 3 && out.contains(&format!("wrong  {stream}: start-refused")), "{out}{err}");
+    let statement =
+        json!({"Effect": "Allow", "Action": "kinesis:StartStreamEncryption", "Resource": [stream_arn(&stream), key]});
+    assert!(err.contains(&statement.to_string()), "{err}");
+    untouched(&stream);
+}
