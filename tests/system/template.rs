@@ -472,7 +472,11 @@ fn trouble_raises_an_alarm() {
                 assert_eq!((&alarm["Period"], &alarm["Statistic"]), (&json!(3600), &json!("Sum")), "{name}");
             }
             _ => {
-                let least = if *name == "BacklogAlarm" { 1800 } else { 0 };
+                let least = match *name {
+                    "BacklogAlarm" => 1_800,
+                    "ScanBacklogAlarm" => 21_600,
+                    _ => 0,
+                };
                 assert_eq!(test, (&json!("GreaterThanThreshold"), &json!(least), &json!("notBreaching")), "{name}");
                 assert_eq!(alarm["EvaluationPeriods"], json!(1), "{name}");
             }
