@@ -416,26 +416,33 @@ fn event(event: &Value, own: &Scope, now: Timestamp) -> Vec<Item> {
     }
 }
 
-/// A Kinesis call that CloudTrail recorded.
-fn kinesis_call(event: &Value, own: &Scope, now: Timestamp) -> Item {
+/// What CloudTrail recorded of a call of `service` that took effect: the record, the call's name, and the same as text. A call of
+/// another service by the same name, or one that failed, is what is returned instead.
+fn recorded_call<'a>(event: &'a Value, service: &str) -> Result<(&'a Value, &'a str, EventText), Item> {
     let Some(detail) = event.get("detail").filter(|d| d.is_object()) else {
-        return Item::Malformed("field `detail` is not an object".to_owned());
+        return Err(Item::Malformed("field `detail` is not an object".to_owned()));
     };
     let Some(name) = text(detail, "eventName") else {
-        return Item::Malformed("field `detail.eventName` is missing".to_owned());
+        return Err(Item::Malformed("field `detail.eventName` is missing".to_owned()));
     };
     let call = EventText::new(name);
-    match text(detail, "eventSource") {
-        Some("kinesis.amazonaws.com" | "kinesis.amazonaws.com.cn") => {}
-        other => {
-            let other = EventText::new(other.unwrap_or_default());
-            return Item::Ignored(IgnoreReason::OtherEvent(other, call));
-        }
+    let source = text(detail, "eventSource").unwrap_or_default();
+    if !matches!(source.strip_prefix(service), Some(".amazonaws.com" | ".amazonaws.com.cn")) {
+        return Err(Item::Ignored(IgnoreReason::OtherEvent(EventText::new(source), call)));
     }
     if let Some(code) = detail.get("errorCode").filter(|c| !c.is_null()) {
         let code = EventText::new(code.as_str().unwrap_or_default());
-        return Item::Ignored(IgnoreReason::FailedCall(call, code));
+        return Err(Item::Ignored(IgnoreReason::FailedCall(call, code)));
     }
+    Ok((detail, name, call))
+}
+
+/// A Kinesis call that CloudTrail recorded.
+fn kinesis_call(event: &Value, own: &Scope, now: Timestamp) -> Item {
+    let (detail, name, call) = match recorded_call(event, "kinesis") {
+        Ok(recorded) => recorded,
+        Err(item) => return item,
+    };
     if detail.get("readOnly").and_then(Value::as_bool) == Some(true) {
         return Item::Ignored(IgnoreReason::ReadOnly(call));
     }

@@ -108,15 +108,19 @@ pub struct Selectors {
 }
 
 impl Selectors {
-    /// Why the stream matches, a phrase for each selector; `None` where it does not.
-    fn matched(&self, stream: &StreamArn, tags: &Tags) -> Option<Vec<String>> {
-        let mut why = Vec::new();
-        let fixed = [
+    /// The selectors that every stream has a value for: what they are about, their patterns, and the stream's value.
+    fn fixed<'a>(&'a self, stream: &'a StreamArn) -> [(&'static str, &'a [WildMatch], &'a str); 3] {
+        [
             ("stream", &self.stream, stream.name.as_str()),
             ("account", &self.account, stream.scope.account.as_str()),
             ("region", &self.region, stream.scope.region.as_str()),
-        ];
-        for (what, patterns, value) in fixed {
+        ]
+    }
+
+    /// Why the stream matches, a phrase for each selector; `None` where it does not.
+    fn matched(&self, stream: &StreamArn, tags: &Tags) -> Option<Vec<String>> {
+        let mut why = Vec::new();
+        for (what, patterns, value) in self.fixed(stream) {
             if !patterns.is_empty() {
                 let pattern = patterns.iter().find(|p| p.matches(value))?;
                 why.push(format!("{what} `{value}` matches `{pattern}`"));
@@ -197,6 +201,16 @@ pub enum Accept {
     CustomerManaged,
     /// With an AWS-managed key.
     AwsManaged,
+}
+
+impl Accept {
+    /// Whether it names this alias.
+    pub fn names(&self, alias: &KeyRef, own: &Scope) -> bool {
+        match self {
+            Self::Key(key) => is_alias(key, alias, own),
+            Self::CustomerManaged | Self::AwsManaged => false,
+        }
+    }
 }
 
 /// What becomes of streams that are older than [`Policy::enforce_from`].
@@ -285,11 +299,7 @@ impl Policy {
         self.rules.iter().any(|rule| match &rule.effect {
             Effect::Exempt(_) => false,
             Effect::Encrypt(encrypt) => {
-                let accepted = encrypt.accept.iter().any(|accept| match accept {
-                    Accept::Key(key) => is_alias(key, alias, own),
-                    Accept::CustomerManaged | Accept::AwsManaged => false,
-                });
-                accepted || encrypt.key.may_be(alias, own)
+                encrypt.accept.iter().any(|accept| accept.names(alias, own)) || encrypt.key.may_be(alias, own)
             }
         })
     }

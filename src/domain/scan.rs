@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use super::event::Cause;
 use super::history::Left;
 use super::model::{KeyArn, KeyIdentity, KeyRef, Scope, StreamName};
-use super::policy::{Accept, Outcome};
+use super::policy::Outcome;
 
 /// The version that this code writes and the only one that it reads.
 pub const VERSION: &str = "streamseal.scan/v1";
@@ -73,11 +73,7 @@ impl Subject {
             Self::Fleet | Self::Key(..) => true,
             Self::Alias(alias) => match outcome {
                 Outcome::Encrypt(target) => {
-                    let accepted = target.accept.iter().any(|accept| match accept {
-                        Accept::Key(key) => is_alias(key, alias, own),
-                        Accept::CustomerManaged | Accept::AwsManaged => false,
-                    });
-                    accepted || is_alias(&target.key, alias, own)
+                    target.accept.iter().any(|accept| accept.names(alias, own)) || is_alias(&target.key, alias, own)
                 }
                 Outcome::Exempt(_) | Outcome::Unmatched | Outcome::Unresolvable(_) => false,
             },

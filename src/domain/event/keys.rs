@@ -6,7 +6,7 @@
 use jiff::Timestamp;
 use serde_json::Value;
 
-use super::{Cause, IgnoreReason, Item, PARAMETER_CHANGE, RejectReason, actor, check_scope, text};
+use super::{Cause, IgnoreReason, Item, PARAMETER_CHANGE, RejectReason, actor, check_scope, recorded_call, text};
 use crate::domain::model::{EventText, KeyArn, KeyRef, Scope};
 use crate::domain::scan::{KeyEvent, Scan, Subject};
 
@@ -40,25 +40,11 @@ pub(super) fn direct(event: &Value, kind: &str, own: &Scope, now: Timestamp) -> 
 
 /// A call of KMS that CloudTrail recorded, AWS's own (`AWS Service Event via CloudTrail`) included.
 pub(super) fn call(event: &Value, own: &Scope, now: Timestamp) -> Item {
-    let Some(detail) = event.get("detail").filter(|d| d.is_object()) else {
-        return Item::Malformed("field `detail` is not an object".to_owned());
-    };
-    let Some(name) = text(detail, "eventName") else {
-        return Item::Malformed("field `detail.eventName` is missing".to_owned());
-    };
-    let call = EventText::new(name);
     // WorkMail and Lambda have calls of these names too.
-    match text(detail, "eventSource") {
-        Some("kms.amazonaws.com" | "kms.amazonaws.com.cn") => {}
-        other => {
-            let other = EventText::new(other.unwrap_or_default());
-            return Item::Ignored(IgnoreReason::OtherEvent(other, call));
-        }
-    }
-    if let Some(code) = detail.get("errorCode").filter(|c| !c.is_null()) {
-        let code = EventText::new(code.as_str().unwrap_or_default());
-        return Item::Ignored(IgnoreReason::FailedCall(call, code));
-    }
+    let (detail, name, call) = match recorded_call(event, "kms") {
+        Ok(recorded) => recorded,
+        Err(item) => return item,
+    };
     let key_event = match name {
         "CreateAlias" | "UpdateAlias" | "DeleteAlias" => None,
         "RotateKey" | "RotateKeyOnDemand" => Some(KeyEvent::Rotated),

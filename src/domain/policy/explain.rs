@@ -65,12 +65,7 @@ impl Selectors {
     /// A phrase for each selector that does not match.
     fn lacks(&self, stream: &StreamArn, tags: &Tags) -> Vec<String> {
         let mut why = Vec::new();
-        let fixed = [
-            ("stream", &self.stream, stream.name.as_str()),
-            ("account", &self.account, stream.scope.account.as_str()),
-            ("region", &self.region, stream.scope.region.as_str()),
-        ];
-        for (what, patterns, value) in fixed {
+        for (what, patterns, value) in self.fixed(stream) {
             if !patterns.is_empty() && !patterns.iter().any(|p| p.matches(value)) {
                 why.push(format!("{what} `{value}` does not match {}", alternatives(patterns)));
             }
