@@ -10,5 +10,8 @@ mod properties;
 mod rules;
 mod scenarios;
 mod schedules;
+#[path = "../shared/template.rs"]
+mod shared;
 mod sim;
 mod tidy;
+mod watching;

@@ -8,6 +8,8 @@ mod fault;
 mod rules;
 mod runtime;
 mod scans;
+#[path = "../shared/template.rs"]
+mod shared;
 mod support;
 mod template;
 mod tools;

@@ -8,8 +8,8 @@ use serde_json::{Value, json};
 use streamseal::domain::event::{Input, Item, parse};
 use streamseal::domain::model::Scope;
 
+use crate::shared::{Stack, resources, template};
 use crate::support::{ACCOUNT, REGION, event, parts, root};
-use crate::template::{resources, template};
 
 /// Passes although nothing follows from it, and why the pattern lets it.
 const PASSES_IN_VAIN: &[(&str, &str)] = &[];
@@ -20,50 +20,17 @@ const COMES_OTHERWISE: &[(&str, &str)] = &[
     ("scheduler-default-payload", "EventBridge Scheduler calls its target itself"),
 ];
 
-/// How the stack is deployed, as far as patterns depend on it.
-struct Deployed {
-    /// The policy stands in a parameter of the stack's own.
-    own_policy: bool,
-    mode_parameter: bool,
-}
-
 /// Where both are parameters of somebody else's, and where neither is.
-const BY_NAME: Deployed = Deployed { own_policy: false, mode_parameter: true };
-const BY_VALUE: Deployed = Deployed { own_policy: true, mode_parameter: false };
+const BY_NAME: &[(&str, &str)] =
+    &[("PolicyParameterName", "/streamseal/policy"), ("ModeParameterName", "/streamseal/mode")];
+const BY_VALUE: &[(&str, &str)] = &[("Policy", "version: 1")];
 
-/// A pattern as CloudFormation hands it to EventBridge; what it leaves out is `null`.
-fn resolved(value: &Value, deployed: &Deployed) -> Value {
-    if let Some(name) = value.get("!Ref") {
-        return match name.as_str().unwrap() {
-            "AWS::NoValue" => Value::Null,
-            "ModeParameterName" => json!("/streamseal/mode"),
-            // The latter by its resource, in a stack of the name `streamseal`.
-            "PolicyParameterName" | "PolicyParameter" => json!("/streamseal/policy"),
-            other => panic!("{other}"),
-        };
-    }
-    if let Some(choice) = value.get("!If") {
-        let holds = match choice[0].as_str().unwrap() {
-            "HasPolicy" => deployed.own_policy,
-            "HasModeParameter" => deployed.mode_parameter,
-            other => panic!("{other}"),
-        };
-        return resolved(&choice[if holds { 1 } else { 2 }], deployed);
-    }
-    match value {
-        Value::Array(items) => {
-            items.iter().map(|item| resolved(item, deployed)).filter(|item| !item.is_null()).collect()
-        }
-        Value::Object(members) => members.iter().map(|(name, it)| (name.clone(), resolved(it, deployed))).collect(),
-        other => other.clone(),
-    }
-}
-
-/// Every pattern by its rule.
-fn patterns(template: &Value, deployed: &Deployed) -> BTreeMap<String, Value> {
-    let rules =
-        resources(template, "AWS::Events::Rule").into_iter().filter(|(_, rule)| rule.get("EventPattern").is_some());
-    rules.map(|(name, rule)| (name.to_owned(), resolved(&rule["EventPattern"], deployed))).collect()
+/// Every pattern by its rule, as CloudFormation hands it to EventBridge.
+fn patterns(template: &Value, parameters: &[(&str, &str)]) -> BTreeMap<String, Value> {
+    let stack = Stack::new(parameters);
+    let rules = resources(template, "AWS::Events::Rule").into_iter();
+    let rules = rules.filter(|(_, rule)| rule.get("EventPattern").is_some());
+    rules.map(|(name, _)| (name.to_owned(), stack.properties(name).unwrap()["EventPattern"].take())).collect()
 }
 
 fn passes(pattern: &Value, event: &Value) -> bool {
@@ -78,7 +45,7 @@ fn listed(list: &[(&str, &str)], name: &str) -> bool {
 #[test]
 fn the_rules_pass_what_is_needed_and_little_else() {
     let template = template();
-    let patterns = patterns(&template, &BY_NAME);
+    let patterns = patterns(&template, BY_NAME);
     assert_eq!(patterns.len(), 7);
     let own = Scope { partition: "aws".into(), region: REGION.into(), account: ACCOUNT.into() };
     let mut passed: BTreeMap<&str, Vec<Value>> = BTreeMap::new();
@@ -131,8 +98,8 @@ fn changed(name: &str, changes: &[(&str, Value)]) -> Value {
 #[test]
 fn nearly_right_is_refused() {
     let template = template();
-    let by_name = patterns(&template, &BY_NAME);
-    let by_value = patterns(&template, &BY_VALUE);
+    let by_name = patterns(&template, BY_NAME);
+    let by_value = patterns(&template, BY_VALUE);
     let all = |changes: &[(&'static str, Value)]| changes.to_vec();
     let generator = "/detail/findings/0/GeneratorId";
     let control = "/detail/findings/0/Compliance/SecurityControlId";

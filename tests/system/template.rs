@@ -1,37 +1,10 @@
 //! `template.yaml` as the function relies on it: every property whose loss would lose events, loop, or let the function do more
 //! than it needs. Reads the file only; `sam validate --lint` (`make sam`) says whether CloudFormation would take it.
 
-use saphyr::{LoadableYamlNode, Scalar, Yaml};
 use serde_json::{Value, json};
 
-use crate::support::event;
-
-/// The template with each tag as an object of one member: `!GetAtt A.Arn` is `{"!GetAtt": "A.Arn"}`.
-pub(crate) fn template() -> Value {
-    let documents = Yaml::load_from_str(include_str!("../../template.yaml")).unwrap_or_default();
-    assert_eq!(documents.len(), 1, "template.yaml is not one YAML document");
-    documents.first().map_or(Value::Null, to_json)
-}
-
-fn to_json(node: &Yaml) -> Value {
-    match node {
-        Yaml::Mapping(members) => {
-            members.iter().map(|(key, value)| (key.as_str().unwrap_or_default().to_owned(), to_json(value))).collect()
-        }
-        Yaml::Sequence(items) => items.iter().map(to_json).collect(),
-        Yaml::Tagged(tag, inner) => json!({ tag.to_string(): to_json(inner) }),
-        Yaml::Value(Scalar::Boolean(value)) => json!(value),
-        Yaml::Value(Scalar::Integer(value)) => json!(value),
-        Yaml::Value(Scalar::String(value)) => json!(value),
-        _ => Value::Null,
-    }
-}
-
-/// Names and properties of the resources of one type.
-pub(crate) fn resources<'a>(template: &'a Value, kind: &str) -> Vec<(&'a str, &'a Value)> {
-    let all = template["Resources"].as_object().into_iter().flatten();
-    all.filter(|(_, it)| it["Type"] == kind).map(|(name, it)| (name.as_str(), &it["Properties"])).collect()
-}
+use crate::shared::{Stack, resources, template};
+use crate::support::{event, root};
 
 /// What stands at a place such as `WorkQueue/VisibilityTimeout`, below the resources and their `Properties`.
 fn property(template: &Value, place: &str) -> Value {
@@ -180,9 +153,23 @@ fn every_queue_is_encrypted() {
     let template = template();
     let queues = resources(&template, "AWS::SQS::Queue");
     assert_eq!(queues.len(), 5);
-    for (name, queue) in queues {
-        assert_eq!(queue["SqsManagedSseEnabled"], json!(true), "{name}");
+    let key = "arn:aws:kms:eu-west-1:111122223333:key/1b0e6a9c-5e1f-4d2a-9f3e-0a1b2c3d4e5f";
+    let (managed, customer) = (Stack::new(&[]), Stack::new(&[("QueueAndLogKeyArn", key)]));
+    for (name, _) in queues {
+        // Either way of it, and never both: SQS takes one.
+        let queue = managed.properties(name).unwrap();
+        assert_eq!((&queue["SqsManagedSseEnabled"], queue.get("KmsMasterKeyId")), (&json!(true), None), "{name}");
+        let queue = customer.properties(name).unwrap();
+        assert_eq!((queue.get("SqsManagedSseEnabled"), &queue["KmsMasterKeyId"]), (None, &json!(key)), "{name}");
     }
+    assert_eq!(managed.properties("LogGroup").unwrap().get("KmsKeyId"), None);
+    assert_eq!(customer.properties("LogGroup").unwrap()["KmsKeyId"], key);
+}
+
+#[test]
+fn the_evidence_outlives_the_stack() {
+    let group = &template()["Resources"]["LogGroup"];
+    assert_eq!((&group["DeletionPolicy"], &group["UpdateReplacePolicy"]), (&json!("Retain"), &json!("Retain")));
 }
 
 #[test]
@@ -263,9 +250,15 @@ fn the_role_allows_what_is_called_and_nothing_else() {
     let actions = texts(&statements.iter().map(|statement| statement["Action"].clone()).collect());
     let mut expected = calls_in_the_adapters();
     assert!(expected.len() > 8, "{expected:?}");
-    // By Kinesis in our name (the probe, and the observation of what others wrote), and by Lambda (the log, the event source).
+    // By Kinesis in our name (the probe, and the observation of what others wrote), and by Lambda (the log, the event source, traces).
     let in_our_name = ["kms:Decrypt", "kms:GenerateDataKey", "logs:CreateLogStream", "logs:PutLogEvents"];
-    let by_lambda = ["sqs:DeleteMessage", "sqs:GetQueueAttributes", "sqs:ReceiveMessage"];
+    let by_lambda = [
+        "sqs:DeleteMessage",
+        "sqs:GetQueueAttributes",
+        "sqs:ReceiveMessage",
+        "xray:PutTelemetryRecords",
+        "xray:PutTraceSegments",
+    ];
     expected.extend(in_our_name.into_iter().chain(by_lambda).map(str::to_owned));
     expected.sort();
     assert_eq!(actions, expected);
@@ -281,6 +274,8 @@ const OF_EVERYTHING: &[(&str, &str)] = &[
     ("cloudtrail:LookupEvents", "the history is the account's, and IAM knows no part of it"),
     ("kinesis:ListStreams", "it names no stream, so that IAM knows no resource for it"),
     ("tag:GetResources", "IAM knows no resource for it, whatever resources it is asked about"),
+    ("xray:PutTelemetryRecords", "IAM knows no resource for it"),
+    ("xray:PutTraceSegments", "IAM knows no resource for it"),
 ];
 
 #[test]
@@ -305,6 +300,15 @@ fn the_role_is_bound_to_this_account_and_to_kinesis() {
             on_streams += 1;
             let account = json!({"StringEquals": {"aws:ResourceAccount": {"!Ref": "AWS::AccountId"}}});
             assert_eq!(statement["Condition"], account, "{sid}");
+        }
+        if sid == "QueueKey" {
+            let through_queues =
+                json!({"StringEquals": {"kms:ViaService": {"!Sub": "sqs.${AWS::Region}.${AWS::URLSuffix}"}}});
+            assert_eq!(
+                (&statement["Resource"], &statement["Condition"]),
+                (&json!({"!Ref": "QueueAndLogKeyArn"}), &through_queues)
+            );
+            continue;
         }
         if actions.iter().any(|one| one == "kms:GenerateDataKey" || one == "kms:Decrypt") {
             let through_kinesis = json!({
@@ -342,8 +346,10 @@ fn reading_records_can_be_forbidden() {
     let template = template();
     for action in ["kinesis:GetRecords", "kinesis:GetShardIterator", "kinesis:ListShards", "kms:Decrypt"] {
         let statements = property(&template, "Role/Policies/0/PolicyDocument/Statement");
-        let allowing: Vec<_> =
-            statements.as_array().unwrap().iter().filter(|it| texts(it).iter().any(|one| one == action)).collect();
+        // The queues' own key has nothing to do with records.
+        let of_records = |it: &&Value| it.pointer("/!If/0") != Some(&json!("HasQueueAndLogKey"));
+        let statements = statements.as_array().unwrap().iter().filter(of_records);
+        let allowing: Vec<_> = statements.filter(|it| texts(it).iter().any(|one| one == action)).collect();
         assert_eq!(allowing.len(), 1, "{action}");
         // Either the statement or its list of actions is chosen by the condition, and the other branch lacks the action.
         let choice = allowing[0].get("!If").or_else(|| allowing[0].pointer("/Action/!If")).expect(action);
@@ -421,6 +427,31 @@ fn every_parameter_is_described_and_has_its_place_in_the_form() {
     for (name, parameter) in parameters {
         assert!(listed.contains(&&json!(name)), "{name}");
         assert!(parameter["Description"].as_str().is_some_and(|text| text.len() > 20), "{name}");
+        let label = &template["Metadata"]["AWS::CloudFormation::Interface"]["ParameterLabels"][name]["default"];
+        assert!(label.is_string(), "{name} has no label");
+        // Nothing that CloudFormation would find wrong only in the middle of a deployment.
+        let bounded = ["AllowedValues", "AllowedPattern", "MaxLength", "MinValue"];
+        assert!(bounded.iter().any(|bound| parameter.get(bound).is_some()), "{name} takes anything");
+        let said = parameter.get("AllowedPattern").is_none() || parameter["ConstraintDescription"].is_string();
+        assert!(said, "{name}: a pattern is no message");
+    }
+    let labels = &template["Metadata"]["AWS::CloudFormation::Interface"]["ParameterLabels"];
+    assert_eq!(labels.as_object().unwrap().len(), parameters.len());
+}
+
+#[test]
+fn the_published_application_is_this_one() {
+    let template = template();
+    let told = &template["Metadata"]["AWS::ServerlessRepo::Application"];
+    assert_eq!(told["SemanticVersion"], env!("CARGO_PKG_VERSION"));
+    assert_eq!(told["SpdxLicenseId"], env!("CARGO_PKG_LICENSE"));
+    assert_eq!(told["Name"], env!("CARGO_PKG_NAME"));
+    for file in ["LicenseUrl", "ReadmeUrl"] {
+        let path = root().join(told[file].as_str().unwrap());
+        assert!(path.is_file(), "{file}: {}", path.display());
+    }
+    for place in ["HomePageUrl", "SourceCodeUrl"] {
+        assert_eq!(told.get(place), None, "there is none yet");
     }
 }
 
@@ -432,6 +463,7 @@ const ALARMS: &[Alarm] = &[
     ("BacklogAlarm", "AWS/SQS", "ApproximateAgeOfOldestMessage", &[("QueueName", "WorkQueue")]),
     ("ContestedAlarm", "Streamseal", "Alarms", &[("Reason", "contested")]),
     ("DeadLettersAlarm", "AWS/SQS", "ApproximateNumberOfMessagesVisible", &[("QueueName", "DeadLetterQueue")]),
+    ("FunctionErrorsAlarm", "AWS/Lambda", "Errors", &[("FunctionName", "Function")]),
     ("GaveUpAlarm", "Streamseal", "Alarms", &[("Reason", "gave-up")]),
     ("MissedByEventsAlarm", "Streamseal", "MissedByEvents", &[]),
     ("PolicyUnusableAlarm", "Streamseal", "Items", &[("Outcome", "kept"), ("Reason", "PolicyUnusable")]),
@@ -455,6 +487,7 @@ fn trouble_raises_an_alarm() {
         assert_eq!((&alarm["Namespace"], &alarm["MetricName"]), (&json!(namespace), &json!(metric)), "{name}");
         let value = |dimension: &str, value: &str| match dimension {
             "QueueName" => json!({"!GetAtt": format!("{value}.QueueName")}),
+            "FunctionName" => json!({"!Ref": value}),
             _ => json!(value),
         };
         let expected: Vec<Value> =
