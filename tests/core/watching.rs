@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use streamseal::domain::evidence::emf;
 use streamseal::domain::evidence::v1::Document;
 
-use crate::shared::{Stack, resources, template};
+use crate::shared::{Deployed, resources, template};
 use crate::sim::actors::Tool;
 use crate::sim::scene::{ALL_WITH_APP, Scene, hours, secs};
 
@@ -129,7 +129,7 @@ async fn everything() -> Written {
 }
 
 fn alarms() -> Vec<(String, Value)> {
-    let (template, stack) = (template(), Stack::new(&[("PolicyParameterName", "/policy")]));
+    let (template, stack) = (template(), Deployed::new(&[("PolicyParameterName", "/policy")]));
     let all = resources(&template, "AWS::CloudWatch::Alarm");
     all.into_iter().map(|(name, _)| (name.to_owned(), stack.properties(name).unwrap())).collect()
 }
@@ -154,7 +154,7 @@ async fn every_alarm_is_on_a_metric_that_is_emitted() {
 
 /// The widgets of the dashboard, as CloudFormation hands them on.
 fn widgets() -> Vec<Value> {
-    let body = Stack::new(&[("PolicyParameterName", "/policy")]).properties("Dashboard").unwrap();
+    let body = Deployed::new(&[("PolicyParameterName", "/policy")]).properties("Dashboard").unwrap();
     let body: Value = serde_json::from_str(body["DashboardBody"].as_str().unwrap()).expect("the dashboard is JSON");
     body["widgets"].as_array().unwrap().clone()
 }
@@ -182,7 +182,7 @@ fn metrics(widget: &Value) -> Vec<Vec<String>> {
 async fn the_dashboard_shows_what_is_emitted_and_every_alarm() {
     let seen = everything().await.seen();
     let template = template();
-    let stack = Stack::new(&[("PolicyParameterName", "/policy")]);
+    let stack = Deployed::new(&[("PolicyParameterName", "/policy")]);
     let queues = resources(&template, "AWS::SQS::Queue").into_iter();
     let queues: BTreeSet<String> = queues
         .map(|(name, _)| {
@@ -200,7 +200,7 @@ async fn the_dashboard_shows_what_is_emitted_and_every_alarm() {
         }
         assert_eq!(
             (&widget["type"], &widget["properties"]["region"]),
-            (&json!("metric"), &json!(Stack::REGION)),
+            (&json!("metric"), &json!(Deployed::REGION)),
             "{title}"
         );
         // A search names the dimensions, and the metric.
@@ -241,7 +241,7 @@ async fn the_dashboard_shows_what_is_emitted_and_every_alarm() {
         })
         .collect();
     assert_eq!(alarms_shown, alarms);
-    assert!(Stack::new(&[("CreateDashboard", "false")]).properties("Dashboard").is_none());
+    assert!(Deployed::new(&[("CreateDashboard", "false")]).properties("Dashboard").is_none());
 }
 
 /// Every place in a document that has a value, as Logs Insights names it.
@@ -282,7 +282,7 @@ async fn the_saved_queries_ask_for_fields_that_evidence_has() {
     let evidence = everything().await.evidence;
     let mut known = BTreeSet::new();
     evidence.iter().for_each(|document| places(document, "", &mut known));
-    let (template, stack) = (template(), Stack::new(&[("PolicyParameterName", "/policy")]));
+    let (template, stack) = (template(), Deployed::new(&[("PolicyParameterName", "/policy")]));
     let queries = resources(&template, "AWS::Logs::QueryDefinition");
     assert_eq!(queries.len(), 3);
     for (name, _) in queries {

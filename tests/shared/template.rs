@@ -34,17 +34,17 @@ pub(crate) fn resources<'a>(template: &'a Value, kind: &str) -> Vec<(&'a str, &'
 }
 
 /// The template in an account and Region, with parameters.
-pub(crate) struct Stack {
+pub(crate) struct Deployed {
     template: Value,
     given: BTreeMap<String, String>,
 }
 
-impl Stack {
+impl Deployed {
     pub(crate) const ACCOUNT: &str = "111122223333";
     pub(crate) const REGION: &str = "eu-west-1";
     const NAME: &str = "streamseal";
 
-    /// A stack of this template with these parameters, and the others at their defaults.
+    /// This template with these parameters, and the others at their defaults.
     pub(crate) fn new(parameters: &[(&str, &str)]) -> Self {
         let template = template();
         for (name, _) in parameters {

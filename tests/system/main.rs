@@ -5,6 +5,7 @@
 mod audit;
 mod cli;
 mod fault;
+mod iam;
 mod rules;
 mod runtime;
 mod scans;

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use streamseal::domain::event::{Input, Item, parse};
 use streamseal::domain::model::Scope;
 
-use crate::shared::{Stack, resources, template};
+use crate::shared::{Deployed, resources, template};
 use crate::support::{ACCOUNT, REGION, event, parts, root};
 
 /// Passes although nothing follows from it, and why the pattern lets it.
@@ -27,7 +27,7 @@ const BY_VALUE: &[(&str, &str)] = &[("Policy", "version: 1")];
 
 /// Every pattern by its rule, as CloudFormation hands it to EventBridge.
 fn patterns(template: &Value, parameters: &[(&str, &str)]) -> BTreeMap<String, Value> {
-    let stack = Stack::new(parameters);
+    let stack = Deployed::new(parameters);
     let rules = resources(template, "AWS::Events::Rule").into_iter();
     let rules = rules.filter(|(_, rule)| rule.get("EventPattern").is_some());
     rules.map(|(name, _)| (name.to_owned(), stack.properties(name).unwrap()["EventPattern"].take())).collect()

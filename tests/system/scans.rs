@@ -11,16 +11,16 @@ use serde_json::{Value, json};
 use crate::support::{ACCOUNT, Function, Layer, Parts, REGION, event, unique};
 
 /// The role of the function, by the access key id that it signs with.
-const OWN_ROLE: &str = "arn:aws:iam::111122223333:role/streamseal";
+pub(crate) const OWN_ROLE: &str = "arn:aws:iam::111122223333:role/streamseal";
 
 fn variable(name: &str, default: u32) -> u32 {
     std::env::var(name).map_or(default, |text| text.parse().unwrap())
 }
 
 /// Parts of this test's own (a sweep looks at every stream there is), two queues, and the function behind the fault layer.
-struct Stack {
-    parts: Parts,
-    fault: Layer,
+pub(crate) struct Stack {
+    pub(crate) parts: Parts,
+    pub(crate) fault: Layer,
     work: String,
     scans: String,
     variables: Vec<(String, String)>,
@@ -29,7 +29,7 @@ struct Stack {
 }
 
 impl Stack {
-    fn start(create_ms: u32, policy: &str, fault: &Value, variables: &[(&str, &str)]) -> Self {
+    pub(crate) fn start(create_ms: u32, policy: &str, fault: &Value, variables: &[(&str, &str)]) -> Self {
         let parts = Parts::start(&["--create-ms", &create_ms.to_string(), "--update-ms", "200"]);
         let fault = Layer::start_at(&parts, fault);
         let queue = |name: &str, attributes: Value| {
@@ -50,7 +50,7 @@ impl Stack {
         Self { parts, fault, work, scans, variables, timeout_s: 60, function }
     }
 
-    fn ask(&self, what: &str) -> Value {
+    pub(crate) fn ask(&self, what: &str) -> Value {
         self.fault.control("GET", what, &Value::Null).1
     }
 
@@ -64,7 +64,7 @@ impl Stack {
     }
 
     /// A cold start.
-    fn new_function(&self) {
+    pub(crate) fn new_function(&self) {
         let variables: Vec<(&str, &str)> = self.variables.iter().map(|(k, v)| (k.as_str(), v.as_str())).collect();
         self.function.set(Some(Function::start_at(&self.fault.url, &self.fault.url, self.timeout_s, &variables)));
     }
@@ -76,7 +76,7 @@ impl Stack {
         result
     }
 
-    fn send(&self, body: &Value) {
+    pub(crate) fn send(&self, body: &Value) {
         self.parts.sqs("SendMessage", json!({"QueueUrl": self.work, "MessageBody": body.to_string()}));
     }
 
@@ -116,7 +116,7 @@ impl Stack {
     }
 
     /// Polls both queues until `done`.
-    fn run_until(&self, seconds: u64, done: impl Fn(&Self) -> bool) {
+    pub(crate) fn run_until(&self, seconds: u64, done: impl Fn(&Self) -> bool) {
         let end = Instant::now() + Duration::from_secs(seconds);
         while !done(self) {
             assert!(Instant::now() < end, "not done: {:#?}", self.documents("").last());
@@ -128,7 +128,7 @@ impl Stack {
     }
 
     /// Both queues are empty, what is delayed or in flight included.
-    fn is_idle(&self) -> bool {
+    pub(crate) fn is_idle(&self) -> bool {
         [&self.work, &self.scans].iter().all(|url| {
             let asked = json!({"QueueUrl": url, "AttributeNames": ["All"]});
             let told = self.parts.sqs("GetQueueAttributes", asked)["Attributes"].take();
@@ -146,12 +146,12 @@ impl Stack {
         lines.filter(|line| line["schema"].as_str().is_some_and(|of| of.starts_with(schema))).collect()
     }
 
-    fn summaries(&self) -> Vec<Value> {
+    pub(crate) fn summaries(&self) -> Vec<Value> {
         self.documents("streamseal.summary/v1")
     }
 
     /// The evidence of runs that were told `compliance`, by stream.
-    fn evidence(&self, fits: impl Fn(&Value) -> bool) -> Vec<Value> {
+    pub(crate) fn evidence(&self, fits: impl Fn(&Value) -> bool) -> Vec<Value> {
         self.documents("streamseal.evidence/v1").into_iter().filter(fits).collect()
     }
 
@@ -184,7 +184,7 @@ fn kms_event(name: &str, alias: Option<&str>, key_arn: &str) -> Value {
     event
 }
 
-const SETTLE_NOT: &str = "settle: {terraform: 0s, cloudformation: 0s, pulumi: 0s, other: 0s}";
+pub(crate) const SETTLE_NOT: &str = "settle: {terraform: 0s, cloudformation: 0s, pulumi: 0s, other: 0s}";
 
 /// `alias/a` for the streams `a-*`, `alias/b` for the others.
 fn two_aliases(existing: &str) -> String {

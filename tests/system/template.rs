@@ -3,7 +3,7 @@
 
 use serde_json::{Value, json};
 
-use crate::shared::{Stack, resources, template};
+use crate::shared::{Deployed, resources, template};
 use crate::support::{event, root};
 
 /// What stands at a place such as `WorkQueue/VisibilityTimeout`, below the resources and their `Properties`.
@@ -154,7 +154,7 @@ fn every_queue_is_encrypted() {
     let queues = resources(&template, "AWS::SQS::Queue");
     assert_eq!(queues.len(), 5);
     let key = "arn:aws:kms:eu-west-1:111122223333:key/1b0e6a9c-5e1f-4d2a-9f3e-0a1b2c3d4e5f";
-    let (managed, customer) = (Stack::new(&[]), Stack::new(&[("QueueAndLogKeyArn", key)]));
+    let (managed, customer) = (Deployed::new(&[]), Deployed::new(&[("QueueAndLogKeyArn", key)]));
     for (name, _) in queues {
         // Either way of it, and never both: SQS takes one.
         let queue = managed.properties(name).unwrap();
