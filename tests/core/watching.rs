@@ -287,6 +287,7 @@ async fn the_saved_queries_ask_for_fields_that_evidence_has() {
     assert_eq!(queries.len(), 3);
     for (name, _) in queries {
         let query = stack.properties(name).unwrap();
+        assert!(Deployed::new(&[("CreateDashboard", "false")]).properties(name).is_none(), "{name}");
         assert_eq!(query["LogGroupNames"], json!([stack.resolved(&json!({"!Ref": "LogGroup"}))]), "{name}");
         let text = query["QueryString"].as_str().unwrap();
         let fields = fields(text);

@@ -25,7 +25,7 @@ impl Request {
     /// With the keys that every request has.
     fn new(action: &str, resource: &str) -> Self {
         let mut context = BTreeMap::from([("aws:RequestedRegion".to_owned(), REGION.to_owned())]);
-        // The owner of a resource that has one. (A log group's or a trace's is told nowhere.)
+        // Who owns the resource, where there is one.
         if let Some(account) = resource.split(':').nth(4).filter(|account| !account.is_empty()) {
             context.insert("aws:ResourceAccount".to_owned(), account.to_owned());
         }
