@@ -57,3 +57,18 @@ soak-short: setup
 
 sweep: setup ## sweep 2,000 streams at 5 looks a second under a limit of 20, twice, and kill it half way (some 25 minutes)
 	STREAMSEAL_SWEEP=2000 STREAMSEAL_SWEEP_RATE=5 cargo test --locked --test system scans::a_large_sweep -- --nocapture
+
+.PHONY: deny deny-offline sbom reproduce
+
+deny: deny-offline ## check the crates' licences, sources, duplicates and known faults (needs cargo-deny and its database)
+	cargo deny --locked check advisories
+
+deny-offline:
+	@cargo deny --version || { echo "cargo-deny is missing: cargo install --locked cargo-deny@0.20.2" >&2; exit 1; }
+	cargo deny --locked check -D unmatched-skip licenses bans sources
+
+sbom: ## list what the function's binary is made of, as CycloneDX, in target/sbom/ (needs cargo-cyclonedx)
+	@tools/sbom
+
+reproduce: ## build the function's binary twice in different folders, compare the bytes and print their checksum (some 10 minutes)
+	@tools/reproduce

@@ -365,13 +365,19 @@ impl<'a, W: World> Run<'a, W> {
         }
         let situation = plan::assess(&decision.outcome, &observed.encryption, &self.keys, own);
         if !started && is_on_unusable_target(&situation) {
-            self.check_put_back().await?;
+            self.check_put_back(observed).await?;
         }
         Ok(situation)
     }
 
-    /// A key that is to be put back has to be usable now, and not only when that was decided.
-    async fn check_put_back(&mut self) -> Result<(), Failure> {
+    /// A key that is to be put back has to be usable now, and not only when that was decided; and the stream has to be one that its rule
+    /// lets us change, whatever the message says that was done to it.
+    async fn check_put_back(&mut self, observed: &Observed) -> Result<(), Failure> {
+        if let Some(Outcome::Encrypt(target)) = self.decision.as_ref().map(|d| &d.outcome)
+            && plan::is_only_reported(target, self.settings.policy, observed.created)
+        {
+            self.progress.get_or_insert_default().put_back = None;
+        }
         let key = self.progress.as_ref().and_then(|p| p.put_back.as_ref()).and_then(|key| KeyRef::parse(key.as_str()));
         if let Some(key) = key {
             let found = self.world.lookup(&key, &self.log).await?;

@@ -352,6 +352,8 @@ impl<W: World> Part<'_, W> {
     async fn done(mut self) -> ScanEnd {
         let Settings { config, policy, mode, .. } = *self.settings;
         let now = self.world.now();
+        // Also where fewer are allowed than when the scan began, or than its message says.
+        self.scan.tally.cut(config.max_changes);
         let mut key_material = None;
         if let Subject::Key(key, KeyEvent::Rotated) = &self.scan.subject {
             let identity = KeyIdentity::Arn(key.clone());

@@ -27,6 +27,9 @@ pub enum Compliance {
 }
 
 impl Compliance {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Compliant, Self::NonCompliant, Self::NotApplicable, Self::InsufficientData];
+
     /// AWS Config's spelling.
     pub fn as_str(self) -> &'static str {
         match self {

@@ -319,8 +319,7 @@ pub fn permit(
     if mode == Mode::Report {
         return Permission::Withheld(Withheld::ReportMode);
     }
-    let existed = policy.enforce_from.is_some_and(|from| created < from);
-    if existed && target.existing == Existing::Report {
+    if is_only_reported(target, policy, created) {
         return Permission::Withheld(Withheld::Existing);
     }
     // A key that KMS does not know any more counts as a customer's: only those can be deleted.
@@ -335,6 +334,12 @@ pub fn permit(
         Contention::Contested(who) => Permission::Contested(who.clone()),
         Contention::Unknown(why) => Permission::Unknown(why.clone()),
     }
+}
+
+/// Whether the stream is older than `enforce_from` and its rule reports existing streams: nothing is changed there, and so no key is
+/// put back either.
+pub fn is_only_reported(target: &Target, policy: &Policy, created: Timestamp) -> bool {
+    target.existing == Existing::Report && policy.enforce_from.is_some_and(|from| created < from)
 }
 
 /// Until when a stream is left to its creator: its settle time from when it was first seen ACTIVE, and not beyond its

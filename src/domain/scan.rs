@@ -12,6 +12,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use super::event::Cause;
+use super::evidence::Compliance;
 use super::history::Left;
 use super::model::{KeyArn, KeyIdentity, KeyRef, Scope, StreamName};
 use super::policy::Outcome;
@@ -232,12 +233,70 @@ impl Tally {
             .candidates
             .partition_point(|other| (other.place, &other.stream) < (candidate.place, &candidate.stream));
         self.candidates.insert(place, candidate);
+        self.cut(most);
+    }
+
+    /// Lists as withheld what is beyond `most` of those that a run could do more about.
+    pub fn cut(&mut self, most: u32) {
         while self.candidates.len() > usize::try_from(most).unwrap_or(usize::MAX) {
             if let Some(last) = self.candidates.pop() {
                 self.withheld.push(&last.stream, "max-changes");
             }
         }
     }
+}
+
+impl Tally {
+    /// Whether it can be what [`Self::count`] and the like made: it goes into the log, and the compliances are a metric's dimension.
+    fn check(&self) -> Result<(), String> {
+        let Self {
+            by_compliance,
+            by_rule,
+            by_key,
+            wrong,
+            candidates,
+            withheld,
+            missed,
+            under_lost_key,
+            left,
+            calls,
+            ..
+        } = self;
+        if candidates.iter().any(|candidate| StreamName::parse(&candidate.stream).is_none()) {
+            return Err("field `tally.candidates`: not a stream's name".to_owned());
+        }
+        if candidates.len() > usize::try_from(CHANGES_MAX).unwrap_or(usize::MAX) {
+            return Err(format!("field `tally.candidates`: more than {CHANGES_MAX}"));
+        }
+        if !by_compliance.keys().all(|word| Compliance::ALL.iter().any(|known| known.as_str() == word)) {
+            return Err("field `tally.by_compliance`: not a compliance".to_owned());
+        }
+        for (field, groups) in [("by_rule", by_rule), ("by_key", by_key), ("calls", calls)] {
+            // The others are one more.
+            if groups.len() > GROUPS_MAX + 1 || !groups.keys().all(|group| is_plain(group)) {
+                return Err(format!("field `tally.{field}`: more than {GROUPS_MAX} names, or not printable"));
+            }
+        }
+        let lists = [("wrong", wrong), ("withheld", withheld), ("missed", missed), ("under_lost_key", under_lost_key)];
+        for (field, Names { names, .. }) in lists {
+            let fits = |(name, said): &(String, String)| StreamName::parse(name).is_some() && is_plain(said);
+            if names.len() > NAMES_MAX || !names.iter().all(fits) {
+                return Err(format!("field `tally.{field}`: more than {NAMES_MAX} names, or not a stream's name"));
+            }
+        }
+        if left.len() > LEFT_MAX || !left.keys().all(|name| StreamName::parse(name).is_some()) {
+            return Err(format!("field `tally.left`: more than {LEFT_MAX} names, or not a stream's name"));
+        }
+        if !self.history_unknown.iter().all(|why| is_plain(why)) {
+            return Err("field `tally.history_unknown`: not printable".to_owned());
+        }
+        Ok(())
+    }
+}
+
+/// Whether a text is as those are that went through [`EventText`](super::model::EventText), of any length.
+fn is_plain(text: &str) -> bool {
+    text.chars().all(|c| c == ' ' || c == '…' || c.is_ascii_graphic())
 }
 
 impl Scan {
@@ -336,12 +395,10 @@ impl Scan {
                 return Err(format!("field `{field}`: more than an hour ahead of now"));
             }
         }
-        if wire.tally.candidates.iter().any(|candidate| StreamName::parse(&candidate.stream).is_none()) {
-            return Err("field `tally.candidates`: not a stream's name".to_owned());
+        if !is_plain(&wire.id) {
+            return Err("field `id`: not printable".to_owned());
         }
-        if wire.tally.candidates.len() > usize::try_from(CHANGES_MAX).unwrap_or(usize::MAX) {
-            return Err(format!("field `tally.candidates`: more than {CHANGES_MAX}"));
-        }
+        wire.tally.check()?;
         Ok(Self {
             id: wire.id,
             subject,
@@ -481,6 +538,17 @@ mod tests {
             ("began", serde_json::json!("2027-01-01T00:00:00Z")),
             ("deadline_from", serde_json::json!("2027-01-01T00:00:00Z")),
             ("tally", serde_json::json!({"candidates": [{"place": 1, "stream": "a b"}]})),
+            // What goes into the log and into metrics: no dimension that is not ours, no text that reads as another one.
+            ("tally", serde_json::json!({"by_compliance": {"FINE": 1}})),
+            ("tally", serde_json::json!({"by_rule": {"a\u{202e}b": 1}})),
+            ("tally", serde_json::json!({"by_key": {"a\nb": 1}})),
+            ("tally", serde_json::json!({"calls": (0..300).map(|n| (n.to_string(), 1)).collect::<BTreeMap<_, _>>()})),
+            ("tally", serde_json::json!({"wrong": {"names": [["a b", "withheld"]], "more": 0}})),
+            ("tally", serde_json::json!({"missed": {"names": [["a", "\u{7}"]], "more": 0}})),
+            ("tally", serde_json::json!({"withheld": {"names": vec![("a", "b"); 101], "more": 0}})),
+            ("tally", serde_json::json!({"left": {"a b": {"at": "2026-03-02T08:00:00Z", "surely": true}}})),
+            ("tally", serde_json::json!({"history_unknown": "\u{1b}[31m"})),
+            ("id", serde_json::json!("a\nb")),
             ("more", serde_json::json!(1)),
         ] {
             let mut bad = good.clone();
@@ -509,8 +577,10 @@ mod tests {
         }
         assert_eq!(scan.tally.wrong.count(), 2_000);
         assert_eq!(scan.tally.by_rule.values().sum::<u64>(), 2_000);
-        let bytes = scan.to_json().len();
-        assert!(bytes < 256 * 1024, "{bytes} bytes");
+        let json = scan.to_json();
+        assert!(json.len() < 256 * 1024, "{} bytes", json.len());
+        let read = Scan::parse(&serde_json::from_str(&json).unwrap(), now());
+        assert_eq!(read.unwrap(), scan, "the largest that is written is read");
     }
 
     #[test]

@@ -17,6 +17,9 @@ use crate::ports::{Look, SeenRecord, World};
 
 /// How far our clock may be ahead of Kinesis's.
 const CLOCK_SLACK: SignedDuration = SignedDuration::from_secs(1);
+/// How far back somebody's record may lie and still count: the looks that wait for one are over by then, and a message that says
+/// that the setting was right before, since it lay in a queue for long or is not ours, does not know what happened since.
+const SEEN_SINCE_MAX: SignedDuration = SignedDuration::from_hours(2);
 /// Between two tries of a proof.
 const PROOF_PAUSE: Duration = Duration::from_millis(2500);
 
@@ -56,7 +59,7 @@ impl<W: World> Run<'_, W> {
                 ProofMode::Describe => return self.proven(ProofState::Described),
                 // What an earlier run saw may have been undone and done again since.
                 ProofMode::Probe => self.probe(right_since.max(self.right_here.unwrap_or(now))).await,
-                ProofMode::Observe => self.observe(right_since).await,
+                ProofMode::Observe => self.observe(right_since.max(now - SEEN_SINCE_MAX)).await,
             };
             match judgement {
                 Judgement::Encrypted if mode == ProofMode::Probe => return self.proven(ProofState::Proven),

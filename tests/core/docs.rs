@@ -1,9 +1,19 @@
-//! The documents say what the code does: the README's policy is valid and its tables are complete.
+//! The documents say what the code does: the README's policy is valid and its tables are complete, the runbook has an entry for each
+//! alarm, and what a document points to is there.
 
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use saphyr::{LoadableYamlNode, Yaml};
 use streamseal::config::Config;
 use streamseal::domain::policy::Policy;
 
 const README: &str = include_str!("../../README.md");
+const RUNBOOK: &str = include_str!("../../docs/runbook.md");
+const TEMPLATE: &str = include_str!("../../template.yaml");
+
+/// Alarms that have an entry before they are in the template.
+const TO_COME: &[&str] = &[];
 
 /// The text of the first fenced block of a language.
 fn block<'a>(text: &'a str, language: &str) -> &'a str {
@@ -29,4 +39,107 @@ fn every_variable_that_is_read_is_in_the_readme() {
     for name in read.borrow().iter() {
         assert!(README.contains(&format!("| `{name}` |")), "{name}");
     }
+}
+
+/// The names below `section` of the template, of resources of this type.
+fn in_template(section: &str, kind: Option<&str>) -> BTreeSet<String> {
+    let template = Yaml::load_from_str(TEMPLATE).unwrap().remove(0);
+    let all = template.as_mapping_get(section).unwrap().as_mapping().unwrap();
+    let is_it = |of: &Yaml| kind.is_none_or(|kind| of.as_mapping_get("Type").and_then(Yaml::as_str) == Some(kind));
+    all.iter().filter(|(_, of)| is_it(of)).map(|(name, _)| name.as_str().unwrap().to_owned()).collect()
+}
+
+#[test]
+fn the_runbook_has_an_entry_for_each_alarm_and_for_no_other() {
+    let entries: Vec<(&str, &str)> = RUNBOOK
+        .split("\n### ")
+        .skip(1)
+        .map(|entry| entry.split_once('\n').unwrap())
+        .filter(|(name, _)| name.ends_with("Alarm"))
+        .map(|(name, text)| (name, text.split("\n## ").next().unwrap()))
+        .collect();
+    let mut alarms = in_template("Resources", Some("AWS::CloudWatch::Alarm"));
+    assert!(alarms.len() > 10, "{alarms:?}");
+    alarms.extend(TO_COME.iter().map(|name| (*name).to_owned()));
+    assert_eq!(entries.iter().map(|(name, _)| (*name).to_owned()).collect::<BTreeSet<_>>(), alarms);
+    assert_eq!(entries.len(), alarms.len(), "one each");
+    for (name, text) in entries {
+        for part in ["- **Means**: ", "- **Look**: ", "- **Do**: ", "- **Ends**: ", "```console\n$ "] {
+            assert_eq!(text.matches(part).count(), 1, "{name}: {part}");
+        }
+    }
+}
+
+#[test]
+fn the_runbook_names_outputs_that_the_stack_has() {
+    let outputs = in_template("Outputs", None);
+    let mut named = 0;
+    for call in ["$(output ", "$(arn ", "$ waiting "] {
+        for (_, after) in RUNBOOK.match_indices(call).map(|(at, _)| RUNBOOK.split_at(at + call.len())) {
+            let name = after.split([')', '\n', ' ']).next().unwrap();
+            if name != "\"$1\"" {
+                assert!(outputs.contains(name), "{call}{name}");
+                named += 1;
+            }
+        }
+    }
+    assert!(named > 20, "{named}");
+}
+
+/// What the fenced blocks of a language hold.
+fn blocks<'a>(text: &'a str, language: &str) -> Vec<&'a str> {
+    let fence = format!("```{language}\n");
+    text.split(&fence).skip(1).map(|after| after.split_once("```").unwrap().0).collect()
+}
+
+#[test]
+fn the_policies_and_templates_of_the_runbook_can_be_read() {
+    let json = blocks(RUNBOOK, "json");
+    assert_eq!(json.len(), 1);
+    let policy: serde_json::Value = serde_json::from_str(json[0]).unwrap();
+    assert_eq!(policy["Statement"][0]["Action"], "kinesis:StopStreamEncryption");
+    for text in blocks(RUNBOOK, "yaml") {
+        Yaml::load_from_str(text).unwrap();
+    }
+    // As arguments of commands.
+    let quoted =
+        RUNBOOK.lines().filter(|line| line.starts_with("$ ")).flat_map(|line| line.split('\'').skip(1).step_by(2));
+    let objects: Vec<&str> = quoted.filter(|text| text.starts_with("{\"")).collect();
+    assert!(objects.len() > 5, "{objects:?}");
+    for text in objects {
+        serde_json::from_str::<serde_json::Value>(text).unwrap_or_else(|error| panic!("{text}: {error}"));
+    }
+}
+
+/// Each `](target)` of the documents: a file that is there, and a heading in it.
+#[test]
+fn links_between_documents_lead_somewhere() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut files: Vec<_> = ["README.md", "ARCHITECTURE.md"].iter().map(|name| root.join(name)).collect();
+    files.extend(["SECURITY.md", "CHANGELOG.md"].iter().map(|name| root.join(name)).filter(|file| file.exists()));
+    files.extend(std::fs::read_dir(root.join("docs")).unwrap().map(|file| file.unwrap().path()));
+    let text = |file: &Path| std::fs::read_to_string(file).unwrap();
+    let mut links = 0;
+    for file in files.iter().filter(|file| file.extension().is_some_and(|it| it == "md")) {
+        for after in text(file).split("](").skip(1) {
+            let target = after.split(')').next().unwrap();
+            if target.starts_with("https://") {
+                continue;
+            }
+            let (name, heading) = target.split_once('#').unwrap_or((target, ""));
+            let other = if name.is_empty() { file.clone() } else { file.with_file_name(name) };
+            assert!(other.exists(), "{}: {target}", file.display());
+            if !heading.is_empty() {
+                let anchor = |line: &str| {
+                    let kept = line.trim_start_matches('#').trim().to_lowercase();
+                    let kept: String = kept.chars().filter(|c| c.is_alphanumeric() || " -_".contains(*c)).collect();
+                    kept.replace(' ', "-")
+                };
+                let found = text(&other).lines().any(|line| line.starts_with('#') && anchor(line) == heading);
+                assert!(found, "{}: {target}", file.display());
+            }
+            links += 1;
+        }
+    }
+    assert!(links > 10, "{links}");
 }

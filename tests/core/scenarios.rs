@@ -2,6 +2,7 @@
 //! of `sim::watch` hold.
 
 mod contested;
+mod forged;
 mod keys;
 mod lifecycle;
 mod policy;
