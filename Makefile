@@ -8,7 +8,7 @@ architecture = $(if $(filter aarch64 arm64,$(shell uname -m)),arm64,x86_64)
 .PHONY: help setup demo test core lint sam
 
 help: ## list these targets
-	@sed -n 's/^\([a-z]*\):.* ## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
+	@sed -n 's/^\([a-z-]*\):.* ## /\1\t/p' $(MAKEFILE_LIST) | expand -t 13
 
 setup: ## install the pinned local parts into .local/
 	@tools/setup
@@ -33,6 +33,12 @@ sam: ## validate the template and build the deployment package, for this machine
 	@tools/setup --sam
 	$(sam) validate --lint --template template.yaml
 	$(sam) build --template template.yaml --parameter-overrides Architecture=$(architecture)
+
+.PHONY: stack-test
+
+stack-test: setup sam ## deploy what `make sam` builds into emulators, and see it work there
+	@tools/setup --stack
+	@.local/sam/bin/python -B tools/stack-test
 
 .PHONY: soak soak-short sweep
 
