@@ -8,7 +8,7 @@ architecture = $(if $(filter aarch64 arm64,$(shell uname -m)),arm64,x86_64)
 .PHONY: help setup demo test core lint sam lint-stack
 
 help: ## list these targets
-	@sed -n 's/^\([a-z-]*\):.* ## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
+	@sed -n 's/^\([a-z-]*\):.* ## /\1\t/p' $(MAKEFILE_LIST) | expand -t 13
 
 setup: ## install the pinned local parts into .local/
 	@tools/setup
@@ -44,6 +44,36 @@ lint-stack: ## check every template with cfn-lint, `sam validate --lint` and che
 	$(sam) validate --lint --template template.yaml
 	@found=$$(.local/lint/bin/checkov --framework cloudformation --skip-download --quiet --compact $(addprefix --file ,$(templates))); \
 	  status=$$?; echo "$$found"; case $$found in *"Parsing errors"*|"") exit 1 ;; esac; exit $$status
+
+.PHONY: sam-test sam-arm64 stack-test
+
+# What takes part: the function in Lambda's emulator, with every shape of event.
+sam-test: setup sam ## run the runtime tests with the release build that `make sam` made
+	STREAMSEAL_BOOTSTRAP=.aws-sam/build/Function/bootstrap cargo test --locked --test system runtime::
+
+sam-arm64: setup ## build the deployment package for arm64 and run it under qemu, as far as this machine can
+	@tools/setup --sam
+	@tools/arm64
+
+stack-test: setup sam ## deploy what `make sam` builds into emulators, and see it work there
+	@tools/setup --stack
+	@.local/sam/bin/python -B tools/stack-test
+
+.PHONY: accept accept-clean accept-here
+
+# PROFILE, REGION, YES=1 and LONG=1 are what it asks for, or leaves out.
+in_account = .local/sam/bin/python -B tools/accept $(if $(PROFILE),--profile $(PROFILE)) $(if $(REGION),--region $(REGION))
+
+accept: sam ## try the stack in an AWS account, and remove it again (says what it makes and costs, and asks before)
+	@$(in_account) $(if $(YES),--yes) $(if $(LONG),--long)
+
+accept-clean: ## remove what an acceptance left that was killed (PREFIX=..)
+	@tools/setup --sam
+	@$(in_account) --clean "$(PREFIX)"
+
+accept-here: setup sam ## the same against the emulators, failing on purpose after each step
+	@tools/setup --stack
+	@.local/sam/bin/python -B tools/accept --here
 
 .PHONY: soak soak-short sweep
 

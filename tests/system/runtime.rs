@@ -25,7 +25,7 @@ use streamseal::ports::{
 };
 
 use crate::support::{
-    ACCOUNT, Function, Layer, PATIENCE, Parts, REGION, batch, create_event, event, file, parts, root, unique,
+    ACCOUNT, Function, Layer, PATIENCE, Parts, REGION, batch, bootstrap, create_event, event, file, parts, root, unique,
 };
 
 fn is_evidence(line: &Value) -> bool {
@@ -455,7 +455,7 @@ fn odd_payloads_get_clear_words_and_the_function_goes_on() {
 
 #[test]
 fn a_bad_configuration_names_every_fault() {
-    let output = Command::new(env!("CARGO_BIN_EXE_bootstrap"))
+    let output = Command::new(bootstrap())
         .env_clear()
         .envs([("ACCOUNT_ID", "12"), ("MODE", "on"), ("AWS_REGION", "eu-west-1")])
         .output()
@@ -663,4 +663,12 @@ fn a_panic_is_reported_and_takes_nothing_with_it() {
     let ignored = event("kinesis-delete-stream").to_string();
     let answer = function.invoke(&batch(&[create_event("any").to_string(), ignored], 1));
     assert_eq!(answer.body, json!({"batchItemFailures": [{"itemIdentifier": "m0"}]}));
+}
+
+/// What the test above holds of the code, here of the program: cargo-lambda builds one that aborts unless the profile says otherwise.
+#[test]
+fn the_program_unwinds() {
+    let program = std::fs::read(bootstrap()).unwrap();
+    let raises = b"_Unwind_RaiseException";
+    assert!(program.windows(raises.len()).any(|window| window == raises));
 }

@@ -25,6 +25,12 @@ pub(crate) fn event(name: &str) -> Value {
     serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap()
 }
 
+/// The function: cargo's own build of it, or the one that the variable names, say the release build that `sam build` made (`make sam-test`).
+pub(crate) fn bootstrap() -> PathBuf {
+    let named = std::env::var_os("STREAMSEAL_BOOTSTRAP").map(|path| root().join(path));
+    named.unwrap_or_else(|| PathBuf::from(env!("CARGO_BIN_EXE_bootstrap")))
+}
+
 /// A program of `tools/` that says in one line of JSON where it listens, and that ends when its standard input does: also
 /// when a test fails, and when this process is killed.
 pub(crate) struct Tool {
@@ -302,7 +308,7 @@ impl Function {
     }
 
     pub(crate) fn start_at(kinesis: &str, aws: &str, timeout_s: u32, variables: &[(&str, &str)]) -> Self {
-        Self::start_program(Path::new(env!("CARGO_BIN_EXE_bootstrap")), kinesis, aws, timeout_s, variables)
+        Self::start_program(&bootstrap(), kinesis, aws, timeout_s, variables)
     }
 
     pub(crate) fn start_program(
