@@ -5,6 +5,7 @@
 mod audit;
 mod cli;
 mod fault;
+mod results;
 mod rules;
 mod runtime;
 mod scans;

@@ -66,7 +66,7 @@ fn patterns(template: &Value, deployed: &Deployed) -> BTreeMap<String, Value> {
     rules.map(|(name, rule)| (name.to_owned(), resolved(&rule["EventPattern"], deployed))).collect()
 }
 
-fn passes(pattern: &Value, event: &Value) -> bool {
+pub(crate) fn passes(pattern: &Value, event: &Value) -> bool {
     let body = json!({"EventPattern": pattern.to_string(), "Event": event.to_string()});
     parts().events("TestEventPattern", body)["Result"] == true
 }
