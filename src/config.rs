@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::domain::model::{Mode, Scope};
+use crate::domain::result::Bus;
 use crate::domain::scan::CHANGES_MAX;
 
 /// Instances that may share one look a second: beyond it each would wait for minutes, and no run could end.
@@ -58,6 +59,8 @@ pub struct Config {
     /// `OWN_ROLE_ARN`: by which the function knows its own changes in CloudTrail's history. Without it the history is not read,
     /// and a fight with somebody else is bounded by the stream's quota alone.
     pub own_role_arn: Option<String>,
+    /// `RESULT_BUS`: where results go besides the log.
+    pub result_bus: Option<Bus>,
     /// `SCAN_DESCRIBES_PER_SECOND`: what a scan takes of the account's 20 DescribeStreamSummary a second. One scan runs at a time,
     /// so that it is shared with no other.
     pub scan_describes_per_second: u32,
@@ -204,6 +207,14 @@ impl Config {
         if own_role_arn.as_ref().is_some_and(|arn| !is_role(arn, &account)) {
             fault("OWN_ROLE_ARN", format!("is not the ARN of a role of account `{account}`"));
         }
+        let result_bus = given("RESULT_BUS").and_then(|text| {
+            let bus = Bus::parse(&text, &partition);
+            if bus.is_none() {
+                let forms = format!("its ARN (`arn:{partition}:events:REGION:ACCOUNT:event-bus/NAME`)");
+                fault("RESULT_BUS", format!("`{text}` is neither the name of an event bus nor {forms}"));
+            }
+            bus
+        });
         match policy {
             Some(policy) if faults.is_empty() => Ok(Self {
                 own: Scope { partition, region, account },
@@ -212,6 +223,7 @@ impl Config {
                 queue_url,
                 scan_queue_url,
                 own_role_arn,
+                result_bus,
                 scan_describes_per_second,
                 max_changes,
                 sweep_hours,
@@ -301,6 +313,7 @@ mod tests {
             ("MAX_CHANGES", "501"),
             ("SWEEP_HOURS", "0"),
             ("OWN_ROLE_ARN", "arn:aws:iam::999999999999:role/other"),
+            ("RESULT_BUS", "arn:aws:events:eu-west-1:111122223333:rule/bus"),
             ("SCAN_QUEUE_URL", "https://sqs.eu-west-1.amazonaws.com/111122223333/no-fifo"),
         ];
         let mut named = read(&all).unwrap_err();

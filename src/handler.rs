@@ -28,6 +28,7 @@ use crate::domain::policy::Policy;
 use crate::domain::work::{PutBack, Work};
 use crate::ports::{Note, Outcome, World};
 use crate::reconcile::{DELAY_MAX, History, Next, Paces, RunEnd, Settings, backoff, reconcile, until};
+use crate::results::Outbox;
 
 /// A policy that lives in a parameter is read again when it is older than this.
 const POLICY_AGE_MAX: SignedDuration = SignedDuration::from_secs(60);
@@ -46,6 +47,7 @@ pub struct App<W> {
     policy: Mutex<Option<Loaded>>,
     paces: Paces,
     history: History,
+    results: Outbox,
 }
 
 #[derive(Clone, Debug)]
@@ -114,7 +116,8 @@ impl<W: World> App<W> {
     /// A function with this configuration; nothing is read or called yet.
     pub fn new(world: W, config: Config) -> Self {
         let paces = Paces::new(&config);
-        Self { world, config, policy: Mutex::new(None), paces, history: History::default() }
+        let results = Outbox::new(config.result_bus.is_some());
+        Self { world, config, policy: Mutex::new(None), paces, history: History::default(), results }
     }
 
     /// The world that it acts on.
@@ -132,11 +135,15 @@ impl<W: World> App<W> {
         let now = self.world.now();
         // Once for the whole invocation: what is kept for the end must not shrink with each message.
         let time = invocation.deadline.duration_since(now);
-        let invocation = &Invocation { deadline: invocation.deadline - MARGIN.min(time / 2), ..invocation.clone() };
-        match event::parse(&value, &self.config.own, now) {
+        let its_end = invocation.deadline;
+        let invocation = &Invocation { deadline: its_end - MARGIN.min(time / 2), ..invocation.clone() };
+        let answer = match event::parse(&value, &self.config.own, now) {
             Input::Direct(items) => self.direct(items, invocation).await,
             Input::Batch(messages) => Ok(Answer::Batch(self.batch(messages, invocation).await)),
-        }
+        };
+        // Before the answer, since nothing runs after it; with no bearing on it.
+        self.results.send(&self.world, its_end).await;
+        answer
     }
 
     async fn direct(&self, items: Vec<Item>, invocation: &Invocation) -> Result<Answer, Unhandled> {
@@ -314,7 +321,7 @@ impl<W: World> App<W> {
         if let Next::Must(work, delay, _) = &end.next
             && work.put_back == PutBack::Due
         {
-            self.tell(&end.evidence);
+            self.results.evidence(&self.world, &end.evidence);
             if self.send(work, *delay).await.is_ok() {
                 return Ok(document(&end.evidence));
             }
@@ -323,7 +330,7 @@ impl<W: World> App<W> {
             end = reconcile(&self.world, &work, &settings).await;
         }
         let RunEnd { evidence, next } = end;
-        self.tell(&evidence);
+        self.results.evidence(&self.world, &evidence);
         match next {
             Next::Nothing => {}
             Next::May(work, delay) => {
@@ -338,14 +345,6 @@ impl<W: World> App<W> {
             }
         }
         Ok(document(&evidence))
-    }
-
-    /// Writes evidence, and a line of the error log where somebody has to look.
-    fn tell(&self, evidence: &Evidence) {
-        if evidence.verdict.alarm {
-            error!(stream = %evidence.stream, reason = evidence.verdict.reason.as_str(), "{}", evidence.verdict.detail);
-        }
-        self.world.record(evidence);
     }
 
     /// No policy, no writes; the event is kept until it can be used, and no deadline runs meanwhile.

@@ -14,6 +14,7 @@ pub mod handler;
 mod look;
 pub mod ports;
 pub mod reconcile;
+mod results;
 pub mod scan;
 
 #[cfg(feature = "aws")]

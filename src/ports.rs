@@ -10,12 +10,14 @@ use std::sync::Mutex;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use serde_json::{Value, json};
+use serde::Serialize;
+use serde_json::Value;
 
-use crate::domain::evidence::{Call, Evidence};
+use crate::domain::evidence::{Call, Evidence, emf};
 use crate::domain::failure::Failure;
 use crate::domain::history::Change;
 use crate::domain::model::{EventText, KeyIdentity, KeyLookup, KeyRef, Observed, StreamArn, StreamName, Tags};
+use crate::domain::result::ResultEvent;
 use crate::domain::scan::Scan;
 use crate::domain::scan::v1::Summary;
 use crate::domain::work::Work;
@@ -169,6 +171,16 @@ pub trait WorkQueue: Send + Sync {
     fn put_off_scan(&self, scan: &Scan, delay: Duration) -> impl Future<Output = Result<(), Failure>> + Send;
 }
 
+/// The event bus that results go to besides the log.
+pub trait ResultBus: Send + Sync {
+    /// PutEvents: one request of at most [`ENTRIES_MAX`](crate::domain::result::ENTRIES_MAX) entries, and for each, in their order,
+    /// what became of it. A request whose answer was lost is sent again, so that an entry may arrive twice.
+    fn put_results(
+        &self,
+        entries: &[ResultEvent],
+    ) -> impl Future<Output = Result<Vec<Result<(), Failure>>, Failure>> + Send;
+}
+
 /// Time.
 pub trait Clock: Send + Sync {
     /// Now.
@@ -187,7 +199,7 @@ pub trait EvidenceSink: Send + Sync {
     fn note(&self, note: &Note);
 }
 
-/// What became of an item that led to no run.
+/// What became of an item that led to no run, or of results that were not delivered.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Note {
     /// What became of it.
@@ -198,7 +210,7 @@ pub struct Note {
     pub detail: EventText,
 }
 
-/// What became of an item that led to no run.
+/// What became of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
     /// Acknowledged: nothing follows from it.
@@ -211,6 +223,8 @@ pub enum Outcome {
     Kept,
     /// Not acknowledged.
     Failed,
+    /// So many results may not have reached the bus. They are in the log, and nothing comes again.
+    Lost(u64),
 }
 
 impl Outcome {
@@ -222,8 +236,31 @@ impl Outcome {
             Self::Queued => "queued",
             Self::Kept => "kept",
             Self::Failed => "failed",
+            Self::Lost(_) => "lost",
         }
     }
+}
+
+const NOTE_SCHEMA: &str = "streamseal.note/v1";
+
+/// What became of an item that led to no run, or of results that were not delivered: a line of the log.
+#[derive(Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(title = "Streamseal note, version 1"))]
+pub(crate) struct NoteDocument<'a> {
+    #[cfg_attr(feature = "schema", schemars(extend("const" = NOTE_SCHEMA)))]
+    schema: &'static str,
+    /// `ignored`, `rejected` and `queued`: acknowledged. `kept`: until the policy can be used. `failed`: it comes again, or is a dead
+    /// letter. `lost`: results that may not have reached the bus.
+    #[cfg_attr(feature = "schema", schemars(extend("enum" = ["ignored", "rejected", "queued", "kept", "failed", "lost"])))]
+    outcome: &'static str,
+    /// Why, in a stable word; docs/metrics.md lists them by outcome.
+    reason: &'static str,
+    /// Why, in words.
+    detail: &'a EventText,
+    /// Of `lost`: how many results.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "schema", schemars(with = "u64"))]
+    results: Option<u64>,
 }
 
 impl Note {
@@ -232,15 +269,39 @@ impl Note {
         Self { outcome, reason, detail: EventText::new(detail) }
     }
 
+    /// Its line of metrics.
+    pub fn metrics(&self, at: Timestamp) -> Value {
+        match self.outcome {
+            Outcome::Lost(results) => emf::of_lost(results, at),
+            outcome => emf::of_note(outcome.as_str(), self.reason, at),
+        }
+    }
+
     /// Its JSON form, `streamseal.note/v1`.
     pub fn to_json(&self) -> Value {
-        json!({
-            "schema": "streamseal.note/v1", "outcome": self.outcome.as_str(), "reason": self.reason, "detail": self.detail.as_str(),
-        })
+        let results = match self.outcome {
+            Outcome::Lost(results) => Some(results),
+            Outcome::Ignored | Outcome::Rejected | Outcome::Queued | Outcome::Kept | Outcome::Failed => None,
+        };
+        let document = NoteDocument {
+            schema: NOTE_SCHEMA,
+            outcome: self.outcome.as_str(),
+            reason: self.reason,
+            detail: &self.detail,
+            results,
+        };
+        // Plain data: it always has a JSON form.
+        serde_json::to_value(&document).unwrap_or_default()
     }
 }
 
 /// All that a run needs.
-pub trait World: StreamApi + FleetApi + KeyApi + TrailApi + ParameterApi + WorkQueue + Clock + EvidenceSink {}
+pub trait World:
+    StreamApi + FleetApi + KeyApi + TrailApi + ParameterApi + WorkQueue + ResultBus + Clock + EvidenceSink
+{
+}
 
-impl<T: StreamApi + FleetApi + KeyApi + TrailApi + ParameterApi + WorkQueue + Clock + EvidenceSink> World for T {}
+impl<T> World for T where
+    T: StreamApi + FleetApi + KeyApi + TrailApi + ParameterApi + WorkQueue + ResultBus + Clock + EvidenceSink
+{
+}

@@ -9,10 +9,9 @@ use std::time::Duration;
 
 use futures_util::future::{Either, select};
 use jiff::SignedDuration;
-use tracing::error;
 
 use crate::domain::event::IgnoreReason;
-use crate::domain::evidence::{Compliance, Evidence};
+use crate::domain::evidence::Compliance;
 use crate::domain::failure::{Class, Failure};
 use crate::domain::history::{Left, left_key};
 use crate::domain::model::{
@@ -27,6 +26,7 @@ use crate::domain::work::Work;
 use crate::look::{Looked, Looker, Purpose, Seen, unseen};
 use crate::ports::{CallLog, Page, PageStart, World};
 use crate::reconcile::{CALL_TIME, Settings, until};
+use crate::results::Outbox;
 
 /// CloudTrail keeps events for so long (CloudTrail user guide, event history), and a stream its records for up to a year.
 const HISTORY_MAX: SignedDuration = SignedDuration::from_hours(90 * 24);
@@ -47,12 +47,13 @@ pub enum ScanEnd {
 }
 
 /// Runs one part of `scan`.
-pub async fn scan<W: World>(world: &W, scan: Scan, settings: &Settings<'_>) -> ScanEnd {
+pub async fn scan<W: World>(world: &W, scan: Scan, settings: &Settings<'_>, results: &Outbox) -> ScanEnd {
     let was_at = scan.after.clone();
     let purpose = Purpose { cause: scan.cause.clone(), asked: scan.asked, attempt: scan.parts, by: "a scan" };
     let mut part = Part {
         world,
         settings,
+        results,
         own: &settings.config.own,
         looker: Looker::new(world, settings, purpose),
         to_prove: Vec::new(),
@@ -115,6 +116,7 @@ async fn look_up<W: World>(world: &W, key: &str) -> Option<KeyLookup> {
 struct Part<'a, W> {
     world: &'a W,
     settings: &'a Settings<'a>,
+    results: &'a Outbox,
     own: &'a Scope,
     scan: Scan,
     looker: Looker<'a, W>,
@@ -320,21 +322,17 @@ impl<W: World> Part<'_, W> {
         self.scan.tally.count(verdict.compliance.as_str(), Some("(not told)"), Some("(not seen)"));
         self.scan.tally.wrong.push(name.as_str(), verdict.reason.as_str());
         let nothing = Decision { rule: None, outcome: Outcome::Unmatched, reasons: Vec::new() };
-        self.tell(&self.looker.evidence(&stream, &nothing, None, verdict, Vec::new(), log));
-    }
-
-    /// Writes evidence, and a line of the error log where somebody has to look.
-    fn tell(&self, evidence: &Evidence) {
-        if evidence.verdict.alarm {
-            error!(stream = %evidence.stream, reason = evidence.verdict.reason.as_str(), "{}", evidence.verdict.detail);
-        }
-        self.world.record(evidence);
+        self.results.evidence(self.world, &self.looker.evidence(&stream, &nothing, None, verdict, Vec::new(), log));
     }
 
     fn record(&self, seen: &Seen<'_>, verdict: Verdict, warnings: Vec<String>, log: &CallLog) {
         let alarm = verdict.alarm || !warnings.is_empty();
         let verdict = Verdict { alarm, ..verdict };
-        self.tell(&self.looker.evidence(&seen.stream, seen.decision, Some(seen), verdict, warnings, log));
+        let results = self.results;
+        results.evidence(
+            self.world,
+            &self.looker.evidence(&seen.stream, seen.decision, Some(seen), verdict, warnings, log),
+        );
     }
 
     /// The part after this one.
@@ -378,6 +376,7 @@ impl<W: World> Part<'_, W> {
             .collect();
         works.append(&mut self.to_prove);
         let summary = Summary {
+            own: self.own.clone(),
             finished_at: now,
             mode,
             policy_source: config.policy.to_string(),

@@ -28,7 +28,7 @@ impl EvidenceSink for Aws {
 
     fn note(&self, note: &Note) {
         line(&note.to_json().to_string());
-        line(&emf::of_note(note.outcome.as_str(), note.reason, Timestamp::now()).to_string());
+        line(&note.metrics(Timestamp::now()).to_string());
     }
 }
 

@@ -17,6 +17,9 @@ use crate::domain::model::EventText;
 /// The call with a quota of its own behind `LimitExceededException`.
 pub(super) const START_STREAM_ENCRYPTION: &str = "kinesis:StartStreamEncryption";
 
+/// The call whose resource is a bus.
+pub(super) const PUT_EVENTS: &str = "events:PutEvents";
+
 /// How the message of a `LimitExceededException` starts that is about the rate of calls (recorded answer of Kinesis:
 /// `Rate exceeded for account …`).
 const RATE_EXCEEDED: &str = "Rate exceeded";
@@ -32,10 +35,12 @@ const UNREADABLE: &str = "Unreadable";
 
 /// The table. Codes as the services spell them: API references of Kinesis (StartStreamEncryption, PutRecord, GetRecords,
 /// ListShards, ListStreams, Common Errors), KMS (DescribeKey), tagging (GetResources), CloudTrail (LookupEvents), SSM
-/// (GetParameter) and SQS (SendMessage).
+/// (GetParameter), SQS (SendMessage) and EventBridge (PutEvents, PutEventsResultEntry).
 fn class_of(call: &str, code: &str, message: &str) -> Class {
     match code {
-        // Nothing but Kinesis answers with this here, and every request to Kinesis names a stream, but for ListStreams, which
+        // The bus does not exist.
+        "ResourceNotFoundException" if call == PUT_EVENTS => Class::Permanent(Fault::Request),
+        // Nothing else but Kinesis answers with this here, and every request to Kinesis names a stream, but for ListStreams, which
         // does not have it.
         "ResourceNotFoundException" => Class::Ignored,
         "ResourceInUseException" => Class::Waiting,
@@ -51,6 +56,8 @@ fn class_of(call: &str, code: &str, message: &str) -> Class {
         | "UnauthorizedOperation"
         | "OperationNotPermittedException"
         | "KMSAccessDeniedException"
+        | "NotAuthorizedForSourceException"
+        | "NotAuthorizedForDetailTypeException"
         | "KMSOptInRequired"
         | "OptInRequired"
         | "UnrecognizedClientException"
@@ -75,6 +82,9 @@ fn class_of(call: &str, code: &str, message: &str) -> Class {
         | "InvalidMaxResultsException"
         | "InvalidTimeRangeException"
         | "UnsupportedOperationException"
+        | "InvalidArgument"
+        | "InvalidAccountIdException"
+        | "MalformedDetail"
         | "ValidationException"
         | "ValidationError"
         | "SerializationException"
@@ -110,6 +120,7 @@ fn class_of(call: &str, code: &str, message: &str) -> Class {
         | "InternalServerError"
         | "InternalServiceException"
         | "InternalError"
+        | "InternalException"
         | "KMSInternalException"
         | "DependencyTimeoutException"
         | "RequestTimeout"
@@ -202,6 +213,11 @@ where
         }
         _ => (Class::Retryable, UNREADABLE, format!("HTTP {status} that cannot be read: {}", chain(error))),
     }
+}
+
+/// The failure of one entry of a request that was answered.
+pub(super) fn of_entry(call: &'static str, code: &str, message: &str) -> Failure {
+    Failure { class: class_of(call, code, message), ..Failure::retryable(call, code, message) }
 }
 
 /// Whether a Region does not know our credentials at all, as one does that the account has not enabled (AWS account management

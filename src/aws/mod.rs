@@ -3,12 +3,13 @@
 //! They send what they are asked to send and report what came back; nothing here decides, and nothing here repeats a
 //! request to Kinesis or KMS. One call of a port is one request (one a page, for lists), so that the loop owns every retry
 //! and the call log counts what was on the wire. Only where a request that is sent twice does no harm (tagging, CloudTrail,
-//! SSM, SQS) the SDK tries again by itself; the log then has one call, as it ended.
+//! SSM, SQS, EventBridge) the SDK tries again by itself; the log then has one call, as it ended.
 
 mod errors;
 mod fleet;
 mod kinesis;
 mod kms;
+mod results;
 mod sqs;
 mod ssm;
 mod trail;
@@ -35,6 +36,7 @@ pub(crate) use self::errors::refuses_credentials;
 use crate::domain::evidence::Call;
 use crate::domain::failure::Failure;
 use crate::domain::model::{EventText, Scope};
+use crate::domain::result::Bus;
 use crate::ports::{CallLog, Clock};
 
 /// In the user agent of every request, so that CloudTrail shows who called.
@@ -50,12 +52,12 @@ const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(5);
 const OPERATION_TIMEOUT: Duration = Duration::from_secs(12);
 /// Sending work on is the last thing that an invocation does, in the 10 s that the handler keeps for it.
 const SEND_TIMEOUTS: (Duration, Duration) = (Duration::from_millis(2500), Duration::from_secs(8));
-/// For SSM, SQS, tagging and CloudTrail, where a request that is sent twice does no harm: the SDK's standard retries, three
+/// For SSM, SQS, EventBridge, tagging and CloudTrail, where a request that is sent twice does no harm: the SDK's standard retries, three
 /// attempts in all.
 const ATTEMPTS: u32 = 3;
 
 /// How to reach AWS. What is `None` comes from where every SDK takes it: `AWS_REGION`, `AWS_PROFILE`, `AWS_ENDPOINT_URL`,
-/// `AWS_ENDPOINT_URL_KINESIS` (`_KMS`, `_SSM`, `_SQS`, `_CLOUDTRAIL`, `_RESOURCE_GROUPS_TAGGING_API`) and the profile files.
+/// `AWS_ENDPOINT_URL_KINESIS` (`_KMS`, `_SSM`, `_SQS`, `_EVENTBRIDGE`, `_CLOUDTRAIL`, `_RESOURCE_GROUPS_TAGGING_API`) and the profile files.
 #[derive(Clone, Debug, Default)]
 pub struct Connection {
     /// The Region to call.
@@ -132,6 +134,7 @@ pub struct Aws {
     ssm: aws_sdk_ssm::Client,
     sqs: aws_sdk_sqs::Client,
     late: Arc<Late>,
+    bus: Option<Bus>,
 }
 
 /// Clients that most invocations need none of, built on first use: a cold start waits for each that is built.
@@ -140,6 +143,7 @@ struct Late {
     sdk: SdkConfig,
     tagging: OnceLock<aws_sdk_resourcegroupstagging::Client>,
     trail: OnceLock<aws_sdk_cloudtrail::Client>,
+    bus: OnceLock<aws_sdk_eventbridge::Client>,
 }
 
 impl Late {
@@ -150,12 +154,32 @@ impl Late {
         })
     }
 
+    /// In the bus's own Region: another Region's EventBridge does not know it.
+    fn bus(&self, bus: &Bus) -> &aws_sdk_eventbridge::Client {
+        self.bus.get_or_init(|| {
+            let config =
+                aws_sdk_eventbridge::config::Builder::from(&self.sdk).retry_config(thrice()).timeout_config(in_time());
+            let region = bus.region.clone().map(Region::new).or_else(|| self.sdk.region().cloned());
+            aws_sdk_eventbridge::Client::from_conf(config.region(region).build())
+        })
+    }
+
     fn trail(&self) -> &aws_sdk_cloudtrail::Client {
         self.trail.get_or_init(|| {
             let config = aws_sdk_cloudtrail::config::Builder::from(&self.sdk).retry_config(thrice());
             aws_sdk_cloudtrail::Client::from_conf(config.build())
         })
     }
+}
+
+/// For what is sent at the end of an invocation.
+fn in_time() -> TimeoutConfig {
+    let (attempt, operation) = SEND_TIMEOUTS;
+    TimeoutConfig::builder()
+        .connect_timeout(CONNECT_TIMEOUT)
+        .operation_attempt_timeout(attempt)
+        .operation_timeout(operation)
+        .build()
 }
 
 fn thrice() -> RetryConfig {
@@ -171,13 +195,7 @@ impl Aws {
         let kinesis = aws_sdk_kinesis::config::Builder::from(sdk).retry_config(once.clone()).build();
         let kms = aws_sdk_kms::config::Builder::from(sdk).retry_config(once).build();
         let ssm = aws_sdk_ssm::config::Builder::from(sdk).retry_config(thrice()).build();
-        let (attempt, operation) = SEND_TIMEOUTS;
-        let in_time = TimeoutConfig::builder()
-            .connect_timeout(CONNECT_TIMEOUT)
-            .operation_attempt_timeout(attempt)
-            .operation_timeout(operation)
-            .build();
-        let sqs = aws_sdk_sqs::config::Builder::from(sdk).retry_config(thrice()).timeout_config(in_time).build();
+        let sqs = aws_sdk_sqs::config::Builder::from(sdk).retry_config(thrice()).timeout_config(in_time()).build();
         Self {
             scope,
             queues,
@@ -187,8 +205,19 @@ impl Aws {
             kms: aws_sdk_kms::Client::from_conf(kms),
             ssm: aws_sdk_ssm::Client::from_conf(ssm),
             sqs: aws_sdk_sqs::Client::from_conf(sqs),
-            late: Arc::new(Late { sdk: sdk.clone(), tagging: OnceLock::new(), trail: OnceLock::new() }),
+            late: Arc::new(Late {
+                sdk: sdk.clone(),
+                tagging: OnceLock::new(),
+                trail: OnceLock::new(),
+                bus: OnceLock::new(),
+            }),
+            bus: None,
         }
+    }
+
+    /// The same, with a bus for results.
+    pub fn with_bus(self, bus: Option<Bus>) -> Self {
+        Self { bus, ..self }
     }
 }
 

@@ -29,7 +29,7 @@ fn main() -> ExitCode {
     let served = runtime.block_on(async {
         let sdk = sdk_config(&Connection::default()).await;
         let queues = Queues { work: config.queue_url.clone(), scans: config.scan_queue_url.clone() };
-        let aws = Aws::new(&sdk, config.own.clone(), queues);
+        let aws = Aws::new(&sdk, config.own.clone(), queues).with_bus(config.result_bus.clone());
         serve(App::new(aws, config)).await
     });
     match served {

@@ -46,6 +46,23 @@ pub(crate) struct Globals {
     pub(crate) color: Color,
 }
 
+/// What has a JSON Schema.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum SchemaOf {
+    /// A policy
+    Policy,
+    /// A run's evidence: a line of the log, and the detail of an event
+    Evidence,
+    /// What a scan found
+    Summary,
+    /// An item that led to no run
+    Note,
+    /// A message of the work queue
+    Work,
+    /// A message of the queue of scans
+    Scan,
+}
+
 /// When to print in colours.
 #[derive(Clone, Copy, Debug, Default, ValueEnum)]
 pub(crate) enum Color {
@@ -86,8 +103,12 @@ pub(crate) enum Command {
     Replay(ReplayArguments),
     /// Says whether the account and the function are able to see streams and to act, and how to mend what is not
     Doctor(DoctorArguments),
-    /// Prints the JSON Schema of policies, for editors
-    Schema,
+    /// Prints the JSON Schema of policies, for editors, or of what the function writes and reads
+    Schema {
+        /// Of what
+        #[arg(value_enum, default_value_t = SchemaOf::Policy)]
+        of: SchemaOf,
+    },
     /// Prints the completions for a shell
     Completions {
         /// The shell

@@ -93,7 +93,7 @@ async fn run(command: Command, globals: &Globals) -> Result<Exit, Stop> {
         Command::Doctor(arguments) => doctor::run(&arguments, globals).await,
         // Taken care of before.
         Command::Audit(_) => Ok(Exit::Compliant),
-        Command::Schema => shell::schema(),
+        Command::Schema { of } => shell::schema(of),
         Command::Completions { shell } => shell::completions(shell),
         Command::Man(arguments) => shell::man(&arguments),
     }

@@ -13,12 +13,13 @@ use crate::config::Source;
 use crate::domain::evidence::Evidence;
 use crate::domain::failure::Failure;
 use crate::domain::model::{KeyIdentity, KeyLookup, KeyRef, Observed, StreamArn, StreamName, Tags};
+use crate::domain::result::ResultEvent;
 use crate::domain::scan::Scan;
 use crate::domain::scan::v1::Summary;
 use crate::domain::work::Work;
 use crate::ports::{
-    CallLog, Clock, EvidenceSink, FleetApi, KeyApi, Look, Note, Page, PageStart, ParameterApi, ProbeAnswer, SeenRecord,
-    StreamApi, Trail, TrailApi, WorkQueue,
+    CallLog, Clock, EvidenceSink, FleetApi, KeyApi, Look, Note, Page, PageStart, ParameterApi, ProbeAnswer, ResultBus,
+    SeenRecord, StreamApi, Trail, TrailApi, WorkQueue,
 };
 
 /// How often it moves while nothing is heard.
@@ -136,6 +137,12 @@ impl WorkQueue for Watched<'_> {
 
     async fn put_off_scan(&self, scan: &Scan, delay: Duration) -> Result<(), Failure> {
         self.aws.put_off_scan(scan, delay).await
+    }
+}
+
+impl ResultBus for Watched<'_> {
+    async fn put_results(&self, entries: &[ResultEvent]) -> Result<Vec<Result<(), Failure>>, Failure> {
+        self.aws.put_results(entries).await
     }
 }
 

@@ -1,4 +1,4 @@
-//! What is made from the program itself: the policy's JSON Schema, completions, manual pages.
+//! What is made from the program itself: the JSON Schemas, completions, manual pages.
 
 use std::io::Write;
 
@@ -6,13 +6,22 @@ use clap::CommandFactory;
 use clap_complete::Shell;
 
 use super::Exit;
-use super::arguments::{Arguments, ManArguments};
+use super::arguments::{Arguments, ManArguments, SchemaOf};
 use super::output::{Stop, result};
 use crate::domain::policy::document;
+use crate::domain::schema::Kind;
 
-/// `streamseal schema`.
-pub(super) fn schema() -> Result<Exit, Stop> {
-    result(document::schema().trim_end());
+/// `streamseal schema [OF]`.
+pub(super) fn schema(of: SchemaOf) -> Result<Exit, Stop> {
+    let schema = match of {
+        SchemaOf::Policy => document::schema(),
+        SchemaOf::Evidence => Kind::Evidence.schema(),
+        SchemaOf::Summary => Kind::Summary.schema(),
+        SchemaOf::Note => Kind::Note.schema(),
+        SchemaOf::Work => Kind::Work.schema(),
+        SchemaOf::Scan => Kind::Scan.schema(),
+    };
+    result(schema.trim_end());
     Ok(Exit::Compliant)
 }
 

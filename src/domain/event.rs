@@ -202,6 +202,7 @@ impl fmt::Display for RejectReason {
 /// What woke a run. It goes into evidence and decides *when* we look and whether a proof is owed, never *what* is right.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Cause {
     /// `CreateStream`, … for a CloudTrail event, `reconcile` for a command.
     pub call: EventText,
@@ -213,6 +214,7 @@ pub struct Cause {
     pub actor: Option<EventText>,
     /// When it happened.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "schema", schemars(with = "crate::domain::schema::Time"))]
     pub at: Option<Timestamp>,
     /// What made the stream, where the event is its creation.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -250,6 +252,7 @@ impl Cause {
 /// the stream ACTIVE.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub enum Creator {
     /// Terraform or OpenTofu.
     Terraform,

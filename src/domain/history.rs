@@ -171,8 +171,10 @@ fn whole_second(at: Timestamp) -> Timestamp {
 /// That a stream left a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Left {
     /// When.
+    #[cfg_attr(feature = "schema", schemars(with = "crate::domain::schema::Time"))]
     pub at: Timestamp,
     /// Whether it was on that key. A Start tells the key that was set and not the one before: where that was set before the history
     /// begins, or by an alias, it may have been this one.

@@ -12,5 +12,8 @@ pub mod pace;
 pub mod plan;
 pub mod policy;
 pub mod probe;
+pub mod result;
 pub mod scan;
+#[cfg(feature = "schema")]
+pub mod schema;
 pub mod work;

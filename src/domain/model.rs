@@ -18,6 +18,7 @@ pub const EVENT_TEXT_MAX: usize = 200;
 /// bidirectional marks make them read differently from what they say.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(from = "String")]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct EventText(String);
 
 impl EventText {
@@ -451,6 +452,7 @@ pub enum ProofMode {
 /// Whether the function may change streams.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub enum Mode {
     /// Evidence only.
     Report,

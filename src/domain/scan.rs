@@ -49,6 +49,7 @@ pub enum Subject {
 /// What happened to a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub enum KeyEvent {
     /// It has new material: its streams are looked at and proven, and none is changed.
     Rotated,
@@ -136,6 +137,7 @@ pub struct Scan {
 /// A stream that a run could do more about, and when it was made: which of them are handed on is known at the end.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Candidate {
     /// How far it is from where this scan starts to choose.
     pub place: u64,
@@ -143,12 +145,14 @@ pub struct Candidate {
     pub stream: String,
     /// When it was made, where that was seen.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "schema", schemars(with = "crate::domain::schema::Time"))]
     pub created: Option<Timestamp>,
 }
 
 /// A list of names that does not grow without bounds.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Names {
     /// The first [`NAMES_MAX`], each with what there is to say of it.
     pub names: Vec<(String, String)>,
@@ -175,6 +179,7 @@ impl Names {
 /// What a scan counted.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Tally {
     /// Streams listed.
     pub listed: u64,
@@ -426,8 +431,11 @@ fn ring(text: &str) -> u64 {
 /// The message on the wire. Unknown fields are refused, as in work messages.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Wire {
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(title = "Streamseal scan message, version 1"))]
+pub(crate) struct Wire {
+    #[cfg_attr(feature = "schema", schemars(extend("const" = VERSION)))]
     streamseal: String,
+    #[cfg_attr(feature = "schema", schemars(extend("enum" = ["sweep", "alias", "key"])))]
     scan: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     alias: Option<String>,
@@ -437,12 +445,15 @@ struct Wire {
     key_event: Option<KeyEvent>,
     id: String,
     cause: Cause,
+    #[cfg_attr(feature = "schema", schemars(with = "crate::domain::schema::Time"))]
     asked: Timestamp,
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "schema", schemars(with = "crate::domain::schema::Time"))]
     deadline_from: Option<Timestamp>,
     #[serde(default)]
     failures: u32,
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "schema", schemars(with = "crate::domain::schema::Time"))]
     began: Option<Timestamp>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     after: Option<String>,

@@ -18,6 +18,7 @@ const AHEAD_MAX: SignedDuration = SignedDuration::from_hours(5);
 /// Whether a key that a re-key of ours left has to be put back: at most once a cause.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub enum PutBack {
     /// No.
     #[default]
@@ -181,14 +182,19 @@ pub enum WorkError {
 /// than half understood.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Wire {
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(title = "Streamseal work message, version 1"))]
+pub(crate) struct Wire {
+    #[cfg_attr(feature = "schema", schemars(extend("const" = VERSION)))]
     streamseal: String,
     stream_arn: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "schema", schemars(with = "crate::domain::schema::Time"))]
     stream_creation_timestamp: Option<Timestamp>,
     cause: Cause,
+    #[cfg_attr(feature = "schema", schemars(with = "crate::domain::schema::Time"))]
     first_seen: Timestamp,
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "schema", schemars(with = "crate::domain::schema::Time"))]
     deadline_from: Option<Timestamp>,
     attempt: u32,
     proof_owed: bool,
@@ -201,10 +207,13 @@ struct Wire {
     #[serde(default)]
     rekeyed: bool,
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "schema", schemars(with = "crate::domain::schema::Time"))]
     not_before: Option<Timestamp>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "schema", schemars(with = "crate::domain::schema::Time"))]
     active_since: Option<Timestamp>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "schema", schemars(with = "crate::domain::schema::Time"))]
     right_since: Option<Timestamp>,
     #[serde(default)]
     looks: u32,

@@ -86,7 +86,7 @@ impl<W: World> App<W> {
         };
         let settings = self.settings(policy, mode, invocation);
         info!(scan = asked.id, part = asked.parts, "scan");
-        match scan(&self.world, asked, &settings).await {
+        match scan(&self.world, asked, &settings, &self.results).await {
             ScanEnd::Done(summary, works) => self.hand_on(&summary, works, in_force, invocation).await,
             ScanEnd::Unfinished(next) if self.world.has_scan_queue() => self.queue(&next).await,
             ScanEnd::Unfinished(next) => {
@@ -118,10 +118,7 @@ impl<W: World> App<W> {
                 self.reconcile(work, in_force, invocation).await?;
             }
         }
-        if summary.alarm() {
-            error!(scan = summary.scan.id, "a scan found what somebody has to look at");
-        }
-        self.world.summary(summary);
+        self.results.summary(&self.world, summary);
         Ok(summary.to_json())
     }
 

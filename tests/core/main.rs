@@ -3,6 +3,9 @@
 #![cfg(test)]
 
 mod docs;
+mod documents;
+#[path = "../shared/documents.rs"]
+mod documents_shared;
 mod events;
 mod fuzz;
 mod policy;

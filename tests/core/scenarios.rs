@@ -8,5 +8,6 @@ mod lifecycle;
 mod policy;
 mod proofs;
 mod queue;
+mod results;
 mod scans;
 mod settling;

@@ -196,7 +196,9 @@ fn act(state: &mut State, deed: Deed, now: Timestamp) {
 /// Runs one schedule to its end.
 async fn run(seed: u64) -> Result<Scene, String> {
     let Plan { weather, existing, terraform, deeds } = plan(seed);
-    let mut scene = Scene::with(POLICY, seed, weather, &[]);
+    // Every other one has a bus for its results, in the same weather.
+    let bus = if seed % 2 == 0 { "results" } else { "" };
+    let mut scene = Scene::with(POLICY, seed, weather, &[("RESULT_BUS", bus)]);
     for (name, key) in &existing {
         scene.existing(name, *key);
     }
@@ -235,6 +237,11 @@ fn judge(state: &State, now: Timestamp) -> Vec<String> {
         if !state.evidence.iter().filter(of_it).any(|e| e.verdict.reason != Reason::Unfinished) {
             faults.push(format!("{accepted:?} never ended in evidence"));
         }
+    }
+    let (missing, told) = (state.missing(), state.told_lost());
+    let has_bus = !state.bus.requests.is_empty() || told > 0;
+    if has_bus && u64::try_from(missing.len()).unwrap() > told {
+        faults.push(format!("{} results never reached the bus, and {told} were told lost", missing.len()));
     }
     for (id, at) in &state.queue.scans_asked {
         let told = |told: &Summary| {

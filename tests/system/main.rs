@@ -6,6 +6,7 @@ mod audit;
 mod cli;
 mod fault;
 mod iam;
+mod results;
 mod rules;
 mod runtime;
 mod scans;

@@ -33,7 +33,7 @@ fn patterns(template: &Value, parameters: &[(&str, &str)]) -> BTreeMap<String, V
     rules.map(|(name, _)| (name.to_owned(), stack.properties(name).unwrap()["EventPattern"].take())).collect()
 }
 
-fn passes(pattern: &Value, event: &Value) -> bool {
+pub(crate) fn passes(pattern: &Value, event: &Value) -> bool {
     let body = json!({"EventPattern": pattern.to_string(), "Event": event.to_string()});
     parts().events("TestEventPattern", body)["Result"] == true
 }

@@ -15,13 +15,14 @@ use streamseal::domain::evidence::Evidence;
 use streamseal::domain::failure::Failure;
 use streamseal::domain::model::{KeyIdentity, KeyLookup, KeyRef, Observed, Scope, StreamArn, StreamName, Tags};
 use streamseal::domain::plan::Reason;
+use streamseal::domain::result::ResultEvent;
 use streamseal::domain::scan::Scan;
 use streamseal::domain::scan::v1::Summary;
 use streamseal::domain::work::Work;
 use streamseal::handler::App;
 use streamseal::ports::{
-    CallLog, Clock, EvidenceSink, FleetApi, KeyApi, Look, Note, Page, PageStart, ParameterApi, ProbeAnswer, SeenRecord,
-    StreamApi, Trail, TrailApi, WorkQueue,
+    CallLog, Clock, EvidenceSink, FleetApi, KeyApi, Look, Note, Page, PageStart, ParameterApi, ProbeAnswer, ResultBus,
+    SeenRecord, StreamApi, Trail, TrailApi, WorkQueue,
 };
 
 use crate::support::{
@@ -494,12 +495,18 @@ fn alarms_are_wired_to_metrics_that_the_function_emits() {
     let sweeping = Function::start(60, &[("POLICY", nothing), ("SCAN_DESCRIBES_PER_SECOND", "500")]);
     let swept = sweeping.invoke(&json!({"action": "sweep"}));
     assert_eq!(swept.body["schema"], "streamseal.summary/v1", "{}", swept.body);
+    let no_bus = Layer::start(&json!({"rules": [{"op": "events:*", "error": "AccessDeniedException", "status": 400}]}));
+    let bus = [("RESULT_BUS", "results"), ("POLICY", nothing)];
+    let unheard = Function::start_at(&no_bus.url, &no_bus.url, 60, &bus);
+    unheard.invoke(&create_event(&stream));
+    let is_lost = |line: &Value| line.get("ResultsLost").is_some();
     let of_scan = |line: &Value| is_metrics(line) && (line.get("Scans").is_some() || line.get("Streams").is_some());
 
     // Each emitted metric as CloudWatch would see it: its name, and each set of dimensions with the values in the line.
     let mut emitted = Vec::new();
     // One line for the evidence; one for the event that is kept and, since there is no queue for it, one for its failure.
     let lines = function.lines(1, is_metrics).into_iter().chain(unusable.lines(2, is_metrics));
+    let lines = lines.chain(unheard.lines(1, is_lost));
     for line in lines.chain(sweeping.lines(2, of_scan)) {
         for directive in line["_aws"]["CloudWatchMetrics"].as_array().into_iter().flatten() {
             let metric = directive["Metrics"][0]["Name"].as_str().unwrap();
@@ -535,7 +542,7 @@ fn alarms_are_wired_to_metrics_that_the_function_emits() {
         assert!(known, "{metric} {wanted:?} is not in {emitted:?}");
         ours += 1;
     }
-    assert_eq!(ours, 8);
+    assert_eq!(ours, 9);
 }
 
 #[test]
@@ -615,6 +622,12 @@ impl WorkQueue for Panics {
         unreachable!()
     }
     async fn put_off_scan(&self, _: &Scan, _: Duration) -> Result<(), Failure> {
+        unreachable!()
+    }
+}
+
+impl ResultBus for Panics {
+    async fn put_results(&self, _: &[ResultEvent]) -> Result<Vec<Result<(), Failure>>, Failure> {
         unreachable!()
     }
 }

@@ -232,7 +232,7 @@ fn calls_in_the_adapters() -> Vec<String> {
         let text = std::fs::read_to_string(entry.unwrap().path()).unwrap();
         for quoted in text.split('"').skip(1).step_by(2) {
             let Some((service, operation)) = quoted.split_once(':') else { continue };
-            let is_call = ["cloudtrail", "kinesis", "kms", "sqs", "ssm", "tag"].contains(&service)
+            let is_call = ["cloudtrail", "events", "kinesis", "kms", "sqs", "ssm", "tag"].contains(&service)
                 && operation.starts_with(|c: char| c.is_ascii_uppercase())
                 && operation.chars().all(|c| c.is_ascii_alphabetic());
             if is_call && !calls.contains(&quoted.to_owned()) {
@@ -320,6 +320,14 @@ fn the_role_is_bound_to_this_account_and_to_kinesis() {
         if actions.iter().any(|one| one.starts_with("sqs:")) {
             assert_eq!(resources, ["ScanQueue.Arn", "WorkQueue.Arn"], "{sid}: both are read and written, and no other");
         }
+        if actions.iter().any(|one| one.starts_with("events:")) {
+            assert_eq!(
+                (actions, resources),
+                (vec!["events:PutEvents".to_owned()], vec!["ResultBusArn".to_owned()]),
+                "{sid}"
+            );
+            continue;
+        }
         if actions.iter().any(|one| one.starts_with("kms:")) {
             assert_eq!(resources, [any_key], "{sid}");
         }
@@ -358,6 +366,20 @@ fn reading_records_can_be_forbidden() {
     }
 }
 
+/// Without a bus the role has no right on any.
+#[test]
+fn only_the_bus_that_is_given_is_written_to() {
+    let template = template();
+    let statements = property(&template, "Role/Policies/0/PolicyDocument/Statement");
+    let results: Vec<_> = statements.as_array().unwrap().iter().filter(|it| it["!If"][0] == "HasResultBus").collect();
+    assert_eq!(results.len(), 1);
+    assert_eq!(results[0]["!If"][1]["Action"], "events:PutEvents");
+    assert_eq!(results[0]["!If"][2], json!({"!Ref": "AWS::NoValue"}));
+    let given = json!({"!Not": [{"!Equals": [{"!Ref": "ResultBusArn"}, ""]}]});
+    assert_eq!(template["Conditions"]["HasResultBus"], given);
+    assert_eq!(template.pointer("/Parameters/ResultBusArn/Default"), Some(&json!("")));
+}
+
 #[test]
 fn the_function_is_told_what_it_needs() {
     let template = template();
@@ -372,6 +394,7 @@ fn the_function_is_told_what_it_needs() {
         "OWN_ROLE_ARN",
         "PARTITION",
         "POLICY",
+        "RESULT_BUS",
         "SCAN_DESCRIBES_PER_SECOND",
         "SCAN_QUEUE_URL",
         "SWEEP_HOURS",
@@ -386,6 +409,7 @@ fn the_function_is_told_what_it_needs() {
         ("SCAN_DESCRIBES_PER_SECOND", json!({"!Ref": "SweepRate"})),
         ("MAX_CHANGES", json!({"!Ref": "MaxChanges"})),
         ("SWEEP_HOURS", json!({"!Ref": "SweepHours"})),
+        ("RESULT_BUS", json!({"!Ref": "ResultBusArn"})),
         // By another role it would take its own changes for somebody else's.
         ("OWN_ROLE_ARN", property(&template, "Function/Role")),
     ] {
@@ -467,6 +491,7 @@ const ALARMS: &[Alarm] = &[
     ("GaveUpAlarm", "Streamseal", "Alarms", &[("Reason", "gave-up")]),
     ("MissedByEventsAlarm", "Streamseal", "MissedByEvents", &[]),
     ("PolicyUnusableAlarm", "Streamseal", "Items", &[("Outcome", "kept"), ("Reason", "PolicyUnusable")]),
+    ("ResultsLostAlarm", "Streamseal", "ResultsLost", &[]),
     ("ScanBacklogAlarm", "AWS/SQS", "ApproximateAgeOfOldestMessage", &[("QueueName", "ScanQueue")]),
     ("ScanDeadLettersAlarm", "AWS/SQS", "ApproximateNumberOfMessagesVisible", &[("QueueName", "ScanDeadLetterQueue")]),
     ("SweepMissingAlarm", "Streamseal", "Scans", &[("Kind", "sweep")]),

@@ -3,6 +3,7 @@
 //! Each AWS error code to its class, requests as intended, one request where one is meant. No AWS, no emulator.
 #![cfg(test)]
 
+mod results;
 mod scans;
 
 use std::collections::BTreeMap;
@@ -145,6 +146,7 @@ fn target(operation: &str) -> String {
         "SendMessage" => "AmazonSQS",
         "GetResources" => "ResourceGroupsTaggingAPI_20170126",
         "LookupEvents" => "CloudTrail_20131101",
+        "PutEvents" => "AWSEvents",
         _ => "Kinesis_20131202",
     };
     format!("{service}.{operation}")

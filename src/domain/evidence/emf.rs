@@ -68,6 +68,14 @@ pub fn of_note(outcome: &str, reason: &str, at: Timestamp) -> Value {
     })
 }
 
+/// Results that may not have reached the bus: `ResultsLost` in all.
+pub fn of_lost(results: u64, at: Timestamp) -> Value {
+    json!({
+        "_aws": {"Timestamp": at.as_millisecond(), "CloudWatchMetrics": [directive("ResultsLost", json!([[]]))]},
+        "ResultsLost": results,
+    })
+}
+
 fn directive(metric: &str, dimensions: Value) -> Value {
     json!({"Namespace": NAMESPACE, "Dimensions": dimensions, "Metrics": [{"Name": metric, "Unit": "Count"}]})
 }

@@ -2,125 +2,208 @@
 //! another meaning; that takes a `v2` beside it.
 
 use jiff::Timestamp;
+#[cfg(feature = "schema")]
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::super::model::{Encryption, KeyIdentity, Mode, ProofMode, StreamArn};
 use super::{Call, Evidence, Proof, Setting};
+#[cfg(feature = "schema")]
+use super::{Compliance, ProofState, Remediation};
+#[cfg(feature = "schema")]
+use crate::domain::plan::Reason;
 
 /// The document's name and version.
 pub const SCHEMA: &str = "streamseal.evidence/v1";
 
-/// One document, ready to be serialised.
+/// What one run of Streamseal saw of one stream, did about it and can prove: a line of the log, the answer of an invocation, and the
+/// detail of the event `Streamseal Evidence`.
 #[derive(Debug, Serialize)]
+#[cfg_attr(feature = "schema", derive(JsonSchema), schemars(title = "Streamseal evidence, version 1"))]
 pub struct Document<'a> {
+    #[cfg_attr(feature = "schema", schemars(extend("const" = SCHEMA)))]
     schema: &'static str,
+    /// AWS Config's word.
+    #[cfg_attr(feature = "schema", schemars(extend("enum" = words::COMPLIANCE.map(Compliance::as_str))))]
     compliance: &'static str,
+    /// Why, in a stable word.
+    #[cfg_attr(feature = "schema", schemars(extend("enum" = words::REASON.map(Reason::as_str))))]
     reason: &'static str,
+    /// Why, in a sentence for people.
     annotation: &'a str,
+    /// Whether somebody has to look.
     alarm: bool,
     run: Run<'a>,
     stream: Stream<'a>,
     cause: Cause<'a>,
     policy: Policy<'a>,
+    /// Why the rule that decided did, in sentences.
     reasons: &'a [String],
+    /// The setting at the first look.
     before: Option<SettingWire<'a>>,
+    /// The key that the rule wants.
     desired: Option<Desired<'a>>,
+    /// Every request that was answered or failed, in their order.
     calls: Vec<CallWire<'a>>,
+    /// The setting at the last look.
     after: Option<SettingWire<'a>>,
     proof: ProofWire<'a>,
     remediation: RemediationWire,
+    /// What else has to be known, for people.
     #[serde(skip_serializing_if = "<[String]>::is_empty")]
     warnings: &'a [String],
+    /// Whether producers may use the new key is not known, since this run moved the stream from one key to another.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "schema", schemars(with = "String", extend("const" = "unknown")))]
     producers: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "schema", schemars(with = "AtSource"))]
     at_source: Option<AtSource>,
 }
 
+/// The run.
 #[derive(Debug, Serialize)]
+#[cfg_attr(feature = "schema", derive(JsonSchema))]
 struct Run<'a> {
+    /// The invocation's id.
     id: &'a str,
+    /// The program and its version.
     tool: &'static str,
     mode: Mode,
+    /// How many runs there were before, for the same cause.
     attempt: u32,
+    #[cfg_attr(feature = "schema", schemars(with = "crate::domain::schema::Time"))]
     started_at: Timestamp,
+    #[cfg_attr(feature = "schema", schemars(with = "crate::domain::schema::Time"))]
     finished_at: Timestamp,
     duration_ms: i64,
 }
 
+/// The stream.
 #[derive(Debug, Serialize)]
+#[cfg_attr(feature = "schema", derive(JsonSchema))]
 struct Stream<'a> {
     arn: String,
     name: &'a str,
     account: &'a str,
     region: &'a str,
+    /// `StreamCreationTimestamp`, where the stream was seen.
+    #[cfg_attr(feature = "schema", schemars(with = "Option<crate::domain::schema::Time>"))]
     created_at: Option<Timestamp>,
 }
 
+/// What woke the first run.
 #[derive(Debug, Serialize)]
+#[cfg_attr(feature = "schema", derive(JsonSchema))]
 struct Cause<'a> {
+    /// The call that an event told of, or the command.
     call: &'a str,
+    /// EventBridge's id of that event.
     event_id: Option<&'a str>,
+    /// Who called.
     actor: Option<&'a str>,
+    /// When.
+    #[cfg_attr(feature = "schema", schemars(with = "Option<crate::domain::schema::Time>"))]
     at: Option<Timestamp>,
+    /// When the first run for this cause began.
+    #[cfg_attr(feature = "schema", schemars(with = "crate::domain::schema::Time"))]
     first_seen: Timestamp,
 }
 
+/// The policy, and what decided in it.
 #[derive(Debug, Serialize)]
+#[cfg_attr(feature = "schema", derive(JsonSchema))]
 struct Policy<'a> {
     source: &'a str,
+    /// `sha256:` and the digest of its text.
     digest: &'a str,
     rule: Option<&'a str>,
+    /// Counted from 0.
     rule_index: Option<usize>,
 }
 
+/// A stream's setting at one look.
 #[derive(Debug, Serialize)]
+#[cfg_attr(feature = "schema", derive(JsonSchema))]
 struct SettingWire<'a> {
+    /// `StreamStatus`.
     status: String,
+    /// `EncryptionType`: `NONE`, `KMS`, or what else Kinesis said.
     encryption_type: &'a str,
+    /// `KeyId`, as the setting has it.
     key_id: Option<&'a str>,
+    /// Which key that is.
     key_arn: Option<&'a str>,
+    /// The material that this key encrypts with now, where KMS said so.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "schema", schemars(with = "String"))]
     key_material_id: Option<&'a str>,
+    #[cfg_attr(feature = "schema", schemars(with = "crate::domain::schema::Time"))]
     at: Timestamp,
 }
 
+/// The key that the rule wants.
 #[derive(Debug, Serialize)]
+#[cfg_attr(feature = "schema", derive(JsonSchema))]
 struct Desired<'a> {
+    /// As the rule names it.
     key: &'a str,
+    /// Which key that is, where KMS said so.
     key_arn: Option<&'a str>,
 }
 
+/// One request.
 #[derive(Debug, Serialize)]
+#[cfg_attr(feature = "schema", derive(JsonSchema))]
 struct CallWire<'a> {
+    /// `service:Operation`, as IAM writes it.
     call: &'a str,
+    #[cfg_attr(feature = "schema", schemars(with = "crate::domain::schema::Time"))]
     at: Timestamp,
     duration_ms: u64,
+    /// The service's id of the request, by which CloudTrail has it too.
     request_id: Option<&'a str>,
+    /// `ok`, or the error's code.
     result: &'a str,
+    /// The error's words.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "schema", schemars(with = "String"))]
     message: Option<&'a str>,
 }
 
+/// What can be said of the records, apart from the setting: that they are encrypted, not with which key.
 #[derive(Debug, Serialize)]
+#[cfg_attr(feature = "schema", derive(JsonSchema))]
 struct ProofWire<'a> {
+    #[cfg_attr(feature = "schema", schemars(extend("enum" = words::PROOF.map(ProofState::as_str))))]
     state: &'static str,
     mode: Option<ProofMode>,
     shard_id: Option<&'a str>,
     sequence_number: Option<&'a str>,
+    /// The record's own `EncryptionType`.
     encryption_type: Option<&'a str>,
+    /// When the record was put.
+    #[cfg_attr(feature = "schema", schemars(with = "Option<crate::domain::schema::Time>"))]
     at: Option<Timestamp>,
 }
 
+/// What was done about a wrong setting.
 #[derive(Debug, Serialize)]
+#[cfg_attr(feature = "schema", derive(JsonSchema))]
 struct RemediationWire {
+    #[cfg_attr(feature = "schema", schemars(extend("enum" = words::REMEDIATION.map(Remediation::as_str))))]
     state: &'static str,
+    /// Why the change was not made, on purpose.
+    #[cfg_attr(feature = "schema", schemars(extend("enum" = words::withheld())))]
     withheld: Option<&'static str>,
+    /// When the function looks again by itself.
+    #[cfg_attr(feature = "schema", schemars(with = "Option<crate::domain::schema::Time>"))]
     next_look_at: Option<Timestamp>,
 }
 
 /// The change at the source that keeps the next apply from undoing ours.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schema", derive(JsonSchema))]
 pub struct AtSource {
     /// The attributes of `aws_kinesis_stream`.
     pub terraform: String,
@@ -128,6 +211,67 @@ pub struct AtSource {
     pub cloudformation: String,
     /// The call.
     pub cli: String,
+}
+
+/// Every word that stands in a document, for its schema; `tests/core/sim` holds the documents to it.
+#[cfg(feature = "schema")]
+pub(crate) mod words {
+    use super::super::{Compliance, ProofState, Remediation};
+    use crate::domain::plan::{Reason, Withheld};
+
+    pub(crate) const COMPLIANCE: [Compliance; 4] =
+        [Compliance::Compliant, Compliance::NonCompliant, Compliance::NotApplicable, Compliance::InsufficientData];
+
+    pub(crate) const REASON: [Reason; 21] = [
+        Reason::StreamGone,
+        Reason::Exempt,
+        Reason::Unmatched,
+        Reason::KeyUnresolvable,
+        Reason::KeyUnusable,
+        Reason::Unreadable,
+        Reason::RightKey,
+        Reason::AcceptedKey,
+        Reason::Withheld,
+        Reason::Overtaken,
+        Reason::Contested,
+        Reason::StartRefused,
+        Reason::Unproven,
+        Reason::ProofImpossible,
+        Reason::Idle,
+        Reason::Unwritable,
+        Reason::PutBack,
+        Reason::AccessDenied,
+        Reason::GaveUp,
+        Reason::Unfinished,
+        Reason::Found,
+    ];
+
+    pub(super) const PROOF: [ProofState; 6] = [
+        ProofState::Proven,
+        ProofState::Observed,
+        ProofState::Described,
+        ProofState::Owed,
+        ProofState::Failed,
+        ProofState::NotSought,
+    ];
+
+    pub(super) const REMEDIATION: [Remediation; 5] =
+        [Remediation::None, Remediation::Applied, Remediation::Started, Remediation::Failed, Remediation::Withheld];
+
+    /// With the one that says that nothing was withheld.
+    pub(super) fn withheld() -> [Option<&'static str>; 7] {
+        let all = [
+            Withheld::ReportMode,
+            Withheld::Existing,
+            Withheld::Downgrade,
+            Withheld::Quota,
+            Withheld::Contested,
+            Withheld::ProveOnly,
+        ];
+        let mut words = [None; 7];
+        words.iter_mut().zip(all).for_each(|(word, why)| *word = Some(why.as_str()));
+        words
+    }
 }
 
 impl<'a> From<&'a Evidence> for Document<'a> {

@@ -5,11 +5,13 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 use jiff::civil::Date;
+#[cfg(feature = "schema")]
+use schemars::JsonSchema;
 use serde::Serialize;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::{Names, Scan, Subject};
-use crate::domain::model::Mode;
+use crate::domain::model::{EventText, Mode, Scope};
 
 /// The document's name and version.
 pub const SCHEMA: &str = "streamseal.summary/v1";
@@ -19,6 +21,8 @@ pub const SCHEMA: &str = "streamseal.summary/v1";
 pub struct Summary {
     /// The scan with all that it counted.
     pub scan: Scan,
+    /// The account and Region.
+    pub own: Scope,
     /// When its last part ended.
     pub finished_at: Timestamp,
     /// The mode in force.
@@ -33,58 +37,175 @@ pub struct Summary {
     pub key_material: Option<String>,
 }
 
+/// What a scan found: one line of the log at its end, and the detail of the event `Streamseal Scan Summary`.
 #[derive(Serialize)]
-struct Document<'a> {
+#[cfg_attr(feature = "schema", derive(JsonSchema), schemars(title = "Streamseal scan summary, version 1"))]
+pub(crate) struct Document<'a> {
+    #[cfg_attr(feature = "schema", schemars(extend("const" = SCHEMA)))]
     schema: &'static str,
+    /// Whether somebody has to look.
     alarm: bool,
     scan: ScanWire<'a>,
-    cause: Value,
-    policy: Value,
+    cause: CauseWire<'a>,
+    policy: Policy<'a>,
     streams: Streams<'a>,
-    wrong: Value,
-    changes: Value,
+    /// Streams that are not as they should be, or could not be told.
+    wrong: Listed<Wrong<'a>>,
+    changes: Changes<'a>,
+    /// Streams handed on to be proven.
     to_prove: u64,
-    exemptions_ending: Vec<Value>,
-    missed_by_events: Value,
-    under_lost_key: Value,
+    /// Rules whose exemption ends within two weeks.
+    exemptions_ending: Vec<Ending<'a>>,
+    /// New streams that no event had told of.
+    missed_by_events: Listed<Missed<'a>>,
+    /// Streams with records under the key that was lost.
+    under_lost_key: Listed<UnderLostKey<'a>>,
+    /// Why the last could not be told, or not of all.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "schema", schemars(with = "String"))]
     history_unknown: Option<&'a str>,
+    /// Requests sent, by operation.
     calls: &'a BTreeMap<String, u64>,
 }
 
+/// The scan.
 #[derive(Serialize)]
+#[cfg_attr(feature = "schema", derive(JsonSchema))]
 struct ScanWire<'a> {
+    /// Its own id: the same in each line and message of it.
     id: &'a str,
+    #[cfg_attr(feature = "schema", schemars(extend("enum" = ["sweep", "alias", "key"])))]
     kind: &'static str,
+    account: &'a str,
+    region: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "schema", schemars(with = "String"))]
     alias: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "schema", schemars(with = "String"))]
     key: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "schema", schemars(with = "super::KeyEvent"))]
     key_event: Option<super::KeyEvent>,
+    /// The material of the key that was rotated, as KMS says it now.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "schema", schemars(with = "String"))]
     key_material_id: Option<&'a str>,
+    /// The program and its version.
     tool: &'static str,
     mode: Mode,
+    #[cfg_attr(feature = "schema", schemars(with = "crate::domain::schema::Time"))]
     asked_at: Timestamp,
+    #[cfg_attr(feature = "schema", schemars(with = "Option<crate::domain::schema::Time>"))]
     began_at: Option<Timestamp>,
+    #[cfg_attr(feature = "schema", schemars(with = "crate::domain::schema::Time"))]
     finished_at: Timestamp,
+    /// How many invocations it took.
     parts: u32,
 }
 
+/// What asked for it.
 #[derive(Serialize)]
+#[cfg_attr(feature = "schema", derive(JsonSchema))]
+struct CauseWire<'a> {
+    call: &'a EventText,
+    event_id: Option<&'a EventText>,
+    actor: Option<&'a EventText>,
+    #[cfg_attr(feature = "schema", schemars(with = "Option<crate::domain::schema::Time>"))]
+    at: Option<Timestamp>,
+}
+
+/// The policy.
+#[derive(Serialize)]
+#[cfg_attr(feature = "schema", derive(JsonSchema))]
+struct Policy<'a> {
+    source: &'a str,
+    /// `sha256:` and the digest of its text.
+    digest: &'a str,
+}
+
+/// How many streams there are.
+#[derive(Serialize)]
+#[cfg_attr(feature = "schema", derive(JsonSchema))]
 struct Streams<'a> {
+    /// All of the account and Region.
     listed: u64,
+    /// Those that the scan is about.
     concerned: u64,
+    /// Of those, by AWS Config's words.
     by_compliance: &'a BTreeMap<String, u64>,
+    /// By rule.
     by_rule: &'a BTreeMap<String, u64>,
+    /// By the key that they are on.
     by_key: &'a BTreeMap<String, u64>,
 }
 
-/// The names, each with what there is to say of it under `what`, and how many more there are.
-fn names(names: &Names, what: &str) -> Value {
-    let told = names.names.iter().map(|(name, said)| json!({"stream": name, what: said})).collect::<Vec<_>>();
-    json!({"count": names.count(), "streams": told, "more": names.more})
+/// What a run goes on with.
+#[derive(Serialize)]
+#[cfg_attr(feature = "schema", derive(JsonSchema))]
+struct Changes<'a> {
+    /// Streams handed on to be changed.
+    handed_on: Vec<&'a str>,
+    /// Those that were not, since there were too many.
+    withheld: Listed<Withheld<'a>>,
+}
+
+/// A rule whose exemption ends.
+#[derive(Serialize)]
+#[cfg_attr(feature = "schema", derive(JsonSchema))]
+struct Ending<'a> {
+    rule: &'a str,
+    /// Its last day, UTC.
+    #[cfg_attr(feature = "schema", schemars(with = "crate::domain::schema::Day"))]
+    until: Date,
+}
+
+/// Streams by name, the first hundred, and how many there are.
+#[derive(Serialize)]
+#[cfg_attr(feature = "schema", derive(JsonSchema))]
+struct Listed<T> {
+    count: u64,
+    streams: Vec<T>,
+    /// How many are not in the list.
+    more: u64,
+}
+
+/// A stream that is not as it should be, and the reason as in its evidence.
+#[derive(Serialize)]
+#[cfg_attr(feature = "schema", derive(JsonSchema))]
+struct Wrong<'a> {
+    stream: &'a str,
+    reason: &'a str,
+}
+
+/// A stream that was not handed on.
+#[derive(Serialize)]
+#[cfg_attr(feature = "schema", derive(JsonSchema))]
+struct Withheld<'a> {
+    stream: &'a str,
+    why: &'a str,
+}
+
+/// A stream that was missed.
+#[derive(Serialize)]
+#[cfg_attr(feature = "schema", derive(JsonSchema))]
+struct Missed<'a> {
+    stream: &'a str,
+    created_at: &'a str,
+}
+
+/// A stream with records under the lost key.
+#[derive(Serialize)]
+#[cfg_attr(feature = "schema", derive(JsonSchema))]
+struct UnderLostKey<'a> {
+    stream: &'a str,
+    /// When the last of them expires.
+    until: &'a str,
+}
+
+fn listed<'a, T>(names: &'a Names, told: impl Fn(&'a str, &'a str) -> T) -> Listed<T> {
+    let streams = names.names.iter().map(|(name, said)| told(name, said)).collect();
+    Listed { count: names.count(), streams, more: names.more }
 }
 
 impl Summary {
@@ -107,6 +228,8 @@ impl Summary {
             scan: ScanWire {
                 id,
                 kind: subject.kind(),
+                account: &self.own.account,
+                region: &self.own.region,
                 alias,
                 key,
                 key_event,
@@ -118,8 +241,13 @@ impl Summary {
                 finished_at: self.finished_at,
                 parts: parts.saturating_add(1),
             },
-            cause: json!({"call": cause.call, "event_id": cause.event_id, "actor": cause.actor, "at": cause.at}),
-            policy: json!({"source": self.policy_source, "digest": self.policy_digest}),
+            cause: CauseWire {
+                call: &cause.call,
+                event_id: cause.event_id.as_ref(),
+                actor: cause.actor.as_ref(),
+                at: cause.at,
+            },
+            policy: Policy { source: &self.policy_source, digest: &self.policy_digest },
             streams: Streams {
                 listed: tally.listed,
                 concerned: tally.streams,
@@ -127,19 +255,19 @@ impl Summary {
                 by_rule: &tally.by_rule,
                 by_key: &tally.by_key,
             },
-            wrong: names(&tally.wrong, "reason"),
-            changes: json!({
-                "handed_on": tally.candidates.iter().map(|candidate| &candidate.stream).collect::<Vec<_>>(),
-                "withheld": names(&tally.withheld, "why"),
-            }),
+            wrong: listed(&tally.wrong, |stream, reason| Wrong { stream, reason }),
+            changes: Changes {
+                handed_on: tally.candidates.iter().map(|candidate| candidate.stream.as_str()).collect(),
+                withheld: listed(&tally.withheld, |stream, why| Withheld { stream, why }),
+            },
             to_prove: tally.to_prove,
             exemptions_ending: self
                 .exemptions_ending
                 .iter()
-                .map(|(rule, until)| json!({"rule": rule, "until": until}))
+                .map(|(rule, until)| Ending { rule, until: *until })
                 .collect(),
-            missed_by_events: names(&tally.missed, "created_at"),
-            under_lost_key: names(&tally.under_lost_key, "until"),
+            missed_by_events: listed(&tally.missed, |stream, created_at| Missed { stream, created_at }),
+            under_lost_key: listed(&tally.under_lost_key, |stream, until| UnderLostKey { stream, until }),
             history_unknown: tally.history_unknown.as_deref(),
             calls: &tally.calls,
         };

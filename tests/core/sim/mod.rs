@@ -6,6 +6,7 @@
 //! What happened is in the journal; what must never happen is watched by `watch` while it runs.
 
 pub(crate) mod actors;
+pub(crate) mod bus;
 pub(crate) mod faults;
 pub(crate) mod fleet;
 pub(crate) mod kinesis;
@@ -21,21 +22,24 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use streamseal::config::Source;
-use streamseal::domain::evidence::{Call, Evidence};
+use streamseal::domain::evidence::{Call, Evidence, emf};
 use streamseal::domain::failure::{Class, Failure, Fault as Lasting};
 use streamseal::domain::history::Change;
 use streamseal::domain::model::{EventText, Scope, StreamArn, StreamName};
+use streamseal::domain::result::ResultEvent;
 use streamseal::domain::scan::v1::Summary;
 use streamseal::ports::{CallLog, Clock, EvidenceSink, Note, ParameterApi};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
+use self::bus::Bus;
 use self::faults::{Fault, Script, Weather};
 use self::kinesis::Stream;
 use self::kms::Keys;
 pub(crate) use self::kms::key_arn;
 use self::queue::Queue;
 use self::watch::Watch;
+use crate::documents_shared::assert_documented;
 
 /// When every simulation begins.
 pub(crate) const BEGIN: &str = "2026-03-02T08:00:00Z";
@@ -68,6 +72,7 @@ pub(crate) enum Op {
     List,
     TagsOf,
     Trail,
+    Bus,
 }
 
 impl Op {
@@ -84,11 +89,12 @@ impl Op {
             Self::List => "kinesis:ListStreams",
             Self::TagsOf => "tag:GetResources",
             Self::Trail => "cloudtrail:LookupEvents",
+            Self::Bus => "events:PutEvents",
         }
     }
 
     pub(crate) fn is_write(self) -> bool {
-        matches!(self, Self::Start | Self::Put | Self::Send)
+        matches!(self, Self::Start | Self::Put | Self::Send | Self::Bus)
     }
 }
 
@@ -119,6 +125,7 @@ pub(crate) struct State {
     pub(crate) evidence: Vec<Evidence>,
     pub(crate) notes: Vec<Note>,
     pub(crate) summaries: Vec<Summary>,
+    pub(crate) bus: Bus,
     /// Who changed which stream's encryption.
     pub(crate) trail: Vec<Change>,
     /// How many names a page of streams has.
@@ -173,6 +180,7 @@ impl Sim {
             evidence: Vec::new(),
             notes: Vec::new(),
             summaries: Vec::new(),
+            bus: Bus::default(),
             trail: Vec::new(),
             page_size: 3,
             watch: Watch::default(),
@@ -290,17 +298,27 @@ impl Clock for Sim {
 
 impl EvidenceSink for Sim {
     fn record(&self, evidence: &Evidence) {
+        let event = ResultEvent::of_evidence(evidence);
+        assert_documented(&serde_json::from_str(&event.detail).unwrap());
+        assert_documented(&emf::of_evidence(evidence));
         self.with(|state, now| {
             state.watch_evidence(evidence, now);
+            state.bus.written.insert(event.detail);
             state.evidence.push(evidence.clone());
         });
     }
 
     fn summary(&self, summary: &Summary) {
-        self.lock().summaries.push(summary.clone());
+        assert_documented(&summary.to_json());
+        emf::of_summary(summary).iter().for_each(assert_documented);
+        let mut state = self.lock();
+        state.bus.written.insert(ResultEvent::of_summary(summary).detail);
+        state.summaries.push(summary.clone());
     }
 
     fn note(&self, note: &Note) {
+        assert_documented(&note.to_json());
+        assert_documented(&note.metrics(self.now()));
         self.lock().notes.push(note.clone());
     }
 }

@@ -20,6 +20,7 @@ use streamseal::ports::{Clock, WorkQueue};
 use tokio::task::JoinSet;
 
 use super::{Op, Sim, State};
+use crate::documents_shared::assert_documented;
 
 /// The function's timeout.
 pub(crate) const TIMEOUT: Duration = Duration::from_secs(120);
@@ -192,6 +193,7 @@ impl WorkQueue for Sim {
 
     async fn send(&self, work: &Work, delay: Duration) -> Result<(), Failure> {
         assert!(delay <= Duration::from_secs(900), "SQS refuses a delay of {delay:?}");
+        assert_documented(&serde_json::from_str(&work.to_json()).unwrap());
         let hops = self.hops.load(Ordering::Relaxed) + 1;
         let name = work.stream.name.as_str();
         let sent = self.call(Op::Send, name, "", None, |state, now, _| {
@@ -208,6 +210,7 @@ impl WorkQueue for Sim {
     }
 
     async fn send_scan(&self, scan: &Scan) -> Result<(), Failure> {
+        assert_documented(&serde_json::from_str(&scan.to_json()).unwrap());
         let hops = self.hops.load(Ordering::Relaxed) + 1;
         let sent = self.call(Op::Send, "", "", None, |state, now, _| {
             state.enqueue_scan(scan, now, hops);
@@ -220,6 +223,7 @@ impl WorkQueue for Sim {
 
     async fn put_off_scan(&self, scan: &Scan, delay: Duration) -> Result<(), Failure> {
         assert!(delay <= Duration::from_secs(900), "SQS refuses a delay of {delay:?}");
+        assert_documented(&serde_json::from_str(&scan.to_json()).unwrap());
         let hops = self.hops.load(Ordering::Relaxed) + 1;
         let sent = self.call(Op::Send, "", "", None, |state, now, _| {
             state.enqueue(scan.to_json(), now, delay, hops);
@@ -365,6 +369,9 @@ impl Lambda {
         let handling = async move {
             let handled = instance.app.handle(&payload, &invocation);
             let answer = Killable { inner: Box::pin(handled), polls_left: kill_at }.await;
+            if answer.is_some() {
+                instance.world.lock().bus.ended.insert(invocation.id.clone());
+            }
             match answer {
                 None => Done { instance: None, batch, failed: None },
                 Some(Ok(Answer::Batch(failed))) => Done { instance: Some(instance), batch, failed: Some(failed) },

@@ -1,0 +1,163 @@
+//! Results on their way: each is written to the log first and, where there is a bus, kept for the end of the invocation, when all
+//! are sent together, so that no stream waits for them.
+//!
+//! The log is the record. Whatever fails here is told (a note, a metric, an alarm) and changes no answer: a run whose result was
+//! not delivered is as finished as any other, and its message does not come again. A result may come twice, since a request
+//! whose answer was lost is sent again: `run.id` and the stream tell. An invocation that is killed before its end has sent
+//! nothing, and its messages come again, with new evidence.
+
+use std::panic::AssertUnwindSafe;
+use std::pin::pin;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use futures_util::FutureExt;
+use futures_util::future::{Either, join_all, select};
+use jiff::{SignedDuration, Timestamp};
+use tracing::{error, warn};
+
+use crate::domain::evidence::Evidence;
+use crate::domain::failure::{Class, Failure};
+use crate::domain::result::{ResultEvent, requests};
+use crate::domain::scan::v1::Summary;
+use crate::ports::{Note, Outcome, World};
+use crate::reconcile::until;
+
+/// Sending may take so long, however much time is left: with a bus that does not answer, each invocation is longer by this.
+const SEND_TIME: SignedDuration = SignedDuration::from_secs(8);
+/// What is left of the invocation's time for its answer.
+const ANSWER_TIME: SignedDuration = SignedDuration::from_secs(1);
+/// Requests under way at once.
+const REQUESTS_AT_ONCE: usize = 10;
+/// How often an entry is sent that EventBridge refuses for now. The request as a whole is repeated by the SDK.
+const ATTEMPTS: u32 = 3;
+/// Before an entry is sent again; doubled each time.
+const PAUSE: Duration = Duration::from_millis(200);
+
+/// What an invocation found, on its way to the log and to the bus.
+#[derive(Debug, Default)]
+pub struct Outbox {
+    has_bus: bool,
+    waiting: Mutex<Vec<ResultEvent>>,
+}
+
+/// How sending goes.
+#[derive(Debug, Default)]
+struct Progress {
+    sent: usize,
+    failure: Option<Failure>,
+}
+
+impl Outbox {
+    /// With a bus to send to, or without: then results go to the log alone.
+    pub fn new(has_bus: bool) -> Self {
+        Self { has_bus, waiting: Mutex::default() }
+    }
+
+    /// Writes evidence, and a line of the error log where somebody has to look.
+    pub fn evidence<W: World>(&self, world: &W, evidence: &Evidence) {
+        if evidence.verdict.alarm {
+            error!(stream = %evidence.stream, reason = evidence.verdict.reason.as_str(), "{}", evidence.verdict.detail);
+        }
+        // The record before its copy: what is sent has been written.
+        world.record(evidence);
+        if self.has_bus {
+            lock(&self.waiting).push(ResultEvent::of_evidence(evidence));
+        }
+    }
+
+    /// Writes what a scan found.
+    pub fn summary<W: World>(&self, world: &W, summary: &Summary) {
+        if summary.alarm() {
+            error!(scan = summary.scan.id, "a scan found what somebody has to look at");
+        }
+        world.summary(summary);
+        if self.has_bus {
+            lock(&self.waiting).push(ResultEvent::of_summary(summary));
+        }
+    }
+
+    /// Sends what has gathered, and tells what may not have arrived. It ends before `deadline`, and whatever happens in it stays
+    /// in it.
+    pub async fn send<W: World>(&self, world: &W, deadline: Timestamp) {
+        let waiting = std::mem::take(&mut *lock(&self.waiting));
+        if waiting.is_empty() {
+            return;
+        }
+        let all = waiting.len();
+        let progress = Mutex::new(Progress::default());
+        let now = world.now();
+        let time = until(now, (deadline - ANSWER_TIME).min(now + SEND_TIME));
+        let sending = AssertUnwindSafe(send_all(world, requests(waiting), &progress)).catch_unwind();
+        let panicked = match select(pin!(sending), pin!(world.sleep(time))).await {
+            Either::Left((ended, _)) => ended.is_err(),
+            Either::Right(((), _)) => false,
+        };
+        let (reason, why) = match (panicked, lock(&progress).failure.take()) {
+            (true, _) => ("Panicked", "a fault of ours".to_owned()),
+            (false, Some(failure)) => (reason(&failure), failure.to_string()),
+            (false, None) => ("NoTimeLeft", "no time was left".to_owned()),
+        };
+        let lost = all.saturating_sub(lock(&progress).sent);
+        if lost > 0 {
+            warn!(results = lost, "results may not have reached the bus: {why}");
+            let detail = format!("{lost} of {all} results may not have reached the bus; they are in the log: {why}");
+            world.note(&Note::new(Outcome::Lost(u64::try_from(lost).unwrap_or(u64::MAX)), reason, &detail));
+        }
+    }
+}
+
+/// All of them, some at once. What is refused for good is refused to the others too: they are not tried.
+async fn send_all<W: World>(world: &W, requests: Vec<Vec<ResultEvent>>, progress: &Mutex<Progress>) {
+    for some in requests.chunks(REQUESTS_AT_ONCE) {
+        join_all(some.iter().map(|request| send_request(world, request.clone(), progress))).await;
+        if lock(progress).failure.as_ref().is_some_and(|failure| matches!(failure.class, Class::Permanent(_))) {
+            return;
+        }
+    }
+}
+
+/// One request, and again those of its entries that were refused for now.
+async fn send_request<W: World>(world: &W, mut entries: Vec<ResultEvent>, progress: &Mutex<Progress>) {
+    for attempt in 0..ATTEMPTS {
+        if attempt > 0 {
+            world.sleep(PAUSE * 2_u32.pow(attempt - 1)).await;
+        }
+        let answers = match world.put_results(&entries).await {
+            Ok(answers) => answers,
+            Err(failure) => {
+                lock(progress).failure = Some(failure);
+                return;
+            }
+        };
+        let mut again = Vec::new();
+        for (entry, answer) in entries.into_iter().zip(answers) {
+            let mut progress = lock(progress);
+            match answer {
+                Ok(()) => progress.sent += 1,
+                Err(failure) => {
+                    if failure.class == Class::Retryable {
+                        again.push(entry);
+                    }
+                    progress.failure = Some(failure);
+                }
+            }
+        }
+        if again.is_empty() {
+            return;
+        }
+        entries = again;
+    }
+}
+
+/// A stable word for why.
+fn reason(failure: &Failure) -> &'static str {
+    match failure.class {
+        Class::Permanent(_) => "Refused",
+        Class::Ignored | Class::Waiting | Class::Retryable | Class::Quota => "Retryable",
+    }
+}
+
+fn lock<T>(of: &Mutex<T>) -> MutexGuard<'_, T> {
+    of.lock().unwrap_or_else(PoisonError::into_inner)
+}
