@@ -76,6 +76,28 @@ pub(crate) enum Color {
 }
 
 impl Color {
+    /// The one that stands among arguments that nobody has read yet.
+    pub(crate) fn of(arguments: impl Iterator<Item = String>) -> Self {
+        let (mut color, mut is_next) = (Self::default(), false);
+        for argument in arguments.take_while(|argument| argument != "--") {
+            let value = if is_next { Some(argument.as_str()) } else { argument.strip_prefix("--color=") };
+            if let Some(named) = value.and_then(|value| Self::from_str(value, false).ok()) {
+                color = named;
+            }
+            is_next = argument == "--color";
+        }
+        color
+    }
+
+    /// The same for what clap prints itself.
+    pub(crate) fn of_clap(self) -> clap::ColorChoice {
+        match self {
+            Self::Auto => clap::ColorChoice::Auto,
+            Self::Always => clap::ColorChoice::Always,
+            Self::Never => clap::ColorChoice::Never,
+        }
+    }
+
     /// From here on everything that is printed goes by it.
     pub(crate) fn write_global(self) {
         let choice = match self {
@@ -127,6 +149,9 @@ pub(crate) struct CheckArguments {
     /// Ask KMS for each key that the policy names
     #[arg(long)]
     pub(crate) resolve: bool,
+    /// Fail (exit code 1) where there is a warning, too
+    #[arg(long)]
+    pub(crate) strict: bool,
     /// Run the policy's own tests [default FILE: beside the policy, `policy.test.yaml` for `policy.yaml`]
     #[arg(long, value_name = "FILE", num_args = 0..=1)]
     pub(crate) test: Option<Option<PathBuf>>,
@@ -196,12 +221,21 @@ pub(crate) struct ReplayArguments {
     pub(crate) offline: bool,
 }
 
-/// Arguments of `doctor`; both names are outputs of the deployed stack.
+/// Arguments of `doctor`. The stack knows all the others, and the function most.
 #[derive(Debug, clap::Args)]
 pub(crate) struct DoctorArguments {
-    /// The function's queue: the stack's output WorkQueueUrl [env: WORK_QUEUE_URL]
+    /// The stack that the function was deployed with
+    #[arg(long, value_name = "NAME")]
+    pub(crate) stack: Option<String>,
+    /// The function: the stack's output FunctionName
+    #[arg(long, value_name = "NAME")]
+    pub(crate) function: Option<String>,
+    /// The queue of work: the stack's output WorkQueueUrl [env: WORK_QUEUE_URL]
     #[arg(long, value_name = "URL")]
     pub(crate) queue_url: Option<String>,
+    /// The queue of scans: the stack's output ScanQueueUrl [env: SCAN_QUEUE_URL]
+    #[arg(long, value_name = "URL")]
+    pub(crate) scan_queue_url: Option<String>,
     /// The function's role: the stack's output RoleArn [env: OWN_ROLE_ARN]
     #[arg(long, value_name = "ARN")]
     pub(crate) role: Option<String>,

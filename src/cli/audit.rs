@@ -2,7 +2,6 @@
 //!
 //! It looks as a scan does and decides nothing itself; it changes no stream and writes no record. The result is written once
 //! and whole: an audit that is broken off leaves no file and no output.
-#![expect(clippy::print_stderr, reason = "a command line prints")]
 
 mod asff;
 mod csv;
@@ -14,7 +13,7 @@ mod report;
 mod samples;
 mod table;
 
-use std::io::{ErrorKind, IsTerminal, Write};
+use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 use std::pin::pin;
 
@@ -23,15 +22,15 @@ use futures_util::future::{Either, join_all, select};
 use indicatif::{ProgressBar, ProgressStyle};
 use jiff::{SignedDuration, Timestamp};
 
-use self::report::{Audit, Ended};
+use self::report::{Audit, Broken, Ended};
 use super::Exit;
 use super::arguments::{Globals, ModeArgument};
-use super::context::policy_source;
+use super::context::{caller, policy_source, read, variable};
+use super::output::{Stop, tell};
 use crate::aws::{Aws, Connection, Queues, sdk_config};
-use crate::config::{Config, ModeSource, Source};
+use crate::config::{Config, ModeSource};
 use crate::domain::model::{Mode, Scope};
 use crate::domain::policy::Policy;
-use crate::ports::ParameterApi;
 use crate::reconcile::{History, Paces, Settings};
 
 /// Longer than any audit: what ends one is its end, or its user.
@@ -101,22 +100,20 @@ impl Format {
     }
 }
 
-type Failed = (Exit, String);
-
 pub(crate) fn run(arguments: &AuditArguments) -> Exit {
     let outputs = match outputs(arguments) {
         Ok(outputs) => outputs,
-        Err(why) => return fail(Exit::Usage, &why),
+        Err(why) => return Stop::usage(why).told(),
     };
     // Better now than after minutes.
     for path in outputs.iter().filter_map(|(path, _)| *path) {
         if let Err(error) = try_to_write(path) {
-            return fail(Exit::Failure, &format!("{}: cannot be written: {error}", path.display()));
+            return Stop::failure(format!("{}: cannot be written: {error}", path.display())).told();
         }
     }
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
-        Err(error) => return fail(Exit::Failure, &format!("the async runtime cannot be built: {error}")),
+        Err(error) => return Stop::failure(format!("the async runtime cannot be built: {error}")).told(),
     };
     let bar = bar();
     let done = runtime.block_on(async {
@@ -126,20 +123,24 @@ pub(crate) fn run(arguments: &AuditArguments) -> Exit {
                 let (at, of) = (bar.position(), bar.length().unwrap_or_default());
                 let why =
                     format!("broken off after {at} of {of} streams: the audit is incomplete, and nothing was written");
-                Err((Exit::Failure, why))
+                Err(Stop::failure(why))
             }
         }
     });
     bar.finish_and_clear();
     let audit = match done {
         Ok(audit) => audit,
-        Err((exit, why)) => return fail(exit, &why),
+        Err(stop) => return stop.told(),
     };
     for region in &audit.regions {
         match &region.ended {
-            Ended::Failed(why) => eprintln!("error: {}: {why}", region.name),
+            Ended::Failed(Broken { why, help, .. }) => {
+                let stop = Stop::failure(format!("{}: {why}", region.name));
+                let stop = help.iter().fold(stop, |stop, help| stop.help(help.as_str()));
+                stop.told();
+            }
             Ended::NotEnabled if audit.regions.len() > 1 => {
-                eprintln!("{}: left out, the account has not enabled it", region.name);
+                tell(format_args!("{}: left out, the account has not enabled it", region.name));
             }
             Ended::Complete | Ended::NotEnabled => {}
         }
@@ -152,18 +153,13 @@ pub(crate) fn run(arguments: &AuditArguments) -> Exit {
                 .map_err(|error| format!("standard output: cannot be written: {error}")),
         };
         if let Err(why) = written {
-            return fail(Exit::Failure, &why);
+            return Stop::failure(why).told();
         }
     }
     if outputs.iter().all(|(path, _)| path.is_some()) {
-        eprint!("{}", table::sums(&audit));
+        tell(table::sums(&audit).trim_end());
     }
     audit.exit()
-}
-
-fn fail(exit: Exit, why: &str) -> Exit {
-    eprintln!("error: {why}");
-    exit
 }
 
 /// Where the results go and in which form; standard output where no file is named.
@@ -185,7 +181,7 @@ fn outputs(arguments: &AuditArguments) -> Result<Vec<(Option<&Path>, Format)>, S
     arguments.output.iter().map(|path| Ok((Some(path.as_path()), of(path)?))).collect()
 }
 
-async fn audit(arguments: &AuditArguments, bar: &ProgressBar) -> Result<Audit, Failed> {
+async fn audit(arguments: &AuditArguments, bar: &ProgressBar) -> Result<Audit, Stop> {
     let connection = |region: Option<String>| Connection {
         region,
         profile: arguments.globals.profile.clone(),
@@ -193,16 +189,23 @@ async fn audit(arguments: &AuditArguments, bar: &ProgressBar) -> Result<Audit, F
         ..Connection::default()
     };
     let regions = regions(arguments, &connection(None)).await?;
+    let mut account = arguments.globals.account.clone().or_else(|| variable("ACCOUNT_ID"));
     let mut places = Vec::new();
     for (region, opt_in) in regions {
-        let config = config(arguments, &region)?;
-        let sdk = sdk_config(&connection(Some(region))).await;
+        let sdk = sdk_config(&connection(Some(region.clone()))).await;
+        let account = match &account {
+            Some(account) => account.clone(),
+            // One that is no Region has no endpoint to ask.
+            None if !Scope::is_region(&region) => "000000000000".to_owned(),
+            None => account.insert(caller(&sdk).await?).clone(),
+        };
+        let config = config(arguments, &region, account)?;
         let aws = Aws::new(&sdk, config.own.clone(), Queues::default());
         let paces = Paces::new(&config);
         places.push((config, aws, paces, opt_in));
     }
     let Some((config, aws, ..)) = places.first() else {
-        return Err((Exit::Usage, "there is no Region to look at".to_owned()));
+        return Err(Stop::usage("there is no Region to look at"));
     };
     let (policy, mode) = (policy(aws, config).await?, mode(aws, config).await?);
     let (history, started_at) = (History::default(), now());
@@ -238,7 +241,7 @@ fn now() -> Timestamp {
 }
 
 /// The Regions to look at, and whether an account may be without each.
-async fn regions(arguments: &AuditArguments, connection: &Connection) -> Result<Vec<(String, bool)>, Failed> {
+async fn regions(arguments: &AuditArguments, connection: &Connection) -> Result<Vec<(String, bool)>, Stop> {
     if !arguments.globals.region.is_empty() {
         let mut regions: Vec<(String, bool)> = Vec::new();
         for region in &arguments.globals.region {
@@ -255,20 +258,19 @@ async fn regions(arguments: &AuditArguments, connection: &Connection) -> Result<
         return Ok(known.into_iter().map(|region| (region.name.to_owned(), region.opt_in)).collect());
     }
     let why = "no Region is named: give --region or --all-regions, or set AWS_REGION";
-    own.map(|region| vec![(region, false)]).ok_or_else(|| (Exit::Usage, why.to_owned()))
+    own.map(|region| vec![(region, false)]).ok_or_else(|| Stop::usage(why))
 }
 
 /// The function's configuration, with the arguments in place of variables.
-fn config(arguments: &AuditArguments, region: &str) -> Result<Config, Failed> {
+fn config(arguments: &AuditArguments, region: &str, account: String) -> Result<Config, Stop> {
     let policy = policy_source(&arguments.globals);
     let mode = arguments.mode.map(|mode| match mode {
         ModeArgument::Report => "report".to_owned(),
         ModeArgument::Enforce => "enforce".to_owned(),
     });
-    let variable = |name: &str| std::env::var(name).ok();
     Config::from_vars(|name| match name {
         "POLICY" => policy.clone(),
-        "ACCOUNT_ID" => arguments.globals.account.clone().or_else(|| variable(name)),
+        "ACCOUNT_ID" => Some(account.clone()),
         "AWS_REGION" => Some(region.to_owned()),
         "MODE" => mode.clone().or_else(|| variable(name)),
         "SCAN_DESCRIBES_PER_SECOND" | "DESCRIBES_PER_SECOND" => Some(arguments.rate.to_string()),
@@ -277,29 +279,29 @@ fn config(arguments: &AuditArguments, region: &str) -> Result<Config, Failed> {
         _ => None,
     })
     .map_err(|faults| {
-        let faults: Vec<String> = faults.iter().map(ToString::to_string).collect();
-        (Exit::Usage, faults.join("\nerror: "))
+        let mut faults = faults.iter().map(|fault| match fault.variable {
+            "POLICY" if policy.is_none() => "no policy is named: give it with `--policy FILE` or POLICY".to_owned(),
+            _ => fault.to_string(),
+        });
+        Stop::usage(faults.next().unwrap_or_default()).and(faults)
     })
 }
 
-async fn policy(aws: &Aws, config: &Config) -> Result<Policy, Failed> {
-    let text = read(aws, &config.policy).await?;
+async fn policy(aws: &Aws, config: &Config) -> Result<Policy, Stop> {
+    let text = read(aws, &config.own, &config.policy).await?;
     Policy::load(&text).map_err(|faults| {
-        let faults: Vec<String> = faults.iter().map(|fault| format!("{}:{fault}", config.policy)).collect();
-        (Exit::Failure, faults.join("\nerror: "))
+        let stop = Stop::failure(format!("the policy in {} is not valid", config.policy));
+        let faults = faults.iter().map(|fault| format!("{}:{fault}", config.policy));
+        stop.and(faults).help("`streamseal check` shows them in the source")
     })
 }
 
-async fn mode(aws: &Aws, config: &Config) -> Result<Mode, Failed> {
+async fn mode(aws: &Aws, config: &Config) -> Result<Mode, Stop> {
     match &config.mode {
         ModeSource::Fixed(mode) => Ok(*mode),
-        ModeSource::Read(source) => crate::config::mode(&read(aws, source).await?)
-            .ok_or_else(|| (Exit::Failure, format!("the mode in {source} is neither `report` nor `enforce`"))),
+        ModeSource::Read(source) => crate::config::mode(&read(aws, &config.own, source).await?)
+            .ok_or_else(|| Stop::failure(format!("the mode in {source} is neither `report` nor `enforce`"))),
     }
-}
-
-async fn read(aws: &Aws, source: &Source) -> Result<String, Failed> {
-    aws.read(source).await.map_err(|failure| (Exit::Failure, format!("{source}: {failure}")))
 }
 
 /// Nothing is drawn where standard error is no terminal.
@@ -324,9 +326,9 @@ async fn broken_off() {
     select(pin!(interrupt.recv()), pin!(terminate.recv())).await;
 }
 
-/// As <https://no-color.org> has it.
+/// As `--color` and <https://no-color.org> have it.
 fn is_coloured() -> bool {
-    std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+    anstream::stdout().current_choice() != anstream::ColorChoice::Never
 }
 
 /// Whoever reads may stop reading.

@@ -57,7 +57,12 @@ pub(super) async fn run(arguments: &CheckArguments, globals: &Globals) -> Result
         let s = if policy.rules.len() == 1 { "" } else { "s" };
         result(format_args!("{name}: valid, {} rule{s}, {}", policy.rules.len(), policy.digest));
     }
-    Ok(if failed { Exit::NonCompliant } else { Exit::Compliant })
+    let strict = if arguments.strict && !warnings.is_empty() { Exit::Failure } else { Exit::Compliant };
+    if strict == Exit::Failure && !globals.json {
+        let s = if warnings.len() == 1 { "" } else { "s" };
+        tell(format_args!("{name}: {} warning{s}, and none is allowed (--strict)", warnings.len()));
+    }
+    Ok(strict.worse(if failed { Exit::NonCompliant } else { Exit::Compliant }))
 }
 
 /// The policy's name and text. What is in a parameter needs a connection.

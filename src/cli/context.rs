@@ -130,21 +130,7 @@ impl Context {
 
     /// A text that may be in a parameter.
     pub(crate) async fn read(&self, source: &Source) -> Result<String, Stop> {
-        if let Source::File(path) = source {
-            return read_file(path);
-        }
-        let own = &self.config.own;
-        let read = self.aws.read(source).await;
-        let resource = match source {
-            Source::Parameter(name) => {
-                let Scope { partition, region, account } = own;
-                Some(format!("arn:{partition}:ssm:{region}:{account}:parameter/{}", name.trim_start_matches('/')))
-            }
-            Source::File(_) | Source::Inline(_) => None,
-        };
-        read.map_err(|failure| {
-            Stop::call(&source.to_string(), &failure, Some(own), &resource.as_deref().map_or(vec![], |arn| vec![arn]))
-        })
+        read(&self.aws, &self.config.own, source).await
     }
 
     /// A stream of ours by its name or ARN.
@@ -202,6 +188,21 @@ impl Context {
     }
 }
 
+/// A text that may be in a parameter of this account and Region.
+pub(crate) async fn read(aws: &Aws, own: &Scope, source: &Source) -> Result<String, Stop> {
+    let resource = match source {
+        Source::File(path) => return read_file(path),
+        Source::Parameter(name) => {
+            let Scope { partition, region, account } = own;
+            Some(format!("arn:{partition}:ssm:{region}:{account}:parameter/{}", name.trim_start_matches('/')))
+        }
+        Source::Inline(_) => None,
+    };
+    let resources: Vec<&str> = resource.as_deref().into_iter().collect();
+    let read = aws.read(source).await;
+    read.map_err(|failure| Stop::call(&source.to_string(), &failure, Some(own), &resources))
+}
+
 /// A variable that is set to something.
 pub(crate) fn variable(name: &str) -> Option<String> {
     std::env::var(name).ok().filter(|value| !value.is_empty())
@@ -233,7 +234,7 @@ pub(crate) async fn identity(sdk: &SdkConfig) -> Result<GetCallerIdentityOutput,
 }
 
 /// The account that the credentials are of: GetCallerIdentity, which needs no permission.
-async fn caller(sdk: &SdkConfig) -> Result<String, Stop> {
+pub(crate) async fn caller(sdk: &SdkConfig) -> Result<String, Stop> {
     let asked = identity(sdk).await;
     let how = "or name the account of the streams with `--account` or ACCOUNT_ID";
     match asked {

@@ -1,16 +1,21 @@
 //! `streamseal doctor`: what must be there so that the function sees streams and can act, each fault with the command or the
 //! statement that mends it. It only looks, and says what it could not look at.
 
+mod deployed;
+mod function;
 mod judge;
 mod look;
+mod needs;
+mod rules;
 
 use serde_json::{Value, json};
 
+use self::deployed::deployed;
 use super::Exit;
 use super::arguments::{DoctorArguments, Globals};
-use super::context::{Context, identity, policy_source, variable};
+use super::context::{Context, identity, policy_source};
 use super::output::{BAD, FAINT, GOOD, ODD, Stop, advice, result, styled};
-use crate::domain::failure::Failure;
+use crate::domain::failure::{Class, Failure, Fault};
 use crate::domain::model::Scope;
 
 /// One thing that was looked at.
@@ -65,7 +70,7 @@ impl Finding {
             State::Fault => (BAD, "FAULT"),
             State::Unknown => (ODD, "?"),
         };
-        result(format_args!("{} {:<7} {}", styled(style, format_args!("{word:<5}")), self.about, self.words));
+        result(format_args!("{} {:<8} {}", styled(style, format_args!("{word:<5}")), self.about, self.words));
         if let Some(mend) = &self.mend {
             for line in mend.lines() {
                 result(format_args!("      {}", styled(FAINT, line)));
@@ -74,11 +79,26 @@ impl Finding {
     }
 }
 
+/// Whether a call failed since what it names is not there.
+fn is_absent(failure: &Failure) -> bool {
+    matches!(failure.class, Class::Ignored | Class::Permanent(Fault::Request))
+}
+
 pub(super) async fn run(arguments: &DoctorArguments, globals: &Globals) -> Result<Exit, Stop> {
-    let policy = policy_source(globals);
-    // Without a policy there is still much to look at.
-    let named = policy.clone().or_else(|| Some("inline:none".to_owned()));
-    let context = Context::with_policy(globals, None, &[], named).await?;
+    let named = policy_source(globals);
+    // Without a policy there is still much to look at, and the function may name it.
+    let none = || Some("inline:none".to_owned());
+    let context = Context::with_policy(globals, None, &[], named.clone().or_else(none)).await?;
+    let (deployed, of_deployed) = deployed(&context, arguments).await;
+    let of_function = || deployed.variable("POLICY").filter(|source| !source.starts_with("file:"));
+    let policy = named.or_else(of_function);
+    let context = match &policy {
+        Some(_) => {
+            let globals = Globals { account: Some(context.config.own.account.clone()), ..globals.clone() };
+            Context::with_policy(&globals, None, &[], policy.clone()).await?
+        }
+        None => context,
+    };
     let own = &context.config.own;
     let mut findings = Vec::new();
     findings.push(match identity(&context.sdk).await {
@@ -97,35 +117,41 @@ pub(super) async fn run(arguments: &DoctorArguments, globals: &Globals) -> Resul
         }
         Err(failure) => Finding::unseen("caller", &failure, own),
     });
+    findings.extend(of_deployed);
     findings.push(look::streams(&context).await);
     findings.push(look::trail(&context).await);
-    match arguments.queue_url.clone().or_else(|| variable("WORK_QUEUE_URL")) {
-        Some(url) => findings.extend(look::queue(&context, &url).await),
-        None => findings.push(Finding::unknown(
-            "queue",
-            "not looked at, and the rules that send to it neither: it is not named",
-            format!("give it with `--queue-url`, the output of: {}", output_command("WorkQueueUrl")),
-        )),
+    // Those that hold the policy and the mode.
+    let sources = [policy.clone(), deployed.variable("MODE")].into_iter().flatten();
+    let parameters: Vec<String> = sources.filter_map(|source| source.strip_prefix("ssm:").map(str::to_owned)).collect();
+    match &deployed.work {
+        Some(url) => findings.extend(look::queue(&context, &deployed, url, &parameters).await),
+        None => {
+            findings.push(unnamed("queue", ", and the rules that send to it neither", "--queue-url", "WorkQueueUrl"))
+        }
     }
-    let keys = match policy {
+    match &deployed.scans {
+        Some(url) => findings.extend(look::scans(&context, &deployed, url).await),
+        None => findings.push(unnamed("scans", "", "--scan-queue-url", "ScanQueueUrl")),
+    }
+    match &deployed.function {
+        Some(_) => findings.extend(function::function(&context, &deployed).await),
+        None => findings.push(unnamed("function", "", "--function", "FunctionName")),
+    }
+    let (keys, observes) = match &policy {
         Some(_) => {
-            let (of_policy, keys) = look::policy(&context).await;
+            let (of_policy, keys, observes) = look::policy(&context).await;
             findings.extend(of_policy);
-            keys
+            (keys, observes)
         }
         None => {
             let how = "give it with `--policy`, such as `--policy ssm:/streamseal/policy`";
             findings.push(Finding::unknown("policy", "not looked at: it is not named", how));
-            Vec::new()
+            (Vec::new(), true)
         }
     };
-    match arguments.role.clone().or_else(|| variable("OWN_ROLE_ARN")) {
-        Some(role) => findings.extend(look::role(&context, &role, &keys).await),
-        None => findings.push(Finding::unknown(
-            "role",
-            "not looked at: it is not named",
-            format!("give it with `--role`, the output of: {}", output_command("RoleArn")),
-        )),
+    match &deployed.role {
+        Some(role) => findings.extend(look::role(&context, &deployed, role, &parameters, &keys, observes).await),
+        None => findings.push(unnamed("role", "", "--role", "RoleArn")),
     }
     let exit = findings.iter().fold(Exit::Compliant, |exit, finding| {
         exit.worse(match finding.state {
@@ -134,21 +160,24 @@ pub(super) async fn run(arguments: &DoctorArguments, globals: &Globals) -> Resul
             State::Fault => Exit::NonCompliant,
         })
     });
-    let not_looked_at = "not looked at by any of this: the function itself (its mode, its event source), key policies of other accounts, \
-                         service control policies";
     if globals.json {
         let findings: Vec<Value> = findings.iter().map(Finding::to_json).collect();
-        result(json!({"schema": "streamseal.doctor/v1", "findings": findings, "not_looked_at": not_looked_at}));
+        result(json!({"schema": "streamseal.doctor/v1", "findings": findings, "not_looked_at": NOT_LOOKED_AT}));
     } else {
         findings.iter().for_each(Finding::print);
-        result(styled(FAINT, not_looked_at));
+        result(styled(FAINT, format_args!("not looked at by any of this: {NOT_LOOKED_AT}")));
     }
     Ok(exit)
 }
 
-fn output_command(name: &str) -> String {
-    format!(
-        "aws cloudformation describe-stacks --stack-name NAME --query \"Stacks[0].Outputs[?OutputKey=='{name}'].OutputValue\" \
-         --output text"
-    )
+const NOT_LOOKED_AT: &str = "key policies, service control policies, the conditions of a queue's policy that are not about the rule, \
+                             endpoints of a VPC, alarms";
+
+/// What is not looked at, since nobody named it.
+fn unnamed(about: &'static str, more: &str, option: &str, output: &str) -> Finding {
+    let how = format!(
+        "name the stack with `--stack`, or give it with `{option}`, the output of:\naws cloudformation describe-stacks --stack-name \
+         NAME --query \"Stacks[0].Outputs[?OutputKey=='{output}'].OutputValue\" --output text"
+    );
+    Finding::unknown(about, format!("not looked at{more}: it is not named"), how)
 }

@@ -20,9 +20,9 @@ mod words;
 
 use std::process::ExitCode;
 
-use clap::Parser;
+use clap::{CommandFactory, FromArgMatches};
 
-use self::arguments::{Arguments, Command, Globals};
+use self::arguments::{Arguments, Color, Command, Globals};
 use self::output::Stop;
 
 /// What the exit code says.
@@ -68,8 +68,12 @@ impl From<Exit> for ExitCode {
 
 /// Runs the command line of this process.
 pub fn main() -> ExitCode {
-    let Arguments { command, globals } = Arguments::parse();
-    globals.color.write_global();
+    // What is wrong with the arguments is told in colours too, and so `--color` is looked for first.
+    let color = Color::of(std::env::args_os().skip(1).map(|argument| argument.to_string_lossy().into_owned()));
+    color.write_global();
+    let parsed = Arguments::command().color(color.of_clap()).try_get_matches();
+    let parsed = parsed.and_then(|matches| Arguments::from_arg_matches(&matches));
+    let Arguments { command, globals } = parsed.unwrap_or_else(|error| error.exit());
     // It has a runtime of its own.
     if let Command::Audit(mut arguments) = command {
         arguments.globals = globals;

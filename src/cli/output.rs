@@ -72,9 +72,7 @@ impl Stop {
 
     /// A call that failed, while `doing` something about `resource`.
     pub(crate) fn call(doing: &str, failure: &Failure, own: Option<&Scope>, resources: &[&str]) -> Self {
-        let refusal = Refusal::of(failure);
-        let passes = matches!(failure.class, Class::Waiting | Class::Retryable | Class::Quota);
-        let exit = if passes && refusal != Refusal::Credentials { Exit::TryAgain } else { Exit::Failure };
+        let exit = if passes(failure) { Exit::TryAgain } else { Exit::Failure };
         let why = format!("{doing}: {} failed ({}): {}", failure.call, failure.code, failure.message);
         Self { exit, why: vec![why], help: advice(failure, own, resources).into_iter().collect() }
     }
@@ -82,6 +80,11 @@ impl Stop {
     /// Why, in one line.
     pub(crate) fn words(&self) -> String {
         self.why.join("; ")
+    }
+
+    /// What to do, as far as that is known.
+    pub(crate) fn what_to_do(&self) -> String {
+        self.help.join("\n")
     }
 
     /// Prints it; the exit code.
@@ -94,6 +97,12 @@ impl Stop {
         }
         self.exit
     }
+}
+
+/// Whether it may go well with the next try, with nothing done about it.
+pub(crate) fn passes(failure: &Failure) -> bool {
+    let class = matches!(failure.class, Class::Waiting | Class::Retryable | Class::Quota);
+    class && Refusal::of(failure) != Refusal::Credentials
 }
 
 /// What to do about a call that failed.
@@ -120,15 +129,26 @@ pub(crate) fn advice(failure: &Failure, own: Option<&Scope>, resources: &[&str])
 pub(crate) fn statement(call: &str, own: Option<&Scope>, resources: &[&str]) -> String {
     let service = call.split(':').next().unwrap_or_default();
     let resource = match (resources, own, service) {
-        // These take no narrower one (service authorization reference).
-        (_, _, "tag" | "cloudtrail" | "sts") => json!("*"),
-        _ if call == "kinesis:ListStreams" => json!("*"),
+        // These take no narrower one, or one that has to be spelled out (service authorization reference).
+        (_, _, "tag" | "cloudtrail" | "cloudformation" | "iam" | "sts") => json!("*"),
+        _ if [
+            "kinesis:ListStreams",
+            "events:ListRuleNamesByTarget",
+            "events:TestEventPattern",
+            "lambda:ListEventSourceMappings",
+        ]
+        .contains(&call) =>
+        {
+            json!("*")
+        }
         ([one], ..) => json!(one),
         ([], Some(Scope { partition, region, account }), service) => {
             let kind = match service {
                 "kinesis" => "stream/*",
                 "kms" => "key/*",
                 "ssm" => "parameter/*",
+                "lambda" => "function:*",
+                "events" => "rule/*",
                 _ => "*",
             };
             json!(format!("arn:{partition}:{service}:{region}:{account}:{kind}"))

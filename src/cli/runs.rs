@@ -9,7 +9,8 @@ use super::Exit;
 use super::context::{Context, RUN_MAX};
 use super::output::{BAD, FAINT, GOOD, ODD, Stop, advice_for, result, styled, tell};
 use super::progress::{Watched, bar};
-use super::words::exit_of;
+use super::words::{at_source, exit_of};
+use crate::domain::evidence::v1::Document;
 use crate::domain::evidence::{Compliance, Evidence, ProofState, Remediation};
 use crate::domain::model::{Mode, StreamArn};
 use crate::domain::plan::Reason;
@@ -132,6 +133,12 @@ fn told(evidence: &Evidence) {
     result(line + &proof);
     for warning in &evidence.warnings {
         result(format_args!("       {}: {warning}", styled(ODD, "warning")));
+    }
+    // The plan of `seal` has it for what is changed.
+    if verdict.compliance != Compliance::Compliant
+        && let Some(change) = Document::from(evidence).at_source()
+    {
+        result(at_source(change));
     }
     if let Some(advice) = advice_for(evidence) {
         tell(format_args!("{}: {advice}", styled(GOOD, "help")));

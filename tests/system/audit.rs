@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use wiremock::matchers::any;
 use wiremock::{Mock, MockServer, Request, ResponseTemplate};
 
-use crate::support::{ACCOUNT, Parts, REGION, file, root};
+use crate::support::{ACCOUNT, Layer, PATIENCE, Parts, REGION, aws_cli, file, root};
 
 const POLICY: &str = r#"
 version: 1
@@ -217,26 +217,32 @@ fn ran(command: &mut Command) -> (i32, String, String) {
     (status.code().unwrap(), text(stdout), text(stderr))
 }
 
-/// What is so, by calls of our own: each stream's type and key as Kinesis tells them.
-fn as_kinesis_tells() -> BTreeMap<String, (String, Option<String>)> {
-    let parts = &fleet().parts;
-    let (mut names, mut after) = (Vec::new(), Value::Null);
+/// What is so, as the AWS CLI tells it: each stream's type and key.
+fn as_the_aws_cli_tells(folder: &Path) -> BTreeMap<String, (String, Option<String>)> {
+    let run = |commands: &[Vec<String>]| -> Vec<Value> {
+        let answers = aws_cli(&fleet().parts, commands, folder);
+        answers.iter().map(|answer| serde_json::from_str(answer.as_ref().unwrap()).unwrap()).collect()
+    };
+    let words = |text: &str| text.split(' ').map(str::to_owned).collect::<Vec<String>>();
+    let mut names: Vec<String> = Vec::new();
     loop {
-        let body = if after.is_null() { json!({}) } else { json!({"ExclusiveStartStreamName": after}) };
-        let page = parts.kinesis("ListStreams", body).unwrap();
+        // The CLI goes by NextToken, and this emulator has none.
+        let after = names.last().map(|name| format!(" --exclusive-start-stream-name {name}")).unwrap_or_default();
+        let page = run(&[words(&format!("kinesis list-streams --no-paginate{after}"))]).remove(0);
         names.extend(page["StreamNames"].as_array().unwrap().iter().map(|name| name.as_str().unwrap().to_owned()));
-        after = json!(names.last());
         if page["HasMoreStreams"] != true {
             break;
         }
     }
-    let told = std::sync::Mutex::new(BTreeMap::new());
-    each(&names, |name| {
-        let described = parts.describe(name);
-        let kind = described["EncryptionType"].as_str().unwrap().to_owned();
-        told.lock().unwrap().insert(name.clone(), (kind, described["KeyId"].as_str().map(str::to_owned)));
-    });
-    told.into_inner().unwrap()
+    let describe = |name: &String| words(&format!("kinesis describe-stream-summary --stream-name {name}"));
+    let told = run(&names.iter().map(describe).collect::<Vec<_>>());
+    let one = |(name, told): (String, Value)| {
+        let told = &told["StreamDescriptionSummary"];
+        assert_eq!(told["StreamName"], name.as_str());
+        let kind = told["EncryptionType"].as_str().unwrap().to_owned();
+        (name, (kind, told["KeyId"].as_str().map(str::to_owned)))
+    };
+    names.into_iter().zip(told).map(one).collect()
 }
 
 #[test]
@@ -248,16 +254,17 @@ fn every_stream_is_told_as_it_is_in_every_form() {
     let outputs: Vec<&str> = names.iter().flat_map(|path| ["--output", path.to_str().unwrap()]).collect();
     let (mut one, mut many) = (audit(&policy, &["--json", "--rate", "1000"]), audit(&policy, &["--rate", "1000"]));
     many.args(&outputs);
-    let (one, many) = std::thread::scope(|scope| {
+    let (one, many, so) = std::thread::scope(|scope| {
         let many = scope.spawn(|| ran(&mut many));
-        (ran(&mut one), many.join().unwrap())
+        let so = scope.spawn(|| as_the_aws_cli_tells(folder.path()));
+        (ran(&mut one), many.join().unwrap(), so.join().unwrap())
     });
     let (code, out, err) = one;
     assert_eq!((code, err.as_str()), (3, ""), "{err}");
     let found: Value = serde_json::from_str(&out).unwrap();
     let rows = found["streams"].as_array().unwrap();
 
-    let (so, kinds) = (as_kinesis_tells(), HashMap::<_, _>::from_iter(streams()));
+    let kinds = HashMap::<_, _>::from_iter(streams());
     assert_eq!((so.len(), rows.len()), (500, 500));
     let arns = &fleet().keys;
     for row in rows {
@@ -331,6 +338,17 @@ fn every_stream_is_told_as_it_is_in_every_form() {
     let in_table: BTreeMap<String, String> = in_table.collect();
     assert_eq!(in_table, expected.iter().map(|[name, compliance, ..]| (name.clone(), compliance.clone())).collect());
     assert!(table.ends_with("500 streams: 230 NON_COMPLIANT, 210 COMPLIANT, 60 NOT_APPLICABLE\n"));
+    // Each that is wrong and whose key is known, with what to write into Terraform and CloudFormation and what to call.
+    let key = &arns["alias/orders"];
+    let change = format!(
+        "  orders-open-000\n    Terraform      aws_kinesis_stream: encryption_type = \"KMS\", kms_key_id = \"{key}\"\n    CloudFormation \
+         AWS::Kinesis::Stream: StreamEncryption: {{ EncryptionType: KMS, KeyId: \"{key}\" }}\n    AWS CLI        aws kinesis \
+         start-stream-encryption --stream-arn {} --encryption-type KMS --key-id {key} --region {REGION}\n",
+        arn("orders-open-000")
+    );
+    assert!(table.contains(&change), "{table}");
+    // 60 on another key, 80 and 20 on none; the others are wrong by their key alone.
+    assert_eq!(table.lines().filter(|line| line.starts_with("    Terraform ")).count(), 160);
 
     in_a_browser(&folder, &html, &expected);
 }
@@ -450,9 +468,15 @@ fn broken_off_it_says_so_and_leaves_nothing() {
     let policy = file(&folder, "policy.yaml", POLICY);
     let report = file(&folder, "report.html", "the one before");
     for signal in ["-INT", "-TERM"] {
+        let layer = Layer::start_at(&fleet().parts, &json!({}));
         let mut command = audit(&policy, &["--rate", "2", "--output", report.to_str().unwrap()]);
+        command.env("AWS_ENDPOINT_URL_KINESIS", &layer.url);
         let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-        std::thread::sleep(Duration::from_millis(1500));
+        let end = Instant::now() + PATIENCE;
+        while layer.calls("kinesis:DescribeStreamSummary", "*").is_empty() {
+            assert!(Instant::now() < end, "it looks at no stream");
+            std::thread::sleep(Duration::from_millis(20));
+        }
         Command::new("kill").args([signal, &child.id().to_string()]).status().unwrap();
         let Output { status, stdout, stderr } = child.wait_with_output().unwrap();
         let err = String::from_utf8(stderr).unwrap();
@@ -507,6 +531,7 @@ fn regions_that_fail_are_told_and_stop_no_other() {
     assert!(out.starts_with("REGION") && out.contains("eu-west-1  scratch-1  NOT_APPLICABLE"), "{out}");
     assert!(out.contains("1 stream: 1 NOT_APPLICABLE") && out.ends_with("incomplete: eu-west-2\n"), "{out}");
     assert!(err.contains("error: eu-west-2: kinesis:ListStreams failed (permanent): AccessDenied"), "{err}");
+    assert!(err.contains(r#"{"Action":"kinesis:ListStreams","Effect":"Allow","Resource":"*"}"#), "{err}");
 
     let (code, out, err) = run(&["--all-regions", "--json"]);
     let found: Value = serde_json::from_str(&out).unwrap();
@@ -548,7 +573,8 @@ fn arguments_that_are_wrong_are_told_before_anything_is_called() {
     assert_eq!(run(&["--region", REGION, "--rate", "0"]).0, 2);
     // Nobody answers.
     let (code, out, err) = run(&["--region", REGION, "--format", "csv"]);
-    assert!(code == 1 && out.lines().count() == 1 && err.contains("kinesis:ListStreams failed"), "{out}{err}");
+    assert!(code == 4 && out.lines().count() == 1 && err.contains("kinesis:ListStreams failed"), "{out}{err}");
+    assert!(err.contains("nothing answered") && err.contains("--endpoint-url"), "{err}");
 }
 
 /// A bar and colours on a terminal, and neither where `NO_COLOR` is set or nobody watches.

@@ -215,6 +215,38 @@ impl Parts {
     }
 }
 
+/// Runs commands of the real AWS CLI against these endpoints, in one process: what each printed, or its exit code and why it failed.
+/// `aws` is left off.
+pub(crate) fn aws_cli(parts: &Parts, commands: &[Vec<String>], folder: &Path) -> Vec<Result<String, String>> {
+    use std::io::Write;
+    // The CLI's `sqs` does not go by AWS_ENDPOINT_URL.
+    let commands = commands.iter().map(|command| {
+        let url = if command.first().is_some_and(|service| service == "kinesis") { &parts.kinesis } else { &parts.aws };
+        [command.as_slice(), &["--endpoint-url".to_owned(), url.clone()]].concat()
+    });
+    let mut child = Command::new(root().join(".local/awscli/bin/python"))
+        .args(["-B", root().join("tests/system/aws_commands.py").to_str().unwrap()])
+        .current_dir(folder)
+        .env_clear()
+        .envs([("AWS_ACCESS_KEY_ID", "test"), ("AWS_SECRET_ACCESS_KEY", "test"), ("AWS_EC2_METADATA_DISABLED", "true")])
+        .envs([("AWS_DEFAULT_REGION", REGION), ("NO_PROXY", "127.0.0.1"), ("HOME", folder.to_str().unwrap())])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let input = json!(commands.collect::<Vec<_>>()).to_string();
+    child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert!(output.status.success(), "`make setup` installs the AWS CLI");
+    let answers = String::from_utf8(output.stdout).unwrap();
+    let answer = |line: &str| {
+        let answer: Value = serde_json::from_str(line).unwrap();
+        let text = |name: &str| answer[name].as_str().unwrap().to_owned();
+        if answer["code"] == 0 { Ok(text("out")) } else { Err(format!("{}: {}", answer["code"], text("err"))) }
+    };
+    answers.lines().map(answer).collect()
+}
+
 /// One call of an AWS JSON API; the emulators look at the shape of the signature only.
 pub(crate) fn call(url: &str, target: &str, service: &str, body: &Value) -> Result<Value, Value> {
     let signature = format!(

@@ -31,7 +31,10 @@ fn finding(audit: &Audit, evidence: &Evidence) -> Value {
         let encryption = [("EncryptionType", row.encryption_type), ("KeyId", row.key_arn.or(row.key_id))];
         fields.insert("StreamEncryption".to_owned(), told(&encryption));
     }
+    let change = at_source(evidence).filter(|_| evidence.verdict.compliance == Compliance::NonCompliant);
     let product = [
+        ("streamseal/at-source/terraform", change.as_ref().map(|change| change.terraform.as_str())),
+        ("streamseal/at-source/cloudformation", change.as_ref().map(|change| change.cloudformation.as_str())),
         ("streamseal/tool", Some(TOOL)),
         ("streamseal/reason", Some(row.reason)),
         ("streamseal/rule", row.rule),
@@ -69,11 +72,8 @@ fn finding(audit: &Audit, evidence: &Evidence) -> Value {
         "Workflow": {"Status": workflow},
         "RecordState": "ACTIVE",
     });
-    let change = at_source(evidence).and_then(|change| change.get("cli").and_then(Value::as_str).map(str::to_owned));
-    if let (Some(fields), Some(change)) = (finding.as_object_mut(), change)
-        && evidence.verdict.compliance == Compliance::NonCompliant
-    {
-        let text = json!({"Recommendation": {"Text": cut(&change, REMEDIATION_MAX)}});
+    if let (Some(fields), Some(change)) = (finding.as_object_mut(), change) {
+        let text = json!({"Recommendation": {"Text": cut(&change.cli, REMEDIATION_MAX)}});
         fields.insert("Remediation".to_owned(), text);
     }
     finding

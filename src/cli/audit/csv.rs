@@ -1,9 +1,9 @@
 //! The audit as comma-separated values (RFC 4180), one line a stream, for spreadsheets and their like.
 
-use super::report::{Audit, Row};
+use super::report::{Audit, Row, at_source};
 
 const HEAD: &str = "region,stream,arn,compliance,reason,withheld,rule,status,encryption_type,key_id,key_arn,desired_key,\
-desired_key_arn,created_at,looked_at,annotation\r\n";
+desired_key_arn,created_at,looked_at,annotation,at_source_terraform,at_source_cloudformation,at_source_cli\r\n";
 
 pub(super) fn render(audit: &Audit) -> String {
     let mut text = HEAD.to_owned();
@@ -11,6 +11,8 @@ pub(super) fn render(audit: &Audit) -> String {
         let row = Row::new(evidence);
         let (status, created) = (row.status.as_deref(), row.created_at.map(|at| at.to_string()));
         let looked = row.looked_at.to_string();
+        let change = at_source(evidence);
+        let change = change.as_ref();
         let fields = [
             Some(row.region),
             Some(row.stream),
@@ -28,6 +30,9 @@ pub(super) fn render(audit: &Audit) -> String {
             created.as_deref(),
             Some(looked.as_str()),
             Some(row.annotation),
+            change.map(|change| change.terraform.as_str()),
+            change.map(|change| change.cloudformation.as_str()),
+            change.map(|change| change.cli.as_str()),
         ];
         let fields: Vec<String> = fields.iter().map(|field| quoted(field.unwrap_or_default())).collect();
         text.push_str(&fields.join(","));

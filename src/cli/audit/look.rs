@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 
 use indicatif::ProgressBar;
 
-use super::report::{Ended, Region};
+use super::report::{Broken, Ended, Region};
 use crate::aws::{Aws, refuses_credentials};
+use crate::cli::output::{advice, passes};
 use crate::domain::event::Cause;
 use crate::domain::evidence::Evidence;
 use crate::domain::failure::{Class, Failure};
@@ -35,7 +36,11 @@ pub(super) async fn region(aws: &Aws, settings: &Settings<'_>, opt_in: bool, bar
         round.region.ended = if opt_in && refuses_credentials(&failure) && round.region.listed == 0 {
             Ended::NotEnabled
         } else {
-            Ended::Failed(failure.to_string())
+            Ended::Failed(Broken {
+                why: failure.to_string(),
+                help: advice(&failure, Some(&settings.config.own), &[]),
+                passes: passes(&failure),
+            })
         };
     }
     round.region

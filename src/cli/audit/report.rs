@@ -9,7 +9,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::cli::Exit;
-use crate::domain::evidence::v1::Document;
+use crate::domain::evidence::v1::{AtSource, Document};
 use crate::domain::evidence::{Compliance, Evidence};
 use crate::domain::model::{Encryption, KeyIdentity, Mode};
 
@@ -64,8 +64,19 @@ pub(super) enum Ended {
     Complete,
     /// The account does not have the Region: nobody enabled it, and so it has no streams.
     NotEnabled,
-    /// It could not be looked at to its end, and this is why.
-    Failed(String),
+    /// It could not be looked at to its end.
+    Failed(Broken),
+}
+
+/// Why a Region was given up.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Broken {
+    /// The call, the code and the service's words.
+    pub(super) why: String,
+    /// What to do.
+    pub(super) help: Option<String>,
+    /// Whether it may be over with the next try.
+    pub(super) passes: bool,
 }
 
 impl Region {
@@ -78,7 +89,7 @@ impl Region {
         let (state, failure) = match &self.ended {
             Ended::Complete => ("complete", None),
             Ended::NotEnabled => ("not-enabled", None),
-            Ended::Failed(why) => ("failed", Some(why)),
+            Ended::Failed(broken) => ("failed", Some(&broken.why)),
         };
         json!({
             "region": self.name, "state": state, "failure": failure, "listed": self.listed, "gone": self.gone,
@@ -174,9 +185,18 @@ impl Audit {
     }
 
     pub(super) fn exit(&self) -> Exit {
-        if !self.is_complete() {
-            Exit::Failure
-        } else if self.count(Compliance::NonCompliant) > 0 {
+        let found = self.of_streams();
+        let of_region = |region: &Region| match &region.ended {
+            Ended::Failed(Broken { passes: true, .. }) => Exit::TryAgain,
+            Ended::Failed(_) => Exit::Failure,
+            Ended::Complete | Ended::NotEnabled => Exit::Compliant,
+        };
+        let regions = self.regions.iter().map(of_region).fold(Exit::Compliant, Exit::worse);
+        if self.is_complete() || regions == Exit::TryAgain { found.worse(regions) } else { Exit::Failure }
+    }
+
+    fn of_streams(&self) -> Exit {
+        if self.count(Compliance::NonCompliant) > 0 {
             Exit::NonCompliant
         } else if self.count(Compliance::InsufficientData) > 0 {
             Exit::TryAgain
@@ -239,15 +259,14 @@ impl Audit {
 fn row_with_source(evidence: &Evidence) -> Value {
     let mut row = serde_json::to_value(Row::new(evidence)).unwrap_or_default();
     if let (Some(fields), Some(change)) = (row.as_object_mut(), at_source(evidence)) {
-        fields.insert("at_source".to_owned(), change);
+        fields.insert("at_source".to_owned(), json!(change));
     }
     row
 }
 
 /// The change at the source, as the evidence has it.
-pub(super) fn at_source(evidence: &Evidence) -> Option<Value> {
-    let document = serde_json::to_value(Document::from(evidence)).unwrap_or_default();
-    document.get("at_source").cloned()
+pub(super) fn at_source(evidence: &Evidence) -> Option<AtSource> {
+    Document::from(evidence).at_source().cloned()
 }
 
 #[cfg(test)]
@@ -270,6 +289,14 @@ mod tests {
         assert_eq!(without(&[NonCompliant, InsufficientData]), Exit::Compliant);
         assert_eq!(without(&[NonCompliant, InsufficientData, Compliant, NotApplicable]), Exit::Compliant, "no stream");
         assert_eq!(samples::incomplete().exit(), Exit::Failure);
+        let mut passing = samples::incomplete();
+        for region in &mut passing.regions {
+            region.streams.clear();
+            if let Ended::Failed(broken) = &mut region.ended {
+                broken.passes = true;
+            }
+        }
+        assert_eq!(passing.exit(), Exit::TryAgain, "it may be over with the next try");
         let mut nowhere = samples::audit();
         nowhere.regions.iter_mut().for_each(|region| region.ended = Ended::NotEnabled);
         assert_eq!(nowhere.exit(), Exit::Failure, "credentials that are good nowhere");

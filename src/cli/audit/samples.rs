@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 
-use super::report::{Audit, Ended, Region};
+use super::report::{Audit, Broken, Ended, Region};
 use crate::domain::event::Cause;
 use crate::domain::evidence::{Compliance, Evidence, Proof, Remediation, Setting};
 use crate::domain::model::{
@@ -89,7 +89,11 @@ pub(super) fn audit() -> Audit {
 pub(super) fn incomplete() -> Audit {
     let mut audit = audit();
     let mut failed = Region::new("eu-west-2");
-    failed.ended = Ended::Failed("kinesis:ListStreams failed (permanent): AccessDenied: no".into());
+    failed.ended = Ended::Failed(Broken {
+        why: "kinesis:ListStreams failed (permanent): AccessDenied: no".into(),
+        help: None,
+        passes: false,
+    });
     audit.regions.push(failed);
     audit
 }

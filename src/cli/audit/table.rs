@@ -2,8 +2,9 @@
 
 use std::fmt::Write;
 
-use super::report::{Audit, Ended, ORDER, Row};
+use super::report::{Audit, Ended, ORDER, Row, at_source};
 use crate::domain::evidence::Compliance;
+use crate::domain::evidence::v1::AtSource;
 
 /// The longest cell of a column that can be any length.
 const CELL_MAX: usize = 48;
@@ -48,8 +49,22 @@ pub(super) fn render(audit: &Audit, coloured: bool) -> String {
     if !text.is_empty() {
         text.push('\n');
     }
+    text.push_str(&changes(audit));
     text.push_str(&sums(audit));
     text
+}
+
+/// What to change at its source, of each stream that is wrong and whose right key is known.
+fn changes(audit: &Audit) -> String {
+    let wrong = audit.streams().filter(|evidence| evidence.verdict.compliance == Compliance::NonCompliant);
+    let changes = wrong.filter_map(|evidence| Some((evidence, at_source(evidence)?)));
+    let lines = changes.map(|(evidence, change)| {
+        let AtSource { terraform, cloudformation, cli } = change;
+        let stream = &evidence.stream.name;
+        format!("  {stream}\n    Terraform      {terraform}\n    CloudFormation {cloudformation}\n    AWS CLI        {cli}\n")
+    });
+    let lines: String = lines.collect();
+    if lines.is_empty() { lines } else { format!("at the source\n{lines}\n") }
 }
 
 /// `500 streams: 12 NON_COMPLIANT, …`, and the Regions that are missing in it.
@@ -121,6 +136,12 @@ mod tests {
             "{text}"
         );
         assert!(!text.contains('\u{1b}'));
+        let source = text.split_once("\nat the source\n").unwrap().1;
+        assert!(source.contains("  Terraform      aws_kinesis_stream: encryption_type"), "{text}");
+        assert!(
+            source.contains("  CloudFormation AWS::Kinesis::Stream")
+                && source.contains("  AWS CLI        aws kinesis start")
+        );
         assert!(render(&samples::audit(), true).contains("\u{1b}[31mNON_COMPLIANT\u{1b}[0m"));
         let column = lines[0].find("COMPLIANCE").unwrap();
         assert!(lines[1..6].iter().all(|line| line.as_bytes()[column - 1] == b' '), "{text}");

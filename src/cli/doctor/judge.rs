@@ -1,10 +1,6 @@
 //! What an answer of CloudTrail, EventBridge or SQS means for us. Pure: nothing here calls anything.
 
-use std::collections::BTreeSet;
-
 use serde_json::Value;
-
-use crate::domain::event::WAKING_CALLS;
 
 /// Whose events a trail logs, of one selector.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -49,23 +45,16 @@ pub(super) fn advanced(fields: &[Field<'_>]) -> Logged {
     Logged { kinesis: management && of("kinesis.amazonaws.com"), kms: management && of("kms.amazonaws.com") }
 }
 
-/// The calls of Kinesis that wake us and that none of these event patterns lets through.
-pub(super) fn missing_calls(patterns: &[Value]) -> Vec<&'static str> {
-    let mut let_through = BTreeSet::new();
-    for pattern in patterns {
-        let lists = |place: &str, text: &str| {
-            pattern.pointer(place).and_then(Value::as_array).is_some_and(|all| all.iter().any(|one| one == text))
-        };
-        if !lists("/source", "aws.kinesis") {
-            continue;
-        }
-        let every = pattern.pointer("/detail/eventName").is_none();
-        let_through.extend(WAKING_CALLS.into_iter().filter(|call| every || lists("/detail/eventName", call)));
-    }
-    WAKING_CALLS.into_iter().filter(|call| !let_through.contains(call)).collect()
+/// Whether it is worth to ask if a pattern lets an event through: `false` where it lists the sources of events, and not this one's.
+pub(super) fn may_pass(pattern: &str, event: &Value) -> bool {
+    let pattern: Value = serde_json::from_str(pattern).unwrap_or_default();
+    let Some(sources) = pattern.get("source").and_then(Value::as_array) else { return true };
+    // One that is no text is a filter, such as a prefix.
+    sources.iter().any(|source| !source.is_string() || Some(source) == event.get("source"))
 }
 
-/// The rules that a queue's policy does not let send to it.
+/// The rules that a queue's policy does not let send to it. A condition that is not about the source is taken to hold where a statement
+/// allows, and not to hold where it denies.
 pub(super) fn refused<'r>(policy: &Value, rules: &'r [String]) -> Vec<&'r str> {
     let one_or_more = |value: Option<&Value>| match value {
         Some(Value::Array(all)) => all.clone(),
@@ -78,28 +67,32 @@ pub(super) fn refused<'r>(policy: &Value, rules: &'r [String]) -> Vec<&'r str> {
             .filter_map(Value::as_str)
             .any(|text| words.iter().any(|word| text.eq_ignore_ascii_case(word)))
     };
-    let allowing: Vec<Value> = one_or_more(policy.get("Statement"))
-        .into_iter()
-        .filter(|statement| {
-            let of = |place: &str| statement.pointer(place);
-            let anybody = has(of("/Principal"), &["*"]) || has(of("/Principal/AWS"), &["*"]);
-            has(of("/Effect"), &["Allow"])
-                && (anybody || has(of("/Principal/Service"), &["events.amazonaws.com"]))
-                && has(of("/Action"), &["sqs:SendMessage", "sqs:*", "*"])
+    let statements = one_or_more(policy.get("Statement"));
+    let is_about_us = |statement: &&Value, effect: &str| {
+        let of = |place: &str| statement.pointer(place);
+        let anybody = has(of("/Principal"), &["*"]) || has(of("/Principal/AWS"), &["*"]);
+        has(of("/Effect"), &[effect])
+            && (anybody || has(of("/Principal/Service"), &["events.amazonaws.com"]))
+            && has(of("/Action"), &["sqs:SendMessage", "sqs:*", "*"])
+    };
+    // Whether its conditions hold for a rule.
+    let holds = |statement: &Value, rule: &str, others: bool| {
+        let Some(conditions) = statement.get("Condition").and_then(Value::as_object) else { return true };
+        conditions.values().flat_map(|of| of.as_object().into_iter().flatten()).all(|(key, values)| {
+            if !key.eq_ignore_ascii_case("aws:SourceArn") {
+                return others;
+            }
+            one_or_more(Some(values))
+                .iter()
+                .filter_map(Value::as_str)
+                .any(|arn| wildmatch::WildMatch::new(arn).matches(rule))
         })
-        .collect();
+    };
     let lets = |rule: &str| {
-        allowing.iter().any(|statement| {
-            let Some(conditions) = statement.get("Condition").and_then(Value::as_object) else { return true };
-            // A condition that is not about the source is taken to hold.
-            conditions.values().flat_map(|of| of.as_object().into_iter().flatten()).all(|(key, values)| {
-                !key.eq_ignore_ascii_case("aws:SourceArn")
-                    || one_or_more(Some(values))
-                        .iter()
-                        .filter_map(Value::as_str)
-                        .any(|arn| wildmatch::WildMatch::new(arn).matches(rule))
-            })
-        })
+        let some = |effect: &str, others: bool| {
+            statements.iter().filter(|statement| is_about_us(statement, effect)).any(|s| holds(s, rule, others))
+        };
+        some("Allow", true) && !some("Deny", false)
     };
     rules.iter().map(String::as_str).filter(|rule| !lets(rule)).collect()
 }
@@ -138,18 +131,18 @@ mod tests {
     }
 
     #[test]
-    fn patterns() {
-        let pattern = |source: &str, names: Value| json!({"source": [source], "detail": {"eventName": names}});
-        assert_eq!(missing_calls(&[pattern("aws.kinesis", json!(WAKING_CALLS))]), [""; 0]);
-        assert_eq!(missing_calls(&[json!({"source": ["aws.kinesis"]})]), [""; 0]);
-        assert_eq!(missing_calls(&[pattern("aws.kms", json!(WAKING_CALLS))]), WAKING_CALLS);
-        assert_eq!(missing_calls(&[]), WAKING_CALLS);
-        let (first, rest) = WAKING_CALLS.split_first().unwrap();
-        assert_eq!(missing_calls(&[pattern("aws.kinesis", json!([first]))]), rest);
-        assert_eq!(
-            missing_calls(&[pattern("aws.kinesis", json!([first])), pattern("aws.kinesis", json!(rest))]),
-            [""; 0]
-        );
+    fn a_pattern_of_other_sources_is_not_asked_about() {
+        let event = json!({"source": "aws.kinesis"});
+        for (pattern, expected) in [
+            (json!({"source": ["aws.kinesis"], "detail": {"x": ["y"]}}), true),
+            (json!({"source": ["aws.kms", "aws.kinesis"]}), true),
+            (json!({"source": ["aws.kms"]}), false),
+            (json!({"source": [{"prefix": "aws."}]}), true),
+            (json!({"detail-type": ["x"]}), true),
+        ] {
+            assert_eq!(may_pass(&pattern.to_string(), &event), expected, "{pattern}");
+        }
+        assert!(may_pass("not JSON", &event));
     }
 
     #[test]
@@ -171,5 +164,14 @@ mod tests {
         assert!(is_refused(json!({"Effect": "Allow", "Principal": events, "Action": "sqs:ReceiveMessage"})));
         assert!(is_refused(json!({"Effect": "Allow", "Principal": {"Service": "sns.amazonaws.com"}, "Action": "*"})));
         assert_eq!(refused(&Value::Null, std::slice::from_ref(&rule)), [&*rule]);
+        let both = |deny: Value| {
+            let policy = json!({"Statement": [of(Value::Null), deny]});
+            refused(&policy, std::slice::from_ref(&rule)).len()
+        };
+        let deny =
+            |condition: Value| json!({"Effect": "Deny", "Principal": "*", "Action": "sqs:*", "Condition": condition});
+        assert_eq!(both(json!({"Effect": "Deny", "Principal": "*", "Action": "sqs:SendMessage"})), 1);
+        assert_eq!(both(deny(json!({"ArnEquals": {"aws:SourceArn": rule}}))), 1);
+        assert_eq!(both(deny(json!({"Bool": {"aws:SecureTransport": "false"}}))), 0);
     }
 }

@@ -1,24 +1,26 @@
 //! The calls of `doctor`: each asks one service how it stands there, and makes findings of the answer. Reads only.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use aws_config::Region;
 use aws_sdk_cloudtrail::types::{ReadWriteType, Trail};
-use aws_sdk_eventbridge::types::RuleState;
 use aws_sdk_iam::types::{ContextEntry, ContextKeyTypeEnum, PolicyEvaluationDecisionType};
 use aws_sdk_sqs::types::QueueAttributeName;
 use serde_json::{Value, json};
 
-use super::Finding;
-use super::judge::{Logged, advanced, basic, missing_calls, refused};
+use super::deployed::{Deployed, queue_arn};
+use super::judge::{Logged, advanced, basic, refused};
+use super::rules::{Seen, rules};
+use super::{Finding, is_absent};
 use crate::aws::logged;
 use crate::cli::check::resolve;
 use crate::cli::context::Context;
 use crate::cli::output::{Stop, statement};
-use crate::domain::event::WAKING_CALLS;
+use crate::config::Source;
 use crate::domain::failure::{Class, Failure};
-use crate::domain::model::Scope;
-use crate::ports::{CallLog, FleetApi, PageStart, StreamApi};
+use crate::domain::model::{ProofMode, Scope};
+use crate::domain::policy::{Effect, Policy};
+use crate::ports::{CallLog, FleetApi, PageStart, ParameterApi, StreamApi};
 
 /// Whether the caller may list streams and look at one.
 pub(super) async fn streams(context: &Context) -> Finding {
@@ -147,108 +149,179 @@ async fn selectors(context: &Context, trail: &Trail, arn: &str) -> Result<Logged
     Ok(logs)
 }
 
-/// The queue, and the rules that send to it.
-pub(super) async fn queue(context: &Context, url: &str) -> Vec<Finding> {
-    let (own, log) = (&context.config.own, CallLog::default());
+/// A queue's attributes; a finding where they are not to be had.
+async fn attributes(
+    context: &Context,
+    about: &'static str,
+    url: &str,
+) -> Result<HashMap<QueueAttributeName, String>, Finding> {
+    let own = &context.config.own;
     let client = aws_sdk_sqs::Client::new(&context.sdk);
     let asked = client.get_queue_attributes().queue_url(url).attribute_names(QueueAttributeName::All).send();
-    let attributes = match logged(&log, "sqs:GetQueueAttributes", asked).await {
-        Ok(answer) => answer.attributes.unwrap_or_default(),
-        Err(failure) => return vec![Finding::unseen("queue", &failure, own)],
+    match logged(&CallLog::default(), "sqs:GetQueueAttributes", asked).await {
+        Ok(answer) => Ok(answer.attributes.unwrap_or_default()),
+        Err(failure) if is_absent(&failure) => Err(Finding::fault(
+            about,
+            format!("there is no queue {url}"),
+            "deploy the stack again: sam build && sam deploy",
+        )),
+        Err(failure) => Err(Finding::unseen(about, &failure, own)),
+    }
+}
+
+/// What is wrong with a queue by itself: what fails in it has to go somewhere.
+fn redrives(
+    about: &'static str,
+    url: &str,
+    attributes: &HashMap<QueueAttributeName, String>,
+    dead: Option<String>,
+) -> Option<Finding> {
+    let dead = dead.unwrap_or_else(|| "DLQ-ARN".to_owned());
+    if attributes.get(&QueueAttributeName::RedrivePolicy).is_some_and(|redrive| !redrive.is_empty()) {
+        return None;
+    }
+    let redrive = json!({"RedrivePolicy": json!({"deadLetterTargetArn": dead, "maxReceiveCount": 5}).to_string()});
+    Some(Finding::fault(
+        about,
+        "it has no dead-letter queue: what cannot be read is tried until it expires, and nobody is told",
+        format!("aws sqs set-queue-attributes --queue-url {url} --attributes '{redrive}'"),
+    ))
+}
+
+/// The queue of work, the rules that send to it, and the queues of what they cannot deliver.
+pub(super) async fn queue(context: &Context, deployed: &Deployed, url: &str, parameters: &[String]) -> Vec<Finding> {
+    let attributes = match attributes(context, "queue", url).await {
+        Ok(attributes) => attributes,
+        Err(finding) => return vec![finding],
     };
     let attribute = |name: QueueAttributeName| attributes.get(&name).cloned().unwrap_or_default();
     let arn = attribute(QueueAttributeName::QueueArn);
-    let mut findings = Vec::new();
-    let (on, of_rules) = rules(context, &arn).await;
-    findings.extend(of_rules);
-    let policy: Value = serde_json::from_str(&attribute(QueueAttributeName::Policy)).unwrap_or_default();
-    let refused = refused(&policy, &on);
-    if on.is_empty() {
-        // Whom it should let in is not known.
-    } else if refused.is_empty() {
-        findings.push(Finding::good("queue", format!("{arn} lets EventBridge send to it")));
-    } else {
-        let allow = json!({
-            "Effect": "Allow", "Principal": {"Service": "events.amazonaws.com"}, "Action": "sqs:SendMessage",
-            "Resource": arn, "Condition": {"ArnEquals": {"aws:SourceArn": refused}},
-        });
-        let words = format!("its policy does not let these rules send to it: {}", refused.join(", "));
-        findings.push(Finding::fault("queue", words, format!("add to the policy of {arn}:\n{allow}")));
-    }
-    if attribute(QueueAttributeName::RedrivePolicy).is_empty() {
-        let redrive =
-            json!({"RedrivePolicy": json!({"deadLetterTargetArn": "DLQ-ARN", "maxReceiveCount": 5}).to_string()});
+    let Seen { on, undelivered, mut findings } = rules(context, deployed, &arn, parameters).await;
+    let before = findings.len();
+    findings.extend(lets_in("queue", &arn, &attribute(QueueAttributeName::Policy), &on));
+    // EventBridge cannot use the key that AWS manages for SQS (SQS developer guide, key management).
+    if attribute(QueueAttributeName::KmsMasterKeyId).ends_with("alias/aws/sqs") {
+        let how = format!(
+            "aws sqs set-queue-attributes --queue-url {url} --attributes '{}'",
+            json!({"KmsMasterKeyId": "", "SqsManagedSseEnabled": "true"})
+        );
         findings.push(Finding::fault(
             "queue",
-            "it has no dead-letter queue: what cannot be read is tried until it expires, and nobody is told",
-            format!("aws sqs set-queue-attributes --queue-url {url} --attributes '{redrive}'"),
+            "EventBridge cannot use its key alias/aws/sqs: every event is lost",
+            how,
         ));
+    }
+    let dead = deployed.dead_letters.as_deref().map(|url| queue_arn(url, &context.config.own));
+    findings.extend(redrives("queue", url, &attributes, dead));
+    // Whom it should let in is not known where there is no rule.
+    if findings.len() == before && !on.is_empty() {
+        findings.push(Finding::good("queue", format!("{arn} lets EventBridge send to it")));
+    }
+    for (dead, rules) in undelivered {
+        findings.extend(dead_letters(context, &dead, &rules).await);
     }
     findings
 }
 
-/// The rules that send to the queue: the ARNs of those that are on, and what is wrong.
-async fn rules(context: &Context, queue: &str) -> (Vec<String>, Vec<Finding>) {
-    let (own, log) = (&context.config.own, CallLog::default());
-    let client = aws_sdk_eventbridge::Client::new(&context.sdk);
-    let asked = client.list_rule_names_by_target().target_arn(queue).send();
-    let names = match logged(&log, "events:ListRuleNamesByTarget", asked).await {
-        Ok(answer) => answer.rule_names.unwrap_or_default(),
-        Err(failure) => return (Vec::new(), vec![Finding::unseen("rules", &failure, own)]),
-    };
-    let (mut on, mut patterns, mut findings) = (Vec::new(), Vec::new(), Vec::new());
-    for name in &names {
-        let rule = match logged(&log, "events:DescribeRule", client.describe_rule().name(name).send()).await {
-            Ok(rule) => rule,
-            Err(failure) => {
-                findings.push(Finding::unseen("rules", &failure, own));
-                continue;
-            }
-        };
-        if rule.state == Some(RuleState::Disabled) {
-            let mend = format!("aws events enable-rule --name {name} --region {}", own.region);
-            findings.push(Finding::fault("rules", format!("{name} is switched off"), mend));
-            continue;
-        }
-        on.extend(rule.arn);
-        patterns.extend(rule.event_pattern.and_then(|pattern| serde_json::from_str::<Value>(&pattern).ok()));
+/// A fault where the policy of a queue does not let these rules send to it.
+fn lets_in(about: &'static str, arn: &str, policy: &str, rules: &[String]) -> Option<Finding> {
+    let policy: Value = serde_json::from_str(policy).unwrap_or_default();
+    let refused = refused(&policy, rules);
+    if refused.is_empty() {
+        return None;
     }
-    let missing = missing_calls(&patterns);
-    if missing.is_empty() {
-        findings.push(Finding::good(
-            "rules",
-            format!("{} rules send to the queue, and the calls of Kinesis are among them", on.len()),
-        ));
-    } else {
-        let pattern = json!({
-            "source": ["aws.kinesis"], "detail-type": ["AWS API Call via CloudTrail"],
-            "detail": {"eventSource": ["kinesis.amazonaws.com"], "eventName": WAKING_CALLS, "errorCode": [{"exists": false}]},
-        });
-        let region = &own.region;
-        let mend = format!(
-            "aws events put-rule --name streamseal-kinesis --event-pattern '{pattern}' --region {region}\naws events put-targets \
-             --rule streamseal-kinesis --targets Id=work,Arn={queue} --region {region}"
-        );
-        findings.push(Finding::fault(
-            "rules",
-            format!("no rule that is on sends these calls to the queue: {}", missing.join(", ")),
-            mend,
-        ));
-    }
-    (on, findings)
+    let allow = json!({
+        "Effect": "Allow", "Principal": {"Service": "events.amazonaws.com"}, "Action": "sqs:SendMessage",
+        "Resource": arn, "Condition": {"ArnEquals": {"aws:SourceArn": refused}},
+    });
+    let words = format!("its policy does not let these rules send to it: {}", refused.join(", "));
+    Some(Finding::fault(about, words, format!("add to the policy of {arn}:\n{allow}")))
 }
 
-/// The policy and its keys; the ARNs of the keys that can be used.
-pub(super) async fn policy(context: &Context) -> (Vec<Finding>, Vec<String>) {
-    let told = |stop: Stop| Finding::unknown("policy", stop.words(), "see `streamseal check`");
-    let policy = match context.policy().await {
-        Ok(policy) => policy,
-        Err(stop) => return (vec![told(stop)], Vec::new()),
+/// A queue that takes what EventBridge cannot deliver.
+async fn dead_letters(context: &Context, arn: &str, rules: &[String]) -> Option<Finding> {
+    let client = aws_sdk_sqs::Client::new(&context.sdk);
+    let name = arn.rsplit(':').next().unwrap_or_default();
+    let asked = client.get_queue_url().queue_name(name).send();
+    let url = match logged(&CallLog::default(), "sqs:GetQueueUrl", asked).await {
+        Ok(answer) => answer.queue_url.unwrap_or_default(),
+        Err(failure) if is_absent(&failure) => {
+            let words = format!(
+                "there is no queue {arn}, and what EventBridge cannot deliver to the queue of work is to go there"
+            );
+            return Some(Finding::fault("undelivered", words, "deploy the stack again: sam build && sam deploy"));
+        }
+        Err(failure) => return Some(Finding::unseen("undelivered", &failure, &context.config.own)),
     };
+    match attributes(context, "undelivered", &url).await {
+        Ok(attributes) => {
+            let policy = attributes.get(&QueueAttributeName::Policy).cloned().unwrap_or_default();
+            let good = || Finding::good("undelivered", format!("{arn} takes what EventBridge cannot deliver"));
+            Some(lets_in("undelivered", arn, &policy, rules).unwrap_or_else(good))
+        }
+        Err(finding) => Some(finding),
+    }
+}
+
+/// The queue of scans.
+pub(super) async fn scans(context: &Context, deployed: &Deployed, url: &str) -> Vec<Finding> {
+    let attributes = match attributes(context, "scans", url).await {
+        Ok(attributes) => attributes,
+        Err(finding) => return vec![finding],
+    };
+    let arn = attributes.get(&QueueAttributeName::QueueArn).cloned().unwrap_or_default();
+    let dead = deployed.scan_dead_letters.as_deref().map(|url| queue_arn(url, &context.config.own));
+    let mut findings: Vec<Finding> = redrives("scans", url, &attributes, dead).into_iter().collect();
+    if attributes.get(&QueueAttributeName::FifoQueue).is_none_or(|fifo| fifo != "true") {
+        let words = format!("{arn} is no FIFO queue: several scans would run at a time");
+        findings.push(Finding::fault("scans", words, "deploy the stack again: sam build && sam deploy"));
+    }
+    if findings.is_empty() {
+        findings.push(Finding::good("scans", format!("{arn} holds scans, one at a time")));
+    }
+    findings
+}
+
+/// The policy and its keys: what is wrong, the ARNs of the keys that can be used, and whether a rule observes records.
+pub(super) async fn policy(context: &Context) -> (Vec<Finding>, Vec<String>, bool) {
+    let own = &context.config.own;
+    let told = |stop: Stop| Finding::unknown("policy", stop.words(), stop.what_to_do());
+    let source = &context.config.policy;
+    let text = match source {
+        Source::Parameter(name) => context.aws.read(source).await.map_err(|failure| {
+            if is_absent(&failure) {
+                let how = format!(
+                    "aws ssm put-parameter --name {name} --type String --value file://policy.yaml --region {}",
+                    own.region
+                );
+                Finding::fault("policy", format!("there is no parameter {name}: every event is kept"), how)
+            } else {
+                Finding::unseen("policy", &failure, own)
+            }
+        }),
+        Source::File(_) | Source::Inline(_) => context.read(source).await.map_err(told),
+    };
+    let text = match text {
+        Ok(text) => text,
+        Err(finding) => return (vec![finding], Vec::new(), true),
+    };
+    let policy = match Policy::load(&text) {
+        Ok(policy) => policy,
+        Err(faults) => {
+            let faults: Vec<String> = faults.iter().map(ToString::to_string).collect();
+            let words =
+                format!("the policy in {source} is not valid, so that every event is kept: {}", faults.join("; "));
+            return (vec![Finding::fault("policy", words, "`streamseal check` shows the places")], Vec::new(), true);
+        }
+    };
+    let observes = policy.rules.iter().any(|rule| match &rule.effect {
+        Effect::Encrypt(encrypt) => [encrypt.proof.new, encrypt.proof.existing].contains(&ProofMode::Observe),
+        Effect::Exempt(_) => false,
+    });
     let mut warnings = Vec::new();
     let keys = match resolve(context, &policy, &mut warnings).await {
         Ok(keys) => keys,
-        Err(stop) => return (vec![told(stop)], Vec::new()),
+        Err(stop) => return (vec![told(stop)], Vec::new(), observes),
     };
     let usable = keys.iter().filter(|key| key.get("usable") == Some(&json!(true)));
     let usable = usable.filter_map(|key| key.get("key").and_then(Value::as_str));
@@ -259,68 +332,122 @@ pub(super) async fn policy(context: &Context) -> (Vec<Finding>, Vec<String>) {
     if findings.is_empty() {
         findings.push(Finding::good("keys", format!("every key that {} names can be used", context.config.policy)));
     }
-    (findings, usable)
+    (findings, usable, observes)
+}
+
+/// Calls on the same resources, in the same circumstances.
+struct Asked {
+    calls: Vec<&'static str>,
+    resources: Vec<String>,
+    by_kinesis: bool,
+}
+
+/// Every call that the function makes, or that Lambda makes in its name.
+fn calls_of(own: &Scope, deployed: &Deployed, parameters: &[String], keys: &[String], observes: bool) -> Vec<Asked> {
+    let Scope { partition, region, account } = own;
+    let of =
+        |calls: &[&'static str], resources: Vec<String>| Asked { calls: calls.to_vec(), resources, by_kinesis: false };
+    let streams = vec![format!("arn:{partition}:kinesis:{region}:{account}:stream/any")];
+    let keys = match keys {
+        [] => vec![format!("arn:{partition}:kms:{region}:{account}:key/any")],
+        keys => keys.to_vec(),
+    };
+    let mut all = vec![
+        of(
+            &[
+                "kinesis:DescribeStreamSummary",
+                "kinesis:ListTagsForStream",
+                "kinesis:PutRecord",
+                "kinesis:StartStreamEncryption",
+            ],
+            streams.clone(),
+        ),
+        of(&["cloudtrail:LookupEvents", "kinesis:ListStreams", "tag:GetResources"], vec!["*".to_owned()]),
+        of(&["kinesis:StartStreamEncryption", "kms:DescribeKey"], keys.clone()),
+    ];
+    let mut through = vec!["kms:GenerateDataKey"];
+    if observes {
+        all.push(of(&["kinesis:GetRecords", "kinesis:GetShardIterator", "kinesis:ListShards"], streams));
+        through.push("kms:Decrypt");
+    }
+    all.push(Asked { by_kinesis: true, ..of(&through, keys) });
+    let parameter =
+        |name: &String| format!("arn:{partition}:ssm:{region}:{account}:parameter/{}", name.trim_start_matches('/'));
+    all.push(of(&["ssm:GetParameter"], parameters.iter().map(parameter).collect()));
+    let queues = [&deployed.work, &deployed.scans].into_iter().flatten();
+    all.push(of(
+        &["sqs:DeleteMessage", "sqs:GetQueueAttributes", "sqs:ReceiveMessage", "sqs:SendMessage"],
+        queues.map(|url| queue_arn(url, own)).collect(),
+    ));
+    let log = deployed
+        .log_group
+        .iter()
+        .map(|name| format!("arn:{partition}:logs:{region}:{account}:log-group:{name}:log-stream:any"));
+    all.push(of(&["logs:CreateLogStream", "logs:PutLogEvents"], log.collect()));
+    all
 }
 
 /// Whether the role may make the function's calls, as far as its own policies say.
-pub(super) async fn role(context: &Context, role: &str, keys: &[String]) -> Vec<Finding> {
+pub(super) async fn role(
+    context: &Context,
+    deployed: &Deployed,
+    role: &str,
+    parameters: &[String],
+    keys: &[String],
+    observes: bool,
+) -> Vec<Finding> {
     let own = &context.config.own;
-    let Scope { partition, region, account } = own;
-    let stream = format!("arn:{partition}:kinesis:{region}:{account}:stream/*");
-    let keys = match keys {
-        [] => vec![format!("arn:{partition}:kms:{region}:{account}:key/*")],
-        keys => keys.to_vec(),
-    };
-    let asked = [
-        ("kinesis:DescribeStreamSummary", vec![stream.clone()]),
-        ("kinesis:ListTagsForStream", vec![stream.clone()]),
-        ("kinesis:PutRecord", vec![stream.clone()]),
-        ("kinesis:StartStreamEncryption", [vec![stream], keys.clone()].concat()),
-        ("kms:DescribeKey", keys.clone()),
-        ("kms:GenerateDataKey", keys),
-    ];
     let client = aws_sdk_iam::Client::new(&context.sdk);
-    let mut denied: BTreeMap<&str, Vec<String>> = BTreeMap::new();
-    for (action, resources) in asked {
+    let (mut denied, mut asked_of) = (BTreeMap::<&str, Vec<String>>::new(), BTreeSet::new());
+    for Asked { calls, resources, by_kinesis } in calls_of(own, deployed, parameters, keys, observes) {
         for resource in resources {
             let request = client
                 .simulate_principal_policy()
                 .policy_source_arn(role)
-                .action_names(action)
+                .set_action_names(Some(calls.iter().map(ToString::to_string).collect()))
                 .resource_arns(&resource)
-                .set_context_entries(Some(circumstances(own)));
+                .set_context_entries(Some(circumstances(own, by_kinesis)));
             let answer = match logged(&CallLog::default(), "iam:SimulatePrincipalPolicy", request.send()).await {
                 Ok(answer) => answer,
                 Err(failure) => return vec![Finding::unseen("role", &failure, own)],
             };
             let results = answer.evaluation_results.unwrap_or_default();
-            if !results.iter().all(|one| one.eval_decision == PolicyEvaluationDecisionType::Allowed)
-                || results.is_empty()
-            {
-                denied.entry(action).or_default().push(resource);
+            for call in &calls {
+                asked_of.insert(*call);
+                let allowed = results.iter().any(|one| {
+                    one.eval_action_name == *call && one.eval_decision == PolicyEvaluationDecisionType::Allowed
+                });
+                if !allowed {
+                    denied
+                        .entry(call)
+                        .or_default()
+                        .push(resource.replace("/any", "/*").replace(":log-stream:any", ":*"));
+                }
             }
         }
     }
     if denied.is_empty() {
-        return vec![Finding::good("role", format!("the policies of {role} allow the function's calls"))];
+        let words = format!("the policies of {role} allow the {} calls of the function", asked_of.len());
+        return vec![Finding::good("role", words)];
     }
-    let finding = |(action, resources): (&&str, &Vec<String>)| {
+    let finding = |(call, resources): (&&str, &Vec<String>)| {
         let resources: Vec<&str> = resources.iter().map(String::as_str).collect();
-        let allow = statement(action, Some(own), &resources);
-        Finding::fault("role", format!("it may not call {action}"), format!("add to a policy of {role}:\n{allow}"))
+        let allow = statement(call, Some(own), &resources);
+        Finding::fault("role", format!("it may not call {call}"), format!("add to a policy of {role}:\n{allow}"))
     };
     denied.iter().map(finding).collect()
 }
 
 /// What the conditions of the template's statements ask for.
-fn circumstances(own: &Scope) -> Vec<ContextEntry> {
+fn circumstances(own: &Scope, by_kinesis: bool) -> Vec<ContextEntry> {
     let Scope { partition, region, account } = own;
     let suffix = if partition == "aws-cn" { "amazonaws.com.cn" } else { "amazonaws.com" };
-    let entries = [
-        ("aws:ResourceAccount", account.clone()),
-        ("kms:ViaService", format!("kinesis.{region}.{suffix}")),
-        ("kms:EncryptionContext:aws:kinesis:arn", format!("arn:{partition}:kinesis:{region}:{account}:stream/any")),
-    ];
+    let mut entries = vec![("aws:ResourceAccount", account.clone()), ("aws:RequestedRegion", region.clone())];
+    if by_kinesis {
+        let stream = format!("arn:{partition}:kinesis:{region}:{account}:stream/any");
+        entries.push(("kms:ViaService", format!("kinesis.{region}.{suffix}")));
+        entries.push(("kms:EncryptionContext:aws:kinesis:arn", stream));
+    }
     let entry = |(name, value): (&str, String)| {
         ContextEntry::builder()
             .context_key_name(name)

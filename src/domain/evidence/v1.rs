@@ -384,6 +384,13 @@ fn proof(proof: &Proof) -> ProofWire<'_> {
     }
 }
 
+impl Document<'_> {
+    /// The change to make at the source, where the setting differs from what is wanted or is contested.
+    pub fn at_source(&self) -> Option<&AtSource> {
+        self.at_source.as_ref()
+    }
+}
+
 /// Terraform's and CloudFormation's defaults are *no encryption*: without this their next apply plans to remove it.
 pub fn at_source(key: &KeyIdentity, stream: &StreamArn) -> AtSource {
     AtSource {

@@ -58,6 +58,14 @@ fn warnings_stand_beside_a_valid_policy() {
     let Ran { code, out, err } = run(&["check", path, "--json"], &[]);
     assert_eq!((code, err.as_str()), (0, ""));
     insta::assert_snapshot!("check_warnings_json", pretty(&steady(&out, &[(path, "good.yaml")])));
+    // For CI: a warning fails where that was asked for, and nothing else does.
+    let Ran { code, out, err } = run(&["check", path, "--strict"], &[]);
+    assert!(code == 1 && out.contains("valid, 4 rules") && err.contains("none is allowed (--strict)"), "{out}{err}");
+    let Ran { code, out, err } = run(&["check", path, "--strict", "--json"], &[]);
+    assert!(code == 1 && out.contains("\"valid\":true") && err.is_empty(), "{out}{err}");
+    let fine =
+        file(&folder, "fine.yaml", "version: 1\ndefaults: {existing: enforce}\nrules: [{name: all, key: alias/x}]\n");
+    assert_eq!(run(&["check", fine.to_str().unwrap(), "--strict"], &[]).code, 0);
 }
 
 #[test]

@@ -3,7 +3,8 @@
 use serde_json::{Value, json};
 
 use super::{Ran, pretty, reach_of, run, steady};
-use crate::support::{ACCOUNT, Parts, REGION, file};
+use crate::support::{ACCOUNT, PATIENCE, Parts, REGION, aws_cli, file};
+use crate::template::template;
 
 /// How each thing stands, by what it is about.
 fn states(out: &str) -> Vec<(String, String)> {
@@ -35,6 +36,8 @@ fn each_fault_comes_with_what_mends_it() {
         ("streams", "good"),
         ("trail", "fault"),
         ("queue", "unknown"),
+        ("scans", "unknown"),
+        ("function", "unknown"),
         ("policy", "unknown"),
         ("role", "unknown"),
     ];
@@ -42,7 +45,7 @@ fn each_fault_comes_with_what_mends_it() {
 
     let key = own.key("alias/a");
     let made = own.sqs("CreateQueue", json!({"QueueName": "work"}));
-    let (url, queue) = (made["QueueUrl"].as_str().unwrap(), format!("arn:aws:sqs:{REGION}:{ACCOUNT}:work"));
+    let url = made["QueueUrl"].as_str().unwrap();
     let describe = json!({"Statement": [{"Effect": "Allow", "Action": "kinesis:Describe*", "Resource": "*"}]});
     let role = own.role("narrow", &describe);
     let named = ["--queue-url", url, "--role", &role];
@@ -65,32 +68,8 @@ fn each_fault_comes_with_what_mends_it() {
     assert!(out.contains("does not log management events that write") && out.contains("put-event-selectors"), "{out}");
     own.cloudtrail("PutEventSelectors", selectors("WriteOnly"));
 
-    let pattern = json!({"source": ["aws.kinesis"], "detail-type": ["AWS API Call via CloudTrail"]}).to_string();
-    own.events("PutRule", json!({"Name": "streams", "EventPattern": pattern, "State": "DISABLED"}));
-    own.events("PutTargets", json!({"Rule": "streams", "Targets": [{"Id": "work", "Arn": queue}]}));
     let Ran { out, .. } = doctor(&named);
-    assert!(out.contains("streams is switched off") && out.contains("aws events enable-rule --name streams"), "{out}");
-    own.events("EnableRule", json!({"Name": "streams"}));
-    let Ran { out, .. } = doctor(&named);
-    assert!(out.contains("its policy does not let these rules send to it") && out.contains("rule/streams\""), "{out}");
-    let allow = json!({"Statement": [{"Effect": "Allow", "Principal": {"Service": "events.amazonaws.com"}, "Action": "sqs:SendMessage", "Resource": queue}]});
-    own.sqs("CreateQueue", json!({"QueueName": "dead"}));
-    let redrive = json!({"deadLetterTargetArn": format!("arn:aws:sqs:{REGION}:{ACCOUNT}:dead"), "maxReceiveCount": 5})
-        .to_string();
-    own.sqs(
-        "SetQueueAttributes",
-        json!({"QueueUrl": url, "Attributes": {"Policy": allow.to_string(), "RedrivePolicy": redrive}}),
-    );
-    own.key("alias/b");
-    let all = json!({"Statement": [{"Effect": "Allow", "Action": ["kinesis:*", "kms:*"], "Resource": "*"}]});
-    let wide = own.role("wide", &all);
-    own.stream("a");
-    own.active("a");
-
-    let Ran { code, out, err } = doctor(&["--queue-url", url, "--role", &wide, "--json"]);
-    let good = ["caller", "streams", "trail", "rules", "queue", "keys", "role"].map(|about| (about, "good"));
-    assert_eq!(states(&out), are(&good), "{out}{err}");
-    assert_eq!(code, 0, "{out}");
+    assert!(out.contains("ok    trail    management logs management events that write"), "{out}");
 }
 
 #[test]
@@ -105,4 +84,357 @@ fn what_may_not_be_looked_at_is_said_to_be_so() {
             && out.contains("\\\"Action\\\":\\\"cloudtrail:DescribeTrails\\\""),
         "{out}"
     );
+}
+
+/// `template.yaml` as CloudFormation takes it without SAM, with what `doctor` looks at: its function and the event sources spelled out,
+/// tags in their long form. The role's conditions are left out, since this emulator's simulator is given none of the circumstances
+/// that they ask for.
+fn without_sam() -> Value {
+    let mut template = template();
+    let events = template["Resources"]["Function"]["Properties"]["Events"].take();
+    let resources = template["Resources"].as_object_mut().unwrap();
+    let kinds = [
+        "Events::Rule",
+        "SQS::Queue",
+        "SQS::QueuePolicy",
+        "IAM::Role",
+        "SSM::Parameter",
+        "Logs::LogGroup",
+        "Serverless::Function",
+    ];
+    resources.retain(|_, resource| kinds.iter().any(|kind| resource["Type"] == format!("AWS::{kind}")));
+    let function = resources.get_mut("Function").unwrap();
+    function["Type"] = json!("AWS::Lambda::Function");
+    let properties = function["Properties"].as_object_mut().unwrap();
+    properties.retain(|name, _| {
+        ["Handler", "Runtime", "Role", "Timeout", "MemorySize", "Environment"].contains(&name.as_str())
+    });
+    properties.insert("Code".to_owned(), json!({"ZipFile": "x"}));
+    for (name, event) in events.as_object().unwrap() {
+        let mut source = event["Properties"].as_object().unwrap().clone();
+        let queue = source.remove("Queue").unwrap();
+        source.extend([("EventSourceArn".to_owned(), queue), ("FunctionName".to_owned(), json!({"!Ref": "Function"}))]);
+        resources
+            .insert(format!("{name}Source"), json!({"Type": "AWS::Lambda::EventSourceMapping", "Properties": source}));
+    }
+    for statement in
+        resources["Role"]["Properties"]["Policies"][0]["PolicyDocument"]["Statement"].as_array_mut().unwrap()
+    {
+        let statement = if statement.get("!If").is_some() { &mut statement["!If"][1] } else { statement };
+        statement.as_object_mut().unwrap().remove("Condition");
+    }
+    let names = [
+        "FunctionName",
+        "RoleArn",
+        "WorkQueueUrl",
+        "ScanQueueUrl",
+        "UndeliveredQueueUrl",
+        "DeadLetterQueueUrl",
+        "ScanDeadLetterQueueUrl",
+        "LogGroupName",
+    ];
+    template["Outputs"].as_object_mut().unwrap().retain(|name, _| names.contains(&name.as_str()));
+    let members = template.as_object_mut().unwrap();
+    ["Transform", "Metadata", "Rules"].iter().for_each(|name| drop(members.remove(*name)));
+    in_long_form(&template)
+}
+
+/// `!Ref X` as `{"Ref": "X"}`, and the others as `Fn::…`.
+fn in_long_form(value: &Value) -> Value {
+    match value {
+        Value::Array(items) => items.iter().map(in_long_form).collect(),
+        Value::Object(members) => {
+            let long = |(name, value): (&String, &Value)| match (name.strip_prefix('!'), value) {
+                (Some("Ref"), value) => ("Ref".to_owned(), value.clone()),
+                (Some("GetAtt"), Value::String(place)) => {
+                    ("Fn::GetAtt".to_owned(), json!(place.split_once('.').unwrap()))
+                }
+                (Some(name), value) => (format!("Fn::{name}"), in_long_form(value)),
+                (None, value) => (name.clone(), in_long_form(value)),
+            };
+            members.iter().map(long).collect()
+        }
+        other => other.clone(),
+    }
+}
+
+/// An account with the stack in it.
+struct Deployed {
+    own: Parts,
+    folder: tempfile::TempDir,
+    /// What the emulator calls each resource, with the template's name, and what differs from run to run.
+    names: Vec<(String, String)>,
+}
+
+const STACK_POLICY: &str = "version: 1\ndefaults: {existing: enforce}\nrules: [{name: a, match: {stream: a}, key: alias/a}, {name: b, key: alias/b}]\n";
+
+impl Deployed {
+    fn start() -> Self {
+        let own = Parts::start(&[]);
+        let folder = tempfile::tempdir().unwrap();
+        file(&folder, "template.json", &without_sam().to_string());
+        file(&folder, "policy.yaml", STACK_POLICY);
+        let mut names: Vec<(String, String)> =
+            ["a", "b"].map(|key| (own.key(&format!("alias/{key}")), format!("KEY-{key}"))).into();
+        own.stream("a");
+        own.active("a");
+        let mut this = Self { own, folder, names: Vec::new() };
+        let key_arns = format!("ParameterKey=KeyArns,ParameterValue=arn:aws:kms:{REGION}:{ACCOUNT}:key/*");
+        let policy = json!([{"ParameterKey": "Policy", "ParameterValue": STACK_POLICY}]);
+        file(
+            &this.folder,
+            "parameters.json",
+            &json!([policy[0], {"ParameterKey": "KeyArns", "ParameterValue": key_arns.rsplit('=').next()}]).to_string(),
+        );
+        this.aws("cloudtrail create-trail --name management --s3-bucket-name bucket");
+        this.aws("cloudtrail start-logging --name management");
+        this.aws("cloudformation create-stack --stack-name streamseal --template-body file://template.json --parameters file://parameters.json --capabilities CAPABILITY_IAM");
+        let end = std::time::Instant::now() + PATIENCE;
+        while this.aws("cloudformation describe-stacks --stack-name streamseal")["Stacks"][0]["StackStatus"]
+            != "CREATE_COMPLETE"
+        {
+            assert!(
+                std::time::Instant::now() < end,
+                "{}",
+                this.aws("cloudformation describe-stack-events --stack-name streamseal")
+            );
+        }
+        let listed = this.aws("cloudformation list-stack-resources --stack-name streamseal");
+        for resource in listed["StackResourceSummaries"].as_array().unwrap() {
+            let text = |name: &str| resource[name].as_str().unwrap().to_owned();
+            names.push((text("PhysicalResourceId"), text("LogicalResourceId")));
+        }
+        // A queue's is its URL, which ends with the name that its ARN has.
+        let short = |(name, logical): &(String, String)| (name.rsplit('/').next().unwrap().to_owned(), logical.clone());
+        names.extend(names.clone().iter().filter(|(name, _)| name.starts_with("http")).map(short));
+        names.sort_by_key(|(name, _)| std::cmp::Reverse(name.len()));
+        names.push((this.own.aws.clone(), "http://AWS".to_owned()));
+        this.names = names;
+        this
+    }
+
+    /// What a resource of the template is called.
+    fn name(&self, logical: &str) -> &str {
+        &self.names.iter().find(|(_, of)| of == logical).unwrap().0
+    }
+
+    /// One command of the AWS CLI, without spaces in its arguments.
+    fn aws(&self, command: &str) -> Value {
+        self.aws_words(&[command.split(' ').map(str::to_owned).collect()]).remove(0)
+    }
+
+    fn aws_words(&self, commands: &[Vec<String>]) -> Vec<Value> {
+        let answers = aws_cli(&self.own, commands, self.folder.path());
+        let answers = answers.into_iter().zip(commands);
+        answers
+            .map(|(answer, command)| {
+                serde_json::from_str(&answer.unwrap_or_else(|e| panic!("{command:?}: {e}"))).unwrap_or_default()
+            })
+            .collect()
+    }
+
+    fn doctor(&self, more: &[&str]) -> Ran {
+        run(&[&["doctor", "--stack", "streamseal"], more].concat(), &reach_of(&self.own))
+    }
+
+    fn faults(&self) -> Vec<Value> {
+        let Ran { out, err, .. } = self.doctor(&["--json"]);
+        let json: Value = serde_json::from_str(&out).unwrap_or_else(|_| panic!("{out}{err}"));
+        json["findings"].as_array().unwrap().iter().filter(|finding| finding["state"] != "good").cloned().collect()
+    }
+
+    fn steady(&self, text: &str) -> String {
+        let names: Vec<(&str, &str)> = self.names.iter().map(|(from, to)| (from.as_str(), to.as_str())).collect();
+        let text = steady(text, &names);
+        // What is left is made up anew for each mapping.
+        let mut steady = String::new();
+        let mut rest = text.as_str();
+        while let Some((before, after)) = rest.split_once("--uuid ") {
+            steady += before;
+            steady += "--uuid UUID";
+            rest = after.trim_start_matches(|c: char| c.is_ascii_hexdigit() || c == '-');
+        }
+        steady + rest
+    }
+
+    /// Runs every command that mends a fault, as a shell would read it.
+    fn mend(&self, faults: &[Value]) {
+        let lines = faults.iter().flat_map(|fault| fault["mend"].as_str().unwrap().lines());
+        let commands: Vec<Vec<String>> = lines.filter_map(|line| line.strip_prefix("aws ")).map(words).collect();
+        self.aws_words(&commands);
+    }
+}
+
+/// The words of a command, of which some stand in single quotes.
+fn words(line: &str) -> Vec<String> {
+    let mut words = Vec::new();
+    for (n, part) in line.split('\'').enumerate() {
+        if n % 2 == 1 { words.push(part.to_owned()) } else { words.extend(part.split_whitespace().map(str::to_owned)) }
+    }
+    words
+}
+
+#[test]
+fn a_stack_is_looked_at_and_each_fault_is_mended_by_the_command_beside_it() {
+    let at = Deployed::start();
+    let Ran { code, out, err } = at.doctor(&[]);
+    assert_eq!((code, err.as_str()), (0, ""), "{out}");
+    insta::assert_snapshot!("doctor_stack", at.steady(&out));
+
+    // Everything at once, so that each fault stands beside the others.
+    let queue = format!("arn:aws:sqs:{REGION}:{ACCOUNT}:{}", at.name("WorkQueue").rsplit('/').next().unwrap());
+    let target = |more: &str| format!("[{{\"Id\":\"work\",\"Arn\":\"{queue}\"{more}}}]");
+    let dead = format!(
+        ",\"DeadLetterConfig\":{{\"Arn\":\"arn:aws:sqs:{REGION}:{ACCOUNT}:{}\"}}",
+        at.name("UndeliveredQueue").rsplit('/').next().unwrap()
+    );
+    let rule = |logical: &str| at.name(logical).to_owned();
+    let narrow = json!({"source": ["aws.securityhub"], "detail-type": ["Findings Imported V2"], "detail": {"findings": {"class_uid": [2004]}}});
+    let only_create = json!({"source": ["aws.ssm"], "detail": {"operation": ["Create"]}});
+    let put = |logical: &str, pattern: &Value| {
+        ["events", "put-rule", "--name", &rule(logical), "--event-pattern", &pattern.to_string()]
+            .map(str::to_owned)
+            .to_vec()
+    };
+    let targets = |logical: &str, more: &str| {
+        ["events", "put-targets", "--rule", &rule(logical), "--targets", &target(more)].map(str::to_owned).to_vec()
+    };
+    let plain = |text: String| text.split(' ').map(str::to_owned).collect::<Vec<String>>();
+    let mappings = at.aws(&format!("lambda list-event-source-mappings --function-name {}", at.name("Function")));
+    let mapping = |queue: &str| {
+        let all = mappings["EventSourceMappings"].as_array().unwrap();
+        let found = all.iter().find(|one| one["EventSourceArn"].as_str().unwrap().contains(queue)).unwrap();
+        found["UUID"].as_str().unwrap().to_owned()
+    };
+    let function = rule("Function");
+    at.aws_words(&[
+        plain(format!("events disable-rule --name {}", rule("StreamCalls"))),
+        plain(format!("events remove-targets --rule {} --ids work", rule("ConfigFindings"))),
+        plain(format!("events remove-targets --rule {} --ids work", rule("KeyEvents"))),
+        plain(format!("events delete-rule --name {}", rule("KeyEvents"))),
+        targets("SecurityHubFindings", ""),
+        targets("KeyCalls", &format!("{dead},\"Input\":\"{{}}\"")),
+        put("SecurityHubFindingsV2", &narrow),
+        put("PolicyChanges", &only_create),
+        targets("Sweep", &format!("{dead},\"Input\":\"{{\\\"action\\\":\\\"nothing\\\"}}\"")),
+        plain(format!(
+            "sqs set-queue-attributes --queue-url {} --attributes {{\"RedrivePolicy\":\"\"}}",
+            rule("WorkQueue")
+        )),
+        plain(format!(
+            "sqs set-queue-attributes --queue-url {} --attributes {{\"RedrivePolicy\":\"\"}}",
+            rule("ScanQueue")
+        )),
+        plain(format!("lambda update-event-source-mapping --uuid {} --no-enabled", mapping("-WorkQueue"))),
+        plain(format!("lambda delete-event-source-mapping --uuid {}", mapping("-ScanQueue"))),
+        plain(format!("lambda put-function-concurrency --function-name {function} --reserved-concurrent-executions 0")),
+        plain("cloudtrail stop-logging --name management".to_owned()),
+    ]);
+    let Ran { code, out, .. } = at.doctor(&[]);
+    assert_eq!(code, 3, "{out}");
+    insta::assert_snapshot!("doctor_stack_faults", at.steady(&out));
+    let faults = at.faults();
+    at.mend(&faults);
+    assert_eq!(at.faults(), [Value::Null; 0], "the commands mend what they stand beside");
+    assert_eq!(at.doctor(&[]).code, 0);
+
+    // What takes a statement rather than a command, and what hides the rest.
+    let undelivered = at.name("UndeliveredQueue").to_owned();
+    let allow_one = json!({"Statement": [{"Effect": "Allow", "Principal": {"Service": "events.amazonaws.com"}, "Action": "sqs:SendMessage",
+        "Resource": queue, "Condition": {"ArnEquals": {"aws:SourceArn": format!("arn:aws:events:{REGION}:{ACCOUNT}:rule/{}", rule("Sweep"))}}}]});
+    let attributes = |url: &str, attributes: Value| {
+        ["sqs", "set-queue-attributes", "--queue-url", url, "--attributes", &attributes.to_string()]
+            .map(str::to_owned)
+            .to_vec()
+    };
+    let work = at.name("WorkQueue").to_owned();
+    at.aws_words(&[
+        attributes(&work, json!({"Policy": allow_one.to_string()})),
+        attributes(&work, json!({"KmsMasterKeyId": "alias/aws/sqs"})),
+        attributes(&undelivered, json!({"Policy": ""})),
+    ]);
+    let faults = at.faults();
+    let said = |about: &str, words: &str| {
+        let of = faults.iter().filter(|fault| fault["about"] == about && fault["state"] == "fault");
+        let fits: Vec<&Value> = of.filter(|fault| fault["detail"].as_str().unwrap().contains(words)).collect();
+        assert_eq!(fits.len(), 1, "{about}: {words}: {faults:?}");
+        fits[0]["mend"].as_str().unwrap().to_owned()
+    };
+    let statement = said("queue", "its policy does not let these rules send to it");
+    assert_eq!(statement.matches(":rule/").count(), 7, "all but the sweep's: {statement}");
+    assert!(said("queue", "alias/aws/sqs").contains("SqsManagedSseEnabled"));
+    said("undelivered", "its policy does not let these rules send to it");
+    assert_eq!(faults.len(), 3, "{faults:?}");
+    // The statements, as they are printed.
+    let allow = |statement: &str| {
+        let statement: Value = serde_json::from_str(statement.lines().last().unwrap()).unwrap();
+        json!({"Version": "2012-10-17", "Statement": [statement, allow_one["Statement"][0]]}).to_string()
+    };
+    at.aws_words(&[attributes(&work, json!({"Policy": allow(&statement)}))]);
+    at.aws_words(&[attributes(&undelivered, json!({"Policy": allow(&said("undelivered", "its policy"))}))]);
+    at.mend(&faults);
+    assert_eq!(at.faults(), [Value::Null; 0]);
+
+    // The function's own settings, and the texts that it reads.
+    let variables =
+        at.aws(&format!("lambda get-function-configuration --function-name {function}"))["Environment"]["Variables"]
+            .take();
+    let with = |changes: &[(&str, &str)]| {
+        let mut variables = variables.clone();
+        changes.iter().for_each(|(name, value)| variables[*name] = json!(value));
+        let environment = json!({"Variables": variables}).to_string();
+        let command =
+            ["lambda", "update-function-configuration", "--function-name", &function, "--environment", &environment];
+        at.aws_words(&[command.map(str::to_owned).to_vec()]);
+        at.faults()
+    };
+    let of = |faults: &[Value], about: &str| -> String {
+        let of = faults.iter().filter(|fault| fault["about"] == about);
+        of.map(|fault| {
+            format!(
+                "{} {}: {}\n{}\n",
+                fault["state"].as_str().unwrap(),
+                about,
+                fault["detail"].as_str().unwrap(),
+                fault["mend"].as_str().unwrap()
+            )
+        })
+        .collect()
+    };
+    let faults = with(&[("MAX_CHANGES", "many"), ("POLICY", "")]);
+    let told = of(&faults, "function");
+    assert!(told.contains("variable MAX_CHANGES: ") && told.contains("variable POLICY: is missing"), "{told}");
+    let faults = with(&[("WORK_QUEUE_URL", "http://elsewhere"), ("OWN_ROLE_ARN", "")]);
+    let told = of(&faults, "function");
+    assert!(
+        told.contains("variable WORK_QUEUE_URL is http://elsewhere, not http")
+            && told.contains("variable OWN_ROLE_ARN is not set"),
+        "{told}"
+    );
+    at.aws("ssm put-parameter --name /mode --type String --value perhaps");
+    at.aws(&format!(
+        "ssm delete-parameter --name {}",
+        variables["POLICY"].as_str().unwrap().trim_start_matches("ssm:")
+    ));
+    let faults = with(&[("MODE", "ssm:/mode")]);
+    assert!(of(&faults, "function").contains("the mode in ssm:/mode is neither `report` nor `enforce`"), "{faults:?}");
+    assert!(
+        of(&faults, "policy").contains("there is no parameter /streamseal/policy: every event is kept"),
+        "{faults:?}"
+    );
+    let told = of(&faults, "role");
+    assert!(told.contains("it may not call ssm:GetParameter") && told.contains("parameter/mode"), "{told}");
+    assert!(of(&faults, "rules").contains("Update of /mode"), "the rule knows the policy's alone: {faults:?}");
+    at.mend(&faults);
+    let faults = at.faults();
+    assert_eq!(
+        faults.iter().map(|fault| &fault["about"]).collect::<Vec<_>>(),
+        ["role"],
+        "that takes a statement: {faults:?}"
+    );
+    let Ran { out, .. } = at.doctor(&[]);
+    assert!(out.contains("runs in mode ssm:/mode, report: it changes nothing"), "{out}");
+
+    let Ran { code, out, .. } = run(&["doctor", "--stack", "another", "--json"], &reach_of(&at.own));
+    assert!(code == 3 && out.contains("there is no stack another in eu-west-1"), "{out}");
 }

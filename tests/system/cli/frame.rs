@@ -47,9 +47,16 @@ fn colours_are_there_when_asked_for_and_never_in_a_pipe() {
         (&["--color", "never"], &[("CLICOLOR_FORCE", "1")], false),
         (&[], &[("CLICOLOR_FORCE", "1"), ("NO_COLOR", "1")], false),
     ] {
-        let Ran { err, .. } = run(&arguments(more), variables);
-        assert_eq!(err.contains('\u{1b}'), coloured, "{more:?} {variables:?}: {err}");
+        // What clap says of wrong arguments goes by it as well, wherever it stands.
+        for arguments in
+            [arguments(more), [more, &["explain", "--no-such-option"]].concat(), [&["nothing"], more].concat()]
+        {
+            let Ran { err, .. } = run(&arguments, variables);
+            assert_eq!(err.contains('\u{1b}'), coloured, "{arguments:?} {variables:?}: {err}");
+        }
     }
+    let Ran { err, .. } = run(&["explain", "--no-such-option", "--color=always"], &[]);
+    assert!(err.contains('\u{1b}'), "{err}");
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::{Ran, at_parts, steady};
+use super::{Ran, at_parts, steady, stream_arn};
 use crate::support::{file, parts, unique};
 
 #[test]
@@ -23,6 +23,13 @@ fn a_proof_is_made_and_nothing_is_started() {
     let Ran { code, out, err } = at_parts(&["prove", &plain], Some(&policy));
     assert_eq!((code, err.as_str()), (3, ""), "{out}");
     assert!(out.contains(&format!("wrong  {plain}: withheld: the stream is not encrypted")), "{out}");
+    for change in [
+        format!("Terraform      aws_kinesis_stream: encryption_type = \"KMS\", kms_key_id = \"{key}\""),
+        format!("CloudFormation AWS::Kinesis::Stream: StreamEncryption: {{ EncryptionType: KMS, KeyId: \"{key}\" }}"),
+        format!("AWS CLI        aws kinesis start-stream-encryption --stream-arn {}", stream_arn(&plain)),
+    ] {
+        assert!(out.contains(&change), "{change}: {out}");
+    }
     assert_eq!((&parts().describe(&plain)["EncryptionType"], parts().records(&plain).len()), (&json!("NONE"), 0));
 
     let Ran { code, out, .. } = at_parts(&["prove", &right], Some(&policy));

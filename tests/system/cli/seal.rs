@@ -1,5 +1,6 @@
 //! `streamseal seal`: the plan, the question, the runs, and what Ctrl-C leaves.
 
+use std::io::{BufRead, Read};
 use std::path::PathBuf;
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -7,7 +8,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use super::{Ran, at_parts, at_terminal, command, pretty, reach, reach_of, run, steady, stream_arn};
-use crate::support::{ACCOUNT, Parts, REGION, Tool, file, parts, unique};
+use crate::support::{ACCOUNT, Layer, PATIENCE, Parts, REGION, file, parts, unique};
 
 /// Rules for the streams of one test, by the beginnings of their names.
 fn policy(folder: &tempfile::TempDir, prefix: &str) -> PathBuf {
@@ -210,12 +211,59 @@ fn at_a_terminal_it_asks_and_shows_what_it_does() {
     assert!(code == 0 && !text.contains("\u{1b}[32m") && !text.contains("\u{1b}[1m"), "{text:?}");
 }
 
-/// A layer before the parts that does as `rules` say.
-fn fault(rules: Value) -> (Tool, String) {
-    let fault = Tool::start("fault", &["--kinesis", &parts().kinesis, "--aws", &parts().aws], &[]);
-    let url = fault.ready["url"].as_str().unwrap().to_owned();
-    ureq::agent().put(format!("{url}/_fault/config")).send_json(json!({"rules": rules})).unwrap();
-    (fault, url)
+/// `seal --yes` of these streams behind a layer in which a stream that was started stays UPDATING until its clock is moved on, at the
+/// moment when the first of them was started.
+fn sealing(policy: &std::path::Path, streams: &[&str]) -> (Layer, Running) {
+    let layer = Layer::start(&json!({"hold": [{"stream": "*", "updating_ms": 3_600_000}]}));
+    // Its clock stands from here on.
+    layer.advance(0);
+    let variables = [("AWS_ENDPOINT_URL", layer.url.as_str()), ("AWS_REGION", REGION)];
+    let arguments = ["seal", "--yes", "--policy", policy.to_str().unwrap(), "--account", ACCOUNT];
+    let running = Running::start(command(&[&arguments, streams].concat(), &variables));
+    let end = Instant::now() + PATIENCE;
+    while layer.calls("kinesis:StartStreamEncryption", streams[0]).iter().all(|call| call["applied"] != true) {
+        assert!(Instant::now() < end, "{} is not started", streams[0]);
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    (layer, running)
+}
+
+/// A command that runs, and what it says on standard error meanwhile.
+struct Running {
+    child: std::process::Child,
+    err: std::io::BufReader<std::process::ChildStderr>,
+    said: String,
+}
+
+impl Running {
+    fn start(mut command: Command) -> Self {
+        let mut child =
+            command.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped()).spawn().unwrap();
+        let err = std::io::BufReader::new(child.stderr.take().unwrap());
+        Self { child, err, said: String::new() }
+    }
+
+    fn interrupt(&self) {
+        Command::new("kill").args(["-INT", &self.child.id().to_string()]).status().unwrap();
+    }
+
+    /// Reads on until it said this.
+    fn says(&mut self, words: &str) {
+        while !self.said.contains(words) {
+            assert!(
+                self.err.read_line(&mut self.said).unwrap() > 0,
+                "it ended and did not say {words:?}: {}",
+                self.said
+            );
+        }
+    }
+
+    /// Its exit code, what it printed and what it said.
+    fn end(mut self) -> Ran {
+        self.err.read_to_string(&mut self.said).unwrap();
+        let output = self.child.wait_with_output().unwrap();
+        Ran { code: output.status.code().unwrap(), out: String::from_utf8(output.stdout).unwrap(), err: self.said }
+    }
 }
 
 #[test]
@@ -226,33 +274,39 @@ fn ctrl_c_finishes_what_was_begun_and_leaves_the_rest() {
     let key = parts().key(&format!("alias/{prefix}"));
     let [one, two] = ["one", "two"].map(|suffix| format!("{prefix}-{suffix}"));
     active(&[&one, &two]);
-    let (_fault, url) = fault(json!([{"op": "PutRecord", "delay_ms": 3000}]));
-    let calls = |call: &str| {
-        let url = format!("{url}/_fault/calls?call=kinesis:{call}");
-        let calls: Value = ureq::agent().get(url).call().unwrap().body_mut().read_json().unwrap();
-        calls.as_array().unwrap().len()
-    };
-    let arguments = ["seal", "--yes", &one, &two, "--policy", policy.to_str().unwrap(), "--account", ACCOUNT];
-    let variables = [("AWS_ENDPOINT_URL", url.as_str()), ("AWS_REGION", REGION)];
-    let child = command(&arguments, &variables)
-        .stdout(std::process::Stdio::piped())
-        .stderr(std::process::Stdio::piped())
-        .spawn()
-        .unwrap();
-    let end = Instant::now() + Duration::from_secs(30);
-    while calls("StartStreamEncryption") == 0 {
-        assert!(Instant::now() < end);
-        std::thread::sleep(Duration::from_millis(50));
-    }
-    std::thread::sleep(Duration::from_millis(300));
-    Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
-    let output = child.wait_with_output().unwrap();
-    let (out, err) = (String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap());
-    assert_eq!(output.status.code(), Some(4), "{out}{err}");
-    assert!(err.contains(&format!("{one}: finishing what was begun")), "{err}");
+    let (layer, mut running) = sealing(&policy, &[&one, &two]);
+    running.interrupt();
+    running.says(&format!("{one}: finishing what was begun"));
+    layer.advance(3_600_000);
+    let Ran { code, out, err } = running.end();
+    assert_eq!(code, 4, "{out}{err}");
     assert!(err.contains(&format!("nothing was done with: {two}")), "{err}");
     assert!(out.contains(&format!("sealed {one}")) && out.contains("proof: our record"), "{out}");
     assert!(is_sealed(&one, &key));
+    untouched(&two);
+}
+
+#[test]
+fn a_second_ctrl_c_stops_at_once_and_says_what_is_not_known() {
+    let folder = tempfile::tempdir().unwrap();
+    let prefix = unique("cut-off");
+    let policy = policy(&folder, &prefix);
+    parts().key(&format!("alias/{prefix}"));
+    let [one, two] = ["one", "two"].map(|suffix| format!("{prefix}-{suffix}"));
+    active(&[&one, &two]);
+    let (_layer, mut running) = sealing(&policy, &[&one, &two]);
+    running.interrupt();
+    running.says("Ctrl-C again stops at once");
+    running.interrupt();
+    // The stream is still UPDATING there, and would be for an hour.
+    let Ran { code, out, err } = running.end();
+    assert_eq!(code, 1, "{out}{err}");
+    assert!(
+        err.contains(&format!("error: stopped while {one} was changed or proven; what came of it is not known here")),
+        "{err}"
+    );
+    assert!(err.contains(&format!("help: `streamseal explain {one}` says how it is now")), "{err}");
+    assert!(!out.contains("sealed"), "nothing is claimed: {out}");
     untouched(&two);
 }
 
@@ -265,10 +319,10 @@ fn a_refusal_comes_with_the_statement_to_add() {
     let stream = format!("{prefix}-orders");
     active(&[&stream]);
     let rule = json!({"op": "StartStreamEncryption", "error": "AccessDeniedException", "status": 400, "message": "not authorized"});
-    let (_fault, url) = fault(json!([rule]));
+    let layer = Layer::start(&json!({"rules": [rule]}));
     let arguments =
         ["seal", "--yes", &stream, "--policy", policy.to_str().unwrap(), "--account", ACCOUNT, "--region", REGION];
-    let Ran { code, out, err } = run(&arguments, &[("AWS_ENDPOINT_URL", &url)]);
+    let Ran { code, out, err } = run(&arguments, &[("AWS_ENDPOINT_URL", &layer.url)]);
     assert!(code == 3 && out.contains(&format!("wrong  {stream}: start-refused")), "{out}{err}");
     let statement =
         json!({"Effect": "Allow", "Action": "kinesis:StartStreamEncryption", "Resource": [stream_arn(&stream), key]});

@@ -1,0 +1,159 @@
+//! What is deployed, by its names: as the arguments and variables say, as CloudFormation says of a stack, and as the function's
+//! own configuration says. Reads only.
+
+use std::collections::BTreeMap;
+
+use aws_sdk_lambda::operation::get_function_configuration::GetFunctionConfigurationOutput;
+
+use super::{Finding, is_absent};
+use crate::aws::logged;
+use crate::cli::arguments::DoctorArguments;
+use crate::cli::context::{Context, variable};
+use crate::domain::model::Scope;
+use crate::ports::CallLog;
+
+/// The names of its parts, as far as they are known.
+#[derive(Debug, Default)]
+pub(super) struct Deployed {
+    /// The function's name, and how it is configured.
+    pub(super) function: Option<String>,
+    pub(super) configuration: Option<GetFunctionConfigurationOutput>,
+    /// An ARN.
+    pub(super) role: Option<String>,
+    /// The URLs of the queues of work and of scans, and of the one that takes what EventBridge cannot deliver.
+    pub(super) work: Option<String>,
+    pub(super) scans: Option<String>,
+    pub(super) undelivered: Option<String>,
+    /// Those of what fails in them.
+    pub(super) dead_letters: Option<String>,
+    pub(super) scan_dead_letters: Option<String>,
+    /// The name of the group of its log.
+    pub(super) log_group: Option<String>,
+    /// The stack's rules: names by the resources of the template.
+    pub(super) rules: BTreeMap<String, String>,
+}
+
+impl Deployed {
+    /// A variable of the function.
+    pub(super) fn variable(&self, name: &str) -> Option<String> {
+        let environment = self.configuration.as_ref()?.environment.as_ref()?;
+        environment.variables.as_ref()?.get(name).cloned().filter(|value| !value.is_empty())
+    }
+}
+
+/// Finds it. An argument goes before the stack, and the stack before the function's variables.
+pub(super) async fn deployed(context: &Context, arguments: &DoctorArguments) -> (Deployed, Vec<Finding>) {
+    let mut found = Deployed {
+        function: arguments.function.clone(),
+        role: arguments.role.clone().or_else(|| variable("OWN_ROLE_ARN")),
+        work: arguments.queue_url.clone().or_else(|| variable("WORK_QUEUE_URL")),
+        scans: arguments.scan_queue_url.clone().or_else(|| variable("SCAN_QUEUE_URL")),
+        ..Deployed::default()
+    };
+    let mut findings = Vec::new();
+    if let Some(name) = &arguments.stack {
+        findings.extend(stack(context, name, &mut found).await);
+    }
+    if let Some(name) = found.function.clone() {
+        findings.extend(configuration(context, &name, &mut found).await);
+    }
+    (found, findings)
+}
+
+/// The outputs and the rules of a stack.
+async fn stack(context: &Context, name: &str, found: &mut Deployed) -> Vec<Finding> {
+    let (own, log) = (&context.config.own, CallLog::default());
+    let client = aws_sdk_cloudformation::Client::new(&context.sdk);
+    let asked = client.describe_stacks().stack_name(name).send();
+    let stack = match logged(&log, "cloudformation:DescribeStacks", asked).await {
+        Ok(answer) => answer.stacks.unwrap_or_default().into_iter().next(),
+        Err(failure) if is_absent(&failure) => None,
+        Err(failure) => return vec![Finding::unseen("stack", &failure, own)],
+    };
+    let region = &own.region;
+    let Some(stack) = stack else {
+        let how =
+            format!("name one of: aws cloudformation describe-stacks --query 'Stacks[].StackName' --region {region}");
+        return vec![Finding::fault("stack", format!("there is no stack {name} in {region}"), how)];
+    };
+    for output in stack.outputs.unwrap_or_default() {
+        let value = output.output_value;
+        let known = match output.output_key.as_deref() {
+            Some("FunctionName") => &mut found.function,
+            Some("RoleArn") => &mut found.role,
+            Some("WorkQueueUrl") => &mut found.work,
+            Some("ScanQueueUrl") => &mut found.scans,
+            Some("UndeliveredQueueUrl") => &mut found.undelivered,
+            Some("DeadLetterQueueUrl") => &mut found.dead_letters,
+            Some("ScanDeadLetterQueueUrl") => &mut found.scan_dead_letters,
+            Some("LogGroupName") => &mut found.log_group,
+            _ => continue,
+        };
+        *known = known.take().or(value);
+    }
+    let mut next = None;
+    loop {
+        let asked = client.list_stack_resources().stack_name(name).set_next_token(next.take()).send();
+        let page = match logged(&log, "cloudformation:ListStackResources", asked).await {
+            Ok(page) => page,
+            Err(failure) => return vec![Finding::unseen("stack", &failure, own)],
+        };
+        for resource in page.stack_resource_summaries.unwrap_or_default() {
+            if let (Some("AWS::Events::Rule"), Some(logical), Some(physical)) =
+                (resource.resource_type.as_deref(), resource.logical_resource_id, resource.physical_resource_id)
+            {
+                found.rules.insert(logical, physical);
+            }
+        }
+        next = page.next_token;
+        if next.is_none() {
+            break;
+        }
+    }
+    let status = stack.stack_status.map(|status| status.as_str().to_owned()).unwrap_or_default();
+    vec![if found.work.is_none() || found.function.is_none() {
+        let how = "name the stack that `sam deploy` made of template.yaml";
+        Finding::fault(
+            "stack",
+            format!("{name} has no output WorkQueueUrl or FunctionName: it is not Streamseal's"),
+            how,
+        )
+    } else if status.ends_with("_IN_PROGRESS") {
+        Finding::unknown("stack", format!("{name} is being changed ({status})"), "try again when that is over")
+    } else if status.ends_with("_FAILED") || status == "ROLLBACK_COMPLETE" {
+        let how = format!(
+            "see why, then deploy it again: aws cloudformation describe-stack-events --stack-name {name} --region {region}"
+        );
+        Finding::fault("stack", format!("{name} is {status}"), how)
+    } else {
+        Finding::good("stack", format!("{name} is {status}"))
+    }]
+}
+
+/// The function's configuration, and what it says of the rest.
+async fn configuration(context: &Context, name: &str, found: &mut Deployed) -> Vec<Finding> {
+    let (own, log) = (&context.config.own, CallLog::default());
+    let client = aws_sdk_lambda::Client::new(&context.sdk);
+    let asked = client.get_function_configuration().function_name(name).send();
+    match logged(&log, "lambda:GetFunctionConfiguration", asked).await {
+        Ok(answer) => {
+            found.role = found.role.take().or_else(|| answer.role.clone());
+            found.configuration = Some(answer);
+            found.work = found.work.take().or_else(|| found.variable("WORK_QUEUE_URL"));
+            found.scans = found.scans.take().or_else(|| found.variable("SCAN_QUEUE_URL"));
+            Vec::new()
+        }
+        Err(failure) if is_absent(&failure) => {
+            let words = format!("there is no function {name} in {}", own.region);
+            vec![Finding::fault("function", words, "deploy the stack: sam build && sam deploy")]
+        }
+        Err(failure) => vec![Finding::unseen("function", &failure, own)],
+    }
+}
+
+/// The ARN of a queue, by its URL.
+pub(super) fn queue_arn(url: &str, own: &Scope) -> String {
+    let Scope { partition, region, account } = own;
+    let name = url.rsplit('/').next().unwrap_or_default();
+    format!("arn:{partition}:sqs:{region}:{account}:{name}")
+}

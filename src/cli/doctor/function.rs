@@ -1,0 +1,184 @@
+//! The function itself: whether it runs, in which mode, and whether its queues wake it. Reads only.
+
+use aws_sdk_lambda::types::{EventSourceMappingConfiguration, FunctionResponseType, LastUpdateStatus, State};
+
+use super::Finding;
+use super::deployed::{Deployed, queue_arn};
+use crate::aws::logged;
+use crate::cli::context::Context;
+use crate::config::{Config, ModeSource, mode};
+use crate::domain::model::Mode;
+use crate::ports::CallLog;
+
+/// How the function stands; nothing where its configuration is not known.
+pub(super) async fn function(context: &Context, deployed: &Deployed) -> Vec<Finding> {
+    let (Some(name), Some(configuration)) = (&deployed.function, &deployed.configuration) else { return Vec::new() };
+    let region = &context.config.own.region;
+    let mut findings = Vec::new();
+    match (&configuration.state, &configuration.last_update_status) {
+        (Some(State::Failed), _) => {
+            let why = configuration.state_reason.as_deref().unwrap_or("no reason is given");
+            findings.push(Finding::fault("function", format!("{name} cannot run: {why}"), REDEPLOY));
+        }
+        (_, Some(LastUpdateStatus::Failed)) => {
+            let why = configuration.last_update_status_reason.as_deref().unwrap_or("no reason is given");
+            findings.push(Finding::fault("function", format!("the last update of {name} failed: {why}"), REDEPLOY));
+        }
+        (Some(State::Pending), _) | (_, Some(LastUpdateStatus::InProgress)) => {
+            findings.push(Finding::unknown(
+                "function",
+                format!("{name} is being changed"),
+                "try again when that is over",
+            ));
+        }
+        _ => {}
+    }
+    findings.extend(variables(context, deployed, name).await);
+    let client = aws_sdk_lambda::Client::new(&context.sdk);
+    let asked = client.get_function_concurrency().function_name(name).send();
+    match logged(&CallLog::default(), "lambda:GetFunctionConcurrency", asked).await {
+        Ok(answer) if answer.reserved_concurrent_executions == Some(0) => {
+            let how = format!("aws lambda delete-function-concurrency --function-name {name} --region {region}");
+            findings.push(Finding::fault(
+                "function",
+                format!("{name} may not run: its reserved concurrency is 0"),
+                how,
+            ));
+        }
+        Ok(_) => {}
+        Err(failure) => findings.push(Finding::unseen("function", &failure, &context.config.own)),
+    }
+    findings.extend(sources(context, deployed, name).await);
+    findings
+}
+
+const REDEPLOY: &str = "deploy the stack again: sam build && sam deploy";
+
+/// Its variables, by its own code, and the mode that they say.
+async fn variables(context: &Context, deployed: &Deployed, name: &str) -> Vec<Finding> {
+    let region = &context.config.own.region;
+    let config = Config::from_vars(|variable| match variable {
+        // Lambda sets it.
+        "AWS_REGION" => Some(region.clone()),
+        _ => deployed.variable(variable),
+    });
+    let see = format!(
+        "deploy the stack again, or see: aws lambda get-function-configuration --function-name {name} --region {region}"
+    );
+    let config = match config {
+        Ok(config) => config,
+        Err(faults) => {
+            let fault =
+                |fault: &crate::config::ConfigFault| Finding::fault("function", format!("{name}: {fault}"), &*see);
+            return faults.iter().map(fault).collect();
+        }
+    };
+    let mut findings = Vec::new();
+    for (variable, value, expected) in [
+        ("ACCOUNT_ID", Some(&config.own.account), Some(&context.config.own.account)),
+        ("WORK_QUEUE_URL", config.queue_url.as_ref(), deployed.work.as_ref()),
+        ("SCAN_QUEUE_URL", config.scan_queue_url.as_ref(), deployed.scans.as_ref()),
+        ("OWN_ROLE_ARN", config.own_role_arn.as_ref(), deployed.role.as_ref()),
+    ] {
+        if let Some(expected) = expected.filter(|expected| value != Some(*expected)) {
+            let value = value.map_or("not set", String::as_str);
+            findings.push(Finding::fault(
+                "function",
+                format!("{name}: variable {variable} is {value}, not {expected}"),
+                &*see,
+            ));
+        }
+    }
+    let (mode, source) = match &config.mode {
+        ModeSource::Fixed(mode) => (*mode, String::new()),
+        ModeSource::Read(source) => match context.read(source).await.map(|text| mode(&text)) {
+            Ok(Some(mode)) => (mode, format!(" {source},")),
+            Ok(None) => {
+                let parameter = source.to_string();
+                let parameter = parameter.trim_start_matches("ssm:");
+                let how =
+                    format!("aws ssm put-parameter --name {parameter} --value report --overwrite --region {region}");
+                let words = format!("the mode in {source} is neither `report` nor `enforce`: every event is kept");
+                findings.push(Finding::fault("function", words, how));
+                return findings;
+            }
+            Err(stop) => {
+                findings.push(Finding::unknown("function", format!("its mode: {}", stop.words()), stop.what_to_do()));
+                return findings;
+            }
+        },
+    };
+    if findings.is_empty() {
+        let does = match mode {
+            Mode::Enforce => "enforce: it changes streams",
+            Mode::Report | Mode::Prove => "report: it changes nothing and says what it would do",
+        };
+        findings.push(Finding::good("function", format!("{name} runs in mode{source} {does}")));
+    }
+    findings
+}
+
+/// Whether each queue wakes it, and a message that fails comes back alone.
+async fn sources(context: &Context, deployed: &Deployed, name: &str) -> Vec<Finding> {
+    let own = &context.config.own;
+    let client = aws_sdk_lambda::Client::new(&context.sdk);
+    let (mut mappings, mut next) = (Vec::new(), None);
+    loop {
+        let asked = client.list_event_source_mappings().function_name(name).set_marker(next.take()).send();
+        match logged(&CallLog::default(), "lambda:ListEventSourceMappings", asked).await {
+            Ok(page) => {
+                mappings.extend(page.event_source_mappings.unwrap_or_default());
+                next = page.next_marker.filter(|marker| !marker.is_empty());
+            }
+            Err(failure) => return vec![Finding::unseen("source", &failure, own)],
+        }
+        if next.is_none() {
+            break;
+        }
+    }
+    let queues = [("work", &deployed.work), ("scans", &deployed.scans)];
+    let queues = queues.into_iter().filter_map(|(what, url)| Some((what, queue_arn(url.as_deref()?, own))));
+    queues.map(|(what, arn)| source(&mappings, what, &arn, name, &own.region)).collect()
+}
+
+/// One queue.
+fn source(mappings: &[EventSourceMappingConfiguration], what: &str, queue: &str, name: &str, region: &str) -> Finding {
+    let size = if what == "scans" { " --batch-size 1" } else { "" };
+    let options = format!("--function-response-types ReportBatchItemFailures{size} --region {region}");
+    let Some(mapping) = mappings.iter().find(|mapping| mapping.event_source_arn.as_deref() == Some(queue)) else {
+        let how = format!(
+            "aws lambda create-event-source-mapping --function-name {name} --event-source-arn {queue} {options}"
+        );
+        return Finding::fault("source", format!("the queue of {what} does not wake {name}"), how);
+    };
+    let uuid = mapping.uuid.as_deref().unwrap_or_default();
+    let update = |more: &str| format!("aws lambda update-event-source-mapping --uuid {uuid} {more}");
+    match mapping.state.as_deref() {
+        Some("Enabled") => {}
+        Some("Disabled" | "Disabling") => {
+            let words = format!("the queue of {what} does not wake {name}: its event source mapping is disabled");
+            return Finding::fault("source", words, update(&format!("--enabled --region {region}")));
+        }
+        state => {
+            let words =
+                format!("the event source mapping of the queue of {what} is {}", state.unwrap_or("in no state"));
+            return Finding::unknown("source", words, "try again when that is over");
+        }
+    }
+    let alone =
+        mapping.function_response_types.iter().flatten().any(|t| *t == FunctionResponseType::ReportBatchItemFailures);
+    if !alone {
+        let words = format!(
+            "of the queue of {what} a whole batch comes back when one message fails (ReportBatchItemFailures is off)"
+        );
+        return Finding::fault("source", words, update(&options));
+    }
+    match mapping.batch_size {
+        Some(several) if what == "scans" && several != 1 => {
+            let words =
+                format!("the queue of scans gives {several} scans at a time, and one at a time is meant to run");
+            Finding::fault("source", words, update(&options))
+        }
+        _ => Finding::good("source", format!("the queue of {what} wakes {name}")),
+    }
+}

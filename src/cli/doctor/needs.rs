@@ -1,0 +1,245 @@
+//! What has to reach the work queue: an event of each kind that the function acts on, and the pattern of a rule that lets it
+//! through. Pure: whether a rule does is asked of EventBridge's own matcher (TestEventPattern), with these events.
+
+use serde_json::{Value, json};
+
+use crate::domain::event::WAKING_CALLS;
+use crate::domain::model::Scope;
+
+/// Calls of KMS that somebody makes, and that the function answers with a scan.
+const KEY_CALLS: [&str; 11] = [
+    "CancelKeyDeletion",
+    "CreateAlias",
+    "DeleteAlias",
+    "DeleteImportedKeyMaterial",
+    "DisableKey",
+    "EnableKey",
+    "ImportKeyMaterial",
+    "PutKeyPolicy",
+    "RotateKeyOnDemand",
+    "ScheduleKeyDeletion",
+    "UpdateAlias",
+];
+/// The same of those that KMS makes by itself.
+const KEY_SERVICE_EVENTS: [&str; 3] = ["DeleteExpiredKeyMaterial", "DeleteKey", "RotateKey"];
+/// KMS's own events.
+const KEY_EVENTS: [&str; 3] = ["KMS CMK Deletion", "KMS CMK Rotation", "KMS Imported Key Material Expiration"];
+/// How CloudTrail's records come.
+const CALL: &str = "AWS API Call via CloudTrail";
+const SERVICE_EVENT: &str = "AWS Service Event via CloudTrail";
+
+/// One kind of event that has to come.
+#[derive(Debug)]
+pub(super) struct Need {
+    /// The resource of `template.yaml` that lets it through.
+    pub(super) rule: &'static str,
+    /// What it is.
+    pub(super) what: &'static str,
+    /// What does not happen without it.
+    pub(super) without: &'static str,
+    /// The pattern that lets all of it through, as the template has it.
+    pub(super) pattern: Value,
+    /// An event of each sort, by its name.
+    pub(super) samples: Vec<(String, Value)>,
+}
+
+/// All of them. `parameters` are the parameters of Systems Manager that hold the policy and the mode.
+pub(super) fn needs(own: &Scope, parameters: &[String]) -> Vec<Need> {
+    let mut needs = vec![stream_calls(own), config(own), security_hub(own), security_hub_v2(own), key_events(own)];
+    needs.push(key_calls(own));
+    if !parameters.is_empty() {
+        needs.push(parameter_changes(own, parameters));
+    }
+    needs
+}
+
+fn stream_calls(own: &Scope) -> Need {
+    let sample = |name: &&str| {
+        let parameters = match *name {
+            "TagResource" | "UntagResource" => json!({"resourceARN": stream(own)}),
+            _ => json!({"streamName": "any"}),
+        };
+        ((*name).to_owned(), call(own, "kinesis", CALL, name, &parameters, &json!([])))
+    };
+    Need {
+        rule: "StreamCalls",
+        what: "calls of Kinesis",
+        without: "a stream stays as it is until the next sweep",
+        pattern: json!({
+            "source": ["aws.kinesis"], "detail-type": [CALL],
+            "detail": {"eventSource": ["kinesis.amazonaws.com"], "eventName": WAKING_CALLS, "errorCode": [{"exists": false}]},
+        }),
+        samples: WAKING_CALLS.iter().map(sample).collect(),
+    }
+}
+
+fn config(own: &Scope) -> Need {
+    let kind = "Config Rules Compliance Change";
+    let detail = json!({
+        "messageType": "ComplianceChangeNotification", "resourceType": "AWS::Kinesis::Stream", "resourceId": "any",
+        "configRuleName": "kinesis-stream-encrypted", "awsAccountId": own.account, "awsRegion": own.region,
+        "newEvaluationResult": {"complianceType": "NON_COMPLIANT"},
+    });
+    Need {
+        rule: "ConfigFindings",
+        what: "findings of AWS Config",
+        without: "a stream that Config finds unencrypted is looked at by the next sweep alone",
+        pattern: json!({
+            "source": ["aws.config"], "detail-type": [kind],
+            "detail": {
+                "messageType": ["ComplianceChangeNotification"], "resourceType": ["AWS::Kinesis::Stream"],
+                "newEvaluationResult": {"complianceType": ["NON_COMPLIANT"]},
+            },
+        }),
+        samples: vec![(kind.to_owned(), event(own, "aws.config", kind, &json!([]), detail))],
+    }
+}
+
+fn security_hub(own: &Scope) -> Need {
+    let kinds = ["Security Hub Findings - Imported", "Security Hub Findings - Custom Action"];
+    let finding = json!({
+        "AwsAccountId": own.account, "Region": own.region, "GeneratorId": "security-control/Kinesis.1",
+        "Compliance": {"Status": "FAILED", "SecurityControlId": "Kinesis.1"}, "RecordState": "ACTIVE",
+        "Workflow": {"Status": "NEW"}, "Resources": [{"Type": "AwsKinesisStream", "Id": stream(own)}],
+    });
+    let sample = |kind: &str| {
+        (kind.to_owned(), event(own, "aws.securityhub", kind, &json!([]), json!({"findings": [finding.clone()]})))
+    };
+    Need {
+        rule: "SecurityHubFindings",
+        what: "findings of Security Hub (ASFF)",
+        without: "a stream that Security Hub finds unencrypted is looked at by the next sweep alone",
+        pattern: json!({
+            "source": ["aws.securityhub"], "detail-type": kinds,
+            "detail": {"findings": {
+                "Compliance": {"Status": ["FAILED", "WARNING"]}, "RecordState": ["ACTIVE"],
+                "Workflow": {"Status": ["NEW", "NOTIFIED"]},
+                "$or": [{"Compliance": {"SecurityControlId": ["Kinesis.1"]}}, {"GeneratorId": [{"suffix": "/Kinesis.1"}]}],
+            }},
+        }),
+        samples: kinds.into_iter().map(sample).collect(),
+    }
+}
+
+fn security_hub_v2(own: &Scope) -> Need {
+    let kind = "Findings Imported V2";
+    let finding = json!({
+        "class_uid": 2003, "status_id": 1, "cloud": {"account": {"uid": own.account}, "region": own.region},
+        "compliance": {"control": "Kinesis.1", "status": "Fail", "status_id": 3},
+        "resources": [{"type": "AWS::Kinesis::Stream", "uid": stream(own)}],
+    });
+    Need {
+        rule: "SecurityHubFindingsV2",
+        what: "findings of Security Hub (OCSF)",
+        without: "a stream that Security Hub finds unencrypted is looked at by the next sweep alone",
+        pattern: json!({
+            "source": ["aws.securityhub"], "detail-type": [kind],
+            "detail": {"findings": {"class_uid": [2003], "compliance": {"control": ["Kinesis.1"]}}},
+        }),
+        samples: vec![(
+            kind.to_owned(),
+            event(own, "aws.securityhub", kind, &json!([]), json!({"findings": [finding]})),
+        )],
+    }
+}
+
+fn key_events(own: &Scope) -> Need {
+    let sample =
+        |kind: &str| (kind.to_owned(), event(own, "aws.kms", kind, &json!([key(own)]), json!({"key-id": "any"})));
+    Need {
+        rule: "KeyEvents",
+        what: "events of KMS",
+        without: "a key that is rotated or deleted is seen by the next sweep alone",
+        pattern: json!({"source": ["aws.kms"], "detail-type": KEY_EVENTS}),
+        samples: KEY_EVENTS.into_iter().map(sample).collect(),
+    }
+}
+
+fn key_calls(own: &Scope) -> Need {
+    let resources = json!([{"ARN": key(own), "type": "AWS::KMS::Key"}]);
+    let parameters = json!({"aliasName": "alias/any", "keyId": key(own)});
+    let sample = |(kind, name): (&str, &str)| (name.to_owned(), call(own, "kms", kind, name, &parameters, &resources));
+    let calls = KEY_CALLS.into_iter().map(|name| (CALL, name));
+    let mut names: Vec<&str> = KEY_CALLS.into_iter().chain(KEY_SERVICE_EVENTS).collect();
+    names.sort_unstable();
+    Need {
+        rule: "KeyCalls",
+        what: "calls of KMS",
+        without: "an alias that moves, or a key that is disabled, is seen by the next sweep alone",
+        pattern: json!({
+            "source": ["aws.kms"], "detail-type": [CALL, SERVICE_EVENT],
+            "detail": {"eventSource": ["kms.amazonaws.com"], "eventName": names, "errorCode": [{"exists": false}]},
+        }),
+        samples: calls.chain(KEY_SERVICE_EVENTS.into_iter().map(|name| (SERVICE_EVENT, name))).map(sample).collect(),
+    }
+}
+
+fn parameter_changes(own: &Scope, parameters: &[String]) -> Need {
+    let kind = "Parameter Store Change";
+    let sample = |name: &String| {
+        let of = |operation: &str| {
+            let detail = json!({"name": name, "type": "String", "operation": operation});
+            (format!("{operation} of {name}"), event(own, "aws.ssm", kind, &json!([]), detail))
+        };
+        [of("Create"), of("Update")]
+    };
+    Need {
+        rule: "PolicyChanges",
+        what: "changes of the policy and the mode",
+        without: "streams follow a new policy with the next sweep alone",
+        pattern: json!({
+            "source": ["aws.ssm"], "detail-type": [kind],
+            "detail": {"name": parameters, "operation": ["Create", "Update"]},
+        }),
+        samples: parameters.iter().flat_map(sample).collect(),
+    }
+}
+
+fn stream(own: &Scope) -> String {
+    format!("arn:{}:kinesis:{}:{}:stream/any", own.partition, own.region, own.account)
+}
+
+fn key(own: &Scope) -> String {
+    format!("arn:{}:kms:{}:{}:key/00000000-0000-4000-8000-000000000000", own.partition, own.region, own.account)
+}
+
+/// A record of CloudTrail.
+fn call(own: &Scope, service: &str, kind: &str, name: &str, parameters: &Value, resources: &Value) -> Value {
+    let detail = json!({
+        "eventVersion": "1.11", "eventSource": format!("{service}.amazonaws.com"), "eventName": name,
+        "eventTime": "2026-01-01T00:00:00Z", "awsRegion": own.region, "recipientAccountId": own.account,
+        "requestParameters": parameters, "resources": resources,
+    });
+    event(own, &format!("aws.{service}"), kind, &json!([]), detail)
+}
+
+/// An event with all that TestEventPattern asks for.
+fn event(own: &Scope, source: &str, kind: &str, resources: &Value, detail: Value) -> Value {
+    json!({
+        "version": "0", "id": "00000000-0000-4000-8000-000000000000", "detail-type": kind, "source": source,
+        "account": own.account, "time": "2026-01-01T00:00:00Z", "region": own.region, "resources": resources,
+        "detail": detail,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use jiff::Timestamp;
+
+    use super::*;
+    use crate::domain::event::{Input, Item, parse};
+
+    #[test]
+    fn each_sample_is_an_event_that_the_function_acts_on() {
+        let own = Scope { partition: "aws".into(), region: "eu-west-1".into(), account: "111122223333".into() };
+        let needs = needs(&own, &["/streamseal/policy".to_owned(), "/streamseal/mode".to_owned()]);
+        assert_eq!(needs.len(), 7);
+        for (name, sample) in needs.iter().flat_map(|need| &need.samples) {
+            let Input::Direct(items) = parse(sample, &own, Timestamp::now()) else { panic!("{name}") };
+            assert!(
+                items.iter().any(|i| matches!(i, Item::Reconcile(_) | Item::Scan(_) | Item::PolicyChanged(..))),
+                "{name}: {items:?}"
+            );
+        }
+    }
+}
