@@ -342,6 +342,8 @@ fn what_the_role_may_not_do() {
         // A key that may not be set may be looked at, and used where an accepted stream has it.
         (&narrowed_policy, request("kms:DescribeKey", &other_key), true),
         (&narrowed_policy, Request::through_kinesis("kms:GenerateDataKey", &other_key, STREAM), true),
+        (&usual_policy, request("kms:DescribeKey", FOREIGN_KEY), true),
+        (&usual_policy, Request::through_kinesis("kms:GenerateDataKey", FOREIGN_KEY, STREAM), true),
         // Data keys by way of Kinesis alone, and for our streams alone.
         (&usual_policy, data_key(STREAM), true),
         (&usual_policy, data_key(STREAM).with("kms:ViaService", None), false),
