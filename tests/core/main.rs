@@ -12,3 +12,4 @@ mod scenarios;
 mod schedules;
 mod sim;
 mod tidy;
+mod versions;
