@@ -143,3 +143,29 @@ fn links_between_documents_lead_somewhere() {
     }
     assert!(links > 10, "{links}");
 }
+
+/// What holds a claim is named by its test, which has to be there.
+#[test]
+fn every_test_that_the_threat_model_names_is_there() {
+    fn sources(folder: &Path, into: &mut String) {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            match path.is_dir() {
+                true => sources(&path, into),
+                false if path.extension().is_some_and(|it| it == "rs") => {
+                    into.push_str(&std::fs::read_to_string(path).unwrap());
+                }
+                false => {}
+            }
+        }
+    }
+    let mut code = String::new();
+    ["src", "tests"].iter().for_each(|folder| sources(&Path::new(env!("CARGO_MANIFEST_DIR")).join(folder), &mut code));
+    let words = include_str!("../../SECURITY.md").split('`').skip(1).step_by(2);
+    let is_test =
+        |word: &&str| word.matches('_').count() > 2 && word.chars().all(|c| c.is_ascii_lowercase() || c == '_');
+    let tests: Vec<&str> = words.filter(is_test).collect();
+    assert!(tests.len() > 10, "{tests:?}");
+    let gone: Vec<_> = tests.iter().filter(|test| !code.contains(&format!("fn {test}("))).collect();
+    assert!(gone.is_empty(), "{gone:?}");
+}

@@ -17,4 +17,5 @@ mod schedules;
 mod shared;
 mod sim;
 mod tidy;
+mod versions;
 mod watching;
