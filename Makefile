@@ -31,7 +31,7 @@ lint: ## check formatting and lints, all of it and the core alone
 
 sam: ## validate the template and build the deployment package, for this machine's processor
 	@tools/setup --sam
-	$(sam) validate --lint --template template.yaml
+	for template in template.yaml deploy/*.yaml; do $(sam) validate --lint --template $$template || exit 1; done
 	$(sam) build --template template.yaml --parameter-overrides Architecture=$(architecture)
 
 .PHONY: soak soak-short sweep
