@@ -110,7 +110,8 @@ fn what_somebody_has_to_look_at_arrives_in_the_central_queue() {
     put(&arn, "streamseal", "Streamseal Scan Summary", &json!({"schema": "streamseal.summary/v1", "alarm": true}));
 
     // And a result of the real function, by the ARN that a StackSet would give it.
-    let policy = "inline:{version: 1, rules: [{name: all, key: alias/nobody-made-this}]}";
+    let policy =
+        "inline:{version: 1, defaults: {existing: enforce}, rules: [{name: all, key: alias/nobody-made-this}]}";
     let function = Function::start(60, &[("POLICY", policy), ("RESULT_BUS", &arn)]);
     let stream = unique("central");
     parts().stream(&stream);
