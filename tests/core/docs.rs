@@ -29,6 +29,12 @@ fn the_policy_of_the_readme_is_valid() {
 }
 
 #[test]
+fn the_policy_for_many_accounts_is_valid() {
+    let policy = Policy::load(block(include_str!("../../docs/many-accounts.md"), "yaml")).unwrap();
+    assert_eq!(policy.rules.len(), 2);
+}
+
+#[test]
 fn every_variable_that_is_read_is_in_the_readme() {
     let read = std::cell::RefCell::new(Vec::new());
     let _ = Config::from_vars(|name| {

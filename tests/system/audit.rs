@@ -262,6 +262,7 @@ fn every_stream_is_told_as_it_is_in_every_form() {
     let (code, out, err) = one;
     assert_eq!((code, err.as_str()), (3, ""), "{err}");
     let found: Value = serde_json::from_str(&out).unwrap();
+    crate::support::assert_lines_documented(&std::fs::read_to_string(&names[2]).unwrap());
     let rows = found["streams"].as_array().unwrap();
 
     let kinds = HashMap::<_, _>::from_iter(streams());

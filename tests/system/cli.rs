@@ -12,7 +12,7 @@ mod seal;
 use std::path::Path;
 use std::process::{Command, Output};
 
-use crate::support::{ACCOUNT, Parts, REGION, parts, root};
+use crate::support::{ACCOUNT, Parts, REGION, assert_lines_documented, parts, root};
 
 /// What a command printed, and its exit code.
 #[derive(Debug)]
@@ -37,7 +37,9 @@ fn command(arguments: &[&str], variables: &[(&str, &str)]) -> Command {
 fn run(arguments: &[&str], variables: &[(&str, &str)]) -> Ran {
     let Output { status, stdout, stderr } = command(arguments, variables).output().unwrap();
     let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
-    Ran { code: status.code().unwrap(), out: text(stdout), err: text(stderr) }
+    let ran = Ran { code: status.code().unwrap(), out: text(stdout), err: text(stderr) };
+    assert_lines_documented(&ran.out);
+    ran
 }
 
 /// A command that reaches the parts.

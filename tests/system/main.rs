@@ -4,6 +4,9 @@
 
 mod audit;
 mod cli;
+mod deploy;
+#[path = "../shared/documents.rs"]
+mod documents_shared;
 mod fault;
 mod iam;
 mod results;

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::rules::passes;
 use crate::support::{ACCOUNT, Function, Layer, PATIENCE, REGION, batch, create_event, parts, unique};
-use crate::template::{resources, template};
+use crate::shared::{resources, template};
 
 const POLICY: &str = "inline:{version: 1, defaults: {existing: enforce}, rules: [{name: all, key: alias/aws/kinesis}]}";
 

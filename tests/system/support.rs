@@ -4,9 +4,12 @@ use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
+
+use crate::documents_shared::assert_documented;
 
 /// The account and Region of both emulators.
 pub(crate) const ACCOUNT: &str = "111122223333";
@@ -38,6 +41,7 @@ pub(crate) struct Tool {
     stdin: Option<ChildStdin>,
     pub(crate) ready: Value,
     log: Arc<Mutex<Vec<String>>>,
+    reader: Option<JoinHandle<()>>,
 }
 
 impl Tool {
@@ -47,14 +51,14 @@ impl Tool {
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().unwrap();
         let stdin = child.stdin.take().unwrap();
-        let log = keep(child.stderr.take().unwrap());
+        let (log, reader) = keep(child.stderr.take().unwrap());
         let mut line = String::new();
         BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
         let ready = serde_json::from_str(&line).unwrap_or_else(|_| {
             child.wait().unwrap();
             panic!("tools/{name} did not start: {}", log.lock().unwrap().join("\n"))
         });
-        Self { child, stdin: Some(stdin), ready, log }
+        Self { child, stdin: Some(stdin), ready, log, reader: Some(reader) }
     }
 
     pub(crate) fn signal(&self, signal: &str) {
@@ -71,11 +75,21 @@ impl Tool {
     }
 }
 
-impl Drop for Tool {
-    fn drop(&mut self) {
+impl Tool {
+    /// Ends it, and reads what it wrote to the end.
+    fn end(&mut self) {
         // Not by KILL: it has children to end.
         self.stdin = None;
         let _ = self.child.wait();
+        if let Some(reader) = self.reader.take() {
+            let _ = reader.join();
+        }
+    }
+}
+
+impl Drop for Tool {
+    fn drop(&mut self) {
+        self.end();
     }
 }
 
@@ -85,15 +99,15 @@ fn send(signal: &str, pids: &[String]) {
 }
 
 /// Keeps a pipe's lines as they come.
-fn keep(pipe: impl Read + Send + 'static) -> Arc<Mutex<Vec<String>>> {
+fn keep(pipe: impl Read + Send + 'static) -> (Arc<Mutex<Vec<String>>>, JoinHandle<()>) {
     let lines = Arc::new(Mutex::new(Vec::new()));
     let kept = Arc::clone(&lines);
-    std::thread::spawn(move || {
+    let reader = std::thread::spawn(move || {
         for line in BufReader::new(pipe).lines().map_while(Result::ok) {
             kept.lock().unwrap_or_else(PoisonError::into_inner).push(line);
         }
     });
-    lines
+    (lines, reader)
 }
 
 /// Kinesis and the rest, once for all tests of this process; they end with it, since its end closes their input.
@@ -151,13 +165,20 @@ impl Parts {
             vec![("Action", "CreateRole"), ("RoleName", name), ("AssumeRolePolicyDocument", &trust)],
             vec![("Action", "PutRolePolicy"), ("RoleName", name), ("PolicyName", "p"), ("PolicyDocument", &policy)],
         ] {
-            let signature = "AWS4-HMAC-SHA256 Credential=test/20260101/us-east-1/iam/aws4_request, SignedHeaders=host, Signature=00";
-            let request = agent().post(&self.aws).header("authorization", signature);
-            let form = form.into_iter().chain([("Version", "2010-05-08")]);
-            let mut answer = request.send_form(form).unwrap();
-            assert!(answer.status().is_success(), "{}", answer.body_mut().read_to_string().unwrap());
+            self.form("us-east-1/iam", "2010-05-08", &form);
         }
         format!("arn:aws:iam::{ACCOUNT}:role/{name}")
+    }
+
+    /// One call of an AWS query API, such as `eu-west-1/cloudformation`; its answer in XML.
+    pub(crate) fn form(&self, scope: &str, version: &str, form: &[(&str, &str)]) -> String {
+        let signature =
+            format!("AWS4-HMAC-SHA256 Credential=test/20260101/{scope}/aws4_request, SignedHeaders=host, Signature=00");
+        let request = agent().post(&self.aws).header("authorization", signature);
+        let mut answer = request.send_form(form.iter().copied().chain([("Version", version)])).unwrap();
+        let text = answer.body_mut().read_to_string().unwrap();
+        assert!(answer.status().is_success(), "{text}");
+        text
     }
 
     /// A new key behind a new alias; its ARN.
@@ -424,6 +445,32 @@ impl Function {
             }
             std::thread::sleep(Duration::from_millis(20));
         }
+    }
+}
+
+/// Whatever a test is about: every line that the function wrote is as its schema and docs/metrics.md say.
+impl Drop for Function {
+    fn drop(&mut self) {
+        self.tool.end();
+        if !std::thread::panicking() {
+            self.log().iter().for_each(|line| assert_lines_documented(line));
+        }
+    }
+}
+
+/// Every document in a text that is JSON, or whose lines are.
+pub(crate) fn assert_lines_documented(text: &str) {
+    fn walk(value: &Value) {
+        assert_documented(value);
+        match value {
+            Value::Object(members) => members.values().for_each(walk),
+            Value::Array(items) => items.iter().for_each(walk),
+            _ => {}
+        }
+    }
+    match serde_json::from_str(text) {
+        Ok(value) => walk(&value),
+        Err(_) => text.lines().filter_map(|line| serde_json::from_str(line).ok()).for_each(|value| walk(&value)),
     }
 }
 

@@ -34,6 +34,11 @@ fn every_command_is_documented_and_completed() {
     let Ran { code, out, .. } = run(&["schema"], &[]);
     let stored = std::fs::read_to_string(crate::support::root().join("policy.schema.json")).unwrap();
     assert_eq!((code, out), (0, stored));
+    for of in ["evidence", "summary", "note", "work", "scan"] {
+        let Ran { code, out, .. } = run(&["schema", of], &[]);
+        let path = crate::support::root().join(format!("schemas/{of}.schema.json"));
+        assert_eq!((code, out), (0, std::fs::read_to_string(path).unwrap()), "{of}");
+    }
     assert_eq!(run(&["explain", "--no-such-option"], &[]).code, 2);
 }
 
