@@ -601,4 +601,9 @@ fn a_terminal_has_a_bar() {
     assert!(out.contains("\u{1b}[2mNOT_APPLICABLE\u{1b}[0m"), "{out:?}");
     let (_, out, _) = on_a_terminal("1");
     assert!(out.contains("NOT_APPLICABLE") && !out.contains("[2mNOT_APPLICABLE"), "{out:?}");
+    for (color, coloured) in [("always", true), ("never", false)] {
+        let mut command = command(&policy, &["--region", "eu-west-1", "--color", color]);
+        let (_, out, _) = ran(command.env("AWS_ENDPOINT_URL", server.uri()).env("CLICOLOR_FORCE", "1"));
+        assert_eq!(out.contains("\u{1b}[2mNOT_APPLICABLE"), coloured, "{color}: {out:?}");
+    }
 }
