@@ -70,7 +70,7 @@ impl Finding {
             State::Fault => (BAD, "FAULT"),
             State::Unknown => (ODD, "?"),
         };
-        result(format_args!("{} {:<8} {}", styled(style, format_args!("{word:<5}")), self.about, self.words));
+        result(format_args!("{} {:<11} {}", styled(style, format_args!("{word:<5}")), self.about, self.words));
         if let Some(mend) = &self.mend {
             for line in mend.lines() {
                 result(format_args!("      {}", styled(FAINT, line)));

@@ -8,8 +8,13 @@ use serde_json::{Map, Value, json};
 
 /// The template with each tag as an object of one member: `!GetAtt A.Arn` is `{"!GetAtt": "A.Arn"}`.
 pub(crate) fn template() -> Value {
-    let documents = Yaml::load_from_str(include_str!("../../template.yaml")).unwrap_or_default();
-    assert_eq!(documents.len(), 1, "template.yaml is not one YAML document");
+    read(include_str!("../../template.yaml"))
+}
+
+/// Any template, in the same way.
+pub(crate) fn read(text: &str) -> Value {
+    let documents = Yaml::load_from_str(text).unwrap_or_default();
+    assert_eq!(documents.len(), 1, "the template is not one YAML document");
     documents.first().map_or(Value::Null, to_json)
 }
 

@@ -348,8 +348,8 @@ fn every_stream_is_told_as_it_is_in_every_form() {
         arn("orders-open-000")
     );
     assert!(table.contains(&change), "{table}");
-    // 60 on another key, 80 and 20 on none; the others are wrong by their key alone.
-    assert_eq!(table.lines().filter(|line| line.starts_with("    Terraform ")).count(), 160);
+    // Of the kinds that are wrong all but the 20 whose key is not there and the 10 that have no rule.
+    assert_eq!(table.lines().filter(|line| line.starts_with("    Terraform ")).count(), 200);
 
     in_a_browser(&folder, &html, &expected);
 }
@@ -602,4 +602,9 @@ fn a_terminal_has_a_bar() {
     assert!(out.contains("\u{1b}[2mNOT_APPLICABLE\u{1b}[0m"), "{out:?}");
     let (_, out, _) = on_a_terminal("1");
     assert!(out.contains("NOT_APPLICABLE") && !out.contains("[2mNOT_APPLICABLE"), "{out:?}");
+    for (color, coloured) in [("always", true), ("never", false)] {
+        let mut command = command(&policy, &["--region", "eu-west-1", "--color", color]);
+        let (_, out, _) = ran(command.env("AWS_ENDPOINT_URL", server.uri()).env("CLICOLOR_FORCE", "1"));
+        assert_eq!(out.contains("\u{1b}[2mNOT_APPLICABLE"), coloured, "{color}: {out:?}");
+    }
 }

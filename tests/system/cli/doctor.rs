@@ -69,7 +69,7 @@ fn each_fault_comes_with_what_mends_it() {
     own.cloudtrail("PutEventSelectors", selectors("WriteOnly"));
 
     let Ran { out, .. } = doctor(&named);
-    assert!(out.contains("ok    trail    management logs management events that write"), "{out}");
+    assert!(out.contains("ok    trail       management logs management events that write"), "{out}");
 }
 
 #[test]
@@ -113,6 +113,8 @@ fn without_sam() -> Value {
     for (name, event) in events.as_object().unwrap() {
         let mut source = event["Properties"].as_object().unwrap().clone();
         let queue = source.remove("Queue").unwrap();
+        // The emulator leaves a number of a parameter a text, and its answer is none of Lambda's then.
+        source.remove("ScalingConfig");
         source.extend([("EventSourceArn".to_owned(), queue), ("FunctionName".to_owned(), json!({"!Ref": "Function"}))]);
         resources
             .insert(format!("{name}Source"), json!({"Type": "AWS::Lambda::EventSourceMapping", "Properties": source}));
@@ -245,16 +247,7 @@ impl Deployed {
 
     fn steady(&self, text: &str) -> String {
         let names: Vec<(&str, &str)> = self.names.iter().map(|(from, to)| (from.as_str(), to.as_str())).collect();
-        let text = steady(text, &names);
-        // What is left is made up anew for each mapping.
-        let mut steady = String::new();
-        let mut rest = text.as_str();
-        while let Some((before, after)) = rest.split_once("--uuid ") {
-            steady += before;
-            steady += "--uuid UUID";
-            rest = after.trim_start_matches(|c: char| c.is_ascii_hexdigit() || c == '-');
-        }
-        steady + rest
+        steady(text, &names)
     }
 
     /// Runs every command that mends a fault, as a shell would read it.

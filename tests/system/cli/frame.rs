@@ -6,7 +6,8 @@ use super::{Ran, at_parts, reach, run, stream_arn};
 use crate::support::{ACCOUNT, REGION, file, parts, unique};
 
 const POLICY: &str = "inline:{version: 1, defaults: {existing: enforce, settle: {terraform: 0s, cloudformation: 0s, pulumi: 0s}}, rules: [{name: all, key: alias/aws/kinesis}]}";
-const COMMANDS: &[&str] = &["check", "explain", "seal", "prove", "replay", "doctor", "schema", "completions", "man"];
+const COMMANDS: &[&str] =
+    &["check", "explain", "seal", "prove", "audit", "replay", "doctor", "schema", "completions", "man"];
 
 #[test]
 fn every_command_is_documented_and_completed() {
@@ -82,6 +83,11 @@ fn region_and_account_are_found_as_the_aws_cli_finds_them() {
         key(&[("AWS_REGION", REGION), ("ACCOUNT_ID", "999999999999")], &more),
         arn("eu-north-1", "888888888888")
     );
+    // `audit`, which may be of several Regions, asks once.
+    let variables = [aws, kinesis, proxy, ("POLICY", POLICY), ("AWS_REGION", REGION)];
+    let Ran { out, err, .. } = run(&["audit", "--json", "--rate", "1000"], &variables);
+    let audit: Value = serde_json::from_str(&out).unwrap_or_else(|_| panic!("{err}"));
+    assert_eq!(audit["account"], ACCOUNT);
     let (code, err) = key(&[], &[]);
     assert!(code == 2 && err.contains("`--region`") && err.contains("AWS_REGION"), "{err}");
     let (code, err) = key(&[], &["--region", "eu-west-1", "--region", "eu-west-2"]);
