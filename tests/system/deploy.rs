@@ -12,8 +12,8 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use crate::results::received;
+use crate::shared::{read, resources};
 use crate::support::{ACCOUNT, Function, PATIENCE, REGION, create_event, parts, unique};
-use crate::template::{read, resources};
 
 const CENTRAL: &str = include_str!("../../deploy/central.yaml");
 const NOTIFY: &str = include_str!("../../deploy/notify.yaml");

@@ -3,8 +3,8 @@
 use serde_json::{Value, json};
 
 use super::{Ran, pretty, reach_of, run, steady};
+use crate::shared::template;
 use crate::support::{ACCOUNT, PATIENCE, Parts, REGION, aws_cli, file};
-use crate::template::template;
 
 /// How each thing stands, by what it is about.
 fn states(out: &str) -> Vec<(String, String)> {
