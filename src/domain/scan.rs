@@ -428,7 +428,7 @@ fn ring(text: &str) -> u64 {
     mixed ^ (mixed >> 32)
 }
 
-/// The message on the wire. Unknown fields are refused, as in work messages.
+/// A scan that was asked for, or the rest of one: a message of the queue of scans, or of the work queue where it is put off.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(title = "Streamseal scan message, version 1"))]

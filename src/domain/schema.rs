@@ -15,7 +15,9 @@ const GROWTH: &str = "This version only grows: fields may be added, and words wh
 const STRICT: &str = "Between two invocations of the function, for nobody else to send. Unknown fields are refused: a message of a later \
                       version is better in the dead-letter queue than half understood.";
 
-/// A time in UTC, such as `2026-12-01T09:30:00.123Z`, in the place of a type that has no schema.
+// These stand in the place of jiff's types, which have no schema.
+
+/// A time in UTC, such as `2026-12-01T09:30:00.123Z`.
 #[derive(JsonSchema)]
 #[schemars(inline, with = "String", extend("format" = "date-time"))]
 pub struct Time;
@@ -24,6 +26,9 @@ pub struct Time;
 #[derive(JsonSchema)]
 #[schemars(inline, with = "String", extend("format" = "date"))]
 pub struct Day;
+
+const CUT: &str =
+    "In an event alone, and only in one that was too large: the lists that are empty in it and not in the log's line.";
 
 /// What has a schema here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,14 +73,14 @@ impl Kind {
             Self::Evidence | Self::Summary | Self::Note => GROWTH,
             Self::Work | Self::Scan => STRICT,
         };
-        let description = schema.get("description").and_then(Value::as_str).unwrap_or_default();
-        schema["description"] = json!(format!("{description}\n\n{growth}"));
-        if matches!(self, Self::Evidence | Self::Summary) {
-            schema["properties"]["cut"] = json!({
-                "type": "array",
-                "items": { "type": "string" },
-                "description": "In an event alone, and only in one that was too large: the lists that are empty in it and not in the log's line."
-            });
+        if let Some(Value::String(description)) = schema.get_mut("description") {
+            *description = format!("{description}\n\n{growth}");
+        }
+        if let Some(Value::Object(properties)) = schema.get_mut("properties")
+            && matches!(self, Self::Evidence | Self::Summary)
+        {
+            let cut = json!({ "type": "array", "items": { "type": "string" }, "description": CUT });
+            properties.insert("cut".to_owned(), cut);
         }
         format!("{schema:#}\n")
     }

@@ -178,8 +178,7 @@ pub enum WorkError {
     Foreign,
 }
 
-/// The message on the wire. Unknown fields are refused: a message of a later version is better in the dead-letter queue
-/// than half understood.
+/// What one run leaves for the next: a message of the work queue. It points at a stream and carries no decision.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(title = "Streamseal work message, version 1"))]

@@ -197,7 +197,7 @@ fn act(state: &mut State, deed: Deed, now: Timestamp) {
 async fn run(seed: u64) -> Result<Scene, String> {
     let Plan { weather, existing, terraform, deeds } = plan(seed);
     // Every other one has a bus for its results, in the same weather.
-    let bus = if seed % 2 == 0 { "results" } else { "" };
+    let bus = if seed.is_multiple_of(2) { "results" } else { "" };
     let mut scene = Scene::with(POLICY, seed, weather, &[("RESULT_BUS", bus)]);
     for (name, key) in &existing {
         scene.existing(name, *key);

@@ -251,8 +251,7 @@ fn queries_and_messages_name_fields_that_there_are() {
     assert!(is_there("after.key_arn") && is_there("scan.account") && !is_there("stream.nothing"));
     let mut seen = 0;
     for text in [CENTRAL, NOTIFY] {
-        for (at, _) in text.match_indices("detail.") {
-            let path = &text[at + "detail.".len()..];
+        for path in text.split("detail.").skip(1) {
             let path: String =
                 path.chars().take_while(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '.')).collect();
             assert!(is_there(path.trim_end_matches('.')), "{path}");
