@@ -5,6 +5,7 @@
 //! and the call log counts what was on the wire. Only where a request that is sent twice does no harm (tagging, CloudTrail,
 //! SSM, SQS, EventBridge) the SDK tries again by itself; the log then has one call, as it ended.
 
+mod connect;
 mod errors;
 mod fleet;
 mod kinesis;
@@ -20,16 +21,20 @@ use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use aws_config::retry::RetryConfig;
-use aws_config::timeout::TimeoutConfig;
-use aws_config::{AppName, BehaviorVersion, Region, SdkConfig};
+use aws_sdk_kinesis::config::Region;
+use aws_sdk_kinesis::config::retry::RetryConfig;
+use aws_sdk_kinesis::config::timeout::TimeoutConfig;
 use aws_sdk_kinesis::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_kinesis::operation::RequestId;
 use aws_sdk_kinesis::primitives::DateTime;
-use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
+use aws_types::SdkConfig;
 use jiff::Timestamp;
 use tokio::time::Instant;
 
+use self::connect::CONNECT_TIMEOUT;
+#[cfg(feature = "cli")]
+pub use self::connect::{Connection, sdk_config};
+pub use self::connect::{Timeouts, function_config};
 pub use self::errors::Refusal;
 #[cfg(feature = "cli")]
 pub(crate) use self::errors::refuses_credentials;
@@ -39,80 +44,11 @@ use crate::domain::model::{EventText, Scope};
 use crate::domain::result::Bus;
 use crate::ports::{CallLog, Clock};
 
-/// In the user agent of every request, so that CloudTrail shows who called.
-const APP_NAME: &str = "streamseal";
-
-/// Until TCP and TLS stand. Endpoints are in the same Region, milliseconds away.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
-/// One request with its answer, the connection and the credentials included. These calls take tens of milliseconds; what
-/// takes five seconds will not come, and a lost answer costs one more observation.
-const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(5);
-/// One operation with the SDK's retries, where they are on: room for two attempts and a pause, well below a function's
-/// timeout.
-const OPERATION_TIMEOUT: Duration = Duration::from_secs(12);
 /// Sending work on is the last thing that an invocation does, in the 10 s that the handler keeps for it.
 const SEND_TIMEOUTS: (Duration, Duration) = (Duration::from_millis(2500), Duration::from_secs(8));
 /// For SSM, SQS, EventBridge, tagging and CloudTrail, where a request that is sent twice does no harm: the SDK's standard retries, three
 /// attempts in all.
 const ATTEMPTS: u32 = 3;
-
-/// How to reach AWS. What is `None` comes from where every SDK takes it: `AWS_REGION`, `AWS_PROFILE`, `AWS_ENDPOINT_URL`,
-/// `AWS_ENDPOINT_URL_KINESIS` (`_KMS`, `_SSM`, `_SQS`, `_EVENTBRIDGE`, `_CLOUDTRAIL`, `_RESOURCE_GROUPS_TAGGING_API`) and the profile files.
-#[derive(Clone, Debug, Default)]
-pub struct Connection {
-    /// The Region to call.
-    pub region: Option<String>,
-    /// The profile of `~/.aws/config`.
-    pub profile: Option<String>,
-    /// One endpoint for every service; it goes before the environment's.
-    pub endpoint: Option<String>,
-    /// How long to wait for answers.
-    pub timeouts: Timeouts,
-}
-
-/// How long to wait for answers.
-#[derive(Clone, Copy, Debug)]
-pub struct Timeouts {
-    /// Until a connection stands.
-    pub connect: Duration,
-    /// One request with its answer.
-    pub attempt: Duration,
-    /// One operation, with the SDK's retries where they are on.
-    pub operation: Duration,
-}
-
-impl Default for Timeouts {
-    fn default() -> Self {
-        Self { connect: CONNECT_TIMEOUT, attempt: ATTEMPT_TIMEOUT, operation: OPERATION_TIMEOUT }
-    }
-}
-
-/// The SDK's configuration. It reads environment and profile files; it uses the network only to find the Region where
-/// neither names one. Credentials are fetched by the first request.
-pub async fn sdk_config(connection: &Connection) -> SdkConfig {
-    let Timeouts { connect, attempt, operation } = connection.timeouts;
-    let timeouts = TimeoutConfig::builder()
-        .connect_timeout(connect)
-        .operation_attempt_timeout(attempt)
-        .operation_timeout(operation)
-        .build();
-    let http = aws_smithy_http_client::Builder::new().tls_provider(Provider::Rustls(CryptoMode::Ring)).build_https();
-    let mut loader = aws_config::defaults(BehaviorVersion::latest()).http_client(http).timeout_config(timeouts);
-    // The name is a constant of legal characters; without it requests are only harder to tell apart.
-    if let Ok(name) = AppName::new(APP_NAME) {
-        loader = loader.app_name(name);
-    }
-    if let Some(region) = &connection.region {
-        loader = loader.region(Region::new(region.clone()));
-    }
-    if let Some(profile) = &connection.profile {
-        loader = loader.profile_name(profile);
-    }
-    if let Some(endpoint) = &connection.endpoint {
-        loader = loader.endpoint_url(endpoint);
-    }
-    loader.load().await
-}
 
 /// The URLs of the queues, where there are any.
 #[derive(Clone, Debug, Default)]

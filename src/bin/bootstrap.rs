@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use streamseal::aws::{Aws, Connection, Queues, sdk_config};
+use streamseal::aws::{Aws, Queues, function_config};
 use streamseal::config::{Config, LogLevel};
 use streamseal::handler::App;
 use streamseal::lambda::{serve, start_telemetry};
@@ -27,9 +27,8 @@ fn main() -> ExitCode {
         }
     };
     let served = runtime.block_on(async {
-        let sdk = sdk_config(&Connection::default()).await;
         let queues = Queues { work: config.queue_url.clone(), scans: config.scan_queue_url.clone() };
-        let aws = Aws::new(&sdk, config.own.clone(), queues).with_bus(config.result_bus.clone());
+        let aws = Aws::new(&function_config(), config.own.clone(), queues).with_bus(config.result_bus.clone());
         serve(App::new(aws, config)).await
     });
     match served {

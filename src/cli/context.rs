@@ -3,8 +3,8 @@
 
 use std::path::Path;
 
-use aws_config::SdkConfig;
 use aws_sdk_sts::operation::get_caller_identity::GetCallerIdentityOutput;
+use aws_types::SdkConfig;
 use jiff::{SignedDuration, Timestamp};
 
 use super::arguments::{Globals, ModeArgument};

@@ -16,7 +16,7 @@ use std::time::Duration;
 use aws_sdk_kinesis::config::{Credentials, SharedCredentialsProvider};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
-use streamseal::aws::{Aws, Connection, Queues, Timeouts, sdk_config};
+use streamseal::aws::{Aws, Connection, Queues, Timeouts, function_config, sdk_config};
 use streamseal::config::Source;
 use streamseal::domain::event::Cause;
 use streamseal::domain::failure::{Class, Failure, Fault};
@@ -1149,14 +1149,17 @@ async fn child_of_the_environment_test() {
     if std::env::var_os(CHILD).is_none() {
         return;
     }
-    let sdk = sdk_config(&Connection::default()).await;
-    let aws = Aws::new(&sdk, scope(), queues());
-    let log = CallLog::default();
-    aws.describe(&stream(), &log).await.unwrap();
-    assert_eq!(aws.lookup(&key_ref("alias/x"), &log).await.unwrap(), KeyLookup::NotFound);
-    assert_eq!(aws.read(&Source::File("policy.yaml".into())).await.unwrap(), "version: 1\n");
-    assert_eq!(aws.tags_of(&[stream()], &log).await.unwrap(), BTreeMap::new());
-    assert_eq!(aws.clone().changes(since(), &log).await.unwrap().changes, []);
+    for sdk in [sdk_config(&Connection::default()).await, function_config()] {
+        let aws = Aws::new(&sdk, scope(), queues());
+        let log = CallLog::default();
+        aws.describe(&stream(), &log).await.unwrap();
+        assert_eq!(aws.lookup(&key_ref("alias/x"), &log).await.unwrap(), KeyLookup::NotFound);
+        assert_eq!(aws.read(&Source::File("policy.yaml".into())).await.unwrap(), "version: 1\n");
+        assert_eq!(aws.tags_of(&[stream()], &log).await.unwrap(), BTreeMap::new());
+        assert_eq!(aws.clone().changes(since(), &log).await.unwrap().changes, []);
+    }
+    // Not on here, since the SDK refuses either together with an endpoint of one's own.
+    assert_eq!((function_config().use_fips(), function_config().use_dual_stack()), (Some(false), Some(false)));
 }
 
 #[tokio::test]
@@ -1174,6 +1177,9 @@ async fn endpoints_and_the_package_come_from_the_environment() {
         ("AWS_REGION", "eu-west-1".to_owned()),
         ("AWS_ACCESS_KEY_ID", "AKIDEXAMPLE".to_owned()),
         ("AWS_SECRET_ACCESS_KEY", "secret".to_owned()),
+        ("AWS_SESSION_TOKEN", "token".to_owned()),
+        ("AWS_USE_FIPS_ENDPOINT", "false".to_owned()),
+        ("AWS_USE_DUALSTACK_ENDPOINT", "false".to_owned()),
         ("AWS_ENDPOINT_URL", rest.server.uri()),
         ("AWS_ENDPOINT_URL_KINESIS", kinesis.server.uri()),
         ("AWS_ENDPOINT_URL_RESOURCE_GROUPS_TAGGING_API", tagging.server.uri()),
@@ -1191,10 +1197,18 @@ async fn endpoints_and_the_package_come_from_the_environment() {
     let output = tokio::time::timeout(Duration::from_secs(300), child).await.unwrap().unwrap();
     let text = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success() && text.contains("1 passed"), "{text}");
-    assert_eq!((kinesis.count().await, kinesis.requests("DescribeStreamSummary").await.len()), (1, 1));
-    assert_eq!((tagging.count().await, tagging.requests("GetResources").await.len()), (1, 1));
-    assert_eq!((trail.count().await, trail.requests("LookupEvents").await.len()), (2, 2));
-    assert_eq!((rest.count().await, rest.requests("DescribeKey").await.len()), (1, 1));
+    // Once as the command line is configured, and once as the function is.
+    assert_eq!((kinesis.count().await, kinesis.requests("DescribeStreamSummary").await.len()), (2, 2));
+    assert_eq!((tagging.count().await, tagging.requests("GetResources").await.len()), (2, 2));
+    assert_eq!((trail.count().await, trail.requests("LookupEvents").await.len()), (4, 4));
+    assert_eq!((rest.count().await, rest.requests("DescribeKey").await.len()), (2, 2));
+    for request in kinesis.server.received_requests().await.unwrap() {
+        let header = |name: &str| request.headers.get(name).unwrap().to_str().unwrap().to_owned();
+        let signed = header("authorization");
+        assert!(signed.contains("Credential=AKIDEXAMPLE/") && signed.contains("/eu-west-1/kinesis/"), "{signed}");
+        assert_eq!(header("x-amz-security-token"), "token");
+        assert!(header("user-agent").contains("app/streamseal"), "{request:?}");
+    }
 }
 
 /// The futures of the ports cross threads, as the Lambda runtime asks.

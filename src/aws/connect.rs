@@ -1,0 +1,153 @@
+//! How clients reach AWS: timeouts, HTTP and TLS, Region, credentials, endpoints.
+//!
+//! The function takes all of it from the environment, where Lambda puts it ([`function_config`]); the command line from wherever
+//! the AWS CLI does (`sdk_config`). Nothing here sends a request.
+
+use std::env::var;
+use std::time::Duration;
+
+use aws_sdk_kinesis::config::timeout::TimeoutConfig;
+use aws_sdk_kinesis::config::{
+    AppName, BehaviorVersion, Credentials, HttpClient, Region, RuntimeComponents, SharedCredentialsProvider,
+    SharedHttpClient,
+};
+use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
+use aws_smithy_runtime_api::client::connector_metadata::ConnectorMetadata;
+use aws_smithy_runtime_api::client::http::{HttpConnectorSettings, SharedHttpConnector};
+use aws_types::SdkConfig;
+use aws_types::service_config::{LoadServiceConfig, ServiceConfigKey};
+
+/// In the user agent of every request, so that CloudTrail shows who called.
+const APP_NAME: &str = "streamseal";
+
+/// Until TCP and TLS stand. Endpoints are in the same Region, milliseconds away.
+pub(super) const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
+/// One request with its answer, the connection and the credentials included. These calls take tens of milliseconds; what
+/// takes five seconds will not come, and a lost answer costs one more observation.
+const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(5);
+/// One operation with the SDK's retries, where they are on: room for two attempts and a pause, well below a function's
+/// timeout.
+const OPERATION_TIMEOUT: Duration = Duration::from_secs(12);
+
+/// How long to wait for answers.
+#[derive(Clone, Copy, Debug)]
+pub struct Timeouts {
+    /// Until a connection stands.
+    pub connect: Duration,
+    /// One request with its answer.
+    pub attempt: Duration,
+    /// One operation, with the SDK's retries where they are on.
+    pub operation: Duration,
+}
+
+impl Default for Timeouts {
+    fn default() -> Self {
+        Self { connect: CONNECT_TIMEOUT, attempt: ATTEMPT_TIMEOUT, operation: OPERATION_TIMEOUT }
+    }
+}
+
+impl From<Timeouts> for TimeoutConfig {
+    fn from(Timeouts { connect, attempt, operation }: Timeouts) -> Self {
+        Self::builder().connect_timeout(connect).operation_attempt_timeout(attempt).operation_timeout(operation).build()
+    }
+}
+
+/// The function's configuration of the SDK, from the variables that Lambda sets (Lambda developer guide, environment variables)
+/// and those that any SDK knows (SDKs and tools reference guide): `AWS_REGION`, `AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY`,
+/// `AWS_SESSION_TOKEN`, `AWS_USE_FIPS_ENDPOINT`, `AWS_USE_DUALSTACK_ENDPOINT`, `AWS_ENDPOINT_URL` and `AWS_ENDPOINT_URL_KINESIS`
+/// (`_KMS`, `_SSM`, `_SQS`, `_EVENTBRIDGE`, `_CLOUDTRAIL`, `_RESOURCE_GROUPS_TAGGING_API`). No file is read. Credentials of a role end with the
+/// environment that they came in, and so they are read once.
+pub fn function_config() -> SdkConfig {
+    let given = |name: &str| var(name).ok().map(|text| text.trim().to_owned()).filter(|text| !text.is_empty());
+    let on = |name: &str| given(name).map(|text| text.eq_ignore_ascii_case("true"));
+    let mut config = SdkConfig::builder()
+        .behavior_version(BehaviorVersion::latest())
+        .http_client(http())
+        .timeout_config(Timeouts::default().into())
+        .service_config(Environment)
+        .region(given("AWS_REGION").map(Region::new));
+    config.set_app_name(app_name());
+    config.set_use_fips(on("AWS_USE_FIPS_ENDPOINT"));
+    config.set_use_dual_stack(on("AWS_USE_DUALSTACK_ENDPOINT"));
+    config.set_endpoint_url(given("AWS_ENDPOINT_URL"));
+    if let (Some(id), Some(secret)) = (given("AWS_ACCESS_KEY_ID"), given("AWS_SECRET_ACCESS_KEY")) {
+        let credentials = Credentials::new(id, secret, given("AWS_SESSION_TOKEN"), None, "Environment");
+        config.set_credentials_provider(Some(SharedCredentialsProvider::new(credentials)));
+    }
+    config.build()
+}
+
+/// What is set for one service: the variable's name, `_`, and the service's id in capitals, with `_` for blanks and hyphens.
+#[derive(Debug)]
+struct Environment;
+
+impl LoadServiceConfig for Environment {
+    fn load_config(&self, key: ServiceConfigKey<'_>) -> Option<String> {
+        let service = key.service_id().to_uppercase().replace([' ', '-'], "_");
+        var(format!("{}_{service}", key.env())).ok().filter(|text| !text.is_empty())
+    }
+}
+
+/// How to reach AWS from a command line. What is `None` comes from where every SDK takes it: the variables of
+/// [`function_config`], `AWS_PROFILE` and the profile files.
+#[cfg(feature = "cli")]
+#[derive(Clone, Debug, Default)]
+pub struct Connection {
+    /// The Region to call.
+    pub region: Option<String>,
+    /// The profile of `~/.aws/config`.
+    pub profile: Option<String>,
+    /// One endpoint for every service; it goes before the environment's.
+    pub endpoint: Option<String>,
+    /// How long to wait for answers.
+    pub timeouts: Timeouts,
+}
+
+/// A command line's configuration of the SDK. It reads environment and profile files; it uses the network only to find the
+/// Region where neither names one. Credentials are fetched by the first request.
+#[cfg(feature = "cli")]
+pub async fn sdk_config(connection: &Connection) -> SdkConfig {
+    let mut loader =
+        aws_config::defaults(BehaviorVersion::latest()).http_client(http()).timeout_config(connection.timeouts.into());
+    if let Some(name) = app_name() {
+        loader = loader.app_name(name);
+    }
+    if let Some(region) = &connection.region {
+        loader = loader.region(Region::new(region.clone()));
+    }
+    if let Some(profile) = &connection.profile {
+        loader = loader.profile_name(profile);
+    }
+    if let Some(endpoint) = &connection.endpoint {
+        loader = loader.endpoint_url(endpoint);
+    }
+    loader.load().await
+}
+
+/// The name is a constant of legal characters; without it requests are only harder to tell apart.
+fn app_name() -> Option<AppName> {
+    AppName::new(APP_NAME).ok()
+}
+
+/// One pool of connections for all clients.
+fn http() -> SharedHttpClient {
+    let builder = aws_smithy_http_client::Builder::new().tls_provider(Provider::Rustls(CryptoMode::Ring));
+    SharedHttpClient::new(Once(builder.build_https()))
+}
+
+/// Builds TLS with the first request that needs it, and once. The SDK's HTTP client parses the machine's 140 root certificates
+/// whenever a client is built, to have them read early, and throws the result away.
+#[derive(Debug)]
+struct Once(SharedHttpClient);
+
+impl HttpClient for Once {
+    fn http_connector(&self, settings: &HttpConnectorSettings, components: &RuntimeComponents) -> SharedHttpConnector {
+        self.0.http_connector(settings, components)
+    }
+
+    // `validate_base_client_config` is left as the trait has it: it does nothing.
+
+    fn connector_metadata(&self) -> Option<ConnectorMetadata> {
+        self.0.connector_metadata()
+    }
+}
