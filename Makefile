@@ -1,8 +1,9 @@
 # The short names of everything that is run here. `make` lists them. None of it needs an AWS account.
 
 CARGO_TARGET_DIR ?= target
-# SAM must not call home, and must not need a cross-compiler here: it builds for this machine.
-sam = SAM_CLI_TELEMETRY=0 PATH="$(CURDIR)/.local/sam/bin:$$PATH" AWS_DEFAULT_REGION=eu-west-1 sam
+# SAM must not call home, and must not need a cross-compiler here: it builds for this machine. No path of this machine goes into the
+# function, and so it does not differ by them. (By this variable, since RUSTFLAGS would take the place of cargo-lambda's own flags.)
+sam = SAM_CLI_TELEMETRY=0 CARGO_BUILD_RUSTFLAGS="$$(tools/release-bootstrap --flags "$(CURDIR)" "$(CURDIR)/target")" PATH="$(CURDIR)/.local/sam/bin:$$PATH" AWS_DEFAULT_REGION=eu-west-1 sam
 architecture = $(if $(filter aarch64 arm64,$(shell uname -m)),arm64,x86_64)
 
 .PHONY: help setup demo test core lint sam lint-stack
