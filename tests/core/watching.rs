@@ -7,9 +7,11 @@ use jiff::SignedDuration;
 use serde_json::{Value, json};
 use streamseal::domain::evidence::emf;
 use streamseal::domain::evidence::v1::Document;
+use streamseal::domain::failure::{Class, Fault};
 
 use crate::shared::{Deployed, resources, template};
 use crate::sim::actors::Tool;
+use crate::sim::faults::Weather;
 use crate::sim::scene::{ALL_WITH_APP, Scene, hours, secs};
 
 /// What the function wrote: its documents, and its lines for CloudWatch.
@@ -27,7 +29,7 @@ impl Written {
                 self.evidence.push(serde_json::to_value(Document::from(evidence)).unwrap());
                 self.metrics.push(emf::of_evidence(evidence));
             }
-            self.metrics.extend(state.notes.iter().map(|note| emf::of_note(note.outcome.as_str(), note.reason, now)));
+            self.metrics.extend(state.notes.iter().map(|note| note.metrics(now)));
             self.metrics.extend(state.summaries.iter().flat_map(emf::of_summary));
         });
     }
@@ -107,6 +109,12 @@ async fn everything() -> Written {
     });
     unusable.drain().await;
     written.take(&unusable);
+
+    let mut unheard = Scene::with(ALL_WITH_APP, 7, Weather::calm(), &[("RESULT_BUS", "results")]);
+    unheard.created("orders", secs(1.0));
+    unheard.set(|state, _| state.bus.refusals = vec![(0, Class::Permanent(Fault::Request))]);
+    unheard.drain().await;
+    written.take(&unheard);
 
     // A sweep that finds every kind of stream, and one that nobody told of; and scans of the other kinds.
     let mut swept = Scene::new(

@@ -100,6 +100,8 @@ const KEY: &str = "arn:aws:kms:eu-west-1:111122223333:key/1b0e6a9c-5e1f-4d2a-9f3
 const FOREIGN_KEY: &str = "arn:aws:kms:eu-west-1:444455556666:key/2c1f6a9c-5e1f-4d2a-9f3e-0a1b2c3d4e5f";
 const QUEUE_KEY: &str = "arn:aws:kms:eu-west-1:111122223333:key/3d2a6a9c-5e1f-4d2a-9f3e-0a1b2c3d4e5f";
 
+const BUS: &str = "arn:aws:events:eu-west-1:111122223333:event-bus/results";
+
 /// Everything switched on.
 fn whole(key_arns: &str) -> Deployed {
     Deployed::new(&[
@@ -108,6 +110,7 @@ fn whole(key_arns: &str) -> Deployed {
         ("KeyArns", key_arns),
         ("QueueAndLogKeyArn", QUEUE_KEY),
         ("TracingMode", "Active"),
+        ("ResultBusArn", BUS),
     ])
 }
 
@@ -123,9 +126,14 @@ fn recorded(deployed: &Deployed) -> (BTreeSet<Request>, Vec<String>) {
         "trail": {"lag_ms": 0, "role": OWN_ROLE},
         "tagging": true,
     });
-    let from_parameters =
-        [("POLICY", "ssm:/streamseal/policy"), ("MODE", "ssm:/streamseal/mode"), ("WAIT_SECONDS", "5")];
+    let from_parameters = [
+        ("POLICY", "ssm:/streamseal/policy"),
+        ("MODE", "ssm:/streamseal/mode"),
+        ("WAIT_SECONDS", "5"),
+        ("RESULT_BUS", BUS),
+    ];
     let stack = Stack::start(20, "", &fault, &from_parameters);
+    stack.parts.events("CreateEventBus", json!({"Name": "results"}));
     let policy = format!(
         "{{version: 1, defaults: {{proof: {{new: probe, existing: observe}}, existing: enforce, {SETTLE_NOT}}}, \
          rules: [{{name: teams, match: {{tags: {{team: '*'}}}}, key: 'alias/team-${{tag:team}}'}}, \
