@@ -241,5 +241,15 @@ mod tests {
                 "{name}: {items:?}"
             );
         }
+        // And each that a pattern names is among them.
+        for need in &needs {
+            let names = need.pattern.pointer("/detail/eventName").or(need.pattern.get("detail-type"));
+            for name in names.and_then(Value::as_array).unwrap() {
+                let sampled = |(_, sample): &(String, Value)| {
+                    [sample.pointer("/detail/eventName"), sample.get("detail-type")].contains(&Some(name))
+                };
+                assert!(need.samples.iter().any(sampled), "{name}");
+            }
+        }
     }
 }

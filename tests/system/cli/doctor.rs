@@ -56,6 +56,23 @@ fn each_fault_comes_with_what_mends_it() {
     insta::assert_snapshot!("doctor_faults", steady(&out, &names));
     let Ran { out, .. } = doctor(&[&named[..], &["--json"]].concat());
     insta::assert_snapshot!("doctor_faults_json", pretty(&steady(&out, &names)));
+    // The rules that it would have one put are those of the template, to the last name.
+    let template = template();
+    let mut rules: Vec<&str> = Vec::new();
+    let faults: Value = serde_json::from_str(&out).unwrap();
+    for mend in faults["findings"].as_array().unwrap().iter().filter_map(|finding| finding["mend"].as_str()) {
+        let Some((put, pattern)) = mend.split_once(" --event-pattern '") else { continue };
+        let (_, resources) = template["Resources"]
+            .as_object()
+            .unwrap()
+            .iter()
+            .find(|(name, _)| put.ends_with(&format!("-{name}")))
+            .unwrap();
+        let pattern: Value = serde_json::from_str(pattern.split_once('\'').unwrap().0).unwrap();
+        assert_eq!(pattern, resources["Properties"]["EventPattern"], "{put}");
+        rules.push(put);
+    }
+    assert_eq!(rules.len(), 6, "all but that of the parameters, of which there is none here: {rules:?}");
 
     // Now as the words say, one after the other.
     own.cloudtrail("CreateTrail", json!({"Name": "management", "S3BucketName": "bucket"}));
