@@ -40,6 +40,21 @@ async fn evidence() -> Value {
     serde_json::to_value(Document::from(&last)).unwrap()
 }
 
+/// The files to try one's own rules with.
+#[test]
+fn the_sample_events_are_as_their_schemas_say() {
+    for name in ["streamseal-evidence-event", "streamseal-summary-event"] {
+        let path = format!("{}/events/{name}.json", env!("CARGO_MANIFEST_DIR"));
+        let event: Value = serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
+        assert_eq!(faults(&event["detail"]), Some(vec![]), "{name}");
+        let kinds = [streamseal::domain::result::EVIDENCE, streamseal::domain::result::SUMMARY];
+        assert!(
+            event["source"] == streamseal::domain::result::SOURCE
+                && kinds.iter().any(|kind| event["detail-type"] == *kind)
+        );
+    }
+}
+
 /// A judge that lets all pass would be none: each change of a good document is refused, wherever it is.
 #[tokio::test(start_paused = true)]
 async fn what_is_not_documented_is_refused() {

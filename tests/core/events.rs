@@ -137,7 +137,9 @@ fn every_file_is_told_apart() {
         ("ssm-parameter-store-change", &["scan fleet Parameter Store Change /streamseal/policy"]),
         ("streamseal-command-reconcile", &["orders-ingest reconcile"]),
         ("streamseal-command-sweep", &["scan fleet sweep"]),
+        ("streamseal-evidence-event", &["ignored OtherEvent"]),
         ("streamseal-scan-message", &["scan alias/kinesis/regulated UpdateAlias"]),
+        ("streamseal-summary-event", &["ignored OtherEvent"]),
         ("streamseal-work-message", &["orders-ingest CreateStream"]),
     ];
     for (name, words_expected) in expected {
