@@ -46,3 +46,17 @@ soak-short: setup
 
 sweep: setup ## sweep 2,000 streams at 5 looks a second under a limit of 20, twice, and kill it half way (some 25 minutes)
 	STREAMSEAL_SWEEP=2000 STREAMSEAL_SWEEP_RATE=5 cargo test --locked --test system scans::a_large_sweep -- --nocapture
+
+.PHONY: bench bench-build
+
+bench: bench-build ## measure start, memory, waits and audits against boto3, Cloud Custodian and an empty function (QUICK=1: briefly)
+	@tools/bench $(if $(QUICK),--quick) $(foreach part,$(ONLY),--only $(part)) --json $(CARGO_TARGET_DIR)/bench.json \
+	  --bootstrap $(CARGO_TARGET_DIR)/bench/release/bootstrap --cli $(CARGO_TARGET_DIR)/bench/release/streamseal \
+	  --floor $(CARGO_TARGET_DIR)/bench/floor/release/floor
+
+# The function as `sam build` makes it, in a folder of its own: the command line's features would otherwise turn it into another build.
+bench-build:
+	@tools/setup --bench
+	cargo build --locked --release --no-default-features --features lambda --bin bootstrap --target-dir $(CARGO_TARGET_DIR)/bench
+	cargo build --locked --release --no-default-features --features cli --bin streamseal --target-dir $(CARGO_TARGET_DIR)/bench
+	cargo build --locked --release --manifest-path tools/peers/floor/Cargo.toml --target-dir $(CARGO_TARGET_DIR)/bench/floor
