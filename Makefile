@@ -103,3 +103,17 @@ sbom: ## list what the function's binary is made of, as CycloneDX, in target/sbo
 
 reproduce: ## build the function's binary twice in different folders, compare the bytes and print their checksum (some 10 minutes)
 	@tools/reproduce
+
+.PHONY: bench bench-build
+
+bench: bench-build ## measure start, memory, waits and audits against boto3, Cloud Custodian and an empty function (QUICK=1: briefly)
+	@tools/bench $(if $(QUICK),--quick) $(foreach part,$(ONLY),--only $(part)) --json $(CARGO_TARGET_DIR)/bench.json \
+	  --bootstrap $(CARGO_TARGET_DIR)/bench/release/bootstrap --cli $(CARGO_TARGET_DIR)/bench/release/streamseal \
+	  --floor $(CARGO_TARGET_DIR)/bench/floor/release/floor
+
+# The function as `sam build` makes it, in a folder of its own: the command line's features would otherwise turn it into another build.
+bench-build:
+	@tools/setup --bench
+	cargo build --locked --release --no-default-features --features lambda --bin bootstrap --target-dir $(CARGO_TARGET_DIR)/bench
+	cargo build --locked --release --no-default-features --features cli --bin streamseal --target-dir $(CARGO_TARGET_DIR)/bench
+	cargo build --locked --release --manifest-path tools/peers/floor/Cargo.toml --target-dir $(CARGO_TARGET_DIR)/bench/floor
