@@ -89,15 +89,16 @@ class Stack:
         self.unchanged()
 
     def unchanged(self):
-        """The built template is the one in the repository, but for where the code is."""
+        """The built template is the one in the repository, but for where files are: the code, and what the application repository shows."""
         built, source = (yaml_parse(path.read_text()) for path in (self.template, ROOT / "template.yaml"))
         for template in (built, source):
             for resource in template["Resources"].values():
-                for member in ("SamResourceId",):
-                    resource.get("Metadata", {}).pop(member, None)
+                resource.get("Metadata", {}).pop("SamResourceId", None)
                 if not resource.get("Metadata", True):
                     del resource["Metadata"]
             template["Resources"]["Function"]["Properties"].pop("CodeUri")
+            for file in ("LicenseUrl", "ReadmeUrl"):
+                template.get("Metadata", {}).get("AWS::ServerlessRepo::Application", {}).pop(file, None)
         if built != source:
             raise Failed(f"{self.template} is not made of template.yaml as it is now: `make sam` builds it")
 
