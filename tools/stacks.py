@@ -109,9 +109,6 @@ class Stack:
     def deploy(self, bucket, **parameters):
         """`sam deploy`; parameters that are not named keep their value from before, or the template's."""
         parameters = {"Architecture": self.architecture} | parameters
-        if self.account.emulated and self.takes("CreateDashboard"):
-            # ministack knows no AWS::Logs::QueryDefinition; tests/core/watching.rs reads the dashboard and the queries.
-            parameters["CreateDashboard"] = "false"
         words = [f'{name}="{quoted(value)}"' for name, value in parameters.items()]
         argv = [
             LOCAL / "sam/bin/sam", "deploy", "--template-file", self.template, "--stack-name", self.name, "--s3-bucket", bucket,
