@@ -13,4 +13,5 @@ pub mod plan;
 pub mod policy;
 pub mod probe;
 pub mod scan;
+pub mod wait;
 pub mod work;
