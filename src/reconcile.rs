@@ -7,6 +7,7 @@
 mod history;
 mod paces;
 mod proof;
+mod waits;
 
 use std::pin::pin;
 use std::time::Duration;
@@ -35,10 +36,6 @@ use self::proof::Proved;
 
 /// Failed looks in a row before a run leaves the rest to a later one.
 const TROUBLES_MAX: u32 = 6;
-/// The shortest and the longest pause between two looks.
-const PAUSE: (f64, f64) = (0.25, 20.0);
-/// Pauses grow with the time waited: about two looks for each doubling of it.
-const PAUSE_GROWTH: f64 = 0.4;
 /// What one request may take (`ATTEMPT_TIMEOUT` of the adapters): with less time left no write is begun.
 pub const CALL_TIME: SignedDuration = SignedDuration::from_secs(5);
 /// The first delay of a run that has to go on later; it doubles with each attempt.
@@ -390,6 +387,7 @@ impl<'a, W: World> Run<'a, W> {
 
     /// Keeps what evidence and later steps need of a look.
     fn remember(&mut self, sight: &Sight, observed: &Observed) {
+        self.learn(observed, matches!(sight, Sight::Active(Situation::Right { .. })));
         let now = self.world.now();
         let (mut key, mut target) = (None, None);
         let mut wrong = false;
@@ -565,12 +563,7 @@ impl<'a, W: World> Run<'a, W> {
         let now = self.world.now();
         let resume = match condition {
             Condition::Settled(until) => until,
-            Condition::Exists | Condition::Active | Condition::Applied => {
-                let waited = now.duration_since(self.waiting_since).as_secs_f64();
-                let (shortest, longest) = PAUSE;
-                let pause = (waited * PAUSE_GROWTH).clamp(shortest, longest) * (0.9 + 0.2 * self.dice.f64());
-                now + Duration::from_secs_f64(pause)
-            }
+            Condition::Exists | Condition::Active | Condition::Applied => now + self.pause_for(now),
         };
         // Without a queue, what is left to a later run begins to settle anew: wait here as long as there is time.
         let settles_here = matches!(condition, Condition::Settled(_)) && !self.world.has_queue();

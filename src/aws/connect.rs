@@ -1,4 +1,4 @@
-//! How clients reach AWS: timeouts, HTTP and TLS, Region, credentials, endpoints.
+//! How clients reach AWS: timeouts, Region, credentials, endpoints.
 //!
 //! The function takes all of it from the environment, where Lambda puts it ([`function_config`]); the command line from wherever
 //! the AWS CLI does (`sdk_config`). Nothing here sends a request.
@@ -7,20 +7,16 @@ use std::env::var;
 use std::time::Duration;
 
 use aws_sdk_kinesis::config::timeout::TimeoutConfig;
-use aws_sdk_kinesis::config::{
-    AppName, BehaviorVersion, Credentials, HttpClient, Region, RuntimeComponents, SharedCredentialsProvider,
-    SharedHttpClient,
-};
-use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
-use aws_smithy_runtime_api::client::connector_metadata::ConnectorMetadata;
-use aws_smithy_runtime_api::client::http::{HttpConnectorSettings, SharedHttpConnector};
+use aws_sdk_kinesis::config::{AppName, BehaviorVersion, Credentials, Region, SharedCredentialsProvider};
 use aws_types::SdkConfig;
 use aws_types::service_config::{LoadServiceConfig, ServiceConfigKey};
+
+use super::http::http;
 
 /// In the user agent of every request, so that CloudTrail shows who called.
 const APP_NAME: &str = "streamseal";
 
-/// Until TCP and TLS stand. Endpoints are in the same Region, milliseconds away.
+/// Until TCP stands. Endpoints are in the same Region, milliseconds away.
 pub(super) const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 /// One request with its answer, the connection and the credentials included. These calls take tens of milliseconds; what
 /// takes five seconds will not come, and a lost answer costs one more observation.
@@ -62,7 +58,7 @@ pub fn function_config() -> SdkConfig {
     let on = |name: &str| given(name).map(|text| text.eq_ignore_ascii_case("true"));
     let mut config = SdkConfig::builder()
         .behavior_version(BehaviorVersion::latest())
-        .http_client(http())
+        .http_client(http(CONNECT_TIMEOUT))
         .timeout_config(Timeouts::default().into())
         .service_config(Environment)
         .region(given("AWS_REGION").map(Region::new));
@@ -107,8 +103,9 @@ pub struct Connection {
 /// Region where neither names one. Credentials are fetched by the first request.
 #[cfg(feature = "cli")]
 pub async fn sdk_config(connection: &Connection) -> SdkConfig {
-    let mut loader =
-        aws_config::defaults(BehaviorVersion::latest()).http_client(http()).timeout_config(connection.timeouts.into());
+    let mut loader = aws_config::defaults(BehaviorVersion::latest())
+        .http_client(http(connection.timeouts.connect))
+        .timeout_config(connection.timeouts.into());
     if let Some(name) = app_name() {
         loader = loader.app_name(name);
     }
@@ -127,27 +124,4 @@ pub async fn sdk_config(connection: &Connection) -> SdkConfig {
 /// The name is a constant of legal characters; without it requests are only harder to tell apart.
 fn app_name() -> Option<AppName> {
     AppName::new(APP_NAME).ok()
-}
-
-/// One pool of connections for all clients.
-fn http() -> SharedHttpClient {
-    let builder = aws_smithy_http_client::Builder::new().tls_provider(Provider::Rustls(CryptoMode::Ring));
-    SharedHttpClient::new(Once(builder.build_https()))
-}
-
-/// Builds TLS with the first request that needs it, and once. The SDK's HTTP client parses the machine's 140 root certificates
-/// whenever a client is built, to have them read early, and throws the result away.
-#[derive(Debug)]
-struct Once(SharedHttpClient);
-
-impl HttpClient for Once {
-    fn http_connector(&self, settings: &HttpConnectorSettings, components: &RuntimeComponents) -> SharedHttpConnector {
-        self.0.http_connector(settings, components)
-    }
-
-    // `validate_base_client_config` is left as the trait has it: it does nothing.
-
-    fn connector_metadata(&self) -> Option<ConnectorMetadata> {
-        self.0.connector_metadata()
-    }
 }

@@ -19,7 +19,7 @@ const STREAMS_PER_PAGE: i32 = 100;
 
 impl FleetApi for Aws {
     async fn list(&self, from: &PageStart, log: &CallLog) -> Result<Page, Failure> {
-        let request = self.kinesis.list_streams().limit(STREAMS_PER_PAGE);
+        let request = self.kinesis().list_streams().limit(STREAMS_PER_PAGE);
         let request = match from {
             PageStart::Beginning => request,
             PageStart::After(name) => request.exclusive_start_stream_name(name.as_str()),
@@ -51,7 +51,7 @@ impl FleetApi for Aws {
             return Ok(BTreeMap::new());
         }
         // Nothing beside the ARNs: filters and pages are refused together with them (tagging API reference, GetResources).
-        let request = self.late.tagging().get_resources().set_resource_arn_list(Some(asked.keys().cloned().collect()));
+        let request = self.tagging().get_resources().set_resource_arn_list(Some(asked.keys().cloned().collect()));
         let answer = logged(log, GET_RESOURCES, request.send()).await?;
         // No second page can be asked for, and half of the tags could mean another rule.
         if answer.pagination_token.is_some_and(|token| !token.is_empty()) {

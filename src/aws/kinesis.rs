@@ -34,7 +34,7 @@ const SHARDS_MAX: usize = 8;
 
 impl StreamApi for Aws {
     async fn describe(&self, stream: &StreamArn, log: &CallLog) -> Result<Observed, Failure> {
-        let request = self.kinesis.describe_stream_summary().stream_arn(stream.to_string());
+        let request = self.kinesis().describe_stream_summary().stream_arn(stream.to_string());
         let answer = logged(log, DESCRIBE, request.send()).await?;
         let at = super::now();
         let summary =
@@ -57,7 +57,7 @@ impl StreamApi for Aws {
         let mut after = None;
         for _ in 0..TAG_PAGES_MAX {
             let request = self
-                .kinesis
+                .kinesis()
                 .list_tags_for_stream()
                 .stream_arn(stream.to_string())
                 .set_exclusive_start_tag_key(after.take())
@@ -77,7 +77,7 @@ impl StreamApi for Aws {
 
     async fn start_encryption(&self, stream: &StreamArn, key: &KeyIdentity, log: &CallLog) -> Result<(), Failure> {
         let request = self
-            .kinesis
+            .kinesis()
             .start_stream_encryption()
             .stream_arn(stream.to_string())
             .encryption_type(sdk::EncryptionType::Kms)
@@ -88,7 +88,7 @@ impl StreamApi for Aws {
 
     async fn put_probe(&self, stream: &StreamArn, log: &CallLog) -> Result<ProbeAnswer, Failure> {
         let request = self
-            .kinesis
+            .kinesis()
             .put_record()
             .stream_arn(stream.to_string())
             .partition_key(PROBE_PARTITION_KEY)
@@ -129,7 +129,7 @@ impl Aws {
             // Kinesis refuses `NextToken` together with the stream's ARN, and without the ARN the request goes to another
             // host. The last shard of a page marks the place just as well.
             let request = self
-                .kinesis
+                .kinesis()
                 .list_shards()
                 .stream_arn(arn)
                 .set_exclusive_start_shard_id(after.take())
@@ -168,7 +168,7 @@ impl Aws {
             Look::Probe(_) => (100, 5),
         };
         let request = self
-            .kinesis
+            .kinesis()
             .get_shard_iterator()
             .stream_arn(arn)
             .shard_id(shard)
@@ -178,7 +178,7 @@ impl Aws {
         for _ in 0..requests {
             // None is left at the end of a closed shard.
             let Some(place) = iterator else { break };
-            let request = self.kinesis.get_records().stream_arn(arn).shard_iterator(place).limit(limit);
+            let request = self.kinesis().get_records().stream_arn(arn).shard_iterator(place).limit(limit);
             let answer = logged(log, GET_RECORDS, request.send()).await?;
             let seen = answer.records.into_iter().find_map(|record| seen(record, shard, look, since));
             if seen.is_some() {

@@ -17,7 +17,7 @@ impl KeyApi for Aws {
     /// Asks for `key` as it is written: KMS takes all five forms, and a bare id or alias name is one of this account and
     /// Region.
     async fn lookup(&self, key: &KeyRef, log: &CallLog) -> Result<KeyLookup, Failure> {
-        let request = self.kms.describe_key().key_id(key.as_str());
+        let request = self.kms().describe_key().key_id(key.as_str());
         match logged(log, DESCRIBE, request.send()).await {
             Ok(answer) => key_info(answer.key_metadata, &self.scope)
                 .map(KeyLookup::Found)

@@ -8,6 +8,7 @@
 mod connect;
 mod errors;
 mod fleet;
+mod http;
 mod kinesis;
 mod kms;
 mod results;
@@ -65,44 +66,104 @@ pub struct Aws {
     scope: Scope,
     queues: Queues,
     package: PathBuf,
-    kinesis: aws_sdk_kinesis::Client,
-    kms: aws_sdk_kms::Client,
-    ssm: aws_sdk_ssm::Client,
-    sqs: aws_sdk_sqs::Client,
-    late: Arc<Late>,
+    clients: Arc<Clients>,
     bus: Option<Bus>,
 }
 
-/// Clients that most invocations need none of, built on first use: a cold start waits for each that is built.
+/// Each is built on first use: a cold start waits for each that is built, and no invocation needs all.
 #[derive(Debug)]
-struct Late {
+struct Clients {
     sdk: SdkConfig,
+    kinesis: OnceLock<aws_sdk_kinesis::Client>,
+    kms: OnceLock<aws_sdk_kms::Client>,
+    ssm: OnceLock<aws_sdk_ssm::Client>,
+    sqs: OnceLock<aws_sdk_sqs::Client>,
     tagging: OnceLock<aws_sdk_resourcegroupstagging::Client>,
     trail: OnceLock<aws_sdk_cloudtrail::Client>,
     bus: OnceLock<aws_sdk_eventbridge::Client>,
 }
 
-impl Late {
+impl Aws {
+    /// `scope` is the account and Region of the streams, and `sdk` has to be of the same Region.
+    pub fn new(sdk: &SdkConfig, scope: Scope, queues: Queues) -> Self {
+        let clients = Clients {
+            sdk: sdk.clone(),
+            kinesis: OnceLock::new(),
+            kms: OnceLock::new(),
+            ssm: OnceLock::new(),
+            sqs: OnceLock::new(),
+            tagging: OnceLock::new(),
+            trail: OnceLock::new(),
+            bus: OnceLock::new(),
+        };
+        Self {
+            scope,
+            queues,
+            // Where Lambda unpacks the function's package (Lambda developer guide, environment variables).
+            package: std::env::var_os("LAMBDA_TASK_ROOT").map(PathBuf::from).unwrap_or_default(),
+            clients: Arc::new(clients),
+            bus: None,
+        }
+    }
+
+    /// The same, with a bus for results.
+    pub fn with_bus(self, bus: Option<Bus>) -> Self {
+        Self { bus, ..self }
+    }
+
+    // INVARIANT: no request to Kinesis or KMS is repeated by the SDK. A second StartStreamEncryption could spend another of the
+    // stream's 25 changes, a second PutRecord writes a second record.
+
+    fn kinesis(&self) -> &aws_sdk_kinesis::Client {
+        self.clients.kinesis.get_or_init(|| {
+            let config =
+                aws_sdk_kinesis::config::Builder::from(&self.clients.sdk).retry_config(RetryConfig::disabled());
+            aws_sdk_kinesis::Client::from_conf(config.build())
+        })
+    }
+
+    fn kms(&self) -> &aws_sdk_kms::Client {
+        self.clients.kms.get_or_init(|| {
+            let config = aws_sdk_kms::config::Builder::from(&self.clients.sdk).retry_config(RetryConfig::disabled());
+            aws_sdk_kms::Client::from_conf(config.build())
+        })
+    }
+
+    fn ssm(&self) -> &aws_sdk_ssm::Client {
+        self.clients.ssm.get_or_init(|| {
+            let config = aws_sdk_ssm::config::Builder::from(&self.clients.sdk).retry_config(thrice());
+            aws_sdk_ssm::Client::from_conf(config.build())
+        })
+    }
+
+    fn sqs(&self) -> &aws_sdk_sqs::Client {
+        self.clients.sqs.get_or_init(|| {
+            let config = aws_sdk_sqs::config::Builder::from(&self.clients.sdk).retry_config(thrice());
+            aws_sdk_sqs::Client::from_conf(config.timeout_config(in_time()).build())
+        })
+    }
+
     fn tagging(&self) -> &aws_sdk_resourcegroupstagging::Client {
-        self.tagging.get_or_init(|| {
-            let config = aws_sdk_resourcegroupstagging::config::Builder::from(&self.sdk).retry_config(thrice());
+        self.clients.tagging.get_or_init(|| {
+            let config = aws_sdk_resourcegroupstagging::config::Builder::from(&self.clients.sdk).retry_config(thrice());
             aws_sdk_resourcegroupstagging::Client::from_conf(config.build())
         })
     }
 
     /// In the bus's own Region: another Region's EventBridge does not know it.
-    fn bus(&self, bus: &Bus) -> &aws_sdk_eventbridge::Client {
-        self.bus.get_or_init(|| {
+    fn events(&self, bus: &Bus) -> &aws_sdk_eventbridge::Client {
+        self.clients.bus.get_or_init(|| {
+            let sdk = &self.clients.sdk;
             let config =
-                aws_sdk_eventbridge::config::Builder::from(&self.sdk).retry_config(thrice()).timeout_config(in_time());
-            let region = bus.region.clone().map(Region::new).or_else(|| self.sdk.region().cloned());
+                aws_sdk_eventbridge::config::Builder::from(sdk).retry_config(thrice()).timeout_config(in_time());
+            let region = bus.region.clone().map(Region::new).or_else(|| sdk.region().cloned());
             aws_sdk_eventbridge::Client::from_conf(config.region(region).build())
         })
     }
 
     fn trail(&self) -> &aws_sdk_cloudtrail::Client {
-        self.trail.get_or_init(|| {
-            let config = aws_sdk_cloudtrail::config::Builder::from(&self.sdk).retry_config(thrice());
+        self.clients.trail.get_or_init(|| {
+            let config = aws_sdk_cloudtrail::config::Builder::from(&self.clients.sdk).retry_config(thrice());
             aws_sdk_cloudtrail::Client::from_conf(config.build())
         })
     }
@@ -120,41 +181,6 @@ fn in_time() -> TimeoutConfig {
 
 fn thrice() -> RetryConfig {
     RetryConfig::standard().with_max_attempts(ATTEMPTS)
-}
-
-impl Aws {
-    /// Builds the clients. `scope` is the account and Region of the streams, and `sdk` has to be of the same Region.
-    pub fn new(sdk: &SdkConfig, scope: Scope, queues: Queues) -> Self {
-        // INVARIANT: no request to Kinesis or KMS is repeated by the SDK. A second StartStreamEncryption could spend another
-        // of the stream's 25 changes, a second PutRecord writes a second record.
-        let once = RetryConfig::disabled();
-        let kinesis = aws_sdk_kinesis::config::Builder::from(sdk).retry_config(once.clone()).build();
-        let kms = aws_sdk_kms::config::Builder::from(sdk).retry_config(once).build();
-        let ssm = aws_sdk_ssm::config::Builder::from(sdk).retry_config(thrice()).build();
-        let sqs = aws_sdk_sqs::config::Builder::from(sdk).retry_config(thrice()).timeout_config(in_time()).build();
-        Self {
-            scope,
-            queues,
-            // Where Lambda unpacks the function's package (Lambda developer guide, environment variables).
-            package: std::env::var_os("LAMBDA_TASK_ROOT").map(PathBuf::from).unwrap_or_default(),
-            kinesis: aws_sdk_kinesis::Client::from_conf(kinesis),
-            kms: aws_sdk_kms::Client::from_conf(kms),
-            ssm: aws_sdk_ssm::Client::from_conf(ssm),
-            sqs: aws_sdk_sqs::Client::from_conf(sqs),
-            late: Arc::new(Late {
-                sdk: sdk.clone(),
-                tagging: OnceLock::new(),
-                trail: OnceLock::new(),
-                bus: OnceLock::new(),
-            }),
-            bus: None,
-        }
-    }
-
-    /// The same, with a bus for results.
-    pub fn with_bus(self, bus: Option<Bus>) -> Self {
-        Self { bus, ..self }
-    }
 }
 
 impl Clock for Aws {

@@ -24,7 +24,7 @@ impl ResultBus for Aws {
                 .detail(&event.detail)
                 .build()
         };
-        let request = self.late.bus(bus).put_events().set_entries(Some(entries.iter().map(entry).collect()));
+        let request = self.events(bus).put_events().set_entries(Some(entries.iter().map(entry).collect()));
         let answer = request.send().await.map_err(|error| failure(PUT_EVENTS, &error))?;
         // An answer that leaves an entry out says nothing of it.
         let answers = answer.entries.unwrap_or_default().into_iter().map(Some).chain(std::iter::repeat(None));

@@ -55,7 +55,7 @@ impl Aws {
 
     fn message(&self, url: Option<&str>, body: String) -> Result<SendMessageFluentBuilder, Failure> {
         let url = url.ok_or_else(|| Failure::retryable(SEND_MESSAGE, "NoQueue", "no such queue is configured"))?;
-        Ok(self.sqs.send_message().queue_url(url).message_body(body))
+        Ok(self.sqs().send_message().queue_url(url).message_body(body))
     }
 }
 

@@ -29,7 +29,7 @@ impl ParameterApi for Aws {
 impl Aws {
     async fn parameter(&self, name: &str) -> Result<String, Failure> {
         // A policy is no secret. Without decryption the function needs no permission to decrypt.
-        let request = self.ssm.get_parameter().name(name).with_decryption(false);
+        let request = self.ssm().get_parameter().name(name).with_decryption(false);
         let answer = request.send().await.map_err(|error| failure(GET_PARAMETER, &error))?;
         let parameter = answer.parameter.ok_or_else(|| unreadable(GET_PARAMETER, "no parameter in the answer"))?;
         if parameter.r#type == Some(ParameterType::SecureString) {

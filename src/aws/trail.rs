@@ -47,7 +47,6 @@ impl Aws {
             // A token goes with the parameters of the first request (CloudTrail API reference). Event times have whole seconds,
             // and one of the second that `since` is in may be later than it.
             let request = self
-                .late
                 .trail()
                 .lookup_events()
                 .lookup_attributes(name.clone())

@@ -16,4 +16,5 @@ pub mod result;
 pub mod scan;
 #[cfg(feature = "schema")]
 pub mod schema;
+pub mod wait;
 pub mod work;

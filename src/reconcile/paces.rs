@@ -1,10 +1,11 @@
-//! The rates that are kept on our side, shared by the runs of one instance.
+//! What the runs of one instance share: the rates that are kept on our side, and what they have seen of waits.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use jiff::Timestamp;
 
+use super::waits::Seen;
 use crate::config::Config;
 use crate::domain::failure::Failure;
 use crate::domain::pace::Pace;
@@ -14,13 +15,14 @@ use crate::ports::World;
 /// and developer guide), where DescribeStreamSummary has 20: of every five looks a second three may read tags.
 const TAGS_OF_LOOKS: (u32, u32) = (3, 5);
 
-/// The rates that the runs of one instance share.
+/// What the runs of one instance share.
 #[derive(Debug)]
 pub struct Paces {
     pub(super) describes: Mutex<Pace>,
     pub(crate) tags: Mutex<Pace>,
     pub(super) starts: Mutex<Pace>,
     pub(crate) scans: Mutex<Pace>,
+    pub(super) seen: Seen,
 }
 
 impl Paces {
@@ -36,6 +38,7 @@ impl Paces {
             starts: Mutex::new(Pace::new(config.starts_per_second, sharers, 1)),
             // One scan runs at a time, whatever the number of instances.
             scans: Mutex::new(Pace::new(config.scan_describes_per_second, 1, 1)),
+            seen: Seen::default(),
         }
     }
 

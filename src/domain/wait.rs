@@ -1,0 +1,135 @@
+//! When a run looks again at a stream that is not ready: soon after it is, and seldom before.
+//!
+//! Pure: the caller says how long it has waited and what it has seen. Who knows nothing looks in growing steps; who has seen such
+//! waits end looks closely where they ended, since a service takes about as long each time.
+
+use std::time::Duration;
+
+/// The shortest and the longest pause between two looks.
+const PAUSE: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(20));
+/// The first pause, in which what takes a moment is over.
+const FIRST: Duration = Duration::from_millis(500);
+/// Pauses grow with the time waited: less than two looks for each doubling of it.
+const GROWTH: f64 = 0.5;
+/// Around the time that is expected: from when looks are close, in what steps, and until when, as parts of it.
+const CLOSE: (f64, f64, f64) = (0.9, 0.05, 1.3);
+/// How many waits are remembered.
+const REMEMBERED: usize = 7;
+
+/// How long waits of one kind took of late.
+#[derive(Clone, Debug, Default)]
+pub struct Waits {
+    took: Vec<Duration>,
+}
+
+impl Waits {
+    /// A wait was over between two looks, so long after its beginning.
+    pub fn ended(&mut self, not_before: Duration, at: Duration) {
+        if self.took.len() == REMEMBERED {
+            self.took.remove(0);
+        }
+        self.took.push(not_before + at.saturating_sub(not_before) / 2);
+    }
+
+    /// How long the next one will take: the median; `None` before the first has ended.
+    pub fn expected(&self) -> Option<Duration> {
+        let mut sorted = self.took.clone();
+        sorted.sort_unstable();
+        sorted.get(sorted.len() / 2).copied()
+    }
+}
+
+/// The pause before the next look. `waited`: since the first look. `since`: since what is waited for began, at least as long.
+/// `spread`, 0 to 1, keeps many that began together apart.
+pub fn pause(waited: Duration, since: Duration, expected: Option<Duration>, spread: f64) -> Duration {
+    let (shortest, longest) = PAUSE;
+    let (from, step, until) = CLOSE;
+    let pause = match expected {
+        Some(expected) if since < expected.mul_f64(from) => {
+            let (rest, doubled) = (expected.mul_f64(from) - since, waited.max(FIRST));
+            // Doubled, in case it ends much sooner this time; but no look just before the first close one.
+            if rest < doubled.mul_f64(1.5) { rest } else { doubled }
+        }
+        Some(expected) if since < expected.mul_f64(until) => expected.mul_f64(step),
+        _ => waited.mul_f64(GROWTH).max(FIRST).mul_f64(0.9 + 0.2 * spread.clamp(0.0, 1.0)),
+    };
+    pause.clamp(shortest, longest)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The looks at something that takes `seconds`: how many, how late the last is, and what is then expected.
+    fn looks(waits: &mut Waits, seconds: f64) -> (usize, f64) {
+        let ready = Duration::from_secs_f64(seconds);
+        let (mut now, mut before, mut count) = (Duration::ZERO, Duration::ZERO, 1);
+        while now < ready {
+            before = now;
+            now += pause(now, now, waits.expected(), 0.5);
+            count += 1;
+        }
+        waits.ended(before, now);
+        (count, now.as_secs_f64() - seconds)
+    }
+
+    /// What a wait of so many seconds may cost in looks: four, and two more for each doubling.
+    fn budget(seconds: f64) -> usize {
+        let least_to_most = 3..40;
+        least_to_most.rev().find(|&n| f64::from(n) <= 4.0 + 2.0 * seconds.log2()).unwrap_or(3) as usize
+    }
+
+    #[test]
+    fn the_first_wait_is_followed_in_growing_steps() {
+        for seconds in [0.4, 1.3, 5.0, 30.0, 77.0, 120.0] {
+            let (count, late) = looks(&mut Waits::default(), seconds);
+            assert!(count <= budget(seconds), "{seconds} s: {count} looks");
+            assert!(late <= (0.5 * seconds).max(0.5), "{seconds} s: {late} s late");
+        }
+    }
+
+    #[test]
+    fn later_waits_are_met_when_they_end() {
+        for seconds in [0.5, 1.3, 5.0, 17.0, 30.0, 77.0, 120.0_f64] {
+            let mut waits = Waits::default();
+            let tries: Vec<_> = (0..20).map(|_| looks(&mut waits, seconds)).collect();
+            for (count, late) in tries.into_iter().skip(8) {
+                assert!(late <= (0.1 * seconds).max(0.3), "{seconds} s: {late} s late");
+                assert!(count <= budget(seconds).max(4), "{seconds} s: {count} looks");
+            }
+        }
+    }
+
+    #[test]
+    fn what_changes_is_met_no_later_than_blindly_and_learnt() {
+        let mut waits = Waits::default();
+        for _ in 0..REMEMBERED {
+            looks(&mut waits, 120.0);
+        }
+        let (count, late) = looks(&mut waits, 10.0);
+        assert!(count <= 8 && late <= 10.0, "much sooner: {count} looks, {late} s late");
+        for _ in 0..REMEMBERED {
+            looks(&mut waits, 10.0);
+        }
+        let (count, late) = looks(&mut waits, 40.0);
+        assert!(count <= 18 && late <= 20.0, "much later: {count} looks, {late} s late");
+        // One that is unlike the others changes nothing.
+        let expected = waits.expected().unwrap();
+        assert!((9.0..=11.0).contains(&expected.as_secs_f64()), "{expected:?}");
+    }
+
+    #[test]
+    fn pauses_stay_within_their_bounds() {
+        let (shortest, longest) = PAUSE;
+        for waited in [0, 1, 10, 1000, 100_000].map(Duration::from_secs) {
+            for expected in
+                [None, Some(Duration::ZERO), Some(Duration::from_secs(5)), Some(Duration::from_secs(100_000))]
+            {
+                for spread in [-1.0, 0.0, 1.0, 2.0] {
+                    let pause = pause(waited, waited, expected, spread);
+                    assert!((shortest..=longest).contains(&pause), "{waited:?} {expected:?}: {pause:?}");
+                }
+            }
+        }
+    }
+}
