@@ -9,7 +9,7 @@ architecture = $(if $(filter aarch64 arm64,$(shell uname -m)),arm64,x86_64)
 .PHONY: help setup demo test core lint sam lint-stack
 
 help: ## list these targets
-	@sed -n 's/^\([a-z-]*\):.* ## /\1\t/p' $(MAKEFILE_LIST) | expand -t 13
+	@sed -n 's/^\([a-z0-9-]*\):.* ## /\1\t/p' $(MAKEFILE_LIST) | expand -t 13
 
 setup: ## install the pinned local parts into .local/
 	@tools/setup

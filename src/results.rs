@@ -3,8 +3,9 @@
 //!
 //! The log is the record. Whatever fails here is told (a note, a metric, an alarm) and changes no answer: a run whose result was
 //! not delivered is as finished as any other, and its message does not come again. A result may come twice, since a request
-//! whose answer was lost is sent again: `run.id` and the stream tell. An invocation that is killed before its end has sent
-//! nothing, and its messages come again, with new evidence.
+//! whose answer was lost is sent again: `run.id` and the stream tell. An invocation that is killed before its end may have sent
+//! nothing: messages of a queue come again, with new evidence, and one that somebody invoked by hand does not. A part of a scan that
+//! is killed here has already sent the scan on, so that the rest of it may run twice.
 
 use std::panic::AssertUnwindSafe;
 use std::pin::pin;
@@ -46,6 +47,25 @@ pub struct Outbox {
 struct Progress {
     sent: usize,
     failure: Option<Failure>,
+    /// A whole request was refused for good, and so will the others be.
+    refused: bool,
+}
+
+impl Progress {
+    /// Why a request failed. The first refusal for good says most.
+    fn request_failed(&mut self, failure: Failure) {
+        if !self.refused {
+            self.refused = matches!(failure.class, Class::Permanent(_));
+            self.failure = Some(failure);
+        }
+    }
+
+    /// Why one entry of a request failed, which says nothing of the others.
+    fn entry_failed(&mut self, failure: Failure) {
+        if !self.refused {
+            self.failure = Some(failure);
+        }
+    }
 }
 
 impl Outbox {
@@ -107,11 +127,11 @@ impl Outbox {
     }
 }
 
-/// All of them, some at once. What is refused for good is refused to the others too: they are not tried.
+/// All of them, some at once. Where a whole request is refused for good the others would be too: they are not tried.
 async fn send_all<W: World>(world: &W, requests: Vec<Vec<ResultEvent>>, progress: &Mutex<Progress>) {
     for some in requests.chunks(REQUESTS_AT_ONCE) {
         join_all(some.iter().map(|request| send_request(world, request.clone(), progress))).await;
-        if lock(progress).failure.as_ref().is_some_and(|failure| matches!(failure.class, Class::Permanent(_))) {
+        if lock(progress).refused {
             return;
         }
     }
@@ -126,7 +146,7 @@ async fn send_request<W: World>(world: &W, mut entries: Vec<ResultEvent>, progre
         let answers = match world.put_results(&entries).await {
             Ok(answers) => answers,
             Err(failure) => {
-                lock(progress).failure = Some(failure);
+                lock(progress).request_failed(failure);
                 return;
             }
         };
@@ -139,7 +159,7 @@ async fn send_request<W: World>(world: &W, mut entries: Vec<ResultEvent>, progre
                     if failure.class == Class::Retryable {
                         again.push(entry);
                     }
-                    progress.failure = Some(failure);
+                    progress.entry_failed(failure);
                 }
             }
         }

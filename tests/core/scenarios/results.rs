@@ -154,6 +154,19 @@ async fn entries_that_are_refused_for_now_are_sent_again_and_no_others() {
     assert!(times.values().all(|times| *times == 1), "nothing twice");
 }
 
+#[tokio::test(start_paused = true)]
+async fn an_entry_that_is_refused_for_good_costs_no_other() {
+    let mut s = with_a_bus();
+    (0..120).for_each(|i| s.existing(&format!("s-{i:03}"), None));
+    s.set(|state, _| state.bus.refusals = vec![(1, Class::Permanent(Lasting::Request))]);
+    s.set(|state, _| state.queue.has_scans = false);
+    s.direct(&json!({"action": "sweep"})).await.unwrap();
+    // More requests than are under way at once, and all of them made.
+    assert_eq!((s.count(Op::Bus), s.arrived().len()), (13, 120));
+    let lost = s.lost();
+    assert_eq!((lost.len(), lost[0].outcome, lost[0].reason), (1, Outcome::Lost(1), "Refused"));
+}
+
 /// No request is waited for beyond the end of the invocation, which Lambda would kill, and with it the acknowledgement.
 #[tokio::test(start_paused = true)]
 async fn a_bus_that_does_not_answer_is_not_waited_for_past_the_deadline() {
