@@ -387,7 +387,7 @@ impl<'a, W: World> Run<'a, W> {
 
     /// Keeps what evidence and later steps need of a look.
     fn remember(&mut self, sight: &Sight, observed: &Observed) {
-        self.learn(observed, matches!(sight, Sight::Active(Situation::Right { .. })));
+        self.learn(observed);
         let now = self.world.now();
         let (mut key, mut target) = (None, None);
         let mut wrong = false;

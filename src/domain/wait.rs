@@ -1,7 +1,7 @@
 //! When a run looks again at a stream that is not ready: soon after it is, and seldom before.
 //!
-//! Pure: the caller says how long it has waited and what it has seen. Who knows nothing looks in growing steps; who has seen such
-//! waits end looks closely where they ended, since a service takes about as long each time.
+//! Pure: the caller says how long it has waited and what it has seen. Who knows nothing looks in growing steps; who has seen new
+//! streams become ready looks closely when the next one should be, since a service takes about as long each time.
 
 use std::time::Duration;
 
@@ -11,12 +11,14 @@ const PAUSE: (Duration, Duration) = (Duration::from_millis(250), Duration::from_
 const FIRST: Duration = Duration::from_millis(500);
 /// Pauses grow with the time waited: less than two looks for each doubling of it.
 const GROWTH: f64 = 0.5;
+/// After a change of ours looks are closer, since somebody may change it back.
+const GROWTH_AFTER_CHANGE: f64 = 0.4;
 /// Around the time that is expected: from when looks are close, in what steps, and until when, as parts of it.
 const CLOSE: (f64, f64, f64) = (0.9, 0.05, 1.3);
 /// How many waits are remembered.
 const REMEMBERED: usize = 7;
 
-/// How long waits of one kind took of late.
+/// How long waits took of late.
 #[derive(Clone, Debug, Default)]
 pub struct Waits {
     took: Vec<Duration>,
@@ -39,7 +41,7 @@ impl Waits {
     }
 }
 
-/// The pause before the next look. `waited`: since the first look. `since`: since what is waited for began, at least as long.
+/// The pause before the next look at a new stream. `waited`: since the first look. `since`: since what is waited for began, at least as long.
 /// `spread`, 0 to 1, keeps many that began together apart.
 pub fn pause(waited: Duration, since: Duration, expected: Option<Duration>, spread: f64) -> Duration {
     let (shortest, longest) = PAUSE;
@@ -54,6 +56,12 @@ pub fn pause(waited: Duration, since: Duration, expected: Option<Duration>, spre
         _ => waited.mul_f64(GROWTH).max(FIRST).mul_f64(0.9 + 0.2 * spread.clamp(0.0, 1.0)),
     };
     pause.clamp(shortest, longest)
+}
+
+/// The pause before the next look in any other wait.
+pub fn pause_after_change(waited: Duration, spread: f64) -> Duration {
+    let (shortest, longest) = PAUSE;
+    waited.mul_f64(GROWTH_AFTER_CHANGE).clamp(shortest, longest).mul_f64(0.9 + 0.2 * spread.clamp(0.0, 1.0))
 }
 
 #[cfg(test)]

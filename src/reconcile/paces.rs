@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::waits::Seen;
 use crate::config::Config;
 use crate::domain::failure::Failure;
 use crate::domain::pace::Pace;
+use crate::domain::wait::Waits;
 use crate::ports::World;
 
 /// ListTagsForStream has 5 a second, for the account or for the stream, depending on the page one reads (Kinesis API reference
@@ -22,7 +22,8 @@ pub struct Paces {
     pub(crate) tags: Mutex<Pace>,
     pub(super) starts: Mutex<Pace>,
     pub(crate) scans: Mutex<Pace>,
-    pub(super) seen: Seen,
+    /// How long new streams were CREATING.
+    pub(super) creating: Mutex<Waits>,
 }
 
 impl Paces {
@@ -38,7 +39,7 @@ impl Paces {
             starts: Mutex::new(Pace::new(config.starts_per_second, sharers, 1)),
             // One scan runs at a time, whatever the number of instances.
             scans: Mutex::new(Pace::new(config.scan_describes_per_second, 1, 1)),
-            seen: Seen::default(),
+            creating: Mutex::new(Waits::default()),
         }
     }
 
