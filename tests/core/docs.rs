@@ -7,6 +7,7 @@ use std::path::Path;
 use saphyr::{LoadableYamlNode, Yaml};
 use streamseal::config::Config;
 use streamseal::domain::policy::Policy;
+use streamseal::domain::result;
 
 const README: &str = include_str!("../../README.md");
 const RUNBOOK: &str = include_str!("../../docs/runbook.md");
@@ -73,6 +74,25 @@ fn the_runbook_has_an_entry_for_each_alarm_and_for_no_other() {
         for part in ["- **Means**: ", "- **Look**: ", "- **Do**: ", "- **Ends**: ", "```console\n$ "] {
             assert_eq!(text.matches(part).count(), 1, "{name}: {part}");
         }
+    }
+}
+
+#[test]
+fn the_table_of_alarms_has_each_alarm_once() {
+    let (_, table) = include_str!("../../docs/metrics.md").split_once("\n## Alarms of the stack\n").unwrap();
+    let rows = table.lines().filter(|line| line.starts_with("| `")).map(|row| row.split('|').nth(1).unwrap());
+    let mut named: Vec<&str> = rows.flat_map(|names| names.split('`').skip(1).step_by(2)).collect();
+    named.sort_unstable();
+    assert_eq!(named, in_template("Resources", Some("AWS::CloudWatch::Alarm")).iter().collect::<Vec<_>>());
+}
+
+/// What rules of others match on.
+#[test]
+fn the_events_names_are_promised() {
+    let promised =
+        include_str!("../../docs/versioning.md").lines().find(|line| line.starts_with("| result event |")).unwrap();
+    for name in [result::SOURCE, result::EVIDENCE, result::SUMMARY] {
+        assert!(promised.contains(&format!("`{name}`")), "{name}");
     }
 }
 
