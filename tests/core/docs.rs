@@ -1,4 +1,4 @@
-//! The documents say what the code does: the README's policy is valid and its tables are complete, the runbook has an entry for each
+//! The documents say what the code does: the README's policy is valid, the reference's tables are complete, the runbook has an entry for each
 //! alarm, and what a document points to is there.
 
 use std::collections::BTreeSet;
@@ -10,6 +10,7 @@ use streamseal::domain::policy::Policy;
 use streamseal::domain::result;
 
 const README: &str = include_str!("../../README.md");
+const REFERENCE: &str = include_str!("../../docs/reference.md");
 const RUNBOOK: &str = include_str!("../../docs/runbook.md");
 const TEMPLATE: &str = include_str!("../../template.yaml");
 
@@ -36,7 +37,7 @@ fn the_policy_for_many_accounts_is_valid() {
 }
 
 #[test]
-fn every_variable_that_is_read_is_in_the_readme() {
+fn every_variable_that_is_read_is_in_the_reference() {
     let read = std::cell::RefCell::new(Vec::new());
     let _ = Config::from_vars(|name| {
         read.borrow_mut().push(name.to_owned());
@@ -44,7 +45,7 @@ fn every_variable_that_is_read_is_in_the_readme() {
     });
     assert!(read.borrow().len() > 5);
     for name in read.borrow().iter() {
-        assert!(README.contains(&format!("| `{name}` |")), "{name}");
+        assert!(REFERENCE.contains(&format!("| `{name}` |")), "{name}");
     }
 }
 
