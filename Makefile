@@ -43,8 +43,18 @@ lint-stack: ## check every template with cfn-lint, `sam validate --lint` and che
 	@tools/setup --lint
 	.local/sam/bin/cfn-lint -- $(templates)
 	$(sam) validate --lint --template template.yaml
+	@mkdir -p $(CARGO_TARGET_DIR)
+	sed 's|CodeUri: \.$$|CodeUri: s3://packages/of-it|' template.yaml >$(CARGO_TARGET_DIR)/packaged.yaml
+	.local/sam/bin/python -B tools/expand $(CARGO_TARGET_DIR)/packaged.yaml $(CARGO_TARGET_DIR)/expanded.json
+	.local/sam/bin/cfn-lint -- $(CARGO_TARGET_DIR)/expanded.json
 	@found=$$(.local/lint/bin/checkov --framework cloudformation --skip-download --quiet --compact $(addprefix --file ,$(templates))); \
 	  status=$$?; echo "$$found"; case $$found in *"Parsing errors"*|"") exit 1 ;; esac; exit $$status
+
+.PHONY: expanded
+
+expanded: ## write what the SAM transform makes of a packaged template, for a StackSet (FROM=packaged.yaml TO=expanded.json)
+	@tools/setup --sam
+	@.local/sam/bin/python -B tools/expand "$(FROM)" "$(TO)"
 
 .PHONY: sam-test sam-arm64 stack-test
 

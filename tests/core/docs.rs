@@ -1,4 +1,4 @@
-//! The documents say what the code does: the README's policy is valid and its tables are complete, the runbook has an entry for each
+//! The documents say what the code does: the README's policy is valid, the reference's tables are complete, the runbook has an entry for each
 //! alarm, and what a document points to is there.
 
 use std::collections::BTreeSet;
@@ -7,8 +7,10 @@ use std::path::Path;
 use saphyr::{LoadableYamlNode, Yaml};
 use streamseal::config::Config;
 use streamseal::domain::policy::Policy;
+use streamseal::domain::result;
 
 const README: &str = include_str!("../../README.md");
+const REFERENCE: &str = include_str!("../../docs/reference.md");
 const RUNBOOK: &str = include_str!("../../docs/runbook.md");
 const TEMPLATE: &str = include_str!("../../template.yaml");
 
@@ -32,7 +34,7 @@ fn the_policy_for_many_accounts_is_valid() {
 }
 
 #[test]
-fn every_variable_that_is_read_is_in_the_readme() {
+fn every_variable_that_is_read_is_in_the_reference() {
     let read = std::cell::RefCell::new(Vec::new());
     let _ = Config::from_vars(|name| {
         read.borrow_mut().push(name.to_owned());
@@ -40,7 +42,7 @@ fn every_variable_that_is_read_is_in_the_readme() {
     });
     assert!(read.borrow().len() > 5);
     for name in read.borrow().iter() {
-        assert!(README.contains(&format!("| `{name}` |")), "{name}");
+        assert!(REFERENCE.contains(&format!("| `{name}` |")), "{name}");
     }
 }
 
@@ -69,6 +71,25 @@ fn the_runbook_has_an_entry_for_each_alarm_and_for_no_other() {
         for part in ["- **Means**: ", "- **Look**: ", "- **Do**: ", "- **Ends**: ", "```console\n$ "] {
             assert_eq!(text.matches(part).count(), 1, "{name}: {part}");
         }
+    }
+}
+
+#[test]
+fn the_table_of_alarms_has_each_alarm_once() {
+    let (_, table) = include_str!("../../docs/metrics.md").split_once("\n## Alarms of the stack\n").unwrap();
+    let rows = table.lines().filter(|line| line.starts_with("| `")).map(|row| row.split('|').nth(1).unwrap());
+    let mut named: Vec<&str> = rows.flat_map(|names| names.split('`').skip(1).step_by(2)).collect();
+    named.sort_unstable();
+    assert_eq!(named, in_template("Resources", Some("AWS::CloudWatch::Alarm")).iter().collect::<Vec<_>>());
+}
+
+/// What rules of others match on.
+#[test]
+fn the_events_names_are_promised() {
+    let promised =
+        include_str!("../../docs/versioning.md").lines().find(|line| line.starts_with("| result event |")).unwrap();
+    for name in [result::SOURCE, result::EVIDENCE, result::SUMMARY] {
+        assert!(promised.contains(&format!("`{name}`")), "{name}");
     }
 }
 

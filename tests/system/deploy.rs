@@ -104,7 +104,10 @@ fn what_somebody_has_to_look_at_arrives_in_the_central_queue() {
     assert_eq!(arn, format!("arn:aws:events:{REGION}:{ACCOUNT}:event-bus/{bus}"));
     let wrong = detail("NON_COMPLIANT", "withheld", false);
     put(&arn, "streamseal", "Streamseal Evidence", &detail("COMPLIANT", "right-key", false));
+    put(&arn, "streamseal", "Streamseal Evidence", &detail("NON_COMPLIANT", "found", false));
     put(&arn, "another", "Streamseal Evidence", &wrong);
+    put(&arn, "streamseal", "Another", &wrong);
+    put(&arn, "streamseal", "Streamseal Scan Summary", &json!({"schema": "streamseal.summary/v1", "alarm": false}));
     put(&arn, "streamseal", "Streamseal Evidence", &wrong);
     put(&arn, "streamseal", "Streamseal Evidence", &detail("INSUFFICIENT_DATA", "gave-up", true));
     put(&arn, "streamseal", "Streamseal Scan Summary", &json!({"schema": "streamseal.summary/v1", "alarm": true}));
@@ -127,11 +130,11 @@ fn what_somebody_has_to_look_at_arrives_in_the_central_queue() {
     assert_eq!((&arrived[2], &arrived[3]), (&answer, &wrong));
 }
 
-/// A chat: takes one request and keeps its header and its body.
-fn chat() -> (String, std::thread::JoinHandle<(String, Value)>) {
+/// A chat: takes two requests and keeps the header and the body of each.
+fn chat() -> (String, std::thread::JoinHandle<[(String, Value); 2]>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}/hook/secret", listener.local_addr().unwrap());
-    let taken = std::thread::spawn(move || {
+    let take = move || {
         let (mut stream, _) = listener.accept().unwrap();
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
         let mut text = String::new();
@@ -147,8 +150,8 @@ fn chat() -> (String, std::thread::JoinHandle<(String, Value)>) {
             }
             assert!(read > 0, "{text}");
         }
-    });
-    (url, taken)
+    };
+    (url, std::thread::spawn(move || [take(), take()]))
 }
 
 #[test]
@@ -188,17 +191,60 @@ fn people_are_told_by_the_topic_and_in_the_chat() {
     put(&name, "streamseal", "Streamseal Evidence", &detail("COMPLIANT", "right-key", false));
     put(&name, "streamseal", "Streamseal Evidence", &detail("NON_COMPLIANT", "found", false));
     put(&name, "streamseal", "Streamseal Evidence", &detail("NON_COMPLIANT", "withheld", false));
-    let told = received(&queue, 1);
-    assert_eq!(told.len(), 1);
-    let words = "Kinesis stream orders in account 999999999999, eu-north-1: NON_COMPLIANT (withheld).";
-    assert!(told[0]["Message"].as_str().unwrap().contains(words), "{told:?}");
-    let (head, body) = taken.join().unwrap();
-    assert_eq!(
-        body,
-        json!({"text": "Kinesis stream orders in account 999999999999, eu-north-1: *NON_COMPLIANT* (withheld), run run-1"})
+    let summary = |alarm: bool| {
+        json!({
+            "alarm": alarm, "scan": {"id": "scan-1", "account": "999999999999", "region": "eu-north-1"},
+            "missed_by_events": {"count": 3}, "under_lost_key": {"count": 0},
+        })
+    };
+    put(&name, "streamseal", "Streamseal Scan Summary", &summary(false));
+    put(&name, "streamseal", "Streamseal Scan Summary", &summary(true));
+    let told = received(&queue, 2);
+    assert_eq!(told.len(), 2);
+    for words in [
+        "Kinesis stream orders in account 999999999999, eu-north-1: NON_COMPLIANT (withheld).",
+        "Scan of account 999999999999, eu-north-1: new streams that no event told of: 3, streams with records under a lost key: 0.",
+    ] {
+        let about = |message: &&Value| message["Message"].as_str().unwrap().contains(words);
+        let message = told.iter().find(about).unwrap_or_else(|| panic!("{words}: {told:?}"));
+        assert!(message["Message"].as_str().unwrap().contains(&format!("Sent by account {ACCOUNT}.")), "{message}");
+    }
+    let mut taken = taken.join().unwrap();
+    taken.sort_by_key(|(_, body)| body["text"].to_string());
+    let texts = taken.each_ref().map(|(_, body)| body.clone());
+    let sent = format!("sent by account {ACCOUNT}");
+    let stream = format!(
+        "Kinesis stream orders in account 999999999999, eu-north-1: *NON_COMPLIANT* (withheld), run run-1, {sent}"
     );
-    let head = head.to_lowercase();
-    assert!(head.starts_with("post /hook/secret ") && head.contains("x-streamseal-token: token"), "{head}");
+    let scan = format!(
+        "Scan of account 999999999999, eu-north-1: new streams that no event told of: *3*, streams with records under a lost key: *0*, \
+         scan scan-1, {sent}"
+    );
+    assert_eq!(texts, [json!({"text": stream}), json!({"text": scan})]);
+    for (head, _) in taken {
+        let head = head.to_lowercase();
+        assert!(head.starts_with("post /hook/secret ") && head.contains("x-streamseal-token: token"), "{head}");
+    }
+}
+
+/// The queue and the people get the same, and may both be sent to by the rules that there are.
+#[test]
+fn people_are_told_what_the_central_queue_has() {
+    let (central, notify) = (read(CENTRAL), read(NOTIFY));
+    let pattern = |of: &Value, rule: &str| of["Resources"][rule]["Properties"]["EventPattern"].clone();
+    let queue = pattern(&central, "Attention");
+    let (streams, scans) = (pattern(&notify, "Attention"), pattern(&notify, "ScanAttention"));
+    assert_eq!(queue["detail-type"], json!([streams["detail-type"][0], scans["detail-type"][0]]));
+    assert_eq!(queue["detail"], streams["detail"]);
+    assert!(queue["detail"]["$or"].as_array().unwrap().contains(&scans["detail"]), "{scans}");
+    let rules: Vec<Value> = resources(&notify, "AWS::Events::Rule")
+        .iter()
+        .map(|(name, _)| json!({"!GetAtt": format!("{name}.Arn")}))
+        .collect();
+    for policy in ["TopicPolicy", "UndeliveredQueuePolicy"] {
+        let statement = &notify["Resources"][policy]["Properties"]["PolicyDocument"]["Statement"][0];
+        assert_eq!(statement["Condition"]["ArnEquals"]["aws:SourceArn"], json!(rules), "{policy}");
+    }
 }
 
 /// What no emulator here shows.

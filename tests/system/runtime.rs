@@ -469,7 +469,7 @@ fn a_bad_configuration_names_every_fault() {
     assert!(!text.contains("variable AWS_REGION"), "{text}");
 }
 
-/// The reasons that an alarm may be wired to, as the README lists them.
+/// The reasons that an alarm may be wired to, as docs/metrics.md lists them.
 const REASONS: [&str; 5] = [
     Reason::Unwritable.as_str(),
     Reason::GaveUp.as_str(),
