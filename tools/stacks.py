@@ -102,10 +102,6 @@ class Stack:
         if built != source:
             raise Failed(f"{self.template} is not made of template.yaml as it is now: `make sam` builds it")
 
-    def takes(self, parameter):
-        """Whether the template has a parameter of this name."""
-        return parameter in yaml_parse(self.template.read_text())["Parameters"]
-
     def deploy(self, bucket, **parameters):
         """`sam deploy`; parameters that are not named keep their value from before, or the template's."""
         parameters = {"Architecture": self.architecture} | parameters
