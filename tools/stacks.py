@@ -102,10 +102,6 @@ class Stack:
         if built != source:
             raise Failed(f"{self.template} is not made of template.yaml as it is now: `make sam` builds it")
 
-    def takes(self, parameter):
-        """Whether the template has a parameter of this name."""
-        return parameter in yaml_parse(self.template.read_text())["Parameters"]
-
     def deploy(self, bucket, **parameters):
         """`sam deploy`; parameters that are not named keep their value from before, or the template's."""
         parameters = {"Architecture": self.architecture} | parameters
@@ -158,7 +154,8 @@ class Stack:
 
     def await_evidence(self, what, fits, seconds=PATIENCE):
         """The newest evidence that fits, once there is some."""
-        return await_(what, lambda: [one for one in self.said("evidence") if fits(one)], seconds)[-1]
+        every = 0.5 if self.account.emulated else 5  # An account has a few reads of logs a second, for everybody.
+        return await_(what, lambda: [one for one in self.said("evidence") if fits(one)], seconds, every)[-1]
 
     def invoke(self, payload):
         answer = self.account.lambda_.invoke(FunctionName=self.outputs["FunctionName"], Payload=json.dumps(payload).encode())
@@ -245,13 +242,13 @@ def quoted(value):
     return str(value).replace("\\", "\\\\").replace('"', '\\"')
 
 
-def await_(what, probe, seconds=PATIENCE):
-    """What `probe` finds, once it finds something."""
+def await_(what, probe, seconds=PATIENCE, every=0.5):
+    """What `probe` finds, once it finds something; it is asked again after so many seconds."""
     end = time.monotonic() + seconds
     while not (found := probe()):
         if time.monotonic() > end:
             raise Failed(f"{what}: not within {seconds} s")
-        time.sleep(0.5)
+        time.sleep(every)
     return found
 
 
