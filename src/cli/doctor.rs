@@ -7,6 +7,7 @@ mod judge;
 mod look;
 mod needs;
 mod rules;
+mod trail;
 
 use serde_json::{Value, json};
 
@@ -119,7 +120,7 @@ pub(super) async fn run(arguments: &DoctorArguments, globals: &Globals) -> Resul
     });
     findings.extend(of_deployed);
     findings.push(look::streams(&context).await);
-    findings.push(look::trail(&context).await);
+    findings.push(trail::trail(&context).await);
     // Those that hold the policy and the mode.
     let sources = [policy.clone(), deployed.variable("MODE")].into_iter().flatten();
     let parameters: Vec<String> = sources.filter_map(|source| source.strip_prefix("ssm:").map(str::to_owned)).collect();

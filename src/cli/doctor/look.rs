@@ -2,14 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use aws_config::Region;
-use aws_sdk_cloudtrail::types::{ReadWriteType, Trail};
 use aws_sdk_iam::types::{ContextEntry, ContextKeyTypeEnum, PolicyEvaluationDecisionType};
 use aws_sdk_sqs::types::QueueAttributeName;
 use serde_json::{Value, json};
 
 use super::deployed::{Deployed, queue_arn};
-use super::judge::{Logged, advanced, basic, refused};
+use super::judge::refused;
 use super::rules::{Seen, rules};
 use super::{Finding, is_absent};
 use crate::aws::logged;
@@ -17,7 +15,7 @@ use crate::cli::check::resolve;
 use crate::cli::context::Context;
 use crate::cli::output::{Stop, statement};
 use crate::config::Source;
-use crate::domain::failure::{Class, Failure};
+use crate::domain::failure::Class;
 use crate::domain::model::{ProofMode, Scope};
 use crate::domain::policy::{Effect, Policy};
 use crate::ports::{CallLog, FleetApi, PageStart, ParameterApi, StreamApi};
@@ -41,112 +39,6 @@ pub(super) async fn streams(context: &Context) -> Finding {
         Err(failure) if failure.class != Class::Ignored => Finding::unseen("streams", &failure, own),
         _ => Finding::good("streams", format!("{words} and looked at")),
     }
-}
-
-/// A trail that logs management events that write, without which EventBridge gets none.
-pub(super) async fn trail(context: &Context) -> Finding {
-    let own = &context.config.own;
-    let client = aws_sdk_cloudtrail::Client::new(&context.sdk);
-    let log = CallLog::default();
-    let trails = match logged(&log, "cloudtrail:DescribeTrails", client.describe_trails().send()).await {
-        Ok(answer) => answer.trail_list.unwrap_or_default(),
-        Err(failure) => return Finding::unseen("trail", &failure, own),
-    };
-    let mut idle: Option<String> = None;
-    let mut without: Option<String> = None;
-    let mut unseen: Option<Failure> = None;
-    let mut all = Logged::default();
-    let mut named = Vec::new();
-    for trail in &trails {
-        let arn = trail.trail_arn.clone().unwrap_or_default();
-        let status = client.get_trail_status().name(&arn).send();
-        match logged(&log, "cloudtrail:GetTrailStatus", status).await {
-            Ok(status) if status.is_logging == Some(true) => {}
-            Ok(_) => {
-                idle = Some(arn);
-                continue;
-            }
-            Err(failure) => {
-                unseen = Some(failure);
-                continue;
-            }
-        }
-        match selectors(context, trail, &arn).await {
-            Ok(Logged { kinesis: false, .. }) => without = Some(arn),
-            Ok(logs) => {
-                all = all.or(logs);
-                named.push(trail.name.clone().unwrap_or_default());
-            }
-            Err(failure) => unseen = Some(failure),
-        }
-    }
-    let names = named.join(", ");
-    match (all, unseen, without, idle) {
-        (Logged { kinesis: true, kms: true }, ..) => {
-            Finding::good("trail", format!("{names} logs management events that write"))
-        }
-        (Logged { kinesis: true, kms: false }, ..) => Finding::fault(
-            "trail",
-            format!(
-                "{names} leaves out the events of KMS, so that a key that is disabled or deleted is seen by sweeps alone"
-            ),
-            put_selectors(named.first().map_or("NAME", String::as_str)),
-        ),
-        (_, Some(failure), ..) => Finding::unseen("trail", &failure, own),
-        (_, _, Some(arn), _) => {
-            let words = format!("{arn} does not log management events that write: EventBridge gets none");
-            Finding::fault("trail", words, put_selectors(&arn))
-        }
-        (_, _, _, Some(arn)) => Finding::fault(
-            "trail",
-            format!("{arn} is switched off: EventBridge gets no events"),
-            format!("aws cloudtrail start-logging --name {arn} --region {}", own.region),
-        ),
-        (_, _, _, None) => Finding::fault(
-            "trail",
-            format!("no trail logs in {}: EventBridge gets no events", own.region),
-            "aws cloudtrail create-trail --name management --s3-bucket-name BUCKET --is-multi-region-trail\naws cloudtrail \
-             start-logging --name management",
-        ),
-    }
-}
-
-fn put_selectors(trail: &str) -> String {
-    let selectors = json!([{"ReadWriteType": "WriteOnly", "IncludeManagementEvents": true}]);
-    format!("aws cloudtrail put-event-selectors --trail-name {trail} --event-selectors '{selectors}'")
-}
-
-/// What a trail logs; its home Region has to be asked.
-async fn selectors(context: &Context, trail: &Trail, arn: &str) -> Result<Logged, Failure> {
-    let mut config = aws_sdk_cloudtrail::config::Builder::from(&context.sdk);
-    if let Some(home) = &trail.home_region {
-        config = config.region(Region::new(home.clone()));
-    }
-    let client = aws_sdk_cloudtrail::Client::from_conf(config.build());
-    let asked = client.get_event_selectors().trail_name(arn).send();
-    let answer = logged(&CallLog::default(), "cloudtrail:GetEventSelectors", asked).await?;
-    let mut logs = Logged::default();
-    for selector in answer.event_selectors.unwrap_or_default() {
-        let read_only = selector.read_write_type == Some(ReadWriteType::ReadOnly);
-        let excluded = selector.exclude_management_event_sources.unwrap_or_default();
-        // What is not said holds: management events, reads and writes (CloudTrail API reference, EventSelector).
-        logs = logs.or(basic(selector.include_management_events.unwrap_or(true), read_only, &excluded));
-    }
-    for selector in answer.advanced_event_selectors.unwrap_or_default() {
-        let fields: Vec<_> = selector
-            .field_selectors
-            .iter()
-            .map(|field| {
-                (
-                    field.field.as_str(),
-                    field.equals.as_deref().unwrap_or_default(),
-                    field.not_equals.as_deref().unwrap_or_default(),
-                )
-            })
-            .collect();
-        logs = logs.or(advanced(&fields));
-    }
-    Ok(logs)
 }
 
 /// A queue's attributes; a finding where they are not to be had.

@@ -1,5 +1,7 @@
 //! `streamseal doctor`: an account with nothing, the same one with everything, and one that refuses to be looked at.
 
+use std::process::Command;
+
 use serde_json::{Value, json};
 
 use super::{Ran, pretty, reach_of, run, steady};
@@ -275,13 +277,11 @@ impl Deployed {
     }
 }
 
-/// The words of a command, of which some stand in single quotes.
+/// The words of a command, as a shell takes them.
 fn words(line: &str) -> Vec<String> {
-    let mut words = Vec::new();
-    for (n, part) in line.split('\'').enumerate() {
-        if n % 2 == 1 { words.push(part.to_owned()) } else { words.extend(part.split_whitespace().map(str::to_owned)) }
-    }
-    words
+    let printed = Command::new("sh").args(["-c", &format!("printf '%s\\n' {line}")]).output().unwrap();
+    assert!(printed.status.success(), "{line}");
+    String::from_utf8(printed.stdout).unwrap().lines().map(str::to_owned).collect()
 }
 
 #[test]
@@ -347,6 +347,26 @@ fn a_stack_is_looked_at_and_each_fault_is_mended_by_the_command_beside_it() {
     at.mend(&faults);
     assert_eq!(at.faults(), [Value::Null; 0], "the commands mend what they stand beside");
     assert_eq!(at.doctor(&[]).code, 0);
+
+    // A trail keeps what else it logs.
+    let selected = || at.aws("cloudtrail get-event-selectors --trail-name management");
+    let put = |kind: &str, selectors: &Value| {
+        let selectors = selectors.to_string();
+        let command = ["cloudtrail", "put-event-selectors", "--trail-name", "management", kind, &selectors];
+        at.aws_words(&[command.map(str::to_owned).to_vec()]);
+        let faults = at.faults();
+        assert_eq!(faults.len(), 1, "{faults:?}");
+        at.mend(&faults);
+        assert_eq!(at.faults(), [Value::Null; 0]);
+    };
+    let data = json!([{"Type": "AWS::S3::Object", "Values": ["arn:aws:s3:::bucket/"]}]);
+    let of_data = json!({"ReadWriteType": "All", "IncludeManagementEvents": false, "DataResources": data});
+    put("--event-selectors", &json!([of_data]));
+    assert_eq!(selected()["EventSelectors"][0]["DataResources"], data);
+    assert_eq!(selected()["EventSelectors"].as_array().unwrap().len(), 2);
+    let of_data = json!({"Name": "bucket's data", "FieldSelectors": [{"Field": "eventCategory", "Equals": ["Data"]}]});
+    put("--advanced-event-selectors", &json!([of_data]));
+    assert_eq!(selected()["AdvancedEventSelectors"][0]["Name"], "bucket's data");
 
     // What takes a statement rather than a command, and what hides the rest.
     let undelivered = at.name("UndeliveredQueue").to_owned();
