@@ -222,7 +222,7 @@ fn entry((name, value): (&str, String)) -> ContextEntry {
 
 #[cfg(test)]
 #[path = "../../../tests/shared/template.rs"]
-#[allow(dead_code)]
+#[allow(dead_code, reason = "the tests of the system use the rest of it")]
 mod template;
 
 #[cfg(test)]
