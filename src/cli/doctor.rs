@@ -6,11 +6,14 @@ mod function;
 mod judge;
 mod look;
 mod needs;
+mod role;
 mod rules;
+mod trail;
 
 use serde_json::{Value, json};
 
 use self::deployed::deployed;
+use self::role::Works;
 use super::Exit;
 use super::arguments::{DoctorArguments, Globals};
 use super::context::{Context, identity, policy_source};
@@ -90,8 +93,7 @@ pub(super) async fn run(arguments: &DoctorArguments, globals: &Globals) -> Resul
     let none = || Some("inline:none".to_owned());
     let context = Context::with_policy(globals, None, &[], named.clone().or_else(none)).await?;
     let (deployed, of_deployed) = deployed(&context, arguments).await;
-    let of_function = || deployed.variable("POLICY").filter(|source| !source.starts_with("file:"));
-    let policy = named.or_else(of_function);
+    let (policy, not_looked_at) = chosen(named, deployed.variable("POLICY"));
     let context = match &policy {
         Some(_) => {
             let globals = Globals { account: Some(context.config.own.account.clone()), ..globals.clone() };
@@ -119,7 +121,7 @@ pub(super) async fn run(arguments: &DoctorArguments, globals: &Globals) -> Resul
     });
     findings.extend(of_deployed);
     findings.push(look::streams(&context).await);
-    findings.push(look::trail(&context).await);
+    findings.push(trail::trail(&context).await);
     // Those that hold the policy and the mode.
     let sources = [policy.clone(), deployed.variable("MODE")].into_iter().flatten();
     let parameters: Vec<String> = sources.filter_map(|source| source.strip_prefix("ssm:").map(str::to_owned)).collect();
@@ -139,6 +141,7 @@ pub(super) async fn run(arguments: &DoctorArguments, globals: &Globals) -> Resul
     }
     let (keys, observes) = match &policy {
         Some(_) => {
+            findings.extend(not_looked_at);
             let (of_policy, keys, observes) = look::policy(&context).await;
             findings.extend(of_policy);
             (keys, observes)
@@ -150,7 +153,10 @@ pub(super) async fn run(arguments: &DoctorArguments, globals: &Globals) -> Resul
         }
     };
     match &deployed.role {
-        Some(role) => findings.extend(look::role(&context, &deployed, role, &parameters, &keys, observes).await),
+        Some(role) => {
+            let works = Works { parameters: &parameters, keys: &keys, observes };
+            findings.extend(role::role(&context, &deployed, role, &works).await);
+        }
         None => findings.push(unnamed("role", "", "--role", "RoleArn")),
     }
     let exit = findings.iter().fold(Exit::Compliant, |exit, finding| {
@@ -173,6 +179,30 @@ pub(super) async fn run(arguments: &DoctorArguments, globals: &Globals) -> Resul
 const NOT_LOOKED_AT: &str = "key policies, service control policies, the conditions of a queue's policy that are not about the rule, \
                              endpoints of a VPC, alarms";
 
+/// Which policy is looked at: that of the function, if it can be read from here. A finding where another one was named.
+fn chosen(named: Option<String>, of_function: Option<String>) -> (Option<String>, Option<Finding>) {
+    let short = |source: &str| if source.starts_with("inline:") { "a text".to_owned() } else { source.to_owned() };
+    let told = |words: String| {
+        let how = "name the policy of the function, or none: `streamseal check --resolve` looks at another one";
+        Some(Finding::unknown("policy", words, how))
+    };
+    match (named, of_function) {
+        (Some(named), Some(own)) if named == own => (Some(own), None),
+        // A file of its package may be the one that is named, and no other can be read.
+        (Some(named), Some(own)) if own.starts_with("file:") => {
+            let is_file = named.starts_with("file:");
+            let words =
+                format!("the function goes by {own} of its package, and what is looked at is {}", short(&named));
+            (Some(named), if is_file { None } else { told(words) })
+        }
+        (Some(named), Some(own)) => {
+            let (named, by) = (short(&named), short(&own));
+            (Some(own), told(format!("{named} is not looked at, though it is named: the function goes by {by}")))
+        }
+        (named, own) => (named.or(own.filter(|source| !source.starts_with("file:"))), None),
+    }
+}
+
 /// What is not looked at, since nobody named it.
 fn unnamed(about: &'static str, more: &str, option: &str, output: &str) -> Finding {
     let how = format!(
@@ -180,4 +210,30 @@ fn unnamed(about: &'static str, more: &str, option: &str, output: &str) -> Findi
          NAME --query \"Stacks[0].Outputs[?OutputKey=='{output}'].OutputValue\" --output text"
     );
     Finding::unknown(about, format!("not looked at{more}: it is not named"), how)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_policy_of_the_function_goes_before_one_that_is_named() {
+        for (named, own, chosen_one, told) in [
+            (None, None, None, None),
+            (Some("ssm:/a"), None, Some("ssm:/a"), None),
+            (None, Some("ssm:/a"), Some("ssm:/a"), None),
+            (None, Some("file:policy.yaml"), None, None),
+            (Some("ssm:/a"), Some("ssm:/a"), Some("ssm:/a"), None),
+            (Some("file:mine.yaml"), Some("file:policy.yaml"), Some("file:mine.yaml"), None),
+            (Some("ssm:/a"), Some("file:policy.yaml"), Some("ssm:/a"), Some("the function goes by file:policy.yaml")),
+            (Some("file:mine.yaml"), Some("ssm:/a"), Some("ssm:/a"), Some("file:mine.yaml is not looked at")),
+            (Some("ssm:/b"), Some("inline:version: 1"), Some("inline:version: 1"), Some("goes by a text")),
+        ] {
+            let (policy, finding) = chosen(named.map(str::to_owned), own.map(str::to_owned));
+            assert_eq!(policy.as_deref(), chosen_one, "{named:?} {own:?}");
+            let words = finding.as_ref().map(|finding| finding.words.as_str());
+            assert_eq!(words.is_some(), told.is_some(), "{finding:?}");
+            assert!(words.unwrap_or_default().contains(told.unwrap_or_default()), "{finding:?}");
+        }
+    }
 }

@@ -41,13 +41,14 @@ impl Deployed {
     }
 }
 
-/// Finds it. An argument goes before the stack, and the stack before the function's variables.
+/// Finds it. An argument goes before the stack, the stack before the function's configuration, and that before the variables of
+/// whoever asks, which may be of another deployment.
 pub(super) async fn deployed(context: &Context, arguments: &DoctorArguments) -> (Deployed, Vec<Finding>) {
     let mut found = Deployed {
         function: arguments.function.clone(),
-        role: arguments.role.clone().or_else(|| variable("OWN_ROLE_ARN")),
-        work: arguments.queue_url.clone().or_else(|| variable("WORK_QUEUE_URL")),
-        scans: arguments.scan_queue_url.clone().or_else(|| variable("SCAN_QUEUE_URL")),
+        role: arguments.role.clone(),
+        work: arguments.queue_url.clone(),
+        scans: arguments.scan_queue_url.clone(),
         ..Deployed::default()
     };
     let mut findings = Vec::new();
@@ -57,6 +58,9 @@ pub(super) async fn deployed(context: &Context, arguments: &DoctorArguments) -> 
     if let Some(name) = found.function.clone() {
         findings.extend(configuration(context, &name, &mut found).await);
     }
+    found.role = found.role.or_else(|| variable("OWN_ROLE_ARN"));
+    found.work = found.work.or_else(|| variable("WORK_QUEUE_URL"));
+    found.scans = found.scans.or_else(|| variable("SCAN_QUEUE_URL"));
     (found, findings)
 }
 

@@ -2,8 +2,8 @@
 
 use aws_sdk_lambda::types::{EventSourceMappingConfiguration, FunctionResponseType, LastUpdateStatus, State};
 
-use super::Finding;
 use super::deployed::{Deployed, queue_arn};
+use super::{Finding, State as How};
 use crate::aws::logged;
 use crate::cli::context::Context;
 use crate::config::{Config, ModeSource, mode};
@@ -33,7 +33,8 @@ pub(super) async fn function(context: &Context, deployed: &Deployed) -> Vec<Find
         }
         _ => {}
     }
-    findings.extend(variables(context, deployed, name).await);
+    let (wrong, runs) = variables(context, deployed, name).await;
+    findings.extend(wrong);
     let client = aws_sdk_lambda::Client::new(&context.sdk);
     let asked = client.get_function_concurrency().function_name(name).send();
     match logged(&CallLog::default(), "lambda:GetFunctionConcurrency", asked).await {
@@ -48,14 +49,18 @@ pub(super) async fn function(context: &Context, deployed: &Deployed) -> Vec<Find
         Ok(_) => {}
         Err(failure) => findings.push(Finding::unseen("function", &failure, &context.config.own)),
     }
+    // Nothing is said to run that something keeps from it.
+    if findings.iter().all(|finding| finding.state != How::Fault) {
+        findings.extend(runs);
+    }
     findings.extend(sources(context, deployed, name).await);
     findings
 }
 
 const REDEPLOY: &str = "deploy the stack again: sam build && sam deploy";
 
-/// Its variables, by its own code, and the mode that they say.
-async fn variables(context: &Context, deployed: &Deployed, name: &str) -> Vec<Finding> {
+/// What is wrong with its variables, by its own code, and the mode that they say.
+async fn variables(context: &Context, deployed: &Deployed, name: &str) -> (Vec<Finding>, Option<Finding>) {
     let region = &context.config.own.region;
     let config = Config::from_vars(|variable| match variable {
         // Lambda sets it.
@@ -70,7 +75,7 @@ async fn variables(context: &Context, deployed: &Deployed, name: &str) -> Vec<Fi
         Err(faults) => {
             let fault =
                 |fault: &crate::config::ConfigFault| Finding::fault("function", format!("{name}: {fault}"), &*see);
-            return faults.iter().map(fault).collect();
+            return (faults.iter().map(fault).collect(), None);
         }
     };
     let mut findings = Vec::new();
@@ -100,22 +105,19 @@ async fn variables(context: &Context, deployed: &Deployed, name: &str) -> Vec<Fi
                     format!("aws ssm put-parameter --name {parameter} --value report --overwrite --region {region}");
                 let words = format!("the mode in {source} is neither `report` nor `enforce`: every event is kept");
                 findings.push(Finding::fault("function", words, how));
-                return findings;
+                return (findings, None);
             }
             Err(stop) => {
                 findings.push(Finding::unknown("function", format!("its mode: {}", stop.words()), stop.what_to_do()));
-                return findings;
+                return (findings, None);
             }
         },
     };
-    if findings.is_empty() {
-        let does = match mode {
-            Mode::Enforce => "enforce: it changes streams",
-            Mode::Report | Mode::Prove => "report: it changes nothing and says what it would do",
-        };
-        findings.push(Finding::good("function", format!("{name} runs in mode{source} {does}")));
-    }
-    findings
+    let does = match mode {
+        Mode::Enforce => "enforce: it changes streams",
+        Mode::Report | Mode::Prove => "report: it changes nothing and says what it would do",
+    };
+    (findings, Some(Finding::good("function", format!("{name} runs in mode{source} {does}"))))
 }
 
 /// Whether each queue wakes it, and a message that fails comes back alone.
@@ -165,6 +167,13 @@ fn source(mappings: &[EventSourceMappingConfiguration], what: &str, queue: &str,
             return Finding::unknown("source", words, "try again when that is over");
         }
     }
+    if mapping.filter_criteria.as_ref().is_some_and(|criteria| !criteria.filters().is_empty()) {
+        // Lambda deletes it (Lambda developer guide, event filtering with SQS).
+        let words =
+            format!("of the queue of {what} only what its filters match wakes {name}: the rest is deleted unseen");
+        let how = update(&format!("--filter-criteria '{{}}' --region {region}"));
+        return Finding::fault("source", words, how);
+    }
     let alone =
         mapping.function_response_types.iter().flatten().any(|t| *t == FunctionResponseType::ReportBatchItemFailures);
     if !alone {
@@ -180,5 +189,31 @@ fn source(mappings: &[EventSourceMappingConfiguration], what: &str, queue: &str,
             Finding::fault("source", words, update(&options))
         }
         _ => Finding::good("source", format!("the queue of {what} wakes {name}")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use aws_sdk_lambda::types::{Filter, FilterCriteria};
+
+    use super::*;
+
+    #[test]
+    fn a_filter_on_a_queue_is_a_fault() {
+        let queue = "arn:aws:sqs:eu-west-1:111122223333:work";
+        let mapping = |criteria: Option<FilterCriteria>| {
+            let mapping = EventSourceMappingConfiguration::builder().uuid("u").event_source_arn(queue).state("Enabled");
+            let mapping = mapping.function_response_types(FunctionResponseType::ReportBatchItemFailures);
+            [mapping.set_filter_criteria(criteria).build()]
+        };
+        let filter = Filter::builder().pattern(r#"{"body": {"a": ["b"]}}"#).build();
+        for (criteria, state) in [
+            (None, How::Good),
+            (Some(FilterCriteria::builder().build()), How::Good),
+            (Some(FilterCriteria::builder().filters(filter).build()), How::Fault),
+        ] {
+            let finding = source(&mapping(criteria), "work", queue, "f", "eu-west-1");
+            assert_eq!(finding.state, state, "{finding:?}");
+        }
     }
 }

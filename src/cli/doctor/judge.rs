@@ -1,6 +1,7 @@
 //! What an answer of CloudTrail, EventBridge or SQS means for us. Pure: nothing here calls anything.
 
-use serde_json::Value;
+use serde_json::{Value, json};
+use wildmatch::WildMatch;
 
 /// Whose events a trail logs, of one selector.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -17,32 +18,105 @@ impl Logged {
     }
 }
 
-/// A basic selector.
-pub(super) fn basic(management: bool, read_only: bool, excluded: &[String]) -> Logged {
-    let writes = management && !read_only;
-    Logged { kinesis: writes, kms: writes && !excluded.iter().any(|source| source == "kms.amazonaws.com") }
+/// What a trail logs, in CloudTrail's own words; it has selectors of one kind.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Selectors {
+    Basic(Vec<Value>),
+    Advanced(Vec<Value>),
 }
 
-/// A field of an advanced selector: its name, what it may be and what it may not be.
-pub(super) type Field<'a> = (&'a str, &'a [String], &'a [String]);
+impl Selectors {
+    /// An event is logged where one of them lets it through (CloudTrail user guide, filtering).
+    pub(super) fn log(&self) -> Logged {
+        match self {
+            Self::Basic(all) => all.iter().map(basic).fold(Logged::default(), Logged::or),
+            Self::Advanced(all) => all.iter().map(advanced).fold(Logged::default(), Logged::or),
+        }
+    }
+
+    /// The same, and management events that write, those of KMS too.
+    pub(super) fn widened(&self) -> Self {
+        match self {
+            Self::Basic(all) => Self::Basic(widened(all)),
+            Self::Advanced(all) => {
+                let writes = json!({"Name": "Management events that write", "FieldSelectors": [
+                    {"Field": "eventCategory", "Equals": ["Management"]}, {"Field": "readOnly", "Equals": ["false"]},
+                ]});
+                Self::Advanced(all.iter().cloned().chain([writes]).collect())
+            }
+        }
+    }
+}
+
+const KMS: &str = "kms.amazonaws.com";
+
+/// What is not said holds: management events, reads and writes (CloudTrail API reference, EventSelector).
+fn is_of_management(selector: &Value) -> bool {
+    selector.get("IncludeManagementEvents") != Some(&json!(false))
+}
+
+fn is_read_only(selector: &Value) -> bool {
+    selector.get("ReadWriteType") == Some(&json!("ReadOnly"))
+}
+
+fn values<'v>(of: &'v Value, name: &str) -> &'v [Value] {
+    of.get(name).and_then(Value::as_array).map_or(&[], Vec::as_slice)
+}
+
+fn basic(selector: &Value) -> Logged {
+    let writes = is_of_management(selector) && !is_read_only(selector);
+    Logged { kinesis: writes, kms: writes && !values(selector, "ExcludeManagementEventSources").contains(&json!(KMS)) }
+}
+
+fn widened(selectors: &[Value]) -> Vec<Value> {
+    let mut all = selectors.to_vec();
+    let mut of_management: Vec<&mut Value> = all.iter_mut().filter(|selector| is_of_management(selector)).collect();
+    // One for reads that has data events beside it would log their writes too: it stays as it is.
+    let at = of_management
+        .iter()
+        .position(|selector| !is_read_only(selector))
+        .or_else(|| of_management.iter().position(|selector| values(selector, "DataResources").is_empty()));
+    let Some(members) = at.and_then(|at| of_management.get_mut(at)).and_then(|selector| selector.as_object_mut())
+    else {
+        all.push(json!({"ReadWriteType": "WriteOnly", "IncludeManagementEvents": true}));
+        return all;
+    };
+    if members.get("ReadWriteType") == Some(&json!("ReadOnly")) {
+        members.insert("ReadWriteType".to_owned(), json!("All"));
+    }
+    if let Some(excluded) = members.get_mut("ExcludeManagementEventSources").and_then(Value::as_array_mut) {
+        excluded.retain(|source| source != KMS);
+    }
+    all
+}
 
 /// An advanced selector: all its fields have to hold.
-pub(super) fn advanced(fields: &[Field<'_>]) -> Logged {
+fn advanced(selector: &Value) -> Logged {
+    let fields = values(selector, "FieldSelectors");
     let of = |source: &str| {
-        fields.iter().all(|(name, equals, not_equals)| {
-            let value = match *name {
-                "eventCategory" => "Management",
-                "readOnly" => "false",
-                "eventSource" => source,
+        fields.iter().filter_map(Value::as_object).all(|field| {
+            let value = match field.get("Field").and_then(Value::as_str) {
+                Some("eventCategory") => json!("Management"),
+                Some("readOnly") => json!("false"),
+                Some("eventSource") => json!(source),
                 // Narrower than any event in general.
                 _ => return false,
             };
-            (equals.is_empty() || equals.iter().any(|equal| equal == value))
-                && !not_equals.iter().any(|not| not == value)
+            field.iter().all(|(operator, values)| {
+                let has = values.as_array().is_some_and(|values| values.contains(&value));
+                match operator.as_str() {
+                    "Field" => true,
+                    "Equals" => has,
+                    "NotEquals" => !has,
+                    _ => false,
+                }
+            })
         })
     };
-    let management = fields.iter().any(|(name, equals, _)| *name == "eventCategory" && !equals.is_empty());
-    Logged { kinesis: management && of("kinesis.amazonaws.com"), kms: management && of("kms.amazonaws.com") }
+    let is_category =
+        |field: &Value| field.get("Field") == Some(&json!("eventCategory")) && field.get("Equals").is_some();
+    let management = fields.iter().any(is_category);
+    Logged { kinesis: management && of("kinesis.amazonaws.com"), kms: management && of(KMS) }
 }
 
 /// Whether it is worth to ask if a pattern lets an event through: `false` where it lists the sources of events, and not this one's.
@@ -56,45 +130,67 @@ pub(super) fn may_pass(pattern: &str, event: &Value) -> bool {
 /// The rules that a queue's policy does not let send to it. A condition that is not about the source is taken to hold where a statement
 /// allows, and not to hold where it denies.
 pub(super) fn refused<'r>(policy: &Value, rules: &'r [String]) -> Vec<&'r str> {
-    let one_or_more = |value: Option<&Value>| match value {
-        Some(Value::Array(all)) => all.clone(),
-        Some(Value::Null) | None => Vec::new(),
-        Some(one) => vec![one.clone()],
-    };
-    let has = |value: Option<&Value>, words: &[&str]| {
-        one_or_more(value)
-            .iter()
-            .filter_map(Value::as_str)
-            .any(|text| words.iter().any(|word| text.eq_ignore_ascii_case(word)))
-    };
     let statements = one_or_more(policy.get("Statement"));
-    let is_about_us = |statement: &&Value, effect: &str| {
-        let of = |place: &str| statement.pointer(place);
-        let anybody = has(of("/Principal"), &["*"]) || has(of("/Principal/AWS"), &["*"]);
-        has(of("/Effect"), &[effect])
-            && (anybody || has(of("/Principal/Service"), &["events.amazonaws.com"]))
-            && has(of("/Action"), &["sqs:SendMessage", "sqs:*", "*"])
+    let some = |rule: &str, effect: &str, others: bool| {
+        let of = statements.iter().filter(|statement| statement.get("Effect") == Some(&json!(effect)));
+        of.filter(|statement| is_about_sending(statement)).any(|statement| holds(statement, rule, others))
     };
-    // Whether its conditions hold for a rule.
-    let holds = |statement: &Value, rule: &str, others: bool| {
-        let Some(conditions) = statement.get("Condition").and_then(Value::as_object) else { return true };
-        conditions.values().flat_map(|of| of.as_object().into_iter().flatten()).all(|(key, values)| {
-            if !key.eq_ignore_ascii_case("aws:SourceArn") {
-                return others;
-            }
-            one_or_more(Some(values))
-                .iter()
-                .filter_map(Value::as_str)
-                .any(|arn| wildmatch::WildMatch::new(arn).matches(rule))
-        })
-    };
-    let lets = |rule: &str| {
-        let some = |effect: &str, others: bool| {
-            statements.iter().filter(|statement| is_about_us(statement, effect)).any(|s| holds(s, rule, others))
-        };
-        some("Allow", true) && !some("Deny", false)
-    };
+    let lets = |rule: &str| some(rule, "Allow", true) && !some(rule, "Deny", false);
     rules.iter().map(String::as_str).filter(|rule| !lets(rule)).collect()
+}
+
+/// IAM takes one value where several may stand.
+fn one_or_more(value: Option<&Value>) -> Vec<&Value> {
+    match value {
+        Some(Value::Array(all)) => all.iter().collect(),
+        Some(Value::Null) | None => Vec::new(),
+        Some(one) => vec![one],
+    }
+}
+
+fn texts(value: Option<&Value>) -> Vec<&str> {
+    one_or_more(value).into_iter().filter_map(Value::as_str).collect()
+}
+
+/// Whether it is about EventBridge that sends. Actions know no case, and may have `*` and `?` (IAM user guide, Action).
+fn is_about_sending(statement: &Value) -> bool {
+    let is_us = |principal: &Value| {
+        let named = [texts(Some(principal)), texts(principal.get("AWS")), texts(principal.get("Service"))].concat();
+        named.iter().any(|name| ["*", "events.amazonaws.com"].contains(name))
+    };
+    let is_sending = |actions: &Value| {
+        let patterns = texts(Some(actions));
+        patterns.iter().any(|action| WildMatch::new_case_insensitive(action).matches("sqs:SendMessage"))
+    };
+    let either = |with: &str, without: &str, fits: &dyn Fn(&Value) -> bool| match (
+        statement.get(with),
+        statement.get(without),
+    ) {
+        (Some(these), _) => fits(these),
+        (None, Some(others)) => !fits(others),
+        (None, None) => false,
+    };
+    either("Principal", "NotPrincipal", &is_us) && either("Action", "NotAction", &is_sending)
+}
+
+/// Whether its conditions hold for a rule; `others` is what those that are not about the source come to.
+fn holds(statement: &Value, rule: &str, others: bool) -> bool {
+    let operators = statement.get("Condition").and_then(Value::as_object).into_iter().flatten();
+    let conditions =
+        operators.flat_map(|(operator, of)| of.as_object().into_iter().flatten().map(move |c| (operator, c)));
+    conditions.into_iter().all(|(operator, (key, values))| {
+        if !key.eq_ignore_ascii_case("aws:SourceArn") {
+            return others;
+        }
+        // `Null` asks whether there is none, and EventBridge always says which rule it is.
+        if operator == "Null" {
+            return one_or_more(Some(values)).into_iter().any(|none| *none == json!("false") || *none == json!(false));
+        }
+        // Those for text take it as it is (IAM user guide, condition operators).
+        let is_literal = operator.contains("StringEquals") || operator.contains("StringNotEquals");
+        let fits = |text: &&str| if is_literal { *text == rule } else { WildMatch::new(text).matches(rule) };
+        texts(Some(values)).iter().any(fits) != operator.contains("Not")
+    })
 }
 
 #[cfg(test)]
@@ -105,29 +201,60 @@ mod tests {
 
     #[test]
     fn trails() {
-        let kms = ["kms.amazonaws.com".to_owned()];
-        for (selector, kinesis, with_kms) in [
-            (basic(true, false, &[]), true, true),
-            (basic(true, true, &[]), false, false),
-            (basic(false, false, &[]), false, false),
-            (basic(true, false, &kms), true, false),
+        for (selector, kinesis, kms) in [
+            (json!({}), true, true),
+            (json!({"IncludeManagementEvents": true, "ReadWriteType": "WriteOnly"}), true, true),
+            (json!({"ReadWriteType": "ReadOnly"}), false, false),
+            (json!({"IncludeManagementEvents": false, "ReadWriteType": "All"}), false, false),
+            (json!({"ExcludeManagementEventSources": [KMS]}), true, false),
+            (json!({"ExcludeManagementEventSources": ["rdsdata.amazonaws.com"]}), true, true),
         ] {
-            assert_eq!(selector, Logged { kinesis, kms: with_kms });
+            assert_eq!(basic(&selector), Logged { kinesis, kms }, "{selector}");
         }
-        let [management, data, yes, no] = ["Management", "Data", "true", "false"].map(|word| [word.to_owned()]);
-        let category: Field<'_> = ("eventCategory", &management, &[]);
-        for (fields, kinesis, with_kms) in [
-            (vec![category], true, true),
-            (vec![("eventCategory", &data[..], &[][..])], false, false),
-            (vec![category, ("readOnly", &no, &[])], true, true),
-            (vec![category, ("readOnly", &yes, &[])], false, false),
-            (vec![category, ("eventSource", &[], &kms)], true, false),
-            (vec![category, ("eventSource", &kms, &[])], false, true),
-            (vec![category, ("eventName", &yes, &[])], false, false),
-            (vec![("readOnly", &no, &[])], false, false),
+        let category = json!({"Field": "eventCategory", "Equals": ["Management"]});
+        for (fields, kinesis, kms) in [
+            (json!([category]), true, true),
+            (json!([{"Field": "eventCategory", "Equals": ["Data"]}]), false, false),
+            (json!([category, {"Field": "readOnly", "Equals": ["false"]}]), true, true),
+            (json!([category, {"Field": "readOnly", "Equals": ["true"]}]), false, false),
+            (json!([category, {"Field": "eventSource", "NotEquals": [KMS]}]), true, false),
+            (json!([category, {"Field": "eventSource", "Equals": [KMS]}]), false, true),
+            (json!([category, {"Field": "eventSource", "NotStartsWith": ["k"]}]), false, false),
+            (json!([category, {"Field": "eventName", "Equals": ["PutKeyPolicy"]}]), false, false),
+            (json!([{"Field": "readOnly", "Equals": ["false"]}]), false, false),
         ] {
-            assert_eq!(advanced(&fields), Logged { kinesis, kms: with_kms }, "{fields:?}");
+            assert_eq!(advanced(&json!({"FieldSelectors": fields})), Logged { kinesis, kms }, "{fields}");
         }
+    }
+
+    #[test]
+    fn a_trail_is_widened_and_keeps_what_it_logs() {
+        let data = json!([{"Type": "AWS::S3::Object", "Values": ["arn:aws:s3:::bucket/"]}]);
+        let append = json!({"ReadWriteType": "WriteOnly", "IncludeManagementEvents": true});
+        let of_data = json!({"ReadWriteType": "All", "IncludeManagementEvents": false, "DataResources": data});
+        let reads =
+            |data: &Value| json!({"ReadWriteType": "ReadOnly", "IncludeManagementEvents": true, "DataResources": data});
+        let reads_and_writes = json!({"ReadWriteType": "All", "IncludeManagementEvents": true, "DataResources": []});
+        let excludes = |sources: Value| json!({"ReadWriteType": "WriteOnly", "DataResources": data, "ExcludeManagementEventSources": sources});
+        for (before, after) in [
+            (vec![], vec![append.clone()]),
+            (vec![of_data.clone()], vec![of_data.clone(), append.clone()]),
+            (vec![reads(&json!([]))], vec![reads_and_writes]),
+            (vec![reads(&data)], vec![reads(&data), append]),
+            (
+                vec![reads(&data), excludes(json!(["rdsdata.amazonaws.com", KMS]))],
+                vec![reads(&data), excludes(json!(["rdsdata.amazonaws.com"]))],
+            ),
+        ] {
+            let widened = Selectors::Basic(before).widened();
+            assert_eq!(widened, Selectors::Basic(after));
+            assert_eq!(widened.log(), Logged { kinesis: true, kms: true }, "{widened:?}");
+        }
+        let of_data = json!({"Name": "data", "FieldSelectors": [{"Field": "eventCategory", "Equals": ["Data"]}]});
+        let widened = Selectors::Advanced(vec![of_data.clone()]).widened();
+        assert_eq!(widened.log(), Logged { kinesis: true, kms: true }, "{widened:?}");
+        let Selectors::Advanced(all) = widened else { panic!("another kind") };
+        assert_eq!((all.len(), &all[0]), (2, &of_data));
     }
 
     #[test]
@@ -173,5 +300,30 @@ mod tests {
         assert_eq!(both(json!({"Effect": "Deny", "Principal": "*", "Action": "sqs:SendMessage"})), 1);
         assert_eq!(both(deny(json!({"ArnEquals": {"aws:SourceArn": rule}}))), 1);
         assert_eq!(both(deny(json!({"Bool": {"aws:SecureTransport": "false"}}))), 0);
+        // Actions are patterns that know no case.
+        for (action, expected) in
+            [("sqs:Send*", false), ("SQS:sendmessage", false), ("sqs:?endMessage", false), ("sqs:Receive*", true)]
+        {
+            let statement = json!({"Effect": "Allow", "Principal": events, "Action": action});
+            assert_eq!(is_refused(statement), expected, "{action}");
+        }
+        let deny_all_but = |action: &str| json!({"Effect": "Deny", "Principal": "*", "NotAction": action});
+        assert_eq!([both(deny_all_but("sqs:ReceiveMessage")), both(deny_all_but("sqs:S*"))], [1, 0]);
+        let deny_all_but =
+            |service: &str| json!({"Effect": "Deny", "NotPrincipal": {"Service": service}, "Action": "sqs:*"});
+        assert_eq!([both(deny_all_but("sns.amazonaws.com")), both(deny_all_but("events.amazonaws.com"))], [1, 0]);
+        // Operators say no as well as yes, with patterns and without.
+        for (operator, value, denied) in [
+            ("ArnLike", "arn:aws:events:*:rule/*", 1),
+            ("ArnNotLike", "arn:aws:events:*:rule/*", 0),
+            ("ArnNotEqualsIfExists", "arn:aws:events:eu-west-1:111122223333:rule/b", 1),
+            ("StringEquals", "arn:aws:events:*:rule/*", 0),
+            ("StringNotEquals", &*rule, 0),
+            ("ForAnyValue:StringLike", "*:rule/a", 1),
+            ("Null", "true", 0),
+            ("Null", "false", 1),
+        ] {
+            assert_eq!(both(deny(json!({operator: {"aws:SourceArn": value}}))), denied, "{operator} {value}");
+        }
     }
 }

@@ -1,15 +1,12 @@
 //! The calls of `doctor`: each asks one service how it stands there, and makes findings of the answer. Reads only.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap};
 
-use aws_config::Region;
-use aws_sdk_cloudtrail::types::{ReadWriteType, Trail};
-use aws_sdk_iam::types::{ContextEntry, ContextKeyTypeEnum, PolicyEvaluationDecisionType};
 use aws_sdk_sqs::types::QueueAttributeName;
 use serde_json::{Value, json};
 
 use super::deployed::{Deployed, queue_arn};
-use super::judge::{Logged, advanced, basic, refused};
+use super::judge::refused;
 use super::rules::{Seen, rules};
 use super::{Finding, is_absent};
 use crate::aws::logged;
@@ -17,10 +14,10 @@ use crate::cli::check::resolve;
 use crate::cli::context::Context;
 use crate::cli::output::{Stop, statement};
 use crate::config::Source;
-use crate::domain::failure::{Class, Failure};
-use crate::domain::model::{ProofMode, Scope};
+use crate::domain::failure::Class;
+use crate::domain::model::{KeyInfo, KeyLookup, KeyManager, KeyRef, ProofMode};
 use crate::domain::policy::{Effect, Policy};
-use crate::ports::{CallLog, FleetApi, PageStart, ParameterApi, StreamApi};
+use crate::ports::{CallLog, FleetApi, KeyApi, PageStart, ParameterApi, StreamApi};
 
 /// Whether the caller may list streams and look at one.
 pub(super) async fn streams(context: &Context) -> Finding {
@@ -30,7 +27,8 @@ pub(super) async fn streams(context: &Context) -> Finding {
         Err(failure) => return Finding::unseen("streams", &failure, own),
     };
     let more = if page.next.is_some() { " at least" } else { "" };
-    let words = format!("{} streams{more} can be listed", page.names.len());
+    let streams = if page.names.len() == 1 { "stream" } else { "streams" };
+    let words = format!("{} {streams}{more} can be listed", page.names.len());
     let Some(name) = page.names.first() else { return Finding::good("streams", words) };
     let stream = own.stream(name.clone());
     let looked = match context.aws.describe(&stream, &log).await {
@@ -43,110 +41,39 @@ pub(super) async fn streams(context: &Context) -> Finding {
     }
 }
 
-/// A trail that logs management events that write, without which EventBridge gets none.
-pub(super) async fn trail(context: &Context) -> Finding {
+/// The customer managed key of each of the two queues, by its ARN: SQS uses it in the name of whoever sends and receives. What could not
+/// be looked at is a finding; a queue that is not there has been told of.
+pub(super) async fn queue_keys(context: &Context, deployed: &Deployed) -> (Vec<String>, Vec<Finding>) {
     let own = &context.config.own;
-    let client = aws_sdk_cloudtrail::Client::new(&context.sdk);
-    let log = CallLog::default();
-    let trails = match logged(&log, "cloudtrail:DescribeTrails", client.describe_trails().send()).await {
-        Ok(answer) => answer.trail_list.unwrap_or_default(),
-        Err(failure) => return Finding::unseen("trail", &failure, own),
-    };
-    let mut idle: Option<String> = None;
-    let mut without: Option<String> = None;
-    let mut unseen: Option<Failure> = None;
-    let mut all = Logged::default();
-    let mut named = Vec::new();
-    for trail in &trails {
-        let arn = trail.trail_arn.clone().unwrap_or_default();
-        let status = client.get_trail_status().name(&arn).send();
-        match logged(&log, "cloudtrail:GetTrailStatus", status).await {
-            Ok(status) if status.is_logging == Some(true) => {}
-            Ok(_) => {
-                idle = Some(arn);
-                continue;
+    let (mut arns, mut findings) = (BTreeSet::new(), Vec::new());
+    for url in [&deployed.work, &deployed.scans].into_iter().flatten() {
+        let Ok(attributes) = attributes(context, "role", url).await else { continue };
+        let key = attributes.get(&QueueAttributeName::KmsMasterKeyId).and_then(|key| KeyRef::parse(key));
+        // That which AWS manages for SQS lets everybody of the account in.
+        let Some(key) = key.filter(|key| !key.as_str().ends_with("alias/aws/sqs")) else { continue };
+        match context.aws.lookup(&key, &CallLog::default()).await {
+            Ok(KeyLookup::Found(KeyInfo { manager: KeyManager::Customer, identity, .. })) => {
+                arns.insert(identity.to_string());
             }
-            Err(failure) => {
-                unseen = Some(failure);
-                continue;
+            Ok(KeyLookup::Found(_)) => {}
+            Ok(KeyLookup::NotFound) => {
+                let how = "deploy the stack again: sam build && sam deploy";
+                findings.push(Finding::fault(
+                    "queue",
+                    format!("{url} has the key {key}, which KMS does not know"),
+                    how,
+                ));
             }
-        }
-        match selectors(context, trail, &arn).await {
-            Ok(Logged { kinesis: false, .. }) => without = Some(arn),
-            Ok(logs) => {
-                all = all.or(logs);
-                named.push(trail.name.clone().unwrap_or_default());
+            Ok(KeyLookup::Denied(code)) => {
+                let allow = statement("kms:DescribeKey", Some(own), &[]);
+                let words =
+                    format!("whether it may use the key {key} of {url} is not known: kms:DescribeKey failed ({code})");
+                findings.push(Finding::unknown("role", words, format!("let the caller do it:\n{allow}")));
             }
-            Err(failure) => unseen = Some(failure),
+            Err(failure) => findings.push(Finding::unseen("role", &failure, own)),
         }
     }
-    let names = named.join(", ");
-    match (all, unseen, without, idle) {
-        (Logged { kinesis: true, kms: true }, ..) => {
-            Finding::good("trail", format!("{names} logs management events that write"))
-        }
-        (Logged { kinesis: true, kms: false }, ..) => Finding::fault(
-            "trail",
-            format!(
-                "{names} leaves out the events of KMS, so that a key that is disabled or deleted is seen by sweeps alone"
-            ),
-            put_selectors(named.first().map_or("NAME", String::as_str)),
-        ),
-        (_, Some(failure), ..) => Finding::unseen("trail", &failure, own),
-        (_, _, Some(arn), _) => {
-            let words = format!("{arn} does not log management events that write: EventBridge gets none");
-            Finding::fault("trail", words, put_selectors(&arn))
-        }
-        (_, _, _, Some(arn)) => Finding::fault(
-            "trail",
-            format!("{arn} is switched off: EventBridge gets no events"),
-            format!("aws cloudtrail start-logging --name {arn} --region {}", own.region),
-        ),
-        (_, _, _, None) => Finding::fault(
-            "trail",
-            format!("no trail logs in {}: EventBridge gets no events", own.region),
-            "aws cloudtrail create-trail --name management --s3-bucket-name BUCKET --is-multi-region-trail\naws cloudtrail \
-             start-logging --name management",
-        ),
-    }
-}
-
-fn put_selectors(trail: &str) -> String {
-    let selectors = json!([{"ReadWriteType": "WriteOnly", "IncludeManagementEvents": true}]);
-    format!("aws cloudtrail put-event-selectors --trail-name {trail} --event-selectors '{selectors}'")
-}
-
-/// What a trail logs; its home Region has to be asked.
-async fn selectors(context: &Context, trail: &Trail, arn: &str) -> Result<Logged, Failure> {
-    let mut config = aws_sdk_cloudtrail::config::Builder::from(&context.sdk);
-    if let Some(home) = &trail.home_region {
-        config = config.region(Region::new(home.clone()));
-    }
-    let client = aws_sdk_cloudtrail::Client::from_conf(config.build());
-    let asked = client.get_event_selectors().trail_name(arn).send();
-    let answer = logged(&CallLog::default(), "cloudtrail:GetEventSelectors", asked).await?;
-    let mut logs = Logged::default();
-    for selector in answer.event_selectors.unwrap_or_default() {
-        let read_only = selector.read_write_type == Some(ReadWriteType::ReadOnly);
-        let excluded = selector.exclude_management_event_sources.unwrap_or_default();
-        // What is not said holds: management events, reads and writes (CloudTrail API reference, EventSelector).
-        logs = logs.or(basic(selector.include_management_events.unwrap_or(true), read_only, &excluded));
-    }
-    for selector in answer.advanced_event_selectors.unwrap_or_default() {
-        let fields: Vec<_> = selector
-            .field_selectors
-            .iter()
-            .map(|field| {
-                (
-                    field.field.as_str(),
-                    field.equals.as_deref().unwrap_or_default(),
-                    field.not_equals.as_deref().unwrap_or_default(),
-                )
-            })
-            .collect();
-        logs = logs.or(advanced(&fields));
-    }
-    Ok(logs)
+    (arns.into_iter().collect(), findings)
 }
 
 /// A queue's attributes; a finding where they are not to be had.
@@ -330,130 +257,58 @@ pub(super) async fn policy(context: &Context) -> (Vec<Finding>, Vec<String>, boo
     let mut findings: Vec<Finding> =
         warnings.into_iter().map(|warning| Finding::fault("keys", warning.message, how)).collect();
     if findings.is_empty() {
-        findings.push(Finding::good("keys", format!("every key that {} names can be used", context.config.policy)));
+        findings.push(all_usable(&keys, &source.to_string()));
     }
     (findings, usable, observes)
 }
 
-/// Calls on the same resources, in the same circumstances.
-struct Asked {
-    calls: Vec<&'static str>,
-    resources: Vec<String>,
-    by_kinesis: bool,
-}
-
-/// Every call that the function makes, or that Lambda makes in its name.
-fn calls_of(own: &Scope, deployed: &Deployed, parameters: &[String], keys: &[String], observes: bool) -> Vec<Asked> {
-    let Scope { partition, region, account } = own;
-    let of =
-        |calls: &[&'static str], resources: Vec<String>| Asked { calls: calls.to_vec(), resources, by_kinesis: false };
-    let streams = vec![format!("arn:{partition}:kinesis:{region}:{account}:stream/any")];
-    let keys = match keys {
-        [] => vec![format!("arn:{partition}:kms:{region}:{account}:key/any")],
-        keys => keys.to_vec(),
+/// What is said where no key is wrong: `keys` are those of the rules, as `streamseal check --resolve` has them.
+fn all_usable(keys: &[Value], source: &str) -> Finding {
+    let named = |depends: bool| {
+        let of = keys.iter().filter(|key| (key.get("depends_on_stream") == Some(&json!(true))) == depends);
+        of.filter_map(|key| key.get("named").and_then(Value::as_str)).collect::<BTreeSet<_>>().len()
     };
-    let mut all = vec![
-        of(
-            &[
-                "kinesis:DescribeStreamSummary",
-                "kinesis:ListTagsForStream",
-                "kinesis:PutRecord",
-                "kinesis:StartStreamEncryption",
-            ],
-            streams.clone(),
-        ),
-        of(&["cloudtrail:LookupEvents", "kinesis:ListStreams", "tag:GetResources"], vec!["*".to_owned()]),
-        of(&["kinesis:StartStreamEncryption", "kms:DescribeKey"], keys.clone()),
-    ];
-    let mut through = vec!["kms:GenerateDataKey"];
-    if observes {
-        all.push(of(&["kinesis:GetRecords", "kinesis:GetShardIterator", "kinesis:ListShards"], streams));
-        through.push("kms:Decrypt");
+    let (fixed, dependent) = (named(false), named(true));
+    if dependent == 0 {
+        let words = format!("every key that {source} names can be used");
+        return Finding::good("keys", if fixed == 0 { format!("{source} names no key") } else { words });
     }
-    all.push(Asked { by_kinesis: true, ..of(&through, keys) });
-    let parameter =
-        |name: &String| format!("arn:{partition}:ssm:{region}:{account}:parameter/{}", name.trim_start_matches('/'));
-    all.push(of(&["ssm:GetParameter"], parameters.iter().map(parameter).collect()));
-    let queues = [&deployed.work, &deployed.scans].into_iter().flatten();
-    all.push(of(
-        &["sqs:DeleteMessage", "sqs:GetQueueAttributes", "sqs:ReceiveMessage", "sqs:SendMessage"],
-        queues.map(|url| queue_arn(url, own)).collect(),
-    ));
-    let log = deployed
-        .log_group
-        .iter()
-        .map(|name| format!("arn:{partition}:logs:{region}:{account}:log-group:{name}:log-stream:any"));
-    all.push(of(&["logs:CreateLogStream", "logs:PutLogEvents"], log.collect()));
-    all
+    let (depend, are) = if dependent == 1 { ("depends", "is") } else { ("depend", "are") };
+    let not_seen = format!("{dependent} {depend} on a stream's name or tags and {are} not looked at");
+    if fixed == 0 {
+        let how = "`streamseal audit` looks at each stream's key, `streamseal explain STREAM` at one";
+        return Finding::unknown("keys", format!("of the keys that {source} names, {not_seen}"), how);
+    }
+    let keys = if fixed == 1 { "key" } else { "keys" };
+    Finding::good("keys", format!("the {fixed} fixed {keys} that {source} names can be used; {not_seen}"))
 }
 
-/// Whether the role may make the function's calls, as far as its own policies say.
-pub(super) async fn role(
-    context: &Context,
-    deployed: &Deployed,
-    role: &str,
-    parameters: &[String],
-    keys: &[String],
-    observes: bool,
-) -> Vec<Finding> {
-    let own = &context.config.own;
-    let client = aws_sdk_iam::Client::new(&context.sdk);
-    let (mut denied, mut asked_of) = (BTreeMap::<&str, Vec<String>>::new(), BTreeSet::new());
-    for Asked { calls, resources, by_kinesis } in calls_of(own, deployed, parameters, keys, observes) {
-        for resource in resources {
-            let request = client
-                .simulate_principal_policy()
-                .policy_source_arn(role)
-                .set_action_names(Some(calls.iter().map(ToString::to_string).collect()))
-                .resource_arns(&resource)
-                .set_context_entries(Some(circumstances(own, by_kinesis)));
-            let answer = match logged(&CallLog::default(), "iam:SimulatePrincipalPolicy", request.send()).await {
-                Ok(answer) => answer,
-                Err(failure) => return vec![Finding::unseen("role", &failure, own)],
-            };
-            let results = answer.evaluation_results.unwrap_or_default();
-            for call in &calls {
-                asked_of.insert(*call);
-                let allowed = results.iter().any(|one| {
-                    one.eval_action_name == *call && one.eval_decision == PolicyEvaluationDecisionType::Allowed
-                });
-                if !allowed {
-                    denied
-                        .entry(call)
-                        .or_default()
-                        .push(resource.replace("/any", "/*").replace(":log-stream:any", ":*"));
-                }
-            }
+#[cfg(test)]
+mod tests {
+    use super::super::State;
+    use super::*;
+
+    #[test]
+    fn a_key_that_was_not_looked_at_is_not_said_to_be_usable() {
+        let fixed = |name: &str| json!({"named": name, "usable": true});
+        let depends = |name: &str| json!({"named": name, "depends_on_stream": true});
+        for (keys, state, words) in [
+            (vec![], State::Good, "p names no key"),
+            (vec![fixed("a"), fixed("b")], State::Good, "every key that p names can be used"),
+            (
+                vec![fixed("a"), fixed("a"), depends("x")],
+                State::Good,
+                "the 1 fixed key that p names can be used; 1 depends on",
+            ),
+            (
+                vec![fixed("a"), fixed("b"), depends("x"), depends("y")],
+                State::Good,
+                "the 2 fixed keys that p names can be used; 2 depend on",
+            ),
+            (vec![depends("x")], State::Unknown, "of the keys that p names, 1 depends on"),
+        ] {
+            let finding = all_usable(&keys, "p");
+            assert!(finding.state == state && finding.words.starts_with(words), "{finding:?}");
         }
     }
-    if denied.is_empty() {
-        let words = format!("the policies of {role} allow the {} calls of the function", asked_of.len());
-        return vec![Finding::good("role", words)];
-    }
-    let finding = |(call, resources): (&&str, &Vec<String>)| {
-        let resources: Vec<&str> = resources.iter().map(String::as_str).collect();
-        let allow = statement(call, Some(own), &resources);
-        Finding::fault("role", format!("it may not call {call}"), format!("add to a policy of {role}:\n{allow}"))
-    };
-    denied.iter().map(finding).collect()
-}
-
-/// What the conditions of the template's statements ask for.
-fn circumstances(own: &Scope, by_kinesis: bool) -> Vec<ContextEntry> {
-    let Scope { partition, region, account } = own;
-    let suffix = if partition == "aws-cn" { "amazonaws.com.cn" } else { "amazonaws.com" };
-    let mut entries = vec![("aws:ResourceAccount", account.clone()), ("aws:RequestedRegion", region.clone())];
-    if by_kinesis {
-        let stream = format!("arn:{partition}:kinesis:{region}:{account}:stream/any");
-        entries.push(("kms:ViaService", format!("kinesis.{region}.{suffix}")));
-        entries.push(("kms:EncryptionContext:aws:kinesis:arn", stream));
-    }
-    let entry = |(name, value): (&str, String)| {
-        ContextEntry::builder()
-            .context_key_name(name)
-            .context_key_type(ContextKeyTypeEnum::String)
-            .context_key_values(value)
-            .build()
-    };
-    entries.into_iter().map(entry).collect()
 }

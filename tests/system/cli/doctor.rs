@@ -1,5 +1,7 @@
 //! `streamseal doctor`: an account with nothing, the same one with everything, and one that refuses to be looked at.
 
+use std::process::Command;
+
 use serde_json::{Value, json};
 
 use super::{Ran, pretty, reach_of, run, steady};
@@ -73,6 +75,19 @@ fn each_fault_comes_with_what_mends_it() {
         rules.push(put);
     }
     assert_eq!(rules.len(), 6, "all but that of the parameters, of which there is none here: {rules:?}");
+
+    // SQS uses the key of a queue in the role's name.
+    let queue_key = own.key("alias/queues");
+    let encrypt =
+        |key: &str| own.sqs("SetQueueAttributes", json!({"QueueUrl": url, "Attributes": {"KmsMasterKeyId": key}}));
+    encrypt("alias/queues");
+    let Ran { out, .. } = doctor(&named);
+    let both = |call: &str| format!(r#"{{"Action":"{call}","Effect":"Allow","Resource":["{key}","{queue_key}"]}}"#);
+    assert!(out.contains(&both("kms:Decrypt")) && out.contains(&both("kms:GenerateDataKey")), "{out}");
+    encrypt("alias/nothing");
+    let Ran { out, .. } = doctor(&named);
+    assert!(out.contains("has the key alias/nothing, which KMS does not know"), "{out}");
+    encrypt("");
 
     // Now as the words say, one after the other.
     own.cloudtrail("CreateTrail", json!({"Name": "management", "S3BucketName": "bucket"}));
@@ -275,13 +290,11 @@ impl Deployed {
     }
 }
 
-/// The words of a command, of which some stand in single quotes.
+/// The words of a command, as a shell takes them.
 fn words(line: &str) -> Vec<String> {
-    let mut words = Vec::new();
-    for (n, part) in line.split('\'').enumerate() {
-        if n % 2 == 1 { words.push(part.to_owned()) } else { words.extend(part.split_whitespace().map(str::to_owned)) }
-    }
-    words
+    let printed = Command::new("sh").args(["-c", &format!("printf '%s\\n' {line}")]).output().unwrap();
+    assert!(printed.status.success(), "{line}");
+    String::from_utf8(printed.stdout).unwrap().lines().map(str::to_owned).collect()
 }
 
 #[test]
@@ -347,6 +360,39 @@ fn a_stack_is_looked_at_and_each_fault_is_mended_by_the_command_beside_it() {
     at.mend(&faults);
     assert_eq!(at.faults(), [Value::Null; 0], "the commands mend what they stand beside");
     assert_eq!(at.doctor(&[]).code, 0);
+
+    // A trail keeps what else it logs.
+    let selected = || at.aws("cloudtrail get-event-selectors --trail-name management");
+    let put = |kind: &str, selectors: &Value| {
+        let selectors = selectors.to_string();
+        let command = ["cloudtrail", "put-event-selectors", "--trail-name", "management", kind, &selectors];
+        at.aws_words(&[command.map(str::to_owned).to_vec()]);
+        let faults = at.faults();
+        assert_eq!(faults.len(), 1, "{faults:?}");
+        at.mend(&faults);
+        assert_eq!(at.faults(), [Value::Null; 0]);
+    };
+    let data = json!([{"Type": "AWS::S3::Object", "Values": ["arn:aws:s3:::bucket/"]}]);
+    let of_data = json!({"ReadWriteType": "All", "IncludeManagementEvents": false, "DataResources": data});
+    put("--event-selectors", &json!([of_data]));
+    assert_eq!(selected()["EventSelectors"][0]["DataResources"], data);
+    assert_eq!(selected()["EventSelectors"].as_array().unwrap().len(), 2);
+    let of_data = json!({"Name": "bucket's data", "FieldSelectors": [{"Field": "eventCategory", "Equals": ["Data"]}]});
+    put("--advanced-event-selectors", &json!([of_data]));
+    assert_eq!(selected()["AdvancedEventSelectors"][0]["Name"], "bucket's data");
+
+    // Lambda deletes what a filter does not match.
+    let filter = json!({"Filters": [{"Pattern": "{\"body\":{\"action\":[\"sweep\"]}}"}]}).to_string();
+    let uuid = mapping("-WorkQueue");
+    let command = ["lambda", "update-event-source-mapping", "--uuid", &uuid, "--filter-criteria", &filter];
+    at.aws_words(&[command.map(str::to_owned).to_vec()]);
+    let faults = at.faults();
+    assert!(
+        faults.len() == 1 && faults[0]["detail"].as_str().unwrap().contains("only what its filters match"),
+        "{faults:?}"
+    );
+    at.mend(&faults);
+    assert_eq!(at.faults(), [Value::Null; 0]);
 
     // What takes a statement rather than a command, and what hides the rest.
     let undelivered = at.name("UndeliveredQueue").to_owned();
@@ -421,6 +467,36 @@ fn a_stack_is_looked_at_and_each_fault_is_mended_by_the_command_beside_it() {
             && told.contains("variable OWN_ROLE_ARN is not set"),
         "{told}"
     );
+    // What is switched on by a variable takes a permission too.
+    let bus = format!("arn:aws:events:{REGION}:{ACCOUNT}:event-bus/results");
+    let faults = with(&[("RESULT_BUS", &bus)]);
+    let told = of(&faults, "role");
+    assert!(told.contains("it may not call events:PutEvents") && told.contains(&bus), "{told}");
+    with(&[]);
+    // The function goes by its own policy, whatever is named; and variables of another deployment are not looked at.
+    let stale = [
+        ("WORK_QUEUE_URL", "http://stale/work"),
+        ("POLICY", "ssm:/stale"),
+        ("OWN_ROLE_ARN", "arn:aws:iam::111122223333:role/stale"),
+    ];
+    let reach = reach_of(&at.own);
+    let Ran { code, out, err } = run(&["doctor", "--stack", "streamseal"], &[&reach[..], &stale].concat());
+    assert_eq!(code, 4, "{out}{err}");
+    assert!(
+        out.contains("ssm:/stale is not looked at, though it is named: the function goes by ssm:/streamseal/policy"),
+        "{out}"
+    );
+    assert!(out.contains("every key that ssm:/streamseal/policy names") && !out.contains("FAULT"), "{out}");
+    // A statement that denies goes before all that allow.
+    let role = at.name("Role").to_owned();
+    let denies = json!({"Version": "2012-10-17", "Statement": [{"Effect": "Deny", "Action": "kinesis:PutRecord", "Resource": "*"}]});
+    let document = denies.to_string();
+    let put =
+        ["iam", "put-role-policy", "--role-name", &role, "--policy-name", "guardrail", "--policy-document", &document];
+    at.aws_words(&[put.map(str::to_owned).to_vec()]);
+    let faults = at.faults();
+    assert!(faults.len() == 1 && faults[0]["detail"] == "a statement denies kinesis:PutRecord", "{faults:?}");
+    at.aws(&format!("iam delete-role-policy --role-name {role} --policy-name guardrail"));
     at.aws("ssm put-parameter --name /mode --type String --value perhaps");
     at.aws(&format!(
         "ssm delete-parameter --name {}",

@@ -1,0 +1,386 @@
+//! The role: whether it may make every call of the function, and those that others make in its name, as IAM's simulator says. Reads
+//! only.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use aws_sdk_iam::types::{ContextEntry, ContextKeyTypeEnum, EvaluationResult, PolicyEvaluationDecisionType};
+use aws_sdk_lambda::types::TracingMode;
+
+use super::Finding;
+use super::deployed::{Deployed, queue_arn};
+use super::look::queue_keys;
+use crate::aws::logged;
+use crate::cli::context::Context;
+use crate::cli::output::statement;
+use crate::domain::model::Scope;
+use crate::domain::result::Bus;
+use crate::ports::CallLog;
+
+/// What the function works with.
+pub(super) struct Works<'a> {
+    /// Names of the parameters that hold the policy and the mode.
+    pub(super) parameters: &'a [String],
+    /// ARNs of the keys that streams may get.
+    pub(super) keys: &'a [String],
+    /// Whether a rule observes records.
+    pub(super) observes: bool,
+}
+
+/// Calls on the same resources, in the same circumstances.
+struct Asked {
+    calls: Vec<&'static str>,
+    resources: Vec<String>,
+    /// The service by way of which a key is used.
+    through: Option<&'static str>,
+}
+
+/// Every call that the function makes, or that others make in its name; `queue_keys` are the keys of the queues.
+fn calls_of(own: &Scope, deployed: &Deployed, works: &Works<'_>, queue_keys: Vec<String>) -> Vec<Asked> {
+    let Works { parameters, keys, observes } = *works;
+    let Scope { partition, region, account } = own;
+    let of = |calls: &[&'static str], resources: Vec<String>| Asked { calls: calls.to_vec(), resources, through: None };
+    let streams = vec![format!("arn:{partition}:kinesis:{region}:{account}:stream/any")];
+    let keys = match keys {
+        [] => vec![format!("arn:{partition}:kms:{region}:{account}:key/any")],
+        keys => keys.to_vec(),
+    };
+    let mut all = vec![
+        of(
+            &[
+                "kinesis:DescribeStreamSummary",
+                "kinesis:ListTagsForStream",
+                "kinesis:PutRecord",
+                "kinesis:StartStreamEncryption",
+            ],
+            streams.clone(),
+        ),
+        of(&["cloudtrail:LookupEvents", "kinesis:ListStreams", "tag:GetResources"], vec!["*".to_owned()]),
+        of(&["kinesis:StartStreamEncryption", "kms:DescribeKey"], keys.clone()),
+    ];
+    let mut of_records = vec!["kms:GenerateDataKey"];
+    if observes {
+        all.push(of(&["kinesis:GetRecords", "kinesis:GetShardIterator", "kinesis:ListShards"], streams));
+        of_records.push("kms:Decrypt");
+    }
+    all.push(Asked { through: Some("kinesis"), ..of(&of_records, keys) });
+    let parameter =
+        |name: &String| format!("arn:{partition}:ssm:{region}:{account}:parameter/{}", name.trim_start_matches('/'));
+    all.push(of(&["ssm:GetParameter"], parameters.iter().map(parameter).collect()));
+    let queues = [&deployed.work, &deployed.scans].into_iter().flatten();
+    all.push(of(
+        &["sqs:DeleteMessage", "sqs:GetQueueAttributes", "sqs:ReceiveMessage", "sqs:SendMessage"],
+        queues.map(|url| queue_arn(url, own)).collect(),
+    ));
+    let log = deployed
+        .log_group
+        .iter()
+        .map(|name| format!("arn:{partition}:logs:{region}:{account}:log-group:{name}:log-stream:any"));
+    all.push(of(&["logs:CreateLogStream", "logs:PutLogEvents"], log.collect()));
+    // SQS encrypts what is sent and decrypts what is received (SQS developer guide, key management).
+    all.push(Asked { through: Some("sqs"), ..of(&["kms:Decrypt", "kms:GenerateDataKey"], queue_keys) });
+    // A bus without a Region in its name is one of this account and Region.
+    let bus = deployed.variable("RESULT_BUS").and_then(|bus| Bus::parse(&bus, partition));
+    let bus = bus.map(|Bus { name, region: of }| match of {
+        Some(_) => name,
+        None => format!("arn:{partition}:events:{region}:{account}:event-bus/{name}"),
+    });
+    all.push(of(&["events:PutEvents"], bus.into_iter().collect()));
+    let tracing = deployed.configuration.as_ref().and_then(|of| of.tracing_config.as_ref()?.mode.as_ref());
+    if tracing == Some(&TracingMode::Active) {
+        all.push(of(&["xray:PutTelemetryRecords", "xray:PutTraceSegments"], vec!["*".to_owned()]));
+    }
+    all
+}
+
+/// Why a call is not allowed.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Refusal {
+    /// No statement allows it.
+    NoStatement,
+    /// Statements of these policies deny it, which goes before all that allow.
+    Denied(Vec<String>),
+    /// The role's permissions boundary does not allow it.
+    Boundary,
+    /// A policy of the organization does not allow it.
+    Organization,
+}
+
+/// What an answer of IAM's simulator says; `None` where the call is allowed.
+fn refusal(result: Option<&EvaluationResult>) -> Option<Refusal> {
+    let Some(result) = result else { return Some(Refusal::NoStatement) };
+    if result.eval_decision == PolicyEvaluationDecisionType::Allowed {
+        return None;
+    }
+    if result.eval_decision == PolicyEvaluationDecisionType::ExplicitDeny {
+        let policies: BTreeSet<&str> =
+            result.matched_statements().iter().filter_map(|s| s.source_policy_id()).collect();
+        return Some(Refusal::Denied(policies.into_iter().map(str::to_owned).collect()));
+    }
+    let boundary = result.permissions_boundary_decision_detail();
+    if boundary.is_some_and(|boundary| !boundary.allowed_by_permissions_boundary) {
+        return Some(Refusal::Boundary);
+    }
+    let organization = result.organizations_decision_detail();
+    if organization.is_some_and(|organization| !organization.allowed_by_organizations) {
+        return Some(Refusal::Organization);
+    }
+    Some(Refusal::NoStatement)
+}
+
+/// What is said of a call that is refused on these resources, and how to mend it.
+fn told(call: &str, why: &Refusal, resources: &[&str], role: &str, own: &Scope) -> Finding {
+    let allow = statement(call, Some(own), resources);
+    match why {
+        Refusal::NoStatement => {
+            Finding::fault("role", format!("it may not call {call}"), format!("add to a policy of {role}:\n{allow}"))
+        }
+        Refusal::Denied(policies) => {
+            let of = match policies.as_slice() {
+                [] => format!("the policies of {role}"),
+                some => format!("{} of {role}", some.join(", ")),
+            };
+            let on = resources.join(", ");
+            let how =
+                format!("take {call} on {on} out of what is denied by {of}: no statement that allows can outweigh it");
+            Finding::fault("role", format!("a statement denies {call}"), how)
+        }
+        Refusal::Boundary => Finding::fault(
+            "role",
+            format!("the permissions boundary of {role} does not let it call {call}"),
+            format!("add to the policy that is its permissions boundary:\n{allow}"),
+        ),
+        Refusal::Organization => Finding::fault(
+            "role",
+            format!("a policy of the organization does not let {role} call {call}"),
+            format!("ask those who keep the organization's service control policies to let it:\n{allow}"),
+        ),
+    }
+}
+
+/// Whether the role may make the function's calls, as far as its own policies say.
+pub(super) async fn role(context: &Context, deployed: &Deployed, role: &str, works: &Works<'_>) -> Vec<Finding> {
+    let own = &context.config.own;
+    let client = aws_sdk_iam::Client::new(&context.sdk);
+    let (keys, mut findings) = queue_keys(context, deployed).await;
+    let (mut refused, mut asked_of) = (BTreeMap::<(&str, Refusal), Vec<String>>::new(), BTreeSet::new());
+    for Asked { calls, resources, through } in calls_of(own, deployed, works, keys) {
+        for resource in resources {
+            let request = client
+                .simulate_principal_policy()
+                .policy_source_arn(role)
+                .set_action_names(Some(calls.iter().map(ToString::to_string).collect()))
+                .resource_arns(&resource)
+                .set_context_entries(Some(circumstances(own, &resource, through).into_iter().map(entry).collect()));
+            let answer = match logged(&CallLog::default(), "iam:SimulatePrincipalPolicy", request.send()).await {
+                Ok(answer) => answer,
+                Err(failure) => return vec![Finding::unseen("role", &failure, own)],
+            };
+            let results = answer.evaluation_results();
+            for call in &calls {
+                asked_of.insert(*call);
+                if let Some(why) = refusal(results.iter().find(|one| one.eval_action_name == *call)) {
+                    let resource = resource.replace("/any", "/*").replace(":log-stream:any", ":*");
+                    refused.entry((call, why)).or_default().push(resource);
+                }
+            }
+        }
+    }
+    if refused.is_empty() {
+        let words = format!("the policies of {role} allow the {} calls of the function", asked_of.len());
+        findings.push(Finding::good("role", words));
+    }
+    findings.extend(refused.iter().map(|((call, why), resources)| {
+        let resources: Vec<&str> = resources.iter().map(String::as_str).collect();
+        told(call, why, &resources, role, own)
+    }));
+    findings
+}
+
+/// What the conditions of the template's statements ask for: condition keys and their values.
+fn circumstances(own: &Scope, resource: &str, through: Option<&str>) -> Vec<(&'static str, String)> {
+    let Scope { partition, region, account } = own;
+    let suffix = if partition == "aws-cn" { "amazonaws.com.cn" } else { "amazonaws.com" };
+    let of_resource = resource.split(':').nth(4).filter(|of| !of.is_empty()).unwrap_or(account);
+    let mut all = vec![("aws:ResourceAccount", of_resource.to_owned()), ("aws:RequestedRegion", region.clone())];
+    if let Some(service) = through {
+        all.push(("kms:ViaService", format!("{service}.{region}.{suffix}")));
+    }
+    if through == Some("kinesis") {
+        let stream = format!("arn:{partition}:kinesis:{region}:{account}:stream/any");
+        all.push(("kms:EncryptionContext:aws:kinesis:arn", stream));
+    }
+    all
+}
+
+fn entry((name, value): (&str, String)) -> ContextEntry {
+    ContextEntry::builder()
+        .context_key_name(name)
+        .context_key_type(ContextKeyTypeEnum::String)
+        .context_key_values(value)
+        .build()
+}
+
+#[cfg(test)]
+#[path = "../../../tests/shared/template.rs"]
+#[allow(dead_code, reason = "the tests of the system use the rest of it")]
+mod template;
+
+#[cfg(test)]
+mod tests {
+    use aws_sdk_iam::types::{OrganizationsDecisionDetail, PermissionsBoundaryDecisionDetail, Statement};
+    use aws_sdk_lambda::operation::get_function_configuration::GetFunctionConfigurationOutput;
+    use aws_sdk_lambda::types::{EnvironmentResponse, TracingConfigResponse};
+    use serde_json::{Map, Value};
+    use wildmatch::WildMatch;
+
+    use super::*;
+
+    fn own() -> Scope {
+        Scope { partition: "aws".into(), region: "eu-west-1".into(), account: "111122223333".into() }
+    }
+
+    /// Everything that can be switched on.
+    fn all_calls() -> Vec<Asked> {
+        let environment = EnvironmentResponse::builder()
+            .variables("RESULT_BUS", "arn:aws:events:eu-west-1:999999999999:event-bus/central")
+            .build();
+        let tracing = TracingConfigResponse::builder().mode(TracingMode::Active).build();
+        let configuration =
+            GetFunctionConfigurationOutput::builder().environment(environment).tracing_config(tracing).build();
+        let deployed = Deployed {
+            configuration: Some(configuration),
+            work: Some("https://sqs/111122223333/work".into()),
+            scans: Some("https://sqs/111122223333/scans.fifo".into()),
+            log_group: Some("log".into()),
+            ..Deployed::default()
+        };
+        let works = Works { parameters: &["/policy".to_owned()], keys: &[], observes: true };
+        calls_of(&own(), &deployed, &works, vec!["arn:aws:kms:eu-west-1:111122223333:key/of-queues".into()])
+    }
+
+    /// The statements of the template's role, those under a condition of CloudFormation's too.
+    fn statements() -> Vec<Value> {
+        let template = template::template();
+        let all = &template["Resources"]["Role"]["Properties"]["Policies"][0]["PolicyDocument"]["Statement"];
+        let all = all.as_array().unwrap().iter();
+        all.map(|statement| statement.pointer("/!If/1").unwrap_or(statement).clone()).collect()
+    }
+
+    fn actions(statement: &Value) -> Vec<String> {
+        let of = &statement["Action"];
+        match of.pointer("/!If/1").unwrap_or(of) {
+            Value::Array(all) => all.iter().map(|action| action.as_str().unwrap().to_owned()).collect(),
+            one => vec![one.as_str().unwrap().to_owned()],
+        }
+    }
+
+    /// A value of a condition, as CloudFormation would have it.
+    fn value(of: &Value) -> String {
+        let text = match (of.get("!Ref"), of.get("!Sub")) {
+            (Some(name), _) => format!("${{{}}}", name.as_str().unwrap()),
+            (_, Some(text)) => text.as_str().unwrap().to_owned(),
+            _ => of.as_str().unwrap().to_owned(),
+        };
+        let Scope { partition, region, account } = own();
+        let text = text.replace("${AWS::Partition}", &partition).replace("${AWS::Region}", &region);
+        text.replace("${AWS::AccountId}", &account).replace("${AWS::URLSuffix}", "amazonaws.com")
+    }
+
+    /// The conditions that these circumstances do not meet.
+    fn unmet(statement: &Value, circumstances: &[(&str, String)]) -> Vec<String> {
+        let none = Map::new();
+        let operators = statement.get("Condition").map_or(&none, |of| of.as_object().unwrap());
+        let mut unmet = Vec::new();
+        for (operator, of) in operators {
+            assert!(["StringEquals", "StringLike"].contains(&operator.as_str()), "{operator}");
+            for (key, expected) in of.as_object().unwrap() {
+                let pattern = WildMatch::new(&value(expected));
+                if !circumstances.iter().any(|(name, value)| name == key && pattern.matches(value)) {
+                    unmet.push(format!("{key} is not {pattern}"));
+                }
+            }
+        }
+        unmet
+    }
+
+    #[test]
+    fn the_calls_are_those_that_the_templates_role_allows() {
+        let asked: BTreeSet<String> =
+            all_calls().iter().flat_map(|asked| &asked.calls).map(ToString::to_string).collect();
+        let allowed: BTreeSet<String> = statements().iter().flat_map(actions).collect();
+        assert_eq!(asked, allowed);
+        assert!(all_calls().iter().all(|asked| !asked.resources.is_empty()), "a call on nothing is not asked for");
+    }
+
+    #[test]
+    fn each_call_is_asked_for_in_the_circumstances_that_the_template_asks_for() {
+        let statements = statements();
+        for Asked { calls, resources, through } in all_calls() {
+            let circumstances = circumstances(&own(), &resources[0], through);
+            for call in calls {
+                let of = statements.iter().filter(|statement| actions(statement).iter().any(|action| action == call));
+                let unmet: Vec<Vec<String>> = of.map(|statement| unmet(statement, &circumstances)).collect();
+                assert!(unmet.iter().any(Vec::is_empty), "{call}: {unmet:?}");
+            }
+        }
+        // And no statement asks for what none of them is.
+        for statement in &statements {
+            for action in actions(statement) {
+                let asked = all_calls().into_iter().filter(|asked| asked.calls.contains(&action.as_str()));
+                let unmet: Vec<Vec<String>> = asked
+                    .map(|asked| unmet(statement, &circumstances(&own(), &asked.resources[0], asked.through)))
+                    .collect();
+                assert!(unmet.iter().any(Vec::is_empty), "{action}: {unmet:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_refusal_is_told_by_what_refuses() {
+        let result = |decision: PolicyEvaluationDecisionType| {
+            EvaluationResult::builder().eval_action_name("sqs:SendMessage").eval_decision(decision)
+        };
+        let denies = Statement::builder().source_policy_id("guardrail").build();
+        let boundary =
+            |allowed| PermissionsBoundaryDecisionDetail::builder().allowed_by_permissions_boundary(allowed).build();
+        let organization = OrganizationsDecisionDetail::builder().allowed_by_organizations(false).build();
+        use PolicyEvaluationDecisionType::{Allowed, ExplicitDeny, ImplicitDeny};
+        for (result, expected, words, mend) in [
+            (result(ImplicitDeny), Refusal::NoStatement, "it may not call", "add to a policy of ROLE:\n{"),
+            (
+                result(ExplicitDeny).matched_statements(denies),
+                Refusal::Denied(vec!["guardrail".into()]),
+                "a statement denies sqs:SendMessage",
+                "denied by guardrail of ROLE",
+            ),
+            (result(ExplicitDeny), Refusal::Denied(vec![]), "a statement denies", "denied by the policies of ROLE"),
+            (
+                result(ImplicitDeny).permissions_boundary_decision_detail(boundary(false)),
+                Refusal::Boundary,
+                "the permissions boundary of ROLE",
+                "its permissions boundary:\n{",
+            ),
+            (
+                result(ImplicitDeny).permissions_boundary_decision_detail(boundary(true)),
+                Refusal::NoStatement,
+                "it may not call",
+                "add to a policy",
+            ),
+            (
+                result(ImplicitDeny).organizations_decision_detail(organization),
+                Refusal::Organization,
+                "a policy of the organization",
+                "service control policies",
+            ),
+        ] {
+            let why = refusal(Some(&result.build().unwrap())).unwrap();
+            assert_eq!(why, expected);
+            let finding = told("sqs:SendMessage", &why, &["arn:aws:sqs:eu-west-1:111122223333:work"], "ROLE", &own());
+            assert!(finding.words.starts_with(words), "{finding:?}");
+            assert!(finding.mend.as_ref().unwrap().contains(mend), "{finding:?}");
+            assert!(finding.mend.unwrap().contains("111122223333:work"));
+        }
+        assert_eq!(refusal(Some(&result(Allowed).build().unwrap())), None);
+        assert_eq!(refusal(None), Some(Refusal::NoStatement));
+    }
+}

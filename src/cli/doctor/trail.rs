@@ -1,0 +1,249 @@
+//! The trail, without which EventBridge gets no events: whether one logs management events that write, and the command that lets it,
+//! which keeps all else that the trail logs. Reads only.
+
+use aws_config::Region;
+use aws_sdk_cloudtrail::Client;
+use aws_sdk_cloudtrail::operation::get_event_selectors::GetEventSelectorsOutput;
+use aws_sdk_cloudtrail::types::{AdvancedFieldSelector, DataResource, EventSelector, Trail};
+use serde_json::{Value, json};
+
+use super::Finding;
+use super::judge::{Logged, Selectors};
+use crate::aws::logged;
+use crate::cli::context::Context;
+use crate::domain::failure::Failure;
+use crate::domain::model::Scope;
+use crate::ports::CallLog;
+
+/// A trail, as far as it could be looked at.
+struct Found {
+    name: String,
+    arn: String,
+    /// Where it can be changed: nowhere else (CloudTrail API reference, InvalidHomeRegionException).
+    home: String,
+    state: State,
+}
+
+enum State {
+    Idle,
+    Logs(Selectors),
+    Unseen(Failure),
+}
+
+/// A trail that logs management events that write, without which EventBridge gets none.
+pub(super) async fn trail(context: &Context) -> Finding {
+    let own = &context.config.own;
+    let client = Client::new(&context.sdk);
+    let asked = client.describe_trails().send();
+    let trails = match logged(&CallLog::default(), "cloudtrail:DescribeTrails", asked).await {
+        Ok(answer) => answer.trail_list.unwrap_or_default(),
+        Err(failure) => return Finding::unseen("trail", &failure, own),
+    };
+    let mut found = Vec::new();
+    for trail in trails {
+        found.push(look(context, trail).await);
+    }
+    verdict(&found, own)
+}
+
+/// One of them, asked where its home is.
+async fn look(context: &Context, trail: Trail) -> Found {
+    let home = trail.home_region.unwrap_or_else(|| context.config.own.region.clone());
+    let arn = trail.trail_arn.unwrap_or_default();
+    let config = aws_sdk_cloudtrail::config::Builder::from(&context.sdk).region(Region::new(home.clone()));
+    let client = Client::from_conf(config.build());
+    let log = CallLog::default();
+    let state = match logged(&log, "cloudtrail:GetTrailStatus", client.get_trail_status().name(&arn).send()).await {
+        Ok(status) if status.is_logging == Some(true) => {
+            let asked = client.get_event_selectors().trail_name(&arn).send();
+            match logged(&log, "cloudtrail:GetEventSelectors", asked).await {
+                Ok(answer) => State::Logs(selectors(&answer)),
+                Err(failure) => State::Unseen(failure),
+            }
+        }
+        Ok(_) => State::Idle,
+        Err(failure) => State::Unseen(failure),
+    };
+    Found { name: trail.name.unwrap_or_default(), arn, home, state }
+}
+
+/// What all of them come to.
+fn verdict(trails: &[Found], own: &Scope) -> Finding {
+    let logging = || {
+        trails.iter().filter_map(|trail| match &trail.state {
+            State::Logs(selectors) => Some((trail, selectors)),
+            State::Idle | State::Unseen(_) => None,
+        })
+    };
+    let all = logging().map(|(_, selectors)| selectors.log()).fold(Logged::default(), Logged::or);
+    if all == (Logged { kinesis: true, kms: true }) {
+        let names = logging().filter(|(_, selectors)| selectors.log() != Logged::default());
+        let names: Vec<&str> = names.map(|(trail, _)| trail.name.as_str()).collect();
+        let (names, log) = (names.join(" and "), if names.len() == 1 { "logs" } else { "log" });
+        return Finding::good("trail", format!("{names} {log} management events that write"));
+    }
+    // One that could not be looked at may log what the others do not.
+    let unseen = trails.iter().find_map(|trail| match &trail.state {
+        State::Unseen(failure) => Some(failure),
+        State::Idle | State::Logs(_) => None,
+    });
+    if let Some(failure) = unseen {
+        return Finding::unseen("trail", failure, own);
+    }
+    if let Some((trail, selectors)) = logging().find(|(_, selectors)| selectors.log().kinesis) {
+        let words = format!(
+            "{} leaves out the events of KMS, so that a key that is disabled or deleted is seen by sweeps alone",
+            trail.name
+        );
+        return Finding::fault("trail", words, put_selectors(trail, selectors));
+    }
+    if let Some((trail, selectors)) = logging().next() {
+        let words = format!("{} does not log management events that write: EventBridge gets none", trail.arn);
+        return Finding::fault("trail", words, put_selectors(trail, selectors));
+    }
+    if let Some(Found { arn, home, .. }) = trails.first() {
+        return Finding::fault(
+            "trail",
+            format!("{arn} is switched off: EventBridge gets no events"),
+            format!("aws cloudtrail start-logging --name {arn} --region {home}"),
+        );
+    }
+    let Scope { partition, region, account } = own;
+    Finding::fault(
+        "trail",
+        format!("no trail logs in {region}: EventBridge gets no events"),
+        format!(
+            "aws cloudtrail create-trail --name management --s3-bucket-name BUCKET --is-multi-region-trail --region {region}\naws \
+             cloudtrail start-logging --name arn:{partition}:cloudtrail:{region}:{account}:trail/management --region {region}"
+        ),
+    )
+}
+
+/// PutEventSelectors replaces all that a trail has, so that it is given all that shall stay.
+fn put_selectors(Found { arn, home, .. }: &Found, selectors: &Selectors) -> String {
+    let (option, value) = match selectors.widened() {
+        Selectors::Basic(all) => ("--event-selectors", all),
+        Selectors::Advanced(all) => ("--advanced-event-selectors", all),
+    };
+    // What stands between single quotes ends at the next one (POSIX, Shell Command Language, 2.2.2).
+    let value = json!(value).to_string().replace('\'', r"'\''");
+    format!("aws cloudtrail put-event-selectors --trail-name {arn} {option} '{value}' --region {home}")
+}
+
+/// The answer, in the words in which it is given back.
+fn selectors(answer: &GetEventSelectorsOutput) -> Selectors {
+    let advanced = answer.advanced_event_selectors();
+    if advanced.is_empty() {
+        return Selectors::Basic(answer.event_selectors().iter().map(basic).collect());
+    }
+    let selector = |selector: &aws_sdk_cloudtrail::types::AdvancedEventSelector| {
+        let fields: Vec<Value> = selector.field_selectors.iter().map(field).collect();
+        said([("Name", selector.name.as_ref().map(|name| json!(name))), ("FieldSelectors", Some(json!(fields)))])
+    };
+    Selectors::Advanced(advanced.iter().map(selector).collect())
+}
+
+fn basic(selector: &EventSelector) -> Value {
+    let data = |resource: &DataResource| {
+        said([
+            ("Type", resource.r#type.as_ref().map(|kind| json!(kind))),
+            ("Values", resource.values.as_ref().map(|values| json!(values))),
+        ])
+    };
+    let excluded = &selector.exclude_management_event_sources;
+    said([
+        ("ReadWriteType", selector.read_write_type.as_ref().map(|kind| json!(kind.as_str()))),
+        ("IncludeManagementEvents", selector.include_management_events.map(|yes| json!(yes))),
+        ("DataResources", selector.data_resources.as_ref().map(|all| all.iter().map(data).collect())),
+        ("ExcludeManagementEventSources", excluded.as_ref().map(|sources| json!(sources))),
+    ])
+}
+
+fn field(field: &AdvancedFieldSelector) -> Value {
+    let values = |values: &Option<Vec<String>>| values.as_ref().filter(|all| !all.is_empty()).map(|all| json!(all));
+    said([
+        ("Field", Some(json!(field.field))),
+        ("Equals", values(&field.equals)),
+        ("StartsWith", values(&field.starts_with)),
+        ("EndsWith", values(&field.ends_with)),
+        ("NotEquals", values(&field.not_equals)),
+        ("NotStartsWith", values(&field.not_starts_with)),
+        ("NotEndsWith", values(&field.not_ends_with)),
+    ])
+}
+
+/// An object of the members that there are.
+fn said<const N: usize>(members: [(&str, Option<Value>); N]) -> Value {
+    members.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::State as How;
+    use super::*;
+
+    fn found(name: &str, state: State) -> Found {
+        let arn = format!("arn:aws:cloudtrail:us-east-1:111122223333:trail/{name}");
+        Found { name: name.to_owned(), arn, home: "us-east-1".to_owned(), state }
+    }
+
+    fn verdict_of(trails: &[Found]) -> Finding {
+        let own = Scope { partition: "aws".into(), region: "eu-west-1".into(), account: "111122223333".into() };
+        verdict(trails, &own)
+    }
+
+    fn without_kms() -> State {
+        State::Logs(Selectors::Basic(vec![json!({
+            "ReadWriteType": "All", "IncludeManagementEvents": true,
+            "DataResources": [{"Type": "AWS::S3::Object", "Values": ["arn:aws:s3"]}],
+            "ExcludeManagementEventSources": ["kms.amazonaws.com", "rdsdata.amazonaws.com"],
+        })]))
+    }
+
+    fn kms_alone() -> State {
+        State::Logs(Selectors::Advanced(vec![json!({"Name": "it's KMS", "FieldSelectors": [
+            {"Field": "eventCategory", "Equals": ["Management"]}, {"Field": "eventSource", "Equals": ["kms.amazonaws.com"]},
+        ]})]))
+    }
+
+    #[test]
+    fn trails_log_together_what_each_leaves_out() {
+        let finding = verdict_of(&[found("a", without_kms()), found("b", kms_alone())]);
+        assert_eq!((finding.state, &*finding.words), (How::Good, "a and b log management events that write"));
+        let finding = verdict_of(&[found("a", without_kms())]);
+        assert!(finding.state == How::Fault && finding.words.contains("leaves out the events of KMS"), "{finding:?}");
+        let finding = verdict_of(&[found("b", kms_alone())]);
+        assert!(finding.state == How::Fault && finding.words.contains("does not log management events"), "{finding:?}");
+    }
+
+    #[test]
+    fn a_trail_that_cannot_be_read_may_be_the_one() {
+        let unseen =
+            || State::Unseen(Failure::retryable("cloudtrail:GetEventSelectors", "ThrottlingException", "slower"));
+        for (trails, expected) in [
+            (vec![found("a", without_kms()), found("b", unseen())], How::Unknown),
+            (vec![found("a", State::Idle), found("b", unseen())], How::Unknown),
+            (vec![found("a", unseen()), found("b", without_kms()), found("c", kms_alone())], How::Good),
+        ] {
+            let finding = verdict_of(&trails);
+            assert_eq!(finding.state, expected, "{finding:?}");
+        }
+    }
+
+    #[test]
+    fn each_cure_goes_to_the_home_of_the_trail_and_keeps_what_it_logs() {
+        let finding = verdict_of(&[found("a", without_kms())]);
+        assert_eq!(
+            finding.mend.unwrap(),
+            "aws cloudtrail put-event-selectors --trail-name arn:aws:cloudtrail:us-east-1:111122223333:trail/a --event-selectors \
+             '[{\"DataResources\":[{\"Type\":\"AWS::S3::Object\",\"Values\":[\"arn:aws:s3\"]}],\"ExcludeManagementEventSources\":\
+             [\"rdsdata.amazonaws.com\"],\"IncludeManagementEvents\":true,\"ReadWriteType\":\"All\"}]' --region us-east-1"
+        );
+        let mend = verdict_of(&[found("b", kms_alone())]).mend.unwrap();
+        assert!(mend.contains(r"--advanced-event-selectors '[{") && mend.contains(r#""Name":"it'\''s KMS""#), "{mend}");
+        let mend = verdict_of(&[found("c", State::Idle)]).mend.unwrap();
+        assert!(mend.ends_with("trail/c --region us-east-1"), "{mend}");
+        let mend = verdict_of(&[]).mend.unwrap();
+        assert!(mend.lines().all(|line| line.ends_with(" --region eu-west-1")), "{mend}");
+    }
+}
