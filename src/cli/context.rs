@@ -214,10 +214,10 @@ pub(crate) async fn read(aws: &Aws, own: &Scope, source: &Source) -> Result<Stri
     read.map_err(|failure| Stop::call(&source.to_string(), &failure, Some(own), &resources))
 }
 
-/// The policy that is in force, or its faults.
-pub(crate) async fn policy(aws: &Aws, config: &Config) -> Result<Policy, Stop> {
+/// The policy's text.
+pub(crate) async fn policy_text(aws: &Aws, config: &Config) -> Result<String, Stop> {
     let (source, own) = (&config.policy, &config.own);
-    let text = match source {
+    match source {
         Source::Parameter(name) => aws.read(source).await.map_err(|failure| {
             let resource = parameter_arn(own, name);
             let stop = Stop::call(&source.to_string(), &failure, Some(own), &[&resource]);
@@ -231,8 +231,14 @@ pub(crate) async fn policy(aws: &Aws, config: &Config) -> Result<Policy, Stop> {
             }
         }),
         Source::File(_) | Source::Inline(_) => read(aws, own, source).await,
-    };
-    Policy::load(&text?).map_err(|faults| {
+    }
+}
+
+/// The policy that is in force, or its faults.
+pub(crate) async fn policy(aws: &Aws, config: &Config) -> Result<Policy, Stop> {
+    let source = &config.policy;
+    let text = policy_text(aws, config).await?;
+    Policy::load(&text).map_err(|faults| {
         let stop = Stop::failure(format!("the policy in {source} is not valid"));
         let faults = faults.iter().map(|fault| format!("{source}:{fault}"));
         stop.and(faults).help("`streamseal check` shows them in the source")
