@@ -6,9 +6,15 @@
 use std::env::var;
 use std::time::Duration;
 
+#[cfg(feature = "cli")]
+use aws_config::profile::ProfileFileCredentialsProvider;
+#[cfg(feature = "cli")]
+use aws_config::provider_config::ProviderConfig;
 use aws_sdk_kinesis::config::timeout::TimeoutConfig;
 use aws_sdk_kinesis::config::{AppName, BehaviorVersion, Credentials, Region, SharedCredentialsProvider};
 use aws_types::SdkConfig;
+#[cfg(feature = "cli")]
+use aws_types::os_shim_internal::{Env, Fs};
 use aws_types::service_config::{LoadServiceConfig, ServiceConfigKey};
 
 use super::http::http;
@@ -91,7 +97,7 @@ impl LoadServiceConfig for Environment {
 pub struct Connection {
     /// The Region to call.
     pub region: Option<String>,
-    /// The profile of `~/.aws/config`.
+    /// The profile of `~/.aws/config`. Where it is named here its credentials are taken, as the AWS CLI does, and not the environment's.
     pub profile: Option<String>,
     /// One endpoint for every service; it goes before the environment's.
     pub endpoint: Option<String>,
@@ -118,7 +124,24 @@ pub async fn sdk_config(connection: &Connection) -> SdkConfig {
     if let Some(endpoint) = &connection.endpoint {
         loader = loader.endpoint_url(endpoint);
     }
-    loader.load().await
+    let config = loader.load().await;
+    let Some(profile) = &connection.profile else { return config };
+    let provider = ProviderConfig::without_region()
+        .with_region(config.region().cloned())
+        .with_http_client(http(connection.timeouts.connect));
+    let provider = ProfileFileCredentialsProvider::builder().profile_name(profile).configure(&provider).build();
+    config.into_builder().credentials_provider(SharedCredentialsProvider::new(provider)).build()
+}
+
+/// The names of the profiles in the files of the AWS CLI, in order. `Err`: why they cannot be read.
+#[cfg(feature = "cli")]
+pub(crate) async fn profiles() -> Result<Vec<String>, String> {
+    let (fs, env) = (Fs::real(), Env::real());
+    let found = aws_config::profile::load(&fs, &env, &Default::default(), None).await;
+    let found = found.map_err(|error| error.to_string())?;
+    let mut names: Vec<String> = found.profiles().map(str::to_owned).collect();
+    names.sort_unstable();
+    Ok(names)
 }
 
 /// The name is a constant of legal characters; without it requests are only harder to tell apart.

@@ -34,6 +34,8 @@ use tokio::time::Instant;
 
 use self::connect::CONNECT_TIMEOUT;
 #[cfg(feature = "cli")]
+pub(crate) use self::connect::profiles;
+#[cfg(feature = "cli")]
 pub use self::connect::{Connection, sdk_config};
 pub use self::connect::{Timeouts, function_config};
 pub use self::errors::Refusal;

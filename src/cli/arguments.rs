@@ -8,6 +8,15 @@ use clap::{Parser, Subcommand, ValueEnum};
 use crate::domain::model::Mode;
 
 const EXIT_CODES: &str = "Exit codes: 0 compliant, 1 failure, 2 usage, 3 non-compliant, 4 try again.";
+const CHECK_CODES: &str =
+    "Exit codes: 0 valid, 1 not valid or not to be read, or with --strict a warning, 2 usage, 3 a test failed.";
+const SEAL_CODES: &str = "Exit codes: 0 compliant, 1 failure, or stopped by a second Ctrl-C, 2 usage, 3 non-compliant, left out, or to be \
+                          changed by a plan that is not carried out, 4 try again, or stopped by Ctrl-C.";
+const AUDIT_CODES: &str = "Exit codes: 0 compliant, 1 failure, incomplete, or broken off, 2 usage, 3 non-compliant, 4 try again, since \
+                           something could not be told now.";
+const DOCTOR_CODES: &str = "Exit codes: 0 all is well, 1 failure, 2 usage, 3 a fault was found, 4 no fault, but something could not be \
+                            looked at.";
+const SHELL_CODES: &str = "Exit codes: 0 printed or written, 1 failure, 2 usage.";
 
 /// Keeps Kinesis data streams encrypted with the KMS key that a policy names.
 #[derive(Debug, Parser)]
@@ -26,7 +35,7 @@ pub(crate) struct Globals {
     /// Use this profile of ~/.aws/config [env: AWS_PROFILE]
     #[arg(long, global = true, value_name = "NAME")]
     pub(crate) profile: Option<String>,
-    /// The Region of the streams [env: AWS_REGION; else the profile's]
+    /// The Region of the streams; for `audit` it may be repeated [env: AWS_REGION; else the profile's]
     #[arg(long, global = true, value_name = "REGION")]
     pub(crate) region: Vec<String>,
     /// Call this URL instead of AWS's, for every service [env: AWS_ENDPOINT_URL]
@@ -112,31 +121,41 @@ impl Color {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Checks a policy: all faults at once, in its source, and warnings
+    #[command(after_help = CHECK_CODES)]
     Check(CheckArguments),
     /// Says which rule decides a stream, why, with which key, and what a run would do now
+    #[command(after_help = EXIT_CODES)]
     Explain(ExplainArguments),
     /// Encrypts streams with their rule's key: shows the plan, asks, does it, proves it
+    #[command(after_help = SEAL_CODES)]
     Seal(SealArguments),
     /// Proves that streams are encrypted as their rule asks; never changes a setting
+    #[command(after_help = EXIT_CODES)]
     Prove(ProveArguments),
     /// Shows how every stream stands with the policy, also as a report; changes nothing
+    #[command(after_help = AUDIT_CODES)]
     Audit(super::audit::AuditArguments),
     /// Shows what the function would do with an event; changes nothing
+    #[command(after_help = EXIT_CODES)]
     Replay(ReplayArguments),
     /// Says whether the account and the function are able to see streams and to act, and how to mend what is not
+    #[command(after_help = DOCTOR_CODES)]
     Doctor(DoctorArguments),
     /// Prints the JSON Schema of policies, for editors, or of what the function writes and reads
+    #[command(after_help = SHELL_CODES)]
     Schema {
         /// Of what
         #[arg(value_enum, default_value_t = SchemaOf::Policy)]
         of: SchemaOf,
     },
     /// Prints the completions for a shell
+    #[command(after_help = SHELL_CODES)]
     Completions {
         /// The shell
         shell: clap_complete::Shell,
     },
     /// Prints a manual page, or writes all of them into a folder
+    #[command(after_help = SHELL_CODES)]
     Man(ManArguments),
 }
 

@@ -13,6 +13,7 @@ mod report;
 mod samples;
 mod table;
 
+use std::collections::BTreeSet;
 use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 use std::pin::pin;
@@ -25,12 +26,11 @@ use jiff::{SignedDuration, Timestamp};
 use self::report::{Audit, Broken, Ended};
 use super::Exit;
 use super::arguments::{Globals, ModeArgument};
-use super::context::{caller, policy_source, read, variable};
-use super::output::{Stop, tell};
+use super::context::{caller, is_account_of, known_profile, policy, policy_source, read, variable};
+use super::output::{GOOD, Stop, refused, statement, styled, tell};
 use crate::aws::{Aws, Connection, Queues, sdk_config};
 use crate::config::{Config, ModeSource};
 use crate::domain::model::{Mode, Scope};
-use crate::domain::policy::Policy;
 use crate::reconcile::{History, Paces, Settings};
 
 /// Longer than any audit: what ends one is its end, or its user.
@@ -145,6 +145,10 @@ pub(crate) fn run(arguments: &AuditArguments) -> Exit {
             Ended::Complete | Ended::NotEnabled => {}
         }
     }
+    for statement in refusals(&audit) {
+        let words = "some streams or keys could not be looked at: let the caller do it, with this statement";
+        tell(format_args!("{}: {words} in a policy of its role or user:\n  {statement}", styled(GOOD, "help")));
+    }
     for (path, format) in &outputs {
         let written = match path {
             Some(path) => write_whole(path, &format.render(&audit, false))
@@ -160,6 +164,15 @@ pub(crate) fn run(arguments: &AuditArguments) -> Exit {
         tell(table::sums(&audit).trim_end());
     }
     audit.exit()
+}
+
+/// What would allow the calls that were refused, each once: a policy that refuses one stream mostly refuses all.
+fn refusals(audit: &Audit) -> BTreeSet<String> {
+    let statements = audit.streams().filter_map(|evidence| {
+        let call = refused(evidence)?;
+        Some(statement(call.call, Some(&evidence.stream.scope), &[]))
+    });
+    statements.collect()
 }
 
 /// Where the results go and in which form; standard output where no file is named.
@@ -188,18 +201,24 @@ async fn audit(arguments: &AuditArguments, bar: &ProgressBar) -> Result<Audit, S
         endpoint: arguments.globals.endpoint_url.clone(),
         ..Connection::default()
     };
+    known_profile(&arguments.globals).await?;
     let regions = regions(arguments, &connection(None)).await?;
-    let mut account = arguments.globals.account.clone().or_else(|| variable("ACCOUNT_ID"));
+    let given = arguments.globals.account.clone().or_else(|| variable("ACCOUNT_ID"));
+    // What is wrong with the arguments comes before any call.
+    for (region, _) in &regions {
+        config(arguments, region, given.clone().unwrap_or_else(|| "000000000000".to_owned()))?;
+    }
+    // A Region that the account may not have takes no credentials of it.
+    let asked = regions.iter().find(|(_, opt_in)| !opt_in).or_else(|| regions.first());
+    let asked = sdk_config(&connection(asked.map(|(region, _)| region.clone()))).await;
+    let (account, is_known) = match given {
+        Some(account) => (account.clone(), is_account_of(&asked, &account).await?),
+        None => (caller(&asked).await?, true),
+    };
     let mut places = Vec::new();
     for (region, opt_in) in regions {
         let sdk = sdk_config(&connection(Some(region.clone()))).await;
-        let account = match &account {
-            Some(account) => account.clone(),
-            // One that is no Region has no endpoint to ask.
-            None if !Scope::is_region(&region) => "000000000000".to_owned(),
-            None => account.insert(caller(&sdk).await?).clone(),
-        };
-        let config = config(arguments, &region, account)?;
+        let config = config(arguments, &region, account.clone())?;
         let aws = Aws::new(&sdk, config.own.clone(), Queues::default());
         let paces = Paces::new(&config);
         places.push((config, aws, paces, opt_in));
@@ -220,7 +239,10 @@ async fn audit(arguments: &AuditArguments, bar: &ProgressBar) -> Result<Audit, S
         .collect();
     // Each Region has quotas of its own.
     let looks = settings.iter().map(|(settings, aws, opt_in)| look::region(aws, settings, *opt_in, bar));
-    let found = join_all(looks).await;
+    let mut found = join_all(looks).await;
+    if !is_known {
+        found.iter_mut().for_each(report::Region::doubt);
+    }
     Ok(Audit {
         account: config.own.account.clone(),
         mode,
@@ -284,15 +306,6 @@ fn config(arguments: &AuditArguments, region: &str, account: String) -> Result<C
             _ => fault.to_string(),
         });
         Stop::usage(faults.next().unwrap_or_default()).and(faults)
-    })
-}
-
-async fn policy(aws: &Aws, config: &Config) -> Result<Policy, Stop> {
-    let text = read(aws, &config.own, &config.policy).await?;
-    Policy::load(&text).map_err(|faults| {
-        let stop = Stop::failure(format!("the policy in {} is not valid", config.policy));
-        let faults = faults.iter().map(|fault| format!("{}:{fault}", config.policy));
-        stop.and(faults).help("`streamseal check` shows them in the source")
     })
 }
 

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use self::source::Source;
 use super::Exit;
 use super::arguments::{CheckArguments, Globals};
-use super::context::{Context, now, policy_source, read_file};
+use super::context::{Context, now, policy_source, policy_text, read_file};
 use super::output::{BAD, GOOD, Stop, result, statement, styled, tell};
 use super::words::{self, unlogged};
 use crate::domain::model::{KeyInfo, KeyLookup, KeyRef, Scope};
@@ -76,7 +76,7 @@ async fn read(arguments: &CheckArguments, globals: &Globals) -> Result<(String, 
         Some(("inline", text)) => Ok(("inline".to_owned(), text.to_owned(), None)),
         Some(_) => {
             let context = Context::with_policy(globals, None, &[], named).await?;
-            let text = context.read(&context.config.policy).await?;
+            let text = policy_text(&context.aws, &context.config).await?;
             Ok((context.config.policy.to_string(), text, Some(context)))
         }
         None => Err(Stop::usage("no policy is named").help("`streamseal check policy.yaml`, or `--policy`, or POLICY")),

@@ -9,10 +9,10 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::arguments::{Globals, ModeArgument};
 use super::output::Stop;
-use crate::aws::{Aws, Connection, Queues, logged, sdk_config};
+use crate::aws::{Aws, Connection, Queues, logged, profiles, sdk_config};
 use crate::config::{self, Config, ModeSource, Source};
 use crate::domain::event::Cause;
-use crate::domain::failure::Failure;
+use crate::domain::failure::{Class, Failure, Fault};
 use crate::domain::model::{EventText, Mode, Scope, StreamArn, StreamName};
 use crate::domain::policy::Policy;
 use crate::domain::work::Work;
@@ -50,6 +50,7 @@ impl Context {
         named: &[String],
         policy: Option<String>,
     ) -> Result<Self, Stop> {
+        known_profile(globals).await?;
         let arns: Vec<StreamArn> = named.iter().filter_map(|stream| StreamArn::parse(stream)).collect();
         let said = arns.first().map(|arn| arn.scope.clone());
         let region = match globals.region.as_slice() {
@@ -110,13 +111,7 @@ impl Context {
 
     /// The policy that is in force, or its faults.
     pub(crate) async fn policy(&self) -> Result<Policy, Stop> {
-        let source = &self.config.policy;
-        let text = self.read(source).await?;
-        Policy::load(&text).map_err(|faults| {
-            let stop = Stop::failure(format!("the policy in {source} is not valid"));
-            let faults = faults.iter().map(|fault| format!("{source}:{fault}"));
-            stop.and(faults).help("`streamseal check` shows them in the source")
-        })
+        policy(&self.aws, &self.config).await
     }
 
     /// The mode that is in force.
@@ -146,9 +141,23 @@ impl Context {
         })
     }
 
-    /// The names of all streams of the account and Region.
+    /// Streams by their names or ARNs, each once however often it is named.
+    pub(crate) fn streams(&self, named: &[String]) -> Result<Vec<StreamArn>, Stop> {
+        let mut streams: Vec<StreamArn> = Vec::new();
+        for text in named {
+            let stream = self.stream(text)?;
+            if !streams.contains(&stream) {
+                streams.push(stream);
+            }
+        }
+        Ok(streams)
+    }
+
+    /// The names of all streams of the account and Region. The list is of the account that the credentials are of, whatever
+    /// account was named.
     pub(crate) async fn all_streams(&self) -> Result<Vec<StreamArn>, Stop> {
         let own = &self.config.own;
+        is_account_of(&self.sdk, &own.account).await?;
         let mut streams = Vec::new();
         let mut from = Some(PageStart::Beginning);
         while let Some(at) = from {
@@ -188,19 +197,52 @@ impl Context {
     }
 }
 
+fn parameter_arn(own: &Scope, name: &str) -> String {
+    let Scope { partition, region, account } = own;
+    format!("arn:{partition}:ssm:{region}:{account}:parameter/{}", name.trim_start_matches('/'))
+}
+
 /// A text that may be in a parameter of this account and Region.
 pub(crate) async fn read(aws: &Aws, own: &Scope, source: &Source) -> Result<String, Stop> {
     let resource = match source {
         Source::File(path) => return read_file(path),
-        Source::Parameter(name) => {
-            let Scope { partition, region, account } = own;
-            Some(format!("arn:{partition}:ssm:{region}:{account}:parameter/{}", name.trim_start_matches('/')))
-        }
+        Source::Parameter(name) => Some(parameter_arn(own, name)),
         Source::Inline(_) => None,
     };
     let resources: Vec<&str> = resource.as_deref().into_iter().collect();
     let read = aws.read(source).await;
     read.map_err(|failure| Stop::call(&source.to_string(), &failure, Some(own), &resources))
+}
+
+/// The policy's text.
+pub(crate) async fn policy_text(aws: &Aws, config: &Config) -> Result<String, Stop> {
+    let (source, own) = (&config.policy, &config.own);
+    match source {
+        Source::Parameter(name) => aws.read(source).await.map_err(|failure| {
+            let resource = parameter_arn(own, name);
+            let stop = Stop::call(&source.to_string(), &failure, Some(own), &[&resource]);
+            match failure.class {
+                Class::Permanent(Fault::Request) => stop.help(format!(
+                    "if there is no such parameter: aws ssm put-parameter --name {name} --type String --value file://policy.yaml \
+                     --region {}",
+                    own.region
+                )),
+                _ => stop,
+            }
+        }),
+        Source::File(_) | Source::Inline(_) => read(aws, own, source).await,
+    }
+}
+
+/// The policy that is in force, or its faults.
+pub(crate) async fn policy(aws: &Aws, config: &Config) -> Result<Policy, Stop> {
+    let source = &config.policy;
+    let text = policy_text(aws, config).await?;
+    Policy::load(&text).map_err(|faults| {
+        let stop = Stop::failure(format!("the policy in {source} is not valid"));
+        let faults = faults.iter().map(|fault| format!("{source}:{fault}"));
+        stop.and(faults).help("`streamseal check` shows them in the source")
+    })
 }
 
 /// A variable that is set to something.
@@ -241,4 +283,32 @@ pub(crate) async fn caller(sdk: &SdkConfig) -> Result<String, Stop> {
         Ok(answer) => answer.account.ok_or_else(|| Stop::failure("sts:GetCallerIdentity named no account").help(how)),
         Err(failure) => Err(Stop::call("which account this is cannot be told", &failure, None, &[]).help(how)),
     }
+}
+
+/// Refuses credentials of another account than `account`: lists are of the account of the credentials, and of no other. Whether
+/// they are of it is known; `false` where STS cannot be asked, which the account may have been named for.
+pub(crate) async fn is_account_of(sdk: &SdkConfig, account: &str) -> Result<bool, Stop> {
+    match identity(sdk).await.ok().and_then(|answer| answer.account) {
+        Some(is) if is != account => {
+            let stop = Stop::usage(format!("the credentials are of the account {is}, not of {account}"));
+            Err(stop.help("name that account's profile with `--profile`, or leave `--account` and ACCOUNT_ID out"))
+        }
+        Some(_) => Ok(true),
+        None => Ok(false),
+    }
+}
+
+/// Refuses a profile that is nowhere: the SDK would go on without it.
+pub(crate) async fn known_profile(globals: &Globals) -> Result<(), Stop> {
+    let named = globals.profile.clone().or_else(|| variable("AWS_PROFILE"));
+    let Some(named) = named.filter(|name| name != "default") else { return Ok(()) };
+    let known = profiles().await.map_err(|why| Stop::failure(format!("the profiles cannot be read: {why}")))?;
+    if known.contains(&named) {
+        return Ok(());
+    }
+    let stop = Stop::usage(format!("there is no profile `{}`", EventText::new(&named)));
+    Err(stop.help(match known.as_slice() {
+        [] => "the files of the AWS CLI name none: `aws configure` makes one".to_owned(),
+        known => format!("there are {}", known.join(", ")),
+    }))
 }

@@ -1,6 +1,7 @@
 //! `streamseal explain`: which rule decides a stream and why, why no rule before it did, with which key, and what a run would do
 //! now. It looks; it changes nothing.
 
+use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::Exit;
@@ -15,7 +16,9 @@ use crate::domain::history::Contention;
 use crate::domain::model::{
     Encryption, EventText, KeyIdentity, KeyLookup, KeyRef, Mode, Observed, StreamArn, StreamName, StreamStatus, Tags,
 };
-use crate::domain::plan::{self, Circumstances, Keys, Permission, Progress, Reason, Sight, Situation, Step, next_step};
+use crate::domain::plan::{
+    self, Circumstances, Condition, Keys, Permission, Progress, Reason, Sight, Situation, Step, next_step,
+};
 use crate::domain::policy::{Explanation, Outcome, Policy};
 use crate::ports::{Clock, KeyApi, StreamApi};
 use crate::reconcile::preview;
@@ -25,6 +28,8 @@ struct Told {
     stream: StreamArn,
     /// `None` for a stream that need not exist.
     setting: Option<(StreamStatus, Encryption)>,
+    /// When it was made; now, for one that need not be there.
+    created: Option<Timestamp>,
     explanation: Explanation,
     key: Option<(KeyRef, KeyLookup)>,
     step: Result<Step, Failure>,
@@ -74,11 +79,12 @@ async fn existing(context: &Context, policy: &Policy, mode: Mode, stream: &str) 
     }
     let key = look_up(context, &explanation.decision.outcome).await?;
     let setting = seen.setting.as_ref().map(|s| (s.observed.status.clone(), s.observed.encryption.clone()));
+    let created = seen.setting.as_ref().map(|s| s.observed.created);
     let is = seen.setting.as_ref().and_then(|setting| setting.key.clone());
     let differs = seen.setting.is_some() && is != seen.wanted;
     let at_source = seen.wanted.filter(|_| differs).map(|wanted| v1::at_source(&wanted, &stream));
     let (_, exit) = would(&seen.step);
-    Ok((Told { stream, setting, explanation, key, step: seen.step, at_source }, exit))
+    Ok((Told { stream, setting, created, explanation, key, step: seen.step, at_source }, exit))
 }
 
 fn no_such_stream(stream: &StreamArn) -> Stop {
@@ -145,7 +151,7 @@ async fn imagined(
         Step::LookLater(_) => Exit::TryAgain,
         Step::Finish(_) | Step::Start(_) | Step::Await(_) | Step::Prove | Step::StartAfresh => Exit::Compliant,
     };
-    Ok((Told { stream, setting: None, explanation, key, step: Ok(step), at_source }, exit))
+    Ok((Told { stream, setting: None, created: Some(now), explanation, key, step: Ok(step), at_source }, exit))
 }
 
 async fn look_up(context: &Context, outcome: &Outcome) -> Result<Option<(KeyRef, KeyLookup)>, Stop> {
@@ -211,16 +217,38 @@ impl Told {
             }
             (None, Outcome::Unmatched | Outcome::Encrypt(_)) => {}
         }
-        let (words, _) = would(&self.step);
-        result(format_args!("{}{}", label("now"), coloured(exit, &words)));
+        // In the colour of what it says: a stream that need not be there may be wrong at first, and that is no fault of it.
+        let colour = match &self.step {
+            Ok(Step::Finish(verdict)) => words::exit_of(verdict.compliance),
+            _ => exit,
+        };
+        result(format_args!("{}{}", label("now"), coloured(colour, &self.words(policy))));
         if let Some(change) = &self.at_source {
             result(format_args!("{}\n{}", styled(STRONG, "at the source"), at_source(change)));
         }
     }
 
+    /// What a run would do. How long it would wait for a creator is counted from when it sees the stream ACTIVE, so that no
+    /// instant holds for the next run.
+    fn words(&self, policy: &Policy) -> String {
+        match (&self.step, self.created) {
+            (Ok(Step::Await(Condition::Settled(until))), Some(created)) => {
+                let settle = if self.setting.is_some() { policy.settle.longest() } else { policy.settle.other };
+                let latest = created + plan::BIRTH_MAX + settle;
+                if *until >= latest {
+                    return would(&self.step).0;
+                }
+                let most = if self.setting.is_some() { format!(", at most until {latest:.0}") } else { String::new() };
+                let settle = jiff::SignedDuration::try_from(settle).unwrap_or_default();
+                format!("would wait {settle:#} from when it is seen ACTIVE{most}: its creator may be about to set it")
+            }
+            _ => would(&self.step).0,
+        }
+    }
+
     fn to_json(&self, policy: &Policy, exit: Exit) -> Value {
         let decision = &self.explanation.decision;
-        let (words, _) = would(&self.step);
+        let words = self.words(policy);
         let passed: Vec<Value> = self
             .explanation
             .passed_over

@@ -84,6 +84,8 @@ pub fn main() -> ExitCode {
         Err(error) => return Stop::failure(format!("the async runtime cannot be built: {error}")).told().into(),
     };
     let exit = runtime.block_on(run(command, &globals)).unwrap_or_else(|stop| stop.told());
+    // A question may still wait for its answer, on a thread that nobody waits for.
+    runtime.shutdown_background();
     exit.into()
 }
 

@@ -8,7 +8,7 @@ use serde_json::json;
 
 use super::Exit;
 use crate::aws::Refusal;
-use crate::domain::evidence::{Compliance, Evidence};
+use crate::domain::evidence::{Call, Compliance, Evidence};
 use crate::domain::failure::{Class, Failure};
 use crate::domain::model::Scope;
 
@@ -159,12 +159,17 @@ pub(crate) fn statement(call: &str, own: Option<&Scope>, resources: &[&str]) -> 
     json!({"Effect": "Allow", "Action": call, "Resource": resource}).to_string()
 }
 
+/// The call that the caller may not make, where that is why the run ended as it did.
+pub(crate) fn refused(evidence: &Evidence) -> Option<&Call> {
+    let refused = evidence.calls.iter().rev().find(|call| call.error.is_some())?;
+    let is_so =
+        evidence.verdict.compliance != Compliance::Compliant && Refusal::of_call(refused)? == Refusal::Permission;
+    is_so.then_some(refused)
+}
+
 /// What to do about a run whose last call was refused.
 pub(crate) fn advice_for(evidence: &Evidence) -> Option<String> {
-    let refused = evidence.calls.iter().rev().find(|call| call.error.is_some())?;
-    if evidence.verdict.compliance == Compliance::Compliant || Refusal::of_call(refused)? != Refusal::Permission {
-        return None;
-    }
+    let refused = refused(evidence)?;
     let stream = evidence.stream.to_string();
     let key = evidence.desired.as_ref().and_then(|(_, key)| key.as_ref()).map(|key| key.as_str());
     let key = key.filter(|key| key.starts_with("arn:"));

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, OnceLock};
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
@@ -11,7 +12,7 @@ use jiff::Timestamp;
 use crate::aws::Aws;
 use crate::config::Source;
 use crate::domain::evidence::Evidence;
-use crate::domain::failure::Failure;
+use crate::domain::failure::{Class, Failure, Fault};
 use crate::domain::model::{KeyIdentity, KeyLookup, KeyRef, Observed, StreamArn, StreamName, Tags};
 use crate::domain::result::ResultEvent;
 use crate::domain::scan::Scan;
@@ -42,11 +43,28 @@ pub(crate) struct Watched<'a> {
     aws: &'a Aws,
     bar: &'a ProgressBar,
     sent: AtomicBool,
+    /// The key of the plan that somebody agreed to, until its run is over.
+    planned: Mutex<Option<KeyIdentity>>,
+    /// The key that the run would have started instead.
+    other: OnceLock<KeyIdentity>,
 }
 
 impl<'a> Watched<'a> {
-    pub(crate) fn new(aws: &'a Aws, bar: &'a ProgressBar) -> Self {
-        Self { aws, bar, sent: AtomicBool::new(false) }
+    /// `planned`: the one key that may be started; where there is no plan, any.
+    pub(crate) fn new(aws: &'a Aws, bar: &'a ProgressBar, planned: Option<KeyIdentity>) -> Self {
+        Self { aws, bar, sent: AtomicBool::new(false), planned: Mutex::new(planned), other: OnceLock::new() }
+    }
+
+    /// From here on it is not the plan's key that may be started: a run puts the key before it back.
+    pub(crate) fn planned_is_over(&self) {
+        if let Ok(mut planned) = self.planned.lock() {
+            *planned = None;
+        }
+    }
+
+    /// The key that a run was about to start, and which is not the plan's.
+    pub(crate) fn other(&self) -> Option<&KeyIdentity> {
+        self.other.get()
     }
 
     /// Whether anything was written: a run that wrote must not be cut off unsaid.
@@ -73,6 +91,12 @@ impl StreamApi for Watched<'_> {
     }
 
     async fn start_encryption(&self, stream: &StreamArn, key: &KeyIdentity, log: &CallLog) -> Result<(), Failure> {
+        let is_planned = self.planned.lock().is_ok_and(|planned| planned.as_ref().is_none_or(|planned| planned == key));
+        if !is_planned {
+            let failure = Failure::retryable("kinesis:StartStreamEncryption", "NotSent", "the plan is out of date");
+            let _ = self.other.set(key.clone());
+            return Err(Failure { class: Class::Permanent(Fault::Request), ..failure });
+        }
         self.sent.store(true, Ordering::Relaxed);
         self.says(stream, "starting encryption");
         self.aws.start_encryption(stream, key, log).await

@@ -10,7 +10,6 @@ use super::runs::run_all;
 use crate::domain::evidence::v1::Document;
 use crate::domain::model::{Mode, ProofMode};
 use crate::domain::policy::{Effect, Policy, Proof};
-use crate::domain::work::Work;
 
 pub(super) async fn run(arguments: &ProveArguments, globals: &Globals) -> Result<Exit, Stop> {
     let context = Context::open(globals, None, &arguments.streams).await?;
@@ -18,13 +17,13 @@ pub(super) async fn run(arguments: &ProveArguments, globals: &Globals) -> Result
     if arguments.observe {
         observe_only(&mut policy);
     }
-    let works = arguments.streams.iter().map(|stream| {
-        let mut work = context.work(context.stream(stream)?, "prove");
+    let streams = context.streams(&arguments.streams)?;
+    let works = streams.into_iter().map(|stream| {
+        let mut work = context.work(stream, "prove");
         work.proof_owed = true;
-        Ok(work)
+        (work, None)
     });
-    let works = works.collect::<Result<Vec<Work>, Stop>>()?;
-    let ran = run_all(&context, &policy, Mode::Prove, works, "proving", globals.json).await?;
+    let ran = run_all(&context, &policy, Mode::Prove, works.collect(), "proving", globals.json).await?;
     if globals.json {
         let done: Vec<Document<'_>> = ran.done.iter().map(Document::from).collect();
         let left: Vec<String> = ran.left.iter().map(ToString::to_string).collect();

@@ -12,7 +12,7 @@ use super::progress::{Watched, bar};
 use super::words::{at_source, exit_of};
 use crate::domain::evidence::v1::Document;
 use crate::domain::evidence::{Compliance, Evidence, ProofState, Remediation};
-use crate::domain::model::{Mode, StreamArn};
+use crate::domain::model::{KeyIdentity, Mode, StreamArn};
 use crate::domain::plan::Reason;
 use crate::domain::policy::Policy;
 use crate::domain::work::{PutBack, Work};
@@ -24,12 +24,15 @@ pub(crate) struct Ran {
     pub(crate) done: Vec<Evidence>,
     /// The streams that were left for Ctrl-C.
     pub(crate) left: Vec<StreamArn>,
+    /// Those that by now would get another key than the plan said: nothing was done with them.
+    pub(crate) out_of_date: Vec<StreamArn>,
 }
 
 impl Ran {
     /// The exit code of all of them.
     pub(crate) fn exit(&self) -> Exit {
         let left = if self.left.is_empty() { Exit::Compliant } else { Exit::TryAgain };
+        let left = if self.out_of_date.is_empty() { left } else { Exit::NonCompliant };
         self.done.iter().fold(left, |exit, evidence| {
             exit.worse(match evidence.verdict.reason {
                 // Whoever named it meant one that is there.
@@ -40,24 +43,24 @@ impl Ran {
     }
 }
 
-/// Runs each of `works`. `doing` is the word on the bar.
+/// Runs each of `works`, and starts no other key than the one beside it, where there is one. `doing` is the word on the bar.
 pub(crate) async fn run_all(
     context: &Context,
     policy: &Policy,
     mode: Mode,
-    works: Vec<Work>,
+    works: Vec<(Work, Option<KeyIdentity>)>,
     doing: &'static str,
     as_json: bool,
 ) -> Result<Ran, Stop> {
     let bar = bar(works.len(), doing);
-    let mut ran = Ran { done: Vec::new(), left: Vec::new() };
+    let mut ran = Ran { done: Vec::new(), left: Vec::new(), out_of_date: Vec::new() };
     let mut interrupted = false;
-    for work in works {
+    for (work, planned) in works {
         if interrupted {
             ran.left.push(work.stream);
             continue;
         }
-        let watched = Watched::new(&context.aws, &bar);
+        let watched = Watched::new(&context.aws, &bar, planned);
         let mut run = pin!(one(context, &watched, policy, mode, &work));
         let evidence = loop {
             match select(run.as_mut(), pin!(interrupt())).await {
@@ -76,14 +79,20 @@ pub(crate) async fn run_all(
             }
             interrupted = true;
         };
-        match evidence {
-            Some(evidence) => {
+        match (evidence, watched.other()) {
+            (Some(_), Some(other)) => {
+                let name = &work.stream.name;
+                let words = format!("{name}: left as it is, the plan is out of date: the key would now be {other}");
+                bar.suspend(|| tell(styled(ODD, words)));
+                ran.out_of_date.push(work.stream.clone());
+            }
+            (Some(evidence), None) => {
                 if !as_json {
                     bar.suspend(|| told(&evidence));
                 }
                 ran.done.push(evidence);
             }
-            None => {
+            (None, _) => {
                 interrupted = true;
                 ran.left.push(work.stream.clone());
             }
@@ -103,6 +112,7 @@ async fn one(context: &Context, world: &Watched<'_>, policy: &Policy, mode: Mode
     let end = reconcile(world, work, &context.settings(policy, mode, RUN_MAX)).await;
     match end.next {
         Next::Must(again, ..) if again.put_back == PutBack::Due => {
+            world.planned_is_over();
             reconcile(world, &again, &context.settings(policy, mode, RUN_MAX)).await.evidence
         }
         Next::Nothing | Next::May(..) | Next::Must(..) => end.evidence,
@@ -110,7 +120,7 @@ async fn one(context: &Context, world: &Watched<'_>, policy: &Policy, mode: Mode
 }
 
 /// Ends with the next Ctrl-C; where that cannot be heard, never.
-async fn interrupt() {
+pub(crate) async fn interrupt() {
     if tokio::signal::ctrl_c().await.is_err() {
         std::future::pending::<()>().await;
     }
@@ -158,6 +168,8 @@ fn proof_words(evidence: &Evidence) -> Option<String> {
         ProofState::Proven => Some(format!("our record {}", record())),
         ProofState::Observed => Some(format!("a producer's record {}", record())),
         ProofState::Described => Some("the setting alone".to_owned()),
+        // A stream that is gone owes none.
+        ProofState::Owed if evidence.verdict.reason == Reason::StreamGone => None,
         ProofState::Owed => Some("still owed".to_owned()),
         ProofState::Failed => Some("failed".to_owned()),
         ProofState::NotSought => None,

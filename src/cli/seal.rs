@@ -1,7 +1,10 @@
 //! `streamseal seal`: the plan first, then the question, then the same loop as the function's, one stream after the other.
 
 use std::io::{BufRead, IsTerminal, Write};
+use std::pin::pin;
 
+use futures_util::future::{Either, select};
+use indicatif::ProgressBar;
 use serde_json::{Value, json};
 
 use super::Exit;
@@ -9,14 +12,13 @@ use super::arguments::{Globals, SealArguments};
 use super::context::{Context, LOOK_MAX};
 use super::output::{BAD, FAINT, GOOD, ODD, STRONG, Stop, advice, result, styled, tell};
 use super::progress::bar;
-use super::runs::run_all;
+use super::runs::{interrupt, run_all};
 use super::words::{self, at_source, exit_of};
 use crate::domain::evidence::Compliance;
 use crate::domain::evidence::v1::{self, AtSource, Document};
 use crate::domain::model::{Encryption, Mode, ProofMode, StreamArn};
 use crate::domain::plan::{Condition, Reason, Step};
 use crate::domain::policy::Policy;
-use crate::domain::work::Work;
 use crate::reconcile::{Preview, preview};
 
 /// One stream of the plan.
@@ -43,6 +45,8 @@ enum Action {
     Fault,
     /// It cannot be told now.
     Unknown,
+    /// It vanished after it was listed.
+    Gone,
 }
 
 impl Action {
@@ -54,6 +58,7 @@ impl Action {
             Ok(Step::Await(_)) => Self::Wait,
             // Whether records are encrypted is for `prove`.
             Ok(Step::Prove) => Self::Nothing,
+            Ok(Step::Finish(verdict)) if verdict.reason == Reason::StreamGone => Self::Gone,
             Ok(Step::Finish(verdict)) if verdict.withheld.is_some() => Self::Withheld,
             Ok(Step::Finish(verdict)) => match verdict.compliance {
                 Compliance::Compliant | Compliance::NotApplicable => Self::Nothing,
@@ -77,6 +82,7 @@ impl Action {
             Self::Withheld => "withheld",
             Self::Fault => "fault",
             Self::Unknown => "unknown",
+            Self::Gone => "gone",
         }
     }
 }
@@ -86,7 +92,7 @@ impl Planned {
         match self.action {
             Action::Encrypt => styled(GOOD, "+"),
             Action::Rekey | Action::Wait => styled(ODD, "~"),
-            Action::Nothing => styled(FAINT, "="),
+            Action::Nothing | Action::Gone => styled(FAINT, "="),
             Action::Withheld | Action::Fault => styled(BAD, "!"),
             Action::Unknown => styled(ODD, "?"),
         }
@@ -127,7 +133,7 @@ impl Planned {
 
     fn exit(&self) -> Exit {
         match (self.action, &self.preview.step) {
-            (Action::Nothing, _) => Exit::Compliant,
+            (Action::Nothing | Action::Gone, _) => Exit::Compliant,
             (Action::Encrypt | Action::Rekey | Action::Withheld | Action::Fault, _) => Exit::NonCompliant,
             (_, Ok(Step::Finish(verdict))) => exit_of(verdict.compliance),
             (Action::Wait | Action::Unknown, _) => Exit::TryAgain,
@@ -156,9 +162,17 @@ pub(super) async fn run(arguments: &SealArguments, globals: &Globals) -> Result<
         let stop = Stop::usage("nobody can be asked here, since standard input is no terminal");
         return Err(stop.help("say `--yes` to go ahead unasked, or `--dry-run` to see the plan"));
     }
-    let context = Context::open(globals, None, &arguments.streams).await?;
-    let policy = context.policy().await?;
-    let plan = planned(&context, &policy, arguments).await?;
+    let looking = bar(arguments.streams.len(), "looking");
+    let prepared = async {
+        let context = Context::open(globals, None, &arguments.streams).await?;
+        let policy = context.policy().await?;
+        let plan = planned(&context, &policy, arguments, &looking).await?;
+        Ok::<_, Stop>((context, policy, plan))
+    };
+    let prepared = unless_interrupted(prepared).await;
+    looking.finish_and_clear();
+    let Some(prepared) = prepared else { return Ok(Exit::TryAgain) };
+    let (context, policy, plan) = prepared?;
     let changes = plan.iter().filter(|planned| planned.action.changes()).count();
     let beyond = changes.saturating_sub(arguments.max_changes);
     let told = lines(&plan, &context, &policy, arguments);
@@ -168,12 +182,21 @@ pub(super) async fn run(arguments: &SealArguments, globals: &Globals) -> Result<
         tell(&told);
     }
     let before = plan.iter().fold(Exit::Compliant, |exit, planned| exit.worse(planned.exit()));
-    let goes = changes > 0 && !arguments.dry_run && (!asks || confirmed(changes - beyond)?);
+    let now = changes - beyond;
+    let goes = if asks && now > 0 {
+        match unless_interrupted(confirmed(now)).await {
+            Some(answer) => answer?,
+            None => return Ok(Exit::TryAgain),
+        }
+    } else {
+        now > 0 && !arguments.dry_run
+    };
     let (mut applied, mut exit) = (None, before);
     if goes {
         let works = plan.iter().filter(|planned| planned.action.changes()).take(arguments.max_changes);
-        let works: Vec<Work> = works.map(|planned| context.work(planned.stream.clone(), "seal")).collect();
-        let ran = run_all(&context, &policy, Mode::Enforce, works, "sealing", globals.json).await?;
+        // A stream that is not ready may have no key in the plan; its rule's is taken then.
+        let works = works.map(|planned| (context.work(planned.stream.clone(), "seal"), planned.preview.wanted.clone()));
+        let ran = run_all(&context, &policy, Mode::Enforce, works.collect(), "sealing", globals.json).await?;
         let rest = plan.iter().filter(|planned| !planned.action.changes()).map(Planned::exit);
         let rest = rest.fold(ran.exit(), Exit::worse);
         exit = if beyond > 0 { rest.worse(Exit::NonCompliant) } else { rest };
@@ -191,26 +214,29 @@ pub(super) async fn run(arguments: &SealArguments, globals: &Globals) -> Result<
             .collect();
         let done = applied.as_ref().map(|ran| ran.done.iter().map(Document::from).collect::<Vec<_>>());
         let left = applied.as_ref().map(|ran| ran.left.iter().map(ToString::to_string).collect::<Vec<_>>());
-        let policy = &policy.digest;
-        result(json!({"schema": "streamseal.seal/v1", "policy": policy, "plan": plan, "evidence": done, "left": left}));
+        let stale = applied.as_ref().map(|ran| ran.out_of_date.iter().map(ToString::to_string).collect::<Vec<_>>());
+        result(json!({
+            "schema": "streamseal.seal/v1", "policy": policy.digest, "plan": plan, "evidence": done, "left": left,
+            "out_of_date": stale,
+        }));
     }
     Ok(exit)
 }
 
 /// One look at each stream.
-async fn planned(context: &Context, policy: &Policy, arguments: &SealArguments) -> Result<Vec<Planned>, Stop> {
+async fn planned(
+    context: &Context,
+    policy: &Policy,
+    arguments: &SealArguments,
+    bar: &ProgressBar,
+) -> Result<Vec<Planned>, Stop> {
     if let Some(only) = arguments.only.as_ref().filter(|only| policy.rules.iter().all(|rule| rule.name != **only)) {
         let names: Vec<&str> = policy.rules.iter().map(|rule| rule.name.as_str()).collect();
         let stop = Stop::usage(format!("the policy has no rule `{only}`"));
         return Err(stop.help(format!("its rules are {}", names.join(", "))));
     }
-    let mut streams = match arguments.all {
-        true => context.all_streams().await?,
-        false => arguments.streams.iter().map(|stream| context.stream(stream)).collect::<Result<Vec<_>, Stop>>()?,
-    };
-    let mut seen = std::collections::BTreeSet::new();
-    streams.retain(|stream| seen.insert(stream.to_string()));
-    let bar = bar(streams.len(), "looking");
+    let streams = if arguments.all { context.all_streams().await? } else { context.streams(&arguments.streams)? };
+    bar.set_length(u64::try_from(streams.len()).unwrap_or(u64::MAX));
     let mut plan = Vec::new();
     for stream in streams {
         context.turn().await?;
@@ -219,26 +245,33 @@ async fn planned(context: &Context, policy: &Policy, arguments: &SealArguments) 
         let preview = preview(&context.aws, &work, &context.settings(policy, Mode::Enforce, LOOK_MAX)).await;
         bar.inc(1);
         // One that vanished from the list is nobody's fault; one that was named is a slip of the pen.
-        let is_gone = matches!(&preview.step, Ok(Step::Finish(verdict)) if verdict.reason == Reason::StreamGone);
-        if is_gone && !arguments.all {
-            bar.finish_and_clear();
+        let action = Action::of(&preview);
+        if action == Action::Gone && !arguments.all {
             return Err(Stop::failure(format!("{stream} is not there, or is being deleted; nothing was changed")));
         }
         if arguments.only.is_none() || preview.rule == arguments.only {
-            plan.push(Planned { stream, action: Action::of(&preview), preview });
+            plan.push(Planned { stream, action, preview });
         }
     }
-    bar.finish_and_clear();
+    // Where STS could not be asked, this says whose the list is.
+    if !plan.is_empty() && plan.iter().all(|planned| planned.action == Action::Gone) && arguments.only.is_none() {
+        let account = &context.config.own.account;
+        let stop = Stop::failure(format!("of {} streams that are listed none is there", plan.len()));
+        return Err(stop.help(format!("are the credentials of another account than {account}?")));
+    }
     Ok(plan)
 }
 
 /// The plan, to be read.
 fn lines(plan: &[Planned], context: &Context, policy: &Policy, arguments: &SealArguments) -> String {
-    let s = if plan.len() == 1 { "" } else { "s" };
-    let head = format!("plan for {} stream{s} by {} ({})", plan.len(), context.config.policy, policy.digest);
+    let count = |action: Action| plan.iter().filter(|planned| planned.action == action).count();
+    let there = plan.len() - count(Action::Gone);
+    let s = if there == 1 { "" } else { "s" };
+    let head = format!("plan for {there} stream{s} by {} ({})", context.config.policy, policy.digest);
     let mut lines = vec![styled(STRONG, head)];
     let mut room = arguments.max_changes;
-    let shown = plan.iter().filter(|planned| !arguments.all || planned.action != Action::Nothing);
+    let shown =
+        plan.iter().filter(|planned| !arguments.all || !matches!(planned.action, Action::Nothing | Action::Gone));
     for planned in shown {
         let rule = planned.preview.rule.as_deref().map(|rule| format!(" (rule `{rule}`)")).unwrap_or_default();
         let beyond = match (planned.action.changes(), room) {
@@ -253,9 +286,12 @@ fn lines(plan: &[Planned], context: &Context, policy: &Policy, arguments: &SealA
             lines.extend(advice(failure, Some(&context.config.own), &[&stream]).map(|words| format!("  {words}")));
         }
     }
-    let count = |action: Action| plan.iter().filter(|planned| planned.action == action).count();
+    let gone = match count(Action::Gone) {
+        0 => String::new(),
+        gone => format!(", {gone} gone since they were listed"),
+    };
     lines.push(format!(
-        "{} to encrypt, {} to re-key, {} to wait for, {} withheld, {} that a key cannot mend, {} not known now, {} as they should be",
+        "{} to encrypt, {} to re-key, {} to wait for, {} withheld, {} that a key cannot mend, {} not known now, {} as they should be{gone}",
         count(Action::Encrypt),
         count(Action::Rekey),
         count(Action::Wait),
@@ -267,18 +303,34 @@ fn lines(plan: &[Planned], context: &Context, policy: &Policy, arguments: &SealA
     lines.join("\n")
 }
 
-/// Asks on the terminal.
-fn confirmed(changes: usize) -> Result<bool, Stop> {
+/// What comes before the first change: Ctrl-C ends it, and says what that means.
+async fn unless_interrupted<T>(work: impl Future<Output = T>) -> Option<T> {
+    match select(pin!(work), pin!(interrupt())).await {
+        Either::Left((done, _)) => Some(done),
+        Either::Right(_) => {
+            tell("\nnothing was changed");
+            None
+        }
+    }
+}
+
+/// Asks on the terminal. The answer is read on a thread of its own, which nobody waits for after Ctrl-C.
+async fn confirmed(changes: usize) -> Result<bool, Stop> {
     let s = if changes == 1 { "" } else { "s" };
-    let mut terminal = anstream::stderr().lock();
-    let _ = write!(terminal, "{STRONG}Change {changes} stream{s}?{STRONG:#} Only `yes` does: ");
-    let _ = terminal.flush();
-    let mut answer = String::new();
-    let read = std::io::stdin().lock().read_line(&mut answer);
-    read.map_err(|error| Stop::failure(format!("the answer cannot be read: {error}")))?;
+    {
+        let mut terminal = anstream::stderr().lock();
+        let _ = write!(terminal, "{STRONG}Change {changes} stream{s}?{STRONG:#} Only `yes` does: ");
+        let _ = terminal.flush();
+    }
+    let read = tokio::task::spawn_blocking(|| {
+        let mut answer = String::new();
+        std::io::stdin().lock().read_line(&mut answer).map(|_| answer)
+    });
+    let read = read.await.unwrap_or_else(|error| Err(std::io::Error::other(error)));
+    let answer = read.map_err(|error| Stop::failure(format!("the answer cannot be read: {error}")))?;
     let yes = answer.trim() == "yes";
     if !yes {
-        let _ = writeln!(terminal, "nothing was changed");
+        tell("nothing was changed");
     }
     Ok(yes)
 }

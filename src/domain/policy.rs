@@ -388,7 +388,8 @@ impl Policy {
                 if let Some(until) = exemption.until.filter(|until| *until < today) {
                     warn(format!("the exemption of rule `{name}` ended on {until}; the rule is skipped"));
                 } else if let Some((until, days)) = exemption.ends_soon(today) {
-                    warn(format!("the exemption of rule `{name}` ends on {until}, in {days} days"));
+                    let s = if days == 1 { "" } else { "s" };
+                    warn(format!("the exemption of rule `{name}` ends on {until}, in {days} day{s}"));
                 }
                 let by_tag = !selectors.tags.is_empty() || unless.as_ref().is_some_and(|u| !u.tags.is_empty());
                 if by_tag && is_anything(&selectors.stream) {

@@ -201,8 +201,9 @@ fn audit(policy: &Path, arguments: &[&str]) -> Command {
 
 fn command(policy: &Path, arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_streamseal"));
-    command.arg("audit").arg("--policy").arg(policy).args(["--account", ACCOUNT]).args(arguments);
+    command.arg("audit").arg("--policy").arg(policy).args(arguments);
     command.env_clear().envs([
+        ("ACCOUNT_ID", ACCOUNT),
         ("AWS_ACCESS_KEY_ID", "test"),
         ("AWS_SECRET_ACCESS_KEY", "test"),
         ("AWS_EC2_METADATA_DISABLED", "true"),
@@ -503,9 +504,13 @@ fn regions_stub() -> MockServer {
                 ResponseTemplate::new(200).set_body_json(json!({"StreamNames": ["scratch-1"], "HasMoreStreams": false}))
             }
             ("us-east-1", "ListStreams") => {
-                ResponseTemplate::new(200).set_body_json(json!({"StreamNames": ["locked"], "HasMoreStreams": false}))
+                ResponseTemplate::new(200).set_body_json(json!({"StreamNames": ["locked", "locked-2"], "HasMoreStreams": false}))
             }
             ("us-east-1", "DescribeStreamSummary") => error("AccessDeniedException"),
+            (_, "") if request.body.starts_with(b"Action=GetCallerIdentity") => ResponseTemplate::new(200).set_body_string(format!(
+                "<GetCallerIdentityResponse xmlns=\"https://sts.amazonaws.com/doc/2011-06-15/\"><GetCallerIdentityResult><Account>{ACCOUNT}\
+                 </Account></GetCallerIdentityResult></GetCallerIdentityResponse>"
+            )),
             (_, "ListStreams") => {
                 ResponseTemplate::new(200).set_body_json(json!({"StreamNames": [], "HasMoreStreams": false}))
             }
@@ -519,6 +524,36 @@ fn regions_stub() -> MockServer {
             _ => ResponseTemplate::new(200).set_body_json(json!({"ResourceTagMappingList": []})),
         }
     })
+}
+
+/// A list of streams is of the account of the credentials: of another account there is nothing to tell.
+#[test]
+fn credentials_of_another_account_are_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let policy = file(&folder, "policy.yaml", POLICY);
+    let (code, out, err) = ran(audit(&policy, &[]).env("ACCOUNT_ID", "999999999999"));
+    assert_eq!((code, out.as_str()), (2, ""), "{err}");
+    assert!(err.contains(&format!("the credentials are of the account {ACCOUNT}, not of 999999999999")), "{err}");
+    assert!(err.contains("`--profile`") && err.contains("ACCOUNT_ID out"), "{err}");
+
+    // Nobody says whose they are, and none of the listed streams is there.
+    let server =
+        stub(|request| {
+            let target = request.headers.get("x-amz-target").map(|value| value.to_str().unwrap()).unwrap_or_default();
+            match target.split('.').nth(1).unwrap_or_default() {
+                "" => ResponseTemplate::new(400),
+                "ListStreams" => ResponseTemplate::new(200)
+                    .set_body_json(json!({"StreamNames": ["a", "b"], "HasMoreStreams": false})),
+                "GetResources" => ResponseTemplate::new(200)
+                    .set_body_json(json!({"ResourceTagMappingList": [], "PaginationToken": ""})),
+                _ => ResponseTemplate::new(400)
+                    .set_body_json(json!({"__type": "ResourceNotFoundException", "message": "no"})),
+            }
+        });
+    let mut command = command(&policy, &["--region", REGION]);
+    let (code, out, err) = ran(command.env("AWS_ENDPOINT_URL", server.uri()));
+    assert!(code == 1 && out.contains("2 listed are gone") && out.ends_with("incomplete: eu-west-1\n"), "{out}{err}");
+    assert!(err.contains("of 2 streams that are listed none is there"), "{err}");
 }
 
 #[test]
@@ -544,7 +579,7 @@ fn regions_that_fail_are_told_and_stop_no_other() {
     assert_eq!((code, regions.len(), &found["complete"]), (1, 34, &json!(false)), "{err}");
     assert_eq!((of("failed"), of("not-enabled")), (vec!["eu-west-2"], vec!["af-south-1", "me-south-1"]));
     assert_eq!(of("complete").len(), 31);
-    assert_eq!(found["streams"].as_array().unwrap().len(), 2);
+    assert_eq!(found["streams"].as_array().unwrap().len(), 3);
     assert!(err.contains("af-south-1: left out, the account has not enabled it"), "{err}");
 
     // A Region that was asked for by name is not left out silently, and credentials that are good nowhere are a failure.
@@ -552,7 +587,19 @@ fn regions_that_fail_are_told_and_stop_no_other() {
     assert!(code == 1 && err.contains("error: af-south-1: kinesis:ListStreams failed"), "{err}");
     assert_eq!(run(&["--region", "eu-west-1"]).0, 0, "an exempt stream is fine");
     let (code, out, err) = run(&["--region", "us-east-1", "--format", "csv"]);
-    assert!(code == 4 && out.contains(",INSUFFICIENT_DATA,access-denied,") && err.is_empty(), "{out}{err}");
+    assert!(code == 4 && out.contains(",INSUFFICIENT_DATA,access-denied,"), "{out}{err}");
+    // What would allow it, of all streams at once.
+    let statement = format!(
+        "{{\"Action\":\"kinesis:DescribeStreamSummary\",\"Effect\":\"Allow\",\"Resource\":\"arn:aws:kinesis:us-east-1:{ACCOUNT}:stream/*\"}}"
+    );
+    assert_eq!(err.matches("\"Action\"").count(), 1, "each once: {err}");
+    assert!(err.contains(&statement), "{err}");
+
+    // Whose the streams are is asked where the account surely is: not in the first Region that there is.
+    let mut command = command(&policy, &["--all-regions", "--json"]);
+    let (_, out, err) = ran(command.env_remove("ACCOUNT_ID").env("AWS_ENDPOINT_URL", server.uri()));
+    let found: Value = serde_json::from_str(&out).unwrap_or_else(|_| panic!("{err}"));
+    assert_eq!(found["account"], ACCOUNT);
 }
 
 #[test]

@@ -85,6 +85,20 @@ impl Region {
         Self { name: name.to_owned(), ended: Ended::Complete, listed: 0, gone: 0, streams, calls }
     }
 
+    /// Where nobody said whose the credentials are: that every stream of a list is gone says that the list is of another account.
+    pub(super) fn doubt(&mut self) {
+        if self.ended == Ended::Complete && self.listed > 0 && self.gone == self.listed {
+            self.ended = Ended::Failed(Broken {
+                why: format!("of {} streams that are listed none is there", self.listed),
+                help: Some(
+                    "are the credentials of another account? `aws sts get-caller-identity` says whose they are"
+                        .to_owned(),
+                ),
+                passes: false,
+            });
+        }
+    }
+
     fn to_json(&self) -> Value {
         let (state, failure) = match &self.ended {
             Ended::Complete => ("complete", None),

@@ -79,10 +79,15 @@ pub(super) fn sums(audit: &Audit) -> String {
         .collect();
     let colon = if parts.is_empty() { "" } else { ": " };
     let mut text = format!("{total} stream{s}{colon}{}\n", parts.join(", "));
+    let gone: usize = audit.regions.iter().map(|region| region.gone).sum();
+    if gone > 0 {
+        let are = if gone == 1 { "is" } else { "are" };
+        // Writing to a String cannot fail.
+        let _ = writeln!(text, "{gone} listed {are} gone");
+    }
     if !audit.is_complete() {
         let failed = audit.regions.iter().filter(|region| matches!(region.ended, Ended::Failed(_)));
         let failed: Vec<&str> = failed.map(|region| region.name.as_str()).collect();
-        // Writing to a String cannot fail.
         let _ = writeln!(
             text,
             "incomplete: {}",
@@ -150,6 +155,9 @@ mod tests {
     #[test]
     fn a_region_that_failed_is_told() {
         let text = render(&samples::incomplete(), false);
+        let mut audit = samples::audit();
+        audit.regions[0].gone = 2;
+        assert!(render(&audit, false).ends_with("1 NOT_APPLICABLE\n2 listed are gone\n"));
         assert!(text.starts_with("REGION") && text.ends_with("incomplete: eu-west-2\n"), "{text}");
     }
 }

@@ -66,6 +66,12 @@ impl<'a> Fields<'a> {
         Some(Item { node, path: join(&self.path, name) })
     }
 
+    /// Whether a field that is not `known` was meant as one of `these`.
+    fn has_near(&self, these: &[&str], known: &[&str]) -> bool {
+        let strange = self.entries.iter().filter(|(key, _)| !known.contains(&key.text.as_str()));
+        strange.filter_map(|(key, _)| nearest(&key.text, known)).any(|near| these.contains(&near))
+    }
+
     /// Where the name of a field stands.
     fn key(&self, name: &str) -> Option<(Place, String)> {
         let (key, _) = self.entries.iter().find(|(key, _)| key.text == name)?;
@@ -199,6 +205,8 @@ impl Loader {
         let exemption = exempt.as_ref().map(|item| self.exemption(item));
         let encrypt = self.encrypt(fields, defaults);
         match (key, exempt) {
+            // It is there, misspelt, and that is told already.
+            (None, None) if fields.has_near(&["key", "exempt"], RULE) => None,
             (None, None) => {
                 let flaw = Flaw::new("a rule needs `key` or `exempt`");
                 self.faults.push(PolicyFault::new(fields.place, fields.path.clone(), flaw));

@@ -110,6 +110,7 @@ fn a_policy_in_a_parameter_is_checked_too() {
     assert!(code == 0 && out.contains(&format!("ssm:{name}: valid, 4 rules")), "{out}{err}");
     let Ran { code, err, .. } = at_parts(&["check", "--policy", &format!("ssm:{name}-not")], None);
     assert!(code == 1 && err.contains("ssm:GetParameter failed (ParameterNotFound)"), "{err}");
+    assert!(err.contains(&format!("aws ssm put-parameter --name {name}-not --type String")), "{err}");
 }
 
 #[test]

@@ -17,6 +17,8 @@ fn every_command_is_documented_and_completed() {
         assert!(out.contains(&format!("\n  {command} ")), "{command}: {out}");
         let Ran { code, out, .. } = run(&["man", command], &[]);
         assert!(code == 0 && out.contains(&format!("streamseal\\-{command}")), "{command}: {out}");
+        let Ran { out: help, .. } = run(&[command, "--help"], &[]);
+        assert!(help.contains("Exit codes: 0 "), "{help}");
         assert!(out.contains("\\-\\-profile") && out.contains("\\-\\-color"), "global options: {out}");
     }
     assert!(out.contains("0 compliant, 1 failure, 2 usage, 3 non-compliant, 4 try again"), "{out}");
@@ -118,6 +120,29 @@ fn region_and_account_are_found_as_the_aws_cli_finds_them() {
         let output = command.output().unwrap();
         let json: Value = serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{output:?}"));
         assert_eq!(json["stream"], json!(arn("eu-south-1", ACCOUNT).1));
+    }
+    // One that is nowhere, though there are credentials in the environment.
+    for (arguments, variables) in [(&["--profile", "taem"][..], &[][..]), (&[], &[("AWS_PROFILE", "taem")])] {
+        for command in [&["explain", "--name", "x"][..], &["audit"]] {
+            let variables: Vec<(&str, &str)> = profiles.iter().chain(variables).copied().collect();
+            let Ran { code, err, .. } = run(&[command, arguments].concat(), &variables);
+            assert!(code == 2 && err.contains("there is no profile `taem`") && err.contains("there are team"), "{err}");
+        }
+    }
+    // One that is there gives the credentials, also beside those of the environment: its program has none.
+    let text = "[profile broken]\nregion = eu-west-1\ncredential_process = false\n";
+    let config = file(&folder, "broken", text);
+    let variables: Vec<(&str, &str)> =
+        profiles.iter().copied().chain([("AWS_CONFIG_FILE", config.to_str().unwrap())]).collect();
+    let Ran { code, err, .. } = run(&["explain", "--name", "x", "--profile", "broken"], &variables);
+    assert!(code != 0 && err.contains("sts:GetCallerIdentity"), "{code}: {err}");
+
+    // What is listed is of the account of the credentials.
+    let variables = [aws, kinesis, proxy, ("POLICY", POLICY), ("AWS_REGION", REGION), ("ACCOUNT_ID", "999999999999")];
+    for command in [&["audit", "--rate", "1000"][..], &["seal", "--all", "--dry-run"]] {
+        let Ran { code, out, err } = run(command, &variables);
+        assert_eq!((code, out.as_str()), (2, ""), "{err}");
+        assert!(err.contains(&format!("the credentials are of the account {ACCOUNT}, not of 999999999999")), "{err}");
     }
 }
 

@@ -38,13 +38,16 @@ fn a_proof_is_made_and_nothing_is_started() {
     let number = record["SequenceNumber"].as_str().unwrap();
     let names = [(&*right, "STREAM"), (&*key, "KEY"), (number, "NUMBER")];
     insta::assert_snapshot!("prove", steady(&out, &names));
-    let Ran { code, out, .. } = at_parts(&["prove", &right, "--json"], Some(&policy));
+    let Ran { code, out, .. } = at_parts(&["prove", &right, &stream_arn(&right), "--json"], Some(&policy));
     let json: Value = serde_json::from_str(&out).unwrap();
     assert_eq!((code, &json["evidence"][0]["run"]["mode"]), (0, &json!("prove")));
     assert_eq!((&json["evidence"][0]["proof"]["state"], parts().records(&right).len()), (&json!("proven"), 2));
+    assert_eq!(json["evidence"].as_array().unwrap().len(), 1, "a stream that is named twice is one");
+    insta::assert_snapshot!("prove_json_fields", fields("", &json).join("\n"));
 
     let Ran { code, out, .. } = at_parts(&["prove", &unique("gone")], Some(&policy));
     assert!(code == 1 && out.contains("stream-gone"), "a slip of the pen is no proof: {out}");
+    assert!(!out.contains("proof:"), "a stream that is gone owes none: {out}");
 
     // Somebody writes into one of them meanwhile.
     let done = std::sync::atomic::AtomicBool::new(false);
@@ -66,4 +69,13 @@ fn a_proof_is_made_and_nothing_is_started() {
     );
     assert_eq!(parts().records(&quiet).len(), 0);
     assert!(parts().records(&busy).iter().all(|record| record["PartitionKey"] == "p"));
+}
+
+/// The fields of a document by their paths: its values differ from run to run, and evidence has a schema of its own.
+fn fields(path: &str, value: &Value) -> Vec<String> {
+    match value {
+        Value::Object(map) => map.iter().flat_map(|(name, value)| fields(&format!("{path}/{name}"), value)).collect(),
+        Value::Array(items) => items.first().map(|item| fields(&format!("{path}/*"), item)).unwrap_or_default(),
+        _ => vec![path.to_owned()],
+    }
 }

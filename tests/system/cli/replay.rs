@@ -4,7 +4,7 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
-use super::{Ran, run};
+use super::{Ran, pretty, run, steady};
 use crate::support::{ACCOUNT, REGION, create_event, file, parts, root, unique};
 
 fn replay(event: &Path, policy: Option<&Path>, more: &[&str]) -> Ran {
@@ -47,6 +47,7 @@ fn replay_shows_the_first_step_and_changes_nothing() {
     let line: Value = serde_json::from_str(&out).unwrap();
     assert_eq!((code, &line["outcome"], &line["rule"]), (3, &json!("reconcile"), &json!("all")));
     assert!(out.contains("withheld (report-mode)"), "the careful default: {out}");
+    insta::assert_snapshot!("replay_wrong_json", pretty(&steady(&out, &[(&*stream, "STREAM"), (&*key, "KEY")])));
     assert_eq!(parts().describe(&stream)["EncryptionType"], "NONE");
 
     parts().encrypted(&unique("replay-other"), &key);
@@ -54,8 +55,12 @@ fn replay_shows_the_first_step_and_changes_nothing() {
     parts().encrypted(&done, &key);
     let event = file(&folder, "done.json", &create_event(&done).to_string());
     let Ran { code, out, .. } = replay(&event, Some(&policy), &["--mode", "enforce"]);
-    // The setting is right; whether records are encrypted is not told without a proof.
-    assert!(code == 4 && out.contains("would prove it"), "{out}");
+    // The setting is right; whether records are encrypted is for `prove`.
+    assert_eq!(code, 0, "{out}");
+    let names = [(&*done, "STREAM"), (&*key, "KEY")];
+    insta::assert_snapshot!("replay_right", steady(&out, &names));
+    let Ran { out, .. } = replay(&event, Some(&policy), &["--mode", "enforce", "--json"]);
+    insta::assert_snapshot!("replay_right_json", pretty(&steady(&out, &names)));
     assert_eq!(parts().records(&done).len(), 0);
 }
 

@@ -80,6 +80,13 @@ fn the_plan_comes_first_and_is_carried_out_and_proven() {
         out.contains(&format!("sealed {plain}: right-key: encrypted with {key}\n       proof: our record ")),
         "{out}"
     );
+    let numbers: Vec<String> = [&plain, &moved]
+        .iter()
+        .map(|name| parts().records(name)[0]["SequenceNumber"].as_str().unwrap().to_owned())
+        .collect();
+    let names: Vec<(&str, &str)> =
+        names.into_iter().chain(numbers.iter().map(|number| (&**number, "NUMBER"))).collect();
+    insta::assert_snapshot!("seal_applied", steady(&out, &names));
     assert!(is_sealed(&plain, &key) && is_sealed(&moved, &key) && is_sealed(&right, &key));
     untouched(&old);
     untouched(&lost);
@@ -190,6 +197,11 @@ fn at_a_terminal_it_asks_and_shows_what_it_does() {
         );
         untouched(&stream);
     }
+    let (code, text) = at_terminal(&arguments, &reach(), &[("Only `yes` does: ", "\u{3}")]);
+    assert!(code == 4 && text.ends_with("nothing was changed\r\n"), "Ctrl-C at the question: {text:?}");
+    untouched(&stream);
+    let (code, text) = at_terminal(&[&arguments[..], &["--max-changes", "0"]].concat(), &reach(), &[]);
+    assert!(code == 3 && !text.contains("Change 0"), "{text}");
     let (code, text) = at_terminal(&arguments, &reach(), &[("Only `yes` does: ", "yes\n")]);
     assert_eq!(code, 0, "{text}");
     assert!(is_sealed(&stream, &key));
@@ -308,6 +320,51 @@ fn a_second_ctrl_c_stops_at_once_and_says_what_is_not_known() {
     assert!(err.contains(&format!("help: `streamseal explain {one}` says how it is now")), "{err}");
     assert!(!out.contains("sealed"), "nothing is claimed: {out}");
     untouched(&two);
+}
+
+#[test]
+fn ctrl_c_while_it_looks_says_that_nothing_was_changed() {
+    let folder = tempfile::tempdir().unwrap();
+    let policy = policy(&folder, "cut-early");
+    // Each look takes a second, and there are many of them; a call is seen once it was answered.
+    let rule =
+        json!({"op": "DescribeStreamSummary", "delay_ms": 1000, "error": "AccessDeniedException", "status": 400});
+    let layer = Layer::start(&json!({"rules": [rule]}));
+    let names: Vec<String> = (0..200).map(|n| format!("cut-early-{n}")).collect();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    let arguments = ["seal", "--yes", "--policy", policy.to_str().unwrap(), "--account", ACCOUNT];
+    let arguments = [&arguments[..], &names].concat();
+    let running = Running::start(command(&arguments, &[("AWS_ENDPOINT_URL", &layer.url), ("AWS_REGION", REGION)]));
+    let end = Instant::now() + PATIENCE;
+    while layer.calls("kinesis:DescribeStreamSummary", "*").is_empty() {
+        assert!(Instant::now() < end, "it looks at no stream");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    running.interrupt();
+    let Ran { code, out, err } = running.end();
+    assert!(code == 4 && out.is_empty() && err.ends_with("nothing was changed\n"), "{code}: {out}{err}");
+}
+
+/// What was agreed to is the key of the plan; the alias moves while the stream before this one is sealed.
+#[test]
+fn a_plan_that_is_out_of_date_is_not_carried_out() {
+    let folder = tempfile::tempdir().unwrap();
+    let prefix = unique("stale");
+    let policy = policy(&folder, &prefix);
+    let alias = format!("alias/{prefix}");
+    let (key, other) = (parts().key(&alias), parts().key(&format!("{alias}-other")));
+    let [one, two] = ["one", "two"].map(|suffix| format!("{prefix}-{suffix}"));
+    active(&[&one, &two]);
+    let (layer, running) = sealing(&policy, &[&one, &two]);
+    parts().kms("UpdateAlias", json!({"AliasName": alias, "TargetKeyId": other}));
+    layer.advance(3_600_000);
+    let Ran { code, out, err } = running.end();
+    assert_eq!(code, 3, "{out}{err}");
+    let said = format!("{two}: left as it is, the plan is out of date: the key would now be {other}");
+    assert!(err.contains(&said) && !out.contains(&format!("sealed {two}")), "{out}{err}");
+    assert!(layer.calls("kinesis:StartStreamEncryption", &two).is_empty());
+    untouched(&two);
+    assert_eq!(parts().describe(&one)["KeyId"], json!(key), "the run before had begun");
 }
 
 #[test]
