@@ -2,9 +2,11 @@
 // So that clippy takes the helpers for test code too.
 #![cfg(test)]
 
+#[path = "../common/template.rs"]
+mod common;
 mod docs;
 mod documents;
-#[path = "../shared/documents.rs"]
+#[path = "../common/documents.rs"]
 mod documents_shared;
 mod events;
 mod fuzz;
@@ -13,8 +15,6 @@ mod properties;
 mod rules;
 mod scenarios;
 mod schedules;
-#[path = "../shared/template.rs"]
-mod shared;
 mod sim;
 mod tidy;
 mod versions;

@@ -9,7 +9,7 @@ use streamseal::domain::evidence::emf;
 use streamseal::domain::evidence::v1::Document;
 use streamseal::domain::failure::{Class, Fault};
 
-use crate::shared::{Deployed, resources, template};
+use crate::common::{Deployed, resources, template};
 use crate::sim::actors::Tool;
 use crate::sim::faults::Weather;
 use crate::sim::scene::{ALL_WITH_APP, Scene, hours, secs};

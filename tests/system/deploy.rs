@@ -11,8 +11,8 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
+use crate::common::{read, resources};
 use crate::results::received;
-use crate::shared::{read, resources};
 use crate::support::{ACCOUNT, Function, PATIENCE, REGION, create_event, parts, unique};
 
 const CENTRAL: &str = include_str!("../../deploy/central.yaml");

@@ -8,8 +8,8 @@ use std::process::{Command, Stdio};
 
 use serde_json::{Value, json};
 
+use crate::common::Deployed;
 use crate::scans::{OWN_ROLE, SETTLE_NOT, Stack};
-use crate::shared::Deployed;
 use crate::support::{ACCOUNT, REGION, create_event, root};
 
 /// One request as IAM sees it.

@@ -4,8 +4,10 @@
 
 mod audit;
 mod cli;
+#[path = "../common/template.rs"]
+mod common;
 mod deploy;
-#[path = "../shared/documents.rs"]
+#[path = "../common/documents.rs"]
 mod documents_shared;
 mod fault;
 mod iam;
@@ -13,8 +15,6 @@ mod results;
 mod rules;
 mod runtime;
 mod scans;
-#[path = "../shared/template.rs"]
-mod shared;
 mod support;
 mod template;
 mod tools;

@@ -4,8 +4,8 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
+use crate::common::{resources, template};
 use crate::rules::passes;
-use crate::shared::{resources, template};
 use crate::support::{ACCOUNT, Function, Layer, PATIENCE, REGION, batch, create_event, parts, unique};
 
 const POLICY: &str = "inline:{version: 1, defaults: {existing: enforce}, rules: [{name: all, key: alias/aws/kinesis}]}";

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use streamseal::domain::event::{Input, Item, parse};
 use streamseal::domain::model::Scope;
 
-use crate::shared::{Deployed, resources, template};
+use crate::common::{Deployed, resources, template};
 use crate::support::{ACCOUNT, REGION, event, parts, root};
 
 /// Passes although nothing follows from it, and why the pattern lets it.

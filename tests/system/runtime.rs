@@ -520,7 +520,7 @@ fn alarms_are_wired_to_metrics_that_the_function_emits() {
             }
         }
     }
-    let template = crate::shared::template();
+    let template = crate::common::template();
     let alarms =
         template["Resources"].as_object().unwrap().values().filter(|r| r["Properties"]["Namespace"] == "Streamseal");
     let mut ours = 0;

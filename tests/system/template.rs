@@ -3,7 +3,7 @@
 
 use serde_json::{Value, json};
 
-use crate::shared::{Deployed, resources, template};
+use crate::common::{Deployed, resources, template};
 use crate::support::{event, root};
 
 /// What stands at a place such as `WorkQueue/VisibilityTimeout`, below the resources and their `Properties`.

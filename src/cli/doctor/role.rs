@@ -221,7 +221,7 @@ fn entry((name, value): (&str, String)) -> ContextEntry {
 }
 
 #[cfg(test)]
-#[path = "../../../tests/shared/template.rs"]
+#[path = "../../../tests/common/template.rs"]
 #[allow(dead_code, reason = "the tests of the system use the rest of it")]
 mod template;
 

@@ -5,7 +5,7 @@ use std::process::Command;
 use serde_json::{Value, json};
 
 use super::{Ran, pretty, reach_of, run, steady};
-use crate::shared::template;
+use crate::common::template;
 use crate::support::{ACCOUNT, PATIENCE, Parts, REGION, aws_cli, file};
 
 /// How each thing stands, by what it is about.
