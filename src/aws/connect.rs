@@ -109,8 +109,9 @@ pub struct Connection {
 /// Region where neither names one. Credentials are fetched by the first request.
 #[cfg(feature = "cli")]
 pub async fn sdk_config(connection: &Connection) -> SdkConfig {
+    let http = http(connection.timeouts.connect);
     let mut loader = aws_config::defaults(BehaviorVersion::latest())
-        .http_client(http(connection.timeouts.connect))
+        .http_client(http.clone())
         .timeout_config(connection.timeouts.into());
     if let Some(name) = app_name() {
         loader = loader.app_name(name);
@@ -126,9 +127,7 @@ pub async fn sdk_config(connection: &Connection) -> SdkConfig {
     }
     let config = loader.load().await;
     let Some(profile) = &connection.profile else { return config };
-    let provider = ProviderConfig::without_region()
-        .with_region(config.region().cloned())
-        .with_http_client(http(connection.timeouts.connect));
+    let provider = ProviderConfig::without_region().with_region(config.region().cloned()).with_http_client(http);
     let provider = ProfileFileCredentialsProvider::builder().profile_name(profile).configure(&provider).build();
     config.into_builder().credentials_provider(SharedCredentialsProvider::new(provider)).build()
 }

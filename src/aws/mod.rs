@@ -24,7 +24,6 @@ use std::time::Duration;
 
 use aws_sdk_kinesis::config::Region;
 use aws_sdk_kinesis::config::retry::RetryConfig;
-use aws_sdk_kinesis::config::timeout::TimeoutConfig;
 use aws_sdk_kinesis::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_kinesis::operation::RequestId;
 use aws_sdk_kinesis::primitives::DateTime;
@@ -47,8 +46,9 @@ use crate::domain::model::{EventText, Scope};
 use crate::domain::result::Bus;
 use crate::ports::{CallLog, Clock};
 
-/// Sending work on is the last thing that an invocation does, in the 10 s that the handler keeps for it.
-const SEND_TIMEOUTS: (Duration, Duration) = (Duration::from_millis(2500), Duration::from_secs(8));
+/// For what is sent at the end of an invocation, in the 10 s that the handler keeps for it.
+const SEND_TIMEOUTS: Timeouts =
+    Timeouts { connect: CONNECT_TIMEOUT, attempt: Duration::from_millis(2500), operation: Duration::from_secs(8) };
 /// For SSM, SQS, EventBridge, tagging and CloudTrail, where a request that is sent twice does no harm: the SDK's standard retries, three
 /// attempts in all.
 const ATTEMPTS: u32 = 3;
@@ -141,7 +141,7 @@ impl Aws {
     fn sqs(&self) -> &aws_sdk_sqs::Client {
         self.clients.sqs.get_or_init(|| {
             let config = aws_sdk_sqs::config::Builder::from(&self.clients.sdk).retry_config(thrice());
-            aws_sdk_sqs::Client::from_conf(config.timeout_config(in_time()).build())
+            aws_sdk_sqs::Client::from_conf(config.timeout_config(SEND_TIMEOUTS.into()).build())
         })
     }
 
@@ -156,8 +156,9 @@ impl Aws {
     fn events(&self, bus: &Bus) -> &aws_sdk_eventbridge::Client {
         self.clients.bus.get_or_init(|| {
             let sdk = &self.clients.sdk;
-            let config =
-                aws_sdk_eventbridge::config::Builder::from(sdk).retry_config(thrice()).timeout_config(in_time());
+            let config = aws_sdk_eventbridge::config::Builder::from(sdk)
+                .retry_config(thrice())
+                .timeout_config(SEND_TIMEOUTS.into());
             let region = bus.region.clone().map(Region::new).or_else(|| sdk.region().cloned());
             aws_sdk_eventbridge::Client::from_conf(config.region(region).build())
         })
@@ -169,16 +170,6 @@ impl Aws {
             aws_sdk_cloudtrail::Client::from_conf(config.build())
         })
     }
-}
-
-/// For what is sent at the end of an invocation.
-fn in_time() -> TimeoutConfig {
-    let (attempt, operation) = SEND_TIMEOUTS;
-    TimeoutConfig::builder()
-        .connect_timeout(CONNECT_TIMEOUT)
-        .operation_attempt_timeout(attempt)
-        .operation_timeout(operation)
-        .build()
 }
 
 fn thrice() -> RetryConfig {
