@@ -7,6 +7,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use futures_util::lock::Mutex;
 use jiff::Timestamp;
 
 use crate::domain::event::Cause;
@@ -39,14 +40,14 @@ pub(crate) struct Purpose {
     pub(crate) by: &'static str,
 }
 
-/// Looks at streams, one after the other.
+/// Looks at streams, one after the other or several at once.
 pub(crate) struct Looker<'a, W> {
     world: &'a W,
     settings: &'a Settings<'a>,
     own: &'a Scope,
     purpose: Purpose,
-    /// What KMS said of the keys that were met.
-    keys: Keys,
+    /// What KMS said of the keys that were met. Who needs one that is being asked for waits for the answer.
+    keys: Mutex<Keys>,
     /// The tagging API is not ours to call, or has no answer.
     tags_one_by_one: bool,
 }
@@ -66,6 +67,8 @@ pub(crate) struct Seen<'d> {
     pub(crate) observed: Observed,
     /// Which key it is on, where that is known.
     pub(crate) key: Option<KeyIdentity>,
+    /// The current material of that key, where KMS said so.
+    material: Option<EventText>,
     /// Which key it should be on, where that is known.
     pub(crate) wanted: Option<KeyIdentity>,
     pub(crate) sight: Sight,
@@ -74,7 +77,7 @@ pub(crate) struct Seen<'d> {
 impl<'a, W: World> Looker<'a, W> {
     pub(crate) fn new(world: &'a W, settings: &'a Settings<'a>, purpose: Purpose) -> Self {
         let own = &settings.config.own;
-        Self { world, settings, own, purpose, keys: Keys::new(), tags_one_by_one: false }
+        Self { world, settings, own, purpose, keys: Mutex::default(), tags_one_by_one: false }
     }
 
     /// One page of names. A token may have expired: the last name does as well, where there is one.
@@ -147,7 +150,7 @@ impl<'a, W: World> Looker<'a, W> {
 
     /// Looks at `stream`. `all_keys`: which key it is on, or should be, is asked whatever else is so.
     pub(crate) async fn look<'d>(
-        &mut self,
+        &self,
         stream: StreamArn,
         decision: &'d Decision,
         all_keys: bool,
@@ -158,11 +161,8 @@ impl<'a, W: World> Looker<'a, W> {
             Described::Gone => return Ok(Looked::Gone),
             Described::Refused(failure) => return Ok(Looked::Refused(failure)),
         };
-        let (sight, key, wanted) = self.assess(decision, &observed, all_keys, log).await?;
-        if sight == Sight::Gone {
-            return Ok(Looked::Gone);
-        }
-        Ok(Looked::Seen(Box::new(Seen { stream, decision, observed, key, wanted, sight })))
+        let seen = self.assess(stream, decision, observed, all_keys, log).await?;
+        Ok(if seen.sight == Sight::Gone { Looked::Gone } else { Looked::Seen(Box::new(seen)) })
     }
 
     /// DescribeStreamSummary at the rate of scans. A stream that cannot be looked at stops nothing.
@@ -184,61 +184,70 @@ impl<'a, W: World> Looker<'a, W> {
     }
 
     /// Compares, with one DescribeKey for each key that was not met before.
-    async fn assess(
-        &mut self,
-        decision: &Decision,
-        observed: &Observed,
+    async fn assess<'d>(
+        &self,
+        stream: StreamArn,
+        decision: &'d Decision,
+        observed: Observed,
         all_keys: bool,
         log: &CallLog,
-    ) -> Result<(Sight, Option<KeyIdentity>, Option<KeyIdentity>), Failure> {
-        let sight = plan::sight_of(observed, None);
+    ) -> Result<Seen<'d>, Failure> {
         let (encryption, outcome) = (&observed.encryption, &decision.outcome);
-        if sight.is_none() || all_keys {
-            while let Some(key) = plan::key_needed(outcome, encryption, &self.keys, self.own) {
-                self.lookup(key, log).await?;
+        let mut keys = self.keys.lock().await;
+        let not_active = plan::sight_of(&observed, None);
+        if not_active.is_none() || all_keys {
+            while let Some(key) = plan::key_needed(outcome, encryption, &keys, self.own) {
+                self.ask(key, &mut keys, log).await?;
             }
         }
         if let (true, Encryption::Kms(key)) = (all_keys, encryption)
-            && self.current(encryption).is_none()
-            && !self.keys.contains_key(key)
+            && plan::identity_of(key, &keys, self.own).is_none()
+            && !keys.contains_key(key)
         {
-            self.lookup(key.clone(), log).await?;
+            self.ask(key.clone(), &mut keys, log).await?;
         }
         let wanted = match outcome {
-            Outcome::Encrypt(target) => plan::identity_of(&target.key, &self.keys, self.own),
+            Outcome::Encrypt(target) => plan::identity_of(&target.key, &keys, self.own),
             Outcome::Exempt(_) | Outcome::Unmatched | Outcome::Unresolvable(_) => None,
         };
-        if let Some(sight) = sight {
-            return Ok((sight, self.current(encryption), wanted));
-        }
-        let situation = plan::assess(outcome, encryption, &self.keys, self.own);
-        Ok((Sight::Active(situation), self.current(encryption), wanted))
+        let key = match encryption {
+            Encryption::Kms(key) => plan::identity_of(key, &keys, self.own),
+            Encryption::None | Encryption::Unreadable(_) => None,
+        };
+        let material = key.as_ref().and_then(|key| plan::material_of(key, &keys));
+        let sight = not_active.unwrap_or_else(|| Sight::Active(plan::assess(outcome, encryption, &keys, self.own)));
+        Ok(Seen { stream, decision, observed, key, material, wanted, sight })
     }
 
-    fn current(&self, encryption: &Encryption) -> Option<KeyIdentity> {
-        match encryption {
-            Encryption::Kms(key) => plan::identity_of(key, &self.keys, self.own),
-            Encryption::None | Encryption::Unreadable(_) => None,
+    /// The current material of a key, where KMS says so; asked for unless the key was met.
+    pub(crate) async fn material(
+        &self,
+        identity: &KeyIdentity,
+        key: Option<KeyRef>,
+        log: &CallLog,
+    ) -> Option<EventText> {
+        let mut keys = self.keys.lock().await;
+        if plan::material_of(identity, &keys).is_none()
+            && let Some(key) = key
+        {
+            // What KMS does not say now is left out.
+            let _ = self.ask(key, &mut keys, log).await;
         }
+        plan::material_of(identity, &keys)
     }
 
     /// Asks KMS for a key.
-    pub(crate) async fn lookup(&mut self, key: KeyRef, log: &CallLog) -> Result<(), Failure> {
+    async fn ask(&self, key: KeyRef, keys: &mut Keys, log: &CallLog) -> Result<(), Failure> {
         let mut tries = 0;
         loop {
             match self.world.lookup(&key, log).await {
                 Ok(found) => {
-                    self.keys.insert(key, found);
+                    keys.insert(key, found);
                     return Ok(());
                 }
                 Err(failure) => self.pause(&mut tries, failure).await?,
             }
         }
-    }
-
-    /// The current material of a key that was met, where KMS said so.
-    pub(crate) fn material(&self, key: &KeyIdentity) -> Option<EventText> {
-        plan::material_of(key, &self.keys)
     }
 
     /// Waits before another try; the failure where there is none to be made.
@@ -319,7 +328,7 @@ impl<'a, W: World> Looker<'a, W> {
         let setting = seen.map(|seen| Setting {
             observed: seen.observed.clone(),
             key: seen.key.clone(),
-            material: seen.key.as_ref().and_then(|key| self.material(key)),
+            material: seen.material.clone(),
         });
         let calls = log.calls();
         Evidence {

@@ -355,15 +355,10 @@ impl<W: World> Part<'_, W> {
         let mut key_material = None;
         if let Subject::Key(key, KeyEvent::Rotated) = &self.scan.subject {
             let identity = KeyIdentity::Arn(key.clone());
-            if self.looker.material(&identity).is_none()
-                && let Some(key) = KeyRef::parse(key.as_str())
-            {
-                let log = CallLog::default();
-                // What KMS does not say now is left out.
-                let _ = self.looker.lookup(key, &log).await;
-                self.count_calls(&log);
-            }
-            key_material = self.looker.material(&identity).map(|id| id.to_string());
+            let log = CallLog::default();
+            let material = self.looker.material(&identity, KeyRef::parse(key.as_str()), &log).await;
+            key_material = material.map(|id| id.to_string());
+            self.count_calls(&log);
         }
         let candidates = self.scan.tally.candidates.iter();
         let mut works: Vec<Work> = candidates

@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, HashMap};
 use std::io::Write;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
@@ -524,6 +524,54 @@ fn regions_stub() -> MockServer {
             _ => ResponseTemplate::new(200).set_body_json(json!({"ResourceTagMappingList": []})),
         }
     })
+}
+
+/// How long answers take does not decide how long an audit takes, since several looks are under way; and each is told in its place.
+#[test]
+fn looks_do_not_wait_for_each_others_answers() {
+    const ANSWER: Duration = Duration::from_secs(2);
+    let folder = tempfile::tempdir().unwrap();
+    let policy = file(&folder, "policy.yaml", POLICY);
+    let names: Vec<String> = (0..20).map(|n| format!("scratch-{n:02}")).collect();
+    let arrived: Arc<Mutex<Vec<Instant>>> = Arc::default();
+    let server = {
+        let (names, arrived) = (names.clone(), Arc::clone(&arrived));
+        stub(move |request| {
+            let target = request.headers.get("x-amz-target").map(|value| value.to_str().unwrap()).unwrap_or_default();
+            let answer = match target.split('.').nth(1).unwrap_or_default() {
+                "ListStreams" => json!({"StreamNames": names, "HasMoreStreams": false}),
+                "DescribeStreamSummary" => {
+                    arrived.lock().unwrap().push(Instant::now());
+                    let asked: Value = serde_json::from_slice(&request.body).unwrap();
+                    let name = asked["StreamARN"].as_str().unwrap().rsplit('/').next().unwrap().to_owned();
+                    // The first one's answer is the last of its round.
+                    let late = if name == names[0] { ANSWER / 2 } else { Duration::ZERO };
+                    let summary = json!({
+                        "StreamName": name, "StreamARN": arn(&name), "StreamStatus": "ACTIVE", "RetentionPeriodHours": 24,
+                        "StreamCreationTimestamp": 1_790_000_000, "OpenShardCount": 1, "EnhancedMonitoring": [],
+                        "EncryptionType": "NONE",
+                    });
+                    let answer = ResponseTemplate::new(200).set_body_json(json!({"StreamDescriptionSummary": summary}));
+                    return answer.set_delay(ANSWER + late);
+                }
+                "" => return ResponseTemplate::new(400),
+                _ => json!({"ResourceTagMappingList": [], "PaginationToken": ""}),
+            };
+            ResponseTemplate::new(200).set_body_json(answer)
+        })
+    };
+    let mut command = command(&policy, &["--region", REGION, "--rate", "1000", "--json"]);
+    let (code, out, err) = ran(command.env("AWS_ENDPOINT_URL", server.uri()));
+    assert_eq!((code, err.as_str()), (0, ""), "{out}");
+    let found: Value = serde_json::from_str(&out).unwrap();
+    let told: Vec<&str> =
+        found["streams"].as_array().unwrap().iter().map(|row| row["stream"].as_str().unwrap()).collect();
+    assert_eq!(told, names);
+    let arrived = arrived.lock().unwrap();
+    let after: Vec<Duration> = arrived.iter().map(|at| *at - arrived[0]).collect();
+    assert_eq!(after.len(), 20);
+    assert!(after[15] < ANSWER, "sixteen are asked before one is answered: {after:?}");
+    assert!(after[16] >= ANSWER - Duration::from_millis(100), "and no more than that: {after:?}");
 }
 
 /// A list of streams is of the account of the credentials: of another account there is nothing to tell.

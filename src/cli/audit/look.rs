@@ -1,7 +1,9 @@
-//! The looks of an audit: every stream of one Region, by the code that scans look with. It reads, and nothing else.
+//! The looks of an audit: every stream of one Region, several at once, by the code that scans look with. It reads, and nothing else.
 
 use std::collections::BTreeMap;
 
+use futures_util::StreamExt;
+use futures_util::stream;
 use indicatif::ProgressBar;
 
 use super::report::{Broken, Ended, Region};
@@ -10,14 +12,16 @@ use crate::cli::output::{advice, passes};
 use crate::domain::event::Cause;
 use crate::domain::evidence::Evidence;
 use crate::domain::failure::{Class, Failure};
-use crate::domain::model::{EventText, StreamName, Tags};
+use crate::domain::model::{EventText, StreamArn, StreamName, Tags};
 use crate::domain::policy::{Decision, Outcome};
-use crate::look::{Looked, Looker, Purpose, unseen};
+use crate::look::{Looked, Looker, Purpose, Seen, unseen};
 use crate::ports::{CallLog, Clock, PageStart};
 use crate::reconcile::Settings;
 
 /// Streams whose tags are asked for with one request: as many as a page of ListStreams has.
 const PAGE: usize = 100;
+/// Looks that are under way at once: the rate is what bounds them, and not how long an answer takes to come here.
+const AT_ONCE: usize = 16;
 /// So many streams in a row that cannot be looked at, for what passes elsewhere, are no fault of theirs: the Region is given up.
 const IN_A_ROW: u32 = 5;
 
@@ -61,14 +65,22 @@ impl Round<'_> {
             let log = CallLog::default();
             let tags = self.looker.tags_of(page, &log).await;
             self.count_calls(&log);
-            for name in page {
-                let log = CallLog::default();
-                let evidence = self.stream(name, tags.get(name), &log).await;
-                self.count_calls(&log);
+            let (looker, own) = (&self.looker, &self.settings.config.own);
+            let looks = stream::iter(page).map(|name| one(looker, own.stream(name.clone()), tags.get(name)));
+            let mut looks = looks.buffered(AT_ONCE);
+            while let Some((one, log)) = looks.next().await {
+                count_calls(&mut self.region.calls, &log);
                 self.bar.inc(1);
-                match evidence? {
-                    Some(evidence) => self.region.streams.push(evidence),
-                    None => self.region.gone += 1,
+                match one {
+                    One::Told(evidence) => {
+                        self.in_a_row = InARow::default();
+                        self.region.streams.push(*evidence);
+                    }
+                    One::Gone => self.region.gone += 1,
+                    One::Refused(evidence, failure) => {
+                        self.in_a_row.one_more(&failure)?;
+                        self.region.streams.push(*evidence);
+                    }
                 }
             }
         }
@@ -94,43 +106,50 @@ impl Round<'_> {
         }
     }
 
-    /// The evidence of one look; `None` where the stream went away meanwhile.
-    async fn stream(
-        &mut self,
-        name: &StreamName,
-        tags: Option<&Tags>,
-        log: &CallLog,
-    ) -> Result<Option<Evidence>, Failure> {
-        let stream = self.settings.config.own.stream(name.clone());
-        let decision = match self.looker.decide(&stream, tags, log).await {
-            Ok(Some(decision)) => decision,
-            Ok(None) => return Ok(None),
-            Err(failure) => {
-                self.in_a_row.one_more(&failure)?;
-                let reasons = vec!["its tags cannot be read, so that no rule can be told".to_owned()];
-                let decision = Decision { rule: None, outcome: Outcome::Unmatched, reasons };
-                return Ok(Some(self.looker.evidence(&stream, &decision, None, unseen(&failure), Vec::new(), log)));
-            }
-        };
-        let refused = match self.looker.look(stream.clone(), &decision, true, log).await {
-            Ok(Looked::Seen(seen)) => {
-                self.in_a_row = InARow::default();
-                let verdict = self.looker.verdict(&seen).unwrap_or_else(|step| self.looker.unfinished(&step));
-                return Ok(Some(self.looker.evidence(&stream, &decision, Some(&seen), verdict, Vec::new(), log)));
-            }
-            Ok(Looked::Gone) => return Ok(None),
-            Ok(Looked::Refused(failure)) | Err(failure) => failure,
-        };
-        self.in_a_row.one_more(&refused)?;
-        Ok(Some(self.looker.evidence(&stream, &decision, None, unseen(&refused), Vec::new(), log)))
-    }
-
     fn count_calls(&mut self, log: &CallLog) {
-        let calls: &mut BTreeMap<&'static str, u64> = &mut self.region.calls;
-        for call in log.calls() {
-            *calls.entry(call.call).or_default() += 1;
-        }
+        count_calls(&mut self.region.calls, log);
     }
+}
+
+fn count_calls(counts: &mut BTreeMap<&'static str, u64>, log: &CallLog) {
+    for call in log.calls() {
+        *counts.entry(call.call).or_default() += 1;
+    }
+}
+
+/// What one look came to.
+enum One {
+    Told(Box<Evidence>),
+    /// The stream went away meanwhile.
+    Gone,
+    /// It could not be looked at: that is told, and why.
+    Refused(Box<Evidence>, Failure),
+}
+
+/// One look, and the calls that it took.
+async fn one(looker: &Looker<'_, Aws>, stream: StreamArn, tags: Option<&Tags>) -> (One, CallLog) {
+    let log = CallLog::default();
+    let evidence = |decision: &Decision, seen: Option<&Seen<'_>>, verdict| {
+        Box::new(looker.evidence(&stream, decision, seen, verdict, Vec::new(), &log))
+    };
+    let refused =
+        |decision: &Decision, failure: Failure| One::Refused(evidence(decision, None, unseen(&failure)), failure);
+    let one = match looker.decide(&stream, tags, &log).await {
+        Ok(None) => One::Gone,
+        Err(failure) => {
+            let reasons = vec!["its tags cannot be read, so that no rule can be told".to_owned()];
+            refused(&Decision { rule: None, outcome: Outcome::Unmatched, reasons }, failure)
+        }
+        Ok(Some(decision)) => match looker.look(stream.clone(), &decision, true, &log).await {
+            Ok(Looked::Gone) => One::Gone,
+            Ok(Looked::Refused(failure)) | Err(failure) => refused(&decision, failure),
+            Ok(Looked::Seen(seen)) => {
+                let verdict = looker.verdict(&seen).unwrap_or_else(|step| looker.unfinished(&step));
+                One::Told(evidence(&decision, Some(&seen), verdict))
+            }
+        },
+    };
+    (one, log)
 }
 
 /// How many streams in a row could not be looked at.
