@@ -1,7 +1,8 @@
 //! HTTP/1.1 and TLS for the SDK's clients: one pool of connections, built by the first request.
 //!
 //! hyper, rustls with ring, and the machine's root certificates, as in the SDK's own client; that one links HTTP/2 too, which no
-//! call here needs, and parses all root certificates once for each client that is built and again for the first request.
+//! call here needs, and parses all root certificates once for each client that is built and again for the first request, each time
+//! from the bundle and from the folder beside it.
 
 use std::error::Error;
 use std::io;
@@ -21,6 +22,7 @@ use hyper_util::client::legacy::connect::HttpConnector as Tcp;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use rustls::crypto::ring;
 use rustls::{ClientConfig, RootCertStore};
+use rustls_native_certs::{CertificateResult, load_certs_from_paths, load_native_certs};
 use tracing::warn;
 
 type Pool = Client<HttpsConnector<Tcp>, SdkBody>;
@@ -63,7 +65,7 @@ impl HttpConnector for Http {
 
 fn pool(connect: Duration) -> Result<Pool, rustls::Error> {
     let mut roots = RootCertStore::empty();
-    let found = rustls_native_certs::load_native_certs();
+    let found = native_certs();
     let (usable, _) = roots.add_parsable_certificates(found.certs);
     if usable == 0 {
         // An emulator on plain HTTP needs none.
@@ -79,6 +81,21 @@ fn pool(connect: Duration) -> Result<Pool, rustls::Error> {
     tcp.set_connect_timeout(Some(connect));
     let https = HttpsConnectorBuilder::new().with_tls_config(tls).https_or_http().enable_http1().wrap_connector(tcp);
     Ok(Client::builder(TokioExecutor::new()).pool_timer(TokioTimer::new()).build(https))
+}
+
+/// The machine's root certificates. Where Linux has a bundle of them that is all that is read, since its folder holds the same ones
+/// again; whoever names others (`SSL_CERT_FILE`, `SSL_CERT_DIR`) gets all that he names.
+fn native_certs() -> CertificateResult {
+    if cfg!(target_os = "linux")
+        && !openssl_probe::has_ssl_cert_env_vars()
+        && let Some(bundle) = openssl_probe::probe().cert_file
+    {
+        let found = load_certs_from_paths(Some(&bundle), None);
+        if !found.certs.is_empty() {
+            return found;
+        }
+    }
+    load_native_certs()
 }
 
 fn is_timeout(error: &(dyn Error + 'static)) -> bool {
