@@ -75,7 +75,8 @@ pub struct Config {
     /// `DESCRIBES_PER_SECOND`: this deployment's part of the account's 20 DescribeStreamSummary a second (Kinesis developer
     /// guide, quotas).
     pub describes_per_second: u32,
-    /// `STARTS_PER_SECOND`: for StartStreamEncryption no figure is published; its neighbours have 5.
+    /// `STARTS_PER_SECOND`: for StartStreamEncryption no figure is published; its neighbours have 5, and this stays below. A refused
+    /// one comes again.
     pub starts_per_second: u32,
     /// `MAX_CONCURRENCY`: how many instances of the function share these rates.
     pub max_concurrency: u32,
@@ -169,7 +170,7 @@ impl Config {
         // The queue keeps a message for 14 days at the most.
         let give_up_after = number("GIVE_UP_AFTER_SECONDS", 6 * 3600, 60..=13 * 86_400);
         let describes_per_second = number("DESCRIBES_PER_SECOND", 5, 1..=1000);
-        let starts_per_second = number("STARTS_PER_SECOND", 2, 1..=1000);
+        let starts_per_second = number("STARTS_PER_SECOND", 4, 1..=1000);
         let max_concurrency = number("MAX_CONCURRENCY", 5, 1..=1000);
         let scan_describes_per_second = number("SCAN_DESCRIBES_PER_SECOND", 5, 1..=1000);
         let max_changes = number("MAX_CHANGES", 10, 0..=CHANGES_MAX);

@@ -148,6 +148,7 @@ impl<W: World> App<W> {
 
     async fn direct(&self, items: Vec<Item>, invocation: &Invocation) -> Result<Answer, Unhandled> {
         let in_force = self.in_force(items.iter()).await;
+        self.paces.begin(1);
         let mut ends = Vec::with_capacity(items.len());
         for item in items {
             ends.push(self.guarded(item, &in_force, invocation).await);
@@ -179,6 +180,7 @@ impl<W: World> App<W> {
             streams.entry(stream.unwrap_or_else(|| message.id.clone())).or_default().push(message);
         }
         let in_force = &in_force;
+        self.paces.begin(streams.len());
         let lanes = streams.into_values().map(|lane| async move {
             let mut failed = Vec::new();
             for Message { id, items } in lane {
@@ -351,7 +353,8 @@ impl<W: World> App<W> {
     async fn keep(&self, mut work: Work, unusable: &Unhandled) -> Result<Value, Unhandled> {
         let now = self.world.now();
         let delay = backoff(KEPT_ATTEMPT, &mut fastrand::Rng::with_seed(now.as_millisecond().unsigned_abs()));
-        work.deadline_from = now;
+        // Not anew: a policy that can be read now and then would have it followed for ever.
+        work.deadline_from += delay;
         self.world.note(&Note::new(Outcome::Kept, unusable.kind(), &unusable.to_string()));
         error!(stream = %work.stream, "{unusable}");
         match self.send(&work, delay).await {

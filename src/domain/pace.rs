@@ -8,6 +8,8 @@ use jiff::{SignedDuration, Timestamp};
 #[derive(Clone, Debug)]
 pub struct Pace {
     interval: SignedDuration,
+    /// How many at once, where one caller has it to itself.
+    burst_max: u32,
     burst: SignedDuration,
     /// When the next call would be due if calls came evenly.
     due: Timestamp,
@@ -19,8 +21,15 @@ impl Pace {
     pub fn new(per_second: u32, sharers: u32, burst: u32) -> Self {
         let interval = SignedDuration::from_secs(1) * i32::try_from(sharers.max(1)).unwrap_or(i32::MAX)
             / i32::try_from(per_second.max(1)).unwrap_or(i32::MAX);
-        let burst = interval * i32::try_from(burst.max(1) - 1).unwrap_or(i32::MAX);
-        Self { interval, burst, due: Timestamp::MIN }
+        let mut pace = Self { interval, burst_max: burst, burst: SignedDuration::ZERO, due: Timestamp::MIN };
+        pace.share_burst(1);
+        pace
+    }
+
+    /// From now on so many callers at once share the burst, down to none of it: the rate alone is left.
+    pub fn share_burst(&mut self, callers: u32) {
+        let burst = (self.burst_max / callers.max(1)).max(1);
+        self.burst = self.interval * i32::try_from(burst - 1).unwrap_or(i32::MAX);
     }
 
     /// Takes the next place and says how long to wait for it; `None`, and no place taken, where that is `limit` or longer.
@@ -50,6 +59,20 @@ mod tests {
         // Ten quiet seconds bring the burst back, and no more than the burst.
         let later = now + SignedDuration::from_secs(20);
         assert_eq!(take(later, 5), [0, 0, 0, 1, 2]);
+    }
+
+    #[test]
+    fn many_at_once_have_the_rate_and_no_burst() {
+        let now = Timestamp::UNIX_EPOCH;
+        let take = |callers, n| -> Vec<i64> {
+            let mut pace = Pace::new(1, 1, 4);
+            pace.share_burst(callers);
+            (0..n).map(|_| pace.take(now, LONG).unwrap().as_secs()).collect()
+        };
+        assert_eq!(take(1, 6), [0, 0, 0, 0, 1, 2]);
+        assert_eq!(take(2, 6), [0, 0, 1, 2, 3, 4]);
+        assert_eq!(take(10, 4), [0, 1, 2, 3]);
+        assert_eq!(take(0, 6), take(1, 6));
     }
 
     #[test]

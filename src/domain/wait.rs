@@ -6,13 +6,18 @@
 use std::time::Duration;
 
 /// The shortest and the longest pause between two looks.
-const PAUSE: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(20));
-/// The first pause, in which what takes a moment is over.
-const FIRST: Duration = Duration::from_millis(500);
-/// Pauses grow with the time waited: less than two looks for each doubling of it.
-const GROWTH: f64 = 0.5;
+const PAUSE: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(60));
+/// The first pause, in which what takes a moment is over: 1 s × 2^-½.
+const FIRST: Duration = Duration::from_millis(707);
+/// Pauses grow with the time waited: two looks for each doubling of it (√2 - 1), and so, until pauses are the longest, no more than
+/// 4 + 2 × log2(seconds) in all.
+const GROWTH: f64 = 0.414_22;
+/// By so much of itself a pause may be longer, and never shorter: that would be more looks.
+const SPREAD: f64 = 0.03;
 /// After a change of ours looks are closer, since somebody may change it back.
 const GROWTH_AFTER_CHANGE: f64 = 0.4;
+/// And this is the longest pause between them.
+const LONGEST_AFTER_CHANGE: Duration = Duration::from_secs(20);
 /// Around the time that is expected: from when looks are close, in what steps, and until when, as parts of it.
 const CLOSE: (f64, f64, f64) = (0.9, 0.05, 1.3);
 /// How many waits are remembered.
@@ -53,28 +58,33 @@ pub fn pause(waited: Duration, since: Duration, expected: Option<Duration>, spre
             if rest < doubled.mul_f64(1.5) { rest } else { doubled }
         }
         Some(expected) if since < expected.mul_f64(until) => expected.mul_f64(step),
-        _ => waited.mul_f64(GROWTH).max(FIRST).mul_f64(0.9 + 0.2 * spread.clamp(0.0, 1.0)),
+        _ if waited < FIRST => FIRST - waited,
+        _ => waited.mul_f64(GROWTH * (1.0 + SPREAD * spread.clamp(0.0, 1.0))),
     };
     pause.clamp(shortest, longest)
 }
 
 /// The pause before the next look in any other wait.
 pub fn pause_after_change(waited: Duration, spread: f64) -> Duration {
-    let (shortest, longest) = PAUSE;
-    waited.mul_f64(GROWTH_AFTER_CHANGE).clamp(shortest, longest).mul_f64(0.9 + 0.2 * spread.clamp(0.0, 1.0))
+    let pause = waited.mul_f64(GROWTH_AFTER_CHANGE).clamp(PAUSE.0, LONGEST_AFTER_CHANGE);
+    pause.mul_f64(0.9 + 0.2 * spread.clamp(0.0, 1.0))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    /// The looks at something that takes `seconds`: how many, how late the last is, and what is then expected.
     fn looks(waits: &mut Waits, seconds: f64) -> (usize, f64) {
+        looks_spread(waits, seconds, 0.5)
+    }
+
+    /// The looks at something that takes `seconds`: how many, how late the last is, and what is then expected.
+    fn looks_spread(waits: &mut Waits, seconds: f64, spread: f64) -> (usize, f64) {
         let ready = Duration::from_secs_f64(seconds);
         let (mut now, mut before, mut count) = (Duration::ZERO, Duration::ZERO, 1);
         while now < ready {
             before = now;
-            now += pause(now, now, waits.expected(), 0.5);
+            now += pause(now, now, waits.expected(), spread);
             count += 1;
         }
         waits.ended(before, now);
@@ -83,16 +93,19 @@ mod tests {
 
     /// What a wait of so many seconds may cost in looks: four, and two more for each doubling.
     fn budget(seconds: f64) -> usize {
-        let least_to_most = 3..40;
-        least_to_most.rev().find(|&n| f64::from(n) <= 4.0 + 2.0 * seconds.log2()).unwrap_or(3) as usize
+        let least_to_most = 2..40;
+        least_to_most.rev().find(|&n| f64::from(n) <= 4.0 + 2.0 * seconds.log2()).unwrap_or(2) as usize
     }
 
     #[test]
     fn the_first_wait_is_followed_in_growing_steps() {
-        for seconds in [0.4, 1.3, 5.0, 30.0, 77.0, 120.0] {
-            let (count, late) = looks(&mut Waits::default(), seconds);
-            assert!(count <= budget(seconds), "{seconds} s: {count} looks");
-            assert!(late <= (0.5 * seconds).max(0.5), "{seconds} s: {late} s late");
+        for spread in [0.0, 0.5, 1.0] {
+            for seconds in (0..92).map(|step| 0.4 * 1.07_f64.powi(step)) {
+                let (count, late) = looks_spread(&mut Waits::default(), seconds, spread);
+                assert!(count <= budget(seconds), "{seconds} s: {count} looks");
+                let most = (0.46 * seconds).max(0.31);
+                assert!(late <= most, "{seconds} s: {late} s late");
+            }
         }
     }
 

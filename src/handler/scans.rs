@@ -143,9 +143,10 @@ impl<W: World> App<W> {
         let now = self.world.now();
         self.world.note(&Note::new(Outcome::Kept, unusable.kind(), &unusable.to_string()));
         error!(scan = scan.id, "{unusable}");
-        // Another part, or the queue of scans would take it for one that it has had.
-        let next = Scan { parts: scan.parts.saturating_add(1), deadline_from: now, ..scan };
         let delay = backoff(KEPT_ATTEMPT, &mut fastrand::Rng::with_seed(now.as_millisecond().unsigned_abs()));
+        // Another part, or the queue of scans would take it for one that it has had.
+        let (parts, deadline_from) = (scan.parts.saturating_add(1), scan.deadline_from + delay);
+        let next = Scan { parts, deadline_from, ..scan };
         self.put_off_scan(&next, delay, unusable).await
     }
 

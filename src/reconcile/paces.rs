@@ -28,7 +28,7 @@ pub struct Paces {
 
 impl Paces {
     /// The configured rates, divided by how many instances share them. Bursts are small: a few looks in the first second of
-    /// a wait.
+    /// a wait, for one run.
     pub fn new(config: &Config) -> Self {
         let sharers = config.max_concurrency;
         let (of, looks) = TAGS_OF_LOOKS;
@@ -40,6 +40,14 @@ impl Paces {
             // One scan runs at a time, whatever the number of instances.
             scans: Mutex::new(Pace::new(config.scan_describes_per_second, 1, 1)),
             creating: Mutex::new(Waits::default()),
+        }
+    }
+
+    /// So many runs begin at once: where they are many, other instances are likely to have as many, and each waits for its turn.
+    pub(crate) fn begin(&self, runs: usize) {
+        let runs = u32::try_from(runs).unwrap_or(u32::MAX);
+        for pace in [&self.describes, &self.tags] {
+            pace.lock().unwrap_or_else(PoisonError::into_inner).share_burst(runs);
         }
     }
 

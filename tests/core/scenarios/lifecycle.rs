@@ -253,6 +253,24 @@ async fn after_the_deadline_it_gives_up_and_says_so() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_policy_that_is_broken_now_and_then_does_not_have_it_followed_for_ever() {
+    let mut s = Scene::new(ALL_WITH_APP);
+    s.created("orders", hours(24 * 30));
+    for hour in 0..48 {
+        let broken = f64::from(hour) * 3_600.0 + 600.0;
+        s.later(secs(broken), |state, _| drop(state.parameters.insert("/policy".to_owned(), String::new())));
+        s.later(secs(broken + 1_800.0), |state, _| {
+            state.parameters.insert("/policy".to_owned(), ALL_WITH_APP.to_owned());
+        });
+    }
+    s.drain().await;
+    let gave_up = s.all("orders").into_iter().find(|e| e.verdict.reason == Reason::GaveUp).expect("it gives up");
+    // The half of the time in which there was no policy does not count.
+    let after = gave_up.finished_at.duration_since(gave_up.first_seen).as_hours();
+    assert!((9..=14).contains(&after), "{after} h");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_deferred_run_still_owes_the_proof() {
     let mut s = Scene::new(ALL_WITH_APP);
     s.existing("orders", None);
