@@ -127,3 +127,4 @@ bench-build:
 	cargo build --locked --release --no-default-features --features lambda --bin bootstrap --target-dir $(CARGO_TARGET_DIR)/bench
 	cargo build --locked --release --no-default-features --features cli --bin streamseal --target-dir $(CARGO_TARGET_DIR)/bench
 	cargo build --locked --release --manifest-path tools/peers/floor/Cargo.toml --target-dir $(CARGO_TARGET_DIR)/bench/floor
+	cargo bench --locked --no-run --manifest-path tools/peers/policy/Cargo.toml --target-dir $(CARGO_TARGET_DIR)/bench/policy

@@ -75,8 +75,8 @@ pub struct Config {
     /// `DESCRIBES_PER_SECOND`: this deployment's part of the account's 20 DescribeStreamSummary a second (Kinesis developer
     /// guide, quotas).
     pub describes_per_second: u32,
-    /// `STARTS_PER_SECOND`: for StartStreamEncryption no figure is published; its neighbours have 5, and this stays below. A refused
-    /// one comes again.
+    /// `STARTS_PER_SECOND`: for StartStreamEncryption no figure is published; its neighbours have 5, and this stays below in the long run. A
+    /// refused one comes again.
     pub starts_per_second: u32,
     /// `MAX_CONCURRENCY`: how many instances of the function share these rates.
     pub max_concurrency: u32,

@@ -46,7 +46,7 @@ pub(crate) struct Looker<'a, W> {
     settings: &'a Settings<'a>,
     own: &'a Scope,
     purpose: Purpose,
-    /// What KMS said of the keys that were met. Who needs one that is being asked for waits for the answer.
+    /// What KMS said of the keys that were met. One look at a time compares, so that each key is asked for once.
     keys: Mutex<Keys>,
     /// The tagging API is not ours to call, or has no answer.
     tags_one_by_one: bool,

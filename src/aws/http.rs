@@ -5,6 +5,7 @@
 //! from the bundle and from the folder beside it.
 
 use std::error::Error;
+use std::ffi::OsString;
 use std::io;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -84,10 +85,10 @@ fn pool(connect: Duration) -> Result<Pool, rustls::Error> {
 }
 
 /// The machine's root certificates. Where Linux has a bundle of them that is all that is read, since its folder holds the same ones
-/// again; whoever names others (`SSL_CERT_FILE`, `SSL_CERT_DIR`) gets all that he names.
+/// again; whoever names others gets those that he names, and no others.
 fn native_certs() -> CertificateResult {
     if cfg!(target_os = "linux")
-        && !openssl_probe::has_ssl_cert_env_vars()
+        && !are_named(|variable| std::env::var_os(variable))
         && let Some(bundle) = openssl_probe::probe().cert_file
     {
         let found = load_certs_from_paths(Some(&bundle), None);
@@ -98,7 +99,28 @@ fn native_certs() -> CertificateResult {
     load_native_certs()
 }
 
+/// Whether somebody says which root certificates to trust, be it a place where there are none.
+fn are_named(variable: impl Fn(&str) -> Option<OsString>) -> bool {
+    ["SSL_CERT_FILE", "SSL_CERT_DIR"].into_iter().any(|name| variable(name).is_some())
+}
+
 fn is_timeout(error: &(dyn Error + 'static)) -> bool {
     std::iter::successors(Some(error), |&error| error.source())
         .any(|error| error.downcast_ref::<io::Error>().is_some_and(|e| e.kind() == io::ErrorKind::TimedOut))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn certificates_that_are_named_are_not_passed_over() {
+        let set = |name: &'static str, value: &'static str| move |asked: &str| (asked == name).then(|| value.into());
+        assert!(!are_named(|_| None));
+        assert!(are_named(set("SSL_CERT_DIR", "/one:/two")), "two folders are no path");
+        assert!(
+            are_named(set("SSL_CERT_FILE", "/no/such/file")),
+            "a slip must not trust every public authority instead"
+        );
+    }
 }

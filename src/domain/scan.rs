@@ -120,7 +120,7 @@ pub struct Scan {
     pub cause: Cause,
     /// When it was asked for.
     pub asked: Timestamp,
-    /// Where the deadline counts from: when it was asked for, or the end of a time when the policy could not be used.
+    /// Where the deadline counts from: when it was asked for, later by the times when the policy could not be used.
     pub deadline_from: Timestamp,
     /// How many parts in a row failed.
     pub failures: u32,

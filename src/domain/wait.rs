@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 /// The shortest and the longest pause between two looks.
-const PAUSE: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(60));
+const PAUSE: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(30));
 /// The first pause, in which what takes a moment is over: 1 s × 2^-½.
 const FIRST: Duration = Duration::from_millis(707);
 /// Pauses grow with the time waited: two looks for each doubling of it (√2 - 1), and so, until pauses are the longest, no more than
@@ -47,7 +47,7 @@ impl Waits {
 }
 
 /// The pause before the next look at a new stream. `waited`: since the first look. `since`: since what is waited for began, at least as long.
-/// `spread`, 0 to 1, keeps many that began together apart.
+/// `spread`, 0 to 1, takes many that began together a little apart.
 pub fn pause(waited: Duration, since: Duration, expected: Option<Duration>, spread: f64) -> Duration {
     let (shortest, longest) = PAUSE;
     let (from, step, until) = CLOSE;
@@ -100,7 +100,7 @@ mod tests {
     #[test]
     fn the_first_wait_is_followed_in_growing_steps() {
         for spread in [0.0, 0.5, 1.0] {
-            for seconds in (0..92).map(|step| 0.4 * 1.07_f64.powi(step)) {
+            for seconds in (0..85).map(|step| 0.4 * 1.07_f64.powi(step)) {
                 let (count, late) = looks_spread(&mut Waits::default(), seconds, spread);
                 assert!(count <= budget(seconds), "{seconds} s: {count} looks");
                 let most = (0.46 * seconds).max(0.31);

@@ -40,7 +40,7 @@ pub struct Work {
     pub cause: Cause,
     /// When the first run began.
     pub first_seen: Timestamp,
-    /// Where the deadline counts from: the first run, the end of a time when the policy could not be used, or the look that is
+    /// Where the deadline counts from: the first run, later by the times when the policy could not be used, or the look that is
     /// due for a quota.
     pub deadline_from: Timestamp,
     /// How many runs there were before.

@@ -34,7 +34,7 @@ impl Paces {
         let (of, looks) = TAGS_OF_LOOKS;
         let tags_per_second = config.describes_per_second.saturating_mul(of).div_ceil(looks);
         Self {
-            describes: Mutex::new(Pace::new(config.describes_per_second, sharers, 4)),
+            describes: Mutex::new(Pace::new(config.describes_per_second, sharers, 6)),
             tags: Mutex::new(Pace::new(tags_per_second, sharers, 4)),
             starts: Mutex::new(Pace::new(config.starts_per_second, sharers, 1)),
             // One scan runs at a time, whatever the number of instances.

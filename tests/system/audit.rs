@@ -529,7 +529,7 @@ fn regions_stub() -> MockServer {
 /// How long answers take does not decide how long an audit takes, since several looks are under way; and each is told in its place.
 #[test]
 fn looks_do_not_wait_for_each_others_answers() {
-    const ANSWER: Duration = Duration::from_secs(2);
+    const ANSWER: Duration = Duration::from_secs(3);
     let folder = tempfile::tempdir().unwrap();
     let policy = file(&folder, "policy.yaml", POLICY);
     let names: Vec<String> = (0..20).map(|n| format!("scratch-{n:02}")).collect();
@@ -545,7 +545,7 @@ fn looks_do_not_wait_for_each_others_answers() {
                     let asked: Value = serde_json::from_slice(&request.body).unwrap();
                     let name = asked["StreamARN"].as_str().unwrap().rsplit('/').next().unwrap().to_owned();
                     // The first one's answer is the last of its round.
-                    let late = if name == names[0] { ANSWER / 2 } else { Duration::ZERO };
+                    let late = if name == names[0] { ANSWER / 3 } else { Duration::ZERO };
                     let summary = json!({
                         "StreamName": name, "StreamARN": arn(&name), "StreamStatus": "ACTIVE", "RetentionPeriodHours": 24,
                         "StreamCreationTimestamp": 1_790_000_000, "OpenShardCount": 1, "EnhancedMonitoring": [],

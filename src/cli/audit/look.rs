@@ -22,8 +22,9 @@ use crate::reconcile::Settings;
 const PAGE: usize = 100;
 /// Looks that are under way at once: the rate is what bounds them, and not how long an answer takes to come here.
 const AT_ONCE: usize = 16;
-/// So many streams in a row that cannot be looked at, for what passes elsewhere, are no fault of theirs: the Region is given up.
-const IN_A_ROW: u32 = 5;
+/// So many streams in a row that cannot be looked at, for what passes elsewhere, are no fault of theirs: the Region is given up. Those
+/// that are under way at once fail at once, and say no more than one.
+const IN_A_ROW: u32 = 20;
 
 /// Looks at every stream of the Region that `settings` and `aws` are of.
 pub(super) async fn region(aws: &Aws, settings: &Settings<'_>, opt_in: bool, bar: &ProgressBar) -> Region {
@@ -65,22 +66,37 @@ impl Round<'_> {
             let log = CallLog::default();
             let tags = self.looker.tags_of(page, &log).await;
             self.count_calls(&log);
-            let (looker, own) = (&self.looker, &self.settings.config.own);
-            let looks = stream::iter(page).map(|name| one(looker, own.stream(name.clone()), tags.get(name)));
-            let mut looks = looks.buffered(AT_ONCE);
-            while let Some((one, log)) = looks.next().await {
-                count_calls(&mut self.region.calls, &log);
-                self.bar.inc(1);
-                match one {
-                    One::Told(evidence) => {
-                        self.in_a_row = InARow::default();
-                        self.region.streams.push(*evidence);
-                    }
-                    One::Gone => self.region.gone += 1,
-                    One::Refused(evidence, failure) => {
-                        self.in_a_row.one_more(&failure)?;
-                        self.region.streams.push(*evidence);
-                    }
+            let logs: Vec<CallLog> = page.iter().map(|_| CallLog::default()).collect();
+            let ended = self.looks(page, &tags, &logs).await;
+            // Also of the looks that were under way when it was given up.
+            logs.iter().for_each(|log| self.count_calls(log));
+            ended?;
+        }
+        Ok(())
+    }
+
+    /// The looks of one page, several under way at once, and each told in its place.
+    async fn looks(
+        &mut self,
+        page: &[StreamName],
+        tags: &BTreeMap<StreamName, Tags>,
+        logs: &[CallLog],
+    ) -> Result<(), Failure> {
+        let (looker, own) = (&self.looker, &self.settings.config.own);
+        let looks =
+            page.iter().zip(logs).map(|(name, log)| look(looker, own.stream(name.clone()), tags.get(name), log));
+        let mut looks = stream::iter(looks).buffered(AT_ONCE);
+        while let Some(ended) = looks.next().await {
+            self.bar.inc(1);
+            match ended {
+                One::Told(evidence) => {
+                    self.in_a_row = InARow::default();
+                    self.region.streams.push(*evidence);
+                }
+                One::Gone => self.region.gone += 1,
+                One::Refused(evidence, failure) => {
+                    self.in_a_row.one_more(&failure)?;
+                    self.region.streams.push(*evidence);
                 }
             }
         }
@@ -107,13 +123,9 @@ impl Round<'_> {
     }
 
     fn count_calls(&mut self, log: &CallLog) {
-        count_calls(&mut self.region.calls, log);
-    }
-}
-
-fn count_calls(counts: &mut BTreeMap<&'static str, u64>, log: &CallLog) {
-    for call in log.calls() {
-        *counts.entry(call.call).or_default() += 1;
+        for call in log.calls() {
+            *self.region.calls.entry(call.call).or_default() += 1;
+        }
     }
 }
 
@@ -126,21 +138,20 @@ enum One {
     Refused(Box<Evidence>, Failure),
 }
 
-/// One look, and the calls that it took.
-async fn one(looker: &Looker<'_, Aws>, stream: StreamArn, tags: Option<&Tags>) -> (One, CallLog) {
-    let log = CallLog::default();
+/// One look; `log` has the calls that it took.
+async fn look(looker: &Looker<'_, Aws>, stream: StreamArn, tags: Option<&Tags>, log: &CallLog) -> One {
     let evidence = |decision: &Decision, seen: Option<&Seen<'_>>, verdict| {
-        Box::new(looker.evidence(&stream, decision, seen, verdict, Vec::new(), &log))
+        Box::new(looker.evidence(&stream, decision, seen, verdict, Vec::new(), log))
     };
     let refused =
         |decision: &Decision, failure: Failure| One::Refused(evidence(decision, None, unseen(&failure)), failure);
-    let one = match looker.decide(&stream, tags, &log).await {
+    match looker.decide(&stream, tags, log).await {
         Ok(None) => One::Gone,
         Err(failure) => {
             let reasons = vec!["its tags cannot be read, so that no rule can be told".to_owned()];
             refused(&Decision { rule: None, outcome: Outcome::Unmatched, reasons }, failure)
         }
-        Ok(Some(decision)) => match looker.look(stream.clone(), &decision, true, &log).await {
+        Ok(Some(decision)) => match looker.look(stream.clone(), &decision, true, log).await {
             Ok(Looked::Gone) => One::Gone,
             Ok(Looked::Refused(failure)) | Err(failure) => refused(&decision, failure),
             Ok(Looked::Seen(seen)) => {
@@ -148,8 +159,7 @@ async fn one(looker: &Looker<'_, Aws>, stream: StreamArn, tags: Option<&Tags>) -
                 One::Told(evidence(&decision, Some(&seen), verdict))
             }
         },
-    };
-    (one, log)
+    }
 }
 
 /// How many streams in a row could not be looked at.
@@ -176,11 +186,11 @@ mod tests {
         let refused = Failure { class: Class::Permanent(Fault::Access), ..passing.clone() };
         let mut in_a_row = InARow::default();
         assert!(
-            (0..20).all(|_| in_a_row.one_more(&refused).is_ok()),
+            (0..2 * IN_A_ROW).all(|_| in_a_row.one_more(&refused).is_ok()),
             "a policy may refuse every stream, and each is told"
         );
         let mut in_a_row = InARow::default();
         let told = (0..IN_A_ROW).filter(|_| in_a_row.one_more(&passing).is_ok()).count();
-        assert_eq!(told, 4);
+        assert_eq!(told, 19);
     }
 }

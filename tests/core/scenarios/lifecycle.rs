@@ -1,5 +1,8 @@
 //! From CREATING to proven: waiting, deferring, repeating, being killed on the way.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use streamseal::domain::evidence::{Compliance, ProofState, Remediation};
 use streamseal::domain::failure::{Class, Fault as Lasting};
 use streamseal::domain::model::{EventText, StreamStatus};
@@ -292,7 +295,16 @@ async fn somebody_who_changes_it_back_at_once_is_reported() {
     s.existing("orders", None);
     s.set(|state, now| state.emit("StopStreamEncryption", "orders", Tool::Cli, now));
     // As soon as our Start is through, while we still wait for it to show.
-    s.later(secs(2.65), |state, now| state.stop("orders", now).unwrap());
+    let done = Arc::new(AtomicBool::new(false));
+    for tick in 0..400 {
+        let done = Arc::clone(&done);
+        s.later(secs(f64::from(tick) * 0.025), move |state, now| {
+            let through = state.body("orders", now).is_some_and(|body| body.key.is_some());
+            if through && !done.load(Ordering::Relaxed) && state.stop("orders", now).is_ok() {
+                done.store(true, Ordering::Relaxed);
+            }
+        });
+    }
     s.set(|state, _| state.weather.update_ms = 1_000..=1_000);
     s.drain().await;
     let overtaken = s.all("orders").into_iter().find(|e| e.verdict.reason == Reason::Overtaken).unwrap();

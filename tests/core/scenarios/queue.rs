@@ -233,8 +233,8 @@ async fn a_storm_of_events_keeps_the_rates() {
     for number in 0..200 {
         assert_eq!(s.end(&format!("stream-{number}")).0, Compliance::Compliant);
     }
-    // 5 instances with a burst of 4 describes and 1 start each, on top of 5 and 4 a second.
-    for (op, rate, burst) in [(Op::Describe, 5, 20), (Op::Start, 4, 5)] {
+    // 5 instances with a burst of 6 describes and 1 start each, on top of 5 and 4 a second.
+    for (op, rate, burst) in [(Op::Describe, 5, 30), (Op::Start, 4, 5)] {
         let at: Vec<_> = s.journal().iter().filter(|call| call.op == op).map(|call| call.at).collect();
         for span in [1, 10, 60] {
             let within = |from: &jiff::Timestamp| {
