@@ -2,8 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use futures_util::StreamExt;
-use futures_util::stream;
+use futures_util::{StreamExt, stream};
 use indicatif::ProgressBar;
 
 use super::report::{Broken, Ended, Region};
@@ -24,7 +23,7 @@ const PAGE: usize = 100;
 const AT_ONCE: usize = 16;
 /// So many streams in a row that cannot be looked at, for what passes elsewhere, are no fault of theirs: the Region is given up. Those
 /// that are under way at once fail at once, and say no more than one.
-const IN_A_ROW: u32 = 20;
+const IN_A_ROW: usize = AT_ONCE + 4;
 
 /// Looks at every stream of the Region that `settings` and `aws` are of.
 pub(super) async fn region(aws: &Aws, settings: &Settings<'_>, opt_in: bool, bar: &ProgressBar) -> Region {
@@ -164,7 +163,7 @@ async fn look(looker: &Looker<'_, Aws>, stream: StreamArn, tags: Option<&Tags>, 
 
 /// How many streams in a row could not be looked at.
 #[derive(Debug, Default)]
-struct InARow(u32);
+struct InARow(usize);
 
 impl InARow {
     /// One is told as its own; many in a row are the fault of something else.

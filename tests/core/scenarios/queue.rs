@@ -219,6 +219,28 @@ async fn a_payload_out_of_all_proportion_is_refused_in_clear_words() {
     s.assert_sealed("orders", "app");
 }
 
+/// Where an invocation has many runs, other instances are likely to have as many: each has the rate, one look a second, and no burst.
+#[tokio::test(start_paused = true)]
+async fn a_full_batch_has_the_rate_and_no_burst() {
+    let mut s = Scene::new(ALL_WITH_APP);
+    let names: Vec<String> = (0..10).map(|n| format!("stream-{n}")).collect();
+    let record = |name: &String| {
+        let body = s.set(|state, now| {
+            state.create(name, now, secs(100.0), Tool::Cli);
+            event("CreateStream", name, Tool::Cli, name, now).to_string()
+        });
+        let arn = "arn:aws:sqs:eu-west-1:111122223333:work";
+        json!({"messageId": name, "body": body, "eventSource": "aws:sqs", "eventSourceARN": arn})
+    };
+    let payload = json!({"Records": names.iter().map(record).collect::<Vec<_>>()}).to_string();
+    s.lambda.invoke(&payload, secs(120.0)).await.expect("it was not ended by the platform").unwrap();
+    let at: Vec<_> = s.journal().iter().filter(|call| call.op == Op::Describe).map(|call| call.at).collect();
+    let soon = at.iter().filter(|a| a.duration_since(at[0]) < SignedDuration::from_millis(9_500)).count();
+    assert_eq!(soon, 10, "{at:?}");
+    s.drain().await;
+    names.iter().for_each(|name| s.assert_sealed(name, "app"));
+}
+
 /// Two hundred streams at once, each with an event; the account's rates are 20 describes and 5 starts a second, and ours are
 /// a part of that.
 #[tokio::test(start_paused = true)]

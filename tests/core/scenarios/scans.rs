@@ -480,6 +480,20 @@ async fn a_sweep_waits_for_a_policy_that_can_be_used() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn no_deadline_of_a_scan_runs_while_the_policy_cannot_be_used() {
+    let mut s = with_streams(ALL_WITH_APP, "app", 2, None);
+    s.parameter("/policy", "rules: [");
+    s.set(|state, now| state.sweep(now));
+    s.later(hours(60), |state, _| drop(state.parameters.insert("/policy".into(), ALL_WITH_APP.into())));
+    // More than a message is received before it is given up.
+    s.faults(Op::List, Fault::ServerError, 60);
+    s.drain().await;
+    names("app", 2).iter().for_each(|name| s.assert_sealed(name, "app"));
+    assert_eq!(summaries(&s).len(), 1);
+    s.assert_queues_empty();
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_new_policy_is_a_sweep_and_another_parameter_is_not() {
     let mut s = with_streams(ALL_WITH_APP, "app", 2, Some("app"));
     // The instance that handles it has read the policy a moment ago.
