@@ -45,7 +45,7 @@ pub struct ProbeAnswer {
     pub shard_id: String,
     /// Its sequence number.
     pub sequence_number: String,
-    /// `Some("KMS")`, `Some("NONE")`, or absent, which proves nothing either way.
+    /// `KMS` where the record is encrypted; AWS leaves it out where it is not, emulators say `NONE`.
     pub encryption_type: Option<String>,
 }
 
@@ -56,7 +56,7 @@ pub struct SeenRecord {
     pub shard_id: String,
     /// Its sequence number.
     pub sequence_number: String,
-    /// Its own `EncryptionType`, as it was when it was put.
+    /// Its own `EncryptionType`, as it was when it was put. AWS leaves it out of an unencrypted one.
     pub encryption_type: Option<String>,
     /// `ApproximateArrivalTimestamp`.
     pub at: Timestamp,

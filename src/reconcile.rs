@@ -7,6 +7,7 @@
 mod history;
 mod paces;
 mod proof;
+mod start;
 mod waits;
 
 use std::pin::pin;
@@ -14,17 +15,17 @@ use std::time::Duration;
 
 use futures_util::future::{Either, select};
 use jiff::{SignedDuration, Timestamp};
-use tracing::{debug, info};
+use tracing::debug;
 
 use crate::config::Config;
 use crate::domain::event::Cause;
 use crate::domain::evidence::{Compliance, Evidence, Proof, ProofState, Remediation, Setting};
 use crate::domain::failure::{Class, Failure, Fault};
 use crate::domain::history::{Contention, contention};
-use crate::domain::model::{Encryption, KeyIdentity, KeyInfo, KeyLookup, KeyRef, Mode, Observed, ProofMode, Tags};
+use crate::domain::model::{KeyIdentity, KeyInfo, KeyLookup, KeyRef, Mode, Observed, ProofMode, Tags};
 use crate::domain::plan::{
-    self, AfterStart, Again, Circumstances, Condition, CurrentKey, Keys, NOT_FOUND_GRACE, Owed, Permission, Progress,
-    Reason, Sight, Situation, Started, Step, Verdict, next_step,
+    self, Again, Circumstances, Condition, Keys, Owed, Permission, Progress, Reason, Sight, Situation, Step, Verdict,
+    next_step,
 };
 use crate::domain::policy::{Decision, Outcome, Policy};
 use crate::domain::work::{PutBack, Work};
@@ -278,15 +279,15 @@ impl<'a, W: World> Run<'a, W> {
         let observed = match self.world.describe(&self.work.stream, &self.log).await {
             Ok(observed) => observed,
             Err(failure) if failure.class == Class::Ignored => {
-                let young = |cause: &Cause| {
-                    let at = cause.at.filter(|_| cause.creator.is_some());
-                    at.is_some_and(|at| self.world.now().duration_since(at) < NOT_FOUND_GRACE)
-                };
-                // Even where it was seen before: the next describe may be answered by a part that lags more.
-                return Ok((if young(&self.work.cause) { Sight::NotYet } else { Sight::Gone }, None));
+                let Work { cause, created, not_found_since, .. } = &mut self.work;
+                let (now, born) = (self.world.now(), cause.at.filter(|_| cause.creator.is_some()));
+                let sight = plan::sight_of_none(created.is_some(), *not_found_since, born, now);
+                not_found_since.get_or_insert(now);
+                return Ok((sight, None));
             }
             Err(failure) => return Err(failure),
         };
+        self.work.not_found_since = None;
         let sight = plan::sight_of(&observed, self.work.created);
         if sight == Some(Sight::Recreated) {
             return Ok((Sight::Recreated, Some(observed)));
@@ -476,83 +477,6 @@ impl<'a, W: World> Run<'a, W> {
         plan::permit(target, current.as_ref(), *target_manager, &circumstances)
     }
 
-    /// The one Start request of a run.
-    async fn start(&mut self, key: &KeyIdentity, sight: &Sight) -> Option<End> {
-        if !self.has_turn {
-            let Settings { paces, deadline, .. } = *self.settings;
-            match Paces::wait(&paces.starts, self.world, deadline, "kinesis:StartStreamEncryption").await {
-                Err(failure) => return Some(later(failure)),
-                Ok(waited) => self.has_turn = waited,
-            }
-            if self.has_turn {
-                // What was seen before the wait may not be so any more: look again, then start without another wait.
-                self.keys.clear();
-                return None;
-            }
-        }
-        if self.no_time() {
-            return Some(no_time_left("no time was left to start encryption"));
-        }
-        info!(stream = %self.work.stream, %key, "StartStreamEncryption");
-        // From here on the request may be under way, also where the run is cut off before the answer.
-        let owed_before = (self.progress.clone(), self.work.clone());
-        let progress = self.progress.get_or_insert_default();
-        progress.started = Some(Started { acknowledged: false });
-        progress.proof = Owed::Now;
-        progress.wrong_since = None;
-        self.work.proof_owed = true;
-        self.work.started = true;
-        if let Sight::Active(Situation::Wrong { current: Some(CurrentKey { info, .. }), .. }) = sight {
-            self.work.rekeyed = true;
-            // Once a cause: where a key was put back before, there is no way back a second time.
-            let usable = info.as_ref().filter(|i| i.problem.is_none() && self.work.put_back == PutBack::No);
-            self.work.previous_key = usable.and_then(|i| match &i.identity {
-                KeyIdentity::Arn(arn) => Some(arn.clone()),
-                KeyIdentity::AwsManagedAlias => None,
-            });
-        }
-        let sent = self.world.now();
-        let result = self.world.start_encryption(&self.work.stream, key, &self.log).await;
-        self.waiting_since = self.world.now();
-        let surely_not = match result {
-            Ok(()) => {
-                self.progress.get_or_insert_default().started = Some(Started { acknowledged: true });
-                None
-            }
-            Err(failure) => match plan::judge_start(&failure) {
-                AfterStart::Observe => None,
-                AfterStart::End(verdict) => Some((verdict, After::Verdict)),
-                AfterStart::Later(failure) => Some(later(failure)),
-            },
-        };
-        if surely_not.is_some() {
-            (self.progress, self.work) = owed_before;
-            return surely_not;
-        }
-        if let Some(role) = &self.settings.config.own_role_arn {
-            self.settings.history.started(&self.work.stream.name, key, role, sent);
-        }
-        if let Sight::Active(Situation::Wrong { current: Some(CurrentKey { info, .. }), .. }) = sight {
-            self.warn_of_old_records(info.as_ref());
-        }
-        None
-    }
-
-    /// Records stay under the key that they were put with: where that one cannot be used any more, they cannot be read.
-    fn warn_of_old_records(&mut self, info: Option<&KeyInfo>) {
-        let Some(before) = &self.before else { return };
-        let hours = before.observed.retention_hours;
-        let why = match info {
-            None => "is not known to KMS any more".to_owned(),
-            Some(KeyInfo { problem: Some(problem), .. }) => format!("cannot be used: {problem}"),
-            Some(KeyInfo { problem: None, .. }) => return,
-        };
-        let Encryption::Kms(key) = &before.observed.encryption else { return };
-        self.warnings.push(format!(
-            "the key before, {key}, {why}; records under it cannot be read until it can be used, and expire within {hours} hours"
-        ));
-    }
-
     /// Whether too little time is left to begin a write.
     fn no_time(&self) -> bool {
         self.world.now() + CALL_TIME > self.settings.deadline
@@ -638,7 +562,8 @@ impl<'a, W: World> Run<'a, W> {
         next_work.attempt = attempt.saturating_add(1);
         // A proof that was sought in vain is sought again, and one that nobody sought yet is not forgotten because the stream
         // is not new any more when the next run comes.
-        let in_vain = matches!(verdict.reason, Reason::Unproven | Reason::ProofImpossible | Reason::Idle);
+        let in_vain =
+            matches!(verdict.reason, Reason::Unproven | Reason::ProofImpossible | Reason::ProofUnclear | Reason::Idle);
         let by_then = now + again_after(verdict.again, looks).unwrap_or_default().max(DELAY_MAX);
         let old_by_then = self.work.created.is_some_and(|created| !plan::is_new(created, by_then));
         next_work.proof_owed |= progress.proof == Owed::SinceTheEvent && (in_vain || old_by_then);

@@ -174,7 +174,7 @@ async fn send_request<W: World>(world: &W, mut entries: Vec<ResultEvent>, progre
 fn reason(failure: &Failure) -> &'static str {
     match failure.class {
         Class::Permanent(_) => "Refused",
-        Class::Ignored | Class::Waiting | Class::Retryable | Class::Quota => "Retryable",
+        Class::Ignored | Class::Waiting | Class::Retryable | Class::RateOrQuota | Class::Quota => "Retryable",
     }
 }
 

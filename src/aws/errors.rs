@@ -20,9 +20,11 @@ pub(super) const START_STREAM_ENCRYPTION: &str = "kinesis:StartStreamEncryption"
 /// The call whose resource is a bus.
 pub(super) const PUT_EVENTS: &str = "events:PutEvents";
 
-/// How the message of a `LimitExceededException` starts that is about the rate of calls (recorded answer of Kinesis:
-/// `Rate exceeded for account …`).
-const RATE_EXCEEDED: &str = "Rate exceeded";
+/// How the message of a `LimitExceededException` starts that is about the rate of calls for the whole account (recorded answer of Kinesis).
+const RATE_OF_ACCOUNT: &str = "Rate exceeded for account";
+/// How one starts that is about a rate or about a quota of 24 hours, in the same words (recorded: "Rate exceeded for stream NAME under
+/// account N." for the third UpdateStreamMode in 24 hours; ListShards has it for its rate).
+const RATE_OR_QUOTA: &str = "Rate exceeded";
 
 /// No code on the wire: the call took longer than its timeout.
 const TIMEOUT: &str = "Timeout";
@@ -45,9 +47,11 @@ fn class_of(call: &str, code: &str, message: &str) -> Class {
         "ResourceNotFoundException" => Class::Ignored,
         "ResourceInUseException" => Class::Waiting,
 
-        // Two meanings: too many calls a second, or a resource limit such as 25 new keys in 24 hours. Text that says neither
-        // is taken for the quota, since the next Start may be one too many; only Start has that quota.
-        "LimitExceededException" if call == START_STREAM_ENCRYPTION && !message.starts_with(RATE_EXCEEDED) => Class::Quota,
+        // Two meanings: too many calls a second, or a limit such as 25 new keys in 24 hours, which only Start has. Text that is not
+        // known is taken for the quota, since the next Start may be one too many.
+        "LimitExceededException" if call == START_STREAM_ENCRYPTION && !message.starts_with(RATE_OF_ACCOUNT) => {
+            if message.starts_with(RATE_OR_QUOTA) { Class::RateOrQuota } else { Class::Quota }
+        }
         "LimitExceededException" => Class::Retryable,
 
         "AccessDeniedException"

@@ -241,7 +241,7 @@ fn status(status: &sdk::StreamStatus) -> StreamStatus {
     }
 }
 
-/// `EncryptionType` is optional in the API's model and absent where a stream is not encrypted in some partitions.
+/// `EncryptionType` is optional in the API's model: absent means not encrypted.
 fn encryption(kind: Option<&sdk::EncryptionType>, key: Option<&str>) -> Encryption {
     match kind {
         None | Some(sdk::EncryptionType::None) => Encryption::None,

@@ -101,7 +101,7 @@ impl Stop {
 
 /// Whether it may go well with the next try, with nothing done about it.
 pub(crate) fn passes(failure: &Failure) -> bool {
-    let class = matches!(failure.class, Class::Waiting | Class::Retryable | Class::Quota);
+    let class = matches!(failure.class, Class::Waiting | Class::Retryable | Class::RateOrQuota | Class::Quota);
     class && Refusal::of(failure) != Refusal::Credentials
 }
 
@@ -120,7 +120,7 @@ pub(crate) fn advice(failure: &Failure, own: Option<&Scope>, resources: &[&str])
         Refusal::NoAnswer => Some(
             "nothing answered: see to the network, the Region (`--region`) and the endpoint (`--endpoint-url`)".to_owned(),
         ),
-        Refusal::Other => matches!(failure.class, Class::Retryable | Class::Waiting | Class::Quota)
+        Refusal::Other => matches!(failure.class, Class::Retryable | Class::Waiting | Class::RateOrQuota | Class::Quota)
             .then(|| "it may pass: try again in a moment".to_owned()),
     }
 }

@@ -161,7 +161,7 @@ fn proof_words(evidence: &Evidence) -> Option<String> {
     let record = || {
         let (shard, number) =
             (proof.shard_id.as_deref().unwrap_or("?"), proof.sequence_number.as_deref().unwrap_or("?"));
-        let kind = proof.encryption_type.as_ref().map_or("nothing", |kind| kind.as_str());
+        let kind = proof.encryption_type.as_ref().map_or("absent", |kind| kind.as_str());
         format!("{shard} {number}, EncryptionType {kind}")
     };
     match proof.state {

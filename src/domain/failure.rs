@@ -16,6 +16,8 @@ pub enum Class {
     Waiting,
     /// It may pass: throttled, a fault of the service, no answer, an unknown code.
     Retryable,
+    /// A refused Start that is either too many calls a second or [`Class::Quota`]: AWS words both alike.
+    RateOrQuota,
     /// The stream's 25 new keys per rolling 24 hours are used up (Kinesis API reference, StartStreamEncryption): hours, not
     /// seconds.
     Quota,
@@ -40,6 +42,7 @@ impl fmt::Display for Class {
             Self::Ignored => "ignored",
             Self::Waiting => "waiting",
             Self::Retryable => "retryable",
+            Self::RateOrQuota => "rate or quota",
             Self::Quota => "quota",
             Self::Permanent(_) => "permanent",
         })

@@ -164,6 +164,12 @@ pub fn contention(
     quiet.filter(|until| *until > now).map_or(Contention::Clear, Contention::Wait)
 }
 
+/// How many Starts among `changes`, all of one stream's name, were accepted in the 24 hours before `now`, whoever called. The quota
+/// of new keys outlives a stream: one of the same name goes on with it (recorded of a sibling quota).
+pub fn accepted_starts(changes: &[Change], now: Timestamp) -> usize {
+    changes.iter().filter(|change| change.kind == ChangeKind::Start && now.duration_since(change.at) < HISTORY).count()
+}
+
 fn whole_second(at: Timestamp) -> Timestamp {
     Timestamp::from_second(at.as_second()).unwrap_or(at)
 }

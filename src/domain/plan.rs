@@ -4,13 +4,16 @@
 //! names the one next step, [`judge_probe`] and [`judge_seen`] read a proof. Nothing here calls anything; a status that
 //! this version does not know is never acted on.
 
+mod proof;
+
 use std::collections::BTreeMap;
 
 use jiff::{SignedDuration, Timestamp};
 
+pub use self::proof::{Judgement, Refusal, judge_probe, judge_refusal, judge_seen};
 use super::event::{Cause, Creator};
 use super::evidence::Compliance;
-use super::failure::{Class, Failure, Fault};
+use super::failure::{Class, Failure};
 use super::history::Contention;
 use super::model::{
     Encryption, EventText, KeyIdentity, KeyInfo, KeyLookup, KeyManager, KeyProblem, KeyRef, Mode, Observed, ProofMode,
@@ -30,6 +33,15 @@ pub const OBSERVE_WINDOW: SignedDuration = SignedDuration::from_secs(10);
 pub const OVERTAKEN_AFTER: SignedDuration = SignedDuration::from_secs(30);
 /// Right after CreateStream a describe may not know the stream yet; after this it is believed.
 pub const NOT_FOUND_GRACE: SignedDuration = SignedDuration::from_secs(30);
+/// A stream that is not found is described once more, so long after, before that is believed: one part of the service may be behind.
+pub const NOT_FOUND_AGAIN: SignedDuration = SignedDuration::from_secs(5);
+/// How late CloudTrail's records were seen to come (recorded: 60 to 118 s), and so how old a creation may be that we only hear of now.
+pub const TRAIL_LAG: SignedDuration = SignedDuration::from_mins(3);
+/// A refusal of Start that may be a rate or the quota is taken for a rate for so long after the first one.
+pub const RATE_REFUSALS: SignedDuration = SignedDuration::from_secs(60);
+/// So many accepted Starts of a stream's name in 24 hours mean that a refusal is the quota of 25 (Kinesis API reference,
+/// StartStreamEncryption). Not 25: the history is minutes late and may lack some.
+pub const NEAR_QUOTA: usize = 20;
 /// The event of a CreateStream and the stream's creation are not further apart than this.
 pub const SAME_BIRTH: SignedDuration = SignedDuration::from_mins(5);
 /// What a stream's first minutes may take before its creator's next calls; Terraform gives up on a create after 5 minutes.
@@ -43,7 +55,7 @@ pub enum Sight {
     Gone,
     /// Another stream of the same name than the one that the work was for.
     Recreated,
-    /// Its creation is so young that "not found" may be a describe that lags.
+    /// It was not found once, or is so young that the describe may be late.
     NotYet,
     /// CREATING or UPDATING.
     Busy,
@@ -492,6 +504,8 @@ pub enum Reason {
     Unproven,
     /// The proof could not be made.
     ProofImpossible,
+    /// A record was read back without an `EncryptionType`.
+    ProofUnclear,
     /// Nobody wrote a record to look at.
     Idle,
     /// Our Start put the stream on a key that turned out unusable, and no key before it can be put back.
@@ -526,6 +540,7 @@ impl Reason {
             Self::StartRefused => "start-refused",
             Self::Unproven => "unproven",
             Self::ProofImpossible => "proof-impossible",
+            Self::ProofUnclear => "proof-unclear",
             Self::Idle => "idle",
             Self::Unwritable => "unwritable",
             Self::PutBack => "put-back",
@@ -696,120 +711,6 @@ pub fn proof_owed(work_owes: bool, created: Timestamp, now: Timestamp) -> Owed {
     }
 }
 
-/// What a try to prove came to.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Judgement {
-    /// The record is encrypted.
-    Encrypted,
-    /// Too soon to tell.
-    TryAgain,
-    /// It is not to be proven now: the end of the run.
-    End(Verdict),
-    /// The stream is gone.
-    Gone,
-    /// The key itself refused, which DescribeKey has to confirm.
-    KeyRefused(Failure),
-    /// It may pass, in a later run.
-    Later(Failure),
-}
-
-/// Reads a PutRecord. `right_since` is when this run first saw the stream ACTIVE with the right setting.
-pub fn judge_probe(answer: &Result<Option<&str>, Failure>, right_since: Timestamp, now: Timestamp) -> Judgement {
-    let early = now < right_since + PROPAGATION + PROBE_MARGIN;
-    let impossible = |detail: String| {
-        let verdict = Verdict::new(Compliance::InsufficientData, Reason::ProofImpossible, detail);
-        Judgement::End(verdict.again(Again::Twice))
-    };
-    match answer {
-        Ok(Some("KMS")) => Judgement::Encrypted,
-        Ok(Some("NONE")) if early => Judgement::TryAgain,
-        Ok(Some("NONE")) => Judgement::End(unproven()),
-        Ok(Some(other)) => {
-            impossible(format!("PutRecord answered an unknown EncryptionType `{}`", EventText::new(other)))
-        }
-        Ok(None) => impossible("PutRecord answered no EncryptionType, which proves nothing either way".to_owned()),
-        Err(failure) => match failure.class {
-            Class::Ignored => Judgement::Gone,
-            Class::Waiting | Class::Retryable | Class::Quota if early => Judgement::TryAgain,
-            Class::Waiting | Class::Retryable | Class::Quota => Judgement::Later(failure.clone()),
-            Class::Permanent(fault) => denied_proof(failure, fault),
-        },
-    }
-}
-
-/// Reads a look for somebody's record: its `EncryptionType` if one was seen.
-pub fn judge_seen(seen: &Result<Option<Option<&str>>, Failure>, right_since: Timestamp, now: Timestamp) -> Judgement {
-    let early = now < right_since + PROPAGATION + OBSERVE_WINDOW;
-    match seen {
-        Ok(Some(Some("KMS"))) => Judgement::Encrypted,
-        Ok(Some(Some("NONE"))) => Judgement::End(unproven()),
-        Ok(Some(_)) => {
-            let detail = "GetRecords gave a record without a known EncryptionType, which proves nothing either way";
-            let verdict = Verdict::new(Compliance::InsufficientData, Reason::ProofImpossible, detail);
-            Judgement::End(verdict.again(Again::Twice))
-        }
-        Ok(None) if early => Judgement::TryAgain,
-        Ok(None) => {
-            let detail = "nobody wrote a record to look at; the setting is right";
-            Judgement::End(Verdict::new(Compliance::InsufficientData, Reason::Idle, detail).again(Again::Twice))
-        }
-        Err(failure) => match failure.class {
-            Class::Ignored => Judgement::Gone,
-            Class::Waiting | Class::Retryable | Class::Quota if early => Judgement::TryAgain,
-            Class::Waiting | Class::Retryable | Class::Quota => Judgement::Later(failure.clone()),
-            Class::Permanent(fault) => denied_proof(failure, fault),
-        },
-    }
-}
-
-fn unproven() -> Verdict {
-    let detail = "the setting is right, yet a record was stored with EncryptionType NONE";
-    Verdict::new(Compliance::NonCompliant, Reason::Unproven, detail).alarm().again(Again::Twice)
-}
-
-fn denied_proof(failure: &Failure, fault: Fault) -> Judgement {
-    match fault {
-        Fault::Key => Judgement::KeyRefused(failure.clone()),
-        Fault::Access | Fault::Request => Judgement::End(no_proof(failure)),
-    }
-}
-
-/// A refusal says only that *our role* cannot use the key or the stream.
-fn no_proof(failure: &Failure) -> Verdict {
-    let verdict = Verdict::new(Compliance::InsufficientData, Reason::ProofImpossible, format!("no proof: {failure}"));
-    verdict.alarm().again(Again::Twice)
-}
-
-/// What follows when a key refused a probe.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Refusal {
-    /// The end of the run.
-    End(Verdict),
-    /// A new run has to put the key before it back.
-    PutBack(Verdict),
-}
-
-/// Reads a probe that the stream's key refused, with what DescribeKey says now of that key and of the one before a re-key
-/// of ours. Where KMS does not confirm it, it was our role's trouble only.
-pub fn judge_refusal(failure: &Failure, now_on: &KeyLookup, before: Option<&KeyLookup>) -> Refusal {
-    let confirmed = match now_on {
-        KeyLookup::NotFound => true,
-        KeyLookup::Found(info) => info.problem.is_some(),
-        KeyLookup::Denied(_) => false,
-    };
-    if !confirmed {
-        return Refusal::End(no_proof(failure));
-    }
-    let detail = format!("the stream's key turned out unusable: {failure}");
-    let verdict = Verdict::new(Compliance::NonCompliant, Reason::Unwritable, detail).alarm();
-    match before {
-        Some(KeyLookup::Found(KeyInfo { problem: None, .. })) => Refusal::PutBack(verdict),
-        Some(KeyLookup::Found(_) | KeyLookup::NotFound | KeyLookup::Denied(_)) | None => {
-            Refusal::End(verdict.again(Again::Twice))
-        }
-    }
-}
-
 /// What follows from a Start that failed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum AfterStart {
@@ -819,28 +720,85 @@ pub enum AfterStart {
     End(Verdict),
     /// It had no effect and may pass; not in this run, which has sent its one request.
     Later(Failure),
+    /// The stream was not found, which a later run has to see once more.
+    NotFound(Failure),
 }
 
-/// Reads a failed StartStreamEncryption.
-pub fn judge_start(failure: &Failure) -> AfterStart {
-    use Compliance::{NonCompliant, NotApplicable};
+/// What [`judge_start`] has to know besides the failure.
+#[derive(Clone, Copy, Debug)]
+pub struct RefusedStart {
+    /// Whether the stream is without encryption, or on a key that cannot be used.
+    pub unprotected: bool,
+    /// Starts of a stream of this name that CloudTrail shows as accepted in the last 24 hours, by anybody; `None`: it was not asked, or
+    /// gave no answer.
+    pub accepted: Option<usize>,
+    /// When a Start for this work was refused first with words that may mean a rate or the quota.
+    pub refused_since: Option<Timestamp>,
+    /// Now.
+    pub now: Timestamp,
+}
+
+/// Reads a failed StartStreamEncryption. AWS words the quota of 25 new keys in 24 hours like a rate ([`Class::RateOrQuota`]).
+pub fn judge_start(failure: &Failure, refused: RefusedStart) -> AfterStart {
+    let RefusedStart { unprotected, accepted, refused_since, now } = refused;
+    let is_rate = accepted.is_none_or(|accepted| accepted < NEAR_QUOTA)
+        && refused_since.is_none_or(|since| now.duration_since(since) < RATE_REFUSALS);
     match failure.class {
-        Class::Ignored => {
-            AfterStart::End(Verdict::new(NotApplicable, Reason::StreamGone, "the stream is gone or being deleted"))
-        }
-        Class::Quota => AfterStart::End(Verdict {
+        // To be described once more before it is believed.
+        Class::Ignored => AfterStart::NotFound(failure.clone()),
+        Class::RateOrQuota if is_rate => AfterStart::Later(failure.clone()),
+        Class::RateOrQuota | Class::Quota => AfterStart::End(Verdict {
             withheld: Some(Withheld::Quota),
             again: Again::ForQuota,
-            ..Verdict::new(NonCompliant, Reason::Withheld, failure.to_string())
+            // Whoever may start and stop can spend the 25 and leave the stream without encryption for a day.
+            alarm: unprotected,
+            ..Verdict::new(Compliance::NonCompliant, Reason::Withheld, failure.to_string())
         }),
         Class::Permanent(_) => {
             // A key policy or a permission that is made beside the stream may only be late.
-            let verdict = Verdict::new(NonCompliant, Reason::StartRefused, failure.to_string());
+            let verdict = Verdict::new(Compliance::NonCompliant, Reason::StartRefused, failure.to_string());
             AfterStart::End(verdict.alarm().again(Again::Twice))
         }
         Class::Waiting | Class::Retryable if failure.may_have_applied => AfterStart::Observe,
         Class::Waiting | Class::Retryable => AfterStart::Later(failure.clone()),
     }
+}
+
+/// Whether the stream is without encryption, or on a key that cannot be used or is not known.
+pub fn is_unprotected(sight: &Sight) -> bool {
+    match sight {
+        Sight::Active(Situation::Wrong { current: Some(current), .. }) => {
+            current.info.as_ref().is_none_or(|info| info.problem.is_some())
+        }
+        Sight::Active(
+            Situation::Wrong { current: None, .. }
+            | Situation::NoSuchKey(_)
+            | Situation::TargetUnusable(..)
+            | Situation::AcceptedUnusable(..),
+        ) => true,
+        Sight::Active(
+            Situation::Exempt
+            | Situation::Unmatched
+            | Situation::Unresolvable(_)
+            | Situation::TargetNotReady(..)
+            | Situation::Unreadable(_)
+            | Situation::Right { .. },
+        )
+        | Sight::Gone
+        | Sight::Recreated
+        | Sight::NotYet
+        | Sight::Busy
+        | Sight::Unknown(_) => false,
+    }
+}
+
+/// What it means that a describe did not find the stream. `known`: this work saw it before. `since` is when it was first not found
+/// without having been found again, `born` when it was created, where that woke us.
+pub fn sight_of_none(known: bool, since: Option<Timestamp>, born: Option<Timestamp>, now: Timestamp) -> Sight {
+    let younger = |than| born.is_some_and(|born| now.duration_since(born) < than);
+    let once_more = known || younger(TRAIL_LAG);
+    let is_believed = since.is_some_and(|since| now.duration_since(since) >= NOT_FOUND_AGAIN);
+    if younger(NOT_FOUND_GRACE) || (once_more && !is_believed) { Sight::NotYet } else { Sight::Gone }
 }
 
 /// Sorts one observation, apart from the policy's view of it; `None` where it is ACTIVE and the policy has to say.
@@ -853,5 +811,72 @@ pub fn sight_of(observed: &Observed, expected_created: Option<Timestamp>) -> Opt
         StreamStatus::Creating | StreamStatus::Updating => Some(Sight::Busy),
         StreamStatus::Deleting => Some(Sight::Gone),
         StreamStatus::Unknown(text) => Some(Sight::Unknown(text.clone())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::failure::Fault;
+
+    fn at(seconds: i64) -> Timestamp {
+        "2026-03-02T08:00:00Z".parse::<Timestamp>().unwrap() + SignedDuration::from_secs(seconds)
+    }
+
+    #[test]
+    fn what_a_refused_start_means() {
+        let quota = |alarm| format!("NON_COMPLIANT withheld quota{}", if alarm { " alarm" } else { "" });
+        let later = || "later".to_owned();
+        // Accepted in 24 hours, seconds since the first refusal, whether the stream is unprotected.
+        for (class, accepted, since, unprotected, expected) in [
+            (Class::RateOrQuota, Some(20), None, true, quota(true)),
+            (Class::RateOrQuota, Some(20), None, false, quota(false)),
+            (Class::RateOrQuota, Some(19), None, true, later()),
+            (Class::RateOrQuota, None, None, true, later()),
+            (Class::RateOrQuota, Some(19), Some(59), true, later()),
+            (Class::RateOrQuota, Some(19), Some(60), true, quota(true)),
+            (Class::RateOrQuota, None, Some(60), false, quota(false)),
+            // Of an account it is a rate, however long.
+            (Class::Retryable, None, Some(600), true, later()),
+            // Words that are not known.
+            (Class::Quota, Some(0), None, true, quota(true)),
+            (Class::Ignored, None, None, true, "not found".to_owned()),
+            (Class::Permanent(Fault::Access), None, None, true, "NON_COMPLIANT start-refused alarm".to_owned()),
+        ] {
+            let failure = Failure { class, ..Failure::retryable("kinesis:StartStreamEncryption", "Code", "words") };
+            let refused_since = since.map(|seconds| at(-seconds));
+            let refused = RefusedStart { unprotected, accepted, refused_since, now: at(0) };
+            let found = match judge_start(&failure, refused) {
+                AfterStart::Observe => "observe".to_owned(),
+                AfterStart::Later(_) => later(),
+                AfterStart::NotFound(_) => "not found".to_owned(),
+                AfterStart::End(Verdict { compliance, reason, withheld, alarm, .. }) => {
+                    let withheld = withheld.map(|why| format!(" {}", why.as_str())).unwrap_or_default();
+                    let alarm = if alarm { " alarm" } else { "" };
+                    format!("{} {}{withheld}{alarm}", compliance.as_str(), reason.as_str())
+                }
+            };
+            assert_eq!(found, expected, "{class}, {accepted:?} accepted, first refused {since:?} s ago");
+        }
+    }
+
+    #[test]
+    fn not_found_once_is_not_gone() {
+        // Known to this work, seconds since it was not found, and since it was created.
+        for (known, since, born, gone) in [
+            (false, None, None, true),
+            (true, None, None, false),
+            (true, Some(4), None, false),
+            (true, Some(5), None, true),
+            (false, None, Some(29), false),
+            (false, Some(20), Some(29), false),
+            (false, None, Some(170), false),
+            (false, Some(5), Some(170), true),
+            (false, None, Some(181), true),
+        ] {
+            let sight = sight_of_none(known, since.map(|s: i64| at(-s)), born.map(|s: i64| at(-s)), at(0));
+            let expected = if gone { Sight::Gone } else { Sight::NotYet };
+            assert_eq!(sight, expected, "known {known}, not found since {since:?}, born {born:?}");
+        }
     }
 }

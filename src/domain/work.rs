@@ -61,6 +61,10 @@ pub struct Work {
     pub active_since: Option<Timestamp>,
     /// When the stream was first seen with the right setting, if a proof is still owed: a record that arrived later counts.
     pub right_since: Option<Timestamp>,
+    /// When a Start was refused first with words that may mean a rate or the stream's quota.
+    pub refused_since: Option<Timestamp>,
+    /// When the stream was not found, without having been found again.
+    pub not_found_since: Option<Timestamp>,
     /// How many times it was looked at again after a run that ended without certainty.
     pub looks: u32,
 }
@@ -83,6 +87,8 @@ impl Work {
             not_before: None,
             active_since: None,
             right_since: None,
+            refused_since: None,
+            not_found_since: None,
             looks: 0,
         }
     }
@@ -105,6 +111,8 @@ impl Work {
             not_before: self.not_before,
             active_since: self.active_since,
             right_since: self.right_since,
+            refused_since: self.refused_since,
+            not_found_since: self.not_found_since,
             looks: self.looks,
         };
         // Only a map with keys that are not strings can fail here, and there is none.
@@ -135,6 +143,8 @@ impl Work {
             ("not_before", wire.not_before),
             ("active_since", wire.active_since),
             ("right_since", wire.right_since),
+            ("refused_since", wire.refused_since),
+            ("not_found_since", wire.not_found_since),
             ("stream_creation_timestamp", wire.stream_creation_timestamp),
         ];
         for (field, time) in times {
@@ -164,6 +174,8 @@ impl Work {
             not_before: wire.not_before,
             active_since: wire.active_since,
             right_since: wire.right_since,
+            refused_since: wire.refused_since,
+            not_found_since: wire.not_found_since,
             looks: wire.looks,
         })
     }
@@ -214,6 +226,12 @@ pub(crate) struct Wire {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "schema", schemars(with = "crate::domain::schema::Time"))]
     right_since: Option<Timestamp>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "schema", schemars(with = "crate::domain::schema::Time"))]
+    refused_since: Option<Timestamp>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "schema", schemars(with = "crate::domain::schema::Time"))]
+    not_found_since: Option<Timestamp>,
     #[serde(default)]
     looks: u32,
 }

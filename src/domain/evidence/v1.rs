@@ -222,7 +222,7 @@ pub(crate) mod words {
     pub(crate) const COMPLIANCE: [Compliance; 4] =
         [Compliance::Compliant, Compliance::NonCompliant, Compliance::NotApplicable, Compliance::InsufficientData];
 
-    pub(crate) const REASON: [Reason; 21] = [
+    pub(crate) const REASON: [Reason; 22] = [
         Reason::StreamGone,
         Reason::Exempt,
         Reason::Unmatched,
@@ -237,6 +237,7 @@ pub(crate) mod words {
         Reason::StartRefused,
         Reason::Unproven,
         Reason::ProofImpossible,
+        Reason::ProofUnclear,
         Reason::Idle,
         Reason::Unwritable,
         Reason::PutBack,

@@ -1,0 +1,179 @@
+//! What an answer of PutRecord or GetRecords says of a stream's encryption, and what follows where the key refuses.
+
+use jiff::Timestamp;
+
+use super::{Again, OBSERVE_WINDOW, PROBE_MARGIN, PROPAGATION, Reason, Verdict};
+use crate::domain::evidence::Compliance;
+use crate::domain::failure::{Class, Failure, Fault};
+use crate::domain::model::{EventText, KeyInfo, KeyLookup};
+
+/// What a try to prove came to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Judgement {
+    /// The record is encrypted.
+    Encrypted,
+    /// Too soon to tell.
+    TryAgain,
+    /// It is not to be proven now: the end of the run.
+    End(Verdict),
+    /// The stream is gone.
+    Gone,
+    /// The key itself refused, which DescribeKey has to confirm.
+    KeyRefused(Failure),
+    /// It may pass, in a later run.
+    Later(Failure),
+}
+
+/// Reads a PutRecord. `right_since` is when this run first saw the stream ACTIVE with the right setting. AWS leaves `EncryptionType` out
+/// of its answer where the record is not encrypted (recorded in more than 100 answers; the text `NONE` never was).
+pub fn judge_probe(answer: &Result<Option<&str>, Failure>, right_since: Timestamp, now: Timestamp) -> Judgement {
+    let early = now < right_since + PROPAGATION + PROBE_MARGIN;
+    let impossible = |detail: String| {
+        let verdict = Verdict::new(Compliance::InsufficientData, Reason::ProofImpossible, detail);
+        Judgement::End(verdict.again(Again::Twice))
+    };
+    match answer {
+        Ok(Some("KMS")) => Judgement::Encrypted,
+        Ok(None | Some("NONE")) if early => Judgement::TryAgain,
+        Ok(None | Some("NONE")) => Judgement::End(unproven()),
+        Ok(Some(other)) => {
+            impossible(format!("PutRecord answered an unknown EncryptionType `{}`", EventText::new(other)))
+        }
+        Err(failure) => failed_proof(failure, early),
+    }
+}
+
+/// Reads a look for somebody's record: its `EncryptionType` if one was seen.
+pub fn judge_seen(seen: &Result<Option<Option<&str>>, Failure>, right_since: Timestamp, now: Timestamp) -> Judgement {
+    let early = now < right_since + PROPAGATION + OBSERVE_WINDOW;
+    match seen {
+        Ok(Some(Some("KMS"))) => Judgement::Encrypted,
+        Ok(Some(Some("NONE"))) => Judgement::End(unproven()),
+        Ok(Some(None)) => {
+            // Of an unencrypted record AWS leaves it out; what it says of an encrypted one that is read back was not recorded.
+            let detail = "GetRecords gave a record without an EncryptionType, which is not known to mean anything";
+            let verdict = Verdict::new(Compliance::InsufficientData, Reason::ProofUnclear, detail);
+            Judgement::End(verdict.again(Again::Twice))
+        }
+        Ok(Some(Some(other))) => {
+            let detail = format!("GetRecords gave a record with an unknown EncryptionType `{}`", EventText::new(other));
+            let verdict = Verdict::new(Compliance::InsufficientData, Reason::ProofImpossible, detail);
+            Judgement::End(verdict.again(Again::Twice))
+        }
+        Ok(None) if early => Judgement::TryAgain,
+        Ok(None) => {
+            let detail = "nobody wrote a record to look at; the setting is right";
+            Judgement::End(Verdict::new(Compliance::InsufficientData, Reason::Idle, detail).again(Again::Twice))
+        }
+        Err(failure) => failed_proof(failure, early),
+    }
+}
+
+/// What a failed PutRecord or GetRecords comes to.
+fn failed_proof(failure: &Failure, early: bool) -> Judgement {
+    match failure.class {
+        Class::Ignored => Judgement::Gone,
+        Class::Waiting | Class::Retryable | Class::RateOrQuota | Class::Quota if early => Judgement::TryAgain,
+        Class::Waiting | Class::Retryable | Class::RateOrQuota | Class::Quota => Judgement::Later(failure.clone()),
+        Class::Permanent(fault) => denied_proof(failure, fault),
+    }
+}
+
+fn unproven() -> Verdict {
+    let detail = "the setting is right, and yet a record was stored unencrypted";
+    Verdict::new(Compliance::NonCompliant, Reason::Unproven, detail).alarm().again(Again::Twice)
+}
+
+fn denied_proof(failure: &Failure, fault: Fault) -> Judgement {
+    match fault {
+        Fault::Key => Judgement::KeyRefused(failure.clone()),
+        Fault::Access | Fault::Request => Judgement::End(no_proof(failure)),
+    }
+}
+
+/// A refusal says only that *our role* cannot use the key or the stream.
+fn no_proof(failure: &Failure) -> Verdict {
+    let verdict = Verdict::new(Compliance::InsufficientData, Reason::ProofImpossible, format!("no proof: {failure}"));
+    verdict.alarm().again(Again::Twice)
+}
+
+/// What follows when a key refused a probe.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// The end of the run.
+    End(Verdict),
+    /// A new run has to put the key before it back.
+    PutBack(Verdict),
+}
+
+/// Reads a probe that the stream's key refused, with what DescribeKey says now of that key and of the one before a re-key
+/// of ours. Where KMS does not confirm it, it was our role's trouble only.
+pub fn judge_refusal(failure: &Failure, now_on: &KeyLookup, before: Option<&KeyLookup>) -> Refusal {
+    let confirmed = match now_on {
+        KeyLookup::NotFound => true,
+        KeyLookup::Found(info) => info.problem.is_some(),
+        KeyLookup::Denied(_) => false,
+    };
+    if !confirmed {
+        return Refusal::End(no_proof(failure));
+    }
+    let detail = format!("the stream's key turned out unusable: {failure}");
+    let verdict = Verdict::new(Compliance::NonCompliant, Reason::Unwritable, detail).alarm();
+    match before {
+        Some(KeyLookup::Found(KeyInfo { problem: None, .. })) => Refusal::PutBack(verdict),
+        Some(KeyLookup::Found(_) | KeyLookup::NotFound | KeyLookup::Denied(_)) | None => {
+            Refusal::End(verdict.again(Again::Twice))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use jiff::SignedDuration;
+
+    use super::*;
+
+    fn at(seconds: f64) -> Timestamp {
+        "2026-03-02T08:00:00Z".parse::<Timestamp>().unwrap() + SignedDuration::from_secs_f64(seconds)
+    }
+
+    fn end(judgement: Judgement) -> String {
+        match judgement {
+            Judgement::End(Verdict { compliance, reason, alarm, .. }) => {
+                format!("{} {}{}", compliance.as_str(), reason.as_str(), if alarm { " alarm" } else { "" })
+            }
+            other => format!("{other:?}").split(['(', ' ']).next().unwrap_or_default().to_owned(),
+        }
+    }
+
+    #[test]
+    fn a_probe_is_read_as_aws_answers() {
+        let unproven = "NON_COMPLIANT unproven alarm";
+        for (answer, seconds, expected) in [
+            (Some("KMS"), 0.0, "Encrypted"),
+            // AWS leaves it out of an unencrypted record, emulators say NONE.
+            (None, 0.0, "TryAgain"),
+            (None, 7.9, "TryAgain"),
+            (None, 8.0, unproven),
+            (Some("NONE"), 7.9, "TryAgain"),
+            (Some("NONE"), 8.0, unproven),
+            (Some("AES"), 0.0, "INSUFFICIENT_DATA proof-impossible"),
+        ] {
+            assert_eq!(end(judge_probe(&Ok(answer), at(0.0), at(seconds))), expected, "{answer:?} after {seconds} s");
+        }
+    }
+
+    #[test]
+    fn a_record_that_was_read_back_is_no_proof_without_its_type() {
+        for (seen, seconds, expected) in [
+            (Some(Some("KMS")), 0.0, "Encrypted"),
+            (Some(Some("NONE")), 20.0, "NON_COMPLIANT unproven alarm"),
+            (Some(None), 20.0, "INSUFFICIENT_DATA proof-unclear"),
+            (Some(Some("AES")), 20.0, "INSUFFICIENT_DATA proof-impossible"),
+            (None, 14.9, "TryAgain"),
+            (None, 15.0, "INSUFFICIENT_DATA idle"),
+        ] {
+            assert_eq!(end(judge_seen(&Ok(seen), at(0.0), at(seconds))), expected, "{seen:?} after {seconds} s");
+        }
+    }
+}
