@@ -76,7 +76,7 @@ async fn everything() -> Written {
     written.take(&unproven);
 
     let mut unwritable = stopped();
-    unwritable.later(secs(2.0), |state, now| state.keys.set_state("app", "Disabled", now));
+    unwritable.later(secs(7.5), |state, now| state.keys.set_state("app", "Disabled", now));
     unwritable.drain().await;
     written.take(&unwritable);
 

@@ -5,6 +5,7 @@ use streamseal::domain::plan::Reason;
 
 use crate::sim::Op;
 use crate::sim::actors::Tool;
+use crate::sim::faults::Fault;
 use crate::sim::scene::{ALL_WITH_APP, Scene, secs};
 
 /// Existing streams proven by other people's records.
@@ -63,15 +64,6 @@ async fn encryption_that_never_takes_hold_is_unproven_and_looked_at_twice_more()
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_answer_without_a_type_proves_nothing_either_way() {
-    let mut s = unencrypted(ALL_WITH_APP);
-    s.set(|state, _| state.streams.get_mut("orders").unwrap().answers_no_type = true);
-    s.drain().await;
-    assert_eq!(s.end("orders"), (Compliance::InsufficientData, Reason::ProofImpossible, ProofState::Failed));
-    assert_eq!(s.count(Op::Put), 3, "one record a look, none repeated");
-}
-
-#[tokio::test(start_paused = true)]
 async fn a_probe_denied_to_our_role_says_nothing_about_the_stream() {
     let mut s = on_other();
     s.set(|state, _| state.keys.key("app").forbidden = true);
@@ -85,7 +77,7 @@ async fn a_probe_denied_to_our_role_says_nothing_about_the_stream() {
 async fn a_first_key_that_turns_out_unusable_has_no_way_back() {
     let mut s = unencrypted(ALL_WITH_APP);
     // The stream is UPDATING to it.
-    s.later(secs(2.0), |state, now| state.keys.set_state("app", "Disabled", now));
+    s.later(secs(7.5), |state, now| state.keys.set_state("app", "Disabled", now));
     s.drain().await;
     let first = &s.all("orders")[0];
     assert_eq!((first.verdict.compliance, first.verdict.reason), (Compliance::NonCompliant, Reason::Unwritable));
@@ -96,7 +88,7 @@ async fn a_first_key_that_turns_out_unusable_has_no_way_back() {
 #[tokio::test(start_paused = true)]
 async fn a_re_key_that_turns_out_unusable_is_put_back_once() {
     let mut s = on_other();
-    s.later(secs(2.0), |state, now| state.keys.set_state("app", "Disabled", now));
+    s.later(secs(7.5), |state, now| state.keys.set_state("app", "Disabled", now));
     s.drain().await;
     assert_eq!(s.starts("orders"), ["app", "other"], "{}", s.story("orders"));
     let all = s.all("orders");
@@ -126,7 +118,7 @@ async fn a_re_key_that_took_long_is_put_back_too() {
 #[tokio::test(start_paused = true)]
 async fn nothing_is_put_back_where_the_key_before_is_unusable_too() {
     let mut s = on_other();
-    s.later(secs(2.0), |state, now| {
+    s.later(secs(7.5), |state, now| {
         state.keys.set_state("app", "Disabled", now);
         state.keys.set_state("other", "PendingDeletion", now);
     });
@@ -138,9 +130,9 @@ async fn nothing_is_put_back_where_the_key_before_is_unusable_too() {
 #[tokio::test(start_paused = true)]
 async fn the_key_to_put_back_is_looked_at_again_before_it_is() {
     let mut s = on_other();
-    s.later(secs(2.0), |state, now| state.keys.set_state("app", "Disabled", now));
+    s.later(secs(7.5), |state, now| state.keys.set_state("app", "Disabled", now));
     // The message that asks to put `other` back is on its way for so long that `other` is disabled too.
-    s.later(secs(3.0), |state, _| state.parameters.insert("/mode".to_owned(), "nonsense".to_owned()).map_or((), drop));
+    s.later(secs(9.2), |state, _| state.parameters.insert("/mode".to_owned(), "nonsense".to_owned()).map_or((), drop));
     s.later(secs(30.0), |state, now| state.keys.set_state("other", "Disabled", now));
     s.later(secs(40.0), |state, _| state.parameters.insert("/mode".to_owned(), "enforce".to_owned()).map_or((), drop));
     s.drain().await;
@@ -151,8 +143,8 @@ async fn the_key_to_put_back_is_looked_at_again_before_it_is() {
 #[tokio::test(start_paused = true)]
 async fn nothing_is_put_back_once_the_function_only_reports() {
     let mut s = on_other();
-    s.later(secs(2.0), |state, now| state.keys.set_state("app", "Disabled", now));
-    s.later(secs(3.0), |state, _| state.parameters.insert("/mode".to_owned(), "report".to_owned()).map_or((), drop));
+    s.later(secs(7.5), |state, now| state.keys.set_state("app", "Disabled", now));
+    s.later(secs(9.2), |state, _| state.parameters.insert("/mode".to_owned(), "report".to_owned()).map_or((), drop));
     s.drain().await;
     assert_eq!(s.starts("orders"), ["app"], "{}", s.story("orders"));
 }
@@ -181,6 +173,37 @@ async fn an_idle_stream_is_not_called_proven() {
     s.drain().await;
     assert_eq!(s.end("orders"), (Compliance::InsufficientData, Reason::Idle, ProofState::Described));
     assert_eq!((s.count(Op::Put), s.all("orders").len()), (0, 3));
+    // It waits for somebody's record for 10 s after the 5 s in which encryption takes hold, and one more try.
+    let first = &s.all("orders")[0];
+    let waited = first.finished_at.duration_since(first.after.as_ref().unwrap().observed.at).as_secs_f64();
+    assert!((15.0..18.5).contains(&waited), "{waited} s");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_minute_of_throttled_reads_only_puts_the_proof_off() {
+    let mut s = unencrypted(OBSERVED);
+    s.faults(Op::Read, Fault::Throttled, 12);
+    for second in 0..200 {
+        s.later(secs(f64::from(second)), |state, now| drop(state.put("orders", false, now)));
+    }
+    s.drain().await;
+    assert_eq!(s.end("orders"), (Compliance::Compliant, Reason::RightKey, ProofState::Observed));
+    let all = s.all("orders");
+    assert!(all.len() > 1 && all.iter().all(|e| !e.verdict.alarm), "{}", s.story("orders"));
+    assert_eq!((s.count(Op::Put), s.count(Op::Start)), (0, 1));
+    assert!(s.count(Op::Read) <= 20, "{} reads", s.count(Op::Read));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_record_read_back_without_a_type_is_unclear_and_wakes_nobody() {
+    let mut s = unencrypted(OBSERVED);
+    s.set(|state, _| state.streams.get_mut("orders").unwrap().never_encrypts = true);
+    for second in 0..200 {
+        s.later(secs(f64::from(second)), |state, now| drop(state.put("orders", false, now)));
+    }
+    s.drain().await;
+    assert_eq!(s.end("orders"), (Compliance::InsufficientData, Reason::ProofUnclear, ProofState::Failed));
+    assert!(s.all("orders").iter().all(|e| !e.verdict.alarm));
 }
 
 #[tokio::test(start_paused = true)]
@@ -205,7 +228,7 @@ async fn a_proof_owed_for_a_new_stream_is_not_forgotten_when_it_grows_old() {
         state.start("orders", "alias/app", now - secs(3_400.0)).unwrap();
         state.emit("StartStreamEncryption", "orders", Tool::Cli, now);
     });
-    s.faults(Op::Put, crate::sim::faults::Fault::Throttled, 10);
+    s.faults(Op::Put, Fault::Throttled, 10);
     s.drain().await;
     assert_eq!(s.all("orders")[0].proof.state, ProofState::Owed, "{}", s.story("orders"));
     assert_eq!(s.end("orders").2, ProofState::Proven, "{}", s.story("orders"));

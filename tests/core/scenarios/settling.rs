@@ -57,17 +57,17 @@ async fn started_after(tool: Tool, policy: &str) -> f64 {
 #[tokio::test(start_paused = true)]
 async fn each_tool_has_its_time() {
     for (tool, least, most) in [
-        (Tool::Cli, 1.0, 3.0),
-        (Tool::CloudFormation, 61.0, 65.0),
-        (Tool::Terraform, 121.0, 125.0),
-        (Tool::Pulumi, 121.0, 125.0),
+        (Tool::Cli, 6.0, 8.0),
+        (Tool::CloudFormation, 66.0, 70.0),
+        (Tool::Terraform, 126.0, 130.0),
+        (Tool::Pulumi, 126.0, 130.0),
     ] {
         let after = started_after(tool, ALL_WITH_APP).await;
         assert!((least..most).contains(&after), "{tool:?}: {after} s");
     }
     let slower = ALL_WITH_APP.replace("existing: enforce,", "existing: enforce, settle: { terraform: 10m },");
     let after = started_after(Tool::Terraform, &slower).await;
-    assert!((601.0..605.0).contains(&after), "{after} s");
+    assert!((606.0..610.0).contains(&after), "{after} s");
 }
 
 #[tokio::test(start_paused = true)]
@@ -120,7 +120,7 @@ async fn a_stream_made_anew_by_another_tool_is_left_to_that_tool() {
     s.later(secs(48.0), |state, now| state.delete("orders", now));
     let sim = s.sim.clone();
     s.actors.spawn(async move {
-        tokio::time::sleep(secs(52.0)).await;
+        tokio::time::sleep(secs(56.0)).await;
         let resource = Resource { name: "orders", creating: secs(20.0), updating: secs(4.0), key: None };
         terraform_apply(sim, resource).await.unwrap();
     });

@@ -5,11 +5,11 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 use streamseal::domain::failure::{Class, Failure, Fault as Lasting};
 use streamseal::domain::history::ChangeKind;
-use streamseal::domain::model::{Encryption, KeyIdentity, KeyRef, Observed, StreamArn, StreamStatus, Tags};
+use streamseal::domain::model::{Encryption, EventText, KeyIdentity, KeyRef, Observed, StreamArn, StreamStatus, Tags};
 use streamseal::ports::{CallLog, Clock, Look, ProbeAnswer, SeenRecord, StreamApi};
 
 use super::actors::Tool;
-use super::{Op, Sim, State, failed};
+use super::{Op, Sim, State, failed, own};
 
 /// Everything that was ever under one name: a deleted stream leaves its history to the next one.
 #[derive(Clone, Debug, Default)]
@@ -21,8 +21,6 @@ pub(crate) struct Stream {
     pub(crate) records: Vec<Record>,
     /// When the service accepted a Start, by anybody.
     pub(crate) starts: Vec<Timestamp>,
-    /// PutRecord's answer lacks `EncryptionType`, as in some partitions.
-    pub(crate) answers_no_type: bool,
     /// Encryption never takes hold, whatever the setting says.
     pub(crate) never_encrypts: bool,
     /// What made it.
@@ -87,11 +85,10 @@ impl Stream {
         self.eras.push(Era { from, body });
     }
 
-    /// Busy for a while, then ACTIVE; the setting may be shown early.
-    fn change(&mut self, now: Timestamp, takes: Duration, key: Option<String>, shown_early: bool) {
+    /// UPDATING with the old setting for a while (recorded), then ACTIVE with the new one.
+    fn change(&mut self, now: Timestamp, takes: Duration, key: Option<String>) {
         let Some(before) = self.at(now).cloned() else { return };
-        let early = if shown_early { key.clone() } else { before.key.clone() };
-        self.push(now, Some(Body { status: StreamStatus::Updating, key: early, ..before.clone() }));
+        self.push(now, Some(Body { status: StreamStatus::Updating, ..before.clone() }));
         self.push(now + takes, Some(Body { status: StreamStatus::Active, key, ..before }));
     }
 }
@@ -101,15 +98,17 @@ impl State {
         self.streams.get(name).unwrap()
     }
 
-    /// CreateStream.
+    /// CreateStream. Its time is in whole seconds and up to 2 s before the request (recorded); the names of a deleted stream keep their
+    /// quota.
     pub(crate) fn create(&mut self, name: &str, now: Timestamp, creating: Duration, made_by: Tool) {
+        let early = SignedDuration::from_millis(self.dice.i64(0..=1_000));
+        let created = Timestamp::from_second((now - early).as_second()).unwrap();
         let stream = self.streams.entry(name.to_owned()).or_default();
         assert!(stream.at(now).is_none(), "`{name}` exists");
-        let body = |status| Some(Body { status, key: None, created: now });
+        let body = |status| Some(Body { status, key: None, created });
         stream.push(now, body(StreamStatus::Creating));
         stream.push(now + creating, body(StreamStatus::Active));
         stream.effective.push((now, None));
-        stream.starts.clear();
         stream.made_by = Some(made_by);
     }
 
@@ -132,25 +131,28 @@ impl State {
         self.streams.get_mut(name).unwrap().push(now, body);
     }
 
-    /// DeleteStream: 3 s of DELETING.
+    /// DeleteStream: 3 to 7 s of DELETING (recorded).
     pub(crate) fn delete(&mut self, name: &str, now: Timestamp) {
+        let takes = Duration::from_millis(self.dice.u64(3_000..=7_000));
         let stream = self.streams.get_mut(name).unwrap();
         stream.eras.retain(|era| era.from <= now);
         let body = stream.at(now).cloned();
         stream.push(now, body.map(|body| Body { status: StreamStatus::Deleting, ..body }));
-        stream.push(now + Duration::from_secs(3), None);
+        stream.push(now + takes, None);
     }
 
     /// A change of something else than encryption, such as the retention period.
     pub(crate) fn update(&mut self, name: &str, now: Timestamp, takes: Duration) -> Result<(), &'static str> {
         let key = self.active(name, now)?.key;
-        self.streams.get_mut(name).unwrap().change(now, takes, key, false);
+        self.streams.get_mut(name).unwrap().change(now, takes, key);
         Ok(())
     }
 
-    /// StopStreamEncryption, by somebody else.
+    /// StopStreamEncryption, by somebody else; of an unencrypted stream it is refused (recorded).
     pub(crate) fn stop(&mut self, name: &str, now: Timestamp) -> Result<(), &'static str> {
-        self.active(name, now)?;
+        if self.active(name, now)?.key.is_none() {
+            return Err("InvalidArgumentException");
+        }
         self.set_encryption(name, now, None);
         Ok(())
     }
@@ -165,7 +167,10 @@ impl State {
         }
         let day_ago = now - SignedDuration::from_hours(24);
         if self.stream(name).starts.iter().filter(|at| **at > day_ago).count() >= 25 {
-            return refuse(Class::Quota, "LimitExceededException");
+            // Worded like a rate, as its sibling quota was recorded.
+            let message = format!("Rate exceeded for stream {name} under account {}.", own().account);
+            let refused = failed(Op::Start, Class::RateOrQuota, "LimitExceededException");
+            return Err(Failure { message: EventText::new(&message), ..refused });
         }
         self.keys.usable(key, now).map_err(|(fault, code)| failed(Op::Start, Class::Permanent(fault), code))?;
         self.streams.get_mut(name).unwrap().starts.push(now);
@@ -184,9 +189,8 @@ impl State {
     fn set_encryption(&mut self, name: &str, now: Timestamp, key: Option<String>) {
         let takes = Duration::from_millis(self.dice.u64(self.weather.update_ms.clone()));
         let later = Duration::from_millis(self.dice.u64(self.weather.propagation_ms.clone()));
-        let shown_early = self.dice.bool();
         let stream = self.streams.get_mut(name).unwrap();
-        stream.change(now, takes, key.clone(), shown_early);
+        stream.change(now, takes, key.clone());
         stream.effective.push((now + takes + later, key));
     }
 
@@ -221,7 +225,7 @@ impl State {
         Ok(Some(SeenRecord {
             shard_id: "shardId-000000000000".to_owned(),
             sequence_number: record.sequence_number,
-            encryption_type: Some(if record.key.is_some() { "KMS" } else { "NONE" }.to_owned()),
+            encryption_type: record.key.is_some().then(|| "KMS".to_owned()),
             at: record.at,
         }))
     }
@@ -280,11 +284,12 @@ impl StreamApi for Sim {
         let name = stream.name.as_str();
         self.call(Op::Put, name, "", Some(log), |state, now, _| {
             let record = state.put(name, true, now)?;
-            let kind = if record.key.is_some() { "KMS" } else { "NONE" };
+            // AWS never says `NONE` here.
+            let encryption_type = record.key.is_some().then(|| "KMS".to_owned());
             Ok(ProbeAnswer {
                 shard_id: "shardId-000000000000".to_owned(),
                 sequence_number: record.sequence_number,
-                encryption_type: (!state.stream(name).answers_no_type).then(|| kind.to_owned()),
+                encryption_type,
             })
         })
         .await
