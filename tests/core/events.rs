@@ -1,5 +1,7 @@
 //! Every file of `events/` and every way to be wrong: what the parser makes of it.
 
+mod observed;
+
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use streamseal::domain::event::{Creator, IgnoreReason, Input, Item, RejectReason, parse};
@@ -29,6 +31,10 @@ fn items(payload: &Value) -> Vec<Item> {
 
 /// `stream call`, `ignored Code`, `rejected Code` or `malformed`, for each item.
 fn words(payload: &Value) -> Vec<String> {
+    words_of(&items(payload))
+}
+
+fn words_of(items: &[Item]) -> Vec<String> {
     let word = |item: &Item| match item {
         Item::Reconcile(work) => format!("{} {}", work.stream.name, work.cause.call),
         Item::Scan(scan) => format!("scan {} {}", scan_subject(scan), scan.cause.call),
@@ -38,7 +44,7 @@ fn words(payload: &Value) -> Vec<String> {
         Item::Rejected(why) => format!("rejected {}", why.code()),
         Item::Malformed(why) => format!("malformed {why}"),
     };
-    items(payload).iter().map(word).collect()
+    items.iter().map(word).collect()
 }
 
 fn scan_subject(scan: &Scan) -> String {

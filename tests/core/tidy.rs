@@ -128,16 +128,51 @@ fn files_stay_small() {
     }
 }
 
-/// Every sample event stands, by name, in a test.
+/// The files of a folder by their names, without what they end with.
+fn stems(folder: &str) -> Vec<String> {
+    let files = fs::read_dir(root().join(folder)).unwrap().map(|file| file.unwrap().path());
+    let mut stems: Vec<String> = files.map(|path| path.file_stem().unwrap().to_string_lossy().into_owned()).collect();
+    stems.sort();
+    stems
+}
+
+/// Every sample event, and everything that AWS was seen to send, stands by name in a test.
 #[test]
-fn every_sample_event_is_used() {
+fn every_sample_is_used() {
     let tests: String = sources("tests").into_iter().map(|source| source.text).collect();
-    let mut names: Vec<String> = fs::read_dir(root().join("events"))
-        .unwrap()
-        .map(|file| file.unwrap().path().file_stem().unwrap().to_string_lossy().into_owned())
-        .collect();
-    names.sort();
-    assert!(names.len() > 20);
-    let unused: Vec<&String> = names.iter().filter(|name| !tests.contains(&format!("\"{name}\""))).collect();
-    assert!(unused.is_empty(), "{unused:?}");
+    for (folder, least) in [("events", 20), ("tests/observed", 30)] {
+        let names = stems(folder);
+        assert!(names.len() > least, "{folder}: {}", names.len());
+        let unused: Vec<&String> = names.iter().filter(|name| !tests.contains(&format!("\"{name}\""))).collect();
+        assert!(unused.is_empty(), "{folder}: {unused:?}");
+    }
+}
+
+/// The list of what AWS was seen to send is whole, and says where each file is from.
+#[test]
+fn what_was_observed_has_its_source() {
+    let read = |name: &str| -> serde_json::Value {
+        let text = fs::read_to_string(root().join(format!("tests/observed/{name}.json"))).unwrap();
+        serde_json::from_str(&text).unwrap()
+    };
+    let list = read("README");
+    let listed: Vec<&str> = list["files"].as_array().unwrap().iter().map(|name| name.as_str().unwrap()).collect();
+    let found = stems("tests/observed").into_iter().filter(|name| name != "README");
+    assert_eq!(listed, found.map(|name| format!("{name}.json")).collect::<Vec<_>>());
+    let commits = list["commits"].as_object().unwrap();
+    for name in listed {
+        // What no recording has as a whole says so; of several cases each may have its own.
+        let text = read(name.trim_end_matches(".json"));
+        let is_known =
+            |source: &serde_json::Value| source["commit"].as_str().is_some_and(|commit| commits.contains_key(commit));
+        let cases = text["cases"].as_array();
+        let each = cases.is_some_and(|cases| cases.iter().all(|case| is_known(&case["source"])));
+        assert!(
+            is_known(&text["source"]) || each || text["composed"].is_string(),
+            "{name} does not say where it is from"
+        );
+    }
+    for file in list["used_by"].as_array().unwrap() {
+        assert!(root().join(file.as_str().unwrap()).exists(), "{file}");
+    }
 }
