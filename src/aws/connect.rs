@@ -27,6 +27,8 @@ pub(super) const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 /// One request with its answer, the connection and the credentials included. These calls take tens of milliseconds; what
 /// takes five seconds will not come, and a lost answer costs one more observation.
 const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(5);
+/// How much longer GetRecords may take: of a shard that was never written to it was seen to take 5.1 s.
+const RECORDS_EXTRA: Duration = Duration::from_secs(3);
 /// One operation with the SDK's retries, where they are on: room for two attempts and a pause, well below a function's
 /// timeout.
 const OPERATION_TIMEOUT: Duration = Duration::from_secs(12);
@@ -52,6 +54,13 @@ impl From<Timeouts> for TimeoutConfig {
     fn from(Timeouts { connect, attempt, operation }: Timeouts) -> Self {
         Self::builder().connect_timeout(connect).operation_attempt_timeout(attempt).operation_timeout(operation).build()
     }
+}
+
+/// The timeouts of a request for records, where `others` are those of the other requests.
+pub(super) fn records_timeouts(others: Option<&TimeoutConfig>) -> TimeoutConfig {
+    let others = others.cloned().unwrap_or_else(|| Timeouts::default().into());
+    let attempt = others.operation_attempt_timeout().unwrap_or(ATTEMPT_TIMEOUT) + RECORDS_EXTRA;
+    others.into_builder().operation_attempt_timeout(attempt).build()
 }
 
 /// The function's configuration of the SDK, from the variables that Lambda sets (Lambda developer guide, environment variables)

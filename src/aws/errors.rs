@@ -26,6 +26,10 @@ const RATE_OF_ACCOUNT: &str = "Rate exceeded for account";
 /// account N." for the third UpdateStreamMode in 24 hours; ListShards has it for its rate).
 const RATE_OR_QUOTA: &str = "Rate exceeded";
 
+/// How the message of an `UnrecognizedClientException` starts that is about an ARN whose account does not exist, and not about
+/// credentials (recorded answer of Kinesis: `No account found for the given parameters`).
+const NO_SUCH_ACCOUNT: &str = "No account found";
+
 /// No code on the wire: the call took longer than its timeout.
 const TIMEOUT: &str = "Timeout";
 /// No code on the wire: there was no answer at all.
@@ -54,6 +58,10 @@ fn class_of(call: &str, code: &str, message: &str) -> Class {
         }
         "LimitExceededException" => Class::Retryable,
 
+        "UnrecognizedClientException" if message.starts_with(NO_SUCH_ACCOUNT) => Class::Permanent(Fault::Request),
+        // The answer to a request with `DryRun`: allowed, and nothing written. It says nothing else when asked again.
+        "DryRunOperationException" => Class::Permanent(Fault::Request),
+
         "AccessDeniedException"
         | "AccessDenied"
         | "NotAuthorized"
@@ -73,10 +81,12 @@ fn class_of(call: &str, code: &str, message: &str) -> Class {
         | "InvalidSignatureException"
         | "SignatureDoesNotMatch" => Class::Permanent(Fault::Access),
 
-        // Kinesis about the key, and KMS's own `NotFoundException`.
-        "KMSDisabledException" | "KMSInvalidStateException" | "KMSNotFoundException" | "NotFoundException" => {
-            Class::Permanent(Fault::Key)
-        }
+        // Kinesis about the key, and KMS's own `NotFoundException` and `DisabledException`.
+        "KMSDisabledException"
+        | "KMSInvalidStateException"
+        | "KMSNotFoundException"
+        | "NotFoundException"
+        | "DisabledException" => Class::Permanent(Fault::Key),
 
         "InvalidArgumentException"
         | "InvalidArnException"
@@ -161,6 +171,8 @@ impl Refusal {
     /// Reads a failure's code, and where there is none, the SDK's words.
     pub fn of(failure: &Failure) -> Self {
         match failure.code.as_str() {
+            // An ARN whose account does not exist: the request is wrong, the credentials are not.
+            "UnrecognizedClientException" if failure.class == Class::Permanent(Fault::Request) => Self::Other,
             "UnrecognizedClientException"
             | "InvalidClientTokenId"
             | "MissingAuthenticationToken"
@@ -228,7 +240,8 @@ pub(super) fn of_entry(call: &'static str, code: &str, message: &str) -> Failure
 /// reference guide: credentials are good in the Regions that are enabled).
 #[cfg(feature = "cli")]
 pub(crate) fn refuses_credentials(failure: &Failure) -> bool {
-    matches!(failure.code.as_str(), "UnrecognizedClientException" | "InvalidClientTokenId")
+    let is_one = matches!(failure.code.as_str(), "UnrecognizedClientException" | "InvalidClientTokenId");
+    is_one && failure.class != Class::Permanent(Fault::Request)
 }
 
 /// An answer that lacks what the call is made for.
@@ -274,4 +287,157 @@ fn sources<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dy
 /// What went wrong, from the outside in: the SDK's outermost text alone says little more than that something did.
 fn chain(error: &(dyn Error + 'static)) -> String {
     sources(error).map(ToString::to_string).collect::<Vec<_>>().join(": ")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    const ANY: &str = "kinesis:DescribeStreamSummary";
+    const ACCESS: Class = Class::Permanent(Fault::Access);
+    /// The codes about credentials.
+    const CREDENTIALS: Class = Class::Permanent(Fault::Access);
+    const KEY: Class = Class::Permanent(Fault::Key);
+    const REQUEST: Class = Class::Permanent(Fault::Request);
+    const NO_ACCOUNT: &str = "No account found for the given parameters";
+
+    /// Code and message of a call, its class, and what it asks of whoever runs a command.
+    const ROWS: &[(&str, &str, &str, Class, Refusal)] = &[
+        (PUT_EVENTS, "ResourceNotFoundException", "Event bus x does not exist.", REQUEST, Refusal::Other),
+        (ANY, "ResourceNotFoundException", "Stream orders under account 1 not found.", Class::Ignored, Refusal::Other),
+        (ANY, "ResourceInUseException", "not ACTIVE, instead in state UPDATING", Class::Waiting, Refusal::Other),
+        (ANY, "LimitExceededException", "Rate exceeded for account 1.", Class::Retryable, Refusal::Other),
+        (ANY, "LimitExceededException", "another limit", Class::Retryable, Refusal::Other),
+        (
+            START_STREAM_ENCRYPTION,
+            "LimitExceededException",
+            "Rate exceeded for account 1.",
+            Class::Retryable,
+            Refusal::Other,
+        ),
+        (START_STREAM_ENCRYPTION, "LimitExceededException", "another limit", Class::Quota, Refusal::Other),
+        (ANY, "AccessDeniedException", "", ACCESS, Refusal::Permission),
+        (ANY, "AccessDenied", "", ACCESS, Refusal::Permission),
+        (ANY, "NotAuthorized", "", ACCESS, Refusal::Permission),
+        (ANY, "UnauthorizedOperation", "", ACCESS, Refusal::Permission),
+        (ANY, "OperationNotPermittedException", "", ACCESS, Refusal::Permission),
+        (ANY, "KMSAccessDeniedException", "", ACCESS, Refusal::Permission),
+        (PUT_EVENTS, "NotAuthorizedForSourceException", "", ACCESS, Refusal::Permission),
+        (PUT_EVENTS, "NotAuthorizedForDetailTypeException", "", ACCESS, Refusal::Permission),
+        (ANY, "KMSOptInRequired", "", ACCESS, Refusal::Permission),
+        (ANY, "OptInRequired", "", ACCESS, Refusal::Permission),
+        (ANY, "UnrecognizedClientException", NO_ACCOUNT, REQUEST, Refusal::Other),
+        (ANY, "UnrecognizedClientException", "The security token is invalid.", CREDENTIALS, Refusal::Credentials),
+        (ANY, "InvalidClientTokenId", "", CREDENTIALS, Refusal::Credentials),
+        (ANY, "MissingAuthenticationToken", "", CREDENTIALS, Refusal::Credentials),
+        (ANY, "MissingAuthenticationTokenException", "", CREDENTIALS, Refusal::Credentials),
+        (ANY, "IncompleteSignature", "", CREDENTIALS, Refusal::Credentials),
+        (ANY, "IncompleteSignatureException", "", CREDENTIALS, Refusal::Credentials),
+        (ANY, "InvalidSignatureException", "", CREDENTIALS, Refusal::Credentials),
+        (ANY, "SignatureDoesNotMatch", "", CREDENTIALS, Refusal::Credentials),
+        (ANY, "KMSDisabledException", "", KEY, Refusal::Other),
+        (ANY, "KMSInvalidStateException", "", KEY, Refusal::Other),
+        (ANY, "KMSNotFoundException", "", KEY, Refusal::Other),
+        (ANY, "NotFoundException", "", KEY, Refusal::Other),
+        (ANY, "DisabledException", "", KEY, Refusal::Other),
+        (ANY, "DryRunOperationException", "Request would have succeeded", REQUEST, Refusal::Other),
+        (ANY, "InvalidArgumentException", "", REQUEST, Refusal::Other),
+        (ANY, "InvalidArnException", "", REQUEST, Refusal::Other),
+        (ANY, "InvalidParameterException", "", REQUEST, Refusal::Other),
+        (ANY, "InvalidLookupAttributesException", "", REQUEST, Refusal::Other),
+        (ANY, "InvalidEventCategoryException", "", REQUEST, Refusal::Other),
+        (ANY, "InvalidMaxResultsException", "", REQUEST, Refusal::Other),
+        (ANY, "InvalidTimeRangeException", "", REQUEST, Refusal::Other),
+        (ANY, "UnsupportedOperationException", "", REQUEST, Refusal::Other),
+        (ANY, "InvalidArgument", "", REQUEST, Refusal::Other),
+        (ANY, "InvalidAccountIdException", "", REQUEST, Refusal::Other),
+        (PUT_EVENTS, "MalformedDetail", "", REQUEST, Refusal::Other),
+        (ANY, "ValidationException", "", REQUEST, Refusal::Other),
+        (ANY, "ValidationError", "", REQUEST, Refusal::Other),
+        (ANY, "SerializationException", "", REQUEST, Refusal::Other),
+        (ANY, "UnknownOperationException", "", REQUEST, Refusal::Other),
+        (ANY, "ParameterNotFound", "", REQUEST, Refusal::Other),
+        (ANY, "ParameterVersionNotFound", "", REQUEST, Refusal::Other),
+        (ANY, "QueueDoesNotExist", "", REQUEST, Refusal::Other),
+        (ANY, "AWS.SimpleQueueService.NonExistentQueue", "", REQUEST, Refusal::Other),
+        (ANY, "Throttling", "", Class::Retryable, Refusal::Other),
+        (ANY, "ThrottlingException", "", Class::Retryable, Refusal::Other),
+        (ANY, "ThrottledException", "", Class::Retryable, Refusal::Other),
+        (ANY, "RequestThrottled", "", Class::Retryable, Refusal::Other),
+        (ANY, "RequestThrottledException", "", Class::Retryable, Refusal::Other),
+        (ANY, "RequestLimitExceeded", "", Class::Retryable, Refusal::Other),
+        (ANY, "TooManyRequestsException", "", Class::Retryable, Refusal::Other),
+        (ANY, "SlowDown", "", Class::Retryable, Refusal::Other),
+        (ANY, "ProvisionedThroughputExceededException", "", Class::Retryable, Refusal::Other),
+        (ANY, "KMSThrottlingException", "", Class::Retryable, Refusal::Other),
+        (ANY, "ExpiredToken", "", Class::Retryable, Refusal::Credentials),
+        (ANY, "ExpiredTokenException", "", Class::Retryable, Refusal::Credentials),
+        (ANY, "RequestExpired", "", Class::Retryable, Refusal::Credentials),
+        (ANY, "RequestTimeTooSkewed", "", Class::Retryable, Refusal::Other),
+        (ANY, "ExpiredIteratorException", "", Class::Retryable, Refusal::Other),
+        (ANY, "ExpiredNextTokenException", "", Class::Retryable, Refusal::Other),
+        (ANY, "InvalidNextTokenException", "", Class::Retryable, Refusal::Other),
+        (ANY, "PaginationTokenExpiredException", "", Class::Retryable, Refusal::Other),
+        (ANY, "InternalFailure", "", Class::Retryable, Refusal::Other),
+        (ANY, "InternalFailureException", "", Class::Retryable, Refusal::Other),
+        (ANY, "InternalServerError", "", Class::Retryable, Refusal::Other),
+        (ANY, "InternalServiceException", "", Class::Retryable, Refusal::Other),
+        (ANY, "InternalError", "", Class::Retryable, Refusal::Other),
+        (ANY, "InternalException", "", Class::Retryable, Refusal::Other),
+        (ANY, "KMSInternalException", "", Class::Retryable, Refusal::Other),
+        (ANY, "DependencyTimeoutException", "", Class::Retryable, Refusal::Other),
+        (ANY, "RequestTimeout", "", Class::Retryable, Refusal::Other),
+        (ANY, "RequestTimeoutException", "", Class::Retryable, Refusal::Other),
+        (ANY, "RequestAbortedException", "", Class::Retryable, Refusal::Other),
+        (ANY, "ServiceUnavailable", "", Class::Retryable, Refusal::Other),
+        (ANY, "ServiceUnavailableException", "", Class::Retryable, Refusal::Other),
+        (ANY, "NeverHeardOfException", "", Class::Retryable, Refusal::Other),
+        (ANY, NO_ANSWER, "connection refused", Class::Retryable, Refusal::NoAnswer),
+        (ANY, TIMEOUT, "", Class::Retryable, Refusal::NoAnswer),
+        (ANY, TIMEOUT, "loading credentials took too long", Class::Retryable, Refusal::Credentials),
+        (ANY, NO_ANSWER, "no providers in chain provided credentials", Class::Retryable, Refusal::Credentials),
+        (ANY, UNREADABLE, "HTTP 500 without an error code", Class::Retryable, Refusal::Other),
+    ];
+
+    #[test]
+    fn each_row_of_the_table() {
+        for &(call, code, message, class, refusal) in ROWS {
+            let failure = of_entry(call, code, message);
+            assert_eq!(failure.class, class, "{call} {code} {message}");
+            assert_eq!(Refusal::of(&failure), refusal, "{call} {code} {message}");
+        }
+    }
+
+    /// What stands between quotes in the code of a function of this file.
+    fn quoted(function: &str) -> BTreeSet<&'static str> {
+        let (_, text) = include_str!("errors.rs").split_once(&format!("fn {function}(")).unwrap();
+        let (text, _) = text.split_once("\n}\n").unwrap();
+        let code = text.lines().map(|line| line.split("//").next().unwrap());
+        code.flat_map(|line| line.split('"').skip(1).step_by(2)).filter(|text| !text.contains(' ')).collect()
+    }
+
+    /// A code that is added to the table, or taken out of it, has to be so here too.
+    #[test]
+    fn every_code_of_the_table_has_a_row() {
+        let here: BTreeSet<&str> = ROWS.iter().map(|(_, code, ..)| *code).collect();
+        let made_up = ["NeverHeardOfException", NO_ANSWER, TIMEOUT, UNREADABLE];
+        let expected: BTreeSet<&str> = here.into_iter().filter(|code| !made_up.contains(code)).collect();
+        assert_eq!(quoted("class_of"), expected);
+    }
+
+    #[cfg(feature = "cli")]
+    #[test]
+    fn a_region_that_does_not_know_our_credentials() {
+        let refuses = |code, message| refuses_credentials(&of_entry(ANY, code, message));
+        assert!(refuses("UnrecognizedClientException", "The security token included in the request is invalid."));
+        assert!(refuses("InvalidClientTokenId", ""));
+        assert!(
+            !refuses("UnrecognizedClientException", NO_ACCOUNT),
+            "an account that does not exist is no such Region"
+        );
+        assert!(!refuses("ExpiredTokenException", ""));
+        assert!(!refuses("AccessDeniedException", ""));
+    }
 }

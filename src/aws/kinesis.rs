@@ -7,6 +7,7 @@ use aws_sdk_kinesis::primitives::Blob;
 use aws_sdk_kinesis::types::{self as sdk, ShardIteratorType};
 use jiff::Timestamp;
 
+use super::connect::records_timeouts;
 use super::errors::{START_STREAM_ENCRYPTION, unreadable};
 use super::{Aws, from_sdk, logged, to_sdk};
 use crate::domain::failure::Failure;
@@ -121,13 +122,19 @@ impl StreamApi for Aws {
 }
 
 impl Aws {
+    /// Other timeouts than those of the client.
+    fn records_config(&self) -> aws_sdk_kinesis::config::Builder {
+        let others = self.kinesis().config().timeout_config();
+        aws_sdk_kinesis::Config::builder().timeout_config(records_timeouts(others))
+    }
+
     /// The shards worth a look, at most [`SHARDS_MAX`].
     async fn shards(&self, arn: &str, look: Look, log: &CallLog) -> Result<Vec<String>, Failure> {
         let mut found = Vec::new();
         let mut after: Option<String> = None;
         for _ in 0..SHARD_PAGES_MAX {
-            // Kinesis refuses `NextToken` together with the stream's ARN, and without the ARN the request goes to another
-            // host. The last shard of a page marks the place just as well.
+            // The last shard of a page marks the place as well as `NextToken` does, which the API reference has without the
+            // stream's ARN, and without the ARN the request goes to another host. (Kinesis was seen to take both.)
             let request = self
                 .kinesis()
                 .list_shards()
@@ -178,7 +185,8 @@ impl Aws {
         for _ in 0..requests {
             // None is left at the end of a closed shard.
             let Some(place) = iterator else { break };
-            let request = self.kinesis().get_records().stream_arn(arn).shard_iterator(place).limit(limit);
+            let request = self.kinesis().get_records().stream_arn(arn).shard_iterator(place).limit(limit).customize();
+            let request = request.config_override(self.records_config());
             let answer = logged(log, GET_RECORDS, request.send()).await?;
             let seen = answer.records.into_iter().find_map(|record| seen(record, shard, look, since));
             if seen.is_some() {

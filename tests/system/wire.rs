@@ -3,6 +3,7 @@
 //! Each AWS error code to its class, requests as intended, one request where one is meant. No AWS, no emulator.
 #![cfg(test)]
 
+mod observed;
 mod results;
 mod scans;
 
@@ -67,12 +68,16 @@ fn time(text: &str) -> Timestamp {
 
 /// The adapter, as it is built in production but for the credentials.
 async fn aws_at(endpoint: &str, timeouts: Timeouts) -> Aws {
+    aws_of(scope(), endpoint, timeouts).await
+}
+
+async fn aws_of(scope: Scope, endpoint: &str, timeouts: Timeouts) -> Aws {
     let region = Some("eu-west-1".to_owned());
     let connection = Connection { region, profile: None, endpoint: Some(endpoint.to_owned()), timeouts };
     let credentials = Credentials::new("AKIDEXAMPLE", "secret", None, None, "test");
     let sdk = sdk_config(&connection).await;
     let sdk = sdk.into_builder().credentials_provider(SharedCredentialsProvider::new(credentials)).build();
-    Aws::new(&sdk, scope(), queues())
+    Aws::new(&sdk, scope, queues())
 }
 
 fn queues() -> Queues {
@@ -869,7 +874,7 @@ async fn shards_are_listed_over_all_pages() {
         json!({ "StreamARN": STREAM, "MaxResults": 1000, "ExclusiveStartShardId": "shardId-0" }),
         json!({ "StreamARN": STREAM, "MaxResults": 1000, "ExclusiveStartShardId": "shardId-1" }),
     ];
-    assert_eq!(wire.requests("ListShards").await, expected, "Kinesis refuses NextToken with the ARN");
+    assert_eq!(wire.requests("ListShards").await, expected, "each with the ARN, which the host follows from");
     assert_eq!(reads(&wire).await.0, ["shardId-2", "shardId-1", "shardId-0"]);
 }
 
