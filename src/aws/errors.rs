@@ -317,6 +317,13 @@ mod tests {
             Class::Retryable,
             Refusal::Other,
         ),
+        (
+            START_STREAM_ENCRYPTION,
+            "LimitExceededException",
+            "Rate exceeded for stream orders under account 1.",
+            Class::RateOrQuota,
+            Refusal::Other,
+        ),
         (START_STREAM_ENCRYPTION, "LimitExceededException", "another limit", Class::Quota, Refusal::Other),
         (ANY, "AccessDeniedException", "", ACCESS, Refusal::Permission),
         (ANY, "AccessDenied", "", ACCESS, Refusal::Permission),

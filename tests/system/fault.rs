@@ -621,7 +621,8 @@ async fn a_stream_has_its_quota_of_key_changes() {
     let failure = fault.encrypt(&spent, KEY).await.unwrap_err();
     let words =
         recorded("kinesis-errors", "quota-of-24-hours")["body"]["message"].as_str().unwrap().replace("orders", &spent);
-    assert_eq!((failure.code.as_str(), failure.message.as_str()), ("LimitExceededException", &*words));
+    let told = (failure.code.as_str(), failure.message.as_str(), failure.class);
+    assert_eq!(told, ("LimitExceededException", &*words, Class::RateOrQuota));
     assert_eq!(fault.last("kinesis:StartStreamEncryption", &spent)["injected"], json!(["quota"]));
     fault.encrypt(&other, KEY).await.unwrap();
     // The quota is the name's: a stream that is made anew has none of its own.

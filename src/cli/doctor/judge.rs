@@ -1,5 +1,6 @@
 //! What an answer of CloudTrail, EventBridge or SQS means for us. Pure: nothing here calls anything.
 
+use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 use wildmatch::WildMatch;
 
@@ -46,6 +47,17 @@ impl Selectors {
             }
         }
     }
+}
+
+/// So long after it was switched on a trail may not deliver yet: of a call 1.5 s after StartLogging no event was seen, of one 3 min 20 s
+/// after it there was.
+const SETTLES: SignedDuration = SignedDuration::from_mins(5);
+
+/// Whether a trail was switched on so recently that it says nothing that it delivers no events, by when logging was last started and
+/// stopped.
+pub(super) fn is_fresh(started: Option<Timestamp>, stopped: Option<Timestamp>, now: Timestamp) -> bool {
+    let since = |started: Timestamp| (SignedDuration::ZERO..SETTLES).contains(&now.duration_since(started));
+    started.is_some_and(|started| since(started) && stopped.is_none_or(|stopped| stopped < started))
 }
 
 const KMS: &str = "kms.amazonaws.com";
@@ -198,6 +210,27 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+
+    #[test]
+    fn a_trail_is_fresh_for_five_minutes() {
+        let now: Timestamp = "2026-09-19T12:00:00Z".parse().unwrap();
+        let ago = |seconds: Option<i64>| seconds.map(|seconds| now - SignedDuration::from_secs(seconds));
+        // Seconds since logging was started and stopped.
+        for (started, stopped, expected) in [
+            (Some(0), None, true),
+            (Some(299), None, true),
+            (Some(300), None, false),
+            (Some(10), Some(11), true),
+            (Some(10), Some(10), false),
+            (Some(10), Some(5), false),
+            (None, None, false),
+            (None, Some(5), false),
+            // By a clock that is not ours.
+            (Some(-1), None, false),
+        ] {
+            assert_eq!(is_fresh(ago(started), ago(stopped), now), expected, "{started:?} {stopped:?}");
+        }
+    }
 
     #[test]
     fn trails() {

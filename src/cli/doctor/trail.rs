@@ -4,16 +4,21 @@
 use aws_config::Region;
 use aws_sdk_cloudtrail::Client;
 use aws_sdk_cloudtrail::operation::get_event_selectors::GetEventSelectorsOutput;
+use aws_sdk_cloudtrail::primitives::DateTime;
 use aws_sdk_cloudtrail::types::{AdvancedFieldSelector, DataResource, EventSelector, Trail};
+use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::Finding;
-use super::judge::{Logged, Selectors};
+use super::judge::{Logged, Selectors, is_fresh};
 use crate::aws::logged;
 use crate::cli::context::Context;
 use crate::domain::failure::Failure;
 use crate::domain::model::Scope;
-use crate::ports::CallLog;
+use crate::ports::{CallLog, Clock};
+
+/// What is said of a trail that was switched on a moment ago.
+const FRESH: &str = "switched on less than 5 minutes ago: of calls until then there may be no events";
 
 /// A trail, as far as it could be looked at.
 struct Found {
@@ -21,6 +26,8 @@ struct Found {
     arn: String,
     /// Where it can be changed: nowhere else (CloudTrail API reference, InvalidHomeRegionException).
     home: String,
+    /// Whether it was switched on less than 5 minutes ago, as far as is known.
+    fresh: bool,
     state: State,
 }
 
@@ -53,18 +60,24 @@ async fn look(context: &Context, trail: Trail) -> Found {
     let config = aws_sdk_cloudtrail::config::Builder::from(&context.sdk).region(Region::new(home.clone()));
     let client = Client::from_conf(config.build());
     let log = CallLog::default();
+    let mut fresh = false;
     let state = match logged(&log, "cloudtrail:GetTrailStatus", client.get_trail_status().name(&arn).send()).await {
-        Ok(status) if status.is_logging == Some(true) => {
-            let asked = client.get_event_selectors().trail_name(&arn).send();
-            match logged(&log, "cloudtrail:GetEventSelectors", asked).await {
-                Ok(answer) => State::Logs(selectors(&answer)),
-                Err(failure) => State::Unseen(failure),
+        Ok(status) => {
+            let at = |at: Option<DateTime>| at.and_then(|at| Timestamp::from_second(at.secs()).ok());
+            fresh = is_fresh(at(status.start_logging_time), at(status.stop_logging_time), context.aws.now());
+            if status.is_logging != Some(true) {
+                State::Idle
+            } else {
+                let asked = client.get_event_selectors().trail_name(&arn).send();
+                match logged(&log, "cloudtrail:GetEventSelectors", asked).await {
+                    Ok(answer) => State::Logs(selectors(&answer)),
+                    Err(failure) => State::Unseen(failure),
+                }
             }
         }
-        Ok(_) => State::Idle,
         Err(failure) => State::Unseen(failure),
     };
-    Found { name: trail.name.unwrap_or_default(), arn, home, state }
+    Found { name: trail.name.unwrap_or_default(), arn, home, fresh, state }
 }
 
 /// What all of them come to.
@@ -75,12 +88,17 @@ fn verdict(trails: &[Found], own: &Scope) -> Finding {
             State::Idle | State::Unseen(_) => None,
         })
     };
-    let all = logging().map(|(_, selectors)| selectors.log()).fold(Logged::default(), Logged::or);
-    if all == (Logged { kinesis: true, kms: true }) {
-        let names = logging().filter(|(_, selectors)| selectors.log() != Logged::default());
-        let names: Vec<&str> = names.map(|(trail, _)| trail.name.as_str()).collect();
-        let (names, log) = (names.join(" and "), if names.len() == 1 { "logs" } else { "log" });
-        return Finding::good("trail", format!("{names} {log} management events that write"));
+    // Those that have been on for a while, and where these do not do, the others too.
+    for with_fresh in [false, true] {
+        let those = || logging().filter(|(trail, _)| with_fresh || !trail.fresh);
+        let all = those().map(|(_, selectors)| selectors.log()).fold(Logged::default(), Logged::or);
+        if all == (Logged { kinesis: true, kms: true }) {
+            let named = those().filter(|(_, selectors)| selectors.log() != Logged::default());
+            let names: Vec<&str> = named.map(|(trail, _)| trail.name.as_str()).collect();
+            let (names, log) = (names.join(" and "), if names.len() == 1 { "logs" } else { "log" });
+            let fresh = if with_fresh { format!(", {FRESH}") } else { String::new() };
+            return Finding::good("trail", format!("{names} {log} management events that write{fresh}"));
+        }
     }
     // One that could not be looked at may log what the others do not.
     let unseen = trails.iter().find_map(|trail| match &trail.state {
@@ -100,6 +118,10 @@ fn verdict(trails: &[Found], own: &Scope) -> Finding {
     if let Some((trail, selectors)) = logging().next() {
         let words = format!("{} does not log management events that write: EventBridge gets none", trail.arn);
         return Finding::fault("trail", words, put_selectors(trail, selectors));
+    }
+    if let Some(Found { arn, .. }) = trails.iter().find(|trail| trail.fresh) {
+        let words = format!("{arn} does not log yet, {FRESH}");
+        return Finding::unknown("trail", words, "run it again in 5 minutes");
     }
     if let Some(Found { arn, home, .. }) = trails.first() {
         return Finding::fault(
@@ -184,7 +206,7 @@ mod tests {
 
     fn found(name: &str, state: State) -> Found {
         let arn = format!("arn:aws:cloudtrail:us-east-1:111122223333:trail/{name}");
-        Found { name: name.to_owned(), arn, home: "us-east-1".to_owned(), state }
+        Found { name: name.to_owned(), arn, home: "us-east-1".to_owned(), fresh: false, state }
     }
 
     fn verdict_of(trails: &[Found]) -> Finding {
@@ -214,6 +236,29 @@ mod tests {
         assert!(finding.state == How::Fault && finding.words.contains("leaves out the events of KMS"), "{finding:?}");
         let finding = verdict_of(&[found("b", kms_alone())]);
         assert!(finding.state == How::Fault && finding.words.contains("does not log management events"), "{finding:?}");
+    }
+
+    #[test]
+    fn a_trail_that_was_just_switched_on_is_not_broken() {
+        let fresh = |name: &str, state| Found { fresh: true, ..found(name, state) };
+        let all = || State::Logs(Selectors::Basic(vec![json!({})]));
+        for (trails, expected, is_said) in [
+            (vec![fresh("a", all())], How::Good, true),
+            (vec![fresh("a", State::Idle)], How::Unknown, true),
+            (vec![found("a", State::Idle)], How::Fault, false),
+            (vec![found("a", State::Idle), fresh("b", State::Idle)], How::Unknown, true),
+            // One that has been on for a while is enough, and by itself.
+            (vec![fresh("a", all()), found("b", all())], How::Good, false),
+            (vec![fresh("a", kms_alone()), found("b", without_kms())], How::Good, true),
+            // What it is told to log is wrong at any age.
+            (vec![fresh("a", without_kms())], How::Fault, false),
+        ] {
+            let finding = verdict_of(&trails);
+            assert_eq!(finding.state, expected, "{finding:?}");
+            assert_eq!(finding.words.contains("less than 5 minutes ago"), is_said, "{finding:?}");
+        }
+        let finding = verdict_of(&[fresh("a", all()), found("b", all())]);
+        assert_eq!(finding.words, "b logs management events that write");
     }
 
     #[test]

@@ -101,7 +101,7 @@ async fn refusals_of_kinesis() {
         ("other-region", (Describe, BAD_REQUEST)),
         ("exists", (Start, Class::Waiting)),
         ("busy", (Start, Class::Waiting)),
-        ("quota-of-24-hours", (Start, Class::Retryable)),
+        ("quota-of-24-hours", (Start, Class::RateOrQuota)),
         ("denied", (Describe, ACCESS)),
         ("denied-list", (List, ACCESS)),
         ("denied-by-the-streams-policy", (Describe, ACCESS)),
