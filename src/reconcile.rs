@@ -22,12 +22,13 @@ use crate::domain::event::Cause;
 use crate::domain::evidence::{Compliance, Evidence, Proof, ProofState, Remediation, Setting};
 use crate::domain::failure::{Class, Failure, Fault};
 use crate::domain::history::{Contention, contention};
-use crate::domain::model::{KeyIdentity, KeyInfo, KeyLookup, KeyRef, Mode, Observed, ProofMode, Tags};
+use crate::domain::model::{KeyIdentity, KeyInfo, KeyRef, Mode, Observed, ProofMode, Tags};
 use crate::domain::plan::{
     self, Again, Circumstances, Condition, Keys, Owed, Permission, Progress, Reason, Sight, Situation, Step, Verdict,
     next_step,
 };
 use crate::domain::policy::{Decision, Outcome, Policy};
+use crate::domain::put_back;
 use crate::domain::work::{PutBack, Work};
 use crate::ports::{CallLog, World};
 
@@ -254,10 +255,7 @@ impl<'a, W: World> Run<'a, W> {
                         Proved::LookAgain => {}
                         Proved::End(end) => return end,
                     },
-                    Step::Finish(verdict) if self.left_unwritable(&sight) => {
-                        let why = Failure::retryable("streamseal:Look", "KeyUnusable", &verdict.detail);
-                        return self.key_refused(&why).await;
-                    }
+                    Step::Finish(verdict) if self.left_unwritable(&sight) => return self.unwritable(&verdict).await,
                     Step::Finish(verdict) => return (verdict, After::Verdict),
                     Step::LookLater(why) => return later(Failure::retryable("streamseal:Look", "LookLater", &why)),
                     Step::StartAfresh => {
@@ -368,20 +366,18 @@ impl<'a, W: World> Run<'a, W> {
         Ok(situation)
     }
 
-    /// A key that is to be put back has to be usable now, and not only when that was decided; and the stream has to be one that its rule
-    /// lets us change, whatever the message says that was done to it.
+    /// A key that is to be put back has to be one that may be, now and not only when that was decided; and the stream has to be one that
+    /// its rule lets us change, whatever the message says that was done to it.
     async fn check_put_back(&mut self, observed: &Observed) -> Result<(), Failure> {
-        if let Some(Outcome::Encrypt(target)) = self.decision.as_ref().map(|d| &d.outcome)
-            && plan::is_only_reported(target, self.settings.policy, observed.created)
-        {
-            self.progress.get_or_insert_default().put_back = None;
-        }
         let key = self.progress.as_ref().and_then(|p| p.put_back.as_ref()).and_then(|key| KeyRef::parse(key.as_str()));
-        if let Some(key) = key {
-            let found = self.world.lookup(&key, &self.log).await?;
-            if !matches!(found, KeyLookup::Found(KeyInfo { problem: None, .. })) {
-                self.progress.get_or_insert_default().put_back = None;
-            }
+        let (Some(key), Some(Outcome::Encrypt(target))) = (key, self.decision.as_ref().map(|d| &d.outcome)) else {
+            return Ok(());
+        };
+        let may = !plan::is_only_reported(target, self.settings.policy, observed.created)
+            && put_back::is_in_time(self.work.started_at, self.world.now())
+            && put_back::is_allowed(self.keys.get(&target.key), &self.world.lookup(&key, &self.log).await?);
+        if !may {
+            self.progress.get_or_insert_default().put_back = None;
         }
         Ok(())
     }

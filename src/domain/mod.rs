@@ -12,6 +12,7 @@ pub mod pace;
 pub mod plan;
 pub mod policy;
 pub mod probe;
+pub mod put_back;
 pub mod result;
 pub mod scan;
 #[cfg(feature = "schema")]

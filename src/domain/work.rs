@@ -53,6 +53,9 @@ pub struct Work {
     pub put_back: PutBack,
     /// Whether a run before sent the Start that made the setting right.
     pub started: bool,
+    /// When it was sent, or a later one of the same cause; a Start that puts a key back does not count. A key is put back soon after it
+    /// only.
+    pub started_at: Option<Timestamp>,
     /// Whether that moved the stream from one key to another.
     pub rekeyed: bool,
     /// Not before this time; an earlier arrival is sent on without a look.
@@ -83,6 +86,7 @@ impl Work {
             previous_key: None,
             put_back: PutBack::No,
             started: false,
+            started_at: None,
             rekeyed: false,
             not_before: None,
             active_since: None,
@@ -107,6 +111,7 @@ impl Work {
             previous_key: self.previous_key.as_ref().map(ToString::to_string),
             put_back: self.put_back,
             started: self.started,
+            started_at: self.started_at,
             rekeyed: self.rekeyed,
             not_before: self.not_before,
             active_since: self.active_since,
@@ -141,6 +146,7 @@ impl Work {
             ("first_seen", Some(wire.first_seen)),
             ("deadline_from", wire.deadline_from),
             ("not_before", wire.not_before),
+            ("started_at", wire.started_at),
             ("active_since", wire.active_since),
             ("right_since", wire.right_since),
             ("refused_since", wire.refused_since),
@@ -170,6 +176,7 @@ impl Work {
             previous_key,
             put_back: wire.put_back,
             started: wire.started,
+            started_at: wire.started_at,
             rekeyed: wire.rekeyed,
             not_before: wire.not_before,
             active_since: wire.active_since,
@@ -215,6 +222,9 @@ pub(crate) struct Wire {
     put_back: PutBack,
     #[serde(default)]
     started: bool,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "schema", schemars(with = "crate::domain::schema::Time"))]
+    started_at: Option<Timestamp>,
     #[serde(default)]
     rekeyed: bool,
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -10,8 +10,9 @@ use super::{After, CALL_TIME, End, Run, TROUBLES_MAX, is_on_unusable_target, lat
 use crate::domain::evidence::ProofState;
 use crate::domain::failure::Failure;
 use crate::domain::model::{Encryption, EventText, KeyLookup, KeyRef, Mode, Observed, ProofMode};
-use crate::domain::plan::{self, Judgement, Owed, PROBE_MARGIN, PROPAGATION, Reason, Refusal, Sight};
+use crate::domain::plan::{self, Judgement, Owed, PROBE_MARGIN, PROPAGATION, Reason, Refusal, Sight, Verdict};
 use crate::domain::policy::Outcome;
+use crate::domain::put_back;
 use crate::domain::work::{PutBack, Work};
 use crate::ports::{Look, SeenRecord, World};
 
@@ -81,24 +82,63 @@ impl<W: World> Run<'_, W> {
                     };
                     return Proved::End((verdict, After::Verdict));
                 }
-                Judgement::KeyRefused(failure) => return Proved::End(self.key_refused(&failure).await),
+                Judgement::KeyRefused(failure) => {
+                    // A record of somebody's that is refused was put after our Start: the key could be used then.
+                    let by_probe = mode == ProofMode::Probe;
+                    return Proved::End(self.key_refused(&failure, by_probe).await);
+                }
                 Judgement::Later(failure) => return Proved::End(later(failure)),
                 Judgement::TryAgain => self.world.sleep(PROOF_PAUSE).await,
             }
         }
     }
 
-    /// Whether the stream is on a key that cannot be used any more, because a Start of ours set it and could not be proven.
+    /// Whether the stream is on a key that cannot be used, because a Start of ours set it a moment ago and could not be proven.
     pub(super) fn left_unwritable(&self, sight: &Sight) -> bool {
         let Work { proof_owed, put_back, started, .. } = &self.work;
         let on_it = matches!(sight, Sight::Active(situation) if is_on_unusable_target(situation));
-        on_it && *proof_owed && *started && *put_back == PutBack::No && self.settings.mode == Mode::Enforce
+        on_it
+            && *proof_owed
+            && *started
+            && *put_back == PutBack::No
+            && self.settings.mode == Mode::Enforce
+            && put_back::is_in_time(self.work.started_at, self.world.now())
     }
 
-    /// The stream's key refused our probe: asks KMS about it and about the key before it.
-    pub(super) async fn key_refused(&mut self, failure: &Failure) -> End {
+    /// KMS says that the key of our Start cannot be used. Only a probe that is refused says that the stream cannot be written: where there
+    /// is a key to put back one is sent, and another later where that one was taken.
+    pub(super) async fn unwritable(&mut self, verdict: &Verdict) -> End {
+        let why = Failure::retryable("streamseal:Look", "KeyUnusable", &verdict.detail);
+        let now = self.world.now();
+        let mode = match (self.decision.as_ref().map(|d| &d.outcome), &self.after) {
+            (Some(Outcome::Encrypt(target)), Some(after)) => {
+                plan::proof_mode(target, after.observed.created, self.settings.mode, now)
+            }
+            _ => ProofMode::Describe,
+        };
+        if mode != ProofMode::Probe || self.work.previous_key.is_none() {
+            return self.key_refused(&why, false).await;
+        }
+        self.proof.mode = Some(mode);
+        if self.no_time() {
+            return no_time_left("no time was left to probe the stream");
+        }
+        match self.probe(now).await {
+            Judgement::KeyRefused(failure) => self.key_refused(&failure, true).await,
+            // The alarm does not wait.
+            _ => (verdict.clone(), After::Later(why, None)),
+        }
+    }
+
+    /// The stream's key refused our probe, or is said to be unusable: asks KMS about it and, where a probe was refused, about the key
+    /// before it.
+    pub(super) async fn key_refused(&mut self, failure: &Failure, by_probe: bool) -> End {
         self.proof.state = ProofState::Failed;
-        let previous = self.work.previous_key.as_ref().and_then(|arn| KeyRef::parse(arn.as_str()));
+        // Once a cause, also where somebody set the key anew after it was put back.
+        let may = by_probe
+            && self.work.put_back == PutBack::No
+            && put_back::is_in_time(self.work.started_at, self.world.now());
+        let previous = self.work.previous_key.as_ref().filter(|_| may).and_then(|arn| KeyRef::parse(arn.as_str()));
         let current = self.after.as_ref().and_then(|after| match &after.observed.encryption {
             Encryption::Kms(key) => Some(key.clone()),
             Encryption::None | Encryption::Unreadable(_) => None,
@@ -117,6 +157,7 @@ impl<W: World> Run<'_, W> {
             },
             None => None,
         };
+        let before = before.filter(|before| put_back::is_allowed(Some(&now_on), before));
         match plan::judge_refusal(failure, &now_on, before.as_ref()) {
             Refusal::End(verdict) => (verdict, After::Verdict),
             Refusal::PutBack(verdict) => (verdict, After::PutBack(failure.clone())),
@@ -128,6 +169,10 @@ impl<W: World> Run<'_, W> {
         self.proof.state = state;
         self.progress.get_or_insert_default().proof = Owed::No;
         self.work.proof_owed = false;
+        if self.work.put_back == PutBack::No {
+            // It can be used. Who makes it unusable now may mean it.
+            self.work.previous_key = None;
+        }
         Proved::Made
     }
 

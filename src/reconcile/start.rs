@@ -48,6 +48,9 @@ impl<W: World> Run<'_, W> {
             });
         }
         let sent = self.world.now();
+        if self.work.put_back == PutBack::No {
+            self.work.started_at = Some(sent);
+        }
         let result = self.world.start_encryption(&self.work.stream, key, &self.log).await;
         self.waiting_since = self.world.now();
         let surely_not = match result {

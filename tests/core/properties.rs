@@ -414,14 +414,14 @@ fn any_work() -> impl Strategy<Value = Work> {
     let put_back = prop::sample::select(vec![PutBack::No, PutBack::Due, PutBack::Done]);
     let flags = (any::<bool>(), any::<bool>(), any::<bool>(), put_back);
     let texts = ("[a-zA-Z0-9_.-]{1,128}", ".{0,300}", prop::option::of(".{0,300}"));
-    (texts, flags, key, (any::<u32>(), any::<u32>()), [time(), time(), time(), time(), time()]).prop_map(
+    (texts, flags, key, (any::<u32>(), any::<u32>()), [time(), time(), time(), time(), time(), time()]).prop_map(
         |((name, call, actor), (proof_owed, started, rekeyed, put_back), previous_key, (attempt, looks), times)| {
-            let [created, not_before, active_since, right_since, at] = times;
+            let [created, not_before, active_since, right_since, started_at, at] = times;
             let [call, actor] = [Some(call), actor].map(|text| text.map(|text| EventText::new(&text)));
             let cause = Cause { call: call.unwrap(), event_id: None, actor, at, creator: None };
             let work = Work::new(arn(&name), cause, now());
             let work = Work { attempt, looks, proof_owed, started, rekeyed, put_back, previous_key, ..work };
-            Work { created, not_before, active_since, right_since, ..work }
+            Work { created, not_before, active_since, right_since, started_at, ..work }
         },
     )
 }

@@ -45,7 +45,7 @@ fn messages_of_the_first_version_are_read() {
     let Item::Reconcile(work) = read(&first_work()) else { panic!("not work") };
     assert_eq!((work.attempt, work.proof_owed, work.looks), (1, true, 0));
     assert_eq!(work.deadline_from, work.first_seen);
-    assert_eq!((work.put_back, work.started, work.rekeyed), (PutBack::No, false, false));
+    assert_eq!((work.put_back, work.started, work.started_at, work.rekeyed), (PutBack::No, false, None, false));
     assert_eq!((work.previous_key, work.not_before, work.active_since, work.right_since), (None, None, None, None));
     let Item::Scan(scan) = read(&first_scan()) else { panic!("not a scan") };
     assert_eq!((scan.deadline_from, scan.parts, scan.failures), (scan.asked, 0, 0));

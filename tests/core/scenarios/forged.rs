@@ -31,6 +31,7 @@ fn forged(stream: &str, more: &[(&str, Value)]) -> String {
         "attempt": 3,
         "proof_owed": false,
         "started": true,
+        "started_at": "2026-03-02T07:59:30Z",
         "rekeyed": true,
         "active_since": "2026-01-01T00:00:00Z",
     });
@@ -39,11 +40,18 @@ fn forged(stream: &str, more: &[(&str, Value)]) -> String {
 }
 
 fn put_back() -> [(&'static str, Value); 2] {
-    [("put_back", json!("due")), ("previous_key", json!(key_arn("other")))]
+    put_back_to("other")
+}
+
+fn put_back_to(key: &str) -> [(&'static str, Value); 2] {
+    [("put_back", json!("due")), ("previous_key", json!(key_arn(key)))]
 }
 
 fn send(s: &Scene, body: String) {
-    s.set(|state, now| state.enqueue(body, now, secs(0.0), 0));
+    s.set(|state, now| {
+        state.watch.forged = true;
+        state.enqueue(body, now, secs(0.0), 0);
+    });
 }
 
 #[tokio::test(start_paused = true)]
@@ -89,6 +97,39 @@ async fn a_key_is_put_back_only_where_the_rule_lets_us_change_the_stream() {
         // Where it does, a forger may choose the key of a stream that cannot be written: never in silence.
         assert_eq!(s.starts("orders"), expect, "{}", s.story("orders"));
         assert!(s.all("orders").iter().any(|evidence| evidence.verdict.alarm));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_message_has_a_customers_key_replaced_by_one_of_awss_own() {
+    let replace = ALL_WITH_APP.replace("key: alias/app", "key: alias/app, replace-customer-key: true");
+    for policy in [ALL_WITH_APP, &replace] {
+        for state in ["Disabled", "PendingDeletion"] {
+            let mut s = Scene::new(policy);
+            s.existing("orders", Some("app"));
+            s.set(|world, now| {
+                world.keys.add_aws_managed();
+                world.keys.set_state("app", state, now);
+            });
+            send(&s, forged("orders", &put_back_to("aws-kinesis")));
+            s.drain().await;
+            assert_eq!(s.count(Op::Start), 0, "{}", s.story("orders"));
+            assert_eq!((s.last("orders").verdict.reason, s.last("orders").verdict.alarm), (Reason::KeyUnusable, true));
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_key_is_put_back_only_soon_after_the_start_that_the_message_names() {
+    let [due, previous] = put_back();
+    for started_at in [json!("2026-03-02T07:40:00Z"), json!(null)] {
+        let mut s = Scene::new(ALL_WITH_APP);
+        s.existing("orders", Some("app"));
+        s.set(|state, now| state.keys.set_state("app", "Disabled", now));
+        send(&s, forged("orders", &[due.clone(), previous.clone(), ("started_at", started_at.clone())]));
+        s.drain().await;
+        assert_eq!(s.count(Op::Start), 0, "{started_at}: {}", s.story("orders"));
+        assert!(s.last("orders").verdict.alarm);
     }
 }
 

@@ -1,12 +1,15 @@
 //! What counts as a proof, what does not, and what follows from a key that turns out unusable.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use streamseal::domain::evidence::{Compliance, ProofState};
 use streamseal::domain::plan::Reason;
 
-use crate::sim::Op;
 use crate::sim::actors::Tool;
-use crate::sim::faults::Fault;
-use crate::sim::scene::{ALL_WITH_APP, Scene, secs};
+use crate::sim::faults::{Fault, Script};
+use crate::sim::scene::{ALL_WITH_APP, Scene, hours, secs};
+use crate::sim::{Op, key_arn};
 
 /// Existing streams proven by other people's records.
 const OBSERVED: &str = "
@@ -113,6 +116,96 @@ async fn a_re_key_that_took_long_is_put_back_too() {
     s.drain().await;
     assert_eq!(s.starts("orders"), ["app", "other"], "{}", s.story("orders"));
     assert_eq!(s.end("orders").1, Reason::PutBack, "{}", s.story("orders"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_re_key_whose_probe_is_still_taken_is_put_back_when_one_is_refused() {
+    let mut s = on_other();
+    s.set(|state, _| state.weather.update_ms = 100_000..=100_000);
+    s.later(secs(50.0), |state, now| state.keys.set_state("app", "Disabled", now));
+    // Data keys outlive their key for some minutes: until then records are taken.
+    s.set(|state, _| state.streams.get_mut("orders").unwrap().never_encrypts = true);
+    s.later(secs(300.0), |state, _| state.streams.get_mut("orders").unwrap().never_encrypts = false);
+    s.drain().await;
+    assert_eq!(s.starts("orders"), ["app", "other"], "{}", s.story("orders"));
+    let back = s.journal().into_iter().rfind(|call| call.op == Op::Start).unwrap();
+    assert!(back.at > "2026-03-02T08:05:00Z".parse().unwrap(), "no probe was refused before: {back:?}");
+    let alarms: Vec<Reason> =
+        s.all("orders").iter().filter(|e| e.verdict.alarm).map(|evidence| evidence.verdict.reason).collect();
+    assert_eq!(alarms.first(), Some(&Reason::KeyUnusable), "the alarm does not wait: {}", s.story("orders"));
+    assert_eq!(s.end("orders").1, Reason::PutBack);
+}
+
+/// On AWS's own key, where its rule wants a customer's.
+fn on_awss_own() -> Scene {
+    let s = Scene::new(ALL_WITH_APP);
+    s.set(|state, _| state.keys.add_aws_managed());
+    s.existing("orders", Some("alias/aws/kinesis"));
+    s.set(|state, now| state.command("orders", now));
+    s
+}
+
+#[tokio::test(start_paused = true)]
+async fn nothing_is_put_back_from_a_customers_key_to_one_of_awss_own() {
+    for (after, updating) in [(2.0, 1_500), (50.0, 100_000)] {
+        let mut s = on_awss_own();
+        s.set(|state, _| state.weather.update_ms = updating..=updating);
+        s.later(secs(after), |state, now| state.keys.set_state("app", "PendingDeletion", now));
+        s.drain().await;
+        assert_eq!(s.starts("orders"), ["app"], "{}", s.story("orders"));
+        let told = s.all("orders").into_iter().find(|e| e.verdict.reason == Reason::Unwritable).unwrap();
+        assert!(told.verdict.alarm && told.rekeyed);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_key_that_somebody_disables_later_is_no_reason_to_put_one_back() {
+    // The proof is still owed: nobody writes, or no probe gets through.
+    for (policy, refused) in [(OBSERVED, 0), (ALL_WITH_APP, 60)] {
+        for minutes in [14.0, 40.0] {
+            let mut s = Scene::new(policy);
+            s.existing("orders", Some("alias/other"));
+            s.set(|state, now| state.command("orders", now));
+            s.faults(Op::Put, Fault::Throttled, refused);
+            s.later(secs(minutes * 60.0), |state, now| {
+                state.keys.set_state("app", "Disabled", now);
+                state.emit_key("DisableKey", None, "app", now);
+            });
+            s.later(hours(2), |state, _| state.script.clear());
+            s.drain().await;
+            assert_eq!(s.starts("orders"), ["app"], "after {minutes} min: {}", s.story("orders"));
+            assert!(s.last("orders").verdict.alarm, "{}", s.story("orders"));
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_key_is_put_back_once_for_a_cause() {
+    // Before the run that has to prove the key that was put back, and while it does.
+    for [enabled, started, disabled] in [[22.0, 23.0, 30.0], [45.0, 46.0, 50.0]] {
+        let mut s = on_other();
+        s.later(secs(2.0), |state, now| state.keys.set_state("app", "Disabled", now));
+        // The run that puts it back cannot prove that, and leaves the proof to a later one.
+        let back = Arc::new(AtomicBool::new(false));
+        for tick in 10..40 {
+            let back = Arc::clone(&back);
+            s.later(secs(f64::from(tick) * 0.5), move |state, now| {
+                let is_back = state.body("orders", now).is_some_and(|body| body.key == Some(key_arn("other")));
+                if is_back && !back.swap(true, Ordering::Relaxed) {
+                    let throttled = Script { op: Op::Put, target: None, fault: Fault::Throttled };
+                    state.script.extend(std::iter::repeat_n(throttled, 3));
+                }
+            });
+        }
+        // Meanwhile somebody sets the rule's key, and it turns out unusable once more.
+        s.later(secs(enabled), |state, now| state.keys.set_state("app", "Enabled", now));
+        s.later(secs(started), |state, now| state.start("orders", "app", now).unwrap());
+        s.later(secs(disabled), |state, now| state.keys.set_state("app", "Disabled", now));
+        s.drain().await;
+        assert!(back.load(Ordering::Relaxed) && s.all("orders").len() > 2, "{}", s.story("orders"));
+        assert_eq!(s.starts("orders"), ["app", "other"], "{}", s.story("orders"));
+        assert_eq!((s.end("orders").1, s.last("orders").verdict.alarm), (Reason::KeyUnusable, true));
+    }
 }
 
 #[tokio::test(start_paused = true)]

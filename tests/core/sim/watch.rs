@@ -12,7 +12,7 @@ use streamseal::domain::policy::{Existing, Outcome, Policy, Target};
 
 use super::actors::Tool;
 use super::kinesis::Body;
-use super::{Op, State, arn};
+use super::{Entry, Op, State, arn};
 
 /// More calls than this in one run are a loop. A wait of 60 s takes some 20 looks, a look up to 4 calls at its first time
 /// and 2 later, a proof up to 12.
@@ -27,6 +27,8 @@ const SLACK: Duration = Duration::from_secs(15);
 pub(crate) struct Watch {
     pub(crate) violations: Vec<String>,
     pub(crate) most_calls: usize,
+    /// Messages that are not the function's own are in the queue: what they say was done before need not be so.
+    pub(crate) forged: bool,
     runs: BTreeMap<u32, Run>,
     /// By instance and name.
     parameters: BTreeMap<(u32, String), String>,
@@ -122,7 +124,9 @@ impl State {
             Outcome::Unmatched => return Err("no rule matches".to_owned()),
             Outcome::Unresolvable(why) => return Err(why),
         };
-        self.is_the_key(run, &target, body, key)?;
+        if !self.is_the_rules_key(run, &target, body, key)? {
+            self.may_put_back(name, key, now)?;
+        }
         if policy.enforce_from.is_some_and(|from| body.created < from) && target.existing == Existing::Report {
             return Err("it is an existing stream".to_owned());
         }
@@ -142,18 +146,39 @@ impl State {
         if now < active_since + settle { Err("it is settling".to_owned()) } else { Ok(()) }
     }
 
-    /// The rule's key; or, where the stream is on that one and it cannot be used, the one that was there before.
-    fn is_the_key(&self, run: &Run, target: &Target, body: &Body, key: &str) -> Result<(), String> {
+    /// Whether it is the rule's key; it need not be where the stream is on that one and it cannot be used.
+    fn is_the_rules_key(&self, run: &Run, target: &Target, body: &Body, key: &str) -> Result<bool, String> {
         let Some((_, KeyLookup::Found(wanted))) = run.keys.get(target.key.as_str()) else {
             return Err("it did not look at the rule's key".to_owned());
         };
         let back =
             wanted.problem.is_some() && body.key.as_ref().is_some_and(|on| self.keys.same(on, target.key.as_str()));
-        if wanted.identity.as_str() == key || back {
-            Ok(())
-        } else {
-            Err(format!("its rule wants {}", wanted.identity))
+        match wanted.identity.as_str() == key {
+            true => Ok(true),
+            false if back => Ok(false),
+            false => Err(format!("its rule wants {}", wanted.identity)),
         }
+    }
+
+    /// A key is put back within 15 minutes of our own Start, after a probe that was refused, and once after it.
+    fn may_put_back(&self, name: &str, key: &str, now: Timestamp) -> Result<(), String> {
+        if self.watch.forged {
+            return Ok(());
+        }
+        let of_it = self.journal.iter().filter(|call| call.target == name);
+        let calls: Vec<&Entry> = of_it.filter(|call| matches!(call.op, Op::Start | Op::Put)).collect();
+        let is_start = |call: &&Entry| call.op == Op::Start && call.took_effect;
+        // The one that set the key that cannot be used.
+        let place = calls.iter().rposition(|call| is_start(call) && call.key != key);
+        let place = place.ok_or("there is nothing to put back: no Start of ours set that key")?;
+        if now.duration_since(calls[place].at) > SignedDuration::from_mins(15) + SignedDuration::from_secs(15) {
+            return Err(format!("it puts a key back, and our Start was at {}", calls[place].at));
+        }
+        if calls[place..].iter().any(|call| is_start(call) && call.key == key) {
+            return Err("it was put back before".to_owned());
+        }
+        let refused = |call: &&Entry| call.op == Op::Put && !call.took_effect;
+        calls[place..].iter().any(refused).then_some(()).ok_or("no probe was refused".to_owned())
     }
 
     /// Whether a document says only what is so.
