@@ -16,6 +16,7 @@ pub mod ports;
 pub mod reconcile;
 mod results;
 pub mod scan;
+pub mod trail;
 
 #[cfg(feature = "aws")]
 pub mod aws;

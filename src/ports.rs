@@ -15,7 +15,7 @@ use serde_json::Value;
 
 use crate::domain::evidence::{Call, Evidence, emf};
 use crate::domain::failure::Failure;
-use crate::domain::history::Change;
+use crate::domain::history::{Change, Query};
 use crate::domain::model::{EventText, KeyIdentity, KeyLookup, KeyRef, Observed, StreamArn, StreamName, Tags};
 use crate::domain::result::ResultEvent;
 use crate::domain::scan::Scan;
@@ -129,19 +129,26 @@ pub trait FleetApi: Send + Sync {
     ) -> impl Future<Output = Result<BTreeMap<StreamName, Tags>, Failure>> + Send;
 }
 
-/// What CloudTrail's event history showed.
+/// One page of CloudTrail's event history.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Trail {
-    /// Changes of any stream's encryption here that took effect, in any order.
+pub struct TrailPage {
+    /// Changes of any stream's encryption here that took effect, among the records of the page.
     pub changes: Vec<Change>,
-    /// Whether these are all: of a history that is too long only the newest are read.
-    pub whole: bool,
+    /// Where the next page begins; `None` behind the last one.
+    pub next: Option<String>,
 }
 
 /// CloudTrail's event history.
 pub trait TrailApi: Send + Sync {
-    /// LookupEvents by name, Start and then Stop, from `since` on: a bounded number of pages, the newest first.
-    fn changes(&self, since: Timestamp, log: &CallLog) -> impl Future<Output = Result<Trail, Failure>> + Send;
+    /// LookupEvents, one page with one request: the records of `query` from `since` on, the newest first. `token` is where the page
+    /// before ended.
+    fn trail_page(
+        &self,
+        query: &Query,
+        since: Timestamp,
+        token: Option<&str>,
+        log: &CallLog,
+    ) -> impl Future<Output = Result<TrailPage, Failure>> + Send;
 }
 
 /// AWS KMS.

@@ -21,8 +21,8 @@ use crate::config::Config;
 use crate::domain::event::Cause;
 use crate::domain::evidence::{Compliance, Evidence, Proof, ProofState, Remediation, Setting};
 use crate::domain::failure::{Class, Failure, Fault};
-use crate::domain::history::{Contention, contention};
-use crate::domain::model::{KeyIdentity, KeyInfo, KeyRef, Mode, Observed, ProofMode, Tags};
+use crate::domain::history::{Check, Contention, check_of, contention, is_changed, read_after};
+use crate::domain::model::{KeyIdentity, KeyRef, Mode, Observed, ProofMode, Tags};
 use crate::domain::plan::{
     self, Again, Circumstances, Condition, Keys, Owed, Permission, Progress, Reason, Sight, Situation, Step, Verdict,
     next_step,
@@ -318,17 +318,22 @@ impl<'a, W: World> Run<'a, W> {
         Ok((sight, Some(observed)))
     }
 
-    /// What CloudTrail's history says of a change that would be made now. A new stream's first changes are nobody's fight.
+    /// What CloudTrail's history says of a change that would be made now.
     async fn weigh(&self, observed: &Observed) -> Result<Contention, Failure> {
-        let started = self.progress.as_ref().is_some_and(|p| p.started.is_some());
-        let now = self.world.now();
-        let Some(own_role) = self.settings.config.own_role_arn.as_deref() else { return Ok(Contention::Clear) };
-        if started || plan::is_new(observed.created, now) {
+        let Settings { config, history, paces, deadline, .. } = *self.settings;
+        let Work { stream, cause, started, .. } = &self.work;
+        let started_now = self.progress.as_ref().is_some_and(|p| p.started.is_some());
+        let check = check_of(cause, plan::is_new(observed.created, self.world.now()), *started);
+        let Some(own_role) = config.own_role_arn.as_deref() else { return Ok(Contention::Clear) };
+        if started_now || check == Check::None {
             return Ok(Contention::Clear);
         }
-        let Work { stream, cause, .. } = &self.work;
-        match self.settings.history.of(&stream.name, cause.at, self.world, &self.log).await {
-            Ok(changes) => Ok(contention(&changes, (&stream.name, observed.created), own_role, cause, now)),
+        let of_it = (&stream.name, observed.created);
+        let after = read_after(cause, self.world.now());
+        match history.of(stream, after, self.world, (paces, deadline), &self.log).await {
+            Ok(trail) if check == Check::IfChanged && !is_changed(&trail, of_it, own_role) => Ok(Contention::Clear),
+            Ok(trail) => Ok(contention(&trail, of_it, own_role, cause, self.world.now())),
+            Err(_) if check == Check::IfChanged => Ok(Contention::Clear),
             Err(failure) if matches!(failure.class, Class::Permanent(_)) => {
                 Ok(Contention::Unknown(format!("whether somebody else changes it cannot be told: {failure}")))
             }

@@ -13,7 +13,7 @@ use jiff::SignedDuration;
 use crate::domain::event::IgnoreReason;
 use crate::domain::evidence::Compliance;
 use crate::domain::failure::{Class, Failure};
-use crate::domain::history::{Left, left_key};
+use crate::domain::history::{Left, Query, left_key};
 use crate::domain::model::{
     AWS_MANAGED_ALIAS, Encryption, EventText, KeyArn, KeyIdentity, KeyInfo, KeyLookup, KeyManager, KeyProblem, KeyRef,
     Scope, StreamName, Tags,
@@ -27,11 +27,12 @@ use crate::look::{Looked, Looker, Purpose, Seen, unseen};
 use crate::ports::{CallLog, Page, PageStart, World};
 use crate::reconcile::{CALL_TIME, Settings, until};
 use crate::results::Outbox;
+use crate::trail::{Limits, read};
 
 /// CloudTrail keeps events for so long (CloudTrail user guide, event history), and a stream its records for up to a year.
 const HISTORY_MAX: SignedDuration = SignedDuration::from_hours(90 * 24);
-/// What reading it may take: the scan itself must come forward in each part. CloudTrail answers two requests a second.
-const HISTORY_TIME: Duration = Duration::from_secs(45);
+/// What reading it may cost: the scan itself must come forward in each part. CloudTrail answers two requests a second.
+const HISTORY_LIMITS: Limits = Limits { pages: 80, time: Duration::from_secs(45) };
 /// A sweep that comes late may not take streams for older than the sweep before.
 const SWEEP_SLACK: SignedDuration = SignedDuration::from_hours(1);
 
@@ -273,17 +274,17 @@ impl<W: World> Part<'_, W> {
     /// Which streams left the key that was lost, while their records may still be there.
     async fn read_history(&mut self, key: &KeyArn) {
         let log = CallLog::default();
-        let read = pin!(self.world.changes(self.world.now() - HISTORY_MAX, &log));
-        let unknown = match select(read, pin!(self.world.sleep(HISTORY_TIME))).await {
-            Either::Left((Ok(trail), _)) => {
+        let Settings { paces, deadline, .. } = *self.settings;
+        let since = self.world.now() - HISTORY_MAX;
+        let unknown = match read(self.world, &Query::ALL, since, HISTORY_LIMITS, (paces, deadline), &log).await {
+            Ok(trail) => {
                 let mut left = left_key(&trail.changes, key.as_str()).into_iter();
                 let some = left.by_ref().take(LEFT_MAX).map(|(stream, left)| (stream.to_string(), left));
                 self.scan.tally.left = some.collect();
                 let more = left.next().is_some();
                 (more || !trail.whole).then(|| "CloudTrail's history tells of more than is kept".to_owned())
             }
-            Either::Left((Err(failure), _)) => Some(failure.to_string()),
-            Either::Right(((), _)) => Some("CloudTrail's history is too long to be read".to_owned()),
+            Err(failure) => Some(failure.to_string()),
         };
         self.scan.tally.history_unknown = unknown;
         self.count_calls(&log);

@@ -13,6 +13,7 @@ use crate::aws::Aws;
 use crate::config::Source;
 use crate::domain::evidence::Evidence;
 use crate::domain::failure::{Class, Failure, Fault};
+use crate::domain::history::Query;
 use crate::domain::model::{KeyIdentity, KeyLookup, KeyRef, Observed, StreamArn, StreamName, Tags};
 use crate::domain::result::ResultEvent;
 use crate::domain::scan::Scan;
@@ -20,7 +21,7 @@ use crate::domain::scan::v1::Summary;
 use crate::domain::work::Work;
 use crate::ports::{
     CallLog, Clock, EvidenceSink, FleetApi, KeyApi, Look, Note, Page, PageStart, ParameterApi, ProbeAnswer, ResultBus,
-    SeenRecord, StreamApi, Trail, TrailApi, WorkQueue,
+    SeenRecord, StreamApi, TrailApi, TrailPage, WorkQueue,
 };
 
 /// How often it moves while nothing is heard.
@@ -131,8 +132,14 @@ impl KeyApi for Watched<'_> {
 }
 
 impl TrailApi for Watched<'_> {
-    async fn changes(&self, since: Timestamp, log: &CallLog) -> Result<Trail, Failure> {
-        self.aws.changes(since, log).await
+    async fn trail_page(
+        &self,
+        query: &Query,
+        since: Timestamp,
+        token: Option<&str>,
+        log: &CallLog,
+    ) -> Result<TrailPage, Failure> {
+        self.aws.trail_page(query, since, token, log).await
     }
 }
 

@@ -1,7 +1,8 @@
 //! Who changed streams' encryption lately, by CloudTrail's history, and whether somebody else is changing one back.
 //!
-//! Pure: [`Change::parse`] reads one record, [`contention`] weighs those of one stream. The history lags by minutes
-//! (CloudTrail user guide: about five on average, not guaranteed), so that what it does not show may have happened all the same.
+//! Pure: [`Change::parse`] reads one record, [`contention`] weighs those of one stream. The history lags (60 to 118 s were seen;
+//! CloudTrail user guide: about five minutes on average, not guaranteed) and is out of order: a change may be missing while newer
+//! ones are there. What it does not show may have happened all the same.
 
 use std::collections::BTreeMap;
 
@@ -10,17 +11,66 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::event::Cause;
-use super::model::{EventText, KinesisArn, Scope, StreamName};
+use super::model::{EventText, KinesisArn, Scope, StreamArn, StreamName};
 
 /// How far back changes count.
 pub const HISTORY: SignedDuration = SignedDuration::from_hours(24);
 /// A stream that we changed is not changed again sooner than this: until then the history may not show what came after.
 pub const SETTLED_AFTER: SignedDuration = SignedDuration::from_mins(15);
-/// While the history does not show the very change that woke us, it lags, and may hide a fight: changes made meanwhile are kept
-/// this far apart, so that even a lag of [`SETTLED_AFTER`] hides few of them.
-pub const QUIET: SignedDuration = SignedDuration::from_mins(2);
+/// How far behind the history is taken to be. A Start of ours just before the change that woke us may not be shown sooner, so that
+/// changes are kept this far apart; then even a lag of [`SETTLED_AFTER`] hides few of them. 118 s is the longest lag that was seen.
+pub const QUIET: SignedDuration = SignedDuration::from_mins(3);
+/// A history that shows a change this soon does not lag as CloudTrail's does (60 s is the shortest lag that was seen).
+pub const PROMPT: SignedDuration = SignedDuration::from_secs(30);
 /// So many Starts of ours, each undone by somebody else, are a fight and no accident.
 pub const ROUNDS_MAX: usize = 3;
+
+/// Which records of the history are asked for; LookupEvents takes one attribute a request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Query {
+    /// By EventName: the calls on every stream, those that were refused too.
+    Calls(ChangeKind),
+    /// By ResourceName, as the caller wrote it: a stream's name or its ARN. A call that was refused has no resources.
+    Resource(String),
+}
+
+impl Query {
+    /// Every change of every stream.
+    pub const ALL: [Self; 2] = [Self::Calls(ChangeKind::Start), Self::Calls(ChangeKind::Stop)];
+
+    /// Every change of one stream, however the caller named it.
+    pub fn of(stream: &StreamArn) -> [Self; 2] {
+        [Self::Resource(stream.name.to_string()), Self::Resource(stream.to_string())]
+    }
+
+    /// The value that the records are asked for by.
+    pub fn value(&self) -> &str {
+        match self {
+            Self::Calls(kind) => kind.event_name(),
+            Self::Resource(name) => name,
+        }
+    }
+}
+
+/// What CloudTrail's event history showed.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Trail {
+    /// Changes of streams' encryption here that took effect, in any order.
+    pub changes: Vec<Change>,
+    /// Whether these are all: of a history that is too long only the newest are read.
+    pub whole: bool,
+}
+
+impl Trail {
+    /// Adds what another reading showed, each change once.
+    pub fn add<'a>(&mut self, changes: impl IntoIterator<Item = &'a Change>) {
+        for change in changes {
+            if !self.changes.contains(change) {
+                self.changes.push(change.clone());
+            }
+        }
+    }
+}
 
 /// What a change was.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -99,14 +149,48 @@ pub enum Contention {
     Wait(Timestamp),
     /// Somebody undid our change again and again: who, and with which calls.
     Contested(String),
-    /// The history may not be read: why.
+    /// The history may not be read, or was not read whole: why.
     Unknown(String),
 }
 
+/// What has to be known of the history before a Start.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Check {
+    /// Nothing: it is the first Start on a new stream, which is nobody's fight.
+    None,
+    /// All of it, where it shows that somebody else changed this new stream. Where it cannot be read, nothing says so.
+    IfChanged,
+    /// All of it.
+    Full,
+}
+
+/// What has to be known of the history before a Start for `cause`. `started`: whether a run before, for the same cause, sent one.
+pub fn check_of(cause: &Cause, is_new: bool, started: bool) -> Check {
+    match (is_new && !started, cause.is_about_encryption(), cause.creator) {
+        (false, _, _) | (true, true, _) => Check::Full,
+        (true, false, Some(_)) => Check::None,
+        (true, false, None) => Check::IfChanged,
+    }
+}
+
+/// The history has to be read after this to be weighed at `now` for `cause`: what was read before cannot show the cause, nor, once
+/// [`QUIET`] is over, all that was before it.
+pub fn read_after(cause: &Cause, now: Timestamp) -> Option<Timestamp> {
+    let at = cause.at?;
+    let quiet = at.saturating_add(QUIET).unwrap_or(at);
+    Some(if cause.is_about_encryption() && now >= quiet { quiet } else { at })
+}
+
+/// Whether the history shows that somebody else than `own_role` changed the encryption of this stream, made at `created`.
+pub fn is_changed(trail: &Trail, (stream, created): (&StreamName, Timestamp), own_role: &str) -> bool {
+    let theirs = |change: &&Change| change.role.as_deref() != Some(own_role);
+    trail.changes.iter().filter(theirs).any(|change| change.stream == *stream && change.at >= whole_second(created))
+}
+
 /// Weighs what the history shows of one stream, made at `created`, that is wrong now. `own_role` is the ARN of the function's role,
-/// `cause` what woke this run.
+/// `cause` what woke this run. A history that was not read whole can show a fight, and never that there is none.
 pub fn contention(
-    changes: &[Change],
+    trail: &Trail,
     (stream, created): (&StreamName, Timestamp),
     own_role: &str,
     cause: &Cause,
@@ -114,7 +198,7 @@ pub fn contention(
 ) -> Contention {
     // What an earlier stream of the same name went through is none of this one's.
     let since = (now - HISTORY).max(whole_second(created));
-    let mut of_it: Vec<&Change> = changes.iter().filter(|c| c.stream == *stream && c.at >= since).collect();
+    let mut of_it: Vec<&Change> = trail.changes.iter().filter(|c| c.stream == *stream && c.at >= since).collect();
     // Of one second, ours first: somebody who undoes it comes after it.
     let is_ours = |change: &Change| change.role.as_deref() == Some(own_role);
     of_it.sort_by_key(|change| (change.at, !is_ours(change)));
@@ -150,12 +234,20 @@ pub fn contention(
             told.join(", ")
         ));
     }
+    if !trail.whole {
+        let why = "whether somebody else changes it back cannot be told: CloudTrail's history of the last 24 hours is too long to be read whole";
+        return Contention::Unknown(why.to_owned());
+    }
     if let Some(until) = newest.map(|at| at + SETTLED_AFTER).filter(|until| *until > now) {
         return Contention::Wait(until);
     }
     let shown = |at: Timestamp| of_it.iter().any(|c| c.kind.event_name() == cause.call.as_str() && c.at == at);
     let quiet = match cause.at {
-        Some(at) if cause.is_about_encryption() => (!shown(at)).then(|| at + QUIET),
+        // That it shows the cause does not say that it shows what was before.
+        Some(at) if cause.is_about_encryption() => {
+            let prompt = shown(at) && now.duration_since(at) < PROMPT;
+            (!prompt).then(|| at + QUIET)
+        }
         // Whoever tags a stream may have changed its encryption in the same breath: that has an event of its own, which is not
         // kept waiting, and the history will show it.
         Some(at) if cause.is_about_tags() => Some(at + SETTLED_AFTER),
@@ -242,7 +334,8 @@ mod tests {
     }
 
     fn weigh(changes: &[Change], cause: &Cause, now: i64) -> Contention {
-        contention(changes, (&name("orders"), at(-9_000)), OURS, cause, at(now))
+        let trail = Trail { changes: changes.to_vec(), whole: true };
+        contention(&trail, (&name("orders"), at(-9_000)), OURS, cause, at(now))
     }
 
     /// `n` times: we start, they undo it a minute later; a round every 20 minutes.
@@ -293,8 +386,8 @@ mod tests {
         // Nor is somebody who wants the same key.
         assert_eq!(weigh(&fight(5, ChangeKind::Start), &cause("sweep", 0), 200), Contention::Clear);
         // Nor is what happened to an earlier stream of the name.
-        let young =
-            contention(&fight(5, ChangeKind::Stop), (&name("orders"), at(95)), OURS, &cause("sweep", 0), at(200));
+        let fought = Trail { changes: fight(5, ChangeKind::Stop), whole: true };
+        let young = contention(&fought, (&name("orders"), at(95)), OURS, &cause("sweep", 0), at(200));
         assert_eq!(young, Contention::Clear);
         // Nor are other streams.
         let other: Vec<Change> =
@@ -314,15 +407,77 @@ mod tests {
     #[test]
     fn a_history_that_lags_keeps_changes_apart() {
         let stopped = cause("StopStreamEncryption", 1);
-        assert_eq!(weigh(&[], &stopped, 2), Contention::Wait(at(3)));
-        assert_eq!(weigh(&[], &stopped, 3), Contention::Clear);
-        // One that shows the cause does not lag.
-        assert_eq!(weigh(&[change(1, ChangeKind::Stop, THEIRS)], &stopped, 2), Contention::Clear);
+        assert_eq!(weigh(&[], &stopped, 2), Contention::Wait(at(4)));
+        assert_eq!(weigh(&[], &stopped, 4), Contention::Clear);
+        // One that shows the cause may not show our Start of seconds before it: records come out of order.
+        let stop = [change(1, ChangeKind::Stop, THEIRS)];
+        assert_eq!(weigh(&stop, &stopped, 2), Contention::Wait(at(4)));
+        assert_eq!(weigh(&stop, &stopped, 4), Contention::Clear);
+        // One that shows it at once does not lag.
+        assert_eq!(weigh(&stop, &stopped, 1), Contention::Clear);
         let tagged = cause("AddTagsToStream", 1);
         assert_eq!(weigh(&[], &tagged, 2), Contention::Wait(at(16)), "it may come with another change");
         assert_eq!(weigh(&[], &tagged, 16), Contention::Clear);
         // What is no change of anybody's has nothing to wait for.
         assert_eq!(weigh(&[], &cause("sweep", 1), 2), Contention::Clear);
+    }
+
+    #[test]
+    fn a_history_that_was_not_read_whole_is_never_clear() {
+        let weigh = |changes: &[Change], cause: &Cause, now: i64| {
+            let trail = Trail { changes: changes.to_vec(), whole: false };
+            contention(&trail, (&name("orders"), at(-9_000)), OURS, cause, at(now))
+        };
+        let stopped = cause("StopStreamEncryption", 41);
+        for changes in [vec![], fight(2, ChangeKind::Stop), vec![change(50, ChangeKind::Start, OURS)]] {
+            for cause in [&stopped, &cause("sweep", 0)] {
+                let Contention::Unknown(why) = weigh(&changes, cause, 60) else { panic!("{changes:?}") };
+                assert!(why.contains("whole"), "{why}");
+            }
+        }
+        assert!(matches!(weigh(&fight(3, ChangeKind::Stop), &stopped, 60), Contention::Contested(_)), "that is seen");
+    }
+
+    #[test]
+    fn the_first_start_on_a_new_stream_is_free_and_one_on_a_stream_that_was_stopped_is_not() {
+        let born = Cause { creator: Some(super::super::event::Creator::Other), ..cause("CreateStream", 0) };
+        let rows = [
+            (&born, true, false, Check::None),
+            (&born, true, true, Check::Full),
+            (&born, false, false, Check::Full),
+            (&cause("StopStreamEncryption", 1), true, false, Check::Full),
+            (&cause("StartStreamEncryption", 1), true, false, Check::Full),
+            (&cause("AddTagsToStream", 1), true, false, Check::IfChanged),
+            (&cause("sweep", 1), true, false, Check::IfChanged),
+            (&cause("sweep", 1), true, true, Check::Full),
+            (&cause("sweep", 1), false, false, Check::Full),
+        ];
+        for (cause, is_new, started, expect) in rows {
+            assert_eq!(check_of(cause, is_new, started), expect, "{} {is_new} {started}", cause.call);
+        }
+        let by = |role| Trail { changes: vec![change(1, ChangeKind::Stop, role)], whole: true };
+        assert!(is_changed(&by(THEIRS), (&name("orders"), at(0)), OURS));
+        assert!(!is_changed(&by(OURS), (&name("orders"), at(0)), OURS), "its alias may have moved since");
+        assert!(!is_changed(&by(THEIRS), (&name("bills"), at(0)), OURS));
+        assert!(!is_changed(&by(THEIRS), (&name("orders"), at(2)), OURS), "that was an earlier stream of the name");
+    }
+
+    #[test]
+    fn what_is_weighed_is_read_after_the_cause_and_after_all_before_it_is_shown() {
+        let stopped = cause("StopStreamEncryption", 1);
+        assert_eq!(read_after(&stopped, at(2)), Some(at(1)));
+        assert_eq!(read_after(&stopped, at(4)), Some(at(4)));
+        assert_eq!(read_after(&stopped, at(90)), Some(at(4)));
+        assert_eq!(read_after(&cause("sweep", 1), at(90)), Some(at(1)));
+        assert_eq!(read_after(&Cause { at: None, ..stopped }, at(90)), None);
+    }
+
+    #[test]
+    fn what_two_readings_show_counts_once() {
+        let mut trail = Trail { changes: vec![change(1, ChangeKind::Start, OURS)], whole: true };
+        trail.add(&[change(1, ChangeKind::Start, OURS), change(1, ChangeKind::Stop, THEIRS)]);
+        trail.add(&fight(1, ChangeKind::Stop));
+        assert_eq!(trail.changes.len(), 3, "{trail:?}");
     }
 
     #[test]

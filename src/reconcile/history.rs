@@ -1,48 +1,103 @@
 //! What an instance knows of CloudTrail's history: read at most once a minute, by one run for all, and what it started itself, which
-//! the history shows minutes later. Losing it costs two requests.
+//! the history shows minutes later. Losing it costs some requests.
 
+use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 use futures_util::lock;
 use jiff::{SignedDuration, Timestamp};
 
+use super::Paces;
 use crate::domain::failure::Failure;
-use crate::domain::history::{Change, ChangeKind, HISTORY, SETTLED_AFTER};
-use crate::domain::model::{EventText, KeyIdentity, StreamName};
+use crate::domain::history::{Change, ChangeKind, HISTORY, Query, SETTLED_AFTER, Trail};
+use crate::domain::model::{EventText, KeyIdentity, StreamArn, StreamName};
 use crate::ports::{CallLog, World};
+use crate::trail::{Limits, read};
 
-/// How old the history may be that is weighed; CloudTrail allows two requests a second for the whole account (CloudTrail API
-/// reference, LookupEvents).
+/// How old the history may be that is weighed.
 const AGE_MAX: SignedDuration = SignedDuration::from_secs(60);
+/// What one reading may cost: 200 records. Of all streams' calls, those that were refused are among them, and whoever makes many fills
+/// them; of one stream's they are not.
+const LIMITS: Limits = Limits { pages: 4, time: Duration::from_secs(10) };
+/// A Start of this instance and the record of it are not further apart than this.
+const SAME_START: SignedDuration = SignedDuration::from_secs(10);
 
 /// The history, shared by the runs of one instance.
 #[derive(Debug, Default)]
 pub struct History {
-    /// Held while it is read, so that the runs of a batch do not all ask.
-    read: lock::Mutex<Option<(Timestamp, Vec<Change>)>>,
+    /// Held while it is read, so that the runs of a batch do not all ask, nor at once.
+    known: lock::Mutex<Known>,
     ours: Mutex<Vec<Change>>,
 }
 
+/// What was read.
+#[derive(Debug, Default)]
+struct Known {
+    of_every_stream: Option<Reading>,
+    of_one: BTreeMap<StreamName, Reading>,
+}
+
+/// One reading.
+#[derive(Debug)]
+struct Reading {
+    /// When it began.
+    at: Timestamp,
+    trail: Trail,
+}
+
+impl Reading {
+    /// Whether it can be weighed at `now`, where it has to be made after `after`.
+    fn is_fresh(&self, after: Option<Timestamp>, now: Timestamp) -> bool {
+        now.duration_since(self.at) < AGE_MAX && after.is_none_or(|after| self.at >= after)
+    }
+}
+
 impl History {
-    /// The changes of a stream in the last day: as CloudTrail tells them, and those of this instance. Read after `cause_at`, since
-    /// what was read before it cannot show it.
+    /// The changes of a stream in the last day: as CloudTrail tells them, and those of this instance. Read no sooner than `after`.
     pub(super) async fn of<W: World>(
         &self,
-        stream: &StreamName,
-        cause_at: Option<Timestamp>,
+        stream: &StreamArn,
+        after: Option<Timestamp>,
         world: &W,
+        pace: (&Paces, Timestamp),
         log: &CallLog,
-    ) -> Result<Vec<Change>, Failure> {
-        let mut read = self.read.lock().await;
+    ) -> Result<Trail, Failure> {
+        let mut known = self.known.lock().await;
         let now = world.now();
-        let fresh = |at: &Timestamp| now.duration_since(*at) < AGE_MAX && cause_at.is_none_or(|cause| *at > cause);
-        if !read.as_ref().is_some_and(|(at, _)| fresh(at)) {
-            // Of a history that is too long the newest will do.
-            *read = Some((now, world.changes(now - HISTORY, log).await?.changes));
+        let every = match known.of_every_stream.take().filter(|reading| reading.is_fresh(after, now)) {
+            Some(reading) => reading,
+            None => Reading { at: now, trail: read(world, &Query::ALL, now - HISTORY, LIMITS, pace, log).await? },
+        };
+        let every = known.of_every_stream.insert(every);
+        let mut trail = Trail { whole: every.trail.whole, changes: Vec::new() };
+        trail.add(every.trail.changes.iter().filter(|change| change.stream == stream.name));
+        if !trail.whole {
+            known.of_one.retain(|_, reading| reading.is_fresh(None, now));
+            let one = match known.of_one.remove(&stream.name).filter(|reading| reading.is_fresh(after, now)) {
+                Some(reading) => reading,
+                None => {
+                    let at = world.now();
+                    let queries = Query::of(stream);
+                    Reading { at, trail: read(world, &queries, at - HISTORY, LIMITS, pace, log).await? }
+                }
+            };
+            trail.whole = one.trail.whole;
+            // Another resource may have the name.
+            trail.add(one.trail.changes.iter().filter(|change| change.stream == stream.name));
+            known.of_one.insert(stream.name.clone(), one);
         }
         let ours = self.ours.lock().unwrap_or_else(PoisonError::into_inner);
-        let all = read.iter().flat_map(|(_, changes)| changes).chain(ours.iter());
-        Ok(all.filter(|change| change.stream == *stream).cloned().collect())
+        for change in ours.iter().filter(|change| change.stream == stream.name) {
+            let same = |told: &Change| {
+                let apart = told.at.duration_since(change.at).abs();
+                told.kind == change.kind && told.role == change.role && apart <= SAME_START
+            };
+            if !trail.changes.iter().any(same) {
+                trail.changes.push(change.clone());
+            }
+        }
+        Ok(trail)
     }
 
     /// A Start of ours, sent at `at`.

@@ -9,11 +9,14 @@ use crate::config::Config;
 use crate::domain::failure::Failure;
 use crate::domain::pace::Pace;
 use crate::domain::wait::Waits;
-use crate::ports::World;
+use crate::ports::Clock;
 
 /// ListTagsForStream has 5 a second, for the account or for the stream, depending on the page one reads (Kinesis API reference
 /// and developer guide), where DescribeStreamSummary has 20: of every five looks a second three may read tags.
 const TAGS_OF_LOOKS: (u32, u32) = (3, 5);
+
+/// What LookupEvents has for the account and Region (CloudTrail API reference, LookupEvents).
+const LOOKUPS_PER_SECOND: u32 = 2;
 
 /// What the runs of one instance share.
 #[derive(Debug)]
@@ -22,6 +25,7 @@ pub struct Paces {
     pub(crate) tags: Mutex<Pace>,
     pub(super) starts: Mutex<Pace>,
     pub(crate) scans: Mutex<Pace>,
+    pub(crate) trail: Mutex<Pace>,
     /// How long new streams were CREATING.
     pub(super) creating: Mutex<Waits>,
 }
@@ -39,6 +43,8 @@ impl Paces {
             starts: Mutex::new(Pace::new(config.starts_per_second, sharers, 1)),
             // One scan runs at a time, whatever the number of instances.
             scans: Mutex::new(Pace::new(config.scan_describes_per_second, 1, 1)),
+            // Not divided: few instances read it at once, and it is read for a minute.
+            trail: Mutex::new(Pace::new(LOOKUPS_PER_SECOND, 1, 1)),
             creating: Mutex::new(Waits::default()),
         }
     }
@@ -52,7 +58,7 @@ impl Paces {
     }
 
     /// Waits for the next place of `pace`, and says whether it had to; fails where that would leave no time for the call.
-    pub(crate) async fn wait<W: World>(
+    pub(crate) async fn wait<W: Clock>(
         pace: &Mutex<Pace>,
         world: &W,
         deadline: Timestamp,

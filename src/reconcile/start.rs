@@ -101,10 +101,11 @@ impl<W: World> Run<'_, W> {
     /// How many Starts of a stream of this name CloudTrail shows in the last day, those of an earlier stream of the name included;
     /// `None` where it was not read.
     async fn accepted_starts(&self) -> Option<usize> {
-        let Settings { config, history, .. } = *self.settings;
+        let Settings { config, history, paces, deadline, .. } = *self.settings;
         config.own_role_arn.as_ref()?;
-        let changes = history.of(&self.work.stream.name, None, self.world, &self.log).await.ok()?;
-        Some(accepted_starts(&changes, self.world.now()))
+        // Where it was not read whole these are some of them: the quota where they are enough, and else as if it was not read.
+        let trail = history.of(&self.work.stream, None, self.world, (paces, deadline), &self.log).await.ok()?;
+        Some(accepted_starts(&trail.changes, self.world.now()))
     }
 
     /// Records stay under the key that they were put with: where that one cannot be used any more, they cannot be read.

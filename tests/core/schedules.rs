@@ -18,6 +18,7 @@ use streamseal::domain::scan::{KeyEvent, Subject};
 
 use crate::sim::actors::{Resource, Tool};
 use crate::sim::faults::Weather;
+use crate::sim::fleet::SEEN_LAG_MS;
 use crate::sim::scene::{Scene, secs};
 use crate::sim::{Op, State, arn};
 
@@ -80,7 +81,8 @@ fn plan(seed: u64) -> Plan {
         duplicates: dice.choice([0, 100, 300]).unwrap_or_default(),
         kills: dice.choice([0, 100, 250]).unwrap_or_default(),
         echoes: dice.bool(),
-        trail_lag_ms: dice.choice([0, 30_000, 300_000, 900_000]).unwrap_or_default(),
+        trail_lag_ms: dice.choice([0..=0, SEEN_LAG_MS, 10_000..=300_000, 10_000..=900_000]).unwrap_or(SEEN_LAG_MS),
+        refused_starts: dice.choice([0, 0, 2_000]).unwrap_or_default(),
     };
     let existing = (0..dice.usize(1..=3)).map(|_| {
         let key = dice.choice([None, Some("alias/other"), Some("alias/app"), Some("alias/aws/kinesis")]).flatten();

@@ -9,7 +9,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 use streamseal::aws::{Aws, Connection, Queues, Timeouts, sdk_config};
 use streamseal::domain::failure::{Class, Failure, Fault as Permanent};
-use streamseal::domain::history::ChangeKind;
+use streamseal::domain::history::{ChangeKind, Query};
 use streamseal::domain::model::{Encryption, KeyArn, KeyIdentity, KeyRef, Observed, Scope, StreamArn, StreamStatus};
 use streamseal::domain::work::Work;
 use streamseal::ports::{CallLog, FleetApi, KeyApi, Look, PageStart, StreamApi, TrailApi, WorkQueue};
@@ -743,7 +743,8 @@ async fn cloudtrail_tells_the_changes_it_saw() {
     assert_eq!(look_up(&fault, &of(&arn(&stream).to_string())).len(), 3, "neither reads nor records are in it");
     assert_eq!(look_up(&fault, &of(&stream)), [] as [Value; 0], "nobody named it by its name");
     let hour_ago = Timestamp::now() - SignedDuration::from_hours(1);
-    let changes = fault.aws.changes(hour_ago, &fault.log).await.unwrap().changes;
+    let [starts, _] = Query::ALL;
+    let changes = fault.aws.trail_page(&starts, hour_ago, None, &fault.log).await.unwrap().changes;
     let told: Vec<_> = changes.iter().map(|c| (c.kind, c.stream.as_str(), c.role.as_deref())).collect();
     let start = |role| (ChangeKind::Start, stream.as_str(), Some(role));
     assert_eq!(told, [start(theirs), start(ours)], "the adapter leaves out what was refused");

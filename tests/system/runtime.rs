@@ -13,6 +13,7 @@ use streamseal::config::{Config, Source};
 use streamseal::domain::event::{Input, Item, parse};
 use streamseal::domain::evidence::Evidence;
 use streamseal::domain::failure::Failure;
+use streamseal::domain::history::Query;
 use streamseal::domain::model::{KeyIdentity, KeyLookup, KeyRef, Observed, Scope, StreamArn, StreamName, Tags};
 use streamseal::domain::plan::Reason;
 use streamseal::domain::result::ResultEvent;
@@ -22,7 +23,7 @@ use streamseal::domain::work::Work;
 use streamseal::handler::App;
 use streamseal::ports::{
     CallLog, Clock, EvidenceSink, FleetApi, KeyApi, Look, Note, Page, PageStart, ParameterApi, ProbeAnswer, ResultBus,
-    SeenRecord, StreamApi, Trail, TrailApi, WorkQueue,
+    SeenRecord, StreamApi, TrailApi, TrailPage, WorkQueue,
 };
 
 use crate::support::{
@@ -588,7 +589,7 @@ impl FleetApi for Panics {
 }
 
 impl TrailApi for Panics {
-    async fn changes(&self, _: Timestamp, _: &CallLog) -> Result<Trail, Failure> {
+    async fn trail_page(&self, _: &Query, _: Timestamp, _: Option<&str>, _: &CallLog) -> Result<TrailPage, Failure> {
         unreachable!()
     }
 }

@@ -130,7 +130,7 @@ impl State {
 
     /// How often we started a stream's encryption after somebody else had changed it, or for the first time.
     pub(crate) fn rounds_of(&self, stream: &str) -> usize {
-        let changes = self.trail.iter().filter(|change| change.stream.as_str() == stream);
+        let changes = self.trail.iter().map(|record| &record.change).filter(|change| change.stream.as_str() == stream);
         let mut ours: Vec<bool> = changes.map(|change| change.role.as_deref() == Some(OWN_ROLE)).collect();
         ours.dedup();
         ours.into_iter().filter(|ours| *ours).count()

@@ -71,8 +71,10 @@ pub(crate) struct Weather {
     pub(crate) kills: u32,
     /// Whether our own Start comes back as an event.
     pub(crate) echoes: bool,
-    /// By how much CloudTrail's history lags.
-    pub(crate) trail_lag_ms: u64,
+    /// From a call to its record in CloudTrail's history; each record has a lag of its own.
+    pub(crate) trail_lag_ms: RangeInclusive<u64>,
+    /// How many calls of StartStreamEncryption that were refused the last day of the history has.
+    pub(crate) refused_starts: usize,
 }
 
 impl Weather {
@@ -89,7 +91,8 @@ impl Weather {
             duplicates: 0,
             kills: 0,
             echoes: false,
-            trail_lag_ms: 0,
+            trail_lag_ms: 0..=0,
+            refused_starts: 0,
         }
     }
 }

@@ -1,16 +1,33 @@
 //! All streams at once: pages of names, tags of many, and CloudTrail's history of who changed which stream's encryption, which lags.
 
 use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use streamseal::domain::failure::{Class, Failure};
-use streamseal::domain::history::{Change, ChangeKind};
+use streamseal::domain::history::{Change, ChangeKind, Query};
 use streamseal::domain::model::{EventText, StreamArn, StreamName, Tags};
-use streamseal::ports::{CallLog, FleetApi, Page, PageStart, Trail, TrailApi};
+use streamseal::ports::{CallLog, FleetApi, Page, PageStart, TrailApi, TrailPage};
 
 use super::actors::Tool;
-use super::{Op, Sim, State, failed};
+use super::{Op, Sim, State, arn, failed};
+
+/// From a call to its record in the history, as it was seen of AWS. Each record has a lag of its own: an older one may be missing while
+/// newer ones are shown.
+pub(crate) const SEEN_LAG_MS: RangeInclusive<u64> = 60_000..=118_000;
+/// Records a page of LookupEvents.
+const RECORDS: usize = 50;
+
+/// One record of CloudTrail's history.
+#[derive(Clone, Debug)]
+pub(crate) struct Recorded {
+    pub(crate) change: Change,
+    /// The stream as the caller wrote it: its name or its ARN.
+    named: String,
+    /// From when on the history shows it.
+    shown: Timestamp,
+}
 
 impl State {
     /// A change of a stream's encryption that took effect, for CloudTrail.
@@ -24,14 +41,49 @@ impl State {
     ) {
         let at = Timestamp::from_second(now.as_second()).unwrap();
         let role = tool.role();
-        self.trail.push(Change {
+        let change = Change {
             at,
             kind,
             stream: StreamName::parse(stream).unwrap(),
             key: key.map(EventText::new),
             role: Some(role.to_owned()),
             actor: EventText::new(role),
-        });
+        };
+        let named = if tool == Tool::Streamseal { arn(stream).to_string() } else { stream.to_owned() };
+        let lag = Duration::from_millis(self.dice.u64(self.weather.trail_lag_ms.clone()));
+        self.trail.push(Recorded { change, named, shown: now + lag });
+    }
+
+    /// A page of the history: records that it shows by now, the newest first. A record without a change is a call that was refused.
+    fn trail_page(&self, query: &Query, since: Timestamp, token: Option<&str>, now: Timestamp) -> TrailPage {
+        // A token goes on with what was there when the first page was made.
+        let (now, place) = match token.map(|token| token.split_once('/').unwrap()) {
+            Some((at, place)) => (at.parse().unwrap(), place.parse().unwrap()),
+            None => (now, 0),
+        };
+        if let Query::Resource(name) = query
+            && self.crowded.contains(name)
+        {
+            return TrailPage { changes: Vec::new(), next: Some(format!("{now}/{}", place + RECORDS)) };
+        }
+        let asked = |record: &&Recorded| match query {
+            Query::Calls(kind) => record.change.kind == *kind,
+            Query::Resource(name) => record.named == *name,
+        };
+        let shown = |record: &&Recorded| record.shown <= now && record.change.at >= since;
+        let of_it = self.trail.iter().filter(asked).filter(shown);
+        let mut records: Vec<_> = of_it.map(|record| (record.change.at, Some(&record.change))).collect();
+        if *query == Query::Calls(ChangeKind::Start) {
+            // Spread over the day.
+            let refused = self.weather.refused_starts;
+            let apart = SignedDuration::from_hours(24) / i32::try_from(refused.max(1)).unwrap();
+            let times = (0..refused).map(|number| now - apart * i32::try_from(number).unwrap());
+            records.extend(times.filter(|at| *at >= since).map(|at| (at, None)));
+        }
+        records.sort_by_key(|(at, _)| std::cmp::Reverse(*at));
+        let rest = records.get(place..).unwrap_or_default();
+        let changes = rest.iter().take(RECORDS).filter_map(|(_, change)| change.cloned()).collect();
+        TrailPage { changes, next: (rest.len() > RECORDS).then(|| format!("{now}/{}", place + RECORDS)) }
     }
 
     fn page(&mut self, from: &PageStart, now: Timestamp) -> Result<Page, Failure> {
@@ -79,12 +131,14 @@ impl FleetApi for Sim {
 }
 
 impl TrailApi for Sim {
-    async fn changes(&self, since: Timestamp, log: &CallLog) -> Result<Trail, Failure> {
-        self.call(Op::Trail, "", "", Some(log), |state, now, _| {
-            let lag = SignedDuration::try_from(Duration::from_millis(state.weather.trail_lag_ms)).unwrap();
-            let known = |change: &&Change| change.at >= since && change.at + lag <= now;
-            Ok(Trail { changes: state.trail.iter().filter(known).cloned().collect(), whole: true })
-        })
-        .await
+    async fn trail_page(
+        &self,
+        query: &Query,
+        since: Timestamp,
+        token: Option<&str>,
+        log: &CallLog,
+    ) -> Result<TrailPage, Failure> {
+        let page = |state: &mut State, now, _| Ok(state.trail_page(query, since, token, now));
+        self.call(Op::Trail, query.value(), "", Some(log), page).await
     }
 }

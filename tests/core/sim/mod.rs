@@ -15,7 +15,7 @@ pub(crate) mod queue;
 pub(crate) mod scene;
 pub(crate) mod watch;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
@@ -24,7 +24,6 @@ use jiff::Timestamp;
 use streamseal::config::Source;
 use streamseal::domain::evidence::{Call, Evidence, emf};
 use streamseal::domain::failure::{Class, Failure, Fault as Lasting};
-use streamseal::domain::history::Change;
 use streamseal::domain::model::{EventText, Scope, StreamArn, StreamName};
 use streamseal::domain::result::ResultEvent;
 use streamseal::domain::scan::v1::Summary;
@@ -34,6 +33,7 @@ use tokio::time::Instant;
 
 use self::bus::Bus;
 use self::faults::{Fault, Script, Weather};
+use self::fleet::Recorded;
 use self::kinesis::Stream;
 use self::kms::Keys;
 pub(crate) use self::kms::key_arn;
@@ -127,7 +127,9 @@ pub(crate) struct State {
     pub(crate) summaries: Vec<Summary>,
     pub(crate) bus: Bus,
     /// Who changed which stream's encryption.
-    pub(crate) trail: Vec<Change>,
+    pub(crate) trail: Vec<Recorded>,
+    /// Names and ARNs that so many calls were made with that their history has no end.
+    pub(crate) crowded: BTreeSet<String>,
     /// How many names a page of streams has.
     pub(crate) page_size: usize,
     pub(crate) watch: Watch,
@@ -182,6 +184,7 @@ impl Sim {
             summaries: Vec::new(),
             bus: Bus::default(),
             trail: Vec::new(),
+            crowded: BTreeSet::new(),
             page_size: 3,
             watch: Watch::default(),
             recent: Vec::new(),

@@ -1,7 +1,7 @@
 //! What scans and the guard against fights ask for, on the wire: the list of streams, tags in bulk, CloudTrail's history, and the
 //! queue of scans.
 
-use streamseal::domain::history::ChangeKind;
+use streamseal::domain::history::{Change, ChangeKind, Query};
 use streamseal::domain::model::StreamName;
 use streamseal::domain::scan::{Scan, Subject};
 use streamseal::ports::{FleetApi, Page, PageStart, TrailApi};
@@ -175,6 +175,23 @@ fn lookup(name: &str, token: Option<&str>) -> Value {
     body
 }
 
+/// All pages of Starts, and then all of Stops.
+async fn changes(aws: &Aws, since: Timestamp, log: &CallLog) -> Result<Vec<Change>, Failure> {
+    let mut changes = Vec::new();
+    for query in Query::ALL {
+        let mut token = None;
+        loop {
+            let page = aws.trail_page(&query, since, token.as_deref(), log).await?;
+            changes.extend(page.changes);
+            token = page.next;
+            if token.is_none() {
+                break;
+            }
+        }
+    }
+    Ok(changes)
+}
+
 const START: &str = "StartStreamEncryption";
 const STOP: &str = "StopStreamEncryption";
 
@@ -203,7 +220,7 @@ async fn changes_are_looked_up_by_both_names_over_all_pages() {
 
     // Event times have whole seconds.
     let since = since() + SignedDuration::from_millis(900);
-    let changes = wire.aws.changes(since, &wire.log).await.unwrap().changes;
+    let changes = changes(&wire.aws, since, &wire.log).await.unwrap();
     let seen: Vec<_> = changes.iter().map(|c| (c.kind, c.stream.as_str(), c.at)).collect();
     let expected = [
         (ChangeKind::Start, "orders", time("2026-08-07T12:09:00Z")),
@@ -223,33 +240,35 @@ async fn changes_are_looked_up_by_both_names_over_all_pages() {
 }
 
 #[tokio::test]
+async fn the_changes_of_one_stream_are_looked_up_by_its_name_and_by_its_arn() {
+    let wire = Wire::start().await;
+    let stopped = trail_event(STOP, "2026-08-07T12:03:00Z", json!({ "streamName": "orders" }), json!({}));
+    // Of something else with that name, or of a call that changes no encryption.
+    let tagged = trail_event("AddTagsToStream", "2026-08-07T12:02:00Z", json!({ "streamName": "orders" }), json!({}));
+    let table = trail_event("CreateTable", "2026-08-07T12:01:00Z", json!({ "tableName": "orders" }), json!({}));
+    wire.then("LookupEvents", trail_page(&[stopped, tagged, table], Some("t1"))).await;
+    wire.always("LookupEvents", trail_page(&[], None)).await;
+    let [by_name, by_arn] = Query::of(&StreamArn::parse(&arn("orders")).unwrap());
+    let page = wire.aws.trail_page(&by_name, since(), None, &wire.log).await.unwrap();
+    assert_eq!((page.changes.len(), page.changes[0].kind, page.next.as_deref()), (1, ChangeKind::Stop, Some("t1")));
+    wire.aws.trail_page(&by_name, since(), page.next.as_deref(), &wire.log).await.unwrap();
+    wire.aws.trail_page(&by_arn, since(), None, &wire.log).await.unwrap();
+    let of = |value: &str, token: Option<&str>| {
+        let mut body = lookup(START, token);
+        body["LookupAttributes"] = json!([{ "AttributeKey": "ResourceName", "AttributeValue": value }]);
+        body
+    };
+    let expected = [of("orders", None), of("orders", Some("t1")), of(&arn("orders"), None)];
+    assert_eq!(wire.requests("LookupEvents").await, expected);
+}
+
+#[tokio::test]
 async fn a_history_without_events_has_no_changes() {
     let wire = Wire::start().await;
     wire.then("LookupEvents", trail_page(&[], None)).await;
     wire.then("LookupEvents", ok(json!({}))).await;
-    assert_eq!(wire.aws.changes(since(), &wire.log).await.unwrap().changes, []);
+    assert_eq!(changes(&wire.aws, since(), &wire.log).await.unwrap(), []);
     assert_eq!(wire.requests("LookupEvents").await, [lookup(START, None), lookup(STOP, None)]);
-}
-
-#[tokio::test]
-async fn of_a_history_that_never_ends_the_newest_is_told() {
-    let mut wire = Wire::start().await;
-    for (endless, requests) in [(START, 41), (STOP, 41)] {
-        wire.reset().await;
-        wire.always_for("LookupEvents", named(endless), trail_page(&[], Some("again"))).await;
-        wire.always("LookupEvents", trail_page(&[], None)).await;
-        assert!(!wire.aws.changes(since(), &wire.log).await.unwrap().whole);
-        assert_eq!((wire.count().await, wire.log.calls().len()), (requests, requests));
-    }
-    // The fortieth page may be the last one.
-    wire.reset().await;
-    for _ in 0..39 {
-        wire.then("LookupEvents", trail_page(&[], Some("again"))).await;
-    }
-    wire.always("LookupEvents", trail_page(&[], None)).await;
-    let all = wire.aws.changes(since(), &wire.log).await.unwrap();
-    assert!(all.whole && all.changes.is_empty(), "{all:?}");
-    assert_eq!(wire.count().await, 41);
 }
 
 #[tokio::test]
@@ -263,7 +282,7 @@ async fn a_record_that_cannot_be_read_is_a_failure() {
         wire.reset().await;
         let good = trail_event(START, "2026-08-07T12:09:00Z", json!({ "streamName": "orders" }), json!({}));
         wire.always("LookupEvents", trail_page(&[good, event.clone()], None)).await;
-        let failure = wire.aws.changes(since(), &wire.log).await.unwrap_err();
+        let failure = changes(&wire.aws, since(), &wire.log).await.unwrap_err();
         assert_unreadable(&failure, "cloudtrail:LookupEvents");
         assert!(failure.message.as_str().contains("`e-9`"), "{event}: {failure:?}");
     }
@@ -298,7 +317,7 @@ async fn codes_of_tagging_and_cloudtrail_have_their_class() {
         wire.always(operation, error(status, code, "no")).await;
         let failure = match operation {
             "GetResources" => wire.aws.tags_of(&arns(&["a"]), &wire.log).await.unwrap_err(),
-            _ => wire.aws.changes(since(), &wire.log).await.unwrap_err(),
+            _ => changes(&wire.aws, since(), &wire.log).await.unwrap_err(),
         };
         let is = (failure.class, failure.code.as_str(), failure.message.as_str(), failure.may_have_applied);
         assert_eq!(is, (class, code, "no", false), "{operation} {code}: {failure:?}");
@@ -315,7 +334,7 @@ async fn a_later_page_that_fails_fails_the_whole_history() {
     let good = trail_event(START, "2026-08-07T12:09:00Z", json!({ "streamName": "orders" }), json!({}));
     wire.then("LookupEvents", trail_page(&[good], Some("t1"))).await;
     wire.then("LookupEvents", error(400, "InvalidNextTokenException", "used before")).await;
-    let failure = wire.aws.changes(since(), &wire.log).await.unwrap_err();
+    let failure = changes(&wire.aws, since(), &wire.log).await.unwrap_err();
     assert_eq!((failure.class, failure.code.as_str()), (Class::Retryable, "InvalidNextTokenException"));
     assert_eq!((wire.count().await, wire.log.calls().len()), (2, 2));
 }
@@ -402,7 +421,7 @@ fn futures_are_send() {
     fn is_send<T: Send>(_: T) {}
     fn all<T: FleetApi + TrailApi>(aws: &T, log: &CallLog) {
         is_send(aws.list(&PageStart::Beginning, log));
-        is_send(aws.changes(since(), log));
+        is_send(aws.trail_page(&Query::Resource(String::new()), since(), None, log));
     }
     let _ = all::<Aws>;
 }

@@ -1,0 +1,55 @@
+//! Reads CloudTrail's event history page by page, within bounds: of pages, of time, and of the rate that the account has for it.
+
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
+
+use crate::domain::failure::Failure;
+use crate::domain::history::{Query, Trail};
+use crate::ports::{CallLog, Clock, TrailApi, TrailPage};
+use crate::reconcile::Paces;
+
+/// What one reading may cost.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Requests, over all queries.
+    pub pages: usize,
+    /// After this no page is begun. A request that is under way has its own timeout, so that a refusal is seen as one.
+    pub time: Duration,
+}
+
+/// Reads the records of `queries` from `since` on, the newest of each first, at the pace that `paces` keeps until `deadline`. Where a
+/// limit is reached, what was read so far is the answer, and it is not whole.
+///
+/// # Errors
+/// The first request that fails, or that the pace leaves no time for.
+pub async fn read<W: TrailApi + Clock>(
+    world: &W,
+    queries: &[Query],
+    since: Timestamp,
+    limits: Limits,
+    (paces, deadline): (&Paces, Timestamp),
+    log: &CallLog,
+) -> Result<Trail, Failure> {
+    let end = world.now() + SignedDuration::try_from(limits.time).unwrap_or(SignedDuration::ZERO);
+    let mut trail = Trail::default();
+    let mut pages_left = limits.pages;
+    for query in queries {
+        let mut token: Option<String> = None;
+        loop {
+            if pages_left == 0 || world.now() >= end {
+                return Ok(trail);
+            }
+            pages_left -= 1;
+            Paces::wait(&paces.trail, world, deadline, "cloudtrail:LookupEvents").await?;
+            let TrailPage { changes, next } = world.trail_page(query, since, token.as_deref(), log).await?;
+            trail.changes.extend(changes);
+            match next {
+                Some(next) => token = Some(next),
+                None => break,
+            }
+        }
+    }
+    trail.whole = true;
+    Ok(trail)
+}
