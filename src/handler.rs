@@ -4,12 +4,13 @@
 //! send fails, the item fails and whoever sent it sends it again. Messages of one batch run concurrently, those of one stream
 //! (and the items of one message) one after the other, and one that panics fails alone. Shared by the function and `streamseal replay`.
 
+mod in_force;
 mod scans;
 
 use std::collections::BTreeMap;
 use std::fmt;
 use std::panic::AssertUnwindSafe;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::FutureExt;
@@ -18,7 +19,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 use tracing::{error, info, warn};
 
-use crate::config::{self, Config, ModeSource, Source};
+use crate::config::Config;
 use crate::domain::event::{self, IgnoreReason, Input, Item, Message};
 use crate::domain::evidence::Evidence;
 use crate::domain::evidence::v1::Document;
@@ -30,12 +31,8 @@ use crate::ports::{Note, Outcome, World};
 use crate::reconcile::{DELAY_MAX, History, Next, Paces, RunEnd, Settings, backoff, reconcile, until};
 use crate::results::Outbox;
 
-/// A policy that lives in a parameter is read again when it is older than this.
-const POLICY_AGE_MAX: SignedDuration = SignedDuration::from_secs(60);
-/// How many of a policy's faults go into one log line; `streamseal check` shows all.
-const FAULTS_TOLD: usize = 20;
-/// While the policy cannot be used, work comes back as after this many attempts: every few minutes.
-const KEPT_ATTEMPT: u32 = 5;
+use self::in_force::Parameters;
+
 /// What is kept of an invocation's time for the answer and for sending work on.
 const MARGIN: SignedDuration = SignedDuration::from_secs(10);
 
@@ -44,16 +41,10 @@ const MARGIN: SignedDuration = SignedDuration::from_secs(10);
 pub struct App<W> {
     world: W,
     config: Config,
-    policy: Mutex<Option<Loaded>>,
+    parameters: Parameters,
     paces: Paces,
     history: History,
     results: Outbox,
-}
-
-#[derive(Clone, Debug)]
-struct Loaded {
-    policy: Arc<Policy>,
-    at: Timestamp,
 }
 
 /// One invocation.
@@ -79,8 +70,10 @@ pub enum Answer {
 pub enum Unhandled {
     /// It cannot be read: sending it again does not help.
     Malformed(String),
-    /// The policy or the mode cannot be used or read now.
+    /// The policy or the mode is not valid.
     PolicyUnusable(String),
+    /// The policy or the mode cannot be read now.
+    PolicyUnread(String),
     /// The run could not be finished and could not be sent on.
     Retryable(Failure),
     /// A fault of ours.
@@ -92,7 +85,8 @@ impl Unhandled {
     pub fn kind(&self) -> &'static str {
         match self {
             Self::Malformed(_) => "Malformed",
-            Self::PolicyUnusable(_) => "PolicyUnusable",
+            Self::PolicyUnusable(_) => in_force::POLICY_UNUSABLE,
+            Self::PolicyUnread(_) => "PolicyUnread",
             Self::Retryable(_) => "Retryable",
             Self::Panicked(_) => "Panicked",
         }
@@ -104,6 +98,7 @@ impl fmt::Display for Unhandled {
         match self {
             Self::Malformed(why) => write!(f, "malformed: {why}"),
             Self::PolicyUnusable(why) => write!(f, "nothing is changed while the policy cannot be used: {why}"),
+            Self::PolicyUnread(why) => write!(f, "nothing is changed while the policy cannot be read: {why}"),
             Self::Retryable(failure) => write!(f, "{failure}"),
             Self::Panicked(why) => write!(f, "panicked: {why}"),
         }
@@ -117,7 +112,8 @@ impl<W: World> App<W> {
     pub fn new(world: W, config: Config) -> Self {
         let paces = Paces::new(&config);
         let results = Outbox::new(config.result_bus.is_some());
-        Self { world, config, policy: Mutex::new(None), paces, history: History::default(), results }
+        let (parameters, history) = (Parameters::default(), History::default());
+        Self { world, config, parameters, paces, history, results }
     }
 
     /// The world that it acts on.
@@ -197,57 +193,6 @@ impl<W: World> App<W> {
         join_all(lanes).await.into_iter().flatten().collect()
     }
 
-    /// The policy and the mode, once for all items; not read where no item needs them. For scans the policy is read afresh: one may
-    /// be there because of a new policy, and one that is dropped because no rule names its alias does not come again.
-    async fn in_force<'a>(&self, items: impl Iterator<Item = &'a Item>) -> Result<(Arc<Policy>, Mode), Unhandled> {
-        let age_max = |item: &Item| match item {
-            Item::Scan(_) | Item::ScanNow(_) | Item::PolicyChanged(..) => Some(SignedDuration::ZERO),
-            Item::Reconcile(_) => Some(POLICY_AGE_MAX),
-            Item::Ignored(_) | Item::Rejected(_) | Item::Malformed(_) => None,
-        };
-        let Some(age_max) = items.filter_map(age_max).min() else {
-            return Err(Unhandled::PolicyUnusable("not read".to_owned()));
-        };
-        let policy = self.policy(age_max).await?;
-        let mode = match &self.config.mode {
-            ModeSource::Fixed(mode) => *mode,
-            ModeSource::Read(source) => {
-                let text = self.world.read(source).await.map_err(|f| Unhandled::PolicyUnusable(f.to_string()))?;
-                config::mode(&text).ok_or_else(|| {
-                    Unhandled::PolicyUnusable(format!("the mode in {source} is neither `report` nor `enforce`"))
-                })?
-            }
-        };
-        Ok((policy, mode))
-    }
-
-    async fn policy(&self, age_max: SignedDuration) -> Result<Arc<Policy>, Unhandled> {
-        let now = self.world.now();
-        let kept = self.policy.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        if let Some(Loaded { policy, at }) = kept {
-            let fixed = !matches!(self.config.policy, Source::Parameter(_));
-            if fixed || now.duration_since(at) < age_max {
-                return Ok(policy);
-            }
-        }
-        let source = &self.config.policy;
-        let text = self.world.read(source).await.map_err(|f| Unhandled::PolicyUnusable(f.to_string()))?;
-        let policy = Policy::load(&text).map_err(|faults| {
-            // What was in force before is not any more.
-            *self.policy.lock().unwrap_or_else(PoisonError::into_inner) = None;
-            let more = faults.len().saturating_sub(FAULTS_TOLD);
-            let mut faults: Vec<String> = faults.iter().take(FAULTS_TOLD).map(ToString::to_string).collect();
-            if more > 0 {
-                faults.push(format!("and {more} more"));
-            }
-            Unhandled::PolicyUnusable(format!("the policy in {source} is not valid: {}", faults.join("; ")))
-        })?;
-        let policy = Arc::new(policy);
-        let loaded = Loaded { policy: Arc::clone(&policy), at: now };
-        *self.policy.lock().unwrap_or_else(PoisonError::into_inner) = Some(loaded);
-        Ok(policy)
-    }
-
     /// One item, whose panic is its own.
     async fn guarded(
         &self,
@@ -313,6 +258,7 @@ impl<W: World> App<W> {
             Ok((policy, mode)) => (policy, *mode),
             Err(unusable) => return self.keep(work, unusable).await,
         };
+        let work = Work { unread: 0, ..work };
         if now >= invocation.deadline {
             // An earlier message of this batch took the time: this one is for another invocation, unseen.
             let delay = backoff(0, &mut fastrand::Rng::with_seed(now.as_millisecond().unsigned_abs()));
@@ -351,12 +297,10 @@ impl<W: World> App<W> {
 
     /// No policy, no writes; the event is kept until it can be used, and no deadline runs meanwhile.
     async fn keep(&self, mut work: Work, unusable: &Unhandled) -> Result<Value, Unhandled> {
-        let now = self.world.now();
-        let delay = backoff(KEPT_ATTEMPT, &mut fastrand::Rng::with_seed(now.as_millisecond().unsigned_abs()));
+        let (unread, delay) = self.kept(unusable, work.unread, &format!("`{}`", work.stream.name));
+        work.unread = unread;
         // Not anew: a policy that can be read now and then would have it followed for ever.
         work.deadline_from += delay;
-        self.world.note(&Note::new(Outcome::Kept, unusable.kind(), &unusable.to_string()));
-        error!(stream = %work.stream, "{unusable}");
         match self.send(&work, delay).await {
             Ok(()) => Ok(self.deferred(&work, delay, unusable.kind(), &unusable.to_string())),
             Err(_) => Err(unusable.clone()),

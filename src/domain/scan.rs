@@ -124,6 +124,8 @@ pub struct Scan {
     pub deadline_from: Timestamp,
     /// How many parts in a row failed.
     pub failures: u32,
+    /// How many times in a row the policy or the mode could not be read.
+    pub unread: u32,
     /// When its first part began.
     pub began: Option<Timestamp>,
     /// The last stream that was looked at.
@@ -326,6 +328,7 @@ impl Scan {
             asked: now,
             deadline_from: now,
             failures: 0,
+            unread: 0,
             began: None,
             after: None,
             parts: 0,
@@ -357,6 +360,7 @@ impl Scan {
             asked: self.asked,
             deadline_from: Some(self.deadline_from),
             failures: self.failures,
+            unread: self.unread,
             began: self.began,
             after: self.after.as_ref().map(ToString::to_string),
             parts: self.parts,
@@ -411,6 +415,7 @@ impl Scan {
             asked: wire.asked,
             deadline_from: wire.deadline_from.unwrap_or(wire.asked),
             failures: wire.failures,
+            unread: wire.unread,
             began: wire.began,
             after,
             parts: wire.parts,
@@ -452,6 +457,8 @@ pub(crate) struct Wire {
     deadline_from: Option<Timestamp>,
     #[serde(default)]
     failures: u32,
+    #[serde(default)]
+    unread: u32,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "schema", schemars(with = "crate::domain::schema::Time"))]
     began: Option<Timestamp>,

@@ -70,6 +70,8 @@ pub struct Work {
     pub not_found_since: Option<Timestamp>,
     /// How many times it was looked at again after a run that ended without certainty.
     pub looks: u32,
+    /// How many times in a row the policy or the mode could not be read.
+    pub unread: u32,
 }
 
 impl Work {
@@ -94,6 +96,7 @@ impl Work {
             refused_since: None,
             not_found_since: None,
             looks: 0,
+            unread: 0,
         }
     }
 
@@ -119,6 +122,7 @@ impl Work {
             refused_since: self.refused_since,
             not_found_since: self.not_found_since,
             looks: self.looks,
+            unread: self.unread,
         };
         // Only a map with keys that are not strings can fail here, and there is none.
         serde_json::to_string(&wire).unwrap_or_default()
@@ -184,6 +188,7 @@ impl Work {
             refused_since: wire.refused_since,
             not_found_since: wire.not_found_since,
             looks: wire.looks,
+            unread: wire.unread,
         })
     }
 }
@@ -244,4 +249,6 @@ pub(crate) struct Wire {
     not_found_since: Option<Timestamp>,
     #[serde(default)]
     looks: u32,
+    #[serde(default)]
+    unread: u32,
 }

@@ -8,9 +8,9 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use jiff::SignedDuration;
 use serde_json::{Value, json};
-use tracing::{error, info};
+use tracing::info;
 
-use super::{App, Invocation, KEPT_ATTEMPT, Unhandled};
+use super::{App, Invocation, Unhandled};
 use crate::config::{ModeSource, Source};
 use crate::domain::event::IgnoreReason;
 use crate::domain::failure::{Class, Failure};
@@ -19,7 +19,7 @@ use crate::domain::policy::Policy;
 use crate::domain::scan::Scan;
 use crate::domain::scan::v1::Summary;
 use crate::domain::work::Work;
-use crate::ports::{Note, Outcome, World};
+use crate::ports::{Outcome, World};
 use crate::reconcile::backoff;
 use crate::scan::{ScanEnd, of_no_concern, scan};
 
@@ -56,16 +56,18 @@ impl<W: World> App<W> {
     /// A scan that is asked for: into its queue, unless its key or alias can be no stream's; without a queue it runs here.
     pub(super) async fn ask_for_scan(
         &self,
-        scan: Scan,
+        mut scan: Scan,
         in_force: &Result<(Arc<Policy>, Mode), Unhandled>,
         invocation: &Invocation,
     ) -> Result<Value, Unhandled> {
         // One that goes on has begun.
         if scan.began.is_none()
             && let Ok((policy, mode)) = in_force
-            && let Some(why) = of_no_concern(&self.world, &scan, &self.settings(policy, *mode, invocation)).await
         {
-            return Ok(self.ignored(&why));
+            scan.unread = 0;
+            if let Some(why) = of_no_concern(&self.world, &scan, &self.settings(policy, *mode, invocation)).await {
+                return Ok(self.ignored(&why));
+            }
         }
         if self.world.has_scan_queue() {
             return self.queue(&scan).await;
@@ -86,6 +88,7 @@ impl<W: World> App<W> {
         };
         let settings = self.settings(policy, mode, invocation);
         info!(scan = asked.id, part = asked.parts, "scan");
+        let asked = Scan { unread: 0, ..asked };
         match scan(&self.world, asked, &settings, &self.results).await {
             ScanEnd::Done(summary, works) => self.hand_on(&summary, works, in_force, invocation).await,
             ScanEnd::Unfinished(next) if self.world.has_scan_queue() => self.queue(&next).await,
@@ -140,13 +143,10 @@ impl<W: World> App<W> {
 
     /// No policy, no scan; it is asked for again until there is one.
     async fn keep_scan(&self, scan: Scan, unusable: &Unhandled) -> Result<Value, Unhandled> {
-        let now = self.world.now();
-        self.world.note(&Note::new(Outcome::Kept, unusable.kind(), &unusable.to_string()));
-        error!(scan = scan.id, "{unusable}");
-        let delay = backoff(KEPT_ATTEMPT, &mut fastrand::Rng::with_seed(now.as_millisecond().unsigned_abs()));
+        let (unread, delay) = self.kept(unusable, scan.unread, &format!("scan {}", scan.id));
         // Another part, or the queue of scans would take it for one that it has had.
         let (parts, deadline_from) = (scan.parts.saturating_add(1), scan.deadline_from + delay);
-        let next = Scan { parts, deadline_from, ..scan };
+        let next = Scan { parts, deadline_from, unread, ..scan };
         self.put_off_scan(&next, delay, unusable).await
     }
 

@@ -11,3 +11,4 @@ mod queue;
 mod results;
 mod scans;
 mod settling;
+mod unread;

@@ -10,8 +10,9 @@ use streamseal::domain::evidence::v1::Document;
 use streamseal::domain::failure::{Class, Fault};
 
 use crate::common::{Deployed, resources, template};
+use crate::sim::Op;
 use crate::sim::actors::Tool;
-use crate::sim::faults::Weather;
+use crate::sim::faults::{Fault as SimFault, Weather};
 use crate::sim::scene::{ALL_WITH_APP, Scene, hours, secs};
 
 /// What the function wrote: its documents, and its lines for CloudWatch.
@@ -158,6 +159,30 @@ async fn every_alarm_is_on_a_metric_that_is_emitted() {
         ours += 1;
     }
     assert!(ours >= 8, "{ours}");
+}
+
+/// Most failed reads pass within seconds: the first one, with its second try, wakes nobody, and the next one does.
+#[tokio::test(start_paused = true)]
+async fn a_policy_that_cannot_be_read_is_an_alarm_from_the_second_time_on() {
+    for (reads, alarms_then) in [(1, false), (2, false), (3, true)] {
+        let mut s = Scene::new(ALL_WITH_APP);
+        s.existing("orders", None);
+        s.set(|state, now| state.emit("StopStreamEncryption", "orders", Tool::Cli, now));
+        s.faults(Op::Parameter, SimFault::Throttled, reads);
+        // The third is the first of the next invocation, and its second try fails too.
+        s.faults(Op::Parameter, SimFault::Throttled, usize::from(alarms_then));
+        s.drain().await;
+        let mut written = Written::default();
+        written.take(&s);
+        let (_, alarm) = alarms().into_iter().find(|(name, _)| name == "PolicyUnusableAlarm").unwrap();
+        let dimensions = alarm["Dimensions"].as_array().unwrap().iter();
+        let text = |value: &Value| value.as_str().unwrap().to_owned();
+        let wanted = (
+            text(&alarm["MetricName"]),
+            dimensions.map(|one| (text(&one["Name"]), text(&one["Value"]))).collect::<Vec<_>>(),
+        );
+        assert_eq!(written.seen().contains(&wanted), alarms_then, "{reads} failed reads");
+    }
 }
 
 /// The widgets of the dashboard, as CloudFormation hands them on.

@@ -113,6 +113,9 @@ impl State {
         if let Some(index) = self.script.iter().position(scripted) {
             return Some(self.script.remove(index).fault);
         }
+        if let Some(always) = self.always.iter().find(|s| scripted(s)) {
+            return Some(always.fault);
+        }
         if self.over_the_rate(op, now) {
             return Some(Fault::Throttled);
         }

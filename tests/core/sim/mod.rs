@@ -117,6 +117,8 @@ pub(crate) struct State {
     pub(crate) dice: fastrand::Rng,
     pub(crate) weather: Weather,
     pub(crate) script: Vec<Script>,
+    /// Faults that strike each time, behind those of the script.
+    pub(crate) always: Vec<Script>,
     pub(crate) streams: BTreeMap<String, Stream>,
     pub(crate) keys: Keys,
     pub(crate) parameters: BTreeMap<String, String>,
@@ -174,6 +176,7 @@ impl Sim {
             dice: fastrand::Rng::with_seed(seed),
             weather,
             script: Vec::new(),
+            always: Vec::new(),
             streams: BTreeMap::new(),
             keys: Keys::default(),
             parameters: BTreeMap::new(),

@@ -1,0 +1,175 @@
+//! The policy and the mode in force: read when they are too old, and what becomes of work while they cannot be used.
+//!
+//! "Cannot be read now" and "not valid" are two things. What cannot be read is asked for once more, and then the work waits for
+//! seconds, since most such failures pass; a policy that is not valid waits for a person.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
+use tracing::{error, warn};
+
+use super::{App, Unhandled};
+use crate::config::{self, ModeSource, Source};
+use crate::domain::event::Item;
+use crate::domain::model::Mode;
+use crate::domain::policy::Policy;
+use crate::ports::{Note, Outcome, World};
+use crate::reconcile::backoff;
+
+/// A policy that lives in a parameter is read again when it is older than this.
+const POLICY_AGE_MAX: SignedDuration = SignedDuration::from_secs(60);
+/// How many of a policy's faults go into one log line; `streamseal check` shows all.
+const FAULTS_TOLD: usize = 20;
+/// A mode that lives in a parameter is read again when it is older than this.
+const MODE_AGE_MAX: SignedDuration = SignedDuration::from_secs(5);
+/// While the policy is not valid, work comes back as after this many attempts: every few minutes.
+const KEPT_ATTEMPT: u32 = 5;
+/// The pause before the policy or the mode is read a second time in one invocation.
+const READ_PAUSE: Duration = Duration::from_secs(1);
+/// The first delay of work whose policy could not be read; it doubles each time.
+const UNREAD_DELAY_S: u64 = 15;
+/// The longest one.
+const UNREAD_DELAY_MAX_S: u64 = 240;
+/// From so many times in a row on, a policy that cannot be read is an alarm.
+const UNREAD_ALARM: u32 = 2;
+/// The reason that the alarm counts.
+pub(super) const POLICY_UNUSABLE: &str = "PolicyUnusable";
+
+/// What an instance keeps of them.
+#[derive(Debug, Default)]
+pub(super) struct Parameters {
+    policy: Mutex<Option<Loaded<Arc<Policy>>>>,
+    mode: Mutex<Option<Loaded<Mode>>>,
+}
+
+/// What was read, and when.
+#[derive(Clone, Debug)]
+struct Loaded<T> {
+    what: T,
+    at: Timestamp,
+}
+
+impl<W: World> App<W> {
+    /// The policy and the mode, once for all items; not read where no item needs them. For scans the policy is read afresh: one may
+    /// be there because of a new policy, and one that is dropped because no rule names its alias does not come again. So is the mode
+    /// where it may be what changed.
+    pub(super) async fn in_force<'a>(
+        &self,
+        items: impl Iterator<Item = &'a Item>,
+    ) -> Result<(Arc<Policy>, Mode), Unhandled> {
+        let ages = |item: &Item| match item {
+            Item::Scan(scan) | Item::ScanNow(scan) | Item::PolicyChanged(_, scan) => {
+                let mode_age = if scan.cause.is_a_new_policy() { SignedDuration::ZERO } else { MODE_AGE_MAX };
+                Some((SignedDuration::ZERO, mode_age))
+            }
+            Item::Reconcile(_) => Some((POLICY_AGE_MAX, MODE_AGE_MAX)),
+            Item::Ignored(_) | Item::Rejected(_) | Item::Malformed(_) => None,
+        };
+        let youngest = |one: (SignedDuration, SignedDuration), other: (SignedDuration, SignedDuration)| {
+            (one.0.min(other.0), one.1.min(other.1))
+        };
+        let Some((policy_age, mode_age)) = items.filter_map(ages).reduce(youngest) else {
+            return Err(Unhandled::PolicyUnread("not read".to_owned()));
+        };
+        let policy = self.policy(policy_age).await?;
+        let mode = self.mode(mode_age).await?;
+        Ok((policy, mode))
+    }
+
+    async fn policy(&self, age_max: SignedDuration) -> Result<Arc<Policy>, Unhandled> {
+        let source = &self.config.policy;
+        let age_max = if matches!(source, Source::Parameter(_)) { age_max } else { SignedDuration::MAX };
+        if let Some(policy) = still_good(&self.parameters.policy, age_max, self.world.now()) {
+            return Ok(policy);
+        }
+        let (text, at) = self.read(source).await?;
+        let policy = Policy::load(&text).map_err(|faults| {
+            // What was in force before is not any more.
+            *self.parameters.policy.lock().unwrap_or_else(PoisonError::into_inner) = None;
+            let more = faults.len().saturating_sub(FAULTS_TOLD);
+            let mut faults: Vec<String> = faults.iter().take(FAULTS_TOLD).map(ToString::to_string).collect();
+            if more > 0 {
+                faults.push(format!("and {more} more"));
+            }
+            Unhandled::PolicyUnusable(format!("the policy in {source} is not valid: {}", faults.join("; ")))
+        })?;
+        let policy = Arc::new(policy);
+        let loaded = Loaded { what: Arc::clone(&policy), at };
+        *self.parameters.policy.lock().unwrap_or_else(PoisonError::into_inner) = Some(loaded);
+        Ok(policy)
+    }
+
+    async fn mode(&self, age_max: SignedDuration) -> Result<Mode, Unhandled> {
+        let source = match &self.config.mode {
+            ModeSource::Fixed(mode) => return Ok(*mode),
+            ModeSource::Read(source) => source,
+        };
+        if let Some(mode) = still_good(&self.parameters.mode, age_max, self.world.now()) {
+            return Ok(mode);
+        }
+        let (text, at) = self.read(source).await?;
+        let mode = config::mode(&text);
+        *self.parameters.mode.lock().unwrap_or_else(PoisonError::into_inner) = mode.map(|what| Loaded { what, at });
+        mode.ok_or_else(|| Unhandled::PolicyUnusable(format!("the mode in {source} is neither `report` nor `enforce`")))
+    }
+
+    /// Reads the policy or the mode, once more where that fails, and says when it asked for what it got.
+    async fn read(&self, source: &Source) -> Result<(String, Timestamp), Unhandled> {
+        let first = self.world.now();
+        if let Ok(text) = self.world.read(source).await {
+            return Ok((text, first));
+        }
+        self.world.sleep(READ_PAUSE).await;
+        let second = self.world.now();
+        let text = self.world.read(source).await.map_err(|failure| Unhandled::PolicyUnread(failure.to_string()))?;
+        Ok((text, second))
+    }
+
+    /// Notes that something is kept, after `before` times in a row at which the policy could not be read: how many these are now, and
+    /// how long it waits. A policy that is not valid is an alarm at once, and one that cannot be read is one the second time.
+    pub(super) fn kept(&self, unusable: &Unhandled, before: u32, what: &str) -> (u32, Duration) {
+        let unread = match unusable {
+            Unhandled::PolicyUnread(_) => before.saturating_add(1),
+            _ => 0,
+        };
+        let alarm = unread == 0 || unread >= UNREAD_ALARM;
+        let reason = if alarm { POLICY_UNUSABLE } else { unusable.kind() };
+        self.world.note(&Note::new(Outcome::Kept, reason, &unusable.to_string()));
+        if alarm {
+            error!("{what} is kept: {unusable}");
+        } else {
+            warn!("{what} is kept: {unusable}");
+        }
+        (unread, kept_for(unread, self.world.now()))
+    }
+}
+
+/// What was read, unless it is too old by now.
+fn still_good<T: Clone>(loaded: &Mutex<Option<Loaded<T>>>, age_max: SignedDuration, now: Timestamp) -> Option<T> {
+    let loaded = loaded.lock().unwrap_or_else(PoisonError::into_inner);
+    loaded.as_ref().filter(|loaded| now.duration_since(loaded.at) < age_max).map(|loaded| loaded.what.clone())
+}
+
+/// How long work is kept whose policy could not be read so many times in a row; 0: it is not valid.
+fn kept_for(unread: u32, now: Timestamp) -> Duration {
+    match unread.checked_sub(1) {
+        None => backoff(KEPT_ATTEMPT, &mut fastrand::Rng::with_seed(now.as_millisecond().unsigned_abs())),
+        Some(doubled) => Duration::from_secs((UNREAD_DELAY_S << doubled.min(8)).min(UNREAD_DELAY_MAX_S)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_cannot_be_read_waits_for_seconds_and_what_is_not_valid_for_minutes() {
+        let waits = [1, 2, 3, 4, 5, 6, 60, u32::MAX].map(|unread| kept_for(unread, Timestamp::UNIX_EPOCH).as_secs());
+        assert_eq!(waits, [15, 30, 60, 120, 240, 240, 240, 240]);
+        for at in 0..50 {
+            let waits = kept_for(0, Timestamp::from_second(at).unwrap()).as_secs();
+            assert!((384..=576).contains(&waits), "{waits}");
+        }
+    }
+}
