@@ -78,19 +78,23 @@ pub async fn scan<W: World>(world: &W, scan: Scan, settings: &Settings<'_>, resu
     }
 }
 
-/// Why a scan that was asked for need not be made: its key or alias can be no stream's. `None` where that is not known.
-pub async fn of_no_concern<W: World>(world: &W, scan: &Scan, settings: &Settings<'_>) -> Option<IgnoreReason> {
-    let own = &settings.config.own;
+/// The scan to make of one that was asked for, or why none need be made: its key or alias can be no stream's. Where that is not
+/// known, it is made.
+///
+/// # Errors
+/// Why it need not be made.
+pub async fn of_concern<W: World>(world: &W, scan: Scan, settings: &Settings<'_>) -> Result<Scan, IgnoreReason> {
+    let Settings { config, policy, .. } = *settings;
     match &scan.subject {
-        Subject::Fleet => None,
-        Subject::Alias(alias) => {
-            let named = settings.policy.names_alias(alias, own);
-            (!named).then(|| IgnoreReason::OtherAlias(EventText::new(alias.as_str())))
+        Subject::Fleet | Subject::Aliases => Ok(scan),
+        Subject::Alias(alias) if policy.names_alias(alias, &config.own) => Ok(scan),
+        // A stream's setting may name it.
+        Subject::Alias(_) if policy.accepts_others() && !scan.cause.is_a_new_alias() => Ok(scan.of_all_aliases()),
+        Subject::Alias(alias) => Err(IgnoreReason::OtherAlias(EventText::new(alias.as_str()))),
+        Subject::Key(key, _) if is_no_streams_key(world, key).await => {
+            Err(IgnoreReason::OtherKey(EventText::new(key.as_str())))
         }
-        Subject::Key(key, _) => {
-            let other = is_no_streams_key(world, key).await;
-            other.then(|| IgnoreReason::OtherKey(EventText::new(key.as_str())))
-        }
+        Subject::Key(..) => Ok(scan),
     }
 }
 
@@ -197,7 +201,9 @@ impl<W: World> Part<'_, W> {
                 return Ok(());
             }
         };
-        if self.scan.subject.concerns(seen.key.as_ref(), seen.wanted.as_ref()) {
+        let Seen { key, wanted, observed, .. } = &*seen;
+        let (outcome, subject) = (&decision.outcome, &self.scan.subject);
+        if subject.concerns(outcome, &observed.encryption, key.as_ref(), wanted.as_ref(), self.own) {
             self.conclude(&seen, log).await?;
         } else if let Some(warning) = self.under_lost_key(&seen) {
             // It is of no other concern: told, and not counted.

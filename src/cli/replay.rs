@@ -13,7 +13,7 @@ use crate::domain::model::Mode;
 use crate::domain::scan::{Scan, Subject};
 use crate::ports::Clock;
 use crate::reconcile::{Preview, preview};
-use crate::scan::of_no_concern;
+use crate::scan::of_concern;
 
 /// How long one preview may take.
 const PREVIEW_MAX: jiff::SignedDuration = jiff::SignedDuration::from_secs(30);
@@ -39,9 +39,10 @@ pub(super) async fn run(arguments: &ReplayArguments, globals: &Globals) -> Resul
         let seen = match (&item, &settings) {
             (Item::Reconcile(work), Some(settings)) => Some(preview(aws, work, settings).await),
             (Item::Scan(scan), Some(settings)) => {
-                if let Some(why) = of_no_concern(aws, scan, settings).await {
-                    item = Item::Ignored(why);
-                }
+                item = match of_concern(aws, Scan::clone(scan), settings).await {
+                    Ok(scan) => Item::Scan(Box::new(scan)),
+                    Err(why) => Item::Ignored(why),
+                };
                 None
             }
             _ => None,
@@ -87,7 +88,8 @@ fn describe(item: &Item, seen: Option<&Preview>, as_json: bool) -> (String, Exit
 fn scan_words(scan: &Scan) -> String {
     let which = match &scan.subject {
         Subject::Fleet => "every stream".to_owned(),
-        Subject::Alias(alias) => format!("every stream whose rule names {alias}"),
+        Subject::Alias(alias) => format!("every stream whose rule or setting names {alias}"),
+        Subject::Aliases => "every stream whose setting names an alias and whose rule accepts other keys".to_owned(),
         Subject::Key(key, _) => format!("every stream that is on {key} or should be"),
     };
     format!("would look at {which} because of {}", scan.cause.call)

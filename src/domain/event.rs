@@ -134,7 +134,9 @@ impl fmt::Display for IgnoreReason {
             Self::OtherKeyCall(call) => {
                 write!(f, "`{call}` does not change what a key can be used for, or by which alias")
             }
-            Self::OtherAlias(alias) => write!(f, "no rule names `{alias}`"),
+            Self::OtherAlias(alias) => {
+                write!(f, "no rule names `{alias}`, and no stream that a rule accepts can be on it")
+            }
             Self::OtherKey(key) => write!(f, "no stream is or can be rightly encrypted with `{key}`"),
             Self::OtherParameter(name) => write!(f, "the parameter `{name}` is neither the policy nor the mode"),
             Self::FailedCall(call, code) => write!(f, "`{call}` failed with `{code}`, so nothing changed"),
@@ -234,6 +236,11 @@ impl Cause {
     /// Whether the policy or the mode changed.
     pub fn is_a_new_policy(&self) -> bool {
         self.call.as_str() == PARAMETER_CHANGE
+    }
+
+    /// Whether somebody made an alias: no stream's setting can name one that was not there.
+    pub fn is_a_new_alias(&self) -> bool {
+        self.call.as_str() == "CreateAlias"
     }
 
     /// Whether somebody changed a stream's tags.

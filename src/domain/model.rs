@@ -240,6 +240,11 @@ impl KeyRef {
         KeyArn::parse(&self.0)
     }
 
+    /// Whether this is an alias, by its name or by its ARN: it may mean another key tomorrow.
+    pub fn is_alias(&self) -> bool {
+        self.0.contains("alias/")
+    }
+
     /// Whether this is the AWS-managed key's alias, by name or by its ARN in `scope`.
     pub fn is_aws_managed_alias(&self, scope: &Scope) -> bool {
         let Scope { partition, region, account } = scope;

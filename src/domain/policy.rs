@@ -304,6 +304,11 @@ impl Policy {
         })
     }
 
+    /// Whether some rule accepts other keys than its own, whatever they are called.
+    pub fn accepts_others(&self) -> bool {
+        self.rules.iter().any(|rule| matches!(&rule.effect, Effect::Encrypt(encrypt) if !encrypt.accept.is_empty()))
+    }
+
     /// What is right for `stream` at `now`. `tags` may be empty where [`Policy::needs_tags`] says that none are needed.
     pub fn decide(&self, stream: &StreamArn, tags: &Tags, now: Timestamp) -> Decision {
         let today = utc_date(now);

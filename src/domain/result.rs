@@ -90,7 +90,7 @@ impl ResultEvent {
     pub fn of_summary(summary: &Summary) -> Self {
         let resource = match &summary.scan.subject {
             Subject::Key(key, _) => Some(key.to_string()),
-            Subject::Fleet | Subject::Alias(_) => None,
+            Subject::Fleet | Subject::Alias(_) | Subject::Aliases => None,
         };
         let detail = bounded(summary.to_json().to_string());
         Self { detail_type: SUMMARY, time: summary.finished_at, resource, detail }

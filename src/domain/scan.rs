@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use super::event::Cause;
 use super::evidence::Compliance;
 use super::history::Left;
-use super::model::{KeyArn, KeyIdentity, KeyRef, Scope, StreamName};
+use super::model::{Encryption, KeyArn, KeyIdentity, KeyRef, Scope, StreamName};
 use super::policy::Outcome;
 
 /// The version that this code writes and the only one that it reads.
@@ -40,8 +40,11 @@ const OTHERS: &str = "(others)";
 pub enum Subject {
     /// Every stream.
     Fleet,
-    /// The streams whose rule names this alias: it means another key now, or none.
+    /// The streams whose rule, or whose setting, names this alias: it means another key now, or none.
     Alias(KeyRef),
+    /// The streams whose setting names an alias, where their rule accepts other keys than its own: some alias that no rule names means
+    /// another key now, or none.
+    Aliases,
     /// The streams that are on this key, or that should be.
     Key(KeyArn, KeyEvent),
 }
@@ -65,6 +68,7 @@ impl Subject {
         match self {
             Self::Fleet => "sweep",
             Self::Alias(_) => "alias",
+            Self::Aliases => "aliases",
             Self::Key(..) => "key",
         }
     }
@@ -73,23 +77,31 @@ impl Subject {
     pub fn may_concern(&self, outcome: &Outcome, own: &Scope) -> bool {
         match self {
             Self::Fleet | Self::Key(..) => true,
-            Self::Alias(alias) => match outcome {
-                Outcome::Encrypt(target) => {
-                    target.accept.iter().any(|accept| accept.names(alias, own)) || is_alias(&target.key, alias, own)
-                }
-                Outcome::Exempt(_) | Outcome::Unmatched | Outcome::Unresolvable(_) => false,
-            },
+            Self::Alias(alias) => names(outcome, alias, own) || accepts_others(outcome),
+            Self::Aliases => accepts_others(outcome),
         }
     }
 
-    /// Whether a stream concerns the scan that is on `current` and should be on `wanted`.
-    pub fn concerns(&self, current: Option<&KeyIdentity>, wanted: Option<&KeyIdentity>) -> bool {
+    /// Whether a stream concerns the scan that has this decision and this setting, is on `current` and should be on `wanted`.
+    pub fn concerns(
+        &self,
+        outcome: &Outcome,
+        setting: &Encryption,
+        current: Option<&KeyIdentity>,
+        wanted: Option<&KeyIdentity>,
+        own: &Scope,
+    ) -> bool {
         let is = |identity: Option<&KeyIdentity>, key: &KeyArn| identity.is_some_and(|identity| identity.is(key));
-        match self {
-            Self::Fleet | Self::Alias(_) => true,
+        match (self, setting) {
+            (Self::Fleet, _) => true,
+            (Self::Alias(alias), Encryption::Kms(key)) => names(outcome, alias, own) || is_alias(key, alias, own),
+            (Self::Alias(alias), Encryption::None | Encryption::Unreadable(_)) => names(outcome, alias, own),
+            // The alias of AWS's own key stays where it is.
+            (Self::Aliases, Encryption::Kms(key)) => key.is_alias() && !key.is_aws_managed_alias(own),
+            (Self::Aliases, Encryption::None | Encryption::Unreadable(_)) => false,
             // New material is of no concern to a stream that only should be on the key.
-            Self::Key(key, KeyEvent::Rotated) => is(current, key),
-            Self::Key(key, KeyEvent::Changed | KeyEvent::Lost) => is(current, key) || is(wanted, key),
+            (Self::Key(key, KeyEvent::Rotated), _) => is(current, key),
+            (Self::Key(key, KeyEvent::Changed | KeyEvent::Lost), _) => is(current, key) || is(wanted, key),
         }
     }
 
@@ -97,6 +109,21 @@ impl Subject {
     pub fn may_change(&self) -> bool {
         !matches!(self, Self::Key(_, KeyEvent::Rotated))
     }
+}
+
+/// Whether the rule behind a decision names this alias.
+fn names(outcome: &Outcome, alias: &KeyRef, own: &Scope) -> bool {
+    match outcome {
+        Outcome::Encrypt(target) => {
+            target.accept.iter().any(|accept| accept.names(alias, own)) || is_alias(&target.key, alias, own)
+        }
+        Outcome::Exempt(_) | Outcome::Unmatched | Outcome::Unresolvable(_) => false,
+    }
+}
+
+/// Whether the rule behind a decision accepts other keys than its own.
+fn accepts_others(outcome: &Outcome) -> bool {
+    matches!(outcome, Outcome::Encrypt(target) if !target.accept.is_empty())
 }
 
 /// Whether `key` is this alias, by its name or by its ARN here.
@@ -312,6 +339,7 @@ impl Scan {
         let what = match &subject {
             Subject::Fleet => "sweep".to_owned(),
             Subject::Alias(alias) => alias.to_string(),
+            Subject::Aliases => "aliases".to_owned(),
             Subject::Key(key, _) => key.to_string(),
         };
         // One rotation is told up to three times, by KMS and by CloudTrail, and changes nothing that a second look would see.
@@ -336,6 +364,12 @@ impl Scan {
         }
     }
 
+    /// The same, of all streams whose setting names an alias: which one it was does not matter.
+    pub fn of_all_aliases(self) -> Self {
+        let Self { asked, deadline_from, unread, cause, .. } = self;
+        Self { deadline_from, unread, ..Self::new(Subject::Aliases, cause, asked) }
+    }
+
     /// How far `stream` is, on the ring of all names, from where this scan starts to choose. The start is another one in each
     /// scan, so that streams whose change fails again and again keep nobody else from theirs.
     pub fn place(&self, stream: &StreamName) -> u64 {
@@ -345,7 +379,7 @@ impl Scan {
     /// The message's body.
     pub fn to_json(&self) -> String {
         let (alias, key, key_event) = match &self.subject {
-            Subject::Fleet => (None, None, None),
+            Subject::Fleet | Subject::Aliases => (None, None, None),
             Subject::Alias(alias) => (Some(alias.to_string()), None, None),
             Subject::Key(key, event) => (None, Some(key.to_string()), Some(*event)),
         };
@@ -387,12 +421,13 @@ impl Scan {
                 let alias = KeyRef::parse(&alias).filter(|key| key.as_key_arn().is_none() && alias.contains("alias/"));
                 Subject::Alias(alias.ok_or("field `alias`: not an alias")?)
             }
+            "aliases" => Subject::Aliases,
             "key" => {
                 let key = KeyArn::parse(&wire.key.ok_or_else(|| missing("key"))?);
                 let event = wire.key_event.ok_or_else(|| missing("key_event"))?;
                 Subject::Key(key.ok_or("field `key`: not the ARN of a key")?, event)
             }
-            _ => return Err("field `scan`: neither `sweep` nor `alias` nor `key`".to_owned()),
+            _ => return Err("field `scan`: none of `sweep`, `alias`, `aliases` and `key`".to_owned()),
         };
         let after = match wire.after {
             None => None,
@@ -440,7 +475,7 @@ fn ring(text: &str) -> u64 {
 pub(crate) struct Wire {
     #[cfg_attr(feature = "schema", schemars(extend("const" = VERSION)))]
     streamseal: String,
-    #[cfg_attr(feature = "schema", schemars(extend("enum" = ["sweep", "alias", "key"])))]
+    #[cfg_attr(feature = "schema", schemars(extend("enum" = ["sweep", "alias", "aliases", "key"])))]
     scan: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     alias: Option<String>,

@@ -21,7 +21,7 @@ use crate::domain::scan::v1::Summary;
 use crate::domain::work::Work;
 use crate::ports::{Outcome, World};
 use crate::reconcile::backoff;
-use crate::scan::{ScanEnd, of_no_concern, scan};
+use crate::scan::{ScanEnd, of_concern, scan};
 
 /// A scan that still fails so long after it was asked for is not put off any more.
 const GIVE_UP_AFTER: SignedDuration = SignedDuration::from_hours(48);
@@ -65,9 +65,10 @@ impl<W: World> App<W> {
             && let Ok((policy, mode)) = in_force
         {
             scan.unread = 0;
-            if let Some(why) = of_no_concern(&self.world, &scan, &self.settings(policy, *mode, invocation)).await {
-                return Ok(self.ignored(&why));
-            }
+            scan = match of_concern(&self.world, scan, &self.settings(policy, *mode, invocation)).await {
+                Ok(scan) => scan,
+                Err(why) => return Ok(self.ignored(&why)),
+            };
         }
         if self.world.has_scan_queue() {
             return self.queue(&scan).await;

@@ -51,6 +51,7 @@ fn scan_subject(scan: &Scan) -> String {
     match &scan.subject {
         Subject::Fleet => "fleet".to_owned(),
         Subject::Alias(alias) => alias.to_string(),
+        Subject::Aliases => "aliases".to_owned(),
         Subject::Key(key, event) => format!("{event:?} {}", key.as_str().rsplit('/').next().unwrap()),
     }
 }

@@ -1,6 +1,7 @@
 //! Stories with virtual time: what the function asks of the world, and how it leaves it. Whatever happens in them, the rules
 //! of `sim::watch` hold.
 
+mod aliases;
 mod contested;
 mod forged;
 mod keys;

@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use jiff::{SignedDuration, Timestamp};
 use streamseal::domain::evidence::{Compliance, Evidence, ProofState};
 use streamseal::domain::model::KeyManager;
-use streamseal::domain::plan::{Reason, Withheld};
+use streamseal::domain::plan::Reason;
 use streamseal::domain::policy::{Existing, Outcome, Policy};
 use streamseal::domain::scan::v1::Summary;
 use streamseal::domain::scan::{KeyEvent, Subject};
@@ -294,18 +294,6 @@ fn judge_stream(state: &State, policy: &Policy, name: &str, now: Timestamp) -> R
     }
     if !accepted && !body.key.as_deref().is_some_and(|key| state.keys.same(key, target.key.as_str())) {
         return Err(format!("ends on {:?}, its rule wants {}", body.key, target.key));
-    }
-    // While its alias was gone nobody could tell which key it is on; that it came back wakes those whose *rule* names it, and the
-    // next sweep tells of the others.
-    let came_back =
-        |told: &Summary| matches!(told.scan.subject, Subject::Alias(_)) && told.scan.asked > last.finished_at;
-    let unknown = last.after.as_ref().is_some_and(|setting| setting.key.is_none());
-    if accepted
-        && unknown
-        && last.verdict.withheld == Some(Withheld::Downgrade)
-        && state.summaries.iter().any(came_back)
-    {
-        return Ok(());
     }
     if last.verdict.compliance != Compliance::Compliant && last.verdict.reason != Reason::Idle {
         return Err(format!(

@@ -120,7 +120,7 @@ async fn everything() -> Written {
     // A sweep that finds every kind of stream, and one that nobody told of; and scans of the other kinds.
     let mut swept = Scene::new(
         "{version: 1, defaults: {existing: enforce}, rules: [{name: scratch, match: {stream: ['scratch*']}, exempt: {reason: r}}, \
-         {name: lost, match: {stream: [lost]}, key: alias/nobody}, {name: all, key: alias/app}]}",
+         {name: lost, match: {stream: [lost]}, key: alias/nobody}, {name: all, key: alias/app, accept: [alias/other]}]}",
     );
     for (name, key) in [("right", Some("alias/app")), ("scratch", None), ("lost", None), ("odd", None)] {
         swept.existing(name, key);
@@ -130,6 +130,7 @@ async fn everything() -> Written {
         state.create("slow", now, secs(600.0), Tool::Cli);
         state.sweep(now);
         state.emit_key("UpdateAlias", Some("alias/app"), "app", now);
+        state.emit_key("UpdateAlias", Some("alias/theirs"), "app", now);
         state.emit_key("EnableKey", None, "app", now);
     });
     swept.drain().await;

@@ -74,7 +74,7 @@ pub(crate) struct Document<'a> {
 struct ScanWire<'a> {
     /// Its own id: the same in each line and message of it.
     id: &'a str,
-    #[cfg_attr(feature = "schema", schemars(extend("enum" = ["sweep", "alias", "key"])))]
+    #[cfg_attr(feature = "schema", schemars(extend("enum" = ["sweep", "alias", "aliases", "key"])))]
     kind: &'static str,
     account: &'a str,
     region: &'a str,
@@ -218,7 +218,7 @@ impl Summary {
     pub fn to_json(&self) -> Value {
         let Scan { id, subject, cause, asked, began, parts, tally, .. } = &self.scan;
         let (alias, key, key_event) = match subject {
-            Subject::Fleet => (None, None, None),
+            Subject::Fleet | Subject::Aliases => (None, None, None),
             Subject::Alias(alias) => (Some(alias.as_str()), None, None),
             Subject::Key(key, event) => (None, Some(key.as_str()), Some(*event)),
         };
