@@ -25,7 +25,7 @@ use crate::reconcile::{Paces, Settings};
 /// How often a call is tried, with growing pauses between.
 const TRIES: u32 = 4;
 /// The pause before a second try; it doubles.
-const PAUSE: Duration = Duration::from_millis(500);
+const PAUSE: Duration = Duration::from_secs(1);
 
 /// What the looks are for, as it goes into evidence.
 #[derive(Clone, Debug)]
@@ -47,17 +47,42 @@ pub(crate) struct Looker<'a, W> {
     own: &'a Scope,
     purpose: Purpose,
     /// What KMS said of the keys that were met. One look at a time compares, so that each key is asked for once.
-    keys: Mutex<Keys>,
+    keys: Mutex<Met>,
     /// The tagging API is not ours to call, or has no answer.
     tags_one_by_one: bool,
+}
+
+/// The keys that were met.
+#[derive(Debug, Default)]
+struct Met {
+    /// What KMS said of them.
+    keys: Keys,
+    /// Those that could not be read after all tries: one that many streams are on costs its tries once.
+    unread: BTreeMap<KeyRef, Failure>,
 }
 
 /// What one look came to.
 pub(crate) enum Looked<'d> {
     Seen(Box<Seen<'d>>),
     Gone,
-    /// It cannot be looked at, and this is why; other streams may be.
-    Refused(Failure),
+}
+
+/// Why a stream was not observed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Unseen {
+    /// A call failed, and so did all its tries. Other streams may be observed.
+    Failed(Failure),
+    /// The time was up before all tries were made.
+    NoTime(Failure),
+}
+
+impl Unseen {
+    /// The call that failed last.
+    pub(crate) fn failure(self) -> Failure {
+        match self {
+            Self::Failed(failure) | Self::NoTime(failure) => failure,
+        }
+    }
 }
 
 /// A stream that was looked at, and what was decided of it.
@@ -80,7 +105,8 @@ impl<'a, W: World> Looker<'a, W> {
         Self { world, settings, own, purpose, keys: Mutex::default(), tags_one_by_one: false }
     }
 
-    /// One page of names. A token may have expired: the last name does as well, where there is one.
+    /// One page of names. A token may have expired or be broken: the last name does as well, where there is one, whatever a token is
+    /// refused with.
     pub(crate) async fn page(
         &self,
         from: &PageStart,
@@ -93,10 +119,14 @@ impl<'a, W: World> Looker<'a, W> {
             match self.world.list(&from, log).await {
                 Ok(page) => return Ok(page),
                 Err(failure) => {
-                    if let (PageStart::Token(_), Some(last)) = (&from, last) {
+                    let by_token = matches!(from, PageStart::Token(_));
+                    if let (true, Some(last)) = (by_token, last) {
                         from = PageStart::After(last.clone());
+                        if matches!(failure.class, Class::Permanent(_)) {
+                            continue;
+                        }
                     }
-                    self.pause(&mut tries, failure).await?;
+                    self.pause(&mut tries, failure).await.map_err(Unseen::failure)?;
                 }
             }
         }
@@ -128,12 +158,13 @@ impl<'a, W: World> Looker<'a, W> {
         stream: &StreamArn,
         tags: Option<&Tags>,
         log: &CallLog,
-    ) -> Result<Option<Decision>, Failure> {
+    ) -> Result<Option<Decision>, Unseen> {
         let Settings { policy, paces, deadline, .. } = *self.settings;
         let own_tags = if policy.needs_tags() && self.tags_one_by_one {
             let mut tries = 0;
             loop {
-                Paces::wait(&paces.tags, self.world, deadline, "kinesis:ListTagsForStream").await?;
+                let turn = Paces::wait(&paces.tags, self.world, deadline, "kinesis:ListTagsForStream").await;
+                turn.map_err(Unseen::NoTime)?;
                 match self.world.tags(stream, log).await {
                     Ok(tags) => break Some(tags),
                     Err(failure) if failure.class == Class::Ignored => return Ok(None),
@@ -155,30 +186,23 @@ impl<'a, W: World> Looker<'a, W> {
         decision: &'d Decision,
         all_keys: bool,
         log: &CallLog,
-    ) -> Result<Looked<'d>, Failure> {
-        let observed = match self.describe(&stream, log).await? {
-            Described::Seen(observed) => observed,
-            Described::Gone => return Ok(Looked::Gone),
-            Described::Refused(failure) => return Ok(Looked::Refused(failure)),
-        };
+    ) -> Result<Looked<'d>, Unseen> {
+        let Some(observed) = self.describe(&stream, log).await? else { return Ok(Looked::Gone) };
         let seen = self.assess(stream, decision, observed, all_keys, log).await?;
         Ok(if seen.sight == Sight::Gone { Looked::Gone } else { Looked::Seen(Box::new(seen)) })
     }
 
-    /// DescribeStreamSummary at the rate of scans. A stream that cannot be looked at stops nothing.
-    async fn describe(&self, stream: &StreamArn, log: &CallLog) -> Result<Described, Failure> {
+    /// DescribeStreamSummary at the rate of scans; `None` where the stream is gone.
+    async fn describe(&self, stream: &StreamArn, log: &CallLog) -> Result<Option<Observed>, Unseen> {
         let Settings { paces, deadline, .. } = *self.settings;
         let mut tries = 0;
         loop {
-            Paces::wait(&paces.scans, self.world, deadline, "kinesis:DescribeStreamSummary").await?;
+            let turn = Paces::wait(&paces.scans, self.world, deadline, "kinesis:DescribeStreamSummary").await;
+            turn.map_err(Unseen::NoTime)?;
             match self.world.describe(stream, log).await {
-                Ok(observed) => return Ok(Described::Seen(observed)),
-                Err(failure) if failure.class == Class::Ignored => return Ok(Described::Gone),
-                Err(failure) => {
-                    if let Err(failure) = self.pause(&mut tries, failure).await {
-                        return Ok(Described::Refused(failure));
-                    }
-                }
+                Ok(observed) => return Ok(Some(observed)),
+                Err(failure) if failure.class == Class::Ignored => return Ok(None),
+                Err(failure) => self.pause(&mut tries, failure).await?,
             }
         }
     }
@@ -191,31 +215,32 @@ impl<'a, W: World> Looker<'a, W> {
         observed: Observed,
         all_keys: bool,
         log: &CallLog,
-    ) -> Result<Seen<'d>, Failure> {
+    ) -> Result<Seen<'d>, Unseen> {
         let (encryption, outcome) = (&observed.encryption, &decision.outcome);
-        let mut keys = self.keys.lock().await;
+        let mut met = self.keys.lock().await;
         let not_active = plan::sight_of(&observed, None);
         if not_active.is_none() || all_keys {
-            while let Some(key) = plan::key_needed(outcome, encryption, &keys, self.own) {
-                self.ask(key, &mut keys, log).await?;
+            while let Some(key) = plan::key_needed(outcome, encryption, &met.keys, self.own) {
+                self.ask(key, &mut met, log).await?;
             }
         }
         if let (true, Encryption::Kms(key)) = (all_keys, encryption)
-            && plan::identity_of(key, &keys, self.own).is_none()
-            && !keys.contains_key(key)
+            && plan::identity_of(key, &met.keys, self.own).is_none()
+            && !met.keys.contains_key(key)
         {
-            self.ask(key.clone(), &mut keys, log).await?;
+            self.ask(key.clone(), &mut met, log).await?;
         }
+        let keys = &met.keys;
         let wanted = match outcome {
-            Outcome::Encrypt(target) => plan::identity_of(&target.key, &keys, self.own),
+            Outcome::Encrypt(target) => plan::identity_of(&target.key, keys, self.own),
             Outcome::Exempt(_) | Outcome::Unmatched | Outcome::Unresolvable(_) => None,
         };
         let key = match encryption {
-            Encryption::Kms(key) => plan::identity_of(key, &keys, self.own),
+            Encryption::Kms(key) => plan::identity_of(key, keys, self.own),
             Encryption::None | Encryption::Unreadable(_) => None,
         };
-        let material = key.as_ref().and_then(|key| plan::material_of(key, &keys));
-        let sight = not_active.unwrap_or_else(|| Sight::Active(plan::assess(outcome, encryption, &keys, self.own)));
+        let material = key.as_ref().and_then(|key| plan::material_of(key, keys));
+        let sight = not_active.unwrap_or_else(|| Sight::Active(plan::assess(outcome, encryption, keys, self.own)));
         Ok(Seen { stream, decision, observed, key, material, wanted, sight })
     }
 
@@ -226,37 +251,49 @@ impl<'a, W: World> Looker<'a, W> {
         key: Option<KeyRef>,
         log: &CallLog,
     ) -> Option<EventText> {
-        let mut keys = self.keys.lock().await;
-        if plan::material_of(identity, &keys).is_none()
+        let mut met = self.keys.lock().await;
+        if plan::material_of(identity, &met.keys).is_none()
             && let Some(key) = key
         {
             // What KMS does not say now is left out.
-            let _ = self.ask(key, &mut keys, log).await;
+            let _ = self.ask(key, &mut met, log).await;
         }
-        plan::material_of(identity, &keys)
+        plan::material_of(identity, &met.keys)
     }
 
-    /// Asks KMS for a key.
-    async fn ask(&self, key: KeyRef, keys: &mut Keys, log: &CallLog) -> Result<(), Failure> {
+    /// Asks KMS for a key, unless it could not be read before.
+    async fn ask(&self, key: KeyRef, met: &mut Met, log: &CallLog) -> Result<(), Unseen> {
+        if let Some(failure) = met.unread.get(&key) {
+            return Err(Unseen::Failed(failure.clone()));
+        }
         let mut tries = 0;
         loop {
             match self.world.lookup(&key, log).await {
                 Ok(found) => {
-                    keys.insert(key, found);
+                    met.keys.insert(key, found);
                     return Ok(());
                 }
-                Err(failure) => self.pause(&mut tries, failure).await?,
+                Err(failure) => {
+                    if let Err(unseen) = self.pause(&mut tries, failure).await {
+                        if let Unseen::Failed(failure) = &unseen {
+                            met.unread.insert(key, failure.clone());
+                        }
+                        return Err(unseen);
+                    }
+                }
             }
         }
     }
 
-    /// Waits before another try; the failure where there is none to be made.
-    async fn pause(&self, tries: &mut u32, failure: Failure) -> Result<(), Failure> {
+    /// Waits before another try; why there is none to be made.
+    async fn pause(&self, tries: &mut u32, failure: Failure) -> Result<(), Unseen> {
         *tries += 1;
-        let pause = PAUSE * (1 << (*tries).min(6));
-        let over = self.world.now() + pause > self.settings.deadline;
-        if *tries >= TRIES || over || matches!(failure.class, Class::Permanent(_) | Class::Ignored) {
-            return Err(failure);
+        if *tries >= TRIES || matches!(failure.class, Class::Permanent(_) | Class::Ignored) {
+            return Err(Unseen::Failed(failure));
+        }
+        let pause = PAUSE * (1 << (*tries - 1).min(6));
+        if self.world.now() + pause > self.settings.deadline {
+            return Err(Unseen::NoTime(failure));
         }
         self.world.sleep(pause).await;
         Ok(())
@@ -359,13 +396,6 @@ impl<'a, W: World> Looker<'a, W> {
             next_look: None,
         }
     }
-}
-
-/// What DescribeStreamSummary came to.
-enum Described {
-    Seen(Observed),
-    Gone,
-    Refused(Failure),
 }
 
 /// What is said of a stream that could not be looked at: what is wrong is not its own, and a run may have more luck.

@@ -8,7 +8,7 @@ use std::pin::pin;
 use std::time::Duration;
 
 use futures_util::future::{Either, select};
-use jiff::SignedDuration;
+use jiff::{SignedDuration, Timestamp};
 
 use crate::domain::event::IgnoreReason;
 use crate::domain::evidence::Compliance;
@@ -23,7 +23,7 @@ use crate::domain::policy::{Decision, Outcome};
 use crate::domain::scan::v1::Summary;
 use crate::domain::scan::{Candidate, KeyEvent, LEFT_MAX, MISSED_AFTER, Scan, Subject};
 use crate::domain::work::Work;
-use crate::look::{Looked, Looker, Purpose, Seen, unseen};
+use crate::look::{Looked, Looker, Purpose, Seen, Unseen, unseen};
 use crate::ports::{CallLog, Page, PageStart, World};
 use crate::reconcile::{CALL_TIME, Settings, until};
 use crate::results::Outbox;
@@ -58,6 +58,7 @@ pub async fn scan<W: World>(world: &W, scan: Scan, settings: &Settings<'_>, resu
         own: &settings.config.own,
         looker: Looker::new(world, settings, purpose),
         to_prove: Vec::new(),
+        at: None,
         scan,
     };
     let time = until(world.now(), settings.deadline);
@@ -65,6 +66,9 @@ pub async fn scan<W: World>(world: &W, scan: Scan, settings: &Settings<'_>, resu
         Either::Left((end, _)) => end,
         Either::Right(((), _)) => Ok(false),
     };
+    if matches!(ended, Ok(false)) && part.scan.after == was_at {
+        part.pass_over();
+    }
     let came_forward = part.scan.after != was_at;
     match ended {
         Ok(true) => part.done().await,
@@ -76,6 +80,11 @@ pub async fn scan<W: World>(world: &W, scan: Scan, settings: &Settings<'_>, resu
         }
         Err(failure) => ScanEnd::Failed(failure, Box::new(part.again(came_forward))),
     }
+}
+
+/// The end of a scan that is given up because of `failure`: what it found so far, and the streams of these to hand on.
+pub fn given_up(scan: Scan, settings: &Settings<'_>, failure: &Failure, now: Timestamp) -> (Summary, Vec<Work>) {
+    end(scan, settings, now, None, Some(failure.to_string()))
 }
 
 /// The scan to make of one that was asked for, or why none need be made: its key or alias can be no stream's. Where that is not
@@ -127,6 +136,8 @@ struct Part<'a, W> {
     looker: Looker<'a, W>,
     /// What could not be sent on, for want of a queue.
     to_prove: Vec<Work>,
+    /// The stream that is being observed, and the last failure where the time was up before its tries were made.
+    at: Option<(StreamName, Option<Failure>)>,
 }
 
 impl<W: World> Part<'_, W> {
@@ -152,7 +163,11 @@ impl<W: World> Part<'_, W> {
                 if self.world.now() + CALL_TIME > self.settings.deadline {
                     return Ok(false);
                 }
-                self.stream(&name, tags.get(&name)).await?;
+                self.at = Some((name.clone(), None));
+                if !self.stream(&name, tags.get(&name)).await? {
+                    return Ok(false);
+                }
+                self.at = None;
                 self.scan.after = Some(name);
             }
             match next {
@@ -168,38 +183,34 @@ impl<W: World> Part<'_, W> {
         }
     }
 
-    /// Looks at one stream.
-    async fn stream(&mut self, name: &StreamName, tags: Option<&Tags>) -> Result<(), Failure> {
+    /// Observes one stream, and reports it also where it cannot be observed; `false` where the time was up first. Only a queue that
+    /// takes no message is a failure of the scan.
+    async fn stream(&mut self, name: &StreamName, tags: Option<&Tags>) -> Result<bool, Failure> {
         let log = CallLog::default();
-        let looked = match self.look(name, tags, &log).await {
-            // What is refused for one stream or one key stops no scan.
-            Err(failure) if matches!(failure.class, Class::Permanent(_)) => {
-                self.tell_unseen(name, &failure, &log);
-                Ok(())
-            }
-            looked => looked,
-        };
+        let ended = self.look(name, tags, &log).await;
         self.count_calls(&log);
-        looked?;
-        self.scan.tally.listed += 1;
-        Ok(())
+        if let Ok(true) = ended {
+            self.scan.tally.listed += 1;
+        }
+        ended
     }
 
-    async fn look(&mut self, name: &StreamName, tags: Option<&Tags>, log: &CallLog) -> Result<(), Failure> {
+    async fn look(&mut self, name: &StreamName, tags: Option<&Tags>, log: &CallLog) -> Result<bool, Failure> {
         let stream = self.own.stream(name.clone());
-        let Some(decision) = self.looker.decide(&stream, tags, log).await? else { return Ok(()) };
+        let decision = match self.looker.decide(&stream, tags, log).await {
+            Ok(Some(decision)) => decision,
+            Ok(None) => return Ok(true),
+            Err(unseen) => return Ok(self.not_seen(name, &no_decision(), unseen, log)),
+        };
         if !self.scan.subject.may_concern(&decision.outcome, self.own) {
-            return Ok(());
+            return Ok(true);
         }
         // Which key it is on, or should be, concerns a scan for a key whatever else is so.
         let all_keys = matches!(self.scan.subject, Subject::Key(..));
-        let seen = match self.looker.look(stream.clone(), &decision, all_keys, log).await? {
-            Looked::Seen(seen) => seen,
-            Looked::Gone => return Ok(()),
-            Looked::Refused(failure) => {
-                self.tell_unseen(name, &failure, log);
-                return Ok(());
-            }
+        let seen = match self.looker.look(stream.clone(), &decision, all_keys, log).await {
+            Ok(Looked::Seen(seen)) => seen,
+            Ok(Looked::Gone) => return Ok(true),
+            Err(unseen) => return Ok(self.not_seen(name, &decision, unseen, log)),
         };
         let Seen { key, wanted, observed, .. } = &*seen;
         let (outcome, subject) = (&decision.outcome, &self.scan.subject);
@@ -210,7 +221,34 @@ impl<W: World> Part<'_, W> {
             let verdict = self.looker.verdict(&seen).unwrap_or_else(|step| self.looker.unfinished(&step));
             self.record(&seen, verdict, vec![warning], log);
         }
-        Ok(())
+        Ok(true)
+    }
+
+    /// A stream that could not be observed: reported, where all tries were made; `false` where the time was up before.
+    fn not_seen(&mut self, name: &StreamName, decision: &Decision, unseen: Unseen, log: &CallLog) -> bool {
+        match unseen {
+            Unseen::Failed(failure) => {
+                self.tell_unseen(name, decision, &failure, log);
+                true
+            }
+            Unseen::NoTime(failure) => {
+                self.at = Some((name.clone(), Some(failure)));
+                false
+            }
+        }
+    }
+
+    /// One stream takes all the time of a part, and did so before: it is reported, and the scan goes on behind it.
+    fn pass_over(&mut self) {
+        if self.scan.failures == 0 {
+            return;
+        }
+        let Some((name, failure)) = self.at.take() else { return };
+        let no_time =
+            || Failure::retryable("streamseal:Scan", "NoTimeLeft", "observing it took all the time of a part");
+        self.tell_unseen(&name, &no_decision(), &failure.unwrap_or_else(no_time), &CallLog::default());
+        self.scan.tally.listed += 1;
+        self.scan.after = Some(name);
     }
 
     /// Counts a stream that concerns the scan, and tells or hands on what follows.
@@ -317,8 +355,8 @@ impl<W: World> Part<'_, W> {
         Some(words)
     }
 
-    /// A stream that could not be looked at: what is wrong is not its own, and a run may have more luck.
-    fn tell_unseen(&mut self, name: &StreamName, failure: &Failure, log: &CallLog) {
+    /// A stream that could not be observed: what is wrong is not its own, and a run may have more luck.
+    fn tell_unseen(&mut self, name: &StreamName, decision: &Decision, failure: &Failure, log: &CallLog) {
         let stream = self.own.stream(name.clone());
         let permanent = matches!(failure.class, Class::Permanent(_));
         let verdict = unseen(failure);
@@ -326,10 +364,10 @@ impl<W: World> Part<'_, W> {
             let candidate = Candidate { place: self.scan.place(name), stream: name.to_string(), created: None };
             self.scan.tally.compete(candidate, self.settings.config.max_changes);
         }
-        self.scan.tally.count(verdict.compliance.as_str(), Some("(not told)"), Some("(not seen)"));
+        let rule = decision.rule.as_ref().map_or("(not told)", |rule| rule.name.as_str());
+        self.scan.tally.count(verdict.compliance.as_str(), Some(rule), Some("(not seen)"));
         self.scan.tally.wrong.push(name.as_str(), verdict.reason.as_str());
-        let nothing = Decision { rule: None, outcome: Outcome::Unmatched, reasons: Vec::new() };
-        self.results.evidence(self.world, &self.looker.evidence(&stream, &nothing, None, verdict, Vec::new(), log));
+        self.results.evidence(self.world, &self.looker.evidence(&stream, decision, None, verdict, Vec::new(), log));
     }
 
     fn record(&self, seen: &Seen<'_>, verdict: Verdict, warnings: Vec<String>, log: &CallLog) {
@@ -355,10 +393,6 @@ impl<W: World> Part<'_, W> {
     }
 
     async fn done(mut self) -> ScanEnd {
-        let Settings { config, policy, mode, .. } = *self.settings;
-        let now = self.world.now();
-        // Also where fewer are allowed than when the scan began, or than its message says.
-        self.scan.tally.cut(config.max_changes);
         let mut key_material = None;
         if let Subject::Key(key, KeyEvent::Rotated) = &self.scan.subject {
             let identity = KeyIdentity::Arn(key.clone());
@@ -367,26 +401,47 @@ impl<W: World> Part<'_, W> {
             key_material = material.map(|id| id.to_string());
             self.count_calls(&log);
         }
-        let candidates = self.scan.tally.candidates.iter();
-        let mut works: Vec<Work> = candidates
-            .filter_map(|candidate| {
-                let stream = self.own.stream(StreamName::parse(&candidate.stream)?);
-                let mut work = Work::new(stream, self.scan.cause.clone(), now);
-                work.created = candidate.created;
-                Some(work)
-            })
-            .collect();
+        let (summary, mut works) = end(self.scan, self.settings, self.world.now(), key_material, None);
         works.append(&mut self.to_prove);
-        let summary = Summary {
-            own: self.own.clone(),
-            finished_at: now,
-            mode,
-            policy_source: config.policy.to_string(),
-            policy_digest: policy.digest.clone(),
-            exemptions_ending: policy.exemptions_ending(now),
-            key_material,
-            scan: self.scan,
-        };
         ScanEnd::Done(Box::new(summary), works)
     }
+}
+
+/// What is said of a stream whose tags could not be read, so that no rule can be told.
+fn no_decision() -> Decision {
+    Decision { rule: None, outcome: Outcome::Unmatched, reasons: Vec::new() }
+}
+
+/// The summary of a scan, and the streams to hand on, chosen from all that it found.
+fn end(
+    mut scan: Scan,
+    settings: &Settings<'_>,
+    now: Timestamp,
+    key_material: Option<String>,
+    gave_up: Option<String>,
+) -> (Summary, Vec<Work>) {
+    let Settings { config, policy, mode, .. } = *settings;
+    // Also where fewer are allowed than when the scan began, or than its message says.
+    scan.tally.cut(config.max_changes);
+    let candidates = scan.tally.candidates.iter();
+    let works = candidates
+        .filter_map(|candidate| {
+            let stream = config.own.stream(StreamName::parse(&candidate.stream)?);
+            let mut work = Work::new(stream, scan.cause.clone(), now);
+            work.created = candidate.created;
+            Some(work)
+        })
+        .collect();
+    let summary = Summary {
+        own: config.own.clone(),
+        finished_at: now,
+        mode,
+        policy_source: config.policy.to_string(),
+        policy_digest: policy.digest.clone(),
+        exemptions_ending: policy.exemptions_ending(now),
+        key_material,
+        gave_up,
+        scan,
+    };
+    (summary, works)
 }

@@ -261,11 +261,12 @@ impl Tally {
     }
 
     /// One more stream that a run could do more about. At most `most` are kept: those nearest to where this scan starts to
-    /// choose; the others are listed as withheld.
+    /// choose; the others are listed as withheld. Streams that were not seen have what room those leave that were seen to be wrong.
     pub fn compete(&mut self, candidate: Candidate, most: u32) {
-        let place = self
-            .candidates
-            .partition_point(|other| (other.place, &other.stream) < (candidate.place, &candidate.stream));
+        fn order(candidate: &Candidate) -> (bool, u64, &str) {
+            (candidate.created.is_none(), candidate.place, &candidate.stream)
+        }
+        let place = self.candidates.partition_point(|other| order(other) < order(&candidate));
         self.candidates.insert(place, candidate);
         self.cut(most);
     }

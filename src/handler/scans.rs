@@ -8,7 +8,7 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use jiff::SignedDuration;
 use serde_json::{Value, json};
-use tracing::info;
+use tracing::{error, info};
 
 use super::{App, Invocation, Unhandled};
 use crate::config::{ModeSource, Source};
@@ -20,11 +20,13 @@ use crate::domain::scan::Scan;
 use crate::domain::scan::v1::Summary;
 use crate::domain::work::Work;
 use crate::ports::{Outcome, World};
-use crate::reconcile::backoff;
-use crate::scan::{ScanEnd, of_concern, scan};
+use crate::reconcile::{Settings, backoff};
+use crate::scan::{ScanEnd, given_up, of_concern, scan};
 
-/// A scan that still fails so long after it was asked for is not put off any more.
+/// A scan that still fails so long after it was asked for is given up.
 const GIVE_UP_AFTER: SignedDuration = SignedDuration::from_hours(48);
+/// One that is refused so often in a row is given up then: a refusal may be stale for some seconds after a permission was given.
+const REFUSALS_MAX: u32 = 5;
 
 /// Other instances keep the policy for so long (`POLICY_AGE_MAX`).
 const POLICY_DELAY: Duration = Duration::from_secs(60);
@@ -91,24 +93,29 @@ impl<W: World> App<W> {
         info!(scan = asked.id, part = asked.parts, "scan");
         let asked = Scan { unread: 0, ..asked };
         match scan(&self.world, asked, &settings, &self.results).await {
-            ScanEnd::Done(summary, works) => self.hand_on(&summary, works, in_force, invocation).await,
+            ScanEnd::Done(summary, works) => {
+                self.hand_on(&summary, works, in_force, invocation).await?;
+                self.results.summary(&self.world, &summary);
+                Ok(summary.to_json())
+            }
             ScanEnd::Unfinished(next) if self.world.has_scan_queue() => self.queue(&next).await,
             ScanEnd::Unfinished(next) => {
                 let why = format!("{} streams were seen, and there is no queue to go on in", next.tally.listed);
-                Err(Unhandled::Retryable(Failure::retryable("streamseal:Scan", "NoQueue", &why)))
+                let failure = Failure::retryable("streamseal:Scan", "NoQueue", &why);
+                self.give_up(failure, *next, &settings, in_force, invocation).await
             }
-            ScanEnd::Failed(failure, next) => self.scan_failed(failure, &next).await,
+            ScanEnd::Failed(failure, next) => self.scan_failed(failure, *next, &settings, in_force, invocation).await,
         }
     }
 
-    /// The changes first, each through a run of its own, and the summary when they are all on their way.
+    /// The changes first, each through a run of its own: the summary is written when they are all on their way.
     async fn hand_on(
         &self,
         summary: &Summary,
         works: Vec<Work>,
         in_force: &Result<(Arc<Policy>, Mode), Unhandled>,
         invocation: &Invocation,
-    ) -> Result<Value, Unhandled> {
+    ) -> Result<(), Unhandled> {
         // Other instances go on with the policy that they read up to a minute ago.
         let delay = if summary.scan.cause.is_a_new_policy() { POLICY_DELAY } else { Duration::ZERO };
         if self.world.has_queue() {
@@ -122,24 +129,49 @@ impl<W: World> App<W> {
                 self.reconcile(work, in_force, invocation).await?;
             }
         }
-        self.results.summary(&self.world, summary);
-        Ok(summary.to_json())
+        Ok(())
     }
 
-    async fn scan_failed(&self, failure: Failure, next: &Scan) -> Result<Value, Unhandled> {
+    async fn scan_failed(
+        &self,
+        failure: Failure,
+        next: Scan,
+        settings: &Settings<'_>,
+        in_force: &Result<(Arc<Policy>, Mode), Unhandled>,
+        invocation: &Invocation,
+    ) -> Result<Value, Unhandled> {
         let now = self.world.now();
-        if matches!(failure.class, Class::Permanent(_)) {
-            return Err(Unhandled::Retryable(failure));
-        }
-        // Then it fails as it is, and ends in the dead-letter queue.
-        if now.duration_since(next.deadline_from) > GIVE_UP_AFTER {
-            return Err(Unhandled::Retryable(failure));
+        let refused = matches!(failure.class, Class::Permanent(_)) && next.failures >= REFUSALS_MAX;
+        if refused || now.duration_since(next.deadline_from) > GIVE_UP_AFTER {
+            return self.give_up(failure, next, settings, in_force, invocation).await;
         }
         let delay = backoff(
             next.failures.saturating_sub(1),
             &mut fastrand::Rng::with_seed(now.as_millisecond().unsigned_abs()),
         );
-        self.put_off_scan(next, delay, &Unhandled::Retryable(failure)).await
+        self.put_off_scan(&next, delay, &Unhandled::Retryable(failure)).await
+    }
+
+    /// A scan that cannot go on: what it found is handed on all the same, and its summary says why it ended. Without a queue of scans
+    /// whoever asked for it is told.
+    async fn give_up(
+        &self,
+        failure: Failure,
+        scan: Scan,
+        settings: &Settings<'_>,
+        in_force: &Result<(Arc<Policy>, Mode), Unhandled>,
+        invocation: &Invocation,
+    ) -> Result<Value, Unhandled> {
+        error!(scan = scan.id, "given up: {failure}");
+        let (summary, works) = given_up(scan, settings, &failure, self.world.now());
+        if self.world.has_queue() {
+            self.hand_on(&summary, works, in_force, invocation).await?;
+        }
+        if !self.world.has_scan_queue() {
+            return Err(Unhandled::Retryable(failure));
+        }
+        self.results.summary(&self.world, &summary);
+        Ok(summary.to_json())
     }
 
     /// No policy, no scan; it is asked for again until there is one.

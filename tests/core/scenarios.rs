@@ -12,4 +12,5 @@ mod queue;
 mod results;
 mod scans;
 mod settling;
+mod unobserved;
 mod unread;

@@ -129,6 +129,9 @@ async fn everything() -> Written {
         state.create("unheard", now - SignedDuration::from_mins(30), secs(1.0), Tool::Cli);
         state.create("slow", now, secs(600.0), Tool::Cli);
         state.sweep(now);
+    });
+    swept.drain().await;
+    swept.set(|state, now| {
         state.emit_key("UpdateAlias", Some("alias/app"), "app", now);
         state.emit_key("UpdateAlias", Some("alias/theirs"), "app", now);
         state.emit_key("EnableKey", None, "app", now);

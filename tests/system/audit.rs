@@ -574,6 +574,50 @@ fn looks_do_not_wait_for_each_others_answers() {
     assert!(after[16] >= ANSWER - Duration::from_millis(100), "and no more than that: {after:?}");
 }
 
+/// A key that KMS keeps failing on costs its tries once, and gives no Region up: each of its streams is told, and so are the others.
+#[test]
+fn a_key_that_kms_never_answers_for_costs_its_tries_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let policy = file(&folder, "policy.yaml", POLICY);
+    let names: Vec<String> =
+        (0..40).map(|n| format!("orders-{n:02}")).chain(["retiring-00".to_owned(), "scratch-00".to_owned()]).collect();
+    let asked: Arc<Mutex<Vec<String>>> = Arc::default();
+    let server = {
+        let (names, asked) = (names.clone(), Arc::clone(&asked));
+        stub(move |request| {
+            let target = request.headers.get("x-amz-target").map(|value| value.to_str().unwrap()).unwrap_or_default();
+            let body: Value = serde_json::from_slice(&request.body).unwrap_or_default();
+            let answer = match target.split('.').nth(1).unwrap_or_default() {
+                "ListStreams" => json!({"StreamNames": names, "HasMoreStreams": false}),
+                "DescribeStreamSummary" => {
+                    let name = body["StreamARN"].as_str().unwrap().rsplit('/').next().unwrap().to_owned();
+                    json!({"StreamDescriptionSummary": {
+                        "StreamName": name, "StreamARN": arn(&name), "StreamStatus": "ACTIVE", "RetentionPeriodHours": 24,
+                        "StreamCreationTimestamp": 1_790_000_000, "OpenShardCount": 1, "EnhancedMonitoring": [],
+                    }})
+                }
+                "DescribeKey" => {
+                    let key = body["KeyId"].as_str().unwrap().to_owned();
+                    let code = if key == "alias/orders" { "ThrottlingException" } else { "NotFoundException" };
+                    asked.lock().unwrap().push(key);
+                    return ResponseTemplate::new(400).set_body_json(json!({"__type": code, "message": "no"}));
+                }
+                "" => return ResponseTemplate::new(400),
+                _ => json!({"ResourceTagMappingList": [], "PaginationToken": ""}),
+            };
+            ResponseTemplate::new(200).set_body_json(answer)
+        })
+    };
+    let mut command = command(&policy, &["--region", REGION, "--rate", "1000", "--json"]);
+    let (code, out, err) = ran(command.env("AWS_ENDPOINT_URL", server.uri()));
+    let found: Value = serde_json::from_str(&out).unwrap_or_else(|why| panic!("{why}: {out} {err}"));
+    let counts = &found["totals"]["by_compliance"];
+    assert_eq!((&counts["INSUFFICIENT_DATA"], &counts["NOT_APPLICABLE"]), (&json!(40), &json!(1)), "{code} {out}");
+    assert_eq!(counts["NON_COMPLIANT"], 1, "the one behind them: {out}");
+    let asked = asked.lock().unwrap();
+    assert_eq!(asked.iter().filter(|key| *key == "alias/orders").count(), 4, "{asked:?}");
+}
+
 /// A list of streams is of the account of the credentials: of another account there is nothing to tell.
 #[test]
 fn credentials_of_another_account_are_refused() {

@@ -13,7 +13,7 @@ use crate::domain::evidence::Evidence;
 use crate::domain::failure::{Class, Failure};
 use crate::domain::model::{EventText, StreamArn, StreamName, Tags};
 use crate::domain::policy::{Decision, Outcome};
-use crate::look::{Looked, Looker, Purpose, Seen, unseen};
+use crate::look::{Looked, Looker, Purpose, Seen, Unseen, unseen};
 use crate::ports::{CallLog, Clock, PageStart};
 use crate::reconcile::Settings;
 
@@ -94,7 +94,10 @@ impl Round<'_> {
                 }
                 One::Gone => self.region.gone += 1,
                 One::Refused(evidence, failure) => {
-                    self.in_a_row.one_more(&failure)?;
+                    // A key that could not be read before says nothing new: many streams may be on it.
+                    if evidence.calls.iter().any(|call| call.error.is_some()) {
+                        self.in_a_row.one_more(&failure)?;
+                    }
                     self.region.streams.push(*evidence);
                 }
             }
@@ -142,17 +145,19 @@ async fn look(looker: &Looker<'_, Aws>, stream: StreamArn, tags: Option<&Tags>, 
     let evidence = |decision: &Decision, seen: Option<&Seen<'_>>, verdict| {
         Box::new(looker.evidence(&stream, decision, seen, verdict, Vec::new(), log))
     };
-    let refused =
-        |decision: &Decision, failure: Failure| One::Refused(evidence(decision, None, unseen(&failure)), failure);
+    let refused = |decision: &Decision, unobserved: Unseen| {
+        let failure = unobserved.failure();
+        One::Refused(evidence(decision, None, unseen(&failure)), failure)
+    };
     match looker.decide(&stream, tags, log).await {
         Ok(None) => One::Gone,
-        Err(failure) => {
+        Err(unobserved) => {
             let reasons = vec!["its tags cannot be read, so that no rule can be told".to_owned()];
-            refused(&Decision { rule: None, outcome: Outcome::Unmatched, reasons }, failure)
+            refused(&Decision { rule: None, outcome: Outcome::Unmatched, reasons }, unobserved)
         }
         Ok(Some(decision)) => match looker.look(stream.clone(), &decision, true, log).await {
             Ok(Looked::Gone) => One::Gone,
-            Ok(Looked::Refused(failure)) | Err(failure) => refused(&decision, failure),
+            Err(unobserved) => refused(&decision, unobserved),
             Ok(Looked::Seen(seen)) => {
                 let verdict = looker.verdict(&seen).unwrap_or_else(|step| looker.unfinished(&step));
                 One::Told(evidence(&decision, Some(&seen), verdict))

@@ -27,7 +27,7 @@ pub fn of_evidence(evidence: &Evidence) -> Value {
 }
 
 /// One scan that ended: `Scans` by `Kind`, `MissedByEvents` and `Alarms` in all, and after a sweep `Streams` by `Compliance`, which
-/// takes a line each.
+/// takes a line each. One that was given up has not seen every stream: it counts as an alarm, and neither as a scan nor its streams.
 pub fn of_summary(summary: &Summary) -> Vec<Value> {
     let scan = &summary.scan;
     let at = summary.finished_at.as_millisecond();
@@ -39,11 +39,11 @@ pub fn of_summary(summary: &Summary) -> Vec<Value> {
     let mut lines = vec![json!({
         "_aws": {"Timestamp": at, "CloudWatchMetrics": directives},
         "Kind": scan.subject.kind(),
-        "Scans": 1,
+        "Scans": u8::from(summary.gave_up.is_none()),
         "MissedByEvents": scan.tally.missed.count(),
         "Alarms": u8::from(summary.alarm()),
     })];
-    if scan.subject == Subject::Fleet {
+    if scan.subject == Subject::Fleet && summary.gave_up.is_none() {
         lines.extend(scan.tally.by_compliance.iter().map(|(compliance, streams)| {
             json!({
                 "_aws": {"Timestamp": at, "CloudWatchMetrics": [directive("Streams", json!([["Compliance"]]))]},

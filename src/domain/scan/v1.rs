@@ -35,6 +35,8 @@ pub struct Summary {
     pub exemptions_ending: BTreeMap<String, Date>,
     /// The material of the key that was rotated, as KMS says it now.
     pub key_material: Option<String>,
+    /// Why it was given up before it had seen every stream.
+    pub gave_up: Option<String>,
 }
 
 /// What a scan found: one line of the log at its end, and the detail of the event `Streamseal Scan Summary`.
@@ -60,7 +62,11 @@ pub(crate) struct Document<'a> {
     missed_by_events: Listed<Missed<'a>>,
     /// Streams with records under the key that was lost.
     under_lost_key: Listed<UnderLostKey<'a>>,
-    /// Why the last could not be told, or not of all.
+    /// Why the scan was given up before it had seen every stream.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "schema", schemars(with = "String"))]
+    gave_up: Option<&'a str>,
+    /// Why `under_lost_key` could not be told, or not of all.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "schema", schemars(with = "String"))]
     history_unknown: Option<&'a str>,
@@ -209,9 +215,10 @@ fn listed<'a, T>(names: &'a Names, told: impl Fn(&'a str, &'a str) -> T) -> List
 }
 
 impl Summary {
-    /// Whether somebody has to look: an event was lost, or records cannot be read.
+    /// Whether somebody has to look: an event was lost, records cannot be read, or it was given up.
     pub fn alarm(&self) -> bool {
-        self.scan.tally.missed.count() > 0 || self.scan.tally.under_lost_key.count() > 0
+        let tally = &self.scan.tally;
+        self.gave_up.is_some() || tally.missed.count() > 0 || tally.under_lost_key.count() > 0
     }
 
     /// Its JSON form.
@@ -268,6 +275,7 @@ impl Summary {
                 .collect(),
             missed_by_events: listed(&tally.missed, |stream, created_at| Missed { stream, created_at }),
             under_lost_key: listed(&tally.under_lost_key, |stream, until| UnderLostKey { stream, until }),
+            gave_up: self.gave_up.as_deref(),
             history_unknown: tally.history_unknown.as_deref(),
             calls: &tally.calls,
         };

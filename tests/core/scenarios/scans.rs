@@ -343,7 +343,7 @@ async fn a_sweep_finds_what_events_missed_and_counts_the_rest() {
     assert_eq!((tally.calls["kinesis:DescribeStreamSummary"], tally.calls["kms:DescribeKey"]), (10, spellings));
     assert!(
         (4..=6).contains(&tally.calls["kinesis:ListStreams"]),
-        "{:?}: tokens that expired are asked again",
+        "{:?}: pages whose token was broken are asked for again",
         tally.calls
     );
 }

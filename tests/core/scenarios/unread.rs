@@ -34,11 +34,12 @@ impl Scene {
         self.later(time, |state, _| state.always.clear());
     }
 
-    /// When the first Start was sent.
-    fn started_after(&self) -> f64 {
-        let begin = crate::sim::BEGIN.parse().unwrap();
-        let first = self.journal().into_iter().find(|call| call.op == Op::Start).expect("a Start");
-        first.at.duration_since(begin).as_secs_f64()
+    /// From the first time that this parameter was read to the first Start.
+    fn started_after(&self, name: &str) -> f64 {
+        let journal = self.journal();
+        let read = journal.iter().find(|call| call.op == Op::Parameter && call.target == name).expect("a read");
+        let start = journal.iter().find(|call| call.op == Op::Start).expect("a Start");
+        start.at.duration_since(read.at).as_secs_f64()
     }
 }
 
@@ -66,7 +67,7 @@ async fn one_failed_read_costs_a_second() {
             assert_eq!(reads.len(), 2, "{name} {fault:?}: {reads:?}");
             // The pause, and the answer that was waited for.
             assert!((1.0..6.1).contains(&(reads[1] - reads[0])), "{name} {fault:?}: {reads:?}");
-            assert!(s.started_after() < 10.0, "{name} {fault:?}: {} s", s.started_after());
+            assert!(s.started_after(name) < 7.0, "{name} {fault:?}: {} s", s.started_after(name));
         }
     }
 }
@@ -80,7 +81,7 @@ async fn two_failed_reads_cost_a_quarter_of_a_minute_and_are_no_alarm() {
     s.drain().await;
     s.assert_sealed("orders", "app");
     assert_eq!(s.kept(), ["PolicyUnread"]);
-    assert!((15.0..20.0).contains(&s.started_after()), "{} s", s.started_after());
+    assert!((16.0..18.0).contains(&s.started_after("/policy")), "{} s", s.started_after("/policy"));
 }
 
 #[tokio::test(start_paused = true)]
@@ -106,7 +107,7 @@ async fn what_stays_unread_is_asked_for_less_and_less_often_and_is_an_alarm_from
                 assert!((due + 1.0..due + 13.0).contains(wait), "{name} {fault:?}: {waits:?}");
             }
             assert!(waits.iter().all(|wait| *wait < 253.0), "{name} {fault:?}: {waits:?}");
-            assert!(s.started_after() < 36_000.0 + 260.0);
+            assert!(s.started_after(name) < 36_000.0 + 260.0);
         }
     }
 }
@@ -128,19 +129,25 @@ async fn failures_with_a_success_between_them_are_not_in_a_row() {
 
 #[tokio::test(start_paused = true)]
 async fn a_sweep_that_has_no_policy_for_a_moment_waits_for_seconds_too() {
-    for (times, most) in [(1, 12.0), (2, 30.0)] {
+    for (times, least, most) in [(1, 1.0, 5.0), (2, 16.0, 20.0)] {
         let mut s = Scene::new(ALL_WITH_APP);
         s.existing("orders", None);
-        s.set(|state, now| state.sweep(now));
-        // When the sweep was put into its queue, and is to begin.
-        s.later(secs(1.015), move |state, _| {
-            let fault = Fault::ServerError;
-            state.script.extend((0..times).map(|_| Script { op: Op::Parameter, target: Some("/mode".into()), fault }));
+        // It is its turn: it was put into its queue before.
+        s.set(|state, now| {
+            let cause = serde_json::json!({"call": "sweep"});
+            let scan = serde_json::json!({
+                "streamseal": "streamseal.scan/v1", "scan": "sweep", "id": "sweep@1", "cause": cause, "asked": now,
+            });
+            let scan = streamseal::domain::scan::Scan::parse(&scan, now).unwrap();
+            state.enqueue_scan(&scan, now, 0);
         });
+        s.faults(Op::Parameter, Fault::ServerError, times);
         s.drain().await;
         s.assert_sealed("orders", "app");
-        assert!(s.started_after() < most, "{times}: {} s", s.started_after());
-        assert!(s.kept().iter().all(|reason| *reason == "PolicyUnread"), "{:?}", s.kept());
+        let after = s.started_after("/policy");
+        assert!((least..most).contains(&after), "{times}: {after} s");
+        let kept: &[&str] = if times == 1 { &[] } else { &["PolicyUnread"] };
+        assert_eq!(s.kept(), kept);
     }
     // For hours, longer than a scan is followed.
     let mut s = Scene::new(ALL_WITH_APP);

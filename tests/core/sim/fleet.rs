@@ -5,7 +5,7 @@ use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
-use streamseal::domain::failure::{Class, Failure};
+use streamseal::domain::failure::{Class, Failure, Fault as Lasting};
 use streamseal::domain::history::{Change, ChangeKind, Query};
 use streamseal::domain::model::{EventText, StreamArn, StreamName, Tags};
 use streamseal::ports::{CallLog, FleetApi, Page, PageStart, TrailApi, TrailPage};
@@ -91,7 +91,11 @@ impl State {
             PageStart::Beginning => String::new(),
             PageStart::After(name) => name.to_string(),
             PageStart::Token(token) if token.starts_with("token:") => token.trim_start_matches("token:").to_owned(),
-            PageStart::Token(_) => return Err(failed(Op::List, Class::Retryable, "ExpiredNextTokenException")),
+            // A broken one: AWS's words are "Invalid NextToken.", and its code is one that trying again does not help with.
+            PageStart::Token(_) => {
+                let request = Class::Permanent(Lasting::Request);
+                return Err(failed(Op::List, request, "InvalidArgumentException"));
+            }
         };
         let there: Vec<String> = self
             .streams
@@ -105,7 +109,7 @@ impl State {
         let next = names.last().filter(|_| more).map(|last| match self.dice.u8(0..3) {
             0 => PageStart::After(last.clone()),
             1 => PageStart::Token(format!("token:{last}")),
-            _ => PageStart::Token("expired".to_owned()),
+            _ => PageStart::Token("broken".to_owned()),
         });
         Ok(Page { names, next })
     }

@@ -138,7 +138,7 @@ impl State {
     }
 
     /// Puts a part of a scan into the queue of scans, unless that had it within 5 minutes.
-    fn enqueue_scan(&mut self, scan: &Scan, now: Timestamp, hops: u32) {
+    pub(crate) fn enqueue_scan(&mut self, scan: &Scan, now: Timestamp, hops: u32) {
         let id = format!("{}/{}", scan.id, scan.parts);
         let queue = &mut self.queue;
         queue.scan_ids.retain(|_, at| now.duration_since(*at) < SignedDuration::from_mins(5));
