@@ -5,6 +5,7 @@
 //! (and the items of one message) one after the other, and one that panics fails alone. Shared by the function and `streamseal replay`.
 
 mod in_force;
+mod notes;
 mod scans;
 
 use std::collections::BTreeMap;
@@ -19,12 +20,14 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 use tracing::{error, info, warn};
 
+use self::notes::Notes;
 use crate::config::Config;
-use crate::domain::event::{self, IgnoreReason, Input, Item, Message};
+use crate::domain::bounds;
+use crate::domain::event::{self, Fate, IgnoreReason, Input, Item, Message, RejectReason, Rest};
 use crate::domain::evidence::Evidence;
 use crate::domain::evidence::v1::Document;
 use crate::domain::failure::Failure;
-use crate::domain::model::Mode;
+use crate::domain::model::{EventText, Mode};
 use crate::domain::policy::Policy;
 use crate::domain::work::{PutBack, Work};
 use crate::ports::{Note, Outcome, World};
@@ -45,6 +48,7 @@ pub struct App<W> {
     paces: Paces,
     history: History,
     results: Outbox,
+    notes: Notes,
 }
 
 /// One invocation.
@@ -113,7 +117,7 @@ impl<W: World> App<W> {
         let paces = Paces::new(&config);
         let results = Outbox::new(config.result_bus.is_some());
         let (parameters, history) = (Parameters::default(), History::default());
-        Self { world, config, parameters, paces, history, results }
+        Self { world, config, parameters, paces, history, results, notes: Notes::default() }
     }
 
     /// The world that it acts on.
@@ -126,6 +130,13 @@ impl<W: World> App<W> {
     /// # Errors
     /// Where the payload, as a whole, must come again or end in the dead-letter queue.
     pub async fn handle(&self, payload: &str, invocation: &Invocation) -> Result<Answer, Unhandled> {
+        self.notes.begin();
+        let answer = self.answer(payload, invocation).await;
+        self.notes.tell_rest(&self.world);
+        answer
+    }
+
+    async fn answer(&self, payload: &str, invocation: &Invocation) -> Result<Answer, Unhandled> {
         let value: Value = serde_json::from_str(payload)
             .map_err(|error| self.unhandled(Unhandled::Malformed(format!("the payload is not JSON: {error}"))))?;
         let now = self.world.now();
@@ -171,7 +182,8 @@ impl<W: World> App<W> {
                 | Item::PolicyChanged(..)
                 | Item::Ignored(_)
                 | Item::Rejected(_)
-                | Item::Malformed(_) => None,
+                | Item::Malformed(_)
+                | Item::Rest(_) => None,
             });
             streams.entry(stream.unwrap_or_else(|| message.id.clone())).or_default().push(message);
         }
@@ -206,7 +218,10 @@ impl<W: World> App<W> {
             Err(panic) => {
                 let words = panic.downcast_ref::<&str>().map(|s| (*s).to_owned());
                 let words = words.or_else(|| panic.downcast_ref::<String>().cloned());
-                Err(self.unhandled(Unhandled::Panicked(words.unwrap_or_else(|| "without words".to_owned()))))
+                // The words may hold what came in.
+                let words =
+                    words.map_or_else(|| "without words".to_owned(), |words| EventText::new(&words).to_string());
+                Err(self.unhandled(Unhandled::Panicked(words)))
             }
         }
     }
@@ -219,11 +234,9 @@ impl<W: World> App<W> {
     ) -> Result<Value, Unhandled> {
         match item {
             Item::Ignored(why) => Ok(self.ignored(&why)),
-            Item::Rejected(why) => {
-                warn!(reason = why.code(), "rejected: {why}");
-                Ok(self.note(Outcome::Rejected, why.code(), why.to_string()))
-            }
-            Item::Malformed(why) => Err(Unhandled::Malformed(why)),
+            Item::Rejected(why) => Ok(self.rejected(&why)),
+            Item::Malformed(why) => Err(Unhandled::Malformed(why.to_string())),
+            Item::Rest(rest) => self.rest(rest),
             Item::Reconcile(work) => self.reconcile(*work, in_force, invocation).await,
             Item::Scan(scan) => self.ask_for_scan(*scan, in_force, invocation).await,
             Item::ScanNow(scan) => self.run_scan(*scan, in_force, invocation).await,
@@ -300,7 +313,7 @@ impl<W: World> App<W> {
         let (unread, delay) = self.kept(unusable, work.unread, &format!("`{}`", work.stream.name));
         work.unread = unread;
         // Not anew: a policy that can be read now and then would have it followed for ever.
-        work.deadline_from += delay;
+        work.deadline_from = bounds::later(work.deadline_from, delay);
         match self.send(&work, delay).await {
             Ok(()) => Ok(self.deferred(&work, delay, unusable.kind(), &unusable.to_string())),
             Err(_) => Err(unusable.clone()),
@@ -335,19 +348,47 @@ impl<W: World> App<W> {
     }
 
     fn ignored(&self, why: &IgnoreReason) -> Value {
-        info!(reason = why.code(), "ignored: {why}");
-        self.note(Outcome::Ignored, why.code(), why.to_string())
+        self.note(Outcome::Ignored, why.code(), &why.to_string())
     }
 
-    fn note(&self, outcome: Outcome, code: &'static str, detail: String) -> Value {
-        let note = Note::new(outcome, code, &detail);
-        self.world.note(&note);
+    fn rejected(&self, why: &RejectReason) -> Value {
+        self.note(Outcome::Rejected, why.code(), &why.to_string())
+    }
+
+    /// More of a message that led to nothing: counted. Where they could not be read, the message fails.
+    fn rest(&self, Rest { fate, code, count }: Rest) -> Result<Value, Unhandled> {
+        let (outcome, counted) = match fate {
+            Fate::Ignored => (Outcome::Ignored, count),
+            Fate::Rejected => (Outcome::Rejected, count),
+            // The failure itself is one of them.
+            Fate::Malformed => (Outcome::Failed, count.saturating_sub(1)),
+        };
+        self.notes.count(outcome, code, counted);
+        let note = Note { items: count, ..Note::new(outcome, code, &format!("{count} more items of the message")) };
+        match fate {
+            Fate::Ignored | Fate::Rejected => Ok(note.to_json()),
+            Fate::Malformed => Err(Unhandled::Malformed(note.detail.to_string())),
+        }
+    }
+
+    fn note(&self, outcome: Outcome, code: &'static str, detail: &str) -> Value {
+        let note = Note::new(outcome, code, detail);
+        if self.notes.may_tell(outcome, code) {
+            match outcome {
+                Outcome::Ignored => info!(reason = code, "ignored: {detail}"),
+                Outcome::Rejected => warn!(reason = code, "rejected: {detail}"),
+                Outcome::Queued | Outcome::Kept | Outcome::Failed | Outcome::Lost(_) => {}
+            }
+            self.world.note(&note);
+        }
         note.to_json()
     }
 
     fn unhandled(&self, unhandled: Unhandled) -> Unhandled {
-        error!(kind = unhandled.kind(), "{unhandled}");
-        self.world.note(&Note::new(Outcome::Failed, unhandled.kind(), &unhandled.to_string()));
+        if self.notes.may_tell(Outcome::Failed, unhandled.kind()) {
+            error!(kind = unhandled.kind(), "{unhandled}");
+            self.world.note(&Note::new(Outcome::Failed, unhandled.kind(), &unhandled.to_string()));
+        }
         unhandled
     }
 }

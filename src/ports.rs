@@ -215,10 +215,12 @@ pub struct Note {
     pub reason: &'static str,
     /// Why, in words.
     pub detail: EventText,
+    /// How many items it is about: more than one where they were too many to be told one by one.
+    pub items: u64,
 }
 
 /// What became of it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Outcome {
     /// Acknowledged: nothing follows from it.
     Ignored,
@@ -264,6 +266,10 @@ pub(crate) struct NoteDocument<'a> {
     reason: &'static str,
     /// Why, in words.
     detail: &'a EventText,
+    /// How many items it is about, where they were too many to be told one by one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "schema", schemars(with = "u64"))]
+    items: Option<u64>,
     /// Of `lost`: how many results.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "schema", schemars(with = "u64"))]
@@ -273,14 +279,14 @@ pub(crate) struct NoteDocument<'a> {
 impl Note {
     /// A note.
     pub fn new(outcome: Outcome, reason: &'static str, detail: &str) -> Self {
-        Self { outcome, reason, detail: EventText::new(detail) }
+        Self { outcome, reason, detail: EventText::new(detail), items: 1 }
     }
 
     /// Its line of metrics.
     pub fn metrics(&self, at: Timestamp) -> Value {
         match self.outcome {
             Outcome::Lost(results) => emf::of_lost(results, at),
-            outcome => emf::of_note(outcome.as_str(), self.reason, at),
+            outcome => emf::of_note(outcome.as_str(), self.reason, self.items, at),
         }
     }
 
@@ -295,6 +301,7 @@ impl Note {
             outcome: self.outcome.as_str(),
             reason: self.reason,
             detail: &self.detail,
+            items: (self.items > 1).then_some(self.items),
             results,
         };
         // Plain data: it always has a JSON form.

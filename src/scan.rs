@@ -10,6 +10,7 @@ use std::time::Duration;
 use futures_util::future::{Either, select};
 use jiff::{SignedDuration, Timestamp};
 
+use crate::domain::bounds;
 use crate::domain::event::IgnoreReason;
 use crate::domain::evidence::Compliance;
 use crate::domain::failure::{Class, Failure};
@@ -190,7 +191,7 @@ impl<W: World> Part<'_, W> {
         let ended = self.look(name, tags, &log).await;
         self.count_calls(&log);
         if let Ok(true) = ended {
-            self.scan.tally.listed += 1;
+            self.scan.tally.listed_one();
         }
         ended
     }
@@ -247,7 +248,7 @@ impl<W: World> Part<'_, W> {
         let no_time =
             || Failure::retryable("streamseal:Scan", "NoTimeLeft", "observing it took all the time of a part");
         self.tell_unseen(&name, &no_decision(), &failure.unwrap_or_else(no_time), &CallLog::default());
-        self.scan.tally.listed += 1;
+        self.scan.tally.listed_one();
         self.scan.after = Some(name);
     }
 
@@ -296,7 +297,7 @@ impl<W: World> Part<'_, W> {
         } else {
             self.to_prove.push(work);
         }
-        self.scan.tally.to_prove += 1;
+        self.scan.tally.proves_one();
         Ok(())
     }
 
@@ -339,7 +340,7 @@ impl<W: World> Part<'_, W> {
         let Subject::Key(key, KeyEvent::Lost) = &self.scan.subject else { return None };
         let Left { at, surely } = *self.scan.tally.left.get(seen.stream.name.as_str())?;
         let created = seen.observed.created;
-        let until = at + SignedDuration::from_hours(seen.observed.retention_hours.into());
+        let until = bounds::later(at, SignedDuration::from_hours(seen.observed.retention_hours.into()));
         let is_on_it = seen.key.as_ref().is_some_and(|current| current.is(key));
         // Of an earlier stream of the name, or its first encryption: there was no key before.
         let is_first = at < created || (!surely && at.duration_since(created) < plan::NEW);
@@ -382,7 +383,7 @@ impl<W: World> Part<'_, W> {
 
     /// The part after this one.
     fn next(self) -> Scan {
-        let parts = self.scan.parts.saturating_add(1);
+        let parts = self.scan.next_part();
         Scan { parts, failures: 0, ..self.scan }
     }
 

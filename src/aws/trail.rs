@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use super::errors::unreadable;
 use super::{Aws, logged};
+use crate::domain::bounds::is_odd;
 use crate::domain::failure::Failure;
 use crate::domain::history::{Change, Query};
 use crate::ports::{CallLog, TrailApi, TrailPage};
@@ -48,7 +49,8 @@ impl TrailApi for Aws {
                 let id = event.event_id.unwrap_or_default();
                 unreadable(LOOKUP_EVENTS, &format!("the record of event `{id}` is not JSON: {error}"))
             })?;
-            changes.extend(Change::parse(&record, &self.scope));
+            let change = Change::parse(&record, &self.scope);
+            changes.extend(change.filter(|change| !is_odd(change.at, Timestamp::now())));
         }
         Ok(TrailPage { changes, next: page.next_token.filter(|token| !token.is_empty()) })
     }

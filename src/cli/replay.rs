@@ -8,7 +8,7 @@ use super::arguments::{Globals, ReplayArguments};
 use super::context::{Context, policy_source, read_file};
 use super::output::{Stop, result};
 use super::words::would;
-use crate::domain::event::{self, Input, Item};
+use crate::domain::event::{self, Fate, Input, Item, Rest};
 use crate::domain::model::Mode;
 use crate::domain::scan::{Scan, Subject};
 use crate::ports::Clock;
@@ -59,7 +59,15 @@ fn describe(item: &Item, seen: Option<&Preview>, as_json: bool) -> (String, Exit
     let (outcome, reason, words, exit) = match (item, seen) {
         (Item::Ignored(why), _) => ("ignored", why.code(), why.to_string(), Exit::Compliant),
         (Item::Rejected(why), _) => ("rejected", why.code(), why.to_string(), Exit::Failure),
-        (Item::Malformed(why), _) => ("malformed", "Malformed", why.clone(), Exit::Failure),
+        (Item::Malformed(why), _) => ("malformed", "Malformed", why.to_string(), Exit::Failure),
+        (Item::Rest(Rest { fate, code, count }), _) => {
+            let (outcome, exit) = match fate {
+                Fate::Ignored => ("ignored", Exit::Compliant),
+                Fate::Rejected => ("rejected", Exit::Failure),
+                Fate::Malformed => ("malformed", Exit::Failure),
+            };
+            (outcome, *code, format!("{count} more items of the message"), exit)
+        }
         (Item::Scan(scan) | Item::ScanNow(scan), _) => ("scan", "Scan", scan_words(scan), Exit::Compliant),
         (Item::PolicyChanged(name, scan), _) => {
             let words = format!("{}, if `{name}` is the policy's or the mode's parameter", scan_words(scan));

@@ -6,14 +6,19 @@
 //! of real CloudTrail records miss something that a typed structure would ask for.
 
 mod findings;
+mod found;
 mod keys;
 
+use std::borrow::Cow;
 use std::fmt;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use self::found::Found;
+pub use self::found::{Fate, Rest, TODO_MAX, TOLD_MAX};
+use super::bounds::{happened, happened_at};
 use super::model::{EventText, KinesisArn, Scope, StreamArn, StreamName};
 use super::scan::{self, Scan, Subject};
 use super::work::{self, Work, WorkError};
@@ -68,7 +73,16 @@ pub enum Item {
     /// It asks for what must not be done: acknowledged, never acted on.
     Rejected(RejectReason),
     /// It cannot be read: it fails, so that it ends in the dead-letter queue and not in silence.
-    Malformed(String),
+    Malformed(EventText),
+    /// More of the same message that led to nothing: counted, since one message must not fill the log.
+    Rest(Rest),
+}
+
+impl Item {
+    /// What cannot be read, and why.
+    pub(super) fn malformed(why: &str) -> Self {
+        Self::Malformed(EventText::new(why))
+    }
 }
 
 /// Why an event was woken for nothing.
@@ -92,7 +106,7 @@ pub enum IgnoreReason {
     ReadOnly(EventText),
     /// The tags of a consumer, which has no encryption.
     Consumer,
-    /// A finding about another kind of resource.
+    /// It is about another kind of resource.
     OtherResource(EventText),
     /// A finding of another control.
     OtherControl(EventText),
@@ -142,7 +156,7 @@ impl fmt::Display for IgnoreReason {
             Self::FailedCall(call, code) => write!(f, "`{call}` failed with `{code}`, so nothing changed"),
             Self::ReadOnly(call) => write!(f, "`{call}` only reads"),
             Self::Consumer => f.write_str("the resource is a consumer, which has no encryption of its own"),
-            Self::OtherResource(kind) => write!(f, "the finding is about `{kind}`, not about a stream"),
+            Self::OtherResource(kind) => write!(f, "it is about `{kind}`, not about a stream"),
             Self::OtherControl(control) => write!(f, "the finding is of `{control}`, not of Kinesis.1"),
             Self::NotAFault(state) => write!(f, "the finding is `{state}`, which asks for nothing"),
             Self::ConfigRule => f.write_str("this function is not a custom rule of AWS Config"),
@@ -224,6 +238,11 @@ pub struct Cause {
 }
 
 impl Cause {
+    /// As it may be computed with: without a time that is odd.
+    pub fn within_bounds(self, now: Timestamp) -> Self {
+        Self { at: happened(self.at, now), ..self }
+    }
+
     /// Since when a proof counts for a stream made at `created`: since its birth, where the event is that, else since the
     /// event, which may have led to another key. `None`: only one made now.
     pub fn proof_since(&self, created: Timestamp) -> Option<Timestamp> {
@@ -278,7 +297,14 @@ pub fn parse(payload: &Value, own: &Scope, now: Timestamp) -> Input {
     {
         return batch(records, own, now);
     }
-    Input::Direct(items(payload, own, now, ENVELOPES_MAX))
+    Input::Direct(items_of(payload, own, now))
+}
+
+/// What one message holds, within bounds.
+fn items_of(value: &Value, own: &Scope, now: Timestamp) -> Vec<Item> {
+    let mut found = Found::default();
+    items(value, own, now, ENVELOPES_MAX, &mut found);
+    found.end()
 }
 
 /// An SQS batch. A record that cannot be answered for by its id makes the whole batch fail, since nothing else keeps it.
@@ -286,17 +312,17 @@ fn batch(records: &[Value], own: &Scope, now: Timestamp) -> Input {
     let mut messages = Vec::with_capacity(records.len());
     for (index, record) in records.iter().enumerate() {
         let Some(id) = text(record, "messageId").filter(|id| !id.is_empty()) else {
-            return Input::Direct(vec![Item::Malformed(format!("field `Records[{index}].messageId` is missing"))]);
+            return Input::Direct(vec![Item::malformed(&format!("field `Records[{index}].messageId` is missing"))]);
         };
         let mut items = match text(record, "body") {
             Some(body) => match serde_json::from_str(body) {
-                Ok(value) => items(&value, own, now, ENVELOPES_MAX),
-                Err(error) => vec![Item::Malformed(format!("field `body` is not JSON: {error}"))],
+                Ok(value) => items_of(&value, own, now),
+                Err(error) => vec![Item::malformed(&format!("field `body` is not JSON: {error}"))],
             },
-            None => vec![Item::Malformed("field `body` is missing".to_owned())],
+            None => vec![Item::malformed("field `body` is missing")],
         };
         if record_source(record) != Some("aws:sqs") {
-            items = vec![Item::Malformed("field `eventSource` is not `aws:sqs`, unlike its neighbours'".to_owned())];
+            items = vec![Item::malformed("field `eventSource` is not `aws:sqs`, unlike its neighbours'")];
         }
         // Of the scans that are asked for, this one's turn has come. (The names of FIFO queues end so: SQS developer guide.)
         if text(record, "eventSourceARN").is_some_and(|arn| arn.ends_with(".fifo")) {
@@ -329,118 +355,114 @@ fn received_before(record: &Value) -> bool {
 }
 
 /// Everything that one payload, body or message holds, whatever it is wrapped in.
-fn items(value: &Value, own: &Scope, now: Timestamp, depth: usize) -> Vec<Item> {
+fn items(value: &Value, own: &Scope, now: Timestamp, depth: usize, found: &mut Found) {
     let Some(deeper) = depth.checked_sub(1) else {
-        return vec![Item::Malformed(format!("more than {ENVELOPES_MAX} envelopes in each other"))];
+        return found.push(Item::malformed(&format!("more than {ENVELOPES_MAX} envelopes in each other")));
     };
     let Some(object) = value.as_object() else {
-        return vec![Item::Malformed("the payload is not a JSON object".to_owned())];
+        return found.push(Item::malformed("the payload is not a JSON object"));
     };
     if let Some(records) = object.get("Records") {
         let Some(records) = records.as_array() else {
-            return vec![Item::Malformed("field `Records` is not an array".to_owned())];
+            return found.push(Item::malformed("field `Records` is not an array"));
         };
         if records.is_empty() {
-            return vec![Item::Ignored(IgnoreReason::Empty)];
+            return found.push(Item::Ignored(IgnoreReason::Empty));
         }
-        return records.iter().enumerate().flat_map(|(i, record)| notification(record, i, own, now, deeper)).collect();
+        return records.iter().enumerate().for_each(|(i, record)| notification(record, i, own, now, deeper, found));
     }
     if object.contains_key("invokingEvent") && object.contains_key("resultToken") {
-        return vec![Item::Ignored(IgnoreReason::ConfigRule)];
+        return found.push(Item::Ignored(IgnoreReason::ConfigRule));
     }
     if let (Some(_), Some(payload)) = (object.get("requestContext"), object.get("requestPayload")) {
-        return items(payload, own, now, deeper);
+        return items(payload, own, now, deeper, found);
     }
     if object.contains_key("detail-type") && object.contains_key("source") {
-        return event(value, own, now);
+        return event(value, own, now, found);
     }
     if object.contains_key("action") {
-        return vec![command(value, own, now)];
+        return found.push(command(value, own, now));
     }
     if object.contains_key("scan") && object.contains_key("streamseal") {
-        return vec![scan_message(value, now)];
+        return found.push(scan_message(value, now));
     }
     if object.contains_key("streamseal") {
-        return vec![work_message(value, own, now)];
+        return found.push(work_message(value, own, now));
     }
     // SNS to SQS without raw delivery: the body is the notification itself.
     if text(value, "Type") == Some("Notification") && object.contains_key("TopicArn") {
-        return sns_message(value, "Message", own, now, deeper);
+        return sns_message(value, "Message", own, now, deeper, found);
     }
     let known = "an EventBridge event (`detail-type`, `source`), `Records`, a destination record (`requestContext`, \
                  `requestPayload`), a command (`action`) or a work message (`streamseal`)";
-    vec![Item::Malformed(format!("the payload is none of: {known}"))]
+    found.push(Item::malformed(&format!("the payload is none of: {known}")));
 }
 
-fn notification(record: &Value, index: usize, own: &Scope, now: Timestamp, depth: usize) -> Vec<Item> {
+fn notification(record: &Value, index: usize, own: &Scope, now: Timestamp, depth: usize, found: &mut Found) {
     match record_source(record) {
         Some("aws:sns") => match record.get("Sns") {
-            Some(sns) => sns_message(sns, "Sns.Message", own, now, depth),
-            None => vec![Item::Malformed(format!("field `Records[{index}].Sns` is missing"))],
+            Some(sns) => sns_message(sns, "Sns.Message", own, now, depth, found),
+            None => found.malformed(|| format!("field `Records[{index}].Sns` is missing")),
         },
-        Some("aws:sqs") => vec![Item::Malformed("a batch of SQS inside another envelope".to_owned())],
-        Some(other) => {
+        Some("aws:sqs") => found.malformed(|| "a batch of SQS inside another envelope".to_owned()),
+        Some(other) => found.malformed(|| {
             let other = EventText::new(other);
-            vec![Item::Malformed(format!(
-                "field `Records[{index}].eventSource`: `{other}` is neither aws:sqs nor aws:sns"
-            ))]
-        }
-        None => vec![Item::Malformed(format!("field `Records[{index}].eventSource` is missing"))],
+            format!("field `Records[{index}].eventSource`: `{other}` is neither aws:sqs nor aws:sns")
+        }),
+        None => found.malformed(|| format!("field `Records[{index}].eventSource` is missing")),
     }
 }
 
-fn sns_message(sns: &Value, field: &str, own: &Scope, now: Timestamp, depth: usize) -> Vec<Item> {
+fn sns_message(sns: &Value, field: &str, own: &Scope, now: Timestamp, depth: usize, found: &mut Found) {
     match text(sns, "Message").map(serde_json::from_str::<Value>) {
-        Some(Ok(value)) => items(&value, own, now, depth),
-        Some(Err(error)) => vec![Item::Malformed(format!("field `{field}` is not JSON: {error}"))],
-        None => vec![Item::Malformed(format!("field `{field}` is missing"))],
+        Some(Ok(value)) => items(&value, own, now, depth, found),
+        Some(Err(error)) => found.malformed(|| format!("field `{field}` is not JSON: {error}")),
+        None => found.malformed(|| format!("field `{field}` is missing")),
     }
 }
 
 /// An EventBridge event, by source and detail type.
-fn event(event: &Value, own: &Scope, now: Timestamp) -> Vec<Item> {
+fn event(event: &Value, own: &Scope, now: Timestamp, found: &mut Found) {
     let (Some(source), Some(kind)) = (text(event, "source"), text(event, "detail-type")) else {
-        return vec![Item::Malformed("fields `source` and `detail-type` are not both texts".to_owned())];
+        return found.push(Item::malformed("fields `source` and `detail-type` are not both texts"));
     };
-    // The China edition of the documentation prints "Amazon API Call via CloudTrail": either brand is taken.
-    if source == "aws.kinesis" && kind.ends_with(" API Call via CloudTrail") {
-        return vec![kinesis_call(event, own, now)];
-    }
-    if source == "aws.kms" {
-        return match kind {
-            _ if kind.ends_with(" API Call via CloudTrail") || kind.ends_with(" Service Event via CloudTrail") => {
-                vec![keys::call(event, own, now)]
-            }
-            _ => vec![keys::direct(event, kind, own, now)],
-        };
-    }
-    match (source, kind) {
-        ("aws.events" | "aws.scheduler", "Scheduled Event") => vec![keys::schedule(event, own, now)],
-        ("aws.ssm", PARAMETER_CHANGE) => vec![keys::parameter_change(event, own, now)],
-        ("aws.config", "Config Rules Compliance Change") => vec![findings::config_change(event, own, now)],
+    let item = match (source, kind) {
+        // The China edition of the documentation prints "Amazon API Call via CloudTrail": either brand is taken.
+        ("aws.kinesis", _) if kind.ends_with(" API Call via CloudTrail") => kinesis_call(event, own, now),
+        ("aws.kms", _)
+            if kind.ends_with(" API Call via CloudTrail") || kind.ends_with(" Service Event via CloudTrail") =>
+        {
+            keys::call(event, own, now)
+        }
+        ("aws.kms", _) => keys::direct(event, kind, own, now),
+        ("aws.events" | "aws.scheduler", "Scheduled Event") => keys::schedule(event, own, now),
+        ("aws.ssm", PARAMETER_CHANGE) => keys::parameter_change(event, own, now),
+        ("aws.config", "Config Rules Compliance Change") => findings::config_change(event, own, now),
         (
             "aws.securityhub",
             "Security Hub Findings - Imported" | "Security Hub Findings - Custom Action" | "Findings Imported V2",
-        ) => findings::security_hub(event, own, now),
-        _ => vec![Item::Ignored(IgnoreReason::OtherEvent(EventText::new(source), EventText::new(kind)))],
-    }
+        ) => return findings::security_hub(event, own, now, found),
+        _ => Item::Ignored(IgnoreReason::OtherEvent(EventText::new(source), EventText::new(kind))),
+    };
+    found.push(item);
 }
 
 /// What CloudTrail recorded of a call of `service` that took effect: the record, the call's name, and the same as text. A call of
 /// another service by the same name, or one that failed, is what is returned instead.
 fn recorded_call<'a>(event: &'a Value, service: &str) -> Result<(&'a Value, &'a str, EventText), Item> {
     let Some(detail) = event.get("detail").filter(|d| d.is_object()) else {
-        return Err(Item::Malformed("field `detail` is not an object".to_owned()));
+        return Err(Item::malformed("field `detail` is not an object"));
     };
     let Some(name) = text(detail, "eventName") else {
-        return Err(Item::Malformed("field `detail.eventName` is missing".to_owned()));
+        return Err(Item::malformed("field `detail.eventName` is missing"));
     };
     let call = EventText::new(name);
     let source = text(detail, "eventSource").unwrap_or_default();
     if !matches!(source.strip_prefix(service), Some(".amazonaws.com" | ".amazonaws.com.cn")) {
         return Err(Item::Ignored(IgnoreReason::OtherEvent(EventText::new(source), call)));
     }
-    if let Some(code) = detail.get("errorCode").filter(|c| !c.is_null()) {
+    // A call that worked has no such member; an empty one says no more.
+    if let Some(code) = detail.get("errorCode").filter(|code| !code.is_null() && code.as_str() != Some("")) {
         let code = EventText::new(code.as_str().unwrap_or_default());
         return Err(Item::Ignored(IgnoreReason::FailedCall(call, code)));
     }
@@ -465,12 +487,12 @@ fn kinesis_call(event: &Value, own: &Scope, now: Timestamp) -> Item {
     }
     let parameters = detail.get("requestParameters").unwrap_or(&Value::Null);
     let stream = match named_stream(parameters, tags_a_resource, &call, own) {
-        Ok(Some(stream)) => stream,
-        Ok(None) => return Item::Ignored(IgnoreReason::Consumer),
+        Ok(Named::Stream(stream)) => stream,
+        Ok(Named::Other(why)) => return Item::Ignored(why),
         Err(reason) => return Item::Rejected(reason),
     };
     let creator = (name == "CreateStream").then(|| creator(detail));
-    let time = text(detail, "eventTime").or_else(|| text(event, "time")).and_then(|t| t.parse().ok());
+    let time = happened_at(text(detail, "eventTime").or_else(|| text(event, "time")), now);
     let cause =
         Cause { call, event_id: text(event, "id").map(EventText::new), actor: actor(detail), at: time, creator };
     Item::Reconcile(Box::new(Work::new(stream, cause, now)))
@@ -478,44 +500,87 @@ fn kinesis_call(event: &Value, own: &Scope, now: Timestamp) -> Item {
 
 /// Whose event it is: envelope and record must name this account and Region wherever they name one.
 fn check_scope(event: &Value, detail: &Value, own: &Scope) -> Result<(), RejectReason> {
-    let accounts =
-        [("account", text(event, "account")), ("detail.recipientAccountId", text(detail, "recipientAccountId"))];
-    let regions = [("region", text(event, "region")), ("detail.awsRegion", text(detail, "awsRegion"))];
-    for (fields, ours) in [(accounts, &own.account), (regions, &own.region)] {
-        let foreign = fields.iter().find(|(_, value)| value.is_some_and(|v| v != ours));
-        if let Some((field, Some(value))) = foreign {
-            return Err(RejectReason::Foreign(field, EventText::new(value)));
-        }
-        if fields.iter().all(|(_, value)| value.is_none()) {
-            return Err(RejectReason::NoScope(fields[0].0));
-        }
-    }
-    Ok(())
+    let account = account_of(event, detail, own)?;
+    if account == own.account { Ok(()) } else { Err(RejectReason::Foreign("account", EventText::new(&account))) }
 }
 
-/// The stream that a call's parameters name; `None` for a consumer. Every name that is given must agree with the others.
+/// The account of an event of this Region; envelope and record must agree. Where one of them is another's than ours, that one is
+/// returned or named.
+fn account_of(event: &Value, detail: &Value, own: &Scope) -> Result<String, RejectReason> {
+    let accounts =
+        [("account", scalar(event, "account")), ("detail.recipientAccountId", scalar(detail, "recipientAccountId"))];
+    let regions = [("region", scalar(event, "region")), ("detail.awsRegion", scalar(detail, "awsRegion"))];
+    if let Some((field, Some(value))) =
+        regions.iter().find(|(_, value)| value.as_ref().is_some_and(|v| *v != own.region))
+    {
+        return Err(RejectReason::Foreign(field, EventText::new(value)));
+    }
+    if regions.iter().all(|(_, value)| value.is_none()) {
+        return Err(RejectReason::NoScope("region"));
+    }
+    match accounts {
+        [(_, None), (_, None)] => Err(RejectReason::NoScope("account")),
+        [(_, Some(one)), (field, Some(other))] if one != other => {
+            let (field, foreign) = if one == own.account { (field, other) } else { ("account", one) };
+            Err(RejectReason::Foreign(field, EventText::new(&foreign)))
+        }
+        [(_, Some(account)), _] | [_, (_, Some(account))] => Ok(account.into_owned()),
+    }
+}
+
+/// A member as text, also where it is a number: then with the zeros in front that an account has. Anything else is no account's
+/// or Region's name. `None` where it is missing or null.
+fn scalar<'a>(value: &'a Value, field: &str) -> Option<Cow<'a, str>> {
+    match value.get(field)? {
+        Value::Null => None,
+        Value::String(text) => Some(Cow::Borrowed(text)),
+        Value::Number(number) => Some(match number.as_u64() {
+            Some(number) => Cow::Owned(format!("{number:012}")),
+            None => Cow::Owned(number.to_string()),
+        }),
+        Value::Bool(_) | Value::Array(_) | Value::Object(_) => Some(Cow::Borrowed("(not a text)")),
+    }
+}
+
+/// What a call's parameters name.
+enum Named {
+    /// A stream of ours.
+    Stream(StreamArn),
+    /// A resource that nothing follows from, and why.
+    Other(IgnoreReason),
+}
+
+/// What a call's parameters name. Every name that is given must agree with the others.
 fn named_stream(
     parameters: &Value,
     tags_a_resource: bool,
     call: &EventText,
     own: &Scope,
-) -> Result<Option<StreamArn>, RejectReason> {
+) -> Result<Named, RejectReason> {
     // CloudTrail lower-cases only the first letter of the API's member; `streamArn` was never seen and is taken all the same.
-    let fields: &[&'static str] =
-        if tags_a_resource { &["resourceARN", "resourceArn"] } else { &["streamARN", "streamArn"] };
+    let fields: [&'static str; 2] =
+        if tags_a_resource { ["resourceARN", "resourceArn"] } else { ["streamARN", "streamArn"] };
+    let [first, second] = fields.map(|field| parameters.get(field).filter(|value| !value.is_null()));
+    if let (Some(first), Some(second)) = (first, second)
+        && first != second
+    {
+        let [first, second] = [first, second].map(|arn| EventText::new(arn.as_str().unwrap_or("(not a text)")));
+        return Err(RejectReason::Disagreement(first, second));
+    }
     let mut stream: Option<StreamArn> = None;
-    for field in fields {
-        let Some(value) = parameters.get(*field).filter(|v| !v.is_null()) else { continue };
+    if let Some((field, value)) =
+        fields.into_iter().zip([first, second]).find_map(|(field, value)| Some((field, value?)))
+    {
         let illegal = || RejectReason::IllegalName(field, EventText::new(value.as_str().unwrap_or("(not a text)")));
         match KinesisArn::parse(value.as_str().unwrap_or_default()).ok_or_else(illegal)? {
-            KinesisArn::Consumer => return Ok(None),
+            KinesisArn::Consumer => return Ok(Named::Other(IgnoreReason::Consumer)),
+            // Tags of a channel, say, of which this version need not know more.
+            KinesisArn::Other(kind) if tags_a_resource => return Ok(Named::Other(IgnoreReason::OtherResource(kind))),
+            KinesisArn::Other(_) => return Err(illegal()),
             KinesisArn::Stream(arn) if arn.scope != *own => {
                 return Err(RejectReason::Foreign(field, EventText::new(&arn.to_string())));
             }
-            KinesisArn::Stream(arn) => match &stream {
-                Some(other) if *other != arn => return Err(disagreement(&other.to_string(), &arn)),
-                _ => stream = Some(arn),
-            },
+            KinesisArn::Stream(arn) => stream = Some(arn),
         }
     }
     if !tags_a_resource && let Some(value) = parameters.get("streamName").filter(|v| !v.is_null()) {
@@ -527,7 +592,7 @@ fn named_stream(
             _ => stream = Some(own.stream(name)),
         }
     }
-    stream.map(Some).ok_or_else(|| RejectReason::NoStream(call.clone()))
+    stream.map(Named::Stream).ok_or_else(|| RejectReason::NoStream(call.clone()))
 }
 
 fn disagreement(name: &str, arn: &StreamArn) -> RejectReason {
@@ -552,7 +617,8 @@ fn creator(detail: &Value) -> Creator {
 
 fn actor(detail: &Value) -> Option<EventText> {
     let identity = detail.get("userIdentity")?;
-    ["arn", "invokedBy", "principalId", "accountId"].iter().find_map(|field| text(identity, field)).map(EventText::new)
+    let named = ["arn", "invokedBy", "principalId", "accountId"].iter().find_map(|field| scalar(identity, field));
+    named.map(|named| EventText::new(&named))
 }
 
 /// `{"action": "reconcile", "stream": "<name or ARN>", "prove": true}` or `{"action": "sweep"}`.
@@ -570,15 +636,15 @@ fn command(value: &Value, own: &Scope, now: Timestamp) -> Item {
         Some("sweep") => return sweep(value, now),
         Some(other) => {
             let other = EventText::new(other);
-            return Item::Malformed(format!(
+            return Item::malformed(&format!(
                 "field `action`: `{other}` is not known; there are `reconcile` and `sweep`"
             ));
         }
-        None => return Item::Malformed("field `action` is not a text".to_owned()),
+        None => return Item::malformed("field `action` is not a text"),
     }
     let command = match Command::deserialize(value) {
         Ok(command) => command,
-        Err(error) => return Item::Malformed(format!("command `reconcile`: {}", EventText::new(&error.to_string()))),
+        Err(error) => return Item::malformed(&format!("command `reconcile`: {error}")),
     };
     let stream = match StreamName::parse(&command.stream) {
         Some(name) => own.stream(name),
@@ -622,14 +688,14 @@ fn sweep(value: &Value, now: Timestamp) -> Item {
             };
             Item::Scan(Box::new(Scan::new(Subject::Fleet, cause, now)))
         }
-        Err(error) => Item::Malformed(format!("command `sweep`: {}", EventText::new(&error.to_string()))),
+        Err(error) => Item::malformed(&format!("command `sweep`: {error}")),
     }
 }
 
 fn scan_message(value: &Value, now: Timestamp) -> Item {
     match Scan::parse(value, now) {
         Ok(scan) => Item::Scan(Box::new(scan)),
-        Err(why) => Item::Malformed(format!("scan message ({}): {}", scan::VERSION, EventText::new(&why))),
+        Err(why) => Item::malformed(&format!("scan message ({}): {why}", scan::VERSION)),
     }
 }
 
@@ -640,9 +706,7 @@ fn work_message(value: &Value, own: &Scope, now: Timestamp) -> Item {
             let arn = EventText::new(text(value, "stream_arn").unwrap_or_default());
             Item::Rejected(RejectReason::Foreign("stream_arn", arn))
         }
-        Err(WorkError::Malformed(why)) => {
-            Item::Malformed(format!("work message ({}): {}", work::VERSION, EventText::new(&why)))
-        }
+        Err(WorkError::Malformed(why)) => Item::malformed(&format!("work message ({}): {why}", work::VERSION)),
     }
 }
 

@@ -115,14 +115,20 @@ impl Change {
         let kind = [ChangeKind::Start, ChangeKind::Stop]
             .into_iter()
             .find(|kind| text("/eventName") == Some(kind.event_name()))?;
-        if record.get("errorCode").is_some_and(|code| !code.is_null()) {
+        // A call that worked has no such member; an empty one says no more.
+        if record.get("errorCode").is_some_and(|code| !code.is_null() && code.as_str() != Some("")) {
             return None;
         }
-        let arn = text("/requestParameters/streamARN").or_else(|| text("/requestParameters/streamArn"));
-        let stream = match arn {
+        let arns = ["/requestParameters/streamARN", "/requestParameters/streamArn"].map(text);
+        if let [Some(one), Some(other)] = arns
+            && one != other
+        {
+            return None;
+        }
+        let stream = match arns.into_iter().flatten().next() {
             Some(arn) => match KinesisArn::parse(arn)? {
                 KinesisArn::Stream(arn) if arn.scope == *own => arn.name,
-                KinesisArn::Stream(_) | KinesisArn::Consumer => return None,
+                KinesisArn::Stream(_) | KinesisArn::Consumer | KinesisArn::Other(_) => return None,
             },
             None => StreamName::parse(text("/requestParameters/streamName")?)?,
         };
@@ -498,6 +504,11 @@ mod tests {
             Change::parse(&record, &own)
         };
         assert_eq!(with("/errorCode", json!("ResourceInUse")), None, "it changed nothing");
+        assert!(with("/errorCode", json!("")).is_some() && with("/errorCode", json!(null)).is_some(), "no error");
+        let (one, other) =
+            ["orders", "bills"].map(|name| format!("arn:aws:kinesis:eu-west-1:111122223333:stream/{name}")).into();
+        assert!(with("/requestParameters", json!({"streamARN": one, "streamArn": one})).is_some());
+        assert_eq!(with("/requestParameters", json!({"streamARN": one, "streamArn": other})), None, "of two streams");
         assert_eq!(with("/eventName", json!("CreateStream")), None);
         assert_eq!(with("/requestParameters", json!(null)), None);
         assert_eq!(with("/requestParameters", json!({"streamName": "bills"})).unwrap().stream.as_str(), "bills");

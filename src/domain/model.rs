@@ -152,6 +152,8 @@ pub enum KinesisArn {
     Stream(StreamArn),
     /// A registered consumer of a stream, which has no encryption of its own.
     Consumer,
+    /// Another kind of resource, such as `channel`: its kind.
+    Other(EventText),
 }
 
 impl StreamArn {
@@ -159,7 +161,7 @@ impl StreamArn {
     pub fn parse(text: &str) -> Option<Self> {
         match KinesisArn::parse(text)? {
             KinesisArn::Stream(arn) => Some(arn),
-            KinesisArn::Consumer => None,
+            KinesisArn::Consumer | KinesisArn::Other(_) => None,
         }
     }
 }
@@ -172,10 +174,14 @@ impl fmt::Display for StreamArn {
 }
 
 impl KinesisArn {
-    /// Parses the ARN of a stream or of a consumer (`…:stream/NAME/consumer/NAME:EPOCH`).
+    /// Parses the ARN of a stream, of a consumer (`…:stream/NAME/consumer/NAME:EPOCH`) or of another kind of resource (`…:KIND/ID`).
     pub fn parse(text: &str) -> Option<Self> {
         let (scope, resource) = split_arn(text, "kinesis")?;
-        let rest = resource.strip_prefix("stream/")?;
+        let (kind, rest) = resource.split_once('/')?;
+        if kind != "stream" {
+            let is_kind = !kind.is_empty() && kind.bytes().all(|b| b.is_ascii_lowercase() || b == b'-');
+            return (is_kind && !rest.is_empty()).then(|| Self::Other(EventText::new(kind)));
+        }
         match rest.split_once('/') {
             None => Some(Self::Stream(StreamArn { scope, name: StreamName::parse(rest)? })),
             Some((name, consumer)) => {
@@ -186,8 +192,14 @@ impl KinesisArn {
     }
 }
 
+/// The longest ARN, in bytes (Kinesis and KMS API references).
+const ARN_MAX: usize = 2048;
+
 /// Splits `arn:PARTITION:SERVICE:REGION:ACCOUNT:RESOURCE`; `None` unless every part is well formed.
 fn split_arn<'a>(text: &'a str, service: &str) -> Option<(Scope, &'a str)> {
+    if text.len() > ARN_MAX {
+        return None;
+    }
     let mut parts = text.splitn(6, ':');
     let mut next = || parts.next();
     let (arn, partition, of, region, account, resource) = (next()?, next()?, next()?, next()?, next()?, next()?);
@@ -227,7 +239,7 @@ impl KeyRef {
         } else {
             is_key_id(text)
         };
-        (legal && text.len() <= 2048).then(|| Self(text.to_owned()))
+        (legal && text.len() <= ARN_MAX).then(|| Self(text.to_owned()))
     }
 
     /// The reference as it was written.
@@ -243,6 +255,11 @@ impl KeyRef {
     /// Whether this is an alias, by its name or by its ARN: it may mean another key tomorrow.
     pub fn is_alias(&self) -> bool {
         self.0.contains("alias/")
+    }
+
+    /// The account of an ARN; a bare id and an alias by its name have none of their own.
+    pub fn account(&self) -> Option<&str> {
+        self.0.strip_prefix("arn:")?.split(':').nth(3)
     }
 
     /// Whether this is the AWS-managed key's alias, by name or by its ARN in `scope`.
@@ -287,6 +304,16 @@ impl KeyArn {
     /// The Region in it.
     pub fn region(&self) -> &str {
         self.0.split(':').nth(3).unwrap_or_default()
+    }
+
+    /// The account in it.
+    pub fn account(&self) -> &str {
+        self.0.split(':').nth(4).unwrap_or_default()
+    }
+
+    /// Whether it is a key of this account, Region and partition.
+    pub fn is_of(&self, scope: &Scope) -> bool {
+        split_arn(&self.0, "kms").is_some_and(|(of, _)| of == *scope)
     }
 }
 
@@ -502,6 +529,12 @@ mod tests {
         }
         let consumer = KinesisArn::parse("arn:aws:kinesis:eu-west-1:111122223333:stream/a/consumer/b:1");
         assert_eq!(consumer, Some(KinesisArn::Consumer));
+        let of_kind = |resource: &str| KinesisArn::parse(&format!("arn:aws:kinesis:eu-west-1:111122223333:{resource}"));
+        assert_eq!(of_kind("channel/0a1b2c"), Some(KinesisArn::Other(EventText::new("channel"))));
+        for bad in ["channel", "channel/", "/a", "Stream/a", "a b/c", "stream/a b"] {
+            assert_eq!(of_kind(bad), None, "{bad}");
+        }
+        assert_eq!(of_kind(&format!("channel/{}", "x".repeat(ARN_MAX))), None, "longer than an ARN");
         assert!(StreamName::parse(&"x".repeat(128)).is_some());
         assert!(StreamName::parse(&"x".repeat(129)).is_none());
     }

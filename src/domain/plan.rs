@@ -11,6 +11,7 @@ use std::collections::BTreeMap;
 use jiff::{SignedDuration, Timestamp};
 
 pub use self::proof::{Judgement, Refusal, judge_probe, judge_refusal, judge_seen};
+use super::bounds::later;
 use super::event::{Cause, Creator};
 use super::evidence::Compliance;
 use super::failure::{Class, Failure};
@@ -366,7 +367,7 @@ fn settled_at(policy: &Policy, cause: &Cause, created: Timestamp, active_since: 
         Some(Creator::Other) => policy.settle.other,
         None => policy.settle.longest(),
     };
-    (active_since + settle).min(created + BIRTH_MAX + settle)
+    later(active_since, settle).min(later(later(created, BIRTH_MAX), settle))
 }
 
 /// What this run did so far.

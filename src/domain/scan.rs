@@ -11,10 +11,11 @@ use std::collections::BTreeMap;
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
+use super::bounds;
 use super::event::Cause;
 use super::evidence::Compliance;
 use super::history::Left;
-use super::model::{Encryption, KeyArn, KeyIdentity, KeyRef, Scope, StreamName};
+use super::model::{Encryption, EventText, KeyArn, KeyIdentity, KeyRef, Scope, StreamName};
 use super::policy::Outcome;
 
 /// The version that this code writes and the only one that it reads.
@@ -30,8 +31,10 @@ const GROUPS_MAX: usize = 200;
 pub const CHANGES_MAX: u32 = 500;
 /// A stream this old whose creation nobody told us of was missed: EventBridge delivers within minutes.
 pub const MISSED_AFTER: SignedDuration = SignedDuration::from_mins(15);
-/// The clocks of those who send and those who receive a message may differ by this.
-const AHEAD_MAX: SignedDuration = SignedDuration::from_hours(1);
+/// The longest id: that of a key or an alias, and of an event. (Both are bounded, and so is what we write.)
+const ID_MAX: usize = 800;
+/// The longest words about the history, in characters.
+const WORDS_MAX: usize = 2_500;
 /// Where streams are counted whose rule or key is one of too many.
 const OTHERS: &str = "(others)";
 
@@ -193,9 +196,9 @@ impl Names {
     /// Adds a name and what there is to say of it.
     pub fn push(&mut self, name: &str, what: &str) {
         if self.names.len() < NAMES_MAX {
-            self.names.push((name.to_owned(), what.to_owned()));
+            self.names.push((name.to_owned(), EventText::new(what).to_string()));
         } else {
-            self.more += 1;
+            self.more = self.more.saturating_add(1);
         }
     }
 
@@ -242,14 +245,21 @@ pub struct Tally {
 
 /// Counts one more of `group`.
 fn count(groups: &mut BTreeMap<String, u64>, group: &str) {
-    let group = if groups.contains_key(group) || groups.len() < GROUPS_MAX { group } else { OTHERS };
-    *groups.entry(group.to_owned()).or_default() += 1;
+    add(groups, group, 1);
+}
+
+/// Adds to the count of `group`, whose name is cut.
+fn add(groups: &mut BTreeMap<String, u64>, group: &str, more: u64) {
+    let group = EventText::new(group);
+    let group = if groups.contains_key(group.as_str()) || groups.len() < GROUPS_MAX { group.as_str() } else { OTHERS };
+    let count = groups.entry(group.to_owned()).or_default();
+    *count = count.saturating_add(more);
 }
 
 impl Tally {
     /// Counts a stream that concerns the scan.
     pub fn count(&mut self, compliance: &str, rule: Option<&str>, key: Option<&str>) {
-        self.streams += 1;
+        self.streams = self.streams.saturating_add(1);
         count(&mut self.by_compliance, compliance);
         count(&mut self.by_rule, rule.unwrap_or("(no rule)"));
         count(&mut self.by_key, key.unwrap_or("(not encrypted)"));
@@ -282,8 +292,39 @@ impl Tally {
 }
 
 impl Tally {
+    /// One more stream that was listed.
+    pub fn listed_one(&mut self) {
+        self.listed = self.listed.saturating_add(1);
+    }
+
+    /// One more stream that is handed on to be proven.
+    pub fn proves_one(&mut self) {
+        self.to_prove = self.to_prove.saturating_add(1);
+    }
+
+    /// As [`Self::count`] and the like would have made it: what is longer than they write is cut. A time of Kinesis's that is odd
+    /// is left out, as in a work message.
+    fn within_bounds(mut self, now: Timestamp) -> Self {
+        for candidate in &mut self.candidates {
+            candidate.created = candidate.created.filter(|created| !bounds::is_odd(*created, now));
+        }
+        for groups in [&mut self.by_compliance, &mut self.by_rule, &mut self.by_key, &mut self.calls] {
+            let mut short = BTreeMap::new();
+            // The others are one more, and are none of the names that there is room for.
+            let others = groups.remove(OTHERS);
+            groups.iter().for_each(|(group, number)| add(&mut short, group, *number));
+            short.extend(others.map(|number| (OTHERS.to_owned(), number)));
+            *groups = short;
+        }
+        for list in [&mut self.wrong, &mut self.withheld, &mut self.missed, &mut self.under_lost_key] {
+            list.names.iter_mut().for_each(|(_, what)| *what = EventText::new(what).to_string());
+        }
+        self.history_unknown = self.history_unknown.map(|why| bounds::cut(&why, WORDS_MAX));
+        self
+    }
+
     /// Whether it can be what [`Self::count`] and the like made: it goes into the log, and the compliances are a metric's dimension.
-    fn check(&self) -> Result<(), String> {
+    fn check(&self, now: Timestamp) -> Result<(), String> {
         let Self {
             by_compliance,
             by_rule,
@@ -302,6 +343,9 @@ impl Tally {
         }
         if candidates.len() > usize::try_from(CHANGES_MAX).unwrap_or(usize::MAX) {
             return Err(format!("field `tally.candidates`: more than {CHANGES_MAX}"));
+        }
+        if left.values().any(|left| bounds::is_odd(left.at, now)) {
+            return Err(format!("field `tally.left`: {}", bounds::ODD));
         }
         if !by_compliance.keys().all(|word| Compliance::ALL.iter().any(|known| known.as_str() == word)) {
             return Err("field `tally.by_compliance`: not a compliance".to_owned());
@@ -377,6 +421,11 @@ impl Scan {
         ring(stream.as_str()).wrapping_sub(ring(&self.id))
     }
 
+    /// The number of the part after this one. Another number in any case: the queue of scans drops a part that it has had.
+    pub fn next_part(&self) -> u32 {
+        self.parts.checked_add(1).unwrap_or_default()
+    }
+
     /// The message's body.
     pub fn to_json(&self) -> String {
         let (alias, key, key_event) = match &self.subject {
@@ -410,9 +459,10 @@ impl Scan {
     /// # Errors
     /// What is wrong with it, naming the field.
     pub fn parse(value: &serde_json::Value, now: Timestamp) -> Result<Self, String> {
-        let wire = Wire::deserialize(value).map_err(|e| e.to_string())?;
+        let wire = Wire::deserialize(value).map_err(|e| bounds::fault(&e))?;
         if wire.streamseal != VERSION {
-            return Err(format!("field `streamseal`: version `{}` is not {VERSION}", wire.streamseal));
+            let version = bounds::fault(&wire.streamseal);
+            return Err(format!("field `streamseal`: version `{version}` is not {VERSION}"));
         }
         let missing = |field: &str| format!("field `{field}` is missing");
         let subject = match wire.scan.as_str() {
@@ -436,26 +486,27 @@ impl Scan {
         };
         for (field, time) in [("asked", Some(wire.asked)), ("began", wire.began), ("deadline_from", wire.deadline_from)]
         {
-            if time.is_some_and(|time| time.duration_since(now) > AHEAD_MAX) {
-                return Err(format!("field `{field}`: more than an hour ahead of now"));
+            if time.is_some_and(|time| bounds::is_odd(time, now)) {
+                return Err(format!("field `{field}`: {}", bounds::ODD));
             }
         }
         if !is_plain(&wire.id) {
             return Err("field `id`: not printable".to_owned());
         }
-        wire.tally.check()?;
+        wire.tally.check(now)?;
         Ok(Self {
-            id: wire.id,
+            id: bounds::cut(&wire.id, ID_MAX),
             subject,
-            cause: wire.cause,
-            asked: wire.asked,
-            deadline_from: wire.deadline_from.unwrap_or(wire.asked),
+            cause: wire.cause.within_bounds(now),
+            // None of these is later than now, whatever another instance's clock said.
+            asked: wire.asked.min(now),
+            deadline_from: wire.deadline_from.unwrap_or(wire.asked).min(now),
             failures: wire.failures,
             unread: wire.unread,
-            began: wire.began,
+            began: wire.began.map(|began| began.min(now)),
             after,
             parts: wire.parts,
-            tally: wire.tally,
+            tally: wire.tally.within_bounds(now),
         })
     }
 }
@@ -491,16 +542,16 @@ pub(crate) struct Wire {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "schema", schemars(with = "crate::domain::schema::Time"))]
     deadline_from: Option<Timestamp>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "bounds::counter")]
     failures: u32,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "bounds::counter")]
     unread: u32,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "schema", schemars(with = "crate::domain::schema::Time"))]
     began: Option<Timestamp>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     after: Option<String>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "bounds::counter")]
     parts: u32,
     #[serde(default)]
     tally: Tally,
@@ -508,7 +559,6 @@ pub(crate) struct Wire {
 
 #[cfg(test)]
 mod tests {
-    use super::super::model::EventText;
     use super::*;
 
     fn now() -> Timestamp {

@@ -3,17 +3,15 @@
 //! It carries a pointer (which stream, why, since when, what is owed) and never the event or a decision: the next run
 //! observes afresh.
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use super::bounds::{self, is_odd};
 use super::event::Cause;
 use super::model::{KeyArn, Scope, StreamArn};
 
 /// The version that this code writes and the only one that it reads.
 pub const VERSION: &str = "streamseal.work/v1";
-
-/// The longest that anything is put off is four hours, for the quota.
-const AHEAD_MAX: SignedDuration = SignedDuration::from_hours(5);
 
 /// Whether a key that a re-key of ours left has to be put back: at most once a cause.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -133,11 +131,11 @@ impl Work {
     /// # Errors
     /// What is wrong with it, naming the field.
     pub fn parse(value: &serde_json::Value, own: &Scope, now: Timestamp) -> Result<Self, WorkError> {
-        let wire = Wire::deserialize(value).map_err(|e| WorkError::Malformed(e.to_string()))?;
+        let wire = Wire::deserialize(value).map_err(|e| WorkError::Malformed(bounds::fault(&e)))?;
         if wire.streamseal != VERSION {
             return Err(WorkError::Malformed(format!(
                 "field `streamseal`: version `{}` is not {VERSION}",
-                wire.streamseal
+                bounds::fault(&wire.streamseal)
             )));
         }
         let stream = StreamArn::parse(&wire.stream_arn)
@@ -155,13 +153,14 @@ impl Work {
             ("right_since", wire.right_since),
             ("refused_since", wire.refused_since),
             ("not_found_since", wire.not_found_since),
-            ("stream_creation_timestamp", wire.stream_creation_timestamp),
         ];
         for (field, time) in times {
-            if time.is_some_and(|time| time.duration_since(now) > AHEAD_MAX) {
-                return Err(WorkError::Malformed(format!("field `{field}`: more than 5 hours ahead of now")));
+            if time.is_some_and(|time| is_odd(time, now)) {
+                return Err(WorkError::Malformed(format!("field `{field}`: {}", bounds::ODD)));
             }
         }
+        // What was seen was not seen later than now, whatever another instance's clock said.
+        let seen = |time: Timestamp| time.min(now);
         let previous_key = match wire.previous_key {
             None => None,
             Some(text) => Some(
@@ -171,22 +170,23 @@ impl Work {
         };
         Ok(Self {
             stream,
-            created: wire.stream_creation_timestamp,
-            cause: wire.cause,
-            first_seen: wire.first_seen,
-            deadline_from: wire.deadline_from.unwrap_or(wire.first_seen),
+            // It is Kinesis's time, and tells a stream from a later one of its name: without it the next look says.
+            created: wire.stream_creation_timestamp.filter(|created| !is_odd(*created, now)),
+            cause: wire.cause.within_bounds(now),
+            first_seen: seen(wire.first_seen),
+            deadline_from: wire.deadline_from.unwrap_or(seen(wire.first_seen)),
             attempt: wire.attempt,
             proof_owed: wire.proof_owed,
             previous_key,
             put_back: wire.put_back,
             started: wire.started,
-            started_at: wire.started_at,
+            started_at: wire.started_at.map(seen),
             rekeyed: wire.rekeyed,
             not_before: wire.not_before,
-            active_since: wire.active_since,
-            right_since: wire.right_since,
-            refused_since: wire.refused_since,
-            not_found_since: wire.not_found_since,
+            active_since: wire.active_since.map(seen),
+            right_since: wire.right_since.map(seen),
+            refused_since: wire.refused_since.map(seen),
+            not_found_since: wire.not_found_since.map(seen),
             looks: wire.looks,
             unread: wire.unread,
         })
@@ -219,6 +219,7 @@ pub(crate) struct Wire {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "schema", schemars(with = "crate::domain::schema::Time"))]
     deadline_from: Option<Timestamp>,
+    #[serde(deserialize_with = "bounds::counter")]
     attempt: u32,
     proof_owed: bool,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -247,8 +248,8 @@ pub(crate) struct Wire {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "schema", schemars(with = "crate::domain::schema::Time"))]
     not_found_since: Option<Timestamp>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "bounds::counter")]
     looks: u32,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "bounds::counter")]
     unread: u32,
 }

@@ -64,7 +64,7 @@ impl<W: World> App<W> {
                 Some((SignedDuration::ZERO, mode_age))
             }
             Item::Reconcile(_) => Some((POLICY_AGE_MAX, MODE_AGE_MAX)),
-            Item::Ignored(_) | Item::Rejected(_) | Item::Malformed(_) => None,
+            Item::Ignored(_) | Item::Rejected(_) | Item::Malformed(_) | Item::Rest(_) => None,
         };
         let youngest = |one: (SignedDuration, SignedDuration), other: (SignedDuration, SignedDuration)| {
             (one.0.min(other.0), one.1.min(other.1))

@@ -12,6 +12,7 @@ use tracing::{error, info};
 
 use super::{App, Invocation, Unhandled};
 use crate::config::{ModeSource, Source};
+use crate::domain::bounds;
 use crate::domain::event::IgnoreReason;
 use crate::domain::failure::{Class, Failure};
 use crate::domain::model::{EventText, Mode};
@@ -178,7 +179,7 @@ impl<W: World> App<W> {
     async fn keep_scan(&self, scan: Scan, unusable: &Unhandled) -> Result<Value, Unhandled> {
         let (unread, delay) = self.kept(unusable, scan.unread, &format!("scan {}", scan.id));
         // Another part, or the queue of scans would take it for one that it has had.
-        let (parts, deadline_from) = (scan.parts.saturating_add(1), scan.deadline_from + delay);
+        let (parts, deadline_from) = (scan.next_part(), bounds::later(scan.deadline_from, delay));
         let next = Scan { parts, deadline_from, unread, ..scan };
         self.put_off_scan(&next, delay, unusable).await
     }
@@ -197,6 +198,6 @@ impl<W: World> App<W> {
     async fn queue(&self, scan: &Scan) -> Result<Value, Unhandled> {
         self.world.send_scan(scan).await.map_err(Unhandled::Retryable)?;
         let seen = scan.tally.listed;
-        Ok(self.note(Outcome::Queued, scan.subject.kind(), format!("scan {}, {seen} streams seen so far", scan.id)))
+        Ok(self.note(Outcome::Queued, scan.subject.kind(), &format!("scan {}, {seen} streams seen so far", scan.id)))
     }
 }

@@ -4,7 +4,7 @@ mod observed;
 
 use jiff::Timestamp;
 use serde_json::{Value, json};
-use streamseal::domain::event::{Creator, IgnoreReason, Input, Item, RejectReason, parse};
+use streamseal::domain::event::{Creator, IgnoreReason, Input, Item, RejectReason, TODO_MAX, TOLD_MAX, parse};
 use streamseal::domain::model::Scope;
 use streamseal::domain::scan::{Scan, Subject};
 use streamseal::domain::work::Work;
@@ -43,6 +43,7 @@ fn words_of(items: &[Item]) -> Vec<String> {
         Item::Ignored(why) => format!("ignored {}", why.code()),
         Item::Rejected(why) => format!("rejected {}", why.code()),
         Item::Malformed(why) => format!("malformed {why}"),
+        Item::Rest(rest) => format!("{} more {:?} {}", rest.count, rest.fate, rest.code),
     };
     items.iter().map(word).collect()
 }
@@ -99,6 +100,8 @@ fn every_file_is_told_apart() {
         ("kinesis-stop-stream-encryption", &["orders-ingest StopStreamEncryption"]),
         ("kinesis-stop-stream-encryption-arn", &["telemetry.device_v2 StopStreamEncryption"]),
         ("kinesis-tag-resource", &["clickstream-raw TagResource"]),
+        // A public report: channels are a kind of resource that Kinesis has since 2026, and their tags wake us too.
+        ("kinesis-tag-resource-channel", &["ignored OtherResource"]),
         ("kinesis-untag-resource", &["clickstream-raw UntagResource"]),
         ("kinesis-update-shard-count", &["ignored OtherCall"]),
         ("kinesis-update-stream-mode", &["ignored OtherCall"]),
@@ -223,11 +226,180 @@ fn the_turn_of_a_scan_comes_from_the_queue_of_scans_alone() {
 
 #[test]
 fn a_cause_keeps_who_and_when() {
-    let work = work(&file("kinesis-create-stream-with-tags"));
+    let event = file("kinesis-create-stream-with-tags");
+    let Input::Direct(mut items) = parse(&event, &own(), "2026-03-02T10:00:00Z".parse().unwrap()) else { panic!() };
+    let Item::Reconcile(work) = items.remove(0) else { panic!() };
     assert_eq!(work.cause.event_id.unwrap().as_str(), "c9498373-78c0-4b33-b10d-70c35dd3ecf5");
     assert_eq!(work.cause.actor.unwrap().as_str(), "arn:aws:sts::111122223333:assumed-role/terraform-apply/run-4471");
     assert_eq!(work.cause.at.unwrap().to_string(), "2026-03-02T09:20:03Z");
-    assert_eq!((work.first_seen, work.attempt, work.proof_owed), (now(), 0, false));
+    assert_eq!((work.first_seen.to_string(), work.attempt, work.proof_owed), ("2026-03-02T10:00:00Z".into(), 0, false));
+}
+
+/// Nothing before 2013 or more than five hours ahead is computed with; a little ahead is now. Wherever an event has its time.
+#[test]
+fn an_odd_time_of_an_event_is_dropped() {
+    let at = |name: &str, pointer: &str, time: &str| {
+        let mut event = with(name, pointer, json!(time));
+        if pointer == "/time"
+            && let Some(detail) = event["detail"].as_object_mut()
+        {
+            detail.remove("eventTime");
+        }
+        match items(&event).remove(0) {
+            Item::Reconcile(work) => work.cause.at,
+            Item::Scan(scan) | Item::PolicyChanged(_, scan) => scan.cause.at,
+            other => panic!("{other:?}"),
+        }
+    };
+    let some = |text: &str| Some(text.parse::<Timestamp>().unwrap());
+    for (name, pointer) in [
+        ("kinesis-stop-stream-encryption", "/detail/eventTime"),
+        ("kinesis-stop-stream-encryption", "/time"),
+        ("kms-update-alias", "/detail/eventTime"),
+        ("kms-cmk-rotation", "/time"),
+        ("scheduled-event-rule", "/time"),
+        ("ssm-parameter-store-change", "/time"),
+        ("config-compliance-change-noncompliant", "/detail/newEvaluationResult/resultRecordedTime"),
+        ("securityhub-findings-imported-kinesis1", "/detail/findings/0/UpdatedAt"),
+        ("securityhub-findings-imported-v2-kinesis1", "/detail/findings/0/finding_info/modified_time_dt"),
+    ] {
+        assert_eq!(at(name, pointer, "2026-03-02T08:00:00Z"), some("2026-03-02T08:00:00Z"), "{name}");
+        assert_eq!(at(name, pointer, "2026-03-02T12:00:00Z"), Some(now()), "{name}: hours ahead");
+        for odd in ["2026-03-03T08:15:00Z", "9999-12-30T22:00:00Z", "2012-12-31T23:59:59Z", "-009999-01-02T02:00:00Z"] {
+            assert_eq!(at(name, pointer, odd), None, "{name}: {odd}");
+        }
+    }
+}
+
+/// A message of ours with an odd time is refused, but for what is no time of ours: then that is not known.
+#[test]
+fn an_odd_time_of_a_message_is_refused_or_dropped() {
+    let odd = ["2026-03-02T13:15:01Z", "9999-12-30T22:00:00Z", "2012-12-31T23:59:59Z", "-009999-01-02T02:00:00Z"];
+    let (own_work, own_scan) = ("streamseal-work-message", "streamseal-scan-message");
+    for time in odd {
+        for field in [
+            "first_seen",
+            "deadline_from",
+            "not_before",
+            "active_since",
+            "right_since",
+            "refused_since",
+            "not_found_since",
+        ] {
+            let read = words(&with(own_work, &format!("/{field}"), json!(time)));
+            assert!(read[0].starts_with("malformed") && read[0].contains(field), "{time}: {read:?}");
+        }
+        for field in ["asked", "began", "deadline_from"] {
+            let read = words(&with(own_scan, &format!("/{field}"), json!(time)));
+            assert!(read[0].starts_with("malformed") && read[0].contains(field), "{time}: {read:?}");
+        }
+        assert_eq!(work(&with(own_work, "/stream_creation_timestamp", json!(time))).created, None);
+        assert_eq!(work(&with(own_work, "/cause/at", json!(time))).cause.at, None);
+        let Item::Scan(scan) = items(&with(own_scan, "/cause/at", json!(time))).remove(0) else { panic!() };
+        assert_eq!(scan.cause.at, None);
+        let left = with(own_scan, "/tally", json!({"left": {"a": {"at": time, "surely": true}}}));
+        assert!(words(&left)[0].contains("tally.left"), "{time}");
+        let candidates = json!({"candidates": [{"place": 1, "stream": "a", "created": time}]});
+        let Item::Scan(scan) = items(&with(own_scan, "/tally", candidates)).remove(0) else { panic!() };
+        assert_eq!(scan.tally.candidates[0].created, None);
+    }
+    // What was seen was not seen later than now.
+    let ahead = json!("2026-03-02T12:00:00Z");
+    assert_eq!(work(&with(own_work, "/active_since", ahead.clone())).active_since, Some(now()));
+    assert_eq!(work(&with(own_work, "/not_before", ahead)).not_before, Some("2026-03-02T12:00:00Z".parse().unwrap()));
+}
+
+#[test]
+fn a_counter_near_its_end_stays_there() {
+    for most in [u64::from(u32::MAX), u64::from(u32::MAX) + 1, u64::MAX] {
+        let mut message = with("streamseal-work-message", "/attempt", json!(most));
+        message["looks"] = json!(most);
+        assert_eq!((work(&message).attempt, work(&message).looks), (u32::MAX, u32::MAX));
+        let mut message = with("streamseal-scan-message", "/parts", json!(most));
+        message["failures"] = json!(most);
+        message["tally"] = json!({"listed": most, "streams": most, "to_prove": most, "wrong": {"names": [], "more": most},
+            "by_rule": {"a": most}, "candidates": [{"place": most, "stream": "a"}]});
+        let Item::Scan(mut scan) = items(&message).remove(0) else { panic!("{message}") };
+        assert_eq!((scan.parts, scan.failures), (u32::MAX, u32::MAX));
+        for _ in 0..200 {
+            scan.tally.listed_one();
+            scan.tally.proves_one();
+            scan.tally.count("COMPLIANT", Some("a"), None);
+            scan.tally.wrong.push("b", "withheld");
+        }
+        let told = &scan.tally;
+        for count in [told.listed, told.streams, told.to_prove, told.by_rule["a"]] {
+            assert_eq!(count, most.saturating_add(200));
+        }
+        // A list keeps its first hundred.
+        assert_eq!((told.wrong.more, told.wrong.count()), (most.saturating_add(100), most.saturating_add(200)));
+        assert!(matches!(&items(&serde_json::from_str(&scan.to_json()).unwrap())[..], [Item::Scan(_)]));
+    }
+}
+
+/// What one message holds is bounded; nothing of it is lost in silence.
+#[test]
+fn a_message_with_too_many_items_is_counted_or_fails() {
+    const ASFF: &str = "securityhub-findings-imported-kinesis1";
+    let findings = |count: usize, status: &str| {
+        let mut finding = file(ASFF)["detail"]["findings"][0].clone();
+        finding["Compliance"]["Status"] = json!(status);
+        with(ASFF, "/detail/findings", Value::Array(vec![finding; count]))
+    };
+    assert_eq!(words(&findings(TODO_MAX, "FAILED")), vec!["orders-ingest Security Hub Kinesis.1"; TODO_MAX]);
+    let all = words(&findings(TODO_MAX + 1, "FAILED"));
+    assert!(all.len() == 1 && all[0].starts_with("malformed it asks for 33 things"), "{all:?}");
+    let quiet = words(&findings(1_000, "PASSED"));
+    assert_eq!(quiet.len(), TOLD_MAX + 1);
+    assert_eq!(quiet.last().unwrap(), "990 more Ignored NotAFault");
+
+    // The things to do are all there, wherever they stand.
+    let mut mixed = findings(1_000, "PASSED");
+    let open = file(ASFF)["detail"]["findings"][0].clone();
+    mixed["detail"]["findings"].as_array_mut().unwrap().push(open);
+    let mixed = words(&mixed);
+    assert_eq!(mixed.iter().filter(|word| *word == "orders-ingest Security Hub Kinesis.1").count(), 1);
+
+    // What cannot be read is counted too, and fails its message.
+    let junk = words(&json!({"Records": vec![json!({}); 5_000]}));
+    assert_eq!((junk.len(), junk.last().unwrap().as_str()), (TOLD_MAX + 1, "4990 more Malformed Malformed"));
+    let resources = vec![json!({"Type": "AwsKinesisStream", "Id": "a b"}); 50_000];
+    let foreign = words(&with(ASFF, "/detail/findings/0/Resources", json!(resources)));
+    assert_eq!((foreign.len(), foreign.last().unwrap().as_str()), (TOLD_MAX + 1, "49990 more Rejected IllegalName"));
+}
+
+#[test]
+fn an_account_that_is_a_number_is_compared() {
+    const STOP: &str = "kinesis-stop-stream-encryption";
+    const CONFIG: &str = "config-compliance-change-noncompliant";
+    const ASFF: &str = "securityhub-findings-imported-kinesis1";
+    const OCSF: &str = "securityhub-findings-imported-v2-kinesis1";
+    let places = [
+        (STOP, "/account"),
+        (STOP, "/detail/recipientAccountId"),
+        ("kms-update-alias", "/detail/recipientAccountId"),
+        ("scheduled-event-rule", "/account"),
+        (CONFIG, "/account"),
+        (CONFIG, "/detail/awsAccountId"),
+        (ASFF, "/detail/findings/0/AwsAccountId"),
+        (OCSF, "/detail/findings/0/cloud/account/uid"),
+    ];
+    for (name, place) in places {
+        for foreign in [json!(999_999_999_999_u64), json!(1), json!(1.5), json!(-1), json!(true), json!([]), json!({})]
+        {
+            assert_eq!(words(&with(name, place, foreign.clone())), ["rejected Foreign"], "{name} {place} {foreign}");
+        }
+        let ours = words(&with(name, place, json!(111_122_223_333_u64)));
+        assert_eq!(ours, words(&file(name)), "{name} {place}");
+    }
+    // One with zeros in front, which a number has not.
+    let own = Scope { account: "000012345678".into(), ..own() };
+    let mut event = with(STOP, "/account", json!(12_345_678));
+    event["detail"]["recipientAccountId"] = json!("000012345678");
+    let Input::Direct(read) = parse(&event, &own, now()) else { panic!() };
+    assert!(matches!(&read[..], [Item::Reconcile(_)]), "{read:?}");
+    let unnamed = with(STOP, "/detail/userIdentity", json!({"accountId": 12_345_678}));
+    assert_eq!(work(&unnamed).cause.actor.unwrap().as_str(), "000012345678");
 }
 
 #[test]
@@ -257,6 +429,14 @@ fn both_spellings_of_the_arn_and_a_name_that_agrees() {
     assert_eq!(words(&event), ["orders-ingest CreateStream"]);
     let event = with("kinesis-stop-stream-encryption", "/detail/requestParameters/streamARN", arn);
     assert_eq!(words(&event), ["orders-ingest StopStreamEncryption"]);
+    let event = both_arns("kinesis-stop-stream-encryption", "orders-ingest", "orders-ingest");
+    assert_eq!(words(&event), ["orders-ingest StopStreamEncryption"]);
+}
+
+/// With both spellings of the ARN.
+fn both_arns(name: &str, one: &str, other: &str) -> Value {
+    let [one, other] = [one, other].map(|name| format!("arn:aws:kinesis:eu-west-1:111122223333:stream/{name}"));
+    with(name, "/detail/requestParameters", json!({"streamARN": one, "streamArn": other}))
 }
 
 #[test]
@@ -274,6 +454,9 @@ fn what_must_not_be_acted_on_is_rejected() {
         (with(STOP_ARN, arn, json!("arn:aws:kinesis:us-east-1:111122223333:stream/clickstream-raw")), "Foreign"),
         (with(STOP_ARN, arn, json!("arn:aws-cn:kinesis:eu-west-1:111122223333:stream/clickstream-raw")), "Foreign"),
         (with(STOP, arn, json!("arn:aws:kinesis:eu-west-1:111122223333:stream/another")), "Disagreement"),
+        (both_arns(STOP, "orders-ingest", "another"), "Disagreement"),
+        (both_arns(STOP, "another", "orders-ingest"), "Disagreement"),
+        (with(STOP, arn, json!("arn:aws:kinesis:eu-west-1:111122223333:channel/a")), "IllegalName"),
         (with(STOP, name, json!("a/b")), "IllegalName"),
         (with(STOP, name, json!("x".repeat(129))), "IllegalName"),
         (with(STOP, name, json!(17)), "IllegalName"),
@@ -296,6 +479,7 @@ fn what_must_not_be_acted_on_is_rejected() {
 fn what_nothing_follows_from_is_ignored() {
     const CREATE: &str = "kinesis-create-stream-provisioned";
     let consumer = "arn:aws:kinesis:eu-west-1:111122223333:stream/a/consumer/b:1700000000";
+    let channel = "arn:aws:kinesis:eu-west-1:111122223333:channel/0a1b2c3d4e5f60718293a4b5c6d7e8f9";
     for (event, reason) in [
         (with(CREATE, "/source", json!("aws.kinesisvideo")), "OtherEvent"),
         (with(CREATE, "/detail/eventSource", json!("kinesisvideo.amazonaws.com")), "OtherEvent"),
@@ -304,13 +488,18 @@ fn what_nothing_follows_from_is_ignored() {
         (with(CREATE, "/detail/readOnly", json!(true)), "ReadOnly"),
         (with(CREATE, "/detail/errorCode", json!("ThrottlingException")), "FailedCall"),
         (with("kinesis-tag-resource", "/detail/requestParameters/resourceARN", json!(consumer)), "Consumer"),
+        (with("kinesis-untag-resource", "/detail/requestParameters/resourceARN", json!(channel)), "OtherResource"),
         (json!({"Records": []}), "Empty"),
         (json!({"invokingEvent": "{}", "resultToken": "t"}), "ConfigRule"),
     ] {
         assert_eq!(words(&event), [format!("ignored {reason}")], "{event}");
     }
-    let fine = with(CREATE, "/detail/errorCode", Value::Null);
-    assert_eq!(words(&fine), ["orders-ingest CreateStream"]);
+    for none in [Value::Null, json!("")] {
+        let fine = with(CREATE, "/detail/errorCode", none.clone());
+        assert_eq!(words(&fine), ["orders-ingest CreateStream"]);
+        let fine = with("kms-disable-key", "/detail/errorCode", none);
+        assert_eq!(words(&fine), words(&file("kms-disable-key")));
+    }
     let china = with(CREATE, "/detail-type", json!("Amazon API Call via CloudTrail"));
     assert_eq!(words(&china), ["orders-ingest CreateStream"]);
 }
@@ -369,7 +558,7 @@ fn only_open_findings_of_ours_about_a_stream_are_work() {
     two["detail"]["findings"].as_array_mut().unwrap().push(other);
     assert_eq!(words(&two), ["clickstream-raw Security Hub Kinesis.1", "ignored NotAFault"]);
     let none = with(ASFF, "/detail/findings", json!({}));
-    assert!(matches!(&items(&none)[..], [Item::Malformed(why)] if why.contains("`detail.findings`")));
+    assert!(matches!(&items(&none)[..], [Item::Malformed(why)] if why.as_str().contains("`detail.findings`")));
 }
 
 #[test]
@@ -424,7 +613,7 @@ fn what_cannot_be_read_is_malformed_and_says_where() {
         (with("streamseal-work-message", "/previous_key", json!("alias/x")), "`previous_key`"),
     ] {
         let [Item::Malformed(why)] = &items(&payload)[..] else { panic!("{payload}: {:?}", items(&payload)) };
-        assert!(why.contains(place), "{payload}: {why}");
+        assert!(why.as_str().contains(place), "{payload}: {why}");
     }
     let nested = (0..6).fold(
         file("kinesis-create-stream-provisioned"),

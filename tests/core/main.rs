@@ -10,6 +10,7 @@ mod documents;
 mod documents_shared;
 mod events;
 mod fuzz;
+mod lines;
 mod policy;
 mod properties;
 mod rules;

@@ -2,6 +2,7 @@
 //! of `sim::watch` hold.
 
 mod aliases;
+mod bounds;
 mod contested;
 mod forged;
 mod keys;

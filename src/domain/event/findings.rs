@@ -3,10 +3,12 @@
 //!
 //! Delegated administrators and aggregation Regions receive findings of other accounts and Regions: those are rejected.
 
+use std::borrow::Cow;
+
 use jiff::Timestamp;
 use serde_json::Value;
 
-use super::{Cause, IgnoreReason, Item, RejectReason, text};
+use super::{Cause, Found, IgnoreReason, Item, RejectReason, happened_at, scalar, text};
 use crate::domain::model::{EventText, Scope, StreamArn, StreamName};
 use crate::domain::work::Work;
 
@@ -17,7 +19,7 @@ const CONTROL: &str = "Kinesis.1";
 /// resource's type decides and not the rule.
 pub(super) fn config_change(event: &Value, own: &Scope, now: Timestamp) -> Item {
     let Some(detail) = event.get("detail").filter(|d| d.is_object()) else {
-        return Item::Malformed("field `detail` is not an object".to_owned());
+        return Item::malformed("field `detail` is not an object");
     };
     if text(detail, "resourceType") != Some("AWS::Kinesis::Stream") {
         let kind = EventText::new(text(detail, "resourceType").unwrap_or("(none)"));
@@ -28,9 +30,9 @@ pub(super) fn config_change(event: &Value, own: &Scope, now: Timestamp) -> Item 
         return Item::Ignored(IgnoreReason::NotAFault(EventText::new(compliance)));
     }
     let places = [
-        ("detail.awsAccountId", text(detail, "awsAccountId"), &own.account),
-        ("detail.awsRegion", text(detail, "awsRegion"), &own.region),
-        ("account", text(event, "account"), &own.account),
+        ("detail.awsAccountId", scalar(detail, "awsAccountId"), &own.account),
+        ("detail.awsRegion", scalar(detail, "awsRegion"), &own.region),
+        ("account", scalar(event, "account"), &own.account),
     ];
     if let Err(reason) = ours(&places) {
         return Item::Rejected(reason);
@@ -42,50 +44,50 @@ pub(super) fn config_change(event: &Value, own: &Scope, now: Timestamp) -> Item 
 }
 
 /// `Security Hub Findings - Imported` and `- Custom Action` (ASFF), `Findings Imported V2` (OCSF): `findings` is an array in all.
-pub(super) fn security_hub(event: &Value, own: &Scope, now: Timestamp) -> Vec<Item> {
+pub(super) fn security_hub(event: &Value, own: &Scope, now: Timestamp, found: &mut Found) {
     let v2 = text(event, "detail-type") == Some("Findings Imported V2");
     let Some(findings) = event.get("detail").and_then(|d| d.get("findings")).and_then(Value::as_array) else {
-        return vec![Item::Malformed("field `detail.findings` is not an array".to_owned())];
+        return found.push(Item::malformed("field `detail.findings` is not an array"));
     };
     if findings.is_empty() {
-        return vec![Item::Ignored(IgnoreReason::Empty)];
+        return found.push(Item::Ignored(IgnoreReason::Empty));
     }
     let each = if v2 { ocsf } else { asff };
-    findings.iter().flat_map(|finding| each(finding, event, own, now)).collect()
+    findings.iter().for_each(|finding| each(finding, event, own, now, found));
 }
 
-fn asff(finding: &Value, event: &Value, own: &Scope, now: Timestamp) -> Vec<Item> {
+fn asff(finding: &Value, event: &Value, own: &Scope, now: Timestamp, found: &mut Found) {
     let at = |path: &str| finding.pointer(path).and_then(Value::as_str).unwrap_or_default();
     // Without consolidated control findings the control is the end of the generator's id.
     let generator = at("/GeneratorId").rsplit('/').next().unwrap_or_default();
     if ![at("/Compliance/SecurityControlId"), generator].contains(&CONTROL) {
-        return vec![Item::Ignored(IgnoreReason::OtherControl(EventText::new(at("/GeneratorId"))))];
+        return found.push(Item::Ignored(IgnoreReason::OtherControl(EventText::new(at("/GeneratorId")))));
     }
     let open = matches!(at("/Compliance/Status"), "FAILED" | "WARNING")
         && matches!(at("/RecordState"), "ACTIVE" | "")
         && matches!(at("/Workflow/Status"), "NEW" | "NOTIFIED" | "");
     if !open {
         let state = [at("/Compliance/Status"), at("/RecordState"), at("/Workflow/Status")].join(" ");
-        return vec![Item::Ignored(IgnoreReason::NotAFault(EventText::new(&state)))];
+        return found.push(Item::Ignored(IgnoreReason::NotAFault(EventText::new(&state))));
     }
     let places = [
-        ("AwsAccountId", text(finding, "AwsAccountId"), &own.account),
-        ("Region", text(finding, "Region"), &own.region),
+        ("AwsAccountId", scalar(finding, "AwsAccountId"), &own.account),
+        ("Region", scalar(finding, "Region"), &own.region),
     ];
     if let Err(reason) = ours(&places) {
-        return vec![Item::Rejected(reason)];
+        return found.push(Item::Rejected(reason));
     }
-    resources(finding, "Resources", "Type", "AwsKinesisStream", |resource| {
+    resources(finding, ["Resources", "Type", "AwsKinesisStream"], found, |resource| {
         let updated = text(finding, "UpdatedAt");
         self::finding("Resources.Id", text(resource, "Id"), "Security Hub Kinesis.1", event, updated, own, now)
-    })
+    });
 }
 
-fn ocsf(finding: &Value, event: &Value, own: &Scope, now: Timestamp) -> Vec<Item> {
+fn ocsf(finding: &Value, event: &Value, own: &Scope, now: Timestamp, found: &mut Found) {
     let at = |path: &str| finding.pointer(path).and_then(Value::as_str).unwrap_or_default();
     let number = |path: &str| finding.pointer(path).and_then(Value::as_i64);
     if at("/compliance/control") != CONTROL {
-        return vec![Item::Ignored(IgnoreReason::OtherControl(EventText::new(at("/compliance/control"))))];
+        return found.push(Item::Ignored(IgnoreReason::OtherControl(EventText::new(at("/compliance/control")))));
     }
     let status = at("/compliance/status").to_ascii_lowercase();
     // status_id: 3 suppressed, 4 resolved, 5 archived; activity_id 3: closed.
@@ -93,39 +95,40 @@ fn ocsf(finding: &Value, event: &Value, own: &Scope, now: Timestamp) -> Vec<Item
         && !matches!(number("/status_id"), Some(3..=5))
         && number("/activity_id") != Some(3);
     if !open {
-        return vec![Item::Ignored(IgnoreReason::NotAFault(EventText::new(&format!("{status} {}", at("/status")))))];
+        return found
+            .push(Item::Ignored(IgnoreReason::NotAFault(EventText::new(&format!("{status} {}", at("/status"))))));
     }
-    let account = finding.pointer("/cloud/account/uid").and_then(Value::as_str);
-    let region = finding.pointer("/cloud/region").and_then(Value::as_str);
+    let account = finding.pointer("/cloud/account").and_then(|account| scalar(account, "uid"));
+    let region = finding.get("cloud").and_then(|cloud| scalar(cloud, "region"));
     if let Err(reason) = ours(&[("cloud.account.uid", account, &own.account), ("cloud.region", region, &own.region)]) {
-        return vec![Item::Rejected(reason)];
+        return found.push(Item::Rejected(reason));
     }
-    resources(finding, "resources", "type", "AWS::Kinesis::Stream", |resource| {
+    resources(finding, ["resources", "type", "AWS::Kinesis::Stream"], found, |resource| {
         // The ARN stands in any of these, and sometimes only the name does.
         let names = ["uid_alt", "uid", "name"].map(|field| text(resource, field));
         let arn = names.iter().flatten().find(|name| name.starts_with("arn:"));
         let named = arn.or_else(|| names.iter().flatten().next()).copied();
         let modified = finding.pointer("/finding_info/modified_time_dt").and_then(Value::as_str);
         self::finding("resources.uid", named, "Security Hub Kinesis.1", event, modified, own, now)
-    })
+    });
 }
 
-/// The streams among a finding's resources.
-fn resources(finding: &Value, list: &str, field: &str, kind: &str, item: impl Fn(&Value) -> Item) -> Vec<Item> {
+/// The streams among a finding's resources: `list`, whose members have `kind` in their `field`.
+fn resources(finding: &Value, [list, field, kind]: [&str; 3], found: &mut Found, item: impl Fn(&Value) -> Item) {
     let all = finding.get(list).and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
-    let items: Vec<Item> = all.iter().filter(|resource| text(resource, field) == Some(kind)).map(item).collect();
-    if items.is_empty() {
+    let mut streams = all.iter().filter(|resource| text(resource, field) == Some(kind)).peekable();
+    if streams.peek().is_none() {
         let kinds = all.first().and_then(|resource| text(resource, field)).unwrap_or("(none)");
-        return vec![Item::Ignored(IgnoreReason::OtherResource(EventText::new(kinds)))];
+        return found.push(Item::Ignored(IgnoreReason::OtherResource(EventText::new(kinds))));
     }
-    items
+    streams.for_each(|resource| found.push(item(resource)));
 }
 
-/// Each of these must be ours where it is there, and the first of each kind must be there.
-fn ours(places: &[(&'static str, Option<&str>, &String)]) -> Result<(), RejectReason> {
+/// Each of these must be there and be ours.
+fn ours(places: &[(&'static str, Option<Cow<'_, str>>, &String)]) -> Result<(), RejectReason> {
     for (field, value, ours) in places {
         match value {
-            Some(value) if *value != ours.as_str() => {
+            Some(value) if value != ours.as_str() => {
                 return Err(RejectReason::Foreign(field, EventText::new(value)));
             }
             Some(_) => {}
@@ -155,7 +158,7 @@ fn finding(
         call: EventText::new(call),
         event_id: text(event, "id").map(EventText::new),
         actor: None,
-        at: at.or_else(|| text(event, "time")).and_then(|time| time.parse().ok()),
+        at: happened_at(at.or_else(|| text(event, "time")), now),
         creator: None,
     };
     Item::Reconcile(Box::new(Work::new(stream, cause, now)))

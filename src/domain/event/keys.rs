@@ -6,7 +6,9 @@
 use jiff::Timestamp;
 use serde_json::Value;
 
-use super::{Cause, IgnoreReason, Item, PARAMETER_CHANGE, RejectReason, actor, check_scope, recorded_call, text};
+use super::{
+    Cause, IgnoreReason, Item, PARAMETER_CHANGE, RejectReason, actor, check_scope, happened_at, recorded_call, text,
+};
 use crate::domain::model::{EventText, KeyArn, KeyRef, Scope};
 use crate::domain::scan::{KeyEvent, Scan, Subject};
 
@@ -32,7 +34,7 @@ pub(super) fn direct(event: &Value, kind: &str, own: &Scope, now: Timestamp) -> 
         call,
         event_id: text(event, "id").map(EventText::new),
         actor: None,
-        at: text(event, "time").and_then(|time| time.parse().ok()),
+        at: happened_at(text(event, "time"), now),
         creator: None,
     };
     Item::Scan(Box::new(Scan::new(Subject::Key(key, key_event), cause, now)))
@@ -63,7 +65,7 @@ pub(super) fn call(event: &Value, own: &Scope, now: Timestamp) -> Item {
         Some(key_event) => key_of(detail, &call, own).map(|key| Subject::Key(key, key_event)),
         None => alias_of(detail, &call).map(Subject::Alias),
     };
-    let time = text(detail, "eventTime").or_else(|| text(event, "time")).and_then(|t| t.parse().ok());
+    let time = happened_at(text(detail, "eventTime").or_else(|| text(event, "time")), now);
     let cause =
         Cause { call, event_id: text(event, "id").map(EventText::new), actor: actor(detail), at: time, creator: None };
     match subject {
@@ -118,7 +120,7 @@ pub(super) fn schedule(event: &Value, own: &Scope, now: Timestamp) -> Item {
         call: EventText::new("schedule"),
         event_id: text(event, "id").map(EventText::new),
         actor: event.pointer("/resources/0").and_then(Value::as_str).map(EventText::new),
-        at: text(event, "time").and_then(|time| time.parse().ok()),
+        at: happened_at(text(event, "time"), now),
         creator: None,
     };
     Item::Scan(Box::new(Scan::new(Subject::Fleet, cause, now)))
@@ -127,7 +129,7 @@ pub(super) fn schedule(event: &Value, own: &Scope, now: Timestamp) -> Item {
 /// A parameter of Systems Manager changed: a sweep, if it is the policy's or the mode's.
 pub(super) fn parameter_change(event: &Value, own: &Scope, now: Timestamp) -> Item {
     let Some(name) = event.pointer("/detail/name").and_then(Value::as_str) else {
-        return Item::Malformed("field `detail.name` is missing".to_owned());
+        return Item::malformed("field `detail.name` is missing");
     };
     let operation = event.pointer("/detail/operation").and_then(Value::as_str).unwrap_or_default();
     if !matches!(operation, "Create" | "Update") {
@@ -140,7 +142,7 @@ pub(super) fn parameter_change(event: &Value, own: &Scope, now: Timestamp) -> It
         call: EventText::new(PARAMETER_CHANGE),
         event_id: text(event, "id").map(EventText::new),
         actor: None,
-        at: text(event, "time").and_then(|time| time.parse().ok()),
+        at: happened_at(text(event, "time"), now),
         creator: None,
     };
     Item::PolicyChanged(EventText::new(name), Box::new(Scan::new(Subject::Fleet, cause, now)))

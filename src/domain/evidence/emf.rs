@@ -55,8 +55,8 @@ pub fn of_summary(summary: &Summary) -> Vec<Value> {
     lines
 }
 
-/// One item that led to no run: `Items` by `Outcome` and `Reason`.
-pub fn of_note(outcome: &str, reason: &str, at: Timestamp) -> Value {
+/// So many items that led to no run: `Items` by `Outcome` and `Reason`.
+pub fn of_note(outcome: &str, reason: &str, items: u64, at: Timestamp) -> Value {
     json!({
         "_aws": {
             "Timestamp": at.as_millisecond(),
@@ -64,7 +64,7 @@ pub fn of_note(outcome: &str, reason: &str, at: Timestamp) -> Value {
         },
         "Outcome": outcome,
         "Reason": reason,
-        "Items": 1,
+        "Items": items,
     })
 }
 

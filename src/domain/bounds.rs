@@ -1,0 +1,103 @@
+//! Bounds of what messages say: which times and counters are computed with, and how long a text may be.
+//!
+//! Events and messages are checked with this where they are read, so that no arithmetic after it can overflow and no message of
+//! our own becomes one that we refuse.
+
+use jiff::{SignedDuration, Timestamp, TimestampArithmetic};
+use serde::{Deserialize, Deserializer};
+
+use super::model::EventText;
+
+/// Kinesis was announced in November 2013: nothing that a message can be about happened before that year.
+pub const EARLIEST: Timestamp = Timestamp::constant(1_356_998_400, 0);
+/// The longest that anything is put off is four hours, for the quota.
+pub const AHEAD_MAX: SignedDuration = SignedDuration::from_hours(5);
+/// How that is said of a field.
+pub const ODD: &str = "before 2013 or more than 5 hours ahead of now";
+
+/// Whether a time cannot be right: before 2013, or more than five hours ahead.
+pub fn is_odd(at: Timestamp, now: Timestamp) -> bool {
+    at < EARLIEST || at.duration_since(now) > AHEAD_MAX
+}
+
+/// When something happened that a message tells of. An odd time is dropped. One that is a little ahead is taken for now: clocks
+/// differ, and nothing is told before it happens.
+pub fn happened(at: Option<Timestamp>, now: Timestamp) -> Option<Timestamp> {
+    at.filter(|at| !is_odd(*at, now)).map(|at| at.min(now))
+}
+
+/// [`happened`] for a time as an event writes it; one that cannot be read is dropped too.
+pub fn happened_at(text: Option<&str>, now: Timestamp) -> Option<Timestamp> {
+    happened(text.and_then(|text| text.parse().ok()), now)
+}
+
+/// `at` and so long after it, or the last time that there is.
+pub fn later(at: Timestamp, by: impl Into<TimestampArithmetic>) -> Timestamp {
+    at.saturating_add(by).unwrap_or(Timestamp::MAX)
+}
+
+/// Reads a counter. One that is too large for its type stands at the type's end: a message of ours never has it, and a retry
+/// count does not make a message unreadable.
+pub(super) fn counter<'de, D: Deserializer<'de>>(from: D) -> Result<u32, D::Error> {
+    let count = u64::deserialize(from)?;
+    Ok(u32::try_from(count).unwrap_or(u32::MAX))
+}
+
+/// Cuts a text to `most` characters, and marks where it was cut.
+pub fn cut(text: &str, most: usize) -> String {
+    match text.char_indices().nth(most) {
+        None => text.to_owned(),
+        Some((end, _)) => format!("{}…", text.get(..end).unwrap_or_default().trim_end_matches('…')),
+    }
+}
+
+/// A text that is part of a fault: escaped and cut like any other.
+pub(super) fn fault(error: &impl ToString) -> String {
+    EventText::new(&error.to_string()).to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    fn at(text: &str) -> Timestamp {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn a_time_is_right_dropped_or_taken_for_now() {
+        let now = at("2026-03-02T08:00:00Z");
+        for (text, expected) in [
+            ("2026-03-02T07:59:00Z", Some("2026-03-02T07:59:00Z")),
+            ("2013-01-01T00:00:00Z", Some("2013-01-01T00:00:00Z")),
+            ("2026-03-02T08:00:01Z", Some("2026-03-02T08:00:00Z")),
+            ("2026-03-02T13:00:00Z", Some("2026-03-02T08:00:00Z")),
+            ("2026-03-02T13:00:01Z", None),
+            ("2026-03-03T08:00:00Z", None),
+            ("9999-12-30T22:00:00Z", None),
+            ("2012-12-31T23:59:59Z", None),
+            ("-009999-01-02T02:00:00Z", None),
+            ("yesterday", None),
+        ] {
+            assert_eq!(happened_at(Some(text), now), expected.map(at), "{text}");
+        }
+        assert_eq!(happened_at(None, now), None);
+    }
+
+    #[test]
+    fn sums_of_times_end_where_time_does() {
+        assert_eq!(later(at("2026-03-02T08:00:00Z"), Duration::from_secs(5)), at("2026-03-02T08:00:05Z"));
+        assert_eq!(later(Timestamp::MAX, SignedDuration::from_secs(1)), Timestamp::MAX);
+        assert_eq!(later(Timestamp::MIN, Duration::MAX), Timestamp::MAX);
+    }
+
+    #[test]
+    fn texts_are_cut_once() {
+        assert_eq!(cut("abc", 3), "abc");
+        assert_eq!(cut("abcd", 3), "abc…");
+        assert_eq!(cut(&cut("abcd", 3), 3), "abc…");
+        assert_eq!(cut("äöüß", 2), "äö…");
+    }
+}
