@@ -88,7 +88,7 @@ fn the_core_does_nothing_but_think() {
 
 #[test]
 fn the_loop_and_the_handler_reach_the_world_through_ports_alone() {
-    let wanted = ["src/reconcile", "src/handler", "src/scan.rs", "src/results.rs", "src/look.rs", "src/ports.rs"];
+    let wanted = ["src/reconcile", "src/handler", "src/scan", "src/results.rs", "src/look.rs", "src/ports.rs"];
     let is_wanted = |source: &Source| wanted.iter().any(|start| source.path.starts_with(start));
     let through_ports: Vec<Source> = sources("src").into_iter().filter(is_wanted).collect();
     assert!(through_ports.len() >= 9, "{}", through_ports.len());
@@ -103,14 +103,92 @@ fn aws_error_codes_are_named_in_one_file() {
     assert_none(&places(&others, &["Exception"]), "only src/aws/errors.rs names error codes");
 }
 
+/// Each line of a file that could stop encryption, delete something or undo it, or that allows it: a call of the SDK, one of its types, the
+/// target of a request, a right. Lines that are comments are left out; tests, and what follows `//` in a text, are not.
+fn takes_away(path: &str, text: &str) -> Vec<String> {
+    // No call of AWS.
+    const HARMLESS: [&str; 2] = ["disable_help_subcommand", "remove_file"];
+    const VERBS: [&str; 8] =
+        ["stop_stream", "delete_", "decrease_", "disable_", "remove_", "merge_", "cancel_", "untag_"];
+    const RIGHTS: [&str; 8] = [
+        "DescribeStreamSummary",
+        "GetRecords",
+        "GetShardIterator",
+        "ListShards",
+        "ListStreams",
+        "ListTagsForStream",
+        "PutRecord",
+        "StartStreamEncryption",
+    ];
+    let names_stop = ["src/domain/event", "src/domain/history.rs"].iter().any(|file| path.starts_with(file));
+    let is_word = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    let is_bad = |line: &str| {
+        let mut words = line.split(|c| !is_word(c)).filter(|word| !HARMLESS.contains(word));
+        let a_call = path.ends_with(".rs") && words.any(|word| VERBS.iter().any(|verb| word.contains(verb)));
+        // The name as a text is that of somebody else's call, where events and history are read.
+        let known = ["\"StopStreamEncryption\"", "\"StopStreamEncryption by\""].iter().filter(|_| names_stop);
+        let rest = known.fold(line.to_owned(), |line, name| line.replace(name, ""));
+        let a_name = path.ends_with(".rs") && rest.contains("StopStreamEncryption");
+        let a_target = line.contains("_20131202.StopStream") || line.contains("_20131202.Delete");
+        let rights = line.split("kinesis:").skip(1).map(|rest| rest.split(|c| !is_word(c) && c != '*').next().unwrap());
+        // In an ARN a Region follows, or what stands for one.
+        let mut rights =
+            rights.filter(|word| word.starts_with(|c: char| c.is_ascii_uppercase() || c == '*') && *word != "REGION");
+        let a_right = rights.any(|right| !RIGHTS.contains(&right));
+        let everything = matches!(line.trim(), "- \"*\"" | "- '*'") || line.contains("Action: \"*\"");
+        a_call || a_name || a_target || a_right || everything
+    };
+    let code = |line: &str| !["//", "#", "Description:"].iter().any(|start| line.trim_start().starts_with(start));
+    let bad = text.lines().enumerate().filter(|(_, line)| code(line) && is_bad(line));
+    bad.map(|(index, line)| format!("{path}:{}: {}", index + 1, line.trim())).collect()
+}
+
 #[test]
 fn nothing_can_stop_encryption_or_delete() {
-    let words = ["stop_stream_encryption", "delete_stream", "delete_", "decrease_", "disable_"];
-    assert_none(&places(&sources("src/aws"), &words), "no such call exists here");
-    // The name itself is known, as that of somebody else's call.
-    let stops = places(&sources("src"), &["StopStreamEncryption"]);
-    let may_name = ["src/domain/event", "src/domain/history.rs"];
-    assert!(stops.iter().all(|place| may_name.iter().any(|file| place.starts_with(file))), "{stops:?}");
+    let mut files = sources("src");
+    let deploy = fs::read_dir(root().join("deploy")).unwrap().map(|file| file.unwrap().path());
+    for path in deploy.chain([root().join("template.yaml")]) {
+        let text = fs::read_to_string(&path).unwrap();
+        files.push(Source { path: path.strip_prefix(root()).unwrap().to_string_lossy().into_owned(), text });
+    }
+    assert!(files.len() > 90 && files.iter().filter(|file| file.path.ends_with(".yaml")).count() >= 3);
+    let found: Vec<String> = files.iter().flat_map(|file| takes_away(&file.path, &file.text)).collect();
+    assert_none(&found, "no such call exists here, and no right to it");
+}
+
+/// The test above would find one, wherever it is.
+#[test]
+fn a_call_that_stops_encryption_would_be_found() {
+    for (path, line) in [
+        ("src/aws/kinesis.rs", "let request = self.kinesis().stop_stream_encryption().stream_arn(arn);"),
+        ("src/cli/seal.rs", "self.client.stop_stream_encryption()"),
+        ("src/cli/seal.rs", "let url = \"https://kinesis\"; client.stop_stream_encryption()"),
+        ("src/reconcile.rs", "    client.delete_stream().stream_name(name).send().await"),
+        ("src/domain/event.rs", "use aws_sdk_kinesis::operation::stop_stream_encryption::StopStreamEncryptionInput;"),
+        ("src/domain/history.rs", "kinesis.send(StopStreamEncryptionFluentBuilder::new())"),
+        ("src/aws/http.rs", ".header(\"X-Amz-Target\", \"Kinesis_20131202.StopStreamEncryption\")"),
+        ("src/lambda.rs", "post(\"StopStreamEncryption\", body)"),
+        ("src/aws/kms.rs", "kms.disable_key().key_id(key)"),
+        ("src/aws/kinesis.rs", "client.decrease_stream_retention_period()"),
+        ("src/cli/doctor/role.rs", "\"kinesis:StopStreamEncryption\","),
+        ("template.yaml", "                  - kinesis:StopStreamEncryption"),
+        ("template.yaml", "                Action: kinesis:*"),
+        ("template.yaml", "                Action: [kinesis:PutRecord, kinesis:Stop*]"),
+        ("template.yaml", "                  - kinesis:DeleteStream"),
+        ("deploy/central.yaml", "            Action: \"*\""),
+        ("deploy/notify.yaml", "              - \"*\""),
+    ] {
+        assert_eq!(takes_away(path, &format!("fn f() {{\n{line}\n}}")).len(), 1, "{path}: {line}");
+    }
+    for (path, line) in [
+        ("src/domain/event.rs", "    \"StopStreamEncryption\","),
+        ("src/cli/shell.rs", "Arguments::command().disable_help_subcommand(true)"),
+        ("template.yaml", "            - StopStreamEncryption"),
+        ("template.yaml", "      Description: There is no kinesis:StopStreamEncryption."),
+        ("template.yaml", "                Resource: !Sub arn:aws:kinesis:${AWS::Region}:${AWS::AccountId}:stream/*"),
+    ] {
+        assert_eq!(takes_away(path, line), [""; 0], "{path}: {line}");
+    }
 }
 
 #[test]
