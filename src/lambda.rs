@@ -3,19 +3,21 @@
 //! It translates between the runtime's types and the handler's and decides nothing. A failed item is an answer of SQS
 //! (`batchItemFailures`) or a function error with our own type; a panic outside of an item is reported by the runtime.
 
+use std::io::Write;
 use std::sync::Arc;
 
 use aws_lambda_events::sqs::{BatchItemFailure, SqsBatchResponse};
 use futures_util::FutureExt;
 use jiff::Timestamp;
 use lambda_runtime::{Diagnostic, Error, LambdaEvent, service_fn};
-use serde_json::Value;
 use serde_json::value::RawValue;
+use serde_json::{Value, json};
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::prelude::*;
 
 use crate::config::LogLevel;
+use crate::domain::model::EventText;
 use crate::handler::{Answer, App, Invocation};
 use crate::ports::World;
 
@@ -32,6 +34,24 @@ pub fn start_telemetry(level: LogLevel) {
     let subscriber = tracing_subscriber::registry().with(lines.with_writer(std::io::stderr).with_filter(filter));
     // A second subscriber (in tests) is refused; the first one goes on.
     let _ = subscriber.try_init();
+}
+
+/// From now on a panic is one line of JSON on standard error, like all others, at any level. It is written without the subscriber, since
+/// a panic may be that of a subscriber.
+pub fn report_panics() {
+    std::panic::set_hook(Box::new(|panic| {
+        let place = panic.location().map(ToString::to_string);
+        let line = panic_line(panic.payload_as_str(), place.as_deref(), Timestamp::now());
+        // Nobody is left to tell when standard error is gone.
+        let _ = writeln!(std::io::stderr().lock(), "{line}");
+    }));
+}
+
+/// What a panic is told as. Its words may hold what came in: they are escaped and cut.
+fn panic_line(words: Option<&str>, place: Option<&str>, at: Timestamp) -> Value {
+    let (words, place) = (EventText::new(words.unwrap_or("without words")), EventText::new(place.unwrap_or("unknown")));
+    let fields = json!({"message": format!("panicked: {words}"), "place": place});
+    json!({"timestamp": at, "level": "ERROR", "fields": fields, "target": "streamseal"})
 }
 
 /// Takes invocations until the platform ends the process.
@@ -72,6 +92,23 @@ async fn invoke<W: World>(app: &App<W>, event: LambdaEvent<Box<RawValue>>) -> Re
         }
         Err(unhandled) => {
             Err(Diagnostic { error_type: unhandled.kind().to_owned(), error_message: unhandled.to_string() })
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_panic_is_one_line_of_json_escaped_and_cut() {
+        let words = format!("no \"{}\"\n{{}}\u{1b}[31m", "x".repeat(100_000));
+        for words in [Some(words.as_str()), Some("on\npurpose"), None] {
+            let line = panic_line(words, Some("src/a.rs:1:2"), Timestamp::UNIX_EPOCH).to_string();
+            assert!(line.len() < 500 && !line.contains('\n') && !line.contains('\u{1b}'), "{line}");
+            let read: Value = serde_json::from_str(&line).unwrap();
+            assert_eq!((&read["level"], &read["fields"]["place"]), (&json!("ERROR"), &json!("src/a.rs:1:2")));
+            assert!(read["fields"]["message"].as_str().unwrap().starts_with("panicked: "), "{line}");
         }
     }
 }

@@ -571,7 +571,7 @@ struct Panics;
 
 impl StreamApi for Panics {
     async fn describe(&self, _: &StreamArn, _: &CallLog) -> Result<Observed, Failure> {
-        panic!("on purpose")
+        panic!("on purpose\n{}", "x".repeat(10_000))
     }
     async fn tags(&self, _: &StreamArn, _: &CallLog) -> Result<Tags, Failure> {
         unreachable!()
@@ -662,6 +662,7 @@ fn plays_a_bootstrap_that_panics() {
     if std::env::var_os("STREAMSEAL_PLAYS_BOOTSTRAP").is_none() {
         return;
     }
+    streamseal::lambda::report_panics();
     let config = Config::from_vars(|name| std::env::var(name).ok()).unwrap();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(streamseal::lambda::serve(App::new(Panics, config))).unwrap();
@@ -681,6 +682,13 @@ fn a_panic_is_reported_and_takes_nothing_with_it() {
     let answer = function.invoke(&create_event("any"));
     assert_eq!(answer.body["errorType"], "Panicked", "{}", answer.body);
     assert!(answer.body["errorMessage"].as_str().unwrap().contains("on purpose"), "{}", answer.body);
+    // It is one line of JSON in the log, and no other line is longer for it.
+    let is_panic =
+        |line: &Value| line["fields"]["message"].as_str().is_some_and(|m| m.starts_with("panicked: on purpose"));
+    let told =
+        function.lines(1, |line| is_panic(line) && line["level"] == "ERROR" && line["fields"]["place"].is_string());
+    assert_eq!(told.len(), 1, "{:?}", function.log());
+    assert!(function.log().iter().all(|line| line.len() < 1_000), "{:?}", function.log());
     // In a batch it fails alone, and the process goes on.
     let ignored = event("kinesis-delete-stream").to_string();
     let answer = function.invoke(&batch(&[create_event("any").to_string(), ignored], 1));
