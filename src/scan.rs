@@ -4,6 +4,8 @@
 //! It holds one page and the keys it met, and nothing that grows with the number of streams; before its time is up it ends with
 //! the place to go on from. Work messages carry the changes, so that each is made by a run that looks again.
 
+mod foreign;
+
 use std::pin::pin;
 use std::time::Duration;
 
@@ -29,6 +31,8 @@ use crate::ports::{CallLog, Page, PageStart, World};
 use crate::reconcile::{CALL_TIME, Settings, until};
 use crate::results::Outbox;
 use crate::trail::{Limits, read};
+
+pub use self::foreign::not_named;
 
 /// CloudTrail keeps events for so long (CloudTrail user guide, event history), and a stream its records for up to a year.
 const HISTORY_MAX: SignedDuration = SignedDuration::from_hours(90 * 24);

@@ -13,7 +13,7 @@ use crate::domain::model::Mode;
 use crate::domain::scan::{Scan, Subject};
 use crate::ports::Clock;
 use crate::reconcile::{Preview, preview};
-use crate::scan::of_concern;
+use crate::scan::{not_named, of_concern};
 
 /// How long one preview may take.
 const PREVIEW_MAX: jiff::SignedDuration = jiff::SignedDuration::from_secs(30);
@@ -39,9 +39,12 @@ pub(super) async fn run(arguments: &ReplayArguments, globals: &Globals) -> Resul
         let seen = match (&item, &settings) {
             (Item::Reconcile(work), Some(settings)) => Some(preview(aws, work, settings).await),
             (Item::Scan(scan), Some(settings)) => {
-                item = match of_concern(aws, Scan::clone(scan), settings).await {
-                    Ok(scan) => Item::Scan(Box::new(scan)),
-                    Err(why) => Item::Ignored(why),
+                item = match not_named(aws, scan, settings).await {
+                    Some(why) => Item::Rejected(why),
+                    None => match of_concern(aws, Scan::clone(scan), settings).await {
+                        Ok(scan) => Item::Scan(Box::new(scan)),
+                        Err(why) => Item::Ignored(why),
+                    },
                 };
                 None
             }

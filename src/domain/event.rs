@@ -170,6 +170,8 @@ impl fmt::Display for IgnoreReason {
 pub enum RejectReason {
     /// It is of another account, Region or partition: the field and its value.
     Foreign(&'static str, EventText),
+    /// It is about a key or an alias of another account that no rule names.
+    ForeignKey(EventText),
     /// It does not say of which account or Region it is.
     NoScope(&'static str),
     /// Its name and its ARN name two streams.
@@ -189,6 +191,7 @@ impl RejectReason {
     pub fn code(&self) -> &'static str {
         match self {
             Self::Foreign(..) => "Foreign",
+            Self::ForeignKey(_) => "ForeignKey",
             Self::NoScope(_) => "NoScope",
             Self::Disagreement(..) => "Disagreement",
             Self::IllegalName(..) => "IllegalName",
@@ -204,6 +207,9 @@ impl fmt::Display for RejectReason {
         match self {
             Self::Foreign(field, value) => {
                 write!(f, "field `{field}`: `{value}` is not this account, Region and partition")
+            }
+            Self::ForeignKey(key) => {
+                write!(f, "`{key}` is of another account, and no rule names it by its ARN or an alias's")
             }
             Self::NoScope(field) => write!(f, "field `{field}` is missing, so it cannot be told whose event this is"),
             Self::Disagreement(name, arn) => write!(f, "the name `{name}` and the ARN `{arn}` are of two streams"),

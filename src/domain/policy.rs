@@ -23,7 +23,7 @@ use wildmatch::WildMatch;
 
 pub use self::explain::{Explanation, PassedOver};
 pub use self::key::KeyTemplate;
-use super::model::{EventText, KeyRef, ProofMode, Scope, StreamArn, Tags};
+use super::model::{EventText, KeyArn, KeyRef, ProofMode, Scope, StreamArn, Tags};
 use super::scan::is_alias;
 
 /// How long before its end an exemption is warned of, in days.
@@ -213,6 +213,17 @@ impl Accept {
     }
 }
 
+/// How a rule names a key of another account.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum NamedKey {
+    /// By its ARN.
+    Key(KeyArn),
+    /// By the ARN of an alias.
+    Alias(KeyRef),
+    /// By the ARN of an alias that depends on the stream.
+    SomeAlias,
+}
+
 /// What becomes of streams that are older than [`Policy::enforce_from`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Existing {
@@ -307,6 +318,32 @@ impl Policy {
     /// Whether some rule accepts other keys than its own, whatever they are called.
     pub fn accepts_others(&self) -> bool {
         self.rules.iter().any(|rule| matches!(&rule.effect, Effect::Encrypt(encrypt) if !encrypt.accept.is_empty()))
+    }
+
+    /// The keys of another account that rules name by an ARN: keys, and aliases.
+    pub fn keys_of(&self, account: &str) -> Vec<NamedKey> {
+        let literal = |key: KeyRef| match key.as_key_arn() {
+            _ if key.account() != Some(account) => None,
+            Some(arn) => Some(NamedKey::Key(arn)),
+            None => Some(NamedKey::Alias(key)),
+        };
+        let encrypts = self.rules.iter().filter_map(|rule| match &rule.effect {
+            Effect::Encrypt(encrypt) => Some(encrypt),
+            Effect::Exempt(_) => None,
+        });
+        let named = encrypts.flat_map(|encrypt| {
+            let key = match encrypt.key.fixed() {
+                Some(key) => literal(key),
+                // Which alias that is depends on the stream.
+                None => (encrypt.key.account() == Some(account)).then_some(NamedKey::SomeAlias),
+            };
+            let accepted = encrypt.accept.iter().filter_map(|accept| match accept {
+                Accept::Key(key) => literal(key.clone()),
+                Accept::CustomerManaged | Accept::AwsManaged => None,
+            });
+            key.into_iter().chain(accepted).collect::<Vec<_>>()
+        });
+        named.collect()
     }
 
     /// What is right for `stream` at `now`. `tags` may be empty where [`Policy::needs_tags`] says that none are needed.

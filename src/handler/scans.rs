@@ -22,7 +22,7 @@ use crate::domain::scan::v1::Summary;
 use crate::domain::work::Work;
 use crate::ports::{Outcome, World};
 use crate::reconcile::{Settings, backoff};
-use crate::scan::{ScanEnd, given_up, of_concern, scan};
+use crate::scan::{ScanEnd, given_up, not_named, of_concern, scan};
 
 /// A scan that still fails so long after it was asked for is given up.
 const GIVE_UP_AFTER: SignedDuration = SignedDuration::from_hours(48);
@@ -68,7 +68,11 @@ impl<W: World> App<W> {
             && let Ok((policy, mode)) = in_force
         {
             scan.unread = 0;
-            scan = match of_concern(&self.world, scan, &self.settings(policy, *mode, invocation)).await {
+            let settings = self.settings(policy, *mode, invocation);
+            if let Some(why) = not_named(&self.world, &scan, &settings).await {
+                return Ok(self.rejected(&why));
+            }
+            scan = match of_concern(&self.world, scan, &settings).await {
                 Ok(scan) => scan,
                 Err(why) => return Ok(self.ignored(&why)),
             };
@@ -91,6 +95,12 @@ impl<W: World> App<W> {
             Err(unusable) => return self.keep_scan(asked, unusable).await,
         };
         let settings = self.settings(policy, mode, invocation);
+        // The policy could not be read when it was asked for, or does not name its key any more.
+        if asked.began.is_none()
+            && let Some(why) = not_named(&self.world, &asked, &settings).await
+        {
+            return Ok(self.rejected(&why));
+        }
         info!(scan = asked.id, part = asked.parts, "scan");
         let asked = Scan { unread: 0, ..asked };
         match scan(&self.world, asked, &settings, &self.results).await {

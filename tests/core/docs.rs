@@ -5,9 +5,12 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use saphyr::{LoadableYamlNode, Yaml};
+use serde_json::Value;
 use streamseal::config::Config;
 use streamseal::domain::policy::Policy;
 use streamseal::domain::result;
+
+use crate::common::Deployed;
 
 const README: &str = include_str!("../../README.md");
 const REFERENCE: &str = include_str!("../../docs/reference.md");
@@ -31,6 +34,20 @@ fn the_policy_of_the_readme_is_valid() {
 fn the_policy_for_many_accounts_is_valid() {
     let policy = Policy::load(block(include_str!("../../docs/many-accounts.md"), "yaml")).unwrap();
     assert_eq!(policy.rules.len(), 2);
+}
+
+/// What a bus forwards of a key's account is what the stack's own rules take: the same detail types, calls and conditions.
+#[test]
+fn the_pattern_that_forwards_events_of_keys_is_that_of_the_stack() {
+    let text = include_str!("../../docs/many-accounts.md");
+    let (_, after) = text.split_once("keys.json <<'EOF'\n").unwrap();
+    let forwards: Value = serde_json::from_str(after.split_once("\nEOF\n").unwrap().0).unwrap();
+    let stack = Deployed::new(&[("Policy", "version: 1")]);
+    let taken = |rule: &str| stack.properties(rule).unwrap()["EventPattern"].take();
+    let (mut direct, mut calls) = (taken("KeyEvents"), taken("KeyCalls"));
+    let sources = [&mut direct, &mut calls].map(|pattern| pattern.as_object_mut().unwrap().remove("source").unwrap());
+    assert!(sources.iter().all(|source| *source == forwards["source"]));
+    assert_eq!(forwards["$or"], serde_json::json!([direct, calls]));
 }
 
 #[test]

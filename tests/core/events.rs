@@ -120,6 +120,8 @@ fn every_file_is_told_apart() {
         ),
         ("kms-delete-key-service-event", &["scan Lost 7c1f0a52-3b9d-4e61-8f25-0d6a94c7be13 DeleteKey"]),
         ("kms-disable-key", &["scan Lost 7c1f0a52-3b9d-4e61-8f25-0d6a94c7be13 DisableKey"]),
+        // As an EventBridge bus of another account forwards it: whether the policy names the key is for the handler to say.
+        ("kms-disable-key-other-account", &["scan Lost 7c1f0a52-3b9d-4e61-8f25-0d6a94c7be13 DisableKey"]),
         ("kms-enable-key", &["scan Changed 7c1f0a52-3b9d-4e61-8f25-0d6a94c7be13 EnableKey"]),
         ("kms-enable-key-rotation", &["ignored OtherKeyCall"]),
         ("kms-import-key-material", &["scan Changed 7c1f0a52-3b9d-4e61-8f25-0d6a94c7be13 ImportKeyMaterial"]),
@@ -400,6 +402,55 @@ fn an_account_that_is_a_number_is_compared() {
     assert!(matches!(&read[..], [Item::Reconcile(_)]), "{read:?}");
     let unnamed = with(STOP, "/detail/userIdentity", json!({"accountId": 12_345_678}));
     assert_eq!(work(&unnamed).cause.actor.unwrap().as_str(), "000012345678");
+}
+
+/// An event of another account about a key of that account asks for a scan, by ARNs alone; the handler has the policy.
+#[test]
+fn what_happened_to_a_key_of_another_account_is_asked_about() {
+    let theirs = "arn:aws:kms:eu-west-1:999988887777:";
+    let of_them = |name: &str| {
+        let mut event = with(name, "/account", json!("999988887777"));
+        if event["detail"]["recipientAccountId"].is_string() {
+            event["detail"]["recipientAccountId"] = json!("999988887777");
+        }
+        event
+    };
+    let subject = |event: &Value| match items(event).remove(0) {
+        Item::Scan(scan) => match scan.subject {
+            Subject::Key(key, _) => key.to_string(),
+            Subject::Alias(alias) => alias.to_string(),
+            Subject::Fleet | Subject::Aliases => scan.subject.kind().to_owned(),
+        },
+        Item::Rejected(why) => format!("rejected {}", why.code()),
+        other => panic!("{other:?}"),
+    };
+    let id = "7c1f0a52-3b9d-4e61-8f25-0d6a94c7be13";
+    assert_eq!(subject(&file("kms-disable-key-other-account")), format!("{theirs}key/{id}"));
+    assert_eq!(subject(&of_them("kms-update-alias")), format!("{theirs}alias/streams-default"));
+    // KMS's own event, by the ARN or by the id alone.
+    let mut deleted = of_them("kms-cmk-deletion");
+    deleted["resources"] = json!([format!("{theirs}key/{id}")]);
+    assert_eq!(subject(&deleted), format!("{theirs}key/{id}"));
+    deleted["resources"] = json!([]);
+    assert_eq!(subject(&deleted), format!("{theirs}key/{id}"));
+
+    // Their word about our keys, or about a third account's, is not believed; nor is one of another Region.
+    assert_eq!(subject(&of_them("kms-disable-key")), "rejected Foreign", "our key");
+    let disabled = |pointer, value| subject(&with("kms-disable-key-other-account", pointer, value));
+    let third = json!([{"ARN": format!("arn:aws:kms:eu-west-1:444455556666:key/{id}")}]);
+    assert_eq!(disabled("/detail/resources", third), "rejected Foreign");
+    let elsewhere = json!([{"ARN": format!("arn:aws:kms:us-east-1:999988887777:key/{id}")}]);
+    assert_eq!(disabled("/detail/resources", elsewhere), "rejected Foreign");
+    let partition = json!([{"ARN": format!("arn:aws-cn:kms:eu-west-1:999988887777:key/{id}")}]);
+    assert_eq!(disabled("/detail/resources", partition), "rejected Foreign");
+    assert_eq!(disabled("/region", json!("us-east-1")), "rejected Foreign");
+    assert_eq!(disabled("/account", json!("111122223333")), "rejected Foreign", "envelope and record disagree");
+    assert_eq!(disabled("/account", json!("somebody")), "rejected Foreign");
+
+    // Streams, schedules and parameters of other accounts: never.
+    for name in ["kinesis-stop-stream-encryption", "scheduled-event-rule", "ssm-parameter-store-change"] {
+        assert_eq!(words(&of_them(name)), ["rejected Foreign"], "{name}");
+    }
 }
 
 #[test]

@@ -1,13 +1,15 @@
 //! What happened to KMS keys and aliases, and what else asks for a scan: schedules, and parameters that changed.
 //!
 //! Which rules and streams a key or an alias concerns is not known here: an event becomes a scan that was asked for, and the
-//! handler, who has the policy, may drop it.
+//! handler, who has the policy, may drop it. That goes for keys of other accounts too, whose events somebody forwards: they are
+//! a reason to check where the policy names the key or its alias, and rejected where it does not.
 
 use jiff::Timestamp;
 use serde_json::Value;
 
 use super::{
-    Cause, IgnoreReason, Item, PARAMETER_CHANGE, RejectReason, actor, check_scope, happened_at, recorded_call, text,
+    Cause, IgnoreReason, Item, PARAMETER_CHANGE, RejectReason, account_of, actor, check_scope, happened_at,
+    recorded_call, text,
 };
 use crate::domain::model::{EventText, KeyArn, KeyRef, Scope};
 use crate::domain::scan::{KeyEvent, Scan, Subject};
@@ -20,12 +22,13 @@ pub(super) fn direct(event: &Value, kind: &str, own: &Scope, now: Timestamp) -> 
         _ => return Item::Ignored(IgnoreReason::OtherEvent(EventText::new("aws.kms"), EventText::new(kind))),
     };
     let call = EventText::new(kind);
-    if let Err(reason) = check_scope(event, &Value::Null, own) {
-        return Item::Rejected(reason);
-    }
+    let account = match account_of(event, &Value::Null, own) {
+        Ok(account) => account,
+        Err(reason) => return Item::Rejected(reason),
+    };
     let resource = event.pointer("/resources/0").and_then(Value::as_str);
     let named = resource.or_else(|| event.pointer("/detail/key-id").and_then(Value::as_str));
-    let key = match named.map(|named| key_arn(named, own)) {
+    let key = match named.map(|named| key_arn(named, &account, own)) {
         Some(Ok(key)) => key,
         Some(Err(reason)) => return Item::Rejected(reason),
         None => return Item::Rejected(RejectReason::NoKey(call)),
@@ -58,12 +61,13 @@ pub(super) fn call(event: &Value, own: &Scope, now: Timestamp) -> Item {
         | "DeleteImportedKeyMaterial" => Some(KeyEvent::Lost),
         _ => return Item::Ignored(IgnoreReason::OtherKeyCall(call)),
     };
-    if let Err(reason) = check_scope(event, detail, own) {
-        return Item::Rejected(reason);
-    }
+    let account = match account_of(event, detail, own) {
+        Ok(account) => account,
+        Err(reason) => return Item::Rejected(reason),
+    };
     let subject = match key_event {
-        Some(key_event) => key_of(detail, &call, own).map(|key| Subject::Key(key, key_event)),
-        None => alias_of(detail, &call).map(Subject::Alias),
+        Some(key_event) => key_of(detail, &call, &account, own).map(|key| Subject::Key(key, key_event)),
+        None => alias_of(detail, &call, &account, own).map(Subject::Alias),
     };
     let time = happened_at(text(detail, "eventTime").or_else(|| text(event, "time")), now);
     let cause =
@@ -74,19 +78,24 @@ pub(super) fn call(event: &Value, own: &Scope, now: Timestamp) -> Item {
     }
 }
 
-/// The alias that a call was about.
-fn alias_of(detail: &Value, call: &EventText) -> Result<KeyRef, RejectReason> {
+/// The alias that a call was about: by its name where it is one of ours, by its ARN where it is another account's.
+fn alias_of(detail: &Value, call: &EventText, account: &str, own: &Scope) -> Result<KeyRef, RejectReason> {
     let Some(name) = detail.pointer("/requestParameters/aliasName").filter(|name| !name.is_null()) else {
         return Err(RejectReason::NoKey(call.clone()));
     };
     let name = name.as_str().unwrap_or("(not a text)");
+    let Scope { partition, region, account: ours } = own;
     let alias = KeyRef::parse(name).filter(|_| name.starts_with("alias/"));
+    let alias = alias.and_then(|alias| match account == ours {
+        true => Some(alias),
+        false => KeyRef::parse(&format!("arn:{partition}:kms:{region}:{account}:{alias}")),
+    });
     alias.ok_or_else(|| RejectReason::IllegalKey("requestParameters.aliasName", EventText::new(name)))
 }
 
 /// The key that a call was about: its ARN stands in `resources`, or in the answer; the parameters may have it by its id alone, and
 /// of calls that AWS made itself only `serviceEventDetails` names it.
-fn key_of(detail: &Value, call: &EventText, own: &Scope) -> Result<KeyArn, RejectReason> {
+fn key_of(detail: &Value, call: &EventText, account: &str, own: &Scope) -> Result<KeyArn, RejectReason> {
     let resources = detail.get("resources").and_then(Value::as_array).into_iter().flatten();
     let mut arns = resources.filter_map(|resource| text(resource, "ARN"));
     let places = ["/responseElements/keyId", "/requestParameters/keyId", "/serviceEventDetails/keyId"];
@@ -96,19 +105,21 @@ fn key_of(detail: &Value, call: &EventText, own: &Scope) -> Result<KeyArn, Rejec
         texts.filter(|named| !named.contains("alias/")).max_by_key(|named| named.starts_with("arn:"))
     });
     match named {
-        Some(named) => key_arn(named, own),
+        Some(named) => key_arn(named, account, own),
         None => Err(RejectReason::NoKey(call.clone())),
     }
 }
 
-/// A key by its ARN, or by its id: then it is one of this account. A key of another account may serve streams here, one of
-/// another Region cannot.
-fn key_arn(named: &str, own: &Scope) -> Result<KeyArn, RejectReason> {
-    let Scope { partition, region, account } = own;
+/// A key by its ARN, or by its id: then it is one of the event's account. A key of another account may serve streams here, one of
+/// another Region cannot. What another account's event says of a third account's key, or of ours, is not believed.
+fn key_arn(named: &str, account: &str, own: &Scope) -> Result<KeyArn, RejectReason> {
+    let Scope { partition, region, account: ours } = own;
     let arn =
         KeyArn::parse(named).or_else(|| KeyArn::parse(&format!("arn:{partition}:kms:{region}:{account}:key/{named}")));
     let arn = arn.ok_or_else(|| RejectReason::IllegalKey("key", EventText::new(named)))?;
-    if arn.region() == own.region { Ok(arn) } else { Err(RejectReason::Foreign("key", EventText::new(named))) }
+    let here = Scope { account: arn.account().to_owned(), ..own.clone() };
+    let whose = account == ours || account == arn.account();
+    if arn.is_of(&here) && whose { Ok(arn) } else { Err(RejectReason::Foreign("key", EventText::new(named))) }
 }
 
 /// A schedule of EventBridge, or of its Scheduler with no input of its own: a sweep.

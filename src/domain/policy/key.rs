@@ -104,6 +104,11 @@ impl KeyTemplate {
         pattern.matches(alias.as_str()) || pattern.matches(&format!("arn:{partition}:kms:{region}:{account}:{alias}"))
     }
 
+    /// The account of an ARN. (`${…}` stands behind `alias/` only.)
+    pub fn account(&self) -> Option<&str> {
+        self.text.strip_prefix("arn:")?.split(':').nth(3)
+    }
+
     /// The key that it names for every stream alike; `None` where that depends on the stream.
     pub fn fixed(&self) -> Option<KeyRef> {
         if self.has_substitution() { None } else { KeyRef::parse(&self.text) }
