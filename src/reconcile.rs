@@ -24,8 +24,8 @@ use crate::domain::failure::{Class, Failure, Fault};
 use crate::domain::history::{Check, Contention, check_of, contention, is_changed, read_after};
 use crate::domain::model::{KeyIdentity, KeyRef, Mode, Observed, ProofMode, Tags};
 use crate::domain::plan::{
-    self, Again, Circumstances, Condition, Keys, Owed, Permission, Progress, Reason, Sight, Situation, Step, Verdict,
-    next_step,
+    self, Again, Circumstances, Condition, Keys, Owed, Permission, Progress, Reason, Sight, Situation, Started, Step,
+    Verdict, next_step,
 };
 use crate::domain::policy::{Decision, Outcome, Policy};
 use crate::domain::put_back;
@@ -257,7 +257,13 @@ impl<'a, W: World> Run<'a, W> {
                     },
                     Step::Finish(verdict) if self.left_unwritable(&sight) => return self.unwritable(&verdict).await,
                     Step::Finish(verdict) => return (verdict, After::Verdict),
-                    Step::LookLater(why) => return later(Failure::retryable("streamseal:Look", "LookLater", &why)),
+                    Step::LookLater(why) => {
+                        if self.progress.as_ref().is_some_and(|p| p.started == Some(Started { acknowledged: false })) {
+                            // It had no effect, or none that is known of.
+                            self.work.started_at = None;
+                        }
+                        return later(Failure::retryable("streamseal:Look", "LookLater", &why));
+                    }
                     Step::StartAfresh => {
                         let started = self.progress.as_ref().is_some_and(|p| p.started.is_some());
                         self.start_afresh();
@@ -321,7 +327,7 @@ impl<'a, W: World> Run<'a, W> {
     /// What CloudTrail's history says of a change that would be made now.
     async fn weigh(&self, observed: &Observed) -> Result<Contention, Failure> {
         let Settings { config, history, paces, deadline, .. } = *self.settings;
-        let Work { stream, cause, started, .. } = &self.work;
+        let Work { stream, cause, started, started_at, .. } = &self.work;
         let started_now = self.progress.as_ref().is_some_and(|p| p.started.is_some());
         let check = check_of(cause, plan::is_new(observed.created, self.world.now()), *started);
         let Some(own_role) = config.own_role_arn.as_deref() else { return Ok(Contention::Clear) };
@@ -332,7 +338,7 @@ impl<'a, W: World> Run<'a, W> {
         let after = read_after(cause, self.world.now());
         match history.of(stream, after, self.world, (paces, deadline), &self.log).await {
             Ok(trail) if check == Check::IfChanged && !is_changed(&trail, of_it, own_role) => Ok(Contention::Clear),
-            Ok(trail) => Ok(contention(&trail, of_it, own_role, cause, self.world.now())),
+            Ok(trail) => Ok(contention(&trail, of_it, own_role, (cause, *started_at), self.world.now())),
             Err(_) if check == Check::IfChanged => Ok(Contention::Clear),
             Err(failure) if matches!(failure.class, Class::Permanent(_)) => {
                 Ok(Contention::Unknown(format!("whether somebody else changes it cannot be told: {failure}")))

@@ -172,10 +172,10 @@ pub enum Check {
 
 /// What has to be known of the history before a Start for `cause`. `started`: whether a run before, for the same cause, sent one.
 pub fn check_of(cause: &Cause, is_new: bool, started: bool) -> Check {
-    match (is_new && !started, cause.is_about_encryption(), cause.creator) {
-        (false, _, _) | (true, true, _) => Check::Full,
-        (true, false, Some(_)) => Check::None,
-        (true, false, None) => Check::IfChanged,
+    match (is_new && !cause.is_about_encryption(), cause.creator) {
+        (false, _) => Check::Full,
+        (true, Some(_)) if !started => Check::None,
+        (true, _) => Check::IfChanged,
     }
 }
 
@@ -194,12 +194,13 @@ pub fn is_changed(trail: &Trail, (stream, created): (&StreamName, Timestamp), ow
 }
 
 /// Weighs what the history shows of one stream, made at `created`, that is wrong now. `own_role` is the ARN of the function's role,
-/// `cause` what woke this run. A history that was not read whole can show a fight, and never that there is none.
+/// `cause` what woke this run, `started_at` when a run before, for the same cause, sent a Start. A history that was not read whole can
+/// show a fight, and never that there is none.
 pub fn contention(
     trail: &Trail,
     (stream, created): (&StreamName, Timestamp),
     own_role: &str,
-    cause: &Cause,
+    (cause, started_at): (&Cause, Option<Timestamp>),
     now: Timestamp,
 ) -> Contention {
     // What an earlier stream of the same name went through is none of this one's.
@@ -244,7 +245,7 @@ pub fn contention(
         let why = "whether somebody else changes it back cannot be told: CloudTrail's history of the last 24 hours is too long to be read whole";
         return Contention::Unknown(why.to_owned());
     }
-    if let Some(until) = newest.map(|at| at + SETTLED_AFTER).filter(|until| *until > now) {
+    if let Some(until) = newest.max(started_at).map(|at| at + SETTLED_AFTER).filter(|until| *until > now) {
         return Contention::Wait(until);
     }
     let shown = |at: Timestamp| of_it.iter().any(|c| c.kind.event_name() == cause.call.as_str() && c.at == at);
@@ -341,7 +342,7 @@ mod tests {
 
     fn weigh(changes: &[Change], cause: &Cause, now: i64) -> Contention {
         let trail = Trail { changes: changes.to_vec(), whole: true };
-        contention(&trail, (&name("orders"), at(-9_000)), OURS, cause, at(now))
+        contention(&trail, (&name("orders"), at(-9_000)), OURS, (cause, None), at(now))
     }
 
     /// `n` times: we start, they undo it a minute later; a round every 20 minutes.
@@ -393,7 +394,7 @@ mod tests {
         assert_eq!(weigh(&fight(5, ChangeKind::Start), &cause("sweep", 0), 200), Contention::Clear);
         // Nor is what happened to an earlier stream of the name.
         let fought = Trail { changes: fight(5, ChangeKind::Stop), whole: true };
-        let young = contention(&fought, (&name("orders"), at(95)), OURS, &cause("sweep", 0), at(200));
+        let young = contention(&fought, (&name("orders"), at(95)), OURS, (&cause("sweep", 0), None), at(200));
         assert_eq!(young, Contention::Clear);
         // Nor are other streams.
         let other: Vec<Change> =
@@ -408,6 +409,12 @@ mod tests {
         assert_eq!(weigh(&changes, &stopped, 2), Contention::Wait(at(15)));
         assert_eq!(weigh(&changes, &stopped, 14), Contention::Wait(at(15)));
         assert_eq!(weigh(&changes, &stopped, 15), Contention::Clear);
+        // Nor is what the message says that we did and the history does not show yet.
+        let started = |now| {
+            let (trail, stream) = (Trail { changes: Vec::new(), whole: true }, name("orders"));
+            contention(&trail, (&stream, at(-9_000)), OURS, (&cause("sweep", 0), Some(at(20))), at(now))
+        };
+        assert_eq!((started(25), started(35)), (Contention::Wait(at(35)), Contention::Clear));
     }
 
     #[test]
@@ -432,7 +439,7 @@ mod tests {
     fn a_history_that_was_not_read_whole_is_never_clear() {
         let weigh = |changes: &[Change], cause: &Cause, now: i64| {
             let trail = Trail { changes: changes.to_vec(), whole: false };
-            contention(&trail, (&name("orders"), at(-9_000)), OURS, cause, at(now))
+            contention(&trail, (&name("orders"), at(-9_000)), OURS, (cause, None), at(now))
         };
         let stopped = cause("StopStreamEncryption", 41);
         for changes in [vec![], fight(2, ChangeKind::Stop), vec![change(50, ChangeKind::Start, OURS)]] {
@@ -449,13 +456,14 @@ mod tests {
         let born = Cause { creator: Some(super::super::event::Creator::Other), ..cause("CreateStream", 0) };
         let rows = [
             (&born, true, false, Check::None),
-            (&born, true, true, Check::Full),
+            (&born, true, true, Check::IfChanged),
             (&born, false, false, Check::Full),
             (&cause("StopStreamEncryption", 1), true, false, Check::Full),
             (&cause("StartStreamEncryption", 1), true, false, Check::Full),
             (&cause("AddTagsToStream", 1), true, false, Check::IfChanged),
             (&cause("sweep", 1), true, false, Check::IfChanged),
-            (&cause("sweep", 1), true, true, Check::Full),
+            (&cause("sweep", 1), true, true, Check::IfChanged),
+            (&cause("StopStreamEncryption", 1), true, true, Check::Full),
             (&cause("sweep", 1), false, false, Check::Full),
         ];
         for (cause, is_new, started, expect) in rows {

@@ -183,7 +183,9 @@ async fn a_key_that_somebody_disables_later_is_no_reason_to_put_one_back() {
 async fn a_key_is_put_back_once_for_a_cause() {
     // Before the run that has to prove the key that was put back, and while it does.
     for [enabled, started, disabled] in [[22.0, 23.0, 30.0], [45.0, 46.0, 50.0]] {
-        let mut s = on_other();
+        let mut s = Scene::new(ALL_WITH_APP);
+        s.existing("orders", Some("alias/other"));
+        s.set(|state, now| state.command("orders", now));
         s.later(secs(2.0), |state, now| state.keys.set_state("app", "Disabled", now));
         // The run that puts it back cannot prove that, and leaves the proof to a later one.
         let back = Arc::new(AtomicBool::new(false));
