@@ -132,7 +132,7 @@ impl<W: World> App<W> {
     pub async fn handle(&self, payload: &str, invocation: &Invocation) -> Result<Answer, Unhandled> {
         self.notes.begin();
         let answer = self.answer(payload, invocation).await;
-        self.notes.tell_rest(&self.world);
+        self.notes.report_rest(&self.world);
         answer
     }
 
@@ -373,7 +373,7 @@ impl<W: World> App<W> {
 
     fn note(&self, outcome: Outcome, code: &'static str, detail: &str) -> Value {
         let note = Note::new(outcome, code, detail);
-        if self.notes.may_tell(outcome, code) {
+        if self.notes.may_report(outcome, code) {
             match outcome {
                 Outcome::Ignored => info!(reason = code, "ignored: {detail}"),
                 Outcome::Rejected => warn!(reason = code, "rejected: {detail}"),
@@ -385,7 +385,7 @@ impl<W: World> App<W> {
     }
 
     fn unhandled(&self, unhandled: Unhandled) -> Unhandled {
-        if self.notes.may_tell(Outcome::Failed, unhandled.kind()) {
+        if self.notes.may_report(Outcome::Failed, unhandled.kind()) {
             error!(kind = unhandled.kind(), "{unhandled}");
             self.world.note(&Note::new(Outcome::Failed, unhandled.kind(), &unhandled.to_string()));
         }

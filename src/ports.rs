@@ -215,7 +215,7 @@ pub struct Note {
     pub reason: &'static str,
     /// Why, in words.
     pub detail: EventText,
-    /// How many items it is about: more than one where they were too many to be told one by one.
+    /// How many items it is about: more than one where they were too many to be reported one by one.
     pub items: u64,
 }
 
@@ -266,7 +266,7 @@ pub(crate) struct NoteDocument<'a> {
     reason: &'static str,
     /// Why, in words.
     detail: &'a EventText,
-    /// How many items it is about, where they were too many to be told one by one.
+    /// How many items it is about, where they were too many to be reported one by one.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "schema", schemars(with = "u64"))]
     items: Option<u64>,

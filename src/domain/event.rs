@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use self::found::Found;
-pub use self::found::{Fate, Rest, TODO_MAX, TOLD_MAX};
+pub use self::found::{Fate, REPORTED_MAX, Rest, TODO_MAX};
 use super::bounds::{happened, happened_at};
 use super::model::{EventText, KinesisArn, Scope, StreamArn, StreamName};
 use super::scan::{self, Scan, Subject};

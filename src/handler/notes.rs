@@ -1,4 +1,4 @@
-//! What becomes of items that lead to no run: the first of an invocation are told one by one, the rest counted and told together
+//! What becomes of items that lead to no run: the first of an invocation are reported one by one, the rest counted and reported together
 //! at its end, so that no payload fills the log. The counts are exact, in the log and in the metrics.
 
 use std::collections::BTreeMap;
@@ -8,8 +8,8 @@ use tracing::warn;
 
 use crate::ports::{Note, Outcome, World};
 
-/// How many are told one by one, an invocation. A batch of ten messages (`template.yaml`) that are one event each stays far below it.
-const TOLD_MAX: usize = 30;
+/// How many are reported one by one, an invocation. A batch of ten messages (`template.yaml`) that are one event each stays far below it.
+const REPORTED_MAX: usize = 30;
 
 /// The notes of an invocation.
 #[derive(Debug, Default)]
@@ -17,21 +17,21 @@ pub(super) struct Notes(Mutex<Inner>);
 
 #[derive(Debug, Default)]
 struct Inner {
-    told: usize,
+    reported: usize,
     rest: BTreeMap<(Outcome, &'static str), u64>,
 }
 
 impl Notes {
     /// A new invocation begins.
     pub(super) fn begin(&self) {
-        self.lock().told = 0;
+        self.lock().reported = 0;
     }
 
-    /// Whether one more may be told by itself; otherwise it is counted.
-    pub(super) fn may_tell(&self, outcome: Outcome, reason: &'static str) -> bool {
+    /// Whether one more may be reported by itself; otherwise it is counted.
+    pub(super) fn may_report(&self, outcome: Outcome, reason: &'static str) -> bool {
         let mut inner = self.lock();
-        if inner.told < TOLD_MAX {
-            inner.told += 1;
+        if inner.reported < REPORTED_MAX {
+            inner.reported += 1;
             return true;
         }
         drop(inner);
@@ -49,10 +49,10 @@ impl Notes {
         *count = count.saturating_add(more);
     }
 
-    /// Tells of those that were counted.
-    pub(super) fn tell_rest<W: World>(&self, world: &W) {
+    /// Reports those that were counted.
+    pub(super) fn report_rest<W: World>(&self, world: &W) {
         for ((outcome, reason), count) in std::mem::take(&mut self.lock().rest) {
-            let detail = format!("{count} more items that are not told one by one");
+            let detail = format!("{count} more items that are not reported one by one");
             warn!(outcome = outcome.as_str(), reason, count, "{detail}");
             world.note(&Note { items: count, ..Note::new(outcome, reason, &detail) });
         }

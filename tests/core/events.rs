@@ -4,7 +4,7 @@ mod observed;
 
 use jiff::Timestamp;
 use serde_json::{Value, json};
-use streamseal::domain::event::{Creator, IgnoreReason, Input, Item, RejectReason, TODO_MAX, TOLD_MAX, parse};
+use streamseal::domain::event::{Creator, IgnoreReason, Input, Item, REPORTED_MAX, RejectReason, TODO_MAX, parse};
 use streamseal::domain::model::Scope;
 use streamseal::domain::scan::{Scan, Subject};
 use streamseal::domain::work::Work;
@@ -316,7 +316,9 @@ fn a_counter_near_its_end_stays_there() {
     for most in [u64::from(u32::MAX), u64::from(u32::MAX) + 1, u64::MAX] {
         let mut message = with("streamseal-work-message", "/attempt", json!(most));
         message["looks"] = json!(most);
-        assert_eq!((work(&message).attempt, work(&message).looks), (u32::MAX, u32::MAX));
+        message["unread"] = json!(most);
+        let work = work(&message);
+        assert_eq!([work.attempt, work.looks, work.unread], [u32::MAX; 3]);
         let mut message = with("streamseal-scan-message", "/parts", json!(most));
         message["failures"] = json!(most);
         message["tally"] = json!({"listed": most, "streams": most, "to_prove": most, "wrong": {"names": [], "more": most},
@@ -352,7 +354,7 @@ fn a_message_with_too_many_items_is_counted_or_fails() {
     let all = words(&findings(TODO_MAX + 1, "FAILED"));
     assert!(all.len() == 1 && all[0].starts_with("malformed it asks for 33 things"), "{all:?}");
     let quiet = words(&findings(1_000, "PASSED"));
-    assert_eq!(quiet.len(), TOLD_MAX + 1);
+    assert_eq!(quiet.len(), REPORTED_MAX + 1);
     assert_eq!(quiet.last().unwrap(), "990 more Ignored NotAFault");
 
     // The things to do are all there, wherever they stand.
@@ -364,10 +366,13 @@ fn a_message_with_too_many_items_is_counted_or_fails() {
 
     // What cannot be read is counted too, and fails its message.
     let junk = words(&json!({"Records": vec![json!({}); 5_000]}));
-    assert_eq!((junk.len(), junk.last().unwrap().as_str()), (TOLD_MAX + 1, "4990 more Malformed Malformed"));
+    assert_eq!((junk.len(), junk.last().unwrap().as_str()), (REPORTED_MAX + 1, "4990 more Malformed Malformed"));
     let resources = vec![json!({"Type": "AwsKinesisStream", "Id": "a b"}); 50_000];
     let foreign = words(&with(ASFF, "/detail/findings/0/Resources", json!(resources)));
-    assert_eq!((foreign.len(), foreign.last().unwrap().as_str()), (TOLD_MAX + 1, "49990 more Rejected IllegalName"));
+    assert_eq!(
+        (foreign.len(), foreign.last().unwrap().as_str()),
+        (REPORTED_MAX + 1, "49990 more Rejected IllegalName")
+    );
 }
 
 #[test]

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use bolero::check;
 use jiff::Timestamp;
 use serde_json::{Value, json};
-use streamseal::domain::event::{Cause, Input, Item, TODO_MAX, TOLD_MAX, parse};
+use streamseal::domain::event::{Cause, Input, Item, REPORTED_MAX, TODO_MAX, parse};
 use streamseal::domain::model::{EVENT_TEXT_MAX, EventText, Scope};
 use streamseal::domain::policy::Policy;
 use streamseal::domain::scan::Scan;
@@ -183,7 +183,7 @@ fn payload(bytes: &[u8]) {
         let told = items.iter().filter(leads_to_nothing).count();
         let rest = items.iter().filter(|item| matches!(item, Item::Rest(_))).count();
         // Of the rest there is one for each reason.
-        assert!(told <= TOLD_MAX && rest <= 25 && items.len() - told - rest <= TODO_MAX, "{} items", items.len());
+        assert!(told <= REPORTED_MAX && rest <= 25 && items.len() - told - rest <= TODO_MAX, "{} items", items.len());
         items.into_iter().for_each(item);
     }
 }

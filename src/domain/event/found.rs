@@ -10,8 +10,8 @@ use super::Item;
 /// The most that one message may ask for. A finding of Security Hub has up to 32 resources (ASFF, `Resources`), and EventBridge
 /// sends one finding an event; all other events are about one stream, key or alias.
 pub const TODO_MAX: usize = 32;
-/// How many items that lead to nothing are told one by one.
-pub const TOLD_MAX: usize = 10;
+/// How many items that lead to nothing are reported one by one.
+pub const REPORTED_MAX: usize = 10;
 
 /// The reason of all that cannot be read.
 const MALFORMED: &str = "Malformed";
@@ -27,7 +27,7 @@ pub enum Fate {
     Malformed,
 }
 
-/// So many items of one message that had the same fate for the same reason, beyond those that are told one by one.
+/// So many items of one message that had the same fate for the same reason, beyond those that are reported one by one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rest {
     /// What becomes of them.
@@ -43,7 +43,7 @@ pub struct Rest {
 pub(super) struct Found {
     items: Vec<Item>,
     todo: usize,
-    told: usize,
+    reported: usize,
     rest: BTreeMap<(Fate, &'static str), u64>,
 }
 
@@ -62,17 +62,17 @@ impl Found {
             Item::Malformed(_) => (Fate::Malformed, MALFORMED),
             Item::Rest(Rest { fate, code, .. }) => (*fate, *code),
         };
-        if self.told < TOLD_MAX {
-            self.told += 1;
+        if self.reported < REPORTED_MAX {
+            self.reported += 1;
             self.items.push(item);
         } else {
             self.count(fate, code);
         }
     }
 
-    /// One that cannot be read. Why is worked out only where it is told: there may be millions.
+    /// One that cannot be read. Why is worked out only where it is reported: there may be millions.
     pub(super) fn malformed(&mut self, why: impl FnOnce() -> String) {
-        if self.told < TOLD_MAX {
+        if self.reported < REPORTED_MAX {
             self.push(Item::malformed(&why()));
         } else {
             self.count(Fate::Malformed, MALFORMED);

@@ -11,7 +11,7 @@ use streamseal::domain::history::{Change, ChangeKind};
 use streamseal::domain::model::Scope;
 use streamseal::domain::work::Work;
 
-use super::{now, words_of};
+use super::words_of;
 
 /// Where it was recorded.
 fn there() -> Scope {
@@ -199,7 +199,8 @@ fn our_samples_have_the_recorded_members() {
             let region = record["awsRegion"].as_str().unwrap();
             let told = [(stream, "STREAM"), (region, "REGION")];
             let recorded_as = [("orders", "STREAM"), ("us-east-1", "REGION")];
-            if is_kinesis {
+            // What a call about a channel has there was never recorded.
+            if is_kinesis && !arn.is_some_and(|arn| arn.contains(":channel/")) {
                 assert_eq!(shape(&record["resources"], &told), shape(&like["resources"], &recorded_as), "{name}");
             }
             if let Some(tls) = record.get("tlsDetails") {

@@ -11,7 +11,7 @@ use crate::sim::queue::TIMEOUT;
 use crate::sim::scene::{ALL_WITH_APP, Scene, secs};
 use crate::sim::{Op, arn};
 
-/// "At most some dozens of log lines": of 30 items that are told one by one, three each, and the counted rest.
+/// "At most some dozens of log lines": of 30 items that are reported one by one, three each, and the counted rest.
 const LINES_MAX: usize = 110;
 /// No line of junk is as long as one of evidence.
 const LENGTH_MAX: usize = 5_000;
@@ -118,7 +118,7 @@ async fn junk_of_any_size_makes_some_dozens_of_lines_and_all_of_it_is_counted() 
     }
 }
 
-/// Every message of a batch is answered for, however many are told of in one line.
+/// Every message of a batch is answered for, however many are reported in one line.
 #[tokio::test(start_paused = true)]
 async fn a_batch_of_junk_fails_whole_and_alone() {
     let mut s = Scene::new(ALL_WITH_APP);
