@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use streamseal::domain::history::ChangeKind;
+use streamseal::domain::history::{ChangeKind, Query};
 
 use super::*;
 
@@ -363,24 +363,32 @@ async fn refusals_of_kms() {
 #[tokio::test]
 async fn the_history_of_changes() {
     let recorded = recorded("cloudtrail-lookup-events");
-    let wire = wire_in("us-east-1").await;
-    for kind in [ChangeKind::Start, ChangeKind::Stop] {
-        let call = kind.event_name();
-        let events: Vec<&Value> =
-            recorded["body"]["Events"].as_array().unwrap().iter().filter(|event| event["EventName"] == call).collect();
-        assert_eq!(events.len(), 1, "{call}");
-        let attribute = json!({ "LookupAttributes": [{ "AttributeKey": "EventName", "AttributeValue": call }] });
-        wire.always_for("LookupEvents", attribute, ok(json!({ "Events": events }))).await;
-    }
-    let trail = wire.aws.changes(time("2026-09-19T00:00:00Z"), &wire.log).await.unwrap();
-    assert!(trail.whole, "NextToken is absent from the last page");
-    let told: Vec<_> =
-        trail.changes.iter().map(|change| (change.kind, change.stream.as_str(), change.at.to_string())).collect();
-    let expected = [(ChangeKind::Start, "2026-09-19T11:31:50Z"), (ChangeKind::Stop, "2026-09-19T11:31:57Z")];
-    assert_eq!(told, expected.map(|(kind, at)| (kind, "orders", at.to_owned())), "by name and by ARN");
-    for (event, change) in recorded["body"]["Events"].as_array().unwrap().iter().rev().zip(&trail.changes) {
+    let events = recorded["body"]["Events"].as_array().unwrap();
+    let start = (ChangeKind::Start, "orders".to_owned(), "2026-09-19T11:31:50Z".to_owned());
+    let stop = (ChangeKind::Stop, "orders".to_owned(), "2026-09-19T11:31:57Z".to_owned());
+    // Start was by name and Stop by ARN, and so are the resources that each is found by.
+    let [by_name, by_arn] = Query::of(&orders());
+    for (query, attribute, expected) in [
+        (Query::Calls(ChangeKind::Start), "EventName", &start),
+        (Query::Calls(ChangeKind::Stop), "EventName", &stop),
+        (by_name, "ResourceName", &start),
+        (by_arn, "ResourceName", &stop),
+    ] {
+        let is_it = |event: &&Value| {
+            let resources = event["Resources"].as_array().unwrap().iter().map(|resource| &resource["ResourceName"]);
+            [&event["EventName"]].into_iter().chain(resources).any(|value| value == query.value())
+        };
+        let found: Vec<&Value> = events.iter().filter(is_it).collect();
+        assert_eq!(found.len(), 1, "{query:?}");
+        let wire = wire_in("us-east-1").await;
+        let asked = json!({ "LookupAttributes": [{ "AttributeKey": attribute, "AttributeValue": query.value() }] });
+        wire.always_for("LookupEvents", asked, ok(json!({ "Events": found }))).await;
+        let page = wire.aws.trail_page(&query, time("2026-09-19T00:00:00Z"), None, &wire.log).await.unwrap();
+        assert_eq!(page.next, None, "NextToken is absent from the last page");
+        let [change] = &page.changes[..] else { panic!("{query:?}: {page:?}") };
+        assert_eq!((change.kind, change.stream.to_string(), change.at.to_string()), *expected, "{query:?}");
         assert_eq!(
-            event["EventTime"].as_f64().unwrap() as i64,
+            found[0]["EventTime"].as_f64().unwrap() as i64,
             change.at.as_second(),
             "the event's time is the record's"
         );
