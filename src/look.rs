@@ -19,6 +19,7 @@ use crate::domain::plan::{
     self, Circumstances, Keys, Permission, Progress, Reason, Sight, Situation, Step, Verdict, next_step,
 };
 use crate::domain::policy::{Decision, Outcome};
+use crate::domain::remedy::{Facts, remedy};
 use crate::ports::{CallLog, Page, PageStart, World};
 use crate::reconcile::{Paces, Settings};
 
@@ -97,6 +98,8 @@ pub(crate) struct Seen<'d> {
     /// Which key it should be on, where that is known.
     pub(crate) wanted: Option<KeyIdentity>,
     pub(crate) sight: Sight,
+    /// What KMS said of the keys that matter for this stream.
+    known: Keys,
 }
 
 impl<'a, W: World> Looker<'a, W> {
@@ -241,7 +244,8 @@ impl<'a, W: World> Looker<'a, W> {
         };
         let material = key.as_ref().and_then(|key| plan::material_of(key, keys));
         let sight = not_active.unwrap_or_else(|| Sight::Active(plan::assess(outcome, encryption, keys, self.own)));
-        Ok(Seen { stream, decision, observed, key, material, wanted, sight })
+        let known = plan::keys_of(outcome, encryption, keys);
+        Ok(Seen { stream, decision, observed, key, material, wanted, sight, known })
     }
 
     /// The current material of a key, where KMS says so; asked for unless the key was met.
@@ -368,6 +372,21 @@ impl<'a, W: World> Looker<'a, W> {
             material: seen.material.clone(),
         });
         let calls = log.calls();
+        let nothing = Keys::new();
+        let remedy = remedy(&Facts {
+            stream,
+            outcome: Some(&decision.outcome),
+            rule: decision.rule.as_ref().map(|rule| rule.name.as_str()),
+            encryption: seen.map(|seen| &seen.observed.encryption),
+            situation: seen.and_then(|seen| match &seen.sight {
+                Sight::Active(situation) => Some(situation),
+                _ => None,
+            }),
+            keys: seen.map_or(&nothing, |seen| &seen.known),
+            verdict: Some(&verdict),
+            calls: &calls,
+            changed: false,
+        });
         Evidence {
             run_id: run_id.to_owned(),
             attempt: self.purpose.attempt,
@@ -393,6 +412,8 @@ impl<'a, W: World> Looker<'a, W> {
             verdict,
             warnings,
             rekeyed: false,
+            previous_key_needed_until: None,
+            remedy,
             next_look: None,
         }
     }

@@ -6,6 +6,7 @@
 
 mod history;
 mod paces;
+mod preview;
 mod proof;
 mod start;
 mod waits;
@@ -19,21 +20,25 @@ use tracing::debug;
 
 use crate::config::Config;
 use crate::domain::event::Cause;
-use crate::domain::evidence::{Compliance, Evidence, Proof, ProofState, Remediation, Setting};
+use crate::domain::evidence::{
+    Compliance, Evidence, Proof, ProofState, Remediation, Setting, previous_key_needed_until,
+};
 use crate::domain::failure::{Class, Failure, Fault};
 use crate::domain::history::{Check, Contention, check_of, contention, is_changed, read_after};
-use crate::domain::model::{KeyIdentity, KeyRef, Mode, Observed, ProofMode, Tags};
+use crate::domain::model::{KeyIdentity, KeyRef, Mode, Observed, Tags};
 use crate::domain::plan::{
     self, Again, Circumstances, Condition, Keys, Owed, Permission, Progress, Reason, Sight, Situation, Started, Step,
     Verdict, next_step,
 };
 use crate::domain::policy::{Decision, Outcome, Policy};
 use crate::domain::put_back;
+use crate::domain::remedy::remedy;
 use crate::domain::work::{PutBack, Work};
 use crate::ports::{CallLog, World};
 
 pub use self::history::History;
 pub use self::paces::Paces;
+pub use self::preview::{Preview, preview};
 use self::proof::Proved;
 
 /// Failed looks in a row before a run leaves the rest to a later one.
@@ -99,44 +104,6 @@ pub async fn reconcile<W: World>(world: &W, work: &Work, settings: &Settings<'_>
     run.end(verdict, after)
 }
 
-/// What a run would do first.
-#[derive(Debug)]
-pub struct Preview {
-    /// The first step, or why it cannot be told.
-    pub step: Result<Step, Failure>,
-    /// The deciding rule.
-    pub rule: Option<String>,
-    /// Why that rule.
-    pub reasons: Vec<String>,
-    /// What was seen, where anything was.
-    pub setting: Option<Setting>,
-    /// Which key the rule wants, as far as KMS said so.
-    pub wanted: Option<KeyIdentity>,
-    /// How it would be proven.
-    pub proof: Option<ProofMode>,
-}
-
-/// Looks once and names the first step; does nothing.
-pub async fn preview<W: World>(world: &W, work: &Work, settings: &Settings<'_>) -> Preview {
-    let mut run = Run::new(world, work, settings);
-    let step = match run.look().await {
-        Err(failure) => Err(failure),
-        Ok((sight, observed)) => {
-            let now = world.now();
-            let progress = run.progress.clone().unwrap_or_default();
-            Ok(next_step(&sight, &progress, || run.permit(&sight, observed.as_ref(), now), now))
-        }
-    };
-    let proof = match (run.decision.as_ref().map(|d| &d.outcome), &run.after) {
-        (Some(Outcome::Encrypt(target)), Some(seen)) => {
-            Some(plan::proof_mode(target, seen.observed.created, settings.mode, world.now()))
-        }
-        _ => None,
-    };
-    let (rule, reasons) = run.decision.map_or((None, Vec::new()), |d| (d.rule.map(|r| r.name), d.reasons));
-    Preview { step, rule, reasons, setting: run.after, wanted: run.wanted, proof }
-}
-
 /// The pauses of a run follow from what it is for, so that it can be repeated.
 fn seed(work: &Work, run_id: &str) -> u64 {
     let text = format!("{}{run_id}{}", work.stream, work.attempt);
@@ -156,6 +123,8 @@ struct Run<'a, W> {
     progress: Option<Progress>,
     decision: Option<Decision>,
     wanted: Option<KeyIdentity>,
+    /// How it stood with the policy at the last look, where it was ACTIVE.
+    situation: Option<Situation>,
     keys: Keys,
     before: Option<Setting>,
     after: Option<Setting>,
@@ -202,6 +171,7 @@ impl<'a, W: World> Run<'a, W> {
             progress: None,
             decision: None,
             wanted: None,
+            situation: None,
             keys: Keys::new(),
             before: None,
             after: None,
@@ -396,6 +366,10 @@ impl<'a, W: World> Run<'a, W> {
     /// Keeps what evidence and later steps need of a look.
     fn remember(&mut self, sight: &Sight, observed: &Observed) {
         self.learn(observed);
+        self.situation = match sight {
+            Sight::Active(situation) => Some(situation.clone()),
+            _ => None,
+        };
         let now = self.world.now();
         let (mut key, mut target) = (None, None);
         let mut wrong = false;
@@ -515,7 +489,7 @@ impl<'a, W: World> Run<'a, W> {
         if let Class::Permanent(fault) = failure.class {
             let what = match fault {
                 Fault::Access => "we may not look at it",
-                Fault::Key | Fault::Request => "it cannot be looked at",
+                Fault::Key | Fault::Request | Fault::Credentials => "it cannot be looked at",
             };
             let detail = format!("{what}: {failure}");
             let verdict = Verdict::new(Compliance::InsufficientData, Reason::AccessDenied, detail);
@@ -549,6 +523,7 @@ impl<'a, W: World> Run<'a, W> {
         self.progress = None;
         self.decision = None;
         self.wanted = None;
+        self.situation = None;
         self.keys.clear();
         self.before = None;
         self.after = None;
@@ -629,6 +604,11 @@ impl<'a, W: World> Run<'a, W> {
             (true, _) if self.work.right_since.is_some() => Remediation::Applied,
             (true, _) => Remediation::Started,
         };
+        let calls = self.log.calls();
+        let remedy = remedy(&self.facts(Some(&verdict), &calls));
+        let changed_at = self.work.right_since.unwrap_or(now);
+        let retention = self.after.as_ref().map(|after| after.observed.retention_hours).filter(|_| self.work.rekeyed);
+        let previous_key_needed_until = retention.and_then(|hours| previous_key_needed_until(changed_at, hours));
         let (rule, reasons, desired) = match self.decision {
             None => (None, Vec::new(), None),
             Some(decision) => {
@@ -655,12 +635,14 @@ impl<'a, W: World> Run<'a, W> {
             before: self.before,
             after: self.after,
             desired,
-            calls: self.log.calls(),
+            calls,
             proof: self.proof,
             verdict,
             warnings: self.warnings,
             remediation,
             rekeyed: self.work.rekeyed,
+            previous_key_needed_until,
+            remedy,
             next_look,
         };
         RunEnd { evidence, next }

@@ -10,7 +10,6 @@ use std::io;
 use aws_sdk_kinesis::config::http::HttpResponse;
 use aws_sdk_kinesis::error::{ProvideErrorMetadata, SdkError};
 
-use crate::domain::evidence::Call;
 use crate::domain::failure::{Class, Failure, Fault};
 use crate::domain::model::EventText;
 
@@ -71,15 +70,16 @@ fn class_of(call: &str, code: &str, message: &str) -> Class {
         | "NotAuthorizedForSourceException"
         | "NotAuthorizedForDetailTypeException"
         | "KMSOptInRequired"
-        | "OptInRequired"
-        | "UnrecognizedClientException"
+        | "OptInRequired" => Class::Permanent(Fault::Access),
+
+        "UnrecognizedClientException"
         | "InvalidClientTokenId"
         | "MissingAuthenticationToken"
         | "MissingAuthenticationTokenException"
         | "IncompleteSignature"
         | "IncompleteSignatureException"
         | "InvalidSignatureException"
-        | "SignatureDoesNotMatch" => Class::Permanent(Fault::Access),
+        | "SignatureDoesNotMatch" => Class::Permanent(Fault::Credentials),
 
         // Kinesis about the key, and KMS's own `NotFoundException` and `DisabledException`.
         "KMSDisabledException"
@@ -161,29 +161,11 @@ pub enum Refusal {
 }
 
 impl Refusal {
-    /// Reads a call that was written down.
-    pub fn of_call(call: &Call) -> Option<Self> {
-        let (code, message) = call.error.clone()?;
-        let class = class_of(call.call, code.as_str(), message.as_str());
-        Some(Self::of(&Failure { class, call: call.call, code, message, may_have_applied: false }))
-    }
-
     /// Reads a failure's code, and where there is none, the SDK's words.
     pub fn of(failure: &Failure) -> Self {
         match failure.code.as_str() {
-            // An ARN whose account does not exist: the request is wrong, the credentials are not.
-            "UnrecognizedClientException" if failure.class == Class::Permanent(Fault::Request) => Self::Other,
-            "UnrecognizedClientException"
-            | "InvalidClientTokenId"
-            | "MissingAuthenticationToken"
-            | "MissingAuthenticationTokenException"
-            | "IncompleteSignature"
-            | "IncompleteSignatureException"
-            | "InvalidSignatureException"
-            | "SignatureDoesNotMatch"
-            | "ExpiredToken"
-            | "ExpiredTokenException"
-            | "RequestExpired" => Self::Credentials,
+            "ExpiredToken" | "ExpiredTokenException" | "RequestExpired" => Self::Credentials,
+            _ if failure.class == Class::Permanent(Fault::Credentials) => Self::Credentials,
             NO_ANSWER | NOT_SENT | TIMEOUT if failure.message.as_str().contains("credentials") => Self::Credentials,
             NO_ANSWER | TIMEOUT => Self::NoAnswer,
             _ if failure.class == Class::Permanent(Fault::Access) => Self::Permission,
@@ -209,7 +191,7 @@ where
         class,
         call,
         code: EventText::new(code),
-        message: EventText::new(&message),
+        message: words(class, &message),
         may_have_applied: is_write(call) && may_have_applied(error, status),
     }
 }
@@ -233,7 +215,17 @@ where
 
 /// The failure of one entry of a request that was answered.
 pub(super) fn of_entry(call: &'static str, code: &str, message: &str) -> Failure {
-    Failure { class: class_of(call, code, message), ..Failure::retryable(call, code, message) }
+    let class = class_of(call, code, message);
+    Failure { class, message: words(class, message), ..Failure::retryable(call, code, message) }
+}
+
+/// A refusal's words are kept whole, since their end says which policy denied the call. What passes is said often, and says
+/// little.
+fn words(class: Class, message: &str) -> EventText {
+    match class {
+        Class::Permanent(_) => EventText::of_service(message),
+        _ => EventText::new(message),
+    }
 }
 
 /// Whether a Region does not know our credentials at all, as one does that the account has not enabled (AWS account management
@@ -298,7 +290,7 @@ mod tests {
     const ANY: &str = "kinesis:DescribeStreamSummary";
     const ACCESS: Class = Class::Permanent(Fault::Access);
     /// The codes about credentials.
-    const CREDENTIALS: Class = Class::Permanent(Fault::Access);
+    const CREDENTIALS: Class = Class::Permanent(Fault::Credentials);
     const KEY: Class = Class::Permanent(Fault::Key);
     const REQUEST: Class = Class::Permanent(Fault::Request);
     const NO_ACCOUNT: &str = "No account found for the given parameters";
@@ -415,6 +407,17 @@ mod tests {
             assert_eq!(failure.class, class, "{call} {code} {message}");
             assert_eq!(Refusal::of(&failure), refusal, "{call} {code} {message}");
         }
+    }
+
+    /// Which policy refused a call stands at the end of AWS's words, behind two ARNs.
+    #[test]
+    fn the_words_of_a_refusal_are_kept_whole_and_others_are_cut() {
+        let words = format!("{} with an explicit deny in a service control policy", "x".repeat(1_500));
+        assert_eq!(of_entry(ANY, "AccessDeniedException", &words).message.as_str(), words);
+        assert_eq!(of_entry(ANY, "InvalidArgumentException", &words).message.as_str(), words);
+        let bounded = of_entry(ANY, "AccessDeniedException", &"x".repeat(100_000)).message;
+        assert_eq!(bounded.as_str().chars().count(), 2_001);
+        assert_eq!(of_entry(ANY, "ThrottlingException", &words).message.as_str().chars().count(), 201);
     }
 
     /// What stands between quotes in the code of a function of this file.

@@ -33,7 +33,9 @@ impl KeyApi for Aws {
                     }))
                 }
                 Class::Permanent(Fault::Key) => Ok(KeyLookup::NotFound),
-                Class::Permanent(Fault::Access) => Ok(KeyLookup::Denied(failure.code)),
+                Class::Permanent(Fault::Access | Fault::Credentials) => {
+                    Ok(KeyLookup::Denied { code: failure.code, words: failure.message })
+                }
                 _ => Err(failure),
             },
         }

@@ -208,7 +208,7 @@ where
         }
     };
     if sent {
-        let error = result.as_ref().err().map(|failure| (failure.code.clone(), failure.message.clone()));
+        let error = result.as_ref().err().cloned();
         // A header of the answer, hence text from outside.
         let request_id = request_id.map(|id| EventText::new(&id).as_str().to_owned());
         log.push(Call { call, at, duration, request_id, error });

@@ -27,10 +27,11 @@ use self::report::{Audit, Broken, Ended};
 use super::Exit;
 use super::arguments::{Globals, ModeArgument};
 use super::context::{caller, is_account_of, known_profile, policy, policy_source, read, variable};
-use super::output::{GOOD, Stop, refused, statement, styled, tell};
+use super::output::{GOOD, Stop, in_lines, styled, tell};
 use crate::aws::{Aws, Connection, Queues, sdk_config};
 use crate::config::{Config, ModeSource};
 use crate::domain::model::{Mode, Scope};
+use crate::domain::remedy::Remedy;
 use crate::reconcile::{History, Paces, Settings};
 
 /// Longer than any audit: what ends one is its end, or its user.
@@ -145,9 +146,8 @@ pub(crate) fn run(arguments: &AuditArguments) -> Exit {
             Ended::Complete | Ended::NotEnabled => {}
         }
     }
-    for statement in refusals(&audit) {
-        let words = "some streams or keys could not be looked at: let the caller do it, with this statement";
-        tell(format_args!("{}: {words} in a policy of its role or user:\n  {statement}", styled(GOOD, "help")));
+    for lines in refusals(&audit) {
+        tell(format_args!("{}: some streams or keys could not be looked at: {lines}", styled(GOOD, "help")));
     }
     for (path, format) in &outputs {
         let written = match path {
@@ -166,13 +166,16 @@ pub(crate) fn run(arguments: &AuditArguments) -> Exit {
     audit.exit()
 }
 
-/// What would allow the calls that were refused, each once: a policy that refuses one stream mostly refuses all.
+/// What would allow the calls that were refused, each once.
 fn refusals(audit: &Audit) -> BTreeSet<String> {
-    let statements = audit.streams().filter_map(|evidence| {
-        let call = refused(evidence)?;
-        Some(statement(call.call, Some(&evidence.stream.scope), &[]))
+    let advice = audit.streams().filter_map(|evidence| match &evidence.remedy {
+        Remedy::Permission(advice) => {
+            let lines = in_lines(&advice.text, &[], advice.statement.as_deref());
+            Some(report::for_all_streams(evidence, &lines))
+        }
+        _ => None,
     });
-    statements.collect()
+    advice.collect()
 }
 
 /// Where the results go and in which form; standard output where no file is named.

@@ -10,11 +10,12 @@ use self::source::Source;
 use super::Exit;
 use super::arguments::{CheckArguments, Globals};
 use super::context::{Context, now, policy_source, policy_text, read_file};
-use super::output::{BAD, GOOD, Stop, result, statement, styled, tell};
+use super::output::{BAD, GOOD, Stop, result, styled, tell};
 use super::words::{self, unlogged};
 use crate::domain::model::{KeyInfo, KeyLookup, KeyRef, Scope};
 use crate::domain::policy::cases::{self, Case};
 use crate::domain::policy::{Accept, Effect, Policy, PolicyFault, PolicyWarning, Rule};
+use crate::domain::remedy::to_describe;
 use crate::ports::KeyApi;
 
 pub(super) async fn run(arguments: &CheckArguments, globals: &Globals) -> Result<Exit, Stop> {
@@ -95,7 +96,7 @@ pub(super) async fn resolve(
         let Effect::Encrypt(encrypt) = &rule.effect else { continue };
         let accepted = encrypt.accept.iter().filter_map(|accept| match accept {
             Accept::Key(key) => Some(("accept", key.clone())),
-            Accept::CustomerManaged | Accept::AwsManaged => None,
+            Accept::CustomerManaged { .. } | Accept::AwsManaged => None,
         });
         let named = encrypt.key.fixed().map(|key| ("key", key));
         if named.is_none() {
@@ -127,10 +128,10 @@ fn unusable(key: &KeyRef, found: &KeyLookup, own: &Scope) -> Option<String> {
         KeyLookup::Found(KeyInfo { problem: None, .. }) => None,
         KeyLookup::Found(KeyInfo { problem: Some(problem), .. }) => Some(format!("cannot be used: {problem}")),
         KeyLookup::NotFound => Some(format!("is not known to KMS in {}", own.region)),
-        KeyLookup::Denied(code) => {
-            let resource = key.as_key_arn().map(|arn| arn.as_str().to_owned());
-            let allow = statement("kms:DescribeKey", Some(own), &resource.as_deref().map_or(vec![], |arn| vec![arn]));
-            Some(format!("cannot be looked at ({code}); the caller needs {allow}"))
+        KeyLookup::Denied { code, words } => {
+            let advice = to_describe(key, words.as_str(), own);
+            let allow = advice.statement.map(|statement| format!(": {statement}")).unwrap_or_default();
+            Some(format!("cannot be looked at ({code}): {}{allow}", advice.text))
         }
     }
 }

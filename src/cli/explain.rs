@@ -7,19 +7,19 @@ use serde_json::{Value, json};
 use super::Exit;
 use super::arguments::{ExplainArguments, Globals};
 use super::context::{Context, LOOK_MAX};
-use super::output::{STRONG, Stop, advice, result, statement, styled, tell};
-use super::words::{self, at_source, coloured, unlogged, would};
+use super::output::{STRONG, Stop, advice, result, styled, tell};
+use super::words::{self, coloured, unlogged, would};
 use crate::domain::event::{Cause, Creator};
-use crate::domain::evidence::v1::{self, AtSource};
 use crate::domain::failure::{Class, Failure};
 use crate::domain::history::Contention;
 use crate::domain::model::{
-    Encryption, EventText, KeyIdentity, KeyLookup, KeyRef, Mode, Observed, StreamArn, StreamName, StreamStatus, Tags,
+    Encryption, EventText, KeyLookup, KeyRef, Mode, Observed, StreamArn, StreamName, StreamStatus, Tags,
 };
 use crate::domain::plan::{
     self, Circumstances, Condition, Keys, Permission, Progress, Reason, Sight, Situation, Step, next_step,
 };
 use crate::domain::policy::{Explanation, Outcome, Policy};
+use crate::domain::remedy::{Facts, Remedy, remedy};
 use crate::ports::{Clock, KeyApi, StreamApi};
 use crate::reconcile::preview;
 
@@ -33,7 +33,7 @@ struct Told {
     explanation: Explanation,
     key: Option<(KeyRef, KeyLookup)>,
     step: Result<Step, Failure>,
-    at_source: Option<AtSource>,
+    remedy: Remedy,
 }
 
 pub(super) async fn run(arguments: &ExplainArguments, globals: &Globals) -> Result<Exit, Stop> {
@@ -80,11 +80,8 @@ async fn existing(context: &Context, policy: &Policy, mode: Mode, stream: &str) 
     let key = look_up(context, &explanation.decision.outcome).await?;
     let setting = seen.setting.as_ref().map(|s| (s.observed.status.clone(), s.observed.encryption.clone()));
     let created = seen.setting.as_ref().map(|s| s.observed.created);
-    let is = seen.setting.as_ref().and_then(|setting| setting.key.clone());
-    let differs = seen.setting.is_some() && is != seen.wanted;
-    let at_source = seen.wanted.filter(|_| differs).map(|wanted| v1::at_source(&wanted, &stream));
-    let (_, exit) = would(&seen.step);
-    Ok((Told { stream, setting, created, explanation, key, step: seen.step, at_source }, exit))
+    let (_, exit) = would(&seen.step, &seen.remedy);
+    Ok((Told { stream, setting, created, explanation, key, step: seen.step, remedy: seen.remedy }, exit))
 }
 
 fn no_such_stream(stream: &StreamArn) -> Stop {
@@ -140,18 +137,33 @@ async fn imagined(
         _ => Permission::Allowed,
     };
     let step = next_step(&sight, &Progress::default(), permission, now);
-    let wanted = match &key {
-        Some((_, KeyLookup::Found(info))) => Some(info.identity.clone()),
-        Some((_, KeyLookup::NotFound | KeyLookup::Denied(_))) | None => None,
+    let situation = match &sight {
+        Sight::Active(situation) => Some(situation),
+        _ => None,
     };
-    let at_source = wanted.map(|wanted: KeyIdentity| v1::at_source(&wanted, &stream));
+    let verdict = match &step {
+        Step::Finish(verdict) => Some(verdict),
+        _ => None,
+    };
+    let facts = Facts {
+        stream: &stream,
+        outcome: Some(outcome),
+        rule: explanation.decision.rule.as_ref().map(|rule| rule.name.as_str()),
+        encryption: Some(&observed.encryption),
+        situation,
+        keys: &keys,
+        verdict,
+        calls: &[],
+        changed: false,
+    };
+    let remedy = remedy(&facts);
     // Only what would stay wrong is a fault of a stream that is not there.
     let exit = match &step {
-        Step::Finish(verdict) if verdict.withheld.is_none() => words::exit_of(verdict.compliance),
+        Step::Finish(verdict) if verdict.withheld.is_none() => words::exit_of(verdict, &remedy),
         Step::LookLater(_) => Exit::TryAgain,
         Step::Finish(_) | Step::Start(_) | Step::Await(_) | Step::Prove | Step::StartAfresh => Exit::Compliant,
     };
-    Ok((Told { stream, setting: None, created: Some(now), explanation, key, step: Ok(step), at_source }, exit))
+    Ok((Told { stream, setting: None, created: Some(now), explanation, key, step: Ok(step), remedy }, exit))
 }
 
 async fn look_up(context: &Context, outcome: &Outcome) -> Result<Option<(KeyRef, KeyLookup)>, Stop> {
@@ -162,22 +174,11 @@ async fn look_up(context: &Context, outcome: &Outcome) -> Result<Option<(KeyRef,
     Ok(Some((target.key.clone(), found)))
 }
 
-/// What to do about what could not be seen.
+/// What to do about what could not be seen, where that is no remedy of the stream's.
 fn advice_of(told: &Told, context: &Context) -> Option<String> {
-    let own = Some(&context.config.own);
-    if let Err(failure) = &told.step {
-        return advice(failure, own, &[&told.stream.to_string()]);
-    }
-    match &told.key {
-        Some((key, KeyLookup::Denied(_))) => {
-            let resource = key.as_key_arn().map(|arn| arn.as_str().to_owned());
-            let allow = statement("kms:DescribeKey", own, &resource.as_deref().map_or(vec![], |arn| vec![arn]));
-            Some(format!("let the caller look at the key, with this statement:\n  {allow}"))
-        }
-        Some((key, KeyLookup::NotFound)) => Some(format!(
-            "make the key `{key}`, or correct the rule: `streamseal check --resolve` asks for all of them"
-        )),
-        Some((_, KeyLookup::Found(_))) | None => None,
+    match (&told.step, &told.remedy) {
+        (Err(failure), Remedy::None) => advice(failure, Some(&context.config.own), &[&told.stream.to_string()]),
+        _ => None,
     }
 }
 
@@ -219,12 +220,13 @@ impl Told {
         }
         // In the colour of what it says: a stream that need not be there may be wrong at first, and that is no fault of it.
         let colour = match &self.step {
-            Ok(Step::Finish(verdict)) => words::exit_of(verdict.compliance),
+            Ok(Step::Finish(verdict)) => words::exit_of(verdict, &self.remedy),
             _ => exit,
         };
         result(format_args!("{}{}", label("now"), coloured(colour, &self.words(policy))));
-        if let Some(change) = &self.at_source {
-            result(format_args!("{}\n{}", styled(STRONG, "at the source"), at_source(change)));
+        if let Some(lines) = words::remedy(&self.remedy) {
+            let head = if self.remedy.at_source().is_some() { "at the source" } else { "what to do" };
+            result(format_args!("{}\n{lines}", styled(STRONG, head)));
         }
     }
 
@@ -236,13 +238,13 @@ impl Told {
                 let settle = if self.setting.is_some() { policy.settle.longest() } else { policy.settle.other };
                 let latest = created + plan::BIRTH_MAX + settle;
                 if *until >= latest {
-                    return would(&self.step).0;
+                    return would(&self.step, &self.remedy).0;
                 }
                 let most = if self.setting.is_some() { format!(", at most until {latest:.0}") } else { String::new() };
                 let settle = jiff::SignedDuration::try_from(settle).unwrap_or_default();
                 format!("would wait {settle:#} from when it is seen ACTIVE{most}: its creator may be about to set it")
             }
-            _ => would(&self.step).0,
+            _ => would(&self.step, &self.remedy).0,
         }
     }
 
@@ -275,7 +277,8 @@ impl Told {
             "step": words::step_word(&self.step),
             "would": words,
             "compliant": exit == Exit::Compliant,
-            "at_source": self.at_source,
+            "at_source": self.remedy.at_source(),
+            "remedy": words::remedy_json(&self.remedy),
         })
     }
 }

@@ -3,14 +3,13 @@
 use std::fmt::Display;
 use std::io::Write;
 
-use anstyle::{AnsiColor, Style};
-use serde_json::json;
-
 use super::Exit;
 use crate::aws::Refusal;
-use crate::domain::evidence::{Call, Compliance, Evidence};
 use crate::domain::failure::{Class, Failure};
 use crate::domain::model::Scope;
+pub(crate) use crate::domain::remedy::statement;
+use crate::domain::remedy::to_permit;
+use anstyle::{AnsiColor, Style};
 
 /// What is fine.
 pub(crate) const GOOD: Style = AnsiColor::Green.on_default();
@@ -109,8 +108,8 @@ pub(crate) fn passes(failure: &Failure) -> bool {
 pub(crate) fn advice(failure: &Failure, own: Option<&Scope>, resources: &[&str]) -> Option<String> {
     match Refusal::of(failure) {
         Refusal::Permission => {
-            let allow = statement(failure.call, own, resources);
-            Some(format!("let the caller do it, with this statement in a policy of its role or user:\n  {allow}"))
+            let advice = to_permit(failure.call, failure.message.as_str(), own, resources);
+            Some(in_lines(&advice.text, &[], advice.statement.as_deref()))
         }
         Refusal::Credentials => Some(
             "there are no credentials that AWS takes: name a profile with `--profile`, log in with `aws sso login`, or set \
@@ -125,61 +124,10 @@ pub(crate) fn advice(failure: &Failure, own: Option<&Scope>, resources: &[&str])
     }
 }
 
-/// The IAM statement that allows `call`, on `resources` where they are known.
-pub(crate) fn statement(call: &str, own: Option<&Scope>, resources: &[&str]) -> String {
-    let service = call.split(':').next().unwrap_or_default();
-    let resource = match (resources, own, service) {
-        // These take no narrower one, or one that has to be spelled out (service authorization reference).
-        (_, _, "tag" | "cloudtrail" | "cloudformation" | "iam" | "sts") => json!("*"),
-        _ if [
-            "kinesis:ListStreams",
-            "events:ListRuleNamesByTarget",
-            "events:TestEventPattern",
-            "lambda:ListEventSourceMappings",
-        ]
-        .contains(&call) =>
-        {
-            json!("*")
-        }
-        ([one], ..) => json!(one),
-        ([], Some(Scope { partition, region, account }), service) => {
-            let kind = match service {
-                "kinesis" => "stream/*",
-                "kms" => "key/*",
-                "ssm" => "parameter/*",
-                "lambda" => "function:*",
-                "events" => "rule/*",
-                _ => "*",
-            };
-            json!(format!("arn:{partition}:{service}:{region}:{account}:{kind}"))
-        }
-        ([], None, _) => json!("*"),
-        (several, ..) => json!(several),
-    };
-    json!({"Effect": "Allow", "Action": call, "Resource": resource}).to_string()
-}
-
-/// The call that the caller may not make, where that is why the run ended as it did.
-pub(crate) fn refused(evidence: &Evidence) -> Option<&Call> {
-    let refused = evidence.calls.iter().rev().find(|call| call.error.is_some())?;
-    let is_so =
-        evidence.verdict.compliance != Compliance::Compliant && Refusal::of_call(refused)? == Refusal::Permission;
-    is_so.then_some(refused)
-}
-
-/// What to do about a run whose last call was refused.
-pub(crate) fn advice_for(evidence: &Evidence) -> Option<String> {
-    let refused = refused(evidence)?;
-    let stream = evidence.stream.to_string();
-    let key = evidence.desired.as_ref().and_then(|(_, key)| key.as_ref()).map(|key| key.as_str());
-    let key = key.filter(|key| key.starts_with("arn:"));
-    // StartStreamEncryption is granted on the stream and on the key (service authorization reference).
-    let resources: Vec<&str> = match (refused.call.split(':').next(), key) {
-        (Some("kms"), Some(key)) => vec![key],
-        (Some("kinesis"), Some(key)) if refused.call.ends_with(":StartStreamEncryption") => vec![&stream, key],
-        (Some("kinesis"), _) => vec![&stream],
-        _ => Vec::new(),
-    };
-    let allow = statement(refused.call, Some(&evidence.stream.scope), &resources);
-    Some(format!("let the caller do it, with this statement in a policy of its role or user:\n  {allow}"))
+/// Advice as it is told at a terminal: the words, and below them what is to be pasted.
+pub(crate) fn in_lines(text: &str, commands: &[&str], statement: Option<&str>) -> String {
+    let pasted = commands.iter().copied().chain(statement);
+    let lines: Vec<String> = pasted.map(|line| format!("\n  {line}")).collect();
+    let colon = if lines.is_empty() { "" } else { ":" };
+    format!("{text}{colon}{}", lines.concat())
 }

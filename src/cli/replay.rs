@@ -81,7 +81,7 @@ fn describe(item: &Item, seen: Option<&Preview>, as_json: bool) -> (String, Exit
             ("reconcile", "Reconcile", words, Exit::Compliant)
         }
         (Item::Reconcile(work), Some(preview)) => {
-            let (would, exit) = would(&preview.step);
+            let (would, exit) = would(&preview.step, &preview.remedy);
             let rule = preview.rule.as_deref().map(|rule| format!(" (rule `{rule}`)")).unwrap_or_default();
             ("reconcile", "Reconcile", format!("{}: {would}{rule}", work.stream), exit)
         }

@@ -7,14 +7,14 @@ use futures_util::future::{Either, select};
 
 use super::Exit;
 use super::context::{Context, RUN_MAX};
-use super::output::{BAD, FAINT, GOOD, ODD, Stop, advice_for, result, styled, tell};
+use super::output::{BAD, FAINT, GOOD, ODD, Stop, in_lines, result, styled, tell};
 use super::progress::{Watched, bar};
-use super::words::{at_source, exit_of};
-use crate::domain::evidence::v1::Document;
+use super::words::{self, exit_of};
 use crate::domain::evidence::{Compliance, Evidence, ProofState, Remediation};
 use crate::domain::model::{KeyIdentity, Mode, StreamArn};
 use crate::domain::plan::Reason;
 use crate::domain::policy::Policy;
+use crate::domain::remedy::Remedy;
 use crate::domain::work::{PutBack, Work};
 use crate::reconcile::{Next, reconcile};
 
@@ -37,7 +37,7 @@ impl Ran {
             exit.worse(match evidence.verdict.reason {
                 // Whoever named it meant one that is there.
                 Reason::StreamGone => Exit::Failure,
-                _ => exit_of(evidence.verdict.compliance),
+                _ => exit_of(&evidence.verdict, &evidence.remedy),
             })
         })
     }
@@ -144,14 +144,14 @@ fn told(evidence: &Evidence) {
     for warning in &evidence.warnings {
         result(format_args!("       {}: {warning}", styled(ODD, "warning")));
     }
-    // The plan of `seal` has it for what is changed.
-    if verdict.compliance != Compliance::Compliant
-        && let Some(change) = Document::from(evidence).at_source()
+    if let (Remedy::Permission(_), Some(text)) = (&evidence.remedy, evidence.remedy.text()) {
+        let lines = in_lines(text, &evidence.remedy.commands(), evidence.remedy.statement());
+        tell(format_args!("{}: {lines}", styled(GOOD, "help")));
+    } else if verdict.compliance != Compliance::Compliant
+        && let Some(lines) = words::remedy(&evidence.remedy)
     {
-        result(at_source(change));
-    }
-    if let Some(advice) = advice_for(evidence) {
-        tell(format_args!("{}: {advice}", styled(GOOD, "help")));
+        // The plan of `seal` has it for what is changed.
+        result(lines);
     }
 }
 

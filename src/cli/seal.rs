@@ -13,12 +13,13 @@ use super::context::{Context, LOOK_MAX};
 use super::output::{BAD, FAINT, GOOD, ODD, STRONG, Stop, advice, result, styled, tell};
 use super::progress::bar;
 use super::runs::{interrupt, run_all};
-use super::words::{self, at_source, exit_of};
+use super::words::{self, exit_of};
 use crate::domain::evidence::Compliance;
-use crate::domain::evidence::v1::{self, AtSource, Document};
+use crate::domain::evidence::v1::Document;
 use crate::domain::model::{Encryption, Mode, ProofMode, StreamArn};
 use crate::domain::plan::{Condition, Reason, Step};
 use crate::domain::policy::Policy;
+use crate::domain::remedy::Remedy;
 use crate::reconcile::{Preview, preview};
 
 /// One stream of the plan.
@@ -121,22 +122,17 @@ impl Planned {
                 Some(why) => format!("withheld ({}): {}", why.as_str(), verdict.detail),
                 None => format!("{}: {}", verdict.reason.as_str(), verdict.detail),
             },
-            step @ (Ok(Step::LookLater(_) | Step::StartAfresh) | Err(_)) => words::would(step).0,
+            step @ (Ok(Step::LookLater(_) | Step::StartAfresh) | Err(_)) => words::would(step, &self.preview.remedy).0,
         }
-    }
-
-    /// The change at the source, where there is something to change.
-    fn at_source(&self) -> Option<AtSource> {
-        let wanted = self.preview.wanted.as_ref().filter(|_| self.action != Action::Nothing)?;
-        Some(v1::at_source(wanted, &self.stream))
     }
 
     fn exit(&self) -> Exit {
         match (self.action, &self.preview.step) {
             (Action::Nothing | Action::Gone, _) => Exit::Compliant,
             (Action::Encrypt | Action::Rekey | Action::Withheld | Action::Fault, _) => Exit::NonCompliant,
-            (_, Ok(Step::Finish(verdict))) => exit_of(verdict.compliance),
-            (Action::Wait | Action::Unknown, _) => Exit::TryAgain,
+            (_, Ok(Step::Finish(verdict))) => exit_of(verdict, &self.preview.remedy),
+            (Action::Wait, _) => Exit::TryAgain,
+            (Action::Unknown, step) => words::would(step, &self.preview.remedy).1,
         }
     }
 
@@ -151,7 +147,8 @@ impl Planned {
             "key": self.preview.wanted.as_ref().map(|key| key.as_str()),
             "detail": self.words(),
             "beyond_max_changes": left_for_max,
-            "at_source": self.at_source(),
+            "at_source": self.preview.remedy.at_source(),
+            "remedy": words::remedy_json(&self.preview.remedy),
         })
     }
 }
@@ -280,8 +277,8 @@ fn lines(plan: &[Planned], context: &Context, policy: &Policy, arguments: &SealA
         };
         room = room.saturating_sub(usize::from(planned.action.changes()));
         lines.push(format!("{} {}: {}{rule}{beyond}", planned.mark(), planned.stream.name, planned.words()));
-        lines.extend(planned.at_source().map(|change| at_source(&change)));
-        if let Err(failure) = &planned.preview.step {
+        lines.extend(words::remedy(&planned.preview.remedy));
+        if let (Err(failure), Remedy::None) = (&planned.preview.step, &planned.preview.remedy) {
             let stream = planned.stream.to_string();
             lines.extend(advice(failure, Some(&context.config.own), &[&stream]).map(|words| format!("  {words}")));
         }

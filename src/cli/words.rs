@@ -3,19 +3,20 @@
 use serde_json::{Value, json};
 
 use super::Exit;
-use super::output::{BAD, FAINT, GOOD, ODD, styled};
+use super::output::{BAD, FAINT, GOOD, ODD, passes, styled};
 use crate::domain::evidence::Compliance;
-use crate::domain::evidence::v1::AtSource;
 use crate::domain::failure::Failure;
 use crate::domain::model::{Encryption, KeyInfo, KeyLookup, KeyManager, StreamStatus};
-use crate::domain::plan::{Condition, Step};
+use crate::domain::plan::{Condition, Step, Verdict};
+use crate::domain::remedy::{AtSource, Remedy, may_pass};
 use crate::ports::CallLog;
 
-/// What a run would do first.
-pub(crate) fn would(step: &Result<Step, Failure>) -> (String, Exit) {
+/// What a run would do first, and what there is to do about the stream.
+pub(crate) fn would(step: &Result<Step, Failure>, remedy: &Remedy) -> (String, Exit) {
     let step = match step {
         Ok(step) => step,
-        Err(failure) => return (format!("cannot be told now: {failure}"), Exit::TryAgain),
+        Err(failure) if passes(failure) => return (format!("cannot be told now: {failure}"), Exit::TryAgain),
+        Err(failure) => return (format!("cannot be told: {failure}"), Exit::Failure),
     };
     match step {
         Step::Await(Condition::Settled(until)) => {
@@ -29,17 +30,18 @@ pub(crate) fn would(step: &Result<Step, Failure>) -> (String, Exit) {
         Step::Finish(verdict) => {
             let withheld = verdict.withheld.map(|why| format!(", withheld ({})", why.as_str())).unwrap_or_default();
             let words = format!("{}{withheld}: {}", verdict.compliance.as_str(), verdict.detail);
-            (words, exit_of(verdict.compliance))
+            (words, exit_of(verdict, remedy))
         }
     }
 }
 
-/// The exit code of a verdict.
-pub(crate) fn exit_of(compliance: Compliance) -> Exit {
-    match compliance {
+/// The exit code of a verdict. What is not known and never will be, with nothing done about it, is no reason to try again.
+pub(crate) fn exit_of(verdict: &Verdict, remedy: &Remedy) -> Exit {
+    match verdict.compliance {
         Compliance::Compliant | Compliance::NotApplicable => Exit::Compliant,
         Compliance::NonCompliant => Exit::NonCompliant,
-        Compliance::InsufficientData => Exit::TryAgain,
+        Compliance::InsufficientData if may_pass(verdict, remedy) => Exit::TryAgain,
+        Compliance::InsufficientData => Exit::Failure,
     }
 }
 
@@ -86,7 +88,7 @@ pub(crate) fn key(found: &KeyLookup) -> String {
             }
         }
         KeyLookup::NotFound => "KMS does not know it".to_owned(),
-        KeyLookup::Denied(code) => format!("cannot be looked at ({code})"),
+        KeyLookup::Denied { code, .. } => format!("cannot be looked at ({code})"),
     }
 }
 
@@ -97,17 +99,36 @@ pub(crate) fn key_json(found: &KeyLookup) -> Value {
             json!({"found": true, "key": identity.as_str(), "usable": problem.is_none(), "problem": problem.as_ref().map(ToString::to_string)})
         }
         KeyLookup::NotFound => json!({"found": false, "key": null, "usable": false, "problem": "KMS does not know it"}),
-        KeyLookup::Denied(code) => {
+        KeyLookup::Denied { code, .. } => {
             json!({"found": false, "key": null, "usable": null, "problem": format!("cannot be looked at ({code})")})
         }
     }
 }
 
-/// Lines with the change at the source.
-pub(crate) fn at_source(change: &AtSource) -> String {
-    let AtSource { terraform, cloudformation, cli } = change;
+/// Lines with what to do; `None` where there is nothing to do.
+pub(crate) fn remedy(remedy: &Remedy) -> Option<String> {
     let label = |name: &str| styled(FAINT, format_args!("  {name:<15}"));
-    format!("{}{terraform}\n{}{cloudformation}\n{}{cli}", label("Terraform"), label("CloudFormation"), label("AWS CLI"))
+    match remedy {
+        Remedy::Source(AtSource { terraform, cloudformation, cli }) => {
+            let cli = cli.as_ref().map(|cli| format!("\n{}{cli}", label("AWS CLI"))).unwrap_or_default();
+            Some(format!("{}{terraform}\n{}{cloudformation}{cli}", label("Terraform"), label("CloudFormation")))
+        }
+        other => {
+            let pasted = other.commands().into_iter().chain(other.statement());
+            let lines: Vec<String> = pasted.map(|line| format!("\n    {line}")).collect();
+            Some(format!("  {}{}", other.text()?, lines.concat()))
+        }
+    }
+}
+
+/// The same for machines.
+pub(crate) fn remedy_json(remedy: &Remedy) -> Value {
+    match remedy.about() {
+        None => Value::Null,
+        Some(about) => json!({
+            "about": about, "text": remedy.text(), "commands": remedy.commands(), "statement": remedy.statement(),
+        }),
+    }
 }
 
 /// Calls that nobody asks for.

@@ -7,11 +7,13 @@ pub mod v1;
 
 use std::time::Duration;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 use super::event::Cause;
+use super::failure::Failure;
 use super::model::{EventText, KeyIdentity, KeyRef, Mode, Observed, ProofMode, StreamArn};
-use super::plan::Verdict;
+use super::plan::{PROPAGATION, Verdict};
+use super::remedy::Remedy;
 
 /// AWS Config's compliance types.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -52,8 +54,8 @@ pub struct Call {
     pub duration: Duration,
     /// The service's request id, where it gave one.
     pub request_id: Option<String>,
-    /// `None` when it succeeded, else the code and the service's words.
-    pub error: Option<(EventText, EventText)>,
+    /// `None` when it succeeded.
+    pub error: Option<Failure>,
 }
 
 impl Call {
@@ -197,6 +199,32 @@ pub struct Evidence {
     pub remediation: Remediation,
     /// Whether producers' access to the new key is unknown, since this run moved the stream from one key to another.
     pub rekeyed: bool,
+    /// Until when records under the key before a re-key of ours are in the stream.
+    pub previous_key_needed_until: Option<Timestamp>,
+    /// What to do about it.
+    pub remedy: Remedy,
     /// When it is looked at again.
     pub next_look: Option<Timestamp>,
+}
+
+/// Until when records that were put before a re-key may be in the stream: as long as it keeps records, counted from when the new key
+/// was in force. `changed_at` is when the stream was first seen ACTIVE on the new key, or now where it was not seen so yet.
+pub fn previous_key_needed_until(changed_at: Timestamp, retention_hours: u32) -> Option<Timestamp> {
+    let retention = SignedDuration::from_hours(i64::from(retention_hours));
+    changed_at.checked_add(PROPAGATION).and_then(|from| from.checked_add(retention)).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_previous_key_is_needed_for_the_retention_after_the_new_one_is_in_force() {
+        let at = |text: &str| -> Timestamp { text.parse().unwrap() };
+        let changed = at("2026-11-28T10:00:00Z");
+        assert_eq!(previous_key_needed_until(changed, 24), Some(at("2026-11-29T10:00:05Z")));
+        assert_eq!(previous_key_needed_until(changed, 8760), Some(at("2027-11-28T10:00:05Z")));
+        assert_eq!(previous_key_needed_until(changed, u32::MAX), None, "no time that can be told");
+        assert_eq!(previous_key_needed_until(Timestamp::MAX, 24), None);
+    }
 }

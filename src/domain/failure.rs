@@ -30,6 +30,8 @@ pub enum Class {
 pub enum Fault {
     /// A permission of ours: IAM, key policy, SCP. It says nothing about the stream.
     Access,
+    /// Our credentials: AWS does not take them.
+    Credentials,
     /// The key: disabled, deleted, in a state that refuses.
     Key,
     /// The request or the configuration.
@@ -58,7 +60,7 @@ pub struct Failure {
     pub call: &'static str,
     /// The code on the wire, or `Timeout`, `NoAnswer`, `Unreadable` where there was none.
     pub code: EventText,
-    /// The service's words.
+    /// The service's words: whole where it refused for good (up to `SERVICE_TEXT_MAX`), since advice follows their end.
     pub message: EventText,
     /// Whether the call may have taken effect all the same (an answer lost on the way): observe before calling again.
     pub may_have_applied: bool,

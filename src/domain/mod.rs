@@ -4,6 +4,7 @@
 //! returned as data. `tests/core/tidy.rs` holds it to that.
 
 pub mod bounds;
+pub mod denial;
 pub mod event;
 pub mod evidence;
 pub mod failure;
@@ -14,6 +15,7 @@ pub mod plan;
 pub mod policy;
 pub mod probe;
 pub mod put_back;
+pub mod remedy;
 pub mod result;
 pub mod scan;
 #[cfg(feature = "schema")]

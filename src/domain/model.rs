@@ -11,6 +11,8 @@ use serde::{Deserialize, Serialize};
 
 /// Longest text from outside that is kept, in characters; the rest is cut and marked with `…`.
 pub const EVENT_TEXT_MAX: usize = 200;
+/// The same for AWS's own words about a call that it refused: which policy denied it stands at their end, behind two ARNs.
+pub const SERVICE_TEXT_MAX: usize = 2_000;
 
 /// Text that somebody else wrote (an event, an error message), escaped and cut so that it can go into a log line.
 ///
@@ -24,6 +26,15 @@ pub struct EventText(String);
 impl EventText {
     /// Escapes and cuts `text`. Never longer than [`EVENT_TEXT_MAX`] characters and the mark.
     pub fn new(text: &str) -> Self {
+        Self::cut_at(text, EVENT_TEXT_MAX)
+    }
+
+    /// The same for the words of AWS about a refused call: [`SERVICE_TEXT_MAX`] characters and the mark.
+    pub fn of_service(text: &str) -> Self {
+        Self::cut_at(text, SERVICE_TEXT_MAX)
+    }
+
+    fn cut_at(text: &str, most: usize) -> Self {
         let mut out = String::new();
         let mut length = 0;
         for character in text.chars() {
@@ -32,7 +43,7 @@ impl EventText {
             } else {
                 character.escape_default().collect()
             };
-            if length + piece.len() > EVENT_TEXT_MAX {
+            if length + piece.len() > most {
                 out.push('…');
                 break;
             }
@@ -42,7 +53,7 @@ impl EventText {
         // A text that went through here before carries the mark itself, and must come out the same.
         if let Some(head) = text.strip_suffix('…')
             && head.chars().all(|c| c == ' ' || c.is_ascii_graphic())
-            && head.len() <= EVENT_TEXT_MAX
+            && head.len() <= most
         {
             out = text.to_owned();
         }
@@ -262,6 +273,12 @@ impl KeyRef {
         self.0.strip_prefix("arn:")?.split(':').nth(3)
     }
 
+    /// The alias that this is (`alias/…`), by name or by ARN; `None` for a key id or a key's ARN.
+    pub fn alias(&self) -> Option<&str> {
+        let resource = if self.0.starts_with("arn:") { self.0.splitn(6, ':').nth(5)? } else { self.0.as_str() };
+        resource.starts_with("alias/").then_some(resource)
+    }
+
     /// Whether this is the AWS-managed key's alias, by name or by its ARN in `scope`.
     pub fn is_aws_managed_alias(&self, scope: &Scope) -> bool {
         let Scope { partition, region, account } = scope;
@@ -338,6 +355,14 @@ impl KeyIdentity {
         matches!(self, Self::Arn(arn) if arn == key)
     }
 
+    /// The account of the key; `None` for one that is not there yet, which will be of the stream's own.
+    pub fn account(&self) -> Option<&str> {
+        match self {
+            Self::Arn(arn) => Some(arn.account()),
+            Self::AwsManagedAlias => None,
+        }
+    }
+
     /// What StartStreamEncryption is given as `KeyId`.
     pub fn as_str(&self) -> &str {
         match self {
@@ -408,8 +433,13 @@ pub enum KeyLookup {
     Found(KeyInfo),
     /// KMS does not know it.
     NotFound,
-    /// KMS would not say: our role may not call DescribeKey on it. The code as KMS gave it.
-    Denied(EventText),
+    /// KMS would not say: our role may not call DescribeKey on it.
+    Denied {
+        /// The code as KMS gave it.
+        code: EventText,
+        /// Its words, whole.
+        words: EventText,
+    },
 }
 
 /// `StreamStatus` of Kinesis.
@@ -507,6 +537,10 @@ mod tests {
         assert!(long.as_str().ends_with('…'));
         assert_eq!(EventText::new(long.as_str()), long, "escaping twice changes nothing");
         assert!(EventText::new(&"\u{1F600}".repeat(5000)).as_str().len() < 300);
+        let long = EventText::of_service(&"x".repeat(5000));
+        assert_eq!(long.as_str().chars().count(), SERVICE_TEXT_MAX + 1);
+        assert_eq!(EventText::of_service(long.as_str()), long);
+        assert_eq!(EventText::of_service("a\nb").as_str(), "a\\nb", "escaped as any other");
     }
 
     #[test]

@@ -5,22 +5,19 @@
 //! this version does not know is never acted on.
 
 mod proof;
-
-use std::collections::BTreeMap;
+mod situation;
 
 use jiff::{SignedDuration, Timestamp};
 
 pub use self::proof::{Judgement, Refusal, judge_probe, judge_refusal, judge_seen};
+pub use self::situation::{CurrentKey, Keys, Situation, assess, identity_of, key_needed, keys_of, material_of};
 use super::bounds::later;
 use super::event::{Cause, Creator};
 use super::evidence::Compliance;
 use super::failure::{Class, Failure};
 use super::history::Contention;
-use super::model::{
-    Encryption, EventText, KeyIdentity, KeyInfo, KeyLookup, KeyManager, KeyProblem, KeyRef, Mode, Observed, ProofMode,
-    Scope, StreamStatus,
-};
-use super::policy::{Accept, Existing, Outcome, Policy, Target};
+use super::model::{EventText, KeyIdentity, KeyManager, Mode, Observed, ProofMode, StreamStatus};
+use super::policy::{Existing, Policy, Target};
 
 /// A stream created less than this ago is *new*, for proofs and guards.
 pub const NEW: SignedDuration = SignedDuration::from_hours(1);
@@ -64,187 +61,6 @@ pub enum Sight {
     Unknown(EventText),
     /// ACTIVE, and how it stands with the policy.
     Active(Situation),
-}
-
-/// How an ACTIVE stream stands with the policy.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Situation {
-    /// A rule exempts it.
-    Exempt,
-    /// No rule matches it.
-    Unmatched,
-    /// The rule's key cannot be named, for want of a tag: why.
-    Unresolvable(String),
-    /// KMS does not know the rule's key, or would not say, and the stream is not encrypted: why.
-    NoSuchKey(String),
-    /// The rule's key cannot be used now; the key that the stream is on, where that is known.
-    TargetUnusable(KeyIdentity, KeyProblem, Option<KeyIdentity>),
-    /// The rule's key will be usable in a moment.
-    TargetNotReady(KeyIdentity, KeyProblem),
-    /// The stream's own key, or one that the rule accepts, cannot be looked at: why.
-    Unreadable(String),
-    /// On an accepted key that cannot be used now.
-    AcceptedUnusable(KeyIdentity, KeyProblem),
-    /// On the rule's key, or on an accepted one.
-    Right {
-        /// The key it is on.
-        key: KeyIdentity,
-        /// Not the rule's key but one that it accepts.
-        accepted: bool,
-    },
-    /// On no key or on another one.
-    Wrong {
-        /// The key to set.
-        target: KeyIdentity,
-        /// Where the stream is on: `None` when it is not encrypted.
-        current: Option<CurrentKey>,
-        /// Who manages the key to set.
-        target_manager: KeyManager,
-    },
-}
-
-/// The key of a stream that is on another one than it should be.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct CurrentKey {
-    /// As the stream's setting names it.
-    pub key: KeyRef,
-    /// What KMS knows of it; `None` when it does not know it (any more).
-    pub info: Option<KeyInfo>,
-}
-
-/// The keys that were looked up so far.
-pub type Keys = BTreeMap<KeyRef, KeyLookup>;
-
-/// The next key that [`assess`] has to know; `None` when it knows enough. Asked again after each look-up, so that no key
-/// is looked up that does not matter.
-pub fn key_needed(outcome: &Outcome, encryption: &Encryption, keys: &Keys, own: &Scope) -> Option<KeyRef> {
-    let Outcome::Encrypt(target) = outcome else { return None };
-    let Some(looked_up) = keys.get(&target.key) else { return Some(target.key.clone()) };
-    let (Encryption::Kms(current), KeyLookup::Found(found)) = (encryption, looked_up) else { return None };
-    if identity_of(current, keys, own).as_ref() == Some(&found.identity) {
-        return None;
-    }
-    if !keys.contains_key(current) {
-        return Some(current.clone());
-    }
-    target.accept.iter().find_map(|accept| match accept {
-        Accept::Key(key) if identity_of(key, keys, own).is_none() && !keys.contains_key(key) => Some(key.clone()),
-        Accept::Key(_) | Accept::CustomerManaged | Accept::AwsManaged => None,
-    })
-}
-
-/// Which key a reference means, as far as it is known: what KMS said, or the ARN that it is itself.
-pub fn identity_of(key: &KeyRef, keys: &Keys, own: &Scope) -> Option<KeyIdentity> {
-    match keys.get(key) {
-        Some(KeyLookup::Found(info)) => Some(info.identity.clone()),
-        _ if key.is_aws_managed_alias(own) && keys.values().any(is_unborn_aws_key) => {
-            Some(KeyIdentity::AwsManagedAlias)
-        }
-        _ => key.as_key_arn().map(KeyIdentity::Arn),
-    }
-}
-
-/// The current material of a key, as far as KMS was asked and said so.
-pub fn material_of(key: &KeyIdentity, keys: &Keys) -> Option<EventText> {
-    keys.values().find_map(|lookup| match lookup {
-        KeyLookup::Found(info) if info.identity == *key => info.material.clone(),
-        KeyLookup::Found(_) | KeyLookup::NotFound | KeyLookup::Denied(_) => None,
-    })
-}
-
-fn is_unborn_aws_key(lookup: &KeyLookup) -> bool {
-    matches!(lookup, KeyLookup::Found(KeyInfo { identity: KeyIdentity::AwsManagedAlias, .. }))
-}
-
-/// Compares an ACTIVE stream's setting with what its rule wants. `keys` has what [`key_needed`] asked for.
-pub fn assess(outcome: &Outcome, encryption: &Encryption, keys: &Keys, own: &Scope) -> Situation {
-    let target = match outcome {
-        Outcome::Exempt(_) => return Situation::Exempt,
-        Outcome::Unmatched => return Situation::Unmatched,
-        Outcome::Unresolvable(why) => return Situation::Unresolvable(why.clone()),
-        Outcome::Encrypt(target) => target,
-    };
-    let wanted = match keys.get(&target.key) {
-        Some(KeyLookup::Found(info)) => info,
-        Some(KeyLookup::NotFound) => {
-            return Situation::NoSuchKey(format!("KMS does not know the key `{}`", target.key));
-        }
-        Some(KeyLookup::Denied(code)) => {
-            let why = format!("the key `{}` cannot be looked at ({code})", target.key);
-            // A stream that is not encrypted is wrong whatever that key is; one that is may be right.
-            return match encryption {
-                Encryption::None => Situation::NoSuchKey(why),
-                Encryption::Kms(_) | Encryption::Unreadable(_) => Situation::Unreadable(why),
-            };
-        }
-        None => return Situation::Unreadable(format!("the key `{}` was not looked up", target.key)),
-    };
-    let current_identity = match encryption {
-        Encryption::Kms(current) => identity_of(current, keys, own),
-        Encryption::None | Encryption::Unreadable(_) => None,
-    };
-    let on_target = current_identity.as_ref() == Some(&wanted.identity);
-    match &wanted.problem {
-        Some(KeyProblem::NotReady(state)) => {
-            return Situation::TargetNotReady(wanted.identity.clone(), KeyProblem::NotReady(state.clone()));
-        }
-        Some(problem) => {
-            return Situation::TargetUnusable(wanted.identity.clone(), problem.clone(), current_identity);
-        }
-        None => {}
-    }
-    let wrong = |current| Situation::Wrong { target: wanted.identity.clone(), current, target_manager: wanted.manager };
-    let current = match encryption {
-        Encryption::None => return wrong(None),
-        Encryption::Unreadable(text) => return Situation::Unreadable(format!("the setting cannot be read: {text}")),
-        Encryption::Kms(_) if on_target => return Situation::Right { key: wanted.identity.clone(), accepted: false },
-        Encryption::Kms(current) => current,
-    };
-    let info = match keys.get(current) {
-        Some(KeyLookup::Found(info)) => Some(info),
-        Some(KeyLookup::NotFound) => None,
-        Some(KeyLookup::Denied(code)) => {
-            return Situation::Unreadable(format!("the stream's key `{current}` cannot be looked at ({code})"));
-        }
-        None => return Situation::Unreadable(format!("the stream's key `{current}` was not looked up")),
-    };
-    if let Some(info) = info {
-        match accepts(target, info, keys, own) {
-            Ok(true) => {
-                return match &info.problem {
-                    None | Some(KeyProblem::NotReady(_)) => {
-                        Situation::Right { key: info.identity.clone(), accepted: true }
-                    }
-                    Some(problem) => Situation::AcceptedUnusable(info.identity.clone(), problem.clone()),
-                };
-            }
-            Ok(false) => {}
-            Err(why) => return Situation::Unreadable(why),
-        }
-    }
-    wrong(Some(CurrentKey { key: current.clone(), info: info.cloned() }))
-}
-
-/// Whether the rule accepts a stream on this key. An accepted key that cannot be looked at leaves it open.
-fn accepts(target: &Target, current: &KeyInfo, keys: &Keys, own: &Scope) -> Result<bool, String> {
-    let mut unknown = None;
-    for accept in &target.accept {
-        let accepted = match accept {
-            Accept::CustomerManaged => current.manager == KeyManager::Customer,
-            Accept::AwsManaged => current.manager == KeyManager::Aws,
-            Accept::Key(key) => {
-                let identity = identity_of(key, keys, own);
-                if let (None, Some(KeyLookup::Denied(code))) = (&identity, keys.get(key)) {
-                    unknown = Some(format!("the accepted key `{key}` cannot be looked at ({code})"));
-                }
-                identity.as_ref() == Some(&current.identity)
-            }
-        };
-        if accepted {
-            return Ok(true);
-        }
-    }
-    unknown.map_or(Ok(false), Err)
 }
 
 /// Whether a change may be made now.
@@ -335,9 +151,7 @@ pub fn permit(
     if is_only_reported(target, policy, created) {
         return Permission::Withheld(Withheld::Existing);
     }
-    // A key that KMS does not know any more counts as a customer's: only those can be deleted.
-    let from_customer = current.is_some_and(|c| c.info.as_ref().is_none_or(|i| i.manager == KeyManager::Customer));
-    if from_customer && target_manager == KeyManager::Aws && !target.replace_customer_key {
+    if is_downgrade(target, current, target_manager) {
         return Permission::Withheld(Withheld::Downgrade);
     }
     match contention {
@@ -347,6 +161,13 @@ pub fn permit(
         Contention::Contested(who) => Permission::Contested(who.clone()),
         Contention::Unknown(why) => Permission::Unknown(why.clone()),
     }
+}
+
+/// Whether the change would go from a customer-managed key to an AWS-managed one, and the rule does not say that it may.
+pub fn is_downgrade(target: &Target, current: Option<&CurrentKey>, target_manager: KeyManager) -> bool {
+    // A key that KMS does not know any more counts as a customer's: only those can be deleted.
+    let from_customer = current.is_some_and(|c| c.info.as_ref().is_none_or(|i| i.manager == KeyManager::Customer));
+    from_customer && target_manager == KeyManager::Aws && !target.replace_customer_key
 }
 
 /// Whether the stream is older than `enforce_from` and its rule reports existing streams: nothing is changed there, and so no key is
@@ -495,6 +316,8 @@ pub enum Reason {
     AcceptedKey,
     /// Wrong, and the change was withheld.
     Withheld,
+    /// The same, on a key of another account that nothing in its rule names.
+    ForeignKey,
     /// Wrong again after our Start.
     Overtaken,
     /// Wrong, and somebody undid our Starts again and again.
@@ -536,6 +359,7 @@ impl Reason {
             Self::RightKey => "right-key",
             Self::AcceptedKey => "accepted-key",
             Self::Withheld => "withheld",
+            Self::ForeignKey => "foreign-key",
             Self::Overtaken => "overtaken",
             Self::Contested => "contested",
             Self::StartRefused => "start-refused",
@@ -623,10 +447,14 @@ pub fn next_step(sight: &Sight, progress: &Progress, permission: impl FnOnce() -
             None => match permission() {
                 Permission::Allowed => return Step::Start(target.clone()),
                 Permission::Settling(until) => return Step::Await(Condition::Settled(until)),
-                Permission::Withheld(why) => Verdict {
-                    withheld: Some(why),
-                    ..Verdict::new(NonCompliant, Reason::Withheld, wrong_words(target, current.as_ref()))
-                },
+                Permission::Withheld(why) => {
+                    let words = wrong_words(target, current.as_ref());
+                    let verdict = match current.as_ref().and_then(|current| current.foreign.as_ref()) {
+                        Some(_) => Verdict::new(NonCompliant, Reason::ForeignKey, words).alarm(),
+                        None => Verdict::new(NonCompliant, Reason::Withheld, words),
+                    };
+                    Verdict { withheld: Some(why), ..verdict }
+                }
                 Permission::Contested(who) => {
                     let detail = format!("{}; {who}", wrong_words(target, current.as_ref()));
                     let verdict = Verdict::new(NonCompliant, Reason::Contested, detail).alarm();
@@ -685,7 +513,12 @@ fn put_back_step(
 fn wrong_words(target: &KeyIdentity, current: Option<&CurrentKey>) -> String {
     match current {
         None => format!("the stream is not encrypted; its rule wants {target}"),
-        Some(current) => format!("the stream is on the key {}; its rule wants {target}", current.key),
+        Some(CurrentKey { key, foreign: Some(account), .. }) => format!(
+            "the stream is on the key {key} of account {account}, which nothing in its rule names; its rule wants {target}"
+        ),
+        Some(CurrentKey { key, foreign: None, .. }) => {
+            format!("the stream is on the key {key}; its rule wants {target}")
+        }
     }
 }
 

@@ -197,8 +197,11 @@ pub struct Encrypt {
 pub enum Accept {
     /// With this key.
     Key(KeyRef),
-    /// With any customer-managed key.
-    CustomerManaged,
+    /// With any customer-managed key of the stream's own account.
+    CustomerManaged {
+        /// Other accounts whose keys are as good.
+        of: Vec<String>,
+    },
     /// With an AWS-managed key.
     AwsManaged,
 }
@@ -208,7 +211,7 @@ impl Accept {
     pub fn names(&self, alias: &KeyRef, own: &Scope) -> bool {
         match self {
             Self::Key(key) => is_alias(key, alias, own),
-            Self::CustomerManaged | Self::AwsManaged => false,
+            Self::CustomerManaged { .. } | Self::AwsManaged => false,
         }
     }
 }
@@ -339,7 +342,7 @@ impl Policy {
             };
             let accepted = encrypt.accept.iter().filter_map(|accept| match accept {
                 Accept::Key(key) => literal(key.clone()),
-                Accept::CustomerManaged | Accept::AwsManaged => None,
+                Accept::CustomerManaged { .. } | Accept::AwsManaged => None,
             });
             key.into_iter().chain(accepted).collect::<Vec<_>>()
         });

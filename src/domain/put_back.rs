@@ -49,7 +49,8 @@ mod tests {
     #[test]
     fn never_from_a_customers_key_to_one_of_awss_own() {
         let (customer, aws) = (key(KeyManager::Customer, None), key(KeyManager::Aws, None));
-        let denied = KeyLookup::Denied(EventText::new("AccessDeniedException"));
+        let (code, words) = (EventText::new("AccessDeniedException"), EventText::new("no"));
+        let denied = KeyLookup::Denied { code, words };
         let rows = [
             (Some(&customer), &customer, true),
             (Some(&customer), &aws, false),

@@ -145,7 +145,10 @@ impl<W: World> Run<'_, W> {
         });
         let now_on = match current {
             Some(key) => match self.world.lookup(&key, &self.log).await {
-                Ok(found) => found,
+                Ok(found) => {
+                    self.keys.insert(key, found.clone());
+                    found
+                }
                 Err(failure) => return later(failure),
             },
             None => KeyLookup::NotFound,

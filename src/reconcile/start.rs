@@ -6,7 +6,7 @@ use tracing::info;
 use super::{After, End, Paces, Run, Settings, later, no_time_left};
 use crate::domain::failure::{Class, Failure};
 use crate::domain::history::accepted_starts;
-use crate::domain::model::{Encryption, KeyIdentity, KeyInfo};
+use crate::domain::model::KeyIdentity;
 use crate::domain::plan::{self, AfterStart, CurrentKey, Owed, RefusedStart, Sight, Situation, Started};
 use crate::domain::work::{PutBack, Work};
 use crate::ports::World;
@@ -74,8 +74,8 @@ impl<W: World> Run<'_, W> {
         if let Some(role) = &self.settings.config.own_role_arn {
             self.settings.history.started(&self.work.stream.name, key, role, sent);
         }
-        if let Sight::Active(Situation::Wrong { current: Some(CurrentKey { info, .. }), .. }) = sight {
-            self.warn_of_old_records(info.as_ref());
+        if let Sight::Active(Situation::Wrong { current: Some(current), .. }) = sight {
+            self.warn_of_old_records(current);
         }
         None
     }
@@ -106,20 +106,5 @@ impl<W: World> Run<'_, W> {
         // Where it was not read whole these are some of them: the quota where they are enough, and else as if it was not read.
         let trail = history.of(&self.work.stream, None, self.world, (paces, deadline), &self.log).await.ok()?;
         Some(accepted_starts(&trail.changes, self.world.now()))
-    }
-
-    /// Records stay under the key that they were put with: where that one cannot be used any more, they cannot be read.
-    fn warn_of_old_records(&mut self, info: Option<&KeyInfo>) {
-        let Some(before) = &self.before else { return };
-        let hours = before.observed.retention_hours;
-        let why = match info {
-            None => "is not known to KMS any more".to_owned(),
-            Some(KeyInfo { problem: Some(problem), .. }) => format!("cannot be used: {problem}"),
-            Some(KeyInfo { problem: None, .. }) => return,
-        };
-        let Encryption::Kms(key) = &before.observed.encryption else { return };
-        self.warnings.push(format!(
-            "the key before, {key}, {why}; records under it cannot be read until it can be used, and expire within {hours} hours"
-        ));
     }
 }

@@ -29,7 +29,7 @@ pub async fn not_named<W: World>(world: &W, scan: &Scan, settings: &Settings<'_>
                     // One that is gone, or that we may not look up, may have been an alias of this key.
                     NamedKey::Alias(alias) => match look_up(world, alias.as_str()).await {
                         Some(KeyLookup::Found(info)) => info.identity.is(key),
-                        Some(KeyLookup::NotFound | KeyLookup::Denied(_)) | None => true,
+                        Some(KeyLookup::NotFound | KeyLookup::Denied { .. }) | None => true,
                     },
                     NamedKey::SomeAlias => true,
                 };

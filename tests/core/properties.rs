@@ -13,8 +13,8 @@ use streamseal::domain::model::{
     EVENT_TEXT_MAX, Encryption, EventText, KeyArn, KeyIdentity, KeyRef, Mode, Observed, StreamStatus, Tags,
 };
 use streamseal::domain::plan::{
-    Circumstances, Keys as KnownKeys, Owed, Permission, Progress, Sight, Situation, Started, Step, Withheld, assess,
-    key_needed, next_step, permit, sight_of,
+    Circumstances, Keys as KnownKeys, Owed, Permission, Progress, Reason, Sight, Situation, Started, Step, Withheld,
+    assess, key_needed, next_step, permit, sight_of,
 };
 use streamseal::domain::policy::{Outcome, Policy};
 use streamseal::domain::work::{PutBack, Work};
@@ -33,8 +33,19 @@ rules:
   - { name: tagged, match: { stream: "tagged" }, key: "alias/team-${tag:team}" }
   - { name: unknown, match: { stream: "unknown-key" }, key: alias/nothing }
   - { name: any, match: { stream: "any-key" }, key: alias/app, accept: [customer-managed] }
+  - { name: listed, match: { stream: "listed" }, key: alias/app, accept: [alias/other, "arn:aws:kms:eu-west-1:444455556666:key/1"] }
+  - { name: central, match: { stream: "central" }, key: alias/app, accept: [customer-managed: ["444455556666"]] }
+  - { name: elsewhere, match: { stream: "elsewhere" }, key: "arn:aws:kms:eu-west-1:444455556666:key/1" }
+  - { name: aws, match: { stream: "aws" }, key: alias/aws/kinesis, accept: [customer-managed] }
   - { name: app, match: { stream: ["app", "later"] }, key: alias/app, existing: enforce }
 "#;
+
+/// Keys of other accounts.
+const CENTRAL: &str = "arn:aws:kms:eu-west-1:444455556666:key/1";
+const CENTRAL_2: &str = "arn:aws:kms:eu-west-1:444455556666:key/2";
+const STRANGE: &str = "arn:aws:kms:eu-west-1:999988887777:key/1";
+/// The key `other` by its ARN.
+const OTHER: &str = "arn:aws:kms:eu-west-1:111122223333:key/other";
 
 fn now() -> Timestamp {
     BEGIN.parse().unwrap()
@@ -60,6 +71,8 @@ fn row(rule: &'static str, on: Option<&'static str>) -> Row {
     let mut keys = Keys::default();
     keys.add("app");
     keys.add("other");
+    keys.add("third");
+    [CENTRAL, CENTRAL_2, STRANGE].iter().for_each(|key| keys.add(key));
     let (status, progress, permission) = (StreamStatus::Active, Progress::default(), Permission::Allowed);
     Row { status, rule, on, keys, progress, permission, created: ago(86_400) }
 }
@@ -136,7 +149,10 @@ impl Row {
             Step::StartAfresh => "afresh".to_owned(),
             Step::Finish(verdict) => {
                 let alarm = if verdict.alarm { " alarm" } else { "" };
-                let why = verdict.withheld.map_or(verdict.reason.as_str(), Withheld::as_str);
+                let why = match verdict.withheld {
+                    Some(why) if verdict.reason == Reason::Withheld => why.as_str(),
+                    _ => verdict.reason.as_str(),
+                };
                 format!("{} {why}{alarm}", verdict.compliance.as_str())
             }
         }
@@ -151,6 +167,7 @@ fn the_state_table() {
     let unusable = "NON_COMPLIANT key-unusable alarm";
     let recreated = Row { created: ago(10), ..row("app", None) };
     let withheld = |why| row("app", None).permission(Permission::Withheld(why));
+    let (report, foreign) = (Permission::Withheld(Withheld::ReportMode), "NON_COMPLIANT foreign-key alarm");
     for (number, (row, expected)) in [
         // Gone, or another one of the same name.
         (row("app", None).status(Deleting), gone),
@@ -188,6 +205,37 @@ fn the_state_table() {
         (row("app", Some("alias/app")).started(true, None).owes(), "prove"),
         (row("app", Some("alias/app")), "COMPLIANT right-key"),
         (row("any-key", Some("alias/other")), "COMPLIANT accepted-key"),
+        // A rule accepts the keys that it lists and no others.
+        (row("listed", Some("alias/other")), "COMPLIANT accepted-key"),
+        (row("listed", Some(OTHER)), "COMPLIANT accepted-key"),
+        (row("listed", Some(CENTRAL)), "COMPLIANT accepted-key"),
+        (row("listed", Some("alias/app")), "COMPLIANT right-key"),
+        (row("listed", Some("alias/third")), "start app"),
+        (row("listed", Some("alias/third")).permission(report.clone()), "NON_COMPLIANT report-mode"),
+        (row("listed", None), "start app"),
+        // Customer-managed is one of the stream's own account, or of an account that is listed.
+        (row("central", Some("alias/other")), "COMPLIANT accepted-key"),
+        (row("central", Some(CENTRAL_2)), "COMPLIANT accepted-key"),
+        (row("elsewhere", Some(CENTRAL)), "COMPLIANT right-key"),
+        // A key of an account that nobody named is wrong like any other, and an alarm where it is left.
+        (row("any-key", Some(STRANGE)), "start app"),
+        (row("any-key", Some(STRANGE)).secret(STRANGE), "start app"),
+        (row("any-key", Some(STRANGE)).permission(report.clone()), foreign),
+        (row("any-key", Some(STRANGE)).secret(STRANGE).permission(report.clone()), foreign),
+        (row("any-key", Some("arn:aws:kms:eu-west-1:999988887777:key/gone")).permission(report.clone()), foreign),
+        (row("any-key", Some("arn:aws:kms:eu-west-1:999988887777:alias/a")).permission(report.clone()), foreign),
+        (row("any-key", Some(CENTRAL)).permission(report.clone()), foreign),
+        (row("central", Some(STRANGE)).permission(report.clone()), foreign),
+        (row("aws", Some(STRANGE)).permission(report.clone()), foreign),
+        (row("app", Some(STRANGE)).permission(report.clone()), foreign),
+        // Wrong, and of an account that its rule names.
+        (row("elsewhere", Some(CENTRAL_2)).permission(report.clone()), "NON_COMPLIANT report-mode"),
+        (row("listed", Some(CENTRAL_2)).permission(report.clone()), "NON_COMPLIANT report-mode"),
+        (row("elsewhere", Some(CENTRAL_2)).secret(CENTRAL_2), "INSUFFICIENT_DATA unreadable alarm"),
+        (
+            row("elsewhere", Some(STRANGE)).permission(Permission::Contested("who".into())),
+            "NON_COMPLIANT contested alarm",
+        ),
         // Wrong, and nothing started.
         (row("app", None), "start app"),
         (row("app", Some("alias/other")), "start app"),

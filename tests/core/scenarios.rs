@@ -11,6 +11,7 @@ mod lifecycle;
 mod policy;
 mod proofs;
 mod queue;
+mod remedies;
 mod results;
 mod scans;
 mod settling;

@@ -7,6 +7,7 @@ use streamseal::domain::event::{self, Input, Item};
 use streamseal::domain::evidence::v1::Document;
 use streamseal::domain::work::PutBack;
 
+use crate::sim::actors::Tool;
 use crate::sim::own;
 use crate::sim::scene::{ALL_WITH_APP, Scene, secs};
 
@@ -106,8 +107,14 @@ async fn no_name_that_others_read_goes_away() {
          before.encryption_type before.key_id before.key_arn before.at desired.key desired.key_arn calls.call calls.at
          calls.duration_ms calls.request_id calls.result after.status after.key_arn proof.state proof.mode proof.shard_id
          proof.sequence_number proof.encryption_type proof.at remediation.state remediation.withheld remediation.next_look_at
-         at_source.terraform at_source.cloudformation at_source.cli",
+         at_source.terraform at_source.cloudformation remedy.about remedy.text",
     );
+    s.parameter("/mode", "report");
+    s.existing("bills", None);
+    s.set(|state, now| state.emit("StopStreamEncryption", "bills", Tool::Cli, now));
+    s.drain().await;
+    let wrong = s.all("bills").into_iter().find(|e| e.verdict.withheld.is_some()).unwrap();
+    assert_has(&serde_json::to_value(Document::from(&wrong)).unwrap(), "at_source.cli remedy.commands");
     let summary = s.set(|state, _| state.summaries.clone()).pop().unwrap();
     assert_has(
         &summary.to_json(),

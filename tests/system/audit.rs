@@ -300,8 +300,29 @@ fn every_stream_is_told_as_it_is_in_every_form() {
     assert_eq!(region["calls"]["kinesis:DescribeStreamSummary"], 500);
     assert_eq!((&region["calls"]["kinesis:ListStreams"], &region["calls"]["tag:GetResources"]), (&json!(5), &json!(5)));
     assert!(region["calls"]["kms:DescribeKey"].as_u64().unwrap() <= 12, "{region}");
-    let wrong = rows.iter().find(|row| row["stream"] == "orders-open-000").unwrap();
-    assert!(wrong["at_source"]["terraform"].as_str().unwrap().contains(&arns["alias/orders"]), "{wrong}");
+    // What is to be done about each kind of stream; nobody is told to move one to a key that cannot be used, nor away from one that is
+    // accepted.
+    for row in rows {
+        let name = row["stream"].as_str().unwrap();
+        let (compliance, reason, rule) = kinds[name].says;
+        let about = match (compliance, reason) {
+            ("NON_COMPLIANT", "withheld") => json!("source"),
+            ("NON_COMPLIANT", "key-unusable") => json!("key"),
+            ("NON_COMPLIANT", "key-unresolvable") => json!("alias"),
+            ("NON_COMPLIANT", "unmatched") => json!("rule"),
+            _ => Value::Null,
+        };
+        assert_eq!(row["remedy"]["about"], about, "{row}");
+        assert_eq!(row["at_source"].is_object(), about == "source", "{row}");
+        if about == "source" {
+            let alias = if rule == Some("regulated") { "alias/regulated" } else { "alias/orders" };
+            assert!(row["at_source"]["terraform"].as_str().unwrap().contains(&arns[alias]), "{row}");
+        }
+        if about == "key" {
+            let enable = format!("aws kms enable-key --key-id {} --region {REGION}", arns["alias/retired"]);
+            assert_eq!(row["remedy"]["commands"], json!([enable]), "{row}");
+        }
+    }
 
     let (code, out, err) = many;
     assert_eq!((code, out.as_str()), (3, ""), "{err}");
@@ -319,11 +340,23 @@ fn every_stream_is_told_as_it_is_in_every_form() {
     let head = lines.next().unwrap();
     let column = |name: &str| head.iter().position(|title| title == name).unwrap();
     let columns = ["stream", "compliance", "reason", "rule", "key_arn"].map(column);
-    let in_csv: Vec<[String; 5]> = lines.map(|line| columns.map(|column| line[column].clone())).collect();
+    let lines: Vec<Vec<String>> = lines.collect();
+    let in_csv: Vec<[String; 5]> = lines.iter().map(|line| columns.map(|column| line[column].clone())).collect();
     assert_eq!(in_csv, expected);
+    // The same remedy in each form.
+    let remedies = |rows: &[Value]| -> Vec<[String; 2]> {
+        let text = |row: &Value, path: &str| row.pointer(path).and_then(Value::as_str).unwrap_or("").to_owned();
+        rows.iter().map(|row| ["/remedy/about", "/remedy/text"].map(|path| text(row, path))).collect()
+    };
+    let [about, what, cli] = ["remedy_about", "remedy", "at_source_cli"].map(column);
+    let expected_remedies = remedies(rows);
+    let in_csv: Vec<[String; 2]> = lines.iter().map(|line| [about, what].map(|column| line[column].clone())).collect();
+    assert_eq!(in_csv, expected_remedies);
+    assert!(lines.iter().all(|line| line[cli].is_empty() != (line[about] == "source")));
 
     let documents: Vec<Value> = evidence.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     assert!(documents.iter().all(|document| document["schema"] == "streamseal.evidence/v1"));
+    assert_eq!(remedies(&documents), expected_remedies);
     let in_evidence: Vec<[String; 5]> = documents
         .iter()
         .map(|document| {
@@ -349,8 +382,13 @@ fn every_stream_is_told_as_it_is_in_every_form() {
         arn("orders-open-000")
     );
     assert!(table.contains(&change), "{table}");
-    // Of the kinds that are wrong all but the 20 whose key is not there and the 10 that have no rule.
-    assert_eq!(table.lines().filter(|line| line.starts_with("    Terraform ")).count(), 200);
+    // Of the kinds that are wrong all but the 40 whose key is disabled, the 20 whose key is not there and the 10 that have no rule.
+    assert_eq!(table.lines().filter(|line| line.starts_with("    Terraform ")).count(), 160);
+    let enable = format!("aws kms enable-key --key-id {} --region {REGION}", arns["alias/retired"]);
+    let (_, others) = table.split_once("\nwhat to do\n").unwrap();
+    // Of the 20 that are on it, and of the 20 whose rule names it.
+    assert_eq!(others.matches(&enable).count(), 2, "{others}");
+    assert_eq!(others.matches(" and 15 more\n").count(), 3, "{others}");
 
     in_a_browser(&folder, &html, &expected);
 }
@@ -403,6 +441,8 @@ fn in_a_browser(folder: &tempfile::TempDir, html: &str, expected: &[[String; 5]]
         {"evaluate": "document.activeElement.getAttribute('aria-expanded') + ' ' + (document.getElementById(document.activeElement.getAttribute('aria-controls')) !== null)"},
         // Its own policy lets no other script run.
         {"evaluate": "(() => { const s = document.createElement('script'); s.textContent = 'window.stranger = true'; document.body.append(s); return window.stranger === undefined; })()"},
+        // What is to be done where the key cannot be used.
+        {"evaluate": "(() => { const b = [...document.querySelectorAll('#rows > tr > th .open')].find(b => b.textContent === 'retiring-000'); if (b.getAttribute('aria-expanded') !== 'true') b.click(); const d = document.getElementById(b.getAttribute('aria-controls')); return [...d.querySelectorAll('h3, pre')].map(e => e.textContent); })()"},
     ]);
     let Some(seen) = browser(&page, &steps) else { return };
     let values = seen["values"].as_array().unwrap();
@@ -435,6 +475,8 @@ fn in_a_browser(folder: &tempfile::TempDir, html: &str, expected: &[[String; 5]]
     assert_eq!(values[13], json!([765, "none"]), "on paper: white, without the controls");
     assert_eq!((&values[15], &values[17]), (&json!(["#streams", "solid"]), &json!("ascending")));
     assert_eq!((&values[19], &values[20]), (&json!("true true"), &json!(true)));
+    let enable = format!("aws kms enable-key --key-id {} --region {REGION}", fleet().keys["alias/retired"]);
+    assert_eq!(values[21], json!(["What to do", enable, "Evidence"]));
     // What the stranger's script came to is the one line that may be there.
     let console = seen["console"].as_array().unwrap();
     assert!(
@@ -679,7 +721,7 @@ fn regions_that_fail_are_told_and_stop_no_other() {
     assert!(code == 1 && err.contains("error: af-south-1: kinesis:ListStreams failed"), "{err}");
     assert_eq!(run(&["--region", "eu-west-1"]).0, 0, "an exempt stream is fine");
     let (code, out, err) = run(&["--region", "us-east-1", "--format", "csv"]);
-    assert!(code == 4 && out.contains(",INSUFFICIENT_DATA,access-denied,"), "{out}{err}");
+    assert!(code == 1 && out.contains(",INSUFFICIENT_DATA,access-denied,"), "no try will go better: {out}{err}");
     // What would allow it, of all streams at once.
     let statement = format!(
         "{{\"Action\":\"kinesis:DescribeStreamSummary\",\"Effect\":\"Allow\",\"Resource\":\"arn:aws:kinesis:us-east-1:{ACCOUNT}:stream/*\"}}"

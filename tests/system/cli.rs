@@ -6,6 +6,7 @@ mod doctor;
 mod explain;
 mod frame;
 mod prove;
+mod remedies;
 mod replay;
 mod seal;
 

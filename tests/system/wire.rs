@@ -45,6 +45,7 @@ const QUEUE: &str = "https://sqs.eu-west-1.amazonaws.com/111122223333/work";
 const SCANS: &str = "https://sqs.eu-west-1.amazonaws.com/111122223333/scans.fifo";
 
 const ACCESS: Class = Class::Permanent(Fault::Access);
+const CREDENTIALS: Class = Class::Permanent(Fault::Credentials);
 const BAD_KEY: Class = Class::Permanent(Fault::Key);
 const BAD_REQUEST: Class = Class::Permanent(Fault::Request);
 
@@ -293,7 +294,7 @@ async fn check(wire: &mut Wire, port: Port, answer: impl Respond + 'static, clas
     assert_eq!(wire.requests(port.operation()).await.len(), 1, "one request: {name}");
     let last = wire.log.calls().pop().expect("the call is in the log");
     assert_eq!(last.call, port.call(), "{name}");
-    assert_eq!(last.error, Some((failure.code.clone(), failure.message.clone())), "{name}");
+    assert_eq!(last.error.as_ref(), Some(&failure), "{name}");
     assert_eq!(wire.log.calls().len(), wire.count().await, "the log has what was on the wire: {name}");
     failure
 }
@@ -323,8 +324,8 @@ async fn each_error_code_has_its_class() {
         (Start, 500, "InternalFailure", "", Class::Retryable),
         (Start, 503, "ServiceUnavailable", "", Class::Retryable),
         (Start, 400, "ThrottlingException", RATE, Class::Retryable),
-        (Start, 400, "UnrecognizedClientException", "the token is invalid", ACCESS),
-        (Start, 400, "InvalidSignatureException", "does not match", ACCESS),
+        (Start, 400, "UnrecognizedClientException", "the token is invalid", CREDENTIALS),
+        (Start, 400, "InvalidSignatureException", "does not match", CREDENTIALS),
         (Start, 400, "ExpiredTokenException", "the token is expired", Class::Retryable),
         (Start, 400, "ValidationException", "1 validation error", BAD_REQUEST),
         (Start, 400, "NeverHeardOfException", "new in 2031", Class::Retryable),
@@ -989,7 +990,7 @@ async fn keys_are_looked_up_as_they_are_written() {
         problem: None,
         material: None,
     });
-    let denied = |code: &str| KeyLookup::Denied(EventText::new(code));
+    let denied = |code: &str| KeyLookup::Denied { code: EventText::new(code), words: EventText::new("no") };
     let rows = [
         ("alias/aws/kinesis", "NotFoundException", managed.clone()),
         ("arn:aws:kms:eu-west-1:111122223333:alias/aws/kinesis", "NotFoundException", managed),
@@ -1012,7 +1013,7 @@ async fn keys_are_looked_up_as_they_are_written() {
         assert_eq!(wire.requests("DescribeKey").await, [json!({ "KeyId": key })]);
         let call = wire.log.calls().pop().unwrap();
         assert_eq!(
-            call.error.map(|(code, _)| code),
+            call.error.map(|failure| failure.code),
             Some(EventText::new(code)),
             "evidence shows the refusal as it was"
         );

@@ -4,8 +4,9 @@
 
 use serde_json::{Value, json};
 
-use super::report::{Audit, Row, TOOL, at_source};
+use super::report::{Audit, Row, TOOL, one_line};
 use crate::domain::evidence::{Compliance, Evidence};
+use crate::domain::remedy::Remedy;
 
 /// The longest texts that ASFF takes: `Description`, and `Remediation.Recommendation.Text` (Security Hub user guide, ASFF syntax).
 const DESCRIPTION_MAX: usize = 1024;
@@ -31,10 +32,13 @@ fn finding(audit: &Audit, evidence: &Evidence) -> Value {
         let encryption = [("EncryptionType", row.encryption_type), ("KeyId", row.key_arn.or(row.key_id))];
         fields.insert("StreamEncryption".to_owned(), told(&encryption));
     }
-    let change = at_source(evidence).filter(|_| evidence.verdict.compliance == Compliance::NonCompliant);
+    let (change, command) = (evidence.remedy.at_source(), one_line(&evidence.remedy));
     let product = [
-        ("streamseal/at-source/terraform", change.as_ref().map(|change| change.terraform.as_str())),
-        ("streamseal/at-source/cloudformation", change.as_ref().map(|change| change.cloudformation.as_str())),
+        ("streamseal/at-source/terraform", change.map(|change| change.terraform.as_str())),
+        ("streamseal/at-source/cloudformation", change.map(|change| change.cloudformation.as_str())),
+        ("streamseal/remedy", evidence.remedy.about()),
+        ("streamseal/remedy/command", command.as_deref()),
+        ("streamseal/remedy/statement", evidence.remedy.statement()),
         ("streamseal/tool", Some(TOOL)),
         ("streamseal/reason", Some(row.reason)),
         ("streamseal/rule", row.rule),
@@ -72,11 +76,27 @@ fn finding(audit: &Audit, evidence: &Evidence) -> Value {
         "Workflow": {"Status": workflow},
         "RecordState": "ACTIVE",
     });
-    if let (Some(fields), Some(change)) = (finding.as_object_mut(), change) {
-        let text = json!({"Recommendation": {"Text": cut(&change.cli, REMEDIATION_MAX)}});
-        fields.insert("Remediation".to_owned(), text);
+    if let (Some(fields), Some(text)) = (finding.as_object_mut(), recommendation(&evidence.remedy)) {
+        fields.insert("Remediation".to_owned(), json!({"Recommendation": {"Text": text}}));
     }
     finding
+}
+
+/// As much of a remedy as fits: a command is left out rather than cut, and the call of a change at the source says it all.
+fn recommendation(remedy: &Remedy) -> Option<String> {
+    let text = remedy.text()?;
+    let command = one_line(remedy);
+    if let (Some(_), Some(command)) = (remedy.at_source(), &command) {
+        return Some(if fits(command) { command.clone() } else { text.to_owned() });
+    }
+    let first = remedy.commands().first().map(ToString::to_string);
+    let pasted = [command, first, remedy.statement().map(str::to_owned)];
+    let whole = pasted.into_iter().flatten().map(|pasted| format!("{text}: {pasted}")).find(|whole| fits(whole));
+    Some(whole.unwrap_or_else(|| cut(text, REMEDIATION_MAX)))
+}
+
+fn fits(text: &str) -> bool {
+    text.chars().count() <= REMEDIATION_MAX
 }
 
 /// Only what there is to say: ASFF takes no empty text.
@@ -98,6 +118,18 @@ fn cut(text: &str, most: usize) -> String {
 mod tests {
     use super::super::samples;
     use super::*;
+    use crate::domain::remedy::Advice;
+
+    /// A command that is cut cannot be pasted.
+    #[test]
+    fn a_command_that_does_not_fit_is_left_out() {
+        let long =
+            |text: &str| Remedy::Key(Advice { text: text.into(), commands: vec!["c".repeat(510)], statement: None });
+        assert_eq!(recommendation(&long("enable it")).as_deref(), Some("enable it"));
+        let text = recommendation(&long(&"t".repeat(600))).unwrap();
+        assert_eq!(text.chars().count(), REMEDIATION_MAX);
+        assert_eq!(recommendation(&Remedy::None), None);
+    }
 
     #[test]
     fn every_stream_is_a_finding_of_ours_with_the_fields_that_are_required() {
@@ -127,6 +159,9 @@ mod tests {
         let change = findings[1]["Remediation"]["Recommendation"]["Text"].as_str().unwrap();
         assert!(change.starts_with("aws kinesis start-stream-encryption --stream-arn "), "{change}");
         assert!(findings[0]["Remediation"].is_null());
+        assert_eq!(findings[2]["Remediation"]["Recommendation"]["Text"], "tag it: one # or: two");
+        assert_eq!(findings[2]["ProductFields"]["streamseal/remedy"], "rule");
+        assert!(findings[2]["ProductFields"]["streamseal/at-source/terraform"].is_null());
         assert_eq!(findings[2]["Compliance"]["StatusReasons"][0]["ReasonCode"], "KEY_UNRESOLVABLE");
     }
 }

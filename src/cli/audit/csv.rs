@@ -1,9 +1,10 @@
 //! The audit as comma-separated values (RFC 4180), one line a stream, for spreadsheets and their like.
 
-use super::report::{Audit, Row, at_source};
+use super::report::{Audit, Row, one_line};
 
 const HEAD: &str = "region,stream,arn,compliance,reason,withheld,rule,status,encryption_type,key_id,key_arn,desired_key,\
-desired_key_arn,created_at,looked_at,annotation,at_source_terraform,at_source_cloudformation,at_source_cli\r\n";
+desired_key_arn,created_at,looked_at,annotation,at_source_terraform,at_source_cloudformation,\
+at_source_cli,remedy_about,remedy,remedy_command,remedy_statement\r\n";
 
 pub(super) fn render(audit: &Audit) -> String {
     let mut text = HEAD.to_owned();
@@ -11,8 +12,8 @@ pub(super) fn render(audit: &Audit) -> String {
         let row = Row::new(evidence);
         let (status, created) = (row.status.as_deref(), row.created_at.map(|at| at.to_string()));
         let looked = row.looked_at.to_string();
-        let change = at_source(evidence);
-        let change = change.as_ref();
+        let remedy = &evidence.remedy;
+        let (change, command) = (remedy.at_source(), one_line(remedy));
         let fields = [
             Some(row.region),
             Some(row.stream),
@@ -32,7 +33,11 @@ pub(super) fn render(audit: &Audit) -> String {
             Some(row.annotation),
             change.map(|change| change.terraform.as_str()),
             change.map(|change| change.cloudformation.as_str()),
-            change.map(|change| change.cli.as_str()),
+            change.and_then(|change| change.cli.as_deref()),
+            remedy.about(),
+            remedy.text(),
+            command.as_deref(),
+            remedy.statement(),
         ];
         let fields: Vec<String> = fields.iter().map(|field| quoted(field.unwrap_or_default())).collect();
         text.push_str(&fields.join(","));
@@ -72,6 +77,10 @@ mod tests {
                 .iter()
                 .any(|line| line.starts_with("eu-west-1,orders,arn:aws:kinesis:") && line.contains("COMPLIANT"))
         );
+        let of = |stream: &str| lines.iter().find(|line| line.contains(&format!(",{stream},"))).unwrap().to_string();
+        assert!(of("orders-new").contains(",aws kinesis start-stream-encryption --stream-arn …,source,"));
+        assert!(of("payments").ends_with(",,,,rule,tag it,one # or: two,"), "an alternative is a comment");
+        assert!(of("orders").ends_with(",,,,,,,"), "a stream that is fine has no remedy");
         assert!(text.contains("\"no tag `team`, </script><img src=x onerror=\"\"alert(1)\"\">\""), "{text}");
     }
 }

@@ -9,9 +9,11 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::cli::Exit;
-use crate::domain::evidence::v1::{AtSource, Document};
+use crate::cli::words::{exit_of, remedy_json};
+use crate::domain::evidence::v1::Document;
 use crate::domain::evidence::{Compliance, Evidence};
 use crate::domain::model::{Encryption, KeyIdentity, Mode};
+use crate::domain::remedy::Remedy;
 
 /// The document's name and version.
 pub(super) const SCHEMA: &str = "streamseal.audit/v1";
@@ -210,13 +212,8 @@ impl Audit {
     }
 
     fn of_streams(&self) -> Exit {
-        if self.count(Compliance::NonCompliant) > 0 {
-            Exit::NonCompliant
-        } else if self.count(Compliance::InsufficientData) > 0 {
-            Exit::TryAgain
-        } else {
-            Exit::Compliant
-        }
+        let of = |evidence: &Evidence| exit_of(&evidence.verdict, &evidence.remedy);
+        self.streams().map(of).fold(Exit::Compliant, Exit::worse)
     }
 
     /// Everything but the streams.
@@ -255,7 +252,7 @@ impl Audit {
     /// The whole as one JSON document.
     pub(super) fn to_json(&self) -> Value {
         let mut head = self.head();
-        let streams: Vec<Value> = self.streams().map(row_with_source).collect();
+        let streams: Vec<Value> = self.streams().map(row_with_remedy).collect();
         if let Some(fields) = head.as_object_mut() {
             fields.insert("streams".to_owned(), Value::Array(streams));
         }
@@ -269,24 +266,38 @@ impl Audit {
     }
 }
 
-/// A row, and where it is wrong the change to make at its source.
-fn row_with_source(evidence: &Evidence) -> Value {
+/// A row, and what to do about the stream.
+fn row_with_remedy(evidence: &Evidence) -> Value {
     let mut row = serde_json::to_value(Row::new(evidence)).unwrap_or_default();
-    if let (Some(fields), Some(change)) = (row.as_object_mut(), at_source(evidence)) {
-        fields.insert("at_source".to_owned(), json!(change));
+    if let Some(fields) = row.as_object_mut() {
+        if let Some(change) = evidence.remedy.at_source() {
+            fields.insert("at_source".to_owned(), json!(change));
+        }
+        if evidence.remedy != Remedy::None {
+            fields.insert("remedy".to_owned(), remedy_json(&evidence.remedy));
+        }
     }
     row
 }
 
-/// The change at the source, as the evidence has it.
-pub(super) fn at_source(evidence: &Evidence) -> Option<AtSource> {
-    Document::from(evidence).at_source().cloned()
+/// A statement that names this stream, for all streams of its account and Region: a policy that refuses one mostly refuses all.
+pub(super) fn for_all_streams(evidence: &Evidence, text: &str) -> String {
+    let one = evidence.stream.to_string();
+    let all = one.strip_suffix(evidence.stream.name.as_str()).map(|folder| format!("\"{folder}*\""));
+    all.map_or_else(|| text.to_owned(), |all| text.replace(&format!("\"{one}\""), &all))
+}
+
+/// What can be pasted, in one line: a command, and its alternatives as a comment behind it.
+pub(super) fn one_line(remedy: &Remedy) -> Option<String> {
+    let commands = remedy.commands();
+    if commands.is_empty() { None } else { Some(commands.join(" # or: ")) }
 }
 
 #[cfg(test)]
 mod tests {
     use super::super::samples;
     use super::*;
+    use crate::domain::remedy::Advice;
 
     #[test]
     fn the_exit_code_says_the_worst() {
@@ -316,6 +327,27 @@ mod tests {
         assert_eq!(nowhere.exit(), Exit::Failure, "credentials that are good nowhere");
     }
 
+    /// A permission that is missing is missing with the next try too.
+    #[test]
+    fn a_stream_that_may_not_be_looked_at_is_a_failure_and_no_reason_to_try_again() {
+        let mut audit = samples::audit();
+        audit.regions[0].streams.retain(|evidence| evidence.verdict.compliance == Compliance::InsufficientData);
+        assert_eq!(audit.exit(), Exit::TryAgain);
+        audit.regions[0].streams[0].remedy =
+            Remedy::Permission(Advice { text: "allow it".into(), ..Advice::default() });
+        assert_eq!(audit.exit(), Exit::Failure);
+    }
+
+    #[test]
+    fn a_statement_is_told_for_all_streams() {
+        let audit = samples::audit();
+        let evidence = &audit.regions[0].streams[0];
+        let arn = evidence.stream.to_string();
+        let text = for_all_streams(evidence, &format!("{{\"Resource\":\"{arn}\"}} {arn}"));
+        let all = arn.replace("/orders", "/*");
+        assert_eq!(text, format!("{{\"Resource\":\"{all}\"}} {arn}"));
+    }
+
     #[test]
     fn the_json_counts_what_it_lists() {
         let json = samples::audit().to_json();
@@ -326,6 +358,10 @@ mod tests {
         assert_eq!(totals["by_key"][NOT_ENCRYPTED], 4);
         assert_eq!(json["exemptions_ending"], json!([{"rule": "scratch", "until": "2026-12-01"}]));
         assert!(json["streams"][1]["at_source"]["cli"].is_string() && json["streams"][0]["at_source"].is_null());
+        assert_eq!(json["streams"][1]["remedy"]["about"], "source");
+        let rule = json!({"about": "rule", "text": "tag it", "commands": ["one", "two"], "statement": null});
+        assert_eq!((&json["streams"][2]["remedy"], &json["streams"][2]["at_source"]), (&rule, &Value::Null));
+        assert!(json["streams"][0]["remedy"].is_null());
         let failed = samples::incomplete().to_json();
         assert_eq!((&failed["complete"], &failed["regions"][1]["state"]), (&json!(false), &json!("failed")));
         let documents = samples::audit().to_evidence();

@@ -11,6 +11,7 @@ use crate::domain::model::{
     Encryption, EventText, KeyArn, KeyIdentity, KeyRef, Mode, Observed, Scope, StreamName, StreamStatus,
 };
 use crate::domain::plan::{Reason, Verdict, Withheld};
+use crate::domain::remedy::{Advice, AtSource, Remedy};
 
 const KEY: &str = "arn:aws:kms:eu-west-1:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab";
 
@@ -47,6 +48,8 @@ fn evidence(region: &str, name: &str, key: Option<&str>, rule: Option<&str>, ver
         warnings: Vec::new(),
         remediation: Remediation::None,
         rekeyed: false,
+        previous_key_needed_until: None,
+        remedy: Remedy::None,
         next_look: None,
     }
 }
@@ -72,6 +75,14 @@ pub(super) fn audit() -> Audit {
         of("slow", None, None, Verdict::new(InsufficientData, Reason::Unfinished, "waiting for active")),
     ];
     region.listed = region.streams.len();
+    let change = AtSource {
+        terraform: "aws_kinesis_stream: encryption_type = …".into(),
+        cloudformation: "AWS::Kinesis::Stream: …".into(),
+        cli: Some("aws kinesis start-stream-encryption --stream-arn …".into()),
+    };
+    let advice = Advice { text: "tag it".into(), commands: vec!["one".into(), "two".into()], statement: None };
+    region.streams[1].remedy = Remedy::Source(change);
+    region.streams[2].remedy = Remedy::Rule(advice);
     Audit {
         account: "111122223333".into(),
         mode: Mode::Report,

@@ -1,13 +1,17 @@
 //! The audit as text for people at a terminal: what is wrong first, and the sums at the end.
 
+use std::collections::BTreeMap;
 use std::fmt::Write;
 
-use super::report::{Audit, Ended, ORDER, Row, at_source};
+use super::report::{Audit, Ended, ORDER, Row, for_all_streams};
+use crate::cli::words;
 use crate::domain::evidence::Compliance;
-use crate::domain::evidence::v1::AtSource;
+use crate::domain::remedy::AtSource;
 
 /// The longest cell of a column that can be any length.
 const CELL_MAX: usize = 48;
+/// So many streams are named with what to do about them.
+const NAMED_MAX: usize = 5;
 
 /// `coloured`: with the escape sequences of a terminal.
 pub(super) fn render(audit: &Audit, coloured: bool) -> String {
@@ -50,21 +54,44 @@ pub(super) fn render(audit: &Audit, coloured: bool) -> String {
         text.push('\n');
     }
     text.push_str(&changes(audit));
+    text.push_str(&others(audit));
     text.push_str(&sums(audit));
     text
 }
 
-/// What to change at its source, of each stream that is wrong and whose right key is known.
+/// What to change at its source, of each stream whose right key is known and can be used.
 fn changes(audit: &Audit) -> String {
-    let wrong = audit.streams().filter(|evidence| evidence.verdict.compliance == Compliance::NonCompliant);
-    let changes = wrong.filter_map(|evidence| Some((evidence, at_source(evidence)?)));
+    let changes = audit.streams().filter_map(|evidence| Some((evidence, evidence.remedy.at_source()?)));
     let lines = changes.map(|(evidence, change)| {
         let AtSource { terraform, cloudformation, cli } = change;
         let stream = &evidence.stream.name;
-        format!("  {stream}\n    Terraform      {terraform}\n    CloudFormation {cloudformation}\n    AWS CLI        {cli}\n")
+        let cli = cli.as_ref().map(|cli| format!("    AWS CLI        {cli}\n")).unwrap_or_default();
+        format!("  {stream}\n    Terraform      {terraform}\n    CloudFormation {cloudformation}\n{cli}")
     });
     let lines: String = lines.collect();
     if lines.is_empty() { lines } else { format!("at the source\n{lines}\n") }
+}
+
+/// What to do about keys, aliases, permissions and rules, each once with the streams that it is for.
+fn others(audit: &Audit) -> String {
+    let mut streams: BTreeMap<String, Vec<&str>> = BTreeMap::new();
+    for evidence in audit.streams().filter(|evidence| evidence.remedy.at_source().is_none()) {
+        if let Some(lines) = words::remedy(&evidence.remedy) {
+            streams.entry(for_all_streams(evidence, &lines)).or_default().push(evidence.stream.name.as_str());
+        }
+    }
+    let lines = streams.iter().map(|(lines, streams)| {
+        let more = streams.len().saturating_sub(NAMED_MAX);
+        let named = streams.iter().take(NAMED_MAX).copied().collect::<Vec<_>>().join(", ");
+        let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+        format!("  {named}{more}\n{}\n", indented(lines))
+    });
+    let lines: String = lines.collect();
+    if lines.is_empty() { lines } else { format!("what to do\n{lines}\n") }
+}
+
+fn indented(lines: &str) -> String {
+    lines.lines().map(|line| format!("  {line}")).collect::<Vec<_>>().join("\n")
 }
 
 /// `500 streams: 12 NON_COMPLIANT, …`, and the Regions that are missing in it.
@@ -147,6 +174,8 @@ mod tests {
             source.contains("  CloudFormation AWS::Kinesis::Stream")
                 && source.contains("  AWS CLI        aws kinesis start")
         );
+        assert_eq!(source.matches("aws kinesis start").count(), 1, "of the one stream whose key is known: {text}");
+        assert!(text.contains("\nwhat to do\n  payments\n    tag it\n      one\n      two\n"), "{text}");
         assert!(render(&samples::audit(), true).contains("\u{1b}[31mNON_COMPLIANT\u{1b}[0m"));
         let column = lines[0].find("COMPLIANCE").unwrap();
         assert!(lines[1..6].iter().all(|line| line.as_bytes()[column - 1] == b' '), "{text}");

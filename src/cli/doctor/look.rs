@@ -12,11 +12,12 @@ use super::{Finding, is_absent};
 use crate::aws::logged;
 use crate::cli::check::resolve;
 use crate::cli::context::Context;
-use crate::cli::output::{Stop, statement};
+use crate::cli::output::{Stop, in_lines};
 use crate::config::Source;
 use crate::domain::failure::Class;
 use crate::domain::model::{KeyInfo, KeyLookup, KeyManager, KeyRef, ProofMode};
 use crate::domain::policy::{Effect, Policy};
+use crate::domain::remedy::to_describe;
 use crate::ports::{CallLog, FleetApi, KeyApi, PageStart, ParameterApi, StreamApi};
 
 /// Whether the caller may list streams and look at one.
@@ -64,11 +65,15 @@ pub(super) async fn queue_keys(context: &Context, deployed: &Deployed) -> (Vec<S
                     how,
                 ));
             }
-            Ok(KeyLookup::Denied(code)) => {
-                let allow = statement("kms:DescribeKey", Some(own), &[]);
+            Ok(KeyLookup::Denied { code, words: said }) => {
+                let advice = to_describe(&key, said.as_str(), own);
                 let words =
                     format!("whether it may use the key {key} of {url} is not known: kms:DescribeKey failed ({code})");
-                findings.push(Finding::unknown("role", words, format!("let the caller do it:\n{allow}")));
+                findings.push(Finding::unknown(
+                    "role",
+                    words,
+                    in_lines(&advice.text, &[], advice.statement.as_deref()),
+                ));
             }
             Err(failure) => findings.push(Finding::unseen("role", &failure, own)),
         }

@@ -6,7 +6,8 @@ use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::super::model::{Encryption, KeyIdentity, Mode, ProofMode, StreamArn};
+use super::super::model::{Encryption, KeyIdentity, Mode, ProofMode};
+use super::super::remedy::{AtSource, Remedy};
 use super::{Call, Evidence, Proof, Setting};
 #[cfg(feature = "schema")]
 use super::{Compliance, ProofState, Remediation};
@@ -56,9 +57,16 @@ pub struct Document<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "schema", schemars(with = "String", extend("const" = "unknown")))]
     producers: Option<&'static str>,
+    /// After a re-key of ours: until then records under the key before may be in the stream, and nobody can read them without it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "schema", schemars(with = "crate::domain::schema::Time"))]
+    previous_key_needed_until: Option<Timestamp>,
     #[serde(skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "schema", schemars(with = "AtSource"))]
-    at_source: Option<AtSource>,
+    at_source: Option<&'a AtSource>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "schema", schemars(with = "RemedyWire<'static>"))]
+    remedy: Option<RemedyWire<'a>>,
 }
 
 /// The run.
@@ -201,16 +209,23 @@ struct RemediationWire {
     next_look_at: Option<Timestamp>,
 }
 
-/// The change at the source that keeps the next apply from undoing ours.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+/// What to do about the stream.
+#[derive(Debug, Serialize)]
 #[cfg_attr(feature = "schema", derive(JsonSchema))]
-pub struct AtSource {
-    /// The attributes of `aws_kinesis_stream`.
-    pub terraform: String,
-    /// The property of `AWS::Kinesis::Stream`.
-    pub cloudformation: String,
-    /// The call.
-    pub cli: String,
+struct RemedyWire<'a> {
+    /// What it is about: `source` is the stream's setting (then there is `at_source` too), `key` and `alias` the key that cannot be
+    /// used and the alias that points to it, `permission` one of the caller, `rule` the rule that decided.
+    #[cfg_attr(feature = "schema", schemars(extend("enum" = Remedy::ABOUT)))]
+    about: &'static str,
+    /// What to do, in words.
+    text: &'a str,
+    /// Shell commands; each by itself is enough.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    commands: Vec<&'a str>,
+    /// The statement to add to the policy that the words name, as JSON.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "schema", schemars(with = "String"))]
+    statement: Option<&'a str>,
 }
 
 /// Every word that stands in a document, for its schema; `tests/core/sim` holds the documents to it.
@@ -222,7 +237,7 @@ pub(crate) mod words {
     pub(crate) const COMPLIANCE: [Compliance; 4] =
         [Compliance::Compliant, Compliance::NonCompliant, Compliance::NotApplicable, Compliance::InsufficientData];
 
-    pub(crate) const REASON: [Reason; 22] = [
+    pub(crate) const REASON: [Reason; 23] = [
         Reason::StreamGone,
         Reason::Exempt,
         Reason::Unmatched,
@@ -232,6 +247,7 @@ pub(crate) mod words {
         Reason::RightKey,
         Reason::AcceptedKey,
         Reason::Withheld,
+        Reason::ForeignKey,
         Reason::Overtaken,
         Reason::Contested,
         Reason::StartRefused,
@@ -278,8 +294,6 @@ pub(crate) mod words {
 impl<'a> From<&'a Evidence> for Document<'a> {
     fn from(evidence: &'a Evidence) -> Self {
         let verdict = &evidence.verdict;
-        let wanted = evidence.desired.as_ref().and_then(|(_, identity)| identity.as_ref());
-        let differs = evidence.before.as_ref().is_some_and(|before| before.key.as_ref() != wanted);
         Self {
             schema: SCHEMA,
             compliance: verdict.compliance.as_str(),
@@ -331,7 +345,9 @@ impl<'a> From<&'a Evidence> for Document<'a> {
             },
             warnings: &evidence.warnings,
             producers: evidence.rekeyed.then_some("unknown"),
-            at_source: wanted.filter(|_| differs).map(|key| at_source(key, &evidence.stream)),
+            previous_key_needed_until: evidence.previous_key_needed_until,
+            at_source: evidence.remedy.at_source(),
+            remedy: remedy(&evidence.remedy),
         }
     }
 }
@@ -369,8 +385,8 @@ fn call(call: &Call) -> CallWire<'_> {
         at: call.at,
         duration_ms: u64::try_from(call.duration.as_millis()).unwrap_or(u64::MAX),
         request_id: call.request_id.as_deref(),
-        result: call.error.as_ref().map_or("ok", |(code, _)| code.as_str()),
-        message: call.error.as_ref().map(|(_, message)| message.as_str()),
+        result: call.error.as_ref().map_or("ok", |failure| failure.code.as_str()),
+        message: call.error.as_ref().map(|failure| failure.message.as_str()),
     }
 }
 
@@ -385,21 +401,7 @@ fn proof(proof: &Proof) -> ProofWire<'_> {
     }
 }
 
-impl Document<'_> {
-    /// The change to make at the source, where the setting differs from what is wanted or is contested.
-    pub fn at_source(&self) -> Option<&AtSource> {
-        self.at_source.as_ref()
-    }
-}
-
-/// Terraform's and CloudFormation's defaults are *no encryption*: without this their next apply plans to remove it.
-pub fn at_source(key: &KeyIdentity, stream: &StreamArn) -> AtSource {
-    AtSource {
-        terraform: format!("aws_kinesis_stream: encryption_type = \"KMS\", kms_key_id = \"{key}\""),
-        cloudformation: format!("AWS::Kinesis::Stream: StreamEncryption: {{ EncryptionType: KMS, KeyId: \"{key}\" }}"),
-        cli: format!(
-            "aws kinesis start-stream-encryption --stream-arn {stream} --encryption-type KMS --key-id {key} --region {}",
-            stream.scope.region
-        ),
-    }
+fn remedy(remedy: &Remedy) -> Option<RemedyWire<'_>> {
+    let (about, text) = (remedy.about()?, remedy.text()?);
+    Some(RemedyWire { about, text, commands: remedy.commands(), statement: remedy.statement() })
 }

@@ -87,7 +87,7 @@ fn unproven() -> Verdict {
 fn denied_proof(failure: &Failure, fault: Fault) -> Judgement {
     match fault {
         Fault::Key => Judgement::KeyRefused(failure.clone()),
-        Fault::Access | Fault::Request => Judgement::End(no_proof(failure)),
+        Fault::Access | Fault::Credentials | Fault::Request => Judgement::End(no_proof(failure)),
     }
 }
 
@@ -112,7 +112,7 @@ pub fn judge_refusal(failure: &Failure, now_on: &KeyLookup, before: Option<&KeyL
     let confirmed = match now_on {
         KeyLookup::NotFound => true,
         KeyLookup::Found(info) => info.problem.is_some(),
-        KeyLookup::Denied(_) => false,
+        KeyLookup::Denied { .. } => false,
     };
     if !confirmed {
         return Refusal::End(no_proof(failure));
@@ -121,7 +121,7 @@ pub fn judge_refusal(failure: &Failure, now_on: &KeyLookup, before: Option<&KeyL
     let verdict = Verdict::new(Compliance::NonCompliant, Reason::Unwritable, detail).alarm();
     match before {
         Some(KeyLookup::Found(KeyInfo { problem: None, .. })) => Refusal::PutBack(verdict),
-        Some(KeyLookup::Found(_) | KeyLookup::NotFound | KeyLookup::Denied(_)) | None => {
+        Some(KeyLookup::Found(_) | KeyLookup::NotFound | KeyLookup::Denied { .. }) | None => {
             Refusal::End(verdict.again(Again::Twice))
         }
     }

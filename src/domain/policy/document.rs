@@ -125,7 +125,8 @@ pub struct Encrypt {
     /// and `-` fails closed: the stream is reported and left alone.
     #[schemars(regex(pattern = KEY))]
     pub key: String,
-    /// What is just as good where a stream has it already: keys, `customer-managed` or `aws-managed`.
+    /// What is just as good where a stream has it already: keys, `customer-managed` (of the stream's own account; of others where
+    /// they are listed) or `aws-managed`.
     #[schemars(skip_serializing_if = "absent")]
     pub accept: OneOrMore<Accept>,
     /// What becomes of streams that are older than `enforce_from`.
@@ -233,8 +234,10 @@ pub struct RegionPattern(
 #[derive(JsonSchema)]
 #[schemars(untagged)]
 pub enum Accept {
-    /// Any customer-managed or any AWS-managed key.
+    /// Any customer-managed key of the stream's own account, or any AWS-managed key.
     Kind(AcceptKind),
+    /// Any customer-managed key of the stream's own account or of these.
+    Of(AcceptOf),
     /// This key.
     Key(#[schemars(regex(pattern = LITERAL_KEY))] String),
 }
@@ -243,11 +246,24 @@ pub enum Accept {
 #[derive(JsonSchema)]
 #[schemars(rename_all = "kebab-case")]
 pub enum AcceptKind {
-    /// Any customer-managed key.
+    /// Any customer-managed key of the stream's own account.
     CustomerManaged,
     /// Any AWS-managed key.
     AwsManaged,
 }
+
+/// Customer-managed keys, of other accounts too.
+#[derive(JsonSchema)]
+#[schemars(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct AcceptOf {
+    /// The other accounts. The stream's own need not be among them.
+    pub customer_managed: OneOrMore<Account>,
+}
+
+/// An account, such as `"444455556666"`.
+#[derive(JsonSchema)]
+#[schemars(extend("type" = ["string", "integer"]))]
+pub struct Account(#[schemars(regex(pattern = r"^[0-9]{12}$"))] pub String);
 
 /// The forms of a key with nothing to fill in.
 const LITERAL_KEY: &str = r"^((mrk-)?[0-9a-fA-F-]{32,}|(arn:aws[a-z-]*:kms:[a-z0-9-]+:[0-9]{12}:)?alias/(aws/kinesis$|(?!aws/)[A-Za-z0-9:/_-]{1,250})|arn:aws[a-z-]*:kms:[a-z0-9-]+:[0-9]{12}:key/[A-Za-z0-9-]+)$";

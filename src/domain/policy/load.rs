@@ -12,12 +12,13 @@ use wildmatch::WildMatch;
 
 use super::key::{TAG_NAME_MAX, is_tag_name};
 use super::scalar::{
-    accepted, account_pattern, boolean, date, duration, existing, expected, nearest, proof_mode, region_pattern,
-    rule_name, some_text, stream_pattern, text, ticked, timestamp, written,
+    accepted, account, account_pattern, boolean, date, duration, existing, expected, nearest, proof_mode,
+    region_pattern, rule_name, some_text, stream_pattern, text, ticked, timestamp, written,
 };
 use super::yaml::{self, Key, Node, Value, join};
 use super::{
-    Effect, Encrypt, Exemption, Existing, Flaw, KeyTemplate, Place, Policy, PolicyFault, Proof, Rule, Selectors, Settle,
+    Accept, Effect, Encrypt, Exemption, Existing, Flaw, KeyTemplate, Place, Policy, PolicyFault, Proof, Rule,
+    Selectors, Settle,
 };
 use crate::domain::model::{EventText, ProofMode};
 
@@ -252,9 +253,7 @@ impl Loader {
         let key = fields.get("key").and_then(|item| self.keep(&item, text(item.node).and_then(KeyTemplate::parse)));
         let mut accept = Vec::new();
         if let Some(item) = fields.get("accept") {
-            for item in self.one_or_more(&item) {
-                accept.extend(self.keep(&item, accepted(item.node)));
-            }
+            accept = self.accepts(&item);
         }
         let existing = fields.get("existing").and_then(|item| self.keep(&item, existing(item.node)));
         let proof = self.proof(fields.get("proof"), defaults.proof);
@@ -266,6 +265,36 @@ impl Loader {
             proof,
             replace_customer_key: replace.unwrap_or(false),
         })
+    }
+
+    /// What `accept` names: words, keys, and `customer-managed` with a list of accounts, which is a mapping.
+    fn accepts(&mut self, item: &Item<'_>) -> Vec<Accept> {
+        let items = match &item.node.value {
+            Value::Map(_) => vec![Item { node: item.node, path: item.path.clone() }],
+            _ => self.one_or_more(item),
+        };
+        let mut accept = Vec::new();
+        for item in items {
+            accept.extend(match &item.node.value {
+                Value::Map(_) => self.customer_managed_of(&item),
+                _ => self.keep(&item, accepted(item.node)),
+            });
+        }
+        accept
+    }
+
+    fn customer_managed_of(&mut self, item: &Item<'_>) -> Option<Accept> {
+        let known = ["customer-managed"];
+        let fields = self.fields(item, &known)?;
+        let Some(accounts) = fields.get("customer-managed") else {
+            // One that is misspelt is told already.
+            if !fields.has_near(&known, &known) {
+                self.missing(&fields, "customer-managed", "list the accounts whose keys are accepted");
+            }
+            return None;
+        };
+        let of = self.one_or_more(&accounts);
+        Some(Accept::CustomerManaged { of: of.iter().filter_map(|item| self.keep(item, account(item.node))).collect() })
     }
 
     fn selectors(&mut self, item: &Item<'_>, name: &str, effect: &str) -> Selectors {
@@ -381,7 +410,6 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::domain::policy::Accept;
 
     /// A policy that has one rule with `fields` and says nothing else.
     fn check(fields: &str, expect: Result<&dyn Fn(&Policy), &str>) {
@@ -431,8 +459,8 @@ defaults:
   enforce_from: 2026-12-01
   settle: { terraform: 15m, other: 7s }
 rules:
-  - { name: a, key: alias/a, accept: [aws-managed, alias/b, customer-managed] }
-  - { name: b, key: alias/b, proof: { existing: probe }, existing: enforce, replace-customer-key: true }
+  - { name: a, key: alias/a, accept: [aws-managed, alias/b, customer-managed, customer-managed: [444455556666]] }
+  - { name: b, key: alias/b, accept: { customer-managed: 012345678901 }, proof: { existing: probe }, existing: enforce, replace-customer-key: true }
 ";
         let policy = load(text).unwrap();
         assert_eq!(policy.enforce_from, Some("2026-12-01T00:00:00Z".parse().unwrap()));
@@ -446,7 +474,9 @@ rules:
         assert_eq!((a.existing, b.existing), (Existing::Report, Existing::Enforce));
         assert_eq!((a.replace_customer_key, b.replace_customer_key), (false, true));
         let other = Accept::Key(crate::domain::model::KeyRef::parse("alias/b").unwrap());
-        assert_eq!(a.accept, [Accept::AwsManaged, other, Accept::CustomerManaged]);
+        let customer = |of: &[&str]| Accept::CustomerManaged { of: of.iter().map(|a| (*a).to_owned()).collect() };
+        assert_eq!(a.accept, [Accept::AwsManaged, other, customer(&[]), customer(&["444455556666"])]);
+        assert_eq!(b.accept, [customer(&["012345678901"])], "one stands in for a list");
         assert_eq!(policy.rules[1].place, Place { line: 9, column: 5 });
     }
 

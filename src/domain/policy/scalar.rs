@@ -71,7 +71,7 @@ fn one_of<T: Copy>(node: &Node, words: &[(&str, T)]) -> Result<T, Flaw> {
 
 pub(super) fn accepted(node: &Node) -> Result<Accept, Flaw> {
     match text(node)? {
-        "customer-managed" => Ok(Accept::CustomerManaged),
+        "customer-managed" => Ok(Accept::CustomerManaged { of: Vec::new() }),
         "aws-managed" => Ok(Accept::AwsManaged),
         text => {
             match nearest(text, &["customer-managed", "aws-managed"]) {
@@ -82,6 +82,16 @@ pub(super) fn accepted(node: &Node) -> Result<Accept, Flaw> {
             }
         }
     }
+}
+
+/// An account, whether or not YAML takes its id for a number.
+pub(super) fn account(node: &Node) -> Result<String, Flaw> {
+    let text = written(node)?;
+    if Scope::is_account(text) {
+        return Ok(text.to_owned());
+    }
+    let flaw = Flaw::new(format!("`{}` is not an account", EventText::new(text)));
+    Err(flaw.help("the twelve digits of one, such as `\"444455556666\"`"))
 }
 
 /// Whether `text` has the shape of `mask`, where `0` is any digit.

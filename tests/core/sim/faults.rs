@@ -4,7 +4,8 @@ use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
-use streamseal::domain::failure::{Class, Failure};
+use streamseal::domain::failure::{Class, Failure, Fault as Lasting};
+use streamseal::domain::model::EventText;
 
 use super::{Op, State, failed};
 
@@ -23,6 +24,8 @@ pub(crate) enum Fault {
     ServerError,
     /// Refused with this class.
     Refused(Class, &'static str),
+    /// Refused for want of a permission, in these words.
+    Denied(&'static str),
     /// The function's own code fails.
     Panic,
 }
@@ -37,6 +40,10 @@ impl Fault {
             Self::Throttled => failed(op, Class::Retryable, "LimitExceededException"),
             Self::KmsThrottled => failed(op, Class::Retryable, "KMSThrottlingException"),
             Self::Refused(class, code) => failed(op, class, code),
+            Self::Denied(words) => Failure {
+                message: EventText::of_service(words),
+                ..failed(op, Class::Permanent(Lasting::Access), "AccessDeniedException")
+            },
             Self::Panic => failed(op, Class::Retryable, "Panic"),
         }
     }

@@ -139,7 +139,8 @@ impl Keys {
         };
         let found = &self.keys[id];
         if found.secret {
-            return KeyLookup::Denied(EventText::new("AccessDeniedException"));
+            let (code, words) = (EventText::new("AccessDeniedException"), EventText::new("so says the simulation"));
+            return KeyLookup::Denied { code, words };
         }
         let state = found.state(now);
         let problem = match state {

@@ -256,7 +256,7 @@ impl Sim {
         };
         tokio::time::sleep(back).await;
         if let Some(log) = log {
-            let error = result.as_ref().err().map(|f| (f.code.clone(), f.message.clone()));
+            let error = result.as_ref().err().cloned();
             let duration = Duration::try_from(self.now().duration_since(sent)).unwrap();
             log.push(Call { call: op.name(), at: sent, duration, request_id: Some(format!("run-{run}")), error });
         }

@@ -102,7 +102,7 @@ impl State {
         };
         let of_key = |(at, found): &(Timestamp, KeyLookup)| match found {
             KeyLookup::Found(info) if info.identity.as_str() == key => Some((*at, info.clone())),
-            KeyLookup::Found(_) | KeyLookup::NotFound | KeyLookup::Denied(_) => None,
+            KeyLookup::Found(_) | KeyLookup::NotFound | KeyLookup::Denied { .. } => None,
         };
         let looked_up = run.keys.values().filter_map(of_key).max_by_key(|(at, _)| *at);
         match looked_up {

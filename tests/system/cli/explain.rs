@@ -82,7 +82,8 @@ fn a_stream_that_need_not_be_there() {
     let Ran { code, out, .. } = explain(&["orders", "--tag", "team=blue", "--color", "always"]);
     assert!(code == 0 && out.contains("\u{1b}[1m\u{1b}[31mNON_COMPLIANT, withheld (report-mode)"), "{out:?}");
     let Ran { code, out, err } = explain(&["orders", "--tag", "team=red"]);
-    assert!(code == 3 && out.contains("KMS does not know it") && err.contains("check --resolve"), "{out}{err}");
+    assert!(code == 3 && out.contains("KMS does not know it") && err.is_empty(), "{out}{err}");
+    assert!(out.contains("what to do\n  KMS does not know alias/") && out.contains("check --resolve"), "{out}");
     let Ran { code, out, .. } = explain(&["orders-legacy", "--tag", "team=blue"]);
     assert_eq!(code, 3, "{out}");
     insta::assert_snapshot!("explain_unmatched", steady(&out, &names));

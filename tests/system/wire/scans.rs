@@ -324,7 +324,7 @@ async fn codes_of_tagging_and_cloudtrail_have_their_class() {
         assert_eq!(wire.count().await, requests, "{operation} {code}");
         let calls = wire.log.calls();
         assert_eq!((calls.len(), calls[0].call), (1, failure.call), "{operation} {code}");
-        assert_eq!(calls[0].error, Some((failure.code, failure.message)));
+        assert_eq!(calls[0].error, Some(failure));
     }
 }
 

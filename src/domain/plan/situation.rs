@@ -1,0 +1,237 @@
+//! How an ACTIVE stream stands with the policy: which keys have to be known for that, and what follows from what KMS says of them.
+
+use std::collections::BTreeMap;
+
+use crate::domain::model::{
+    Encryption, EventText, KeyIdentity, KeyInfo, KeyLookup, KeyManager, KeyProblem, KeyRef, Scope,
+};
+use crate::domain::policy::{Accept, Outcome, Target};
+
+/// How an ACTIVE stream stands with the policy.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Situation {
+    /// A rule exempts it.
+    Exempt,
+    /// No rule matches it.
+    Unmatched,
+    /// The rule's key cannot be named, for want of a tag: why.
+    Unresolvable(String),
+    /// KMS does not know the rule's key, or would not say, and the stream is not encrypted: why.
+    NoSuchKey(String),
+    /// The rule's key cannot be used now; the key that the stream is on, where that is known.
+    TargetUnusable(KeyIdentity, KeyProblem, Option<KeyIdentity>),
+    /// The rule's key will be usable in a moment.
+    TargetNotReady(KeyIdentity, KeyProblem),
+    /// The stream's own key, or one that the rule accepts, cannot be looked at: why.
+    Unreadable(String),
+    /// On an accepted key that cannot be used now.
+    AcceptedUnusable(KeyIdentity, KeyProblem),
+    /// On the rule's key, or on an accepted one.
+    Right {
+        /// The key it is on.
+        key: KeyIdentity,
+        /// Not the rule's key but one that it accepts.
+        accepted: bool,
+    },
+    /// On no key or on another one.
+    Wrong {
+        /// The key to set.
+        target: KeyIdentity,
+        /// Where the stream is on: `None` when it is not encrypted.
+        current: Option<CurrentKey>,
+        /// Who manages the key to set.
+        target_manager: KeyManager,
+    },
+}
+
+/// The key of a stream that is on another one than it should be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CurrentKey {
+    /// As the stream's setting names it.
+    pub key: KeyRef,
+    /// What KMS knows of it; `None` when it does not know it (any more), or would not say it of a foreign key.
+    pub info: Option<KeyInfo>,
+    /// The key's account, where it is not the stream's and nothing in the rule names it: its owner can take the data away.
+    pub foreign: Option<String>,
+}
+
+/// The keys that were looked up so far.
+pub type Keys = BTreeMap<KeyRef, KeyLookup>;
+
+/// The next key that [`assess`] has to know; `None` when it knows enough. Asked again after each look-up, so that no key
+/// is looked up that does not matter.
+pub fn key_needed(outcome: &Outcome, encryption: &Encryption, keys: &Keys, own: &Scope) -> Option<KeyRef> {
+    let Outcome::Encrypt(target) = outcome else { return None };
+    let Some(looked_up) = keys.get(&target.key) else { return Some(target.key.clone()) };
+    let (Encryption::Kms(current), KeyLookup::Found(found)) = (encryption, looked_up) else { return None };
+    if identity_of(current, keys, own).as_ref() == Some(&found.identity) {
+        return None;
+    }
+    if !keys.contains_key(current) {
+        return Some(current.clone());
+    }
+    target.accept.iter().find_map(|accept| match accept {
+        Accept::Key(key) if identity_of(key, keys, own).is_none() && !keys.contains_key(key) => Some(key.clone()),
+        Accept::Key(_) | Accept::CustomerManaged { .. } | Accept::AwsManaged => None,
+    })
+}
+
+/// What was looked up of the keys that matter for one stream: its rule's, its own, and those that its rule accepts.
+pub fn keys_of(outcome: &Outcome, encryption: &Encryption, keys: &Keys) -> Keys {
+    let Outcome::Encrypt(target) = outcome else { return Keys::new() };
+    let accepted = target.accept.iter().filter_map(|accept| match accept {
+        Accept::Key(key) => Some(key),
+        Accept::CustomerManaged { .. } | Accept::AwsManaged => None,
+    });
+    let current = match encryption {
+        Encryption::Kms(current) => Some(current),
+        Encryption::None | Encryption::Unreadable(_) => None,
+    };
+    let matter = std::iter::once(&target.key).chain(current).chain(accepted);
+    matter.filter_map(|key| Some((key.clone(), keys.get(key)?.clone()))).collect()
+}
+
+/// Which key a reference means, as far as it is known: what KMS said, or the ARN that it is itself.
+pub fn identity_of(key: &KeyRef, keys: &Keys, own: &Scope) -> Option<KeyIdentity> {
+    match keys.get(key) {
+        Some(KeyLookup::Found(info)) => Some(info.identity.clone()),
+        _ if key.is_aws_managed_alias(own) && keys.values().any(is_unborn_aws_key) => {
+            Some(KeyIdentity::AwsManagedAlias)
+        }
+        _ => key.as_key_arn().map(KeyIdentity::Arn),
+    }
+}
+
+/// The current material of a key, as far as KMS was asked and said so.
+pub fn material_of(key: &KeyIdentity, keys: &Keys) -> Option<EventText> {
+    keys.values().find_map(|lookup| match lookup {
+        KeyLookup::Found(info) if info.identity == *key => info.material.clone(),
+        KeyLookup::Found(_) | KeyLookup::NotFound | KeyLookup::Denied { .. } => None,
+    })
+}
+
+fn is_unborn_aws_key(lookup: &KeyLookup) -> bool {
+    matches!(lookup, KeyLookup::Found(KeyInfo { identity: KeyIdentity::AwsManagedAlias, .. }))
+}
+
+/// Compares an ACTIVE stream's setting with what its rule wants. `keys` has what [`key_needed`] asked for.
+pub fn assess(outcome: &Outcome, encryption: &Encryption, keys: &Keys, own: &Scope) -> Situation {
+    let target = match outcome {
+        Outcome::Exempt(_) => return Situation::Exempt,
+        Outcome::Unmatched => return Situation::Unmatched,
+        Outcome::Unresolvable(why) => return Situation::Unresolvable(why.clone()),
+        Outcome::Encrypt(target) => target,
+    };
+    let wanted = match keys.get(&target.key) {
+        Some(KeyLookup::Found(info)) => info,
+        Some(KeyLookup::NotFound) => {
+            return Situation::NoSuchKey(format!("KMS does not know the key `{}`", target.key));
+        }
+        Some(KeyLookup::Denied { code, .. }) => {
+            let why = format!("the key `{}` cannot be looked at ({code})", target.key);
+            // A stream that is not encrypted is wrong whatever that key is; one that is may be right.
+            return match encryption {
+                Encryption::None => Situation::NoSuchKey(why),
+                Encryption::Kms(_) | Encryption::Unreadable(_) => Situation::Unreadable(why),
+            };
+        }
+        None => return Situation::Unreadable(format!("the key `{}` was not looked up", target.key)),
+    };
+    let current_identity = match encryption {
+        Encryption::Kms(current) => identity_of(current, keys, own),
+        Encryption::None | Encryption::Unreadable(_) => None,
+    };
+    let on_target = current_identity.as_ref() == Some(&wanted.identity);
+    match &wanted.problem {
+        Some(KeyProblem::NotReady(state)) => {
+            return Situation::TargetNotReady(wanted.identity.clone(), KeyProblem::NotReady(state.clone()));
+        }
+        Some(problem) => {
+            return Situation::TargetUnusable(wanted.identity.clone(), problem.clone(), current_identity);
+        }
+        None => {}
+    }
+    let wrong = |current| Situation::Wrong { target: wanted.identity.clone(), current, target_manager: wanted.manager };
+    let current = match encryption {
+        Encryption::None => return wrong(None),
+        Encryption::Unreadable(text) => return Situation::Unreadable(format!("the setting cannot be read: {text}")),
+        Encryption::Kms(_) if on_target => return Situation::Right { key: wanted.identity.clone(), accepted: false },
+        Encryption::Kms(current) => current,
+    };
+    let foreign = foreign_account(target, &wanted.identity, current, keys, own);
+    let info = match keys.get(current) {
+        Some(KeyLookup::Found(info)) => Some(info),
+        Some(KeyLookup::NotFound) => None,
+        // Whatever it is: it is none of those that the rule names.
+        Some(KeyLookup::Denied { .. }) if foreign.is_some() => None,
+        Some(KeyLookup::Denied { code, .. }) => {
+            return Situation::Unreadable(format!("the stream's key `{current}` cannot be looked at ({code})"));
+        }
+        None => return Situation::Unreadable(format!("the stream's key `{current}` was not looked up")),
+    };
+    if let Some(info) = info {
+        match accepts(target, info, keys, own) {
+            Ok(true) => {
+                return match &info.problem {
+                    None | Some(KeyProblem::NotReady(_)) => {
+                        Situation::Right { key: info.identity.clone(), accepted: true }
+                    }
+                    Some(problem) => Situation::AcceptedUnusable(info.identity.clone(), problem.clone()),
+                };
+            }
+            Ok(false) => {}
+            Err(why) => return Situation::Unreadable(why),
+        }
+    }
+    wrong(Some(CurrentKey { key: current.clone(), info: info.cloned(), foreign }))
+}
+
+/// The account of the stream's key, where that is neither the stream's own nor one that the rule names: by its key, by a key that it
+/// accepts, or in the list of `customer-managed`.
+fn foreign_account(
+    target: &Target,
+    wanted: &KeyIdentity,
+    current: &KeyRef,
+    keys: &Keys,
+    own: &Scope,
+) -> Option<String> {
+    let account_of = |key: &KeyRef| match identity_of(key, keys, own) {
+        Some(identity) => identity.account().map(str::to_owned),
+        None => key.account().map(str::to_owned),
+    };
+    let account = account_of(current).filter(|account| *account != own.account)?;
+    let by_target = wanted.account() == Some(&account) || target.key.account() == Some(&account);
+    let named = by_target
+        || target.accept.iter().any(|accept| match accept {
+            Accept::Key(key) => account_of(key).as_ref() == Some(&account) || key.account() == Some(&account),
+            Accept::CustomerManaged { of } => of.contains(&account),
+            Accept::AwsManaged => false,
+        });
+    (!named).then_some(account)
+}
+
+/// Whether the rule accepts a stream on this key. An accepted key that cannot be looked at leaves it open.
+fn accepts(target: &Target, current: &KeyInfo, keys: &Keys, own: &Scope) -> Result<bool, String> {
+    let mut unknown = None;
+    for accept in &target.accept {
+        let accepted = match accept {
+            Accept::CustomerManaged { of } => {
+                let account = current.identity.account();
+                let is_named = account.is_some_and(|account| account == own.account || of.iter().any(|a| a == account));
+                current.manager == KeyManager::Customer && is_named
+            }
+            Accept::AwsManaged => current.manager == KeyManager::Aws,
+            Accept::Key(key) => {
+                let identity = identity_of(key, keys, own);
+                if let (None, Some(KeyLookup::Denied { code, .. })) = (&identity, keys.get(key)) {
+                    unknown = Some(format!("the accepted key `{key}` cannot be looked at ({code})"));
+                }
+                identity.as_ref() == Some(&current.identity)
+            }
+        };
+        if accepted {
+            return Ok(true);
+        }
+    }
+    unknown.map_or(Ok(false), Err)
+}

@@ -1,0 +1,343 @@
+//! What to do about a stream that is not as it should be: one function for every output.
+//!
+//! Pure. A remedy has to be true: nobody is told to move a stream to a key that this very look found unusable, unknown, of another
+//! Region or hidden from us, nor away from a key that its rule accepts. There it is about the key, the alias, the rule, or a
+//! permission. What stands in `commands` and `statement` can be pasted as it is.
+
+mod key;
+mod permission;
+#[cfg(test)]
+mod tests;
+
+#[cfg(feature = "schema")]
+use schemars::JsonSchema;
+use serde::Serialize;
+
+use self::key::{hidden_key, key_trouble, no_such_key, unwritable_key};
+pub use self::permission::{statement, to_describe, to_permit};
+use super::evidence::{Call, Compliance};
+use super::failure::{Class, Failure, Fault};
+use super::model::{Encryption, KeyIdentity, KeyLookup, KeyRef, Scope, StreamArn};
+use super::plan::{self, CurrentKey, Keys, Reason, Situation, Verdict, Withheld};
+use super::policy::{Outcome, Target};
+
+/// What to do, by what it is about.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Remedy {
+    /// Nothing, or nothing that is known.
+    #[default]
+    None,
+    /// The stream's setting: the key goes into its source.
+    Source(AtSource),
+    /// A key: it has to be usable.
+    Key(Advice),
+    /// An alias: it has to be on a key that can be used.
+    Alias(Advice),
+    /// A permission of the caller.
+    Permission(Advice),
+    /// The rule that decides.
+    Rule(Advice),
+}
+
+/// The change at the source that keeps the next apply from undoing ours.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schema", derive(JsonSchema))]
+pub struct AtSource {
+    /// The attributes of `aws_kinesis_stream`.
+    pub terraform: String,
+    /// The property of `AWS::Kinesis::Stream`.
+    pub cloudformation: String,
+    /// The call; not there where it was made already, would be undone, or would be refused.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "schema", schemars(with = "String"))]
+    pub cli: Option<String>,
+}
+
+/// What to do, in words and to be pasted.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Advice {
+    /// In words.
+    pub text: String,
+    /// Shell commands; each by itself is enough.
+    pub commands: Vec<String>,
+    /// The statement to add to the policy that the words name, as JSON.
+    pub statement: Option<String>,
+}
+
+/// What is said with [`AtSource`].
+const AT_SOURCE: &str = "write the key into the stream's source: Terraform and CloudFormation default to no encryption";
+
+impl Advice {
+    fn new(text: impl Into<String>) -> Self {
+        Self { text: text.into(), ..Self::default() }
+    }
+
+    fn command(mut self, command: Option<String>) -> Self {
+        self.commands.extend(command);
+        self
+    }
+}
+
+impl Remedy {
+    /// Every word of [`Self::about`].
+    pub const ABOUT: [&str; 5] = ["source", "key", "alias", "permission", "rule"];
+
+    /// What it is about, in a stable word; `None` where there is nothing to do.
+    pub fn about(&self) -> Option<&'static str> {
+        match self {
+            Self::None => None,
+            Self::Source(_) => Some("source"),
+            Self::Key(_) => Some("key"),
+            Self::Alias(_) => Some("alias"),
+            Self::Permission(_) => Some("permission"),
+            Self::Rule(_) => Some("rule"),
+        }
+    }
+
+    /// What to do in words; `None` where there is nothing to do.
+    pub fn text(&self) -> Option<&str> {
+        match self {
+            Self::None => None,
+            Self::Source(_) => Some(AT_SOURCE),
+            Self::Key(advice) | Self::Alias(advice) | Self::Permission(advice) | Self::Rule(advice) => {
+                Some(&advice.text)
+            }
+        }
+    }
+
+    /// Commands to be pasted, each of which is enough by itself.
+    pub fn commands(&self) -> Vec<&str> {
+        match self {
+            Self::None => Vec::new(),
+            Self::Source(change) => change.cli.iter().map(String::as_str).collect(),
+            Self::Key(advice) | Self::Alias(advice) | Self::Permission(advice) | Self::Rule(advice) => {
+                advice.commands.iter().map(String::as_str).collect()
+            }
+        }
+    }
+
+    /// The statement to add to a policy.
+    pub fn statement(&self) -> Option<&str> {
+        match self {
+            Self::None | Self::Source(_) => None,
+            Self::Key(advice) | Self::Alias(advice) | Self::Permission(advice) | Self::Rule(advice) => {
+                advice.statement.as_deref()
+            }
+        }
+    }
+
+    /// The change at the source, where it is that.
+    pub fn at_source(&self) -> Option<&AtSource> {
+        match self {
+            Self::Source(change) => Some(change),
+            Self::None | Self::Key(_) | Self::Alias(_) | Self::Permission(_) | Self::Rule(_) => None,
+        }
+    }
+
+    /// Whether nothing changes until somebody does something about what is not the stream: to try again is of no use.
+    pub fn is_needed_first(&self) -> bool {
+        match self {
+            Self::None | Self::Source(_) => false,
+            Self::Key(_) | Self::Alias(_) | Self::Permission(_) | Self::Rule(_) => true,
+        }
+    }
+}
+
+/// Whether a verdict that nothing is known can become another one with the next try, and nothing done about it.
+pub fn may_pass(verdict: &Verdict, remedy: &Remedy) -> bool {
+    verdict.compliance == Compliance::InsufficientData
+        && verdict.reason != Reason::AccessDenied
+        && !remedy.is_needed_first()
+}
+
+/// What one look came to.
+#[derive(Clone, Copy, Debug)]
+pub struct Facts<'a> {
+    /// The stream.
+    pub stream: &'a StreamArn,
+    /// What the policy wants of it, where that was decided.
+    pub outcome: Option<&'a Outcome>,
+    /// The name of the rule that decided.
+    pub rule: Option<&'a str>,
+    /// Its setting at the last look.
+    pub encryption: Option<&'a Encryption>,
+    /// How it stood with the policy then, where it was ACTIVE.
+    pub situation: Option<&'a Situation>,
+    /// What KMS said of the keys that matter.
+    pub keys: &'a Keys,
+    /// The end of the run; `None` where it would go on.
+    pub verdict: Option<&'a Verdict>,
+    /// The requests of the run.
+    pub calls: &'a [Call],
+    /// Whether encryption was started for this cause.
+    pub changed: bool,
+}
+
+/// What to do about a stream.
+pub fn remedy(facts: &Facts<'_>) -> Remedy {
+    let Some(verdict) = facts.verdict else { return by_situation(facts) };
+    match verdict.reason {
+        Reason::StreamGone | Reason::Exempt | Reason::AcceptedKey | Reason::Unproven | Reason::Idle => Remedy::None,
+        // A record that is read back says too little: nobody can do anything about that.
+        Reason::ProofUnclear => Remedy::None,
+        Reason::RightKey => match facts.situation {
+            // The call is made; what the source does not say, its next apply removes.
+            Some(Situation::Right { key, .. }) if facts.changed => {
+                Remedy::Source(without_call(at_source(key, facts.stream)))
+            }
+            _ => Remedy::None,
+        },
+        Reason::AccessDenied => refused(facts, &[]),
+        Reason::StartRefused => refused(facts, &["kinesis:StartStreamEncryption"]),
+        Reason::ProofImpossible => refused(
+            facts,
+            &["kinesis:PutRecord", "kinesis:GetRecords", "kinesis:GetShardIterator", "kinesis:ListShards"],
+        ),
+        Reason::Unwritable => unwritable_key(facts),
+        // Where the stream can be judged, it is the history that may not be read.
+        Reason::Unreadable if matches!(facts.situation, Some(Situation::Wrong { .. })) => {
+            refused(facts, &["cloudtrail:LookupEvents"])
+        }
+        // What was begun goes on by itself.
+        Reason::Unfinished if facts.changed => Remedy::None,
+        _ if is_undone_or_refused(verdict) => match by_situation(facts) {
+            Remedy::Source(change) => Remedy::Source(without_call(change)),
+            other => other,
+        },
+        Reason::Unmatched
+        | Reason::KeyUnresolvable
+        | Reason::KeyUnusable
+        | Reason::Unreadable
+        | Reason::Withheld
+        | Reason::ForeignKey
+        | Reason::Contested
+        | Reason::Overtaken
+        | Reason::PutBack
+        | Reason::GaveUp
+        | Reason::Unfinished
+        | Reason::Found => by_situation(facts),
+    }
+}
+
+/// Somebody would undo the call, or Kinesis would refuse it: the source alone helps.
+fn is_undone_or_refused(verdict: &Verdict) -> bool {
+    matches!(verdict.withheld, Some(Withheld::Contested | Withheld::Quota))
+}
+
+fn by_situation(facts: &Facts<'_>) -> Remedy {
+    let target = target_of(facts);
+    match facts.situation {
+        None | Some(Situation::Exempt | Situation::Right { .. } | Situation::TargetNotReady(..)) => Remedy::None,
+        Some(Situation::Unmatched) => {
+            Remedy::Rule(Advice::new("let a rule of the policy match the stream, or exempt it there"))
+        }
+        Some(Situation::Unresolvable(why)) => Remedy::Rule(Advice::new(format!(
+            "{why}: change what the stream is called or tagged, or the rule{}",
+            named(facts)
+        ))),
+        Some(Situation::NoSuchKey(_)) => target.map_or(Remedy::None, |target| no_such_key(facts, &target.key)),
+        Some(Situation::TargetUnusable(key, problem, _)) => {
+            target.map_or(Remedy::None, |target| key_trouble(facts, Some(&target.key), key, problem))
+        }
+        Some(Situation::AcceptedUnusable(key, problem)) => key_trouble(facts, None, key, problem),
+        Some(Situation::Unreadable(_)) => target.map_or(Remedy::None, |target| hidden_key(facts, target)),
+        Some(Situation::Wrong { target: wanted, current, target_manager }) => match target {
+            Some(target) if plan::is_downgrade(target, current.as_ref(), *target_manager) => {
+                Remedy::Rule(instead_of_a_downgrade(facts, current.as_ref()))
+            }
+            _ => Remedy::Source(at_source(wanted, facts.stream)),
+        },
+    }
+}
+
+fn target_of<'a>(facts: &Facts<'a>) -> Option<&'a Target> {
+    match facts.outcome {
+        Some(Outcome::Encrypt(target)) => Some(target),
+        Some(Outcome::Exempt(_) | Outcome::Unmatched | Outcome::Unresolvable(_)) | None => None,
+    }
+}
+
+/// ` NAME`, where the rule is known.
+fn named(facts: &Facts<'_>) -> String {
+    facts.rule.map(|rule| format!(" `{rule}`")).unwrap_or_default()
+}
+
+/// A customer's key is not given up for one of AWS's unless the rule says so: it is the rule that says what is right.
+fn instead_of_a_downgrade(facts: &Facts<'_>, current: Option<&CurrentKey>) -> Advice {
+    let rule = named(facts);
+    let replace = "`replace-customer-key: true` lets it take that one's place";
+    let usable = current.filter(|current| current.info.as_ref().is_some_and(|info| info.problem.is_none()));
+    let text = match usable.map(|current| &current.foreign) {
+        Some(None) => format!(
+            "the stream is on a customer-managed key and its rule{rule} wants an AWS-managed one: `accept: [customer-managed]` in the \
+             rule leaves it there, {replace}"
+        ),
+        Some(Some(account)) => format!(
+            "the stream is on a customer-managed key of account {account} and its rule{rule} wants an AWS-managed one: `accept: \
+             [{{customer-managed: [\"{account}\"]}}]` in the rule leaves it there, {replace}"
+        ),
+        None => format!(
+            "the stream is on a customer-managed key that cannot be used or is not known, and its rule{rule} wants an AWS-managed \
+             one: {replace}"
+        ),
+    };
+    Advice::new(text)
+}
+
+/// The last call of these (of any, where none is named) that was refused for good.
+fn refused(facts: &Facts<'_>, calls: &[&str]) -> Remedy {
+    let is_one = |failure: &&Failure| calls.is_empty() || calls.contains(&failure.call);
+    let failures = facts.calls.iter().rev().filter_map(|call| call.error.as_ref());
+    match failures.into_iter().find(is_one) {
+        Some(failure) => of_failure(facts, failure),
+        None => Remedy::None,
+    }
+}
+
+/// What to do about a call that failed; nothing where trying again may do.
+pub fn of_failure(facts: &Facts<'_>, failure: &Failure) -> Remedy {
+    match failure.class {
+        Class::Permanent(Fault::Access) => {
+            let stream = facts.stream.to_string();
+            let target = target_of(facts).map(|target| &target.key);
+            let key = target.and_then(|key| plan::identity_of(key, facts.keys, &facts.stream.scope));
+            let resources = resources_of(failure.call, &stream, key.as_ref());
+            Remedy::Permission(to_permit(failure.call, failure.message.as_str(), Some(&facts.stream.scope), &resources))
+        }
+        Class::Permanent(Fault::Key) => unwritable_key(facts),
+        Class::Permanent(Fault::Credentials | Fault::Request)
+        | Class::Ignored
+        | Class::Waiting
+        | Class::Retryable
+        | Class::RateOrQuota
+        | Class::Quota => Remedy::None,
+    }
+}
+
+/// What the right to make a call is granted on.
+fn resources_of<'a>(call: &str, stream: &'a str, key: Option<&'a KeyIdentity>) -> Vec<&'a str> {
+    let key = key.map(KeyIdentity::as_str).filter(|key| key.starts_with("arn:"));
+    // StartStreamEncryption is granted on the stream and on the key (service authorization reference).
+    match (call.split(':').next(), key) {
+        (Some("kms"), Some(key)) => vec![key],
+        (Some("kinesis"), Some(key)) if call.ends_with(":StartStreamEncryption") => vec![stream, key],
+        (Some("kinesis"), _) => vec![stream],
+        _ => Vec::new(),
+    }
+}
+
+fn without_call(change: AtSource) -> AtSource {
+    AtSource { cli: None, ..change }
+}
+
+/// Terraform's and CloudFormation's defaults are *no encryption*: without this their next apply plans to remove it.
+fn at_source(key: &KeyIdentity, stream: &StreamArn) -> AtSource {
+    AtSource {
+        terraform: format!("aws_kinesis_stream: encryption_type = \"KMS\", kms_key_id = \"{key}\""),
+        cloudformation: format!("AWS::Kinesis::Stream: StreamEncryption: {{ EncryptionType: KMS, KeyId: \"{key}\" }}"),
+        cli: Some(format!(
+            "aws kinesis start-stream-encryption --stream-arn {stream} --encryption-type KMS --key-id {key} --region {}",
+            stream.scope.region
+        )),
+    }
+}
