@@ -239,7 +239,7 @@ impl StreamApi for Sim {
             let Some(body) = state.body(name, now - lag) else {
                 return Err(failed(Op::Describe, Class::Ignored, "ResourceNotFoundException"));
             };
-            state.watch.served_stream(run, &body);
+            state.watch.served_stream(run, &body, now - lag);
             Ok(body)
         });
         let body = seen.await?;

@@ -39,6 +39,7 @@ struct Run {
     instance: u32,
     /// The last answer to DescribeStreamSummary.
     shown: Option<Body>,
+    shown_at: Option<Timestamp>,
     tags: Option<Tags>,
     keys: BTreeMap<String, (Timestamp, KeyLookup)>,
     starts: u32,
@@ -47,11 +48,13 @@ struct Run {
 impl Watch {
     pub(crate) fn new_run(&mut self, run: u32, instance: u32) {
         let keys = BTreeMap::new();
-        self.runs.insert(run, Run { instance, shown: None, tags: None, keys, starts: 0 });
+        self.runs.insert(run, Run { instance, shown: None, shown_at: None, tags: None, keys, starts: 0 });
     }
 
-    pub(crate) fn served_stream(&mut self, run: u32, body: &Body) {
-        self.runs.get_mut(&run).unwrap().shown = Some(body.clone());
+    /// `at`: when the stream was as the answer says.
+    pub(crate) fn served_stream(&mut self, run: u32, body: &Body, at: Timestamp) {
+        let run = self.runs.get_mut(&run).unwrap();
+        (run.shown, run.shown_at) = (Some(body.clone()), Some(at));
     }
 
     pub(crate) fn served_tags(&mut self, run: u32, tags: &Tags) {
@@ -125,7 +128,7 @@ impl State {
             Outcome::Unresolvable(why) => return Err(why),
         };
         if !self.is_the_rules_key(run, &target, body, key)? {
-            self.may_put_back(name, key, now)?;
+            self.may_put_back(name, key, run.shown_at, now)?;
         }
         if policy.enforce_from.is_some_and(|from| body.created < from) && target.existing == Existing::Report {
             return Err("it is an existing stream".to_owned());
@@ -160,8 +163,9 @@ impl State {
         }
     }
 
-    /// A key is put back within 15 minutes of our own Start, after a probe that was refused, and once after it.
-    fn may_put_back(&self, name: &str, key: &str, now: Timestamp) -> Result<(), String> {
+    /// A key is put back within 15 minutes of our own Start, after a probe that was refused, and once after it: two copies of one message
+    /// that run at the same time may both send it, but not one that was shown the stream (`shown_at`) after the other's.
+    fn may_put_back(&self, name: &str, key: &str, shown_at: Option<Timestamp>, now: Timestamp) -> Result<(), String> {
         if self.watch.forged {
             return Ok(());
         }
@@ -174,7 +178,8 @@ impl State {
         if now.duration_since(calls[place].at) > SignedDuration::from_mins(15) + SignedDuration::from_secs(15) {
             return Err(format!("it puts a key back, and our Start was at {}", calls[place].at));
         }
-        if calls[place..].iter().any(|call| is_start(call) && call.key == key) {
+        let could_know = |call: &Entry| shown_at.is_none_or(|shown| call.at <= shown);
+        if calls[place..].iter().any(|call| is_start(call) && call.key == key && could_know(call)) {
             return Err("it was put back before".to_owned());
         }
         let refused = |call: &&Entry| call.op == Op::Put && !call.took_effect;
