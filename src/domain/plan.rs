@@ -575,8 +575,7 @@ pub struct RefusedStart {
 /// Reads a failed StartStreamEncryption. AWS words the quota of 25 new keys in 24 hours like a rate ([`Class::RateOrQuota`]).
 pub fn judge_start(failure: &Failure, refused: RefusedStart) -> AfterStart {
     let RefusedStart { unprotected, accepted, refused_since, now } = refused;
-    let is_rate = accepted.is_none_or(|accepted| accepted < NEAR_QUOTA)
-        && refused_since.is_none_or(|since| now.duration_since(since) < RATE_REFUSALS);
+    let is_rate = accepted.is_none_or(|accepted| accepted < NEAR_QUOTA) && may_be_rate(refused_since, now);
     match failure.class {
         // To be described once more before it is believed.
         Class::Ignored => AfterStart::NotFound(failure.clone()),
@@ -596,6 +595,11 @@ pub fn judge_start(failure: &Failure, refused: RefusedStart) -> AfterStart {
         Class::Waiting | Class::Retryable if failure.may_have_applied => AfterStart::Observe,
         Class::Waiting | Class::Retryable => AfterStart::Later(failure.clone()),
     }
+}
+
+/// Whether refusals that began at `refused_since` can still be those of a rate; later they are the quota, whatever CloudTrail shows.
+pub fn may_be_rate(refused_since: Option<Timestamp>, now: Timestamp) -> bool {
+    refused_since.is_none_or(|since| now.duration_since(since) < RATE_REFUSALS)
 }
 
 /// Whether the stream is without encryption, or on a key that cannot be used or is not known.

@@ -68,7 +68,7 @@ impl<W: World> Run<'_, W> {
         if surely_not.is_some() {
             let Work { refused_since, not_found_since, .. } = self.work;
             (self.progress, self.work) = owed_before;
-            self.work = Work { refused_since, not_found_since, ..self.work.clone() };
+            (self.work.refused_since, self.work.not_found_since) = (refused_since, not_found_since);
             return surely_not;
         }
         if let Some(role) = &self.settings.config.own_role_arn {
@@ -80,10 +80,11 @@ impl<W: World> Run<'_, W> {
         None
     }
 
-    /// What follows from a Start that failed. CloudTrail is asked only where the words leave it open.
+    /// What follows from a Start that failed. CloudTrail is asked only where the words and the time leave it open.
     async fn refused_start(&mut self, failure: &Failure, sight: &Sight) -> AfterStart {
         let may_be_quota = failure.class == Class::RateOrQuota;
-        let accepted = if may_be_quota { self.accepted_starts().await } else { None };
+        let is_open = may_be_quota && plan::may_be_rate(self.work.refused_since, self.world.now());
+        let accepted = if is_open { self.accepted_starts().await } else { None };
         let now = self.world.now();
         let Work { refused_since, not_found_since, .. } = &mut self.work;
         let refused =

@@ -28,10 +28,6 @@ pub enum Judgement {
 /// of its answer where the record is not encrypted (recorded in more than 100 answers; the text `NONE` never was).
 pub fn judge_probe(answer: &Result<Option<&str>, Failure>, right_since: Timestamp, now: Timestamp) -> Judgement {
     let early = now < right_since + PROPAGATION + PROBE_MARGIN;
-    let impossible = |detail: String| {
-        let verdict = Verdict::new(Compliance::InsufficientData, Reason::ProofImpossible, detail);
-        Judgement::End(verdict.again(Again::Twice))
-    };
     match answer {
         Ok(Some("KMS")) => Judgement::Encrypted,
         Ok(None | Some("NONE")) if early => Judgement::TryAgain,
@@ -56,9 +52,7 @@ pub fn judge_seen(seen: &Result<Option<Option<&str>>, Failure>, right_since: Tim
             Judgement::End(verdict.again(Again::Twice))
         }
         Ok(Some(Some(other))) => {
-            let detail = format!("GetRecords gave a record with an unknown EncryptionType `{}`", EventText::new(other));
-            let verdict = Verdict::new(Compliance::InsufficientData, Reason::ProofImpossible, detail);
-            Judgement::End(verdict.again(Again::Twice))
+            impossible(format!("GetRecords gave a record with an unknown EncryptionType `{}`", EventText::new(other)))
         }
         Ok(None) if early => Judgement::TryAgain,
         Ok(None) => {
@@ -67,6 +61,12 @@ pub fn judge_seen(seen: &Result<Option<Option<&str>>, Failure>, right_since: Tim
         }
         Err(failure) => failed_proof(failure, early),
     }
+}
+
+/// An answer that proves nothing either way.
+fn impossible(detail: String) -> Judgement {
+    let verdict = Verdict::new(Compliance::InsufficientData, Reason::ProofImpossible, detail);
+    Judgement::End(verdict.again(Again::Twice))
 }
 
 /// What a failed PutRecord or GetRecords comes to.
