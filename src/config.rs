@@ -6,7 +6,8 @@ use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::domain::model::{Mode, Scope};
+use crate::domain::arn::Scope;
+use crate::domain::model::Mode;
 use crate::domain::result::Bus;
 use crate::domain::scan::CHANGES_MAX;
 

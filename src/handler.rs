@@ -27,10 +27,12 @@ use crate::domain::event::{self, Fate, IgnoreReason, Input, Item, Message, Rejec
 use crate::domain::evidence::Evidence;
 use crate::domain::evidence::v1::Document;
 use crate::domain::failure::Failure;
-use crate::domain::model::{EventText, Mode};
+use crate::domain::model::Mode;
+use crate::domain::note::{Note, Outcome};
 use crate::domain::policy::Policy;
+use crate::domain::text::EventText;
 use crate::domain::work::{PutBack, Work};
-use crate::ports::{Note, Outcome, World};
+use crate::ports::World;
 use crate::reconcile::{DELAY_MAX, History, Next, Paces, RunEnd, Settings, backoff, reconcile, until};
 use crate::results::Outbox;
 

@@ -17,7 +17,7 @@ use tracing_subscriber::filter::Targets;
 use tracing_subscriber::prelude::*;
 
 use crate::config::LogLevel;
-use crate::domain::model::EventText;
+use crate::domain::text::EventText;
 use crate::handler::{Answer, App, Invocation};
 use crate::ports::World;
 

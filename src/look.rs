@@ -10,16 +10,20 @@ use std::time::Duration;
 use futures_util::lock::Mutex;
 use jiff::Timestamp;
 
-use crate::domain::event::Cause;
-use crate::domain::evidence::{Compliance, Evidence, Proof, Remediation, Setting};
+use crate::domain::arn::{KeyRef, Scope, StreamArn, StreamName};
+use crate::domain::cause::Cause;
+use crate::domain::evidence::{Evidence, Proof, Remediation, Setting};
 use crate::domain::failure::{Class, Failure};
 use crate::domain::history::Contention;
-use crate::domain::model::{Encryption, EventText, KeyIdentity, KeyRef, Observed, Scope, StreamArn, StreamName, Tags};
-use crate::domain::plan::{
-    self, Circumstances, Keys, Permission, Progress, Reason, Sight, Situation, Step, Verdict, next_step,
-};
+use crate::domain::model::{Encryption, KeyIdentity, Observed, Tags};
+use crate::domain::plan::permit::{Circumstances, Permission, permit};
+use crate::domain::plan::sight::{Sight, sight_of};
+use crate::domain::plan::situation::{Keys, Situation, assess, identity_of, key_needed, keys_of, material_of};
+use crate::domain::plan::step::{Progress, Step, next_step};
 use crate::domain::policy::{Decision, Outcome};
 use crate::domain::remedy::{Facts, remedy};
+use crate::domain::text::EventText;
+use crate::domain::verdict::{Compliance, Reason, Verdict};
 use crate::ports::{CallLog, Page, PageStart, World};
 use crate::reconcile::{Paces, Settings};
 
@@ -221,30 +225,30 @@ impl<'a, W: World> Looker<'a, W> {
     ) -> Result<Seen<'d>, Unseen> {
         let (encryption, outcome) = (&observed.encryption, &decision.outcome);
         let mut met = self.keys.lock().await;
-        let not_active = plan::sight_of(&observed, None);
+        let not_active = sight_of(&observed, None);
         if not_active.is_none() || all_keys {
-            while let Some(key) = plan::key_needed(outcome, encryption, &met.keys, self.own) {
+            while let Some(key) = key_needed(outcome, encryption, &met.keys, self.own) {
                 self.ask(key, &mut met, log).await?;
             }
         }
         if let (true, Encryption::Kms(key)) = (all_keys, encryption)
-            && plan::identity_of(key, &met.keys, self.own).is_none()
+            && identity_of(key, &met.keys, self.own).is_none()
             && !met.keys.contains_key(key)
         {
             self.ask(key.clone(), &mut met, log).await?;
         }
         let keys = &met.keys;
         let wanted = match outcome {
-            Outcome::Encrypt(target) => plan::identity_of(&target.key, keys, self.own),
+            Outcome::Encrypt(target) => identity_of(&target.key, keys, self.own),
             Outcome::Exempt(_) | Outcome::Unmatched | Outcome::Unresolvable(_) => None,
         };
         let key = match encryption {
-            Encryption::Kms(key) => plan::identity_of(key, keys, self.own),
+            Encryption::Kms(key) => identity_of(key, keys, self.own),
             Encryption::None | Encryption::Unreadable(_) => None,
         };
-        let material = key.as_ref().and_then(|key| plan::material_of(key, keys));
-        let sight = not_active.unwrap_or_else(|| Sight::Active(plan::assess(outcome, encryption, keys, self.own)));
-        let known = plan::keys_of(outcome, encryption, keys);
+        let material = key.as_ref().and_then(|key| material_of(key, keys));
+        let sight = not_active.unwrap_or_else(|| Sight::Active(assess(outcome, encryption, keys, self.own)));
+        let known = keys_of(outcome, encryption, keys);
         Ok(Seen { stream, decision, observed, key, material, wanted, sight, known })
     }
 
@@ -256,13 +260,13 @@ impl<'a, W: World> Looker<'a, W> {
         log: &CallLog,
     ) -> Option<EventText> {
         let mut met = self.keys.lock().await;
-        if plan::material_of(identity, &met.keys).is_none()
+        if material_of(identity, &met.keys).is_none()
             && let Some(key) = key
         {
             // What KMS does not say now is left out.
             let _ = self.ask(key, &mut met, log).await;
         }
-        plan::material_of(identity, &met.keys)
+        material_of(identity, &met.keys)
     }
 
     /// Asks KMS for a key, unless it could not be read before.
@@ -330,7 +334,7 @@ impl<'a, W: World> Looker<'a, W> {
             contention: &Contention::Clear,
             now,
         };
-        plan::permit(target, current.as_ref(), *target_manager, &circumstances)
+        permit(target, current.as_ref(), *target_manager, &circumstances)
     }
 
     /// What is said of a stream that a run could do more about.

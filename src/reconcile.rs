@@ -19,20 +19,21 @@ use jiff::{SignedDuration, Timestamp};
 use tracing::debug;
 
 use crate::config::Config;
-use crate::domain::event::Cause;
-use crate::domain::evidence::{
-    Compliance, Evidence, Proof, ProofState, Remediation, Setting, previous_key_needed_until,
-};
+use crate::domain::arn::KeyRef;
+use crate::domain::cause::Cause;
+use crate::domain::evidence::{Evidence, Proof, ProofState, Remediation, Setting, previous_key_needed_until};
 use crate::domain::failure::{Class, Failure, Fault};
 use crate::domain::history::{Check, Contention, check_of, contention, is_changed, read_after};
-use crate::domain::model::{KeyIdentity, KeyRef, Mode, Observed, Tags};
-use crate::domain::plan::{
-    self, Again, Circumstances, Condition, Keys, Owed, Permission, Progress, Reason, Sight, Situation, Started, Step,
-    Verdict, next_step,
-};
+use crate::domain::model::{KeyIdentity, Mode, Observed, Tags};
+use crate::domain::plan::permit::{Circumstances, Permission, is_only_reported, permit};
+use crate::domain::plan::proof::{Owed, is_new, proof_owed};
+use crate::domain::plan::put_back;
+use crate::domain::plan::sight::{Sight, sight_of, sight_of_none};
+use crate::domain::plan::situation::{Keys, Situation, assess, key_needed, material_of};
+use crate::domain::plan::step::{Condition, Progress, Started, Step, next_step};
 use crate::domain::policy::{Decision, Outcome, Policy};
-use crate::domain::put_back;
 use crate::domain::remedy::remedy;
+use crate::domain::verdict::{Again, Compliance, Reason, Verdict};
 use crate::domain::work::{PutBack, Work};
 use crate::ports::{CallLog, World};
 
@@ -255,20 +256,20 @@ impl<'a, W: World> Run<'a, W> {
             Err(failure) if failure.class == Class::Ignored => {
                 let Work { cause, created, not_found_since, .. } = &mut self.work;
                 let (now, born) = (self.world.now(), cause.at.filter(|_| cause.creator.is_some()));
-                let sight = plan::sight_of_none(created.is_some(), *not_found_since, born, now);
+                let sight = sight_of_none(created.is_some(), *not_found_since, born, now);
                 not_found_since.get_or_insert(now);
                 return Ok((sight, None));
             }
             Err(failure) => return Err(failure),
         };
         self.work.not_found_since = None;
-        let sight = plan::sight_of(&observed, self.work.created);
+        let sight = sight_of(&observed, self.work.created);
         if sight == Some(Sight::Recreated) {
             return Ok((Sight::Recreated, Some(observed)));
         }
         self.work.created = Some(observed.created);
         if self.progress.is_none() {
-            let mut proof = plan::proof_owed(self.work.proof_owed, observed.created, self.world.now());
+            let mut proof = proof_owed(self.work.proof_owed, observed.created, self.world.now());
             if self.work.cause.is_about_encryption() && !self.world.has_queue() {
                 // Nothing else says that this event was here before, and its run was cut off between Start and proof.
                 proof = proof.max(Owed::SinceTheEvent);
@@ -299,7 +300,7 @@ impl<'a, W: World> Run<'a, W> {
         let Settings { config, history, paces, deadline, .. } = *self.settings;
         let Work { stream, cause, started, started_at, .. } = &self.work;
         let started_now = self.progress.as_ref().is_some_and(|p| p.started.is_some());
-        let check = check_of(cause, plan::is_new(observed.created, self.world.now()), *started);
+        let check = check_of(cause, is_new(observed.created, self.world.now()), *started);
         let Some(own_role) = config.own_role_arn.as_deref() else { return Ok(Contention::Clear) };
         if started_now || check == Check::None {
             return Ok(Contention::Clear);
@@ -336,11 +337,11 @@ impl<'a, W: World> Run<'a, W> {
             }
         };
         let decision = self.decision.insert(decision);
-        while let Some(key) = plan::key_needed(&decision.outcome, &observed.encryption, &self.keys, own) {
+        while let Some(key) = key_needed(&decision.outcome, &observed.encryption, &self.keys, own) {
             let found = self.world.lookup(&key, &self.log).await?;
             self.keys.insert(key, found);
         }
-        let situation = plan::assess(&decision.outcome, &observed.encryption, &self.keys, own);
+        let situation = assess(&decision.outcome, &observed.encryption, &self.keys, own);
         if !started && is_on_unusable_target(&situation) {
             self.check_put_back(observed).await?;
         }
@@ -354,7 +355,7 @@ impl<'a, W: World> Run<'a, W> {
         let (Some(key), Some(Outcome::Encrypt(target))) = (key, self.decision.as_ref().map(|d| &d.outcome)) else {
             return Ok(());
         };
-        let may = !plan::is_only_reported(target, self.settings.policy, observed.created)
+        let may = !is_only_reported(target, self.settings.policy, observed.created)
             && put_back::is_in_time(self.work.started_at, self.world.now())
             && put_back::is_allowed(self.keys.get(&target.key), &self.world.lookup(&key, &self.log).await?);
         if !may {
@@ -430,7 +431,7 @@ impl<'a, W: World> Run<'a, W> {
         if target.is_some() {
             self.wanted = target;
         }
-        let material = key.as_ref().and_then(|key| plan::material_of(key, &self.keys));
+        let material = key.as_ref().and_then(|key| material_of(key, &self.keys));
         let setting = Setting { observed: observed.clone(), key, material };
         self.before.get_or_insert_with(|| setting.clone());
         self.after = Some(setting);
@@ -455,7 +456,7 @@ impl<'a, W: World> Run<'a, W> {
             contention: &self.contention,
             now,
         };
-        plan::permit(target, current.as_ref(), *target_manager, &circumstances)
+        permit(target, current.as_ref(), *target_manager, &circumstances)
     }
 
     /// Whether too little time is left to begin a write.
@@ -547,7 +548,7 @@ impl<'a, W: World> Run<'a, W> {
         let in_vain =
             matches!(verdict.reason, Reason::Unproven | Reason::ProofImpossible | Reason::ProofUnclear | Reason::Idle);
         let by_then = now + again_after(verdict.again, looks).unwrap_or_default().max(DELAY_MAX);
-        let old_by_then = self.work.created.is_some_and(|created| !plan::is_new(created, by_then));
+        let old_by_then = self.work.created.is_some_and(|created| !is_new(created, by_then));
         next_work.proof_owed |= progress.proof == Owed::SinceTheEvent && (in_vain || old_by_then);
         next_work.not_before = None;
         let mut again = |again: Again| {

@@ -19,9 +19,10 @@ use tracing::{error, warn};
 
 use crate::domain::evidence::Evidence;
 use crate::domain::failure::{Class, Failure};
+use crate::domain::note::{Note, Outcome};
 use crate::domain::result::{ResultEvent, requests};
 use crate::domain::scan::v1::Summary;
-use crate::ports::{Note, Outcome, World};
+use crate::ports::World;
 use crate::reconcile::until;
 
 /// Sending may take so long, however much time is left: with a bus that does not answer, each invocation is longer by this.

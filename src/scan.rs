@@ -12,19 +12,19 @@ use std::time::Duration;
 use futures_util::future::{Either, select};
 use jiff::{SignedDuration, Timestamp};
 
+use crate::domain::arn::{AWS_MANAGED_ALIAS, KeyArn, KeyRef, Scope, StreamName};
 use crate::domain::bounds;
 use crate::domain::event::IgnoreReason;
-use crate::domain::evidence::Compliance;
 use crate::domain::failure::{Class, Failure};
 use crate::domain::history::{Left, Query, left_key};
-use crate::domain::model::{
-    AWS_MANAGED_ALIAS, Encryption, EventText, KeyArn, KeyIdentity, KeyInfo, KeyLookup, KeyManager, KeyProblem, KeyRef,
-    Scope, StreamName, Tags,
-};
-use crate::domain::plan::{self, Step, Verdict};
+use crate::domain::model::{Encryption, KeyIdentity, KeyInfo, KeyLookup, KeyManager, KeyProblem, Tags};
+use crate::domain::plan::proof::NEW;
+use crate::domain::plan::step::Step;
 use crate::domain::policy::{Decision, Outcome};
 use crate::domain::scan::v1::Summary;
 use crate::domain::scan::{Candidate, KeyEvent, LEFT_MAX, MISSED_AFTER, Scan, Subject};
+use crate::domain::text::EventText;
+use crate::domain::verdict::{Compliance, Verdict};
 use crate::domain::work::Work;
 use crate::look::{Looked, Looker, Purpose, Seen, Unseen, unseen};
 use crate::ports::{CallLog, Page, PageStart, World};
@@ -347,7 +347,7 @@ impl<W: World> Part<'_, W> {
         let until = bounds::later(at, SignedDuration::from_hours(seen.observed.retention_hours.into()));
         let is_on_it = seen.key.as_ref().is_some_and(|current| current.is(key));
         // Of an earlier stream of the name, or its first encryption: there was no key before.
-        let is_first = at < created || (!surely && at.duration_since(created) < plan::NEW);
+        let is_first = at < created || (!surely && at.duration_since(created) < NEW);
         if is_on_it || is_first || until <= self.world.now() {
             return None;
         }

@@ -10,8 +10,9 @@ use jiff::Timestamp;
 use crate::aws::Aws;
 use crate::domain::evidence::v1::Document;
 use crate::domain::evidence::{Evidence, emf};
+use crate::domain::note::Note;
 use crate::domain::scan::v1::Summary;
-use crate::ports::{EvidenceSink, Note};
+use crate::ports::EvidenceSink;
 
 impl EvidenceSink for Aws {
     fn record(&self, evidence: &Evidence) {

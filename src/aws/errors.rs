@@ -11,7 +11,7 @@ use aws_sdk_kinesis::config::http::HttpResponse;
 use aws_sdk_kinesis::error::{ProvideErrorMetadata, SdkError};
 
 use crate::domain::failure::{Class, Failure, Fault};
-use crate::domain::model::EventText;
+use crate::domain::text::EventText;
 
 /// The call with a quota of its own behind `LimitExceededException`.
 pub(super) const START_STREAM_ENCRYPTION: &str = "kinesis:StartStreamEncryption";

@@ -6,8 +6,10 @@ use std::collections::BTreeMap;
 
 use super::errors::unreadable;
 use super::{Aws, logged};
+use crate::domain::arn::{StreamArn, StreamName};
 use crate::domain::failure::Failure;
-use crate::domain::model::{EventText, StreamArn, StreamName, Tags};
+use crate::domain::model::Tags;
+use crate::domain::text::EventText;
 use crate::ports::{CallLog, FleetApi, Page, PageStart};
 
 const LIST_STREAMS: &str = "kinesis:ListStreams";

@@ -10,9 +10,11 @@ use jiff::Timestamp;
 use super::connect::records_timeouts;
 use super::errors::{START_STREAM_ENCRYPTION, unreadable};
 use super::{Aws, from_sdk, logged, to_sdk};
+use crate::domain::arn::{KeyRef, StreamArn};
 use crate::domain::failure::Failure;
-use crate::domain::model::{Encryption, EventText, KeyIdentity, KeyRef, Observed, StreamArn, StreamStatus, Tags};
+use crate::domain::model::{Encryption, KeyIdentity, Observed, StreamStatus, Tags};
 use crate::domain::probe::{PROBE_DATA, PROBE_HASH, PROBE_PARTITION_KEY};
+use crate::domain::text::EventText;
 use crate::ports::{CallLog, Look, ProbeAnswer, SeenRecord, StreamApi};
 
 const DESCRIBE: &str = "kinesis:DescribeStreamSummary";

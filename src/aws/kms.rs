@@ -4,8 +4,10 @@ use aws_sdk_kms::types as sdk;
 
 use super::errors::unreadable;
 use super::{Aws, logged};
+use crate::domain::arn::{KeyArn, KeyRef, Scope};
 use crate::domain::failure::{Class, Failure, Fault};
-use crate::domain::model::{EventText, KeyArn, KeyIdentity, KeyInfo, KeyLookup, KeyManager, KeyProblem, KeyRef, Scope};
+use crate::domain::model::{KeyIdentity, KeyInfo, KeyLookup, KeyManager, KeyProblem};
+use crate::domain::text::EventText;
 use crate::ports::{CallLog, KeyApi};
 
 const DESCRIBE: &str = "kms:DescribeKey";

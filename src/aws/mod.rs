@@ -40,10 +40,11 @@ pub use self::connect::{Timeouts, function_config};
 pub use self::errors::Refusal;
 #[cfg(feature = "cli")]
 pub(crate) use self::errors::refuses_credentials;
-use crate::domain::evidence::Call;
+use crate::domain::arn::Scope;
+use crate::domain::call::Call;
 use crate::domain::failure::Failure;
-use crate::domain::model::{EventText, Scope};
 use crate::domain::result::Bus;
+use crate::domain::text::EventText;
 use crate::ports::{CallLog, Clock};
 
 /// For what is sent at the end of an invocation, in the 10 s that the handler keeps for it.

@@ -10,7 +10,7 @@ use super::Aws;
 use super::errors::{failure, unreadable};
 use crate::config::Source;
 use crate::domain::failure::{Class, Failure, Fault};
-use crate::domain::model::EventText;
+use crate::domain::text::EventText;
 use crate::ports::ParameterApi;
 
 const GET_PARAMETER: &str = "ssm:GetParameter";

@@ -30,7 +30,8 @@ use super::context::{caller, is_account_of, known_profile, policy, policy_source
 use super::output::{GOOD, Stop, in_lines, styled, tell};
 use crate::aws::{Aws, Connection, Queues, sdk_config};
 use crate::config::{Config, ModeSource};
-use crate::domain::model::{Mode, Scope};
+use crate::domain::arn::Scope;
+use crate::domain::model::Mode;
 use crate::domain::remedy::Remedy;
 use crate::reconcile::{History, Paces, Settings};
 

@@ -18,8 +18,8 @@ use super::Exit;
 use super::arguments::{DoctorArguments, Globals};
 use super::context::{Context, identity, policy_source};
 use super::output::{BAD, FAINT, GOOD, ODD, Stop, advice, result, styled};
+use crate::domain::arn::Scope;
 use crate::domain::failure::{Class, Failure, Fault};
-use crate::domain::model::Scope;
 
 /// One thing that was looked at.
 #[derive(Debug)]

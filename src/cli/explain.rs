@@ -9,17 +9,19 @@ use super::arguments::{ExplainArguments, Globals};
 use super::context::{Context, LOOK_MAX};
 use super::output::{STRONG, Stop, advice, result, styled, tell};
 use super::words::{self, coloured, unlogged, would};
-use crate::domain::event::{Cause, Creator};
+use crate::domain::arn::{KeyRef, StreamArn, StreamName};
+use crate::domain::cause::{Cause, Creator};
 use crate::domain::failure::{Class, Failure};
 use crate::domain::history::Contention;
-use crate::domain::model::{
-    Encryption, EventText, KeyLookup, KeyRef, Mode, Observed, StreamArn, StreamName, StreamStatus, Tags,
-};
-use crate::domain::plan::{
-    self, Circumstances, Condition, Keys, Permission, Progress, Reason, Sight, Situation, Step, next_step,
-};
+use crate::domain::model::{Encryption, KeyLookup, Mode, Observed, StreamStatus, Tags};
+use crate::domain::plan::permit::{BIRTH_MAX, Circumstances, Permission, permit};
+use crate::domain::plan::sight::Sight;
+use crate::domain::plan::situation::{Keys, Situation, assess};
+use crate::domain::plan::step::{Condition, Progress, Step, next_step};
 use crate::domain::policy::{Explanation, Outcome, Policy};
 use crate::domain::remedy::{Facts, Remedy, remedy};
+use crate::domain::text::EventText;
+use crate::domain::verdict::Reason;
 use crate::ports::{Clock, KeyApi, StreamApi};
 use crate::reconcile::preview;
 
@@ -117,7 +119,7 @@ async fn imagined(
         retention_hours: 24,
         at: now,
     };
-    let sight = Sight::Active(plan::assess(outcome, &observed.encryption, &keys, own));
+    let sight = Sight::Active(assess(outcome, &observed.encryption, &keys, own));
     let permission = || match (&sight, outcome) {
         (Sight::Active(Situation::Wrong { target_manager, .. }), Outcome::Encrypt(target)) => {
             let creator = Some(Creator::Other);
@@ -132,7 +134,7 @@ async fn imagined(
                 contention: &Contention::Clear,
                 now,
             };
-            plan::permit(target, None, *target_manager, &circumstances)
+            permit(target, None, *target_manager, &circumstances)
         }
         _ => Permission::Allowed,
     };
@@ -236,7 +238,7 @@ impl Told {
         match (&self.step, self.created) {
             (Ok(Step::Await(Condition::Settled(until))), Some(created)) => {
                 let settle = if self.setting.is_some() { policy.settle.longest() } else { policy.settle.other };
-                let latest = created + plan::BIRTH_MAX + settle;
+                let latest = created + BIRTH_MAX + settle;
                 if *until >= latest {
                     return would(&self.step, &self.remedy).0;
                 }

@@ -5,8 +5,8 @@ use std::io::Write;
 
 use super::Exit;
 use crate::aws::Refusal;
+use crate::domain::arn::Scope;
 use crate::domain::failure::{Class, Failure};
-use crate::domain::model::Scope;
 pub(crate) use crate::domain::remedy::statement;
 use crate::domain::remedy::to_permit;
 use anstyle::{AnsiColor, Style};

@@ -11,16 +11,18 @@ use jiff::Timestamp;
 
 use crate::aws::Aws;
 use crate::config::Source;
+use crate::domain::arn::{KeyRef, StreamArn, StreamName};
 use crate::domain::evidence::Evidence;
 use crate::domain::failure::{Class, Failure, Fault};
 use crate::domain::history::Query;
-use crate::domain::model::{KeyIdentity, KeyLookup, KeyRef, Observed, StreamArn, StreamName, Tags};
+use crate::domain::model::{KeyIdentity, KeyLookup, Observed, Tags};
+use crate::domain::note::Note;
 use crate::domain::result::ResultEvent;
 use crate::domain::scan::Scan;
 use crate::domain::scan::v1::Summary;
 use crate::domain::work::Work;
 use crate::ports::{
-    CallLog, Clock, EvidenceSink, FleetApi, KeyApi, Look, Note, Page, PageStart, ParameterApi, ProbeAnswer, ResultBus,
+    CallLog, Clock, EvidenceSink, FleetApi, KeyApi, Look, Page, PageStart, ParameterApi, ProbeAnswer, ResultBus,
     SeenRecord, StreamApi, TrailApi, TrailPage, WorkQueue,
 };
 

@@ -10,11 +10,12 @@ use super::context::{Context, RUN_MAX};
 use super::output::{BAD, FAINT, GOOD, ODD, Stop, in_lines, result, styled, tell};
 use super::progress::{Watched, bar};
 use super::words::{self, exit_of};
-use crate::domain::evidence::{Compliance, Evidence, ProofState, Remediation};
-use crate::domain::model::{KeyIdentity, Mode, StreamArn};
-use crate::domain::plan::Reason;
+use crate::domain::arn::StreamArn;
+use crate::domain::evidence::{Evidence, ProofState, Remediation};
+use crate::domain::model::{KeyIdentity, Mode};
 use crate::domain::policy::Policy;
 use crate::domain::remedy::Remedy;
+use crate::domain::verdict::{Compliance, Reason};
 use crate::domain::work::{PutBack, Work};
 use crate::reconcile::{Next, reconcile};
 

@@ -14,12 +14,13 @@ use super::output::{BAD, FAINT, GOOD, ODD, STRONG, Stop, advice, result, styled,
 use super::progress::bar;
 use super::runs::{interrupt, run_all};
 use super::words::{self, exit_of};
-use crate::domain::evidence::Compliance;
+use crate::domain::arn::StreamArn;
 use crate::domain::evidence::v1::Document;
-use crate::domain::model::{Encryption, Mode, ProofMode, StreamArn};
-use crate::domain::plan::{Condition, Reason, Step};
+use crate::domain::model::{Encryption, Mode, ProofMode};
+use crate::domain::plan::step::{Condition, Step};
 use crate::domain::policy::Policy;
 use crate::domain::remedy::Remedy;
+use crate::domain::verdict::{Compliance, Reason};
 use crate::reconcile::{Preview, preview};
 
 /// One stream of the plan.

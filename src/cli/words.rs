@@ -4,11 +4,11 @@ use serde_json::{Value, json};
 
 use super::Exit;
 use super::output::{BAD, FAINT, GOOD, ODD, passes, styled};
-use crate::domain::evidence::Compliance;
 use crate::domain::failure::Failure;
 use crate::domain::model::{Encryption, KeyInfo, KeyLookup, KeyManager, StreamStatus};
-use crate::domain::plan::{Condition, Step, Verdict};
+use crate::domain::plan::step::{Condition, Step};
 use crate::domain::remedy::{AtSource, Remedy, may_pass};
+use crate::domain::verdict::{Compliance, Verdict};
 use crate::ports::CallLog;
 
 /// What a run would do first, and what there is to do about the stream.

@@ -6,7 +6,7 @@
 use jiff::{SignedDuration, Timestamp, TimestampArithmetic};
 use serde::{Deserialize, Deserializer};
 
-use super::model::EventText;
+use super::text::EventText;
 
 /// Kinesis was announced in November 2013: nothing that a message can be about happened before that year.
 pub const EARLIEST: Timestamp = Timestamp::constant(1_356_998_400, 0);

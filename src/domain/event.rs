@@ -13,31 +13,20 @@ use std::borrow::Cow;
 use std::fmt;
 
 use jiff::Timestamp;
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use serde_json::Value;
 
 use self::found::Found;
 pub use self::found::{Fate, REPORTED_MAX, Rest, TODO_MAX};
-use super::bounds::{happened, happened_at};
-use super::model::{EventText, KinesisArn, Scope, StreamArn, StreamName};
+use super::arn::{KinesisArn, Scope, StreamArn, StreamName};
+use super::bounds::happened_at;
+use super::cause::{Cause, Creator, PARAMETER_CHANGE, WAKING_CALLS};
 use super::scan::{self, Scan, Subject};
+use super::text::EventText;
 use super::work::{self, Work, WorkError};
 
-/// EventBridge's detail type of a change of a parameter of Systems Manager, and the cause that it becomes.
-const PARAMETER_CHANGE: &str = "Parameter Store Change";
 /// How deep envelopes may stand in each other (a destination record of a notification of an event is three).
 const ENVELOPES_MAX: usize = 4;
-
-/// The calls to Kinesis whose events wake a run. A rule of EventBridge has to name each of them.
-pub const WAKING_CALLS: [&str; 7] = [
-    "AddTagsToStream",
-    "CreateStream",
-    "RemoveTagsFromStream",
-    "StartStreamEncryption",
-    "StopStreamEncryption",
-    "TagResource",
-    "UntagResource",
-];
 
 /// An invocation's payload.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -219,81 +208,6 @@ impl fmt::Display for RejectReason {
             Self::NoKey(call) => write!(f, "`{call}` names no key"),
         }
     }
-}
-
-/// What woke a run. It goes into evidence and decides *when* we look and whether a proof is owed, never *what* is right.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-pub struct Cause {
-    /// `CreateStream`, … for a CloudTrail event, `reconcile` for a command.
-    pub call: EventText,
-    /// EventBridge's event id.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub event_id: Option<EventText>,
-    /// Who called.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub actor: Option<EventText>,
-    /// When it happened.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[cfg_attr(feature = "schema", schemars(with = "crate::domain::schema::Time"))]
-    pub at: Option<Timestamp>,
-    /// What made the stream, where the event is its creation.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub creator: Option<Creator>,
-}
-
-impl Cause {
-    /// As it may be computed with: without a time that is odd.
-    pub fn within_bounds(self, now: Timestamp) -> Self {
-        Self { at: happened(self.at, now), ..self }
-    }
-
-    /// Since when a proof counts for a stream made at `created`: since its birth, where the event is that, else since the
-    /// event, which may have led to another key. `None`: only one made now.
-    pub fn proof_since(&self, created: Timestamp) -> Option<Timestamp> {
-        match self.call.as_str() {
-            "CreateStream" => Some(created),
-            _ => self.at,
-        }
-    }
-
-    /// Whether the policy or the mode changed.
-    pub fn is_a_new_policy(&self) -> bool {
-        self.call.as_str() == PARAMETER_CHANGE
-    }
-
-    /// Whether somebody made an alias: no stream's setting can name one that was not there.
-    pub fn is_a_new_alias(&self) -> bool {
-        self.call.as_str() == "CreateAlias"
-    }
-
-    /// Whether somebody changed a stream's tags.
-    pub fn is_about_tags(&self) -> bool {
-        let calls = ["AddTagsToStream", "RemoveTagsFromStream", "TagResource", "UntagResource"];
-        calls.contains(&self.call.as_str())
-    }
-
-    /// Whether somebody changed a stream's encryption, so that a run for it may have changed it too.
-    pub fn is_about_encryption(&self) -> bool {
-        matches!(self.call.as_str(), "StartStreamEncryption" | "StopStreamEncryption")
-    }
-}
-
-/// The kind of tool that made a stream, by the user agent and the service that called; each makes further calls that need
-/// the stream ACTIVE.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-pub enum Creator {
-    /// Terraform or OpenTofu.
-    Terraform,
-    /// CloudFormation, and so the CDK and SAM.
-    CloudFormation,
-    /// Pulumi.
-    Pulumi,
-    /// Anything else.
-    Other,
 }
 
 /// Tells a payload apart. `now` is when the work begins; `own` is what this deployment answers for.

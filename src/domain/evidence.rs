@@ -5,66 +5,16 @@
 pub mod emf;
 pub mod v1;
 
-use std::time::Duration;
-
 use jiff::{SignedDuration, Timestamp};
 
-use super::event::Cause;
-use super::failure::Failure;
-use super::model::{EventText, KeyIdentity, KeyRef, Mode, Observed, ProofMode, StreamArn};
-use super::plan::{PROPAGATION, Verdict};
+use super::arn::{KeyRef, StreamArn};
+use super::call::Call;
+use super::cause::Cause;
+use super::model::{KeyIdentity, Mode, Observed, ProofMode};
+use super::plan::proof::PROPAGATION;
 use super::remedy::Remedy;
-
-/// AWS Config's compliance types.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Compliance {
-    /// The stream is as its rule says, and every proof that was owed was made.
-    Compliant,
-    /// It is not.
-    NonCompliant,
-    /// No rule asks for anything, or there is no stream.
-    NotApplicable,
-    /// It could not be told.
-    InsufficientData,
-}
-
-impl Compliance {
-    /// All of them.
-    pub const ALL: [Self; 4] = [Self::Compliant, Self::NonCompliant, Self::NotApplicable, Self::InsufficientData];
-
-    /// AWS Config's spelling.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Compliant => "COMPLIANT",
-            Self::NonCompliant => "NON_COMPLIANT",
-            Self::NotApplicable => "NOT_APPLICABLE",
-            Self::InsufficientData => "INSUFFICIENT_DATA",
-        }
-    }
-}
-
-/// One request that was sent.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Call {
-    /// `service:Operation`, as IAM writes it.
-    pub call: &'static str,
-    /// When it was sent.
-    pub at: Timestamp,
-    /// Until the answer.
-    pub duration: Duration,
-    /// The service's request id, where it gave one.
-    pub request_id: Option<String>,
-    /// `None` when it succeeded.
-    pub error: Option<Failure>,
-}
-
-impl Call {
-    /// The calls that change something: one that starts with neither `Describe`, `List`, `Get` nor `Lookup`.
-    pub fn is_write(&self) -> bool {
-        let operation = self.call.split(':').nth(1).unwrap_or_default();
-        !["Describe", "List", "Get", "Lookup"].iter().any(|read| operation.starts_with(read))
-    }
-}
+use super::text::EventText;
+use super::verdict::Verdict;
 
 /// A stream's setting at one look.
 #[derive(Clone, Debug, PartialEq, Eq)]

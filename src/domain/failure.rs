@@ -5,7 +5,7 @@
 
 use std::fmt;
 
-use super::model::EventText;
+use super::text::EventText;
 
 /// What a failed call means for us.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

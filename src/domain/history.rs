@@ -10,8 +10,9 @@ use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::event::Cause;
-use super::model::{EventText, KinesisArn, Scope, StreamArn, StreamName};
+use super::arn::{KinesisArn, Scope, StreamArn, StreamName};
+use super::cause::Cause;
+use super::text::EventText;
 
 /// How far back changes count.
 pub const HISTORY: SignedDuration = SignedDuration::from_hours(24);
@@ -279,7 +280,7 @@ fn whole_second(at: Timestamp) -> Timestamp {
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Left {
     /// When.
-    #[cfg_attr(feature = "schema", schemars(with = "crate::domain::schema::Time"))]
+    #[cfg_attr(feature = "schema", schemars(with = "crate::domain::time::Time"))]
     pub at: Timestamp,
     /// Whether it was on that key. A Start tells the key that was set and not the one before: where that was set before the history
     /// begins, or by an alias, it may have been this one.
@@ -453,7 +454,7 @@ mod tests {
 
     #[test]
     fn the_first_start_on_a_new_stream_is_free_and_one_on_a_stream_that_was_stopped_is_not() {
-        let born = Cause { creator: Some(super::super::event::Creator::Other), ..cause("CreateStream", 0) };
+        let born = Cause { creator: Some(crate::domain::cause::Creator::Other), ..cause("CreateStream", 0) };
         let rows = [
             (&born, true, false, Check::None),
             (&born, true, true, Check::IfChanged),

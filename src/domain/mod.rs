@@ -3,22 +3,29 @@
 //! Nothing in here is async, opens anything, reads a clock, the environment or a random number, or logs; reasons are
 //! returned as data. `tests/core/tidy.rs` holds it to that.
 
+pub mod arn;
 pub mod bounds;
+pub mod call;
+pub mod cause;
 pub mod denial;
 pub mod event;
 pub mod evidence;
 pub mod failure;
 pub mod history;
 pub mod model;
+pub mod note;
 pub mod pace;
 pub mod plan;
 pub mod policy;
 pub mod probe;
-pub mod put_back;
 pub mod remedy;
 pub mod result;
 pub mod scan;
 #[cfg(feature = "schema")]
 pub mod schema;
+pub mod text;
+#[cfg(feature = "schema")]
+pub mod time;
+pub mod verdict;
 pub mod wait;
 pub mod work;

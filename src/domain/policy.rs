@@ -23,8 +23,9 @@ use wildmatch::WildMatch;
 
 pub use self::explain::{Explanation, PassedOver};
 pub use self::key::KeyTemplate;
-use super::model::{EventText, KeyArn, KeyRef, ProofMode, Scope, StreamArn, Tags};
-use super::scan::is_alias;
+use super::arn::{KeyArn, KeyRef, Scope, StreamArn, is_alias};
+use super::model::{ProofMode, Tags};
+use super::text::EventText;
 
 /// How long before its end an exemption is warned of, in days.
 pub const WARN_DAYS: i32 = 14;

@@ -15,11 +15,14 @@ use serde::Serialize;
 
 use self::key::{hidden_key, key_trouble, no_such_key, unwritable_key};
 pub use self::permission::{statement, to_describe, to_permit};
-use super::evidence::{Call, Compliance};
+use super::arn::{KeyRef, Scope, StreamArn};
+use super::call::Call;
 use super::failure::{Class, Failure, Fault};
-use super::model::{Encryption, KeyIdentity, KeyLookup, KeyRef, Scope, StreamArn};
-use super::plan::{self, CurrentKey, Keys, Reason, Situation, Verdict, Withheld};
+use super::model::{Encryption, KeyIdentity, KeyLookup};
+use super::plan::permit::is_downgrade;
+use super::plan::situation::{CurrentKey, Keys, Situation, identity_of};
 use super::policy::{Outcome, Target};
+use super::verdict::{Compliance, Reason, Verdict, Withheld};
 
 /// What to do, by what it is about.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -242,7 +245,7 @@ fn by_situation(facts: &Facts<'_>) -> Remedy {
         Some(Situation::AcceptedUnusable(key, problem)) => key_trouble(facts, None, key, problem),
         Some(Situation::Unreadable(_)) => target.map_or(Remedy::None, |target| hidden_key(facts, target)),
         Some(Situation::Wrong { target: wanted, current, target_manager }) => match target {
-            Some(target) if plan::is_downgrade(target, current.as_ref(), *target_manager) => {
+            Some(target) if is_downgrade(target, current.as_ref(), *target_manager) => {
                 Remedy::Rule(instead_of_a_downgrade(facts, current.as_ref()))
             }
             _ => Remedy::Source(at_source(wanted, facts.stream)),
@@ -300,7 +303,7 @@ pub fn of_failure(facts: &Facts<'_>, failure: &Failure) -> Remedy {
         Class::Permanent(Fault::Access) => {
             let stream = facts.stream.to_string();
             let target = target_of(facts).map(|target| &target.key);
-            let key = target.and_then(|key| plan::identity_of(key, facts.keys, &facts.stream.scope));
+            let key = target.and_then(|key| identity_of(key, facts.keys, &facts.stream.scope));
             let resources = resources_of(failure.call, &stream, key.as_ref());
             Remedy::Permission(to_permit(failure.call, failure.message.as_str(), Some(&facts.stream.scope), &resources))
         }

@@ -6,9 +6,9 @@
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
+use super::arn::Scope;
 use super::evidence::Evidence;
 use super::evidence::v1::Document;
-use super::model::Scope;
 use super::scan::Subject;
 use super::scan::v1::Summary;
 

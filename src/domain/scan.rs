@@ -11,12 +11,14 @@ use std::collections::BTreeMap;
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
+use super::arn::{KeyArn, KeyRef, Scope, StreamName, is_alias};
 use super::bounds;
-use super::event::Cause;
-use super::evidence::Compliance;
+use super::cause::Cause;
 use super::history::Left;
-use super::model::{Encryption, EventText, KeyArn, KeyIdentity, KeyRef, Scope, StreamName};
+use super::model::{Encryption, KeyIdentity};
 use super::policy::Outcome;
+use super::text::EventText;
+use super::verdict::Compliance;
 
 /// The version that this code writes and the only one that it reads.
 pub const VERSION: &str = "streamseal.scan/v1";
@@ -129,16 +131,6 @@ fn accepts_others(outcome: &Outcome) -> bool {
     matches!(outcome, Outcome::Encrypt(target) if !target.accept.is_empty())
 }
 
-/// Whether `key` is this alias, by its name or by its ARN here.
-pub fn is_alias(key: &KeyRef, alias: &KeyRef, own: &Scope) -> bool {
-    let name = |key: &KeyRef| {
-        let Scope { partition, region, account } = own;
-        let ours = format!("arn:{partition}:kms:{region}:{account}:");
-        key.as_str().strip_prefix(&ours).unwrap_or(key.as_str()).to_owned()
-    };
-    alias.as_key_arn().is_none() && name(key) == name(alias)
-}
-
 /// A scan, whole: as it was asked for, or with its place and what it counted so far.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Scan {
@@ -177,7 +169,7 @@ pub struct Candidate {
     pub stream: String,
     /// When it was made, where that was seen.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[cfg_attr(feature = "schema", schemars(with = "crate::domain::schema::Time"))]
+    #[cfg_attr(feature = "schema", schemars(with = "crate::domain::time::Time"))]
     pub created: Option<Timestamp>,
 }
 
@@ -537,17 +529,17 @@ pub(crate) struct Wire {
     key_event: Option<KeyEvent>,
     id: String,
     cause: Cause,
-    #[cfg_attr(feature = "schema", schemars(with = "crate::domain::schema::Time"))]
+    #[cfg_attr(feature = "schema", schemars(with = "crate::domain::time::Time"))]
     asked: Timestamp,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[cfg_attr(feature = "schema", schemars(with = "crate::domain::schema::Time"))]
+    #[cfg_attr(feature = "schema", schemars(with = "crate::domain::time::Time"))]
     deadline_from: Option<Timestamp>,
     #[serde(default, deserialize_with = "bounds::counter")]
     failures: u32,
     #[serde(default, deserialize_with = "bounds::counter")]
     unread: u32,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[cfg_attr(feature = "schema", schemars(with = "crate::domain::schema::Time"))]
+    #[cfg_attr(feature = "schema", schemars(with = "crate::domain::time::Time"))]
     began: Option<Timestamp>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     after: Option<String>,
@@ -685,17 +677,5 @@ mod tests {
         assert!(json.len() < 256 * 1024, "{} bytes", json.len());
         let read = Scan::parse(&serde_json::from_str(&json).unwrap(), now());
         assert_eq!(read.unwrap(), scan, "the largest that is written is read");
-    }
-
-    #[test]
-    fn aliases_match_exactly_by_name_or_arn() {
-        let own = Scope { partition: "aws".into(), region: "eu-west-1".into(), account: "111122223333".into() };
-        let key = |text: &str| KeyRef::parse(text).unwrap();
-        let alias = key("alias/app");
-        assert!(is_alias(&key("alias/app"), &alias, &own));
-        assert!(is_alias(&key("arn:aws:kms:eu-west-1:111122223333:alias/app"), &alias, &own));
-        for other in ["alias/app2", "alias/ap", "alias/App", "arn:aws:kms:eu-west-1:999999999999:alias/app"] {
-            assert!(!is_alias(&key(other), &alias, &own), "{other}");
-        }
     }
 }

@@ -5,8 +5,8 @@ use schemars::JsonSchema;
 use schemars::generate::SchemaSettings;
 use serde_json::{Value, json};
 
+use super::note::NoteDocument;
 use super::{evidence, scan, work};
-use crate::ports::NoteDocument;
 
 /// How a version may change; it stands in each document's schema.
 const GROWTH: &str = "This version only grows: fields may be added, and words where a list of them is given; none is renamed, moved, \
@@ -14,18 +14,6 @@ const GROWTH: &str = "This version only grows: fields may be added, and words wh
 /// What goes through the queues is read by the function alone, and as strictly as it says.
 const STRICT: &str = "Between two invocations of the function, for nobody else to send. Unknown fields are refused: a message of a later \
                       version is better in the dead-letter queue than half understood.";
-
-// These stand in the place of jiff's types, which have no schema.
-
-/// A time in UTC, such as `2026-12-01T09:30:00.123Z`.
-#[derive(JsonSchema)]
-#[schemars(inline, with = "String", extend("format" = "date-time"))]
-pub struct Time;
-
-/// A day, such as `2026-12-01`.
-#[derive(JsonSchema)]
-#[schemars(inline, with = "String", extend("format" = "date"))]
-pub struct Day;
 
 const CUT: &str =
     "In an event alone, and only in one that was too large: the lists that are empty in it and not in the log's line.";

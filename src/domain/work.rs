@@ -6,9 +6,9 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use super::arn::{KeyArn, Scope, StreamArn};
 use super::bounds::{self, is_odd};
-use super::event::Cause;
-use super::model::{KeyArn, Scope, StreamArn};
+use super::cause::Cause;
 
 /// The version that this code writes and the only one that it reads.
 pub const VERSION: &str = "streamseal.work/v1";
@@ -211,13 +211,13 @@ pub(crate) struct Wire {
     streamseal: String,
     stream_arn: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[cfg_attr(feature = "schema", schemars(with = "crate::domain::schema::Time"))]
+    #[cfg_attr(feature = "schema", schemars(with = "crate::domain::time::Time"))]
     stream_creation_timestamp: Option<Timestamp>,
     cause: Cause,
-    #[cfg_attr(feature = "schema", schemars(with = "crate::domain::schema::Time"))]
+    #[cfg_attr(feature = "schema", schemars(with = "crate::domain::time::Time"))]
     first_seen: Timestamp,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[cfg_attr(feature = "schema", schemars(with = "crate::domain::schema::Time"))]
+    #[cfg_attr(feature = "schema", schemars(with = "crate::domain::time::Time"))]
     deadline_from: Option<Timestamp>,
     #[serde(deserialize_with = "bounds::counter")]
     attempt: u32,
@@ -229,24 +229,24 @@ pub(crate) struct Wire {
     #[serde(default)]
     started: bool,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[cfg_attr(feature = "schema", schemars(with = "crate::domain::schema::Time"))]
+    #[cfg_attr(feature = "schema", schemars(with = "crate::domain::time::Time"))]
     started_at: Option<Timestamp>,
     #[serde(default)]
     rekeyed: bool,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[cfg_attr(feature = "schema", schemars(with = "crate::domain::schema::Time"))]
+    #[cfg_attr(feature = "schema", schemars(with = "crate::domain::time::Time"))]
     not_before: Option<Timestamp>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[cfg_attr(feature = "schema", schemars(with = "crate::domain::schema::Time"))]
+    #[cfg_attr(feature = "schema", schemars(with = "crate::domain::time::Time"))]
     active_since: Option<Timestamp>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[cfg_attr(feature = "schema", schemars(with = "crate::domain::schema::Time"))]
+    #[cfg_attr(feature = "schema", schemars(with = "crate::domain::time::Time"))]
     right_since: Option<Timestamp>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[cfg_attr(feature = "schema", schemars(with = "crate::domain::schema::Time"))]
+    #[cfg_attr(feature = "schema", schemars(with = "crate::domain::time::Time"))]
     refused_since: Option<Timestamp>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[cfg_attr(feature = "schema", schemars(with = "crate::domain::schema::Time"))]
+    #[cfg_attr(feature = "schema", schemars(with = "crate::domain::time::Time"))]
     not_found_since: Option<Timestamp>,
     #[serde(default, deserialize_with = "bounds::counter")]
     looks: u32,

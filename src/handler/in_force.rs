@@ -13,8 +13,9 @@ use super::{App, Unhandled};
 use crate::config::{self, ModeSource, Source};
 use crate::domain::event::Item;
 use crate::domain::model::Mode;
+use crate::domain::note::{Note, Outcome};
 use crate::domain::policy::Policy;
-use crate::ports::{Note, Outcome, World};
+use crate::ports::World;
 use crate::reconcile::backoff;
 
 /// A policy that lives in a parameter is read again when it is older than this.

@@ -6,7 +6,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use tracing::warn;
 
-use crate::ports::{Note, Outcome, World};
+use crate::domain::note::{Note, Outcome};
+use crate::ports::World;
 
 /// How many are reported one by one, an invocation. A batch of ten messages (`template.yaml`) that are one event each stays far below it.
 const REPORTED_MAX: usize = 30;

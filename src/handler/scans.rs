@@ -15,12 +15,14 @@ use crate::config::{ModeSource, Source};
 use crate::domain::bounds;
 use crate::domain::event::IgnoreReason;
 use crate::domain::failure::{Class, Failure};
-use crate::domain::model::{EventText, Mode};
+use crate::domain::model::Mode;
+use crate::domain::note::Outcome;
 use crate::domain::policy::Policy;
 use crate::domain::scan::Scan;
 use crate::domain::scan::v1::Summary;
+use crate::domain::text::EventText;
 use crate::domain::work::Work;
-use crate::ports::{Outcome, World};
+use crate::ports::World;
 use crate::reconcile::{Settings, backoff};
 use crate::scan::{ScanEnd, given_up, not_named, of_concern, scan};
 

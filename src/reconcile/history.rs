@@ -9,9 +9,11 @@ use futures_util::lock;
 use jiff::{SignedDuration, Timestamp};
 
 use super::Paces;
+use crate::domain::arn::{StreamArn, StreamName};
 use crate::domain::failure::Failure;
 use crate::domain::history::{Change, ChangeKind, HISTORY, Query, SETTLED_AFTER, Trail};
-use crate::domain::model::{EventText, KeyIdentity, StreamArn, StreamName};
+use crate::domain::model::KeyIdentity;
+use crate::domain::text::EventText;
 use crate::ports::{CallLog, World};
 use crate::trail::{Limits, read};
 

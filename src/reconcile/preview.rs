@@ -1,12 +1,16 @@
 //! What a run would do first, and what is told of one: what a remedy follows from, and what becomes of older records.
 
 use super::{Run, Settings};
-use crate::domain::evidence::{Call, Setting};
+use crate::domain::call::Call;
+use crate::domain::evidence::Setting;
 use crate::domain::failure::Failure;
 use crate::domain::model::{Encryption, KeyIdentity, KeyInfo, ProofMode};
-use crate::domain::plan::{self, CurrentKey, Step, Verdict, next_step};
+use crate::domain::plan::proof::proof_mode;
+use crate::domain::plan::situation::CurrentKey;
+use crate::domain::plan::step::{Step, next_step};
 use crate::domain::policy::Outcome;
 use crate::domain::remedy::{Facts, Remedy, of_failure, remedy};
+use crate::domain::verdict::Verdict;
 use crate::domain::work::Work;
 use crate::ports::World;
 
@@ -42,7 +46,7 @@ pub async fn preview<W: World>(world: &W, work: &Work, settings: &Settings<'_>) 
     };
     let proof = match (run.decision.as_ref().map(|d| &d.outcome), &run.after) {
         (Some(Outcome::Encrypt(target)), Some(seen)) => {
-            Some(plan::proof_mode(target, seen.observed.created, settings.mode, world.now()))
+            Some(proof_mode(target, seen.observed.created, settings.mode, world.now()))
         }
         _ => None,
     };

@@ -7,12 +7,18 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 
 use super::{After, CALL_TIME, End, Run, TROUBLES_MAX, is_on_unusable_target, later, no_time_left, until};
+use crate::domain::arn::KeyRef;
 use crate::domain::evidence::ProofState;
 use crate::domain::failure::Failure;
-use crate::domain::model::{Encryption, EventText, KeyLookup, KeyRef, Mode, Observed, ProofMode};
-use crate::domain::plan::{self, Judgement, Owed, PROBE_MARGIN, PROPAGATION, Reason, Refusal, Sight, Verdict};
+use crate::domain::model::{Encryption, KeyLookup, Mode, Observed, ProofMode};
+use crate::domain::plan::proof::{
+    Judgement, Owed, PROBE_MARGIN, PROPAGATION, Refusal, judge_probe, judge_refusal, judge_seen, proof_mode,
+};
+use crate::domain::plan::put_back;
+use crate::domain::plan::sight::Sight;
 use crate::domain::policy::Outcome;
-use crate::domain::put_back;
+use crate::domain::text::EventText;
+use crate::domain::verdict::{Reason, Verdict};
 use crate::domain::work::{PutBack, Work};
 use crate::ports::{Look, SeenRecord, World};
 
@@ -41,7 +47,7 @@ impl<W: World> Run<'_, W> {
         let (created, right_since) =
             observed.map_or((now, now), |o| (o.created, self.work.right_since.unwrap_or(o.at)));
         let mode = match self.decision.as_ref().map(|d| &d.outcome) {
-            Some(Outcome::Encrypt(target)) => plan::proof_mode(target, created, self.settings.mode, now),
+            Some(Outcome::Encrypt(target)) => proof_mode(target, created, self.settings.mode, now),
             _ => ProofMode::Describe,
         };
         self.proof.mode = Some(mode);
@@ -112,7 +118,7 @@ impl<W: World> Run<'_, W> {
         let now = self.world.now();
         let mode = match (self.decision.as_ref().map(|d| &d.outcome), &self.after) {
             (Some(Outcome::Encrypt(target)), Some(after)) => {
-                plan::proof_mode(target, after.observed.created, self.settings.mode, now)
+                proof_mode(target, after.observed.created, self.settings.mode, now)
             }
             _ => ProofMode::Describe,
         };
@@ -161,7 +167,7 @@ impl<W: World> Run<'_, W> {
             None => None,
         };
         let before = before.filter(|before| put_back::is_allowed(Some(&now_on), before));
-        match plan::judge_refusal(failure, &now_on, before.as_ref()) {
+        match judge_refusal(failure, &now_on, before.as_ref()) {
             Refusal::End(verdict) => (verdict, After::Verdict),
             Refusal::PutBack(verdict) => (verdict, After::PutBack(failure.clone())),
         }
@@ -200,7 +206,7 @@ impl<W: World> Run<'_, W> {
             self.proof.at = Some(now);
         }
         let kind = answer.as_ref().map(|a| a.encryption_type.as_deref()).map_err(Clone::clone);
-        plan::judge_probe(&kind, right_since, now)
+        judge_probe(&kind, right_since, now)
     }
 
     async fn observe(&mut self, right_since: Timestamp) -> Judgement {
@@ -221,7 +227,7 @@ impl<W: World> Run<'_, W> {
             Ok(None) => Ok(None),
             Err(failure) => Err(failure.clone()),
         };
-        plan::judge_seen(&kind, right_since, self.world.now())
+        judge_seen(&kind, right_since, self.world.now())
     }
 
     /// Whether an encrypted probe of ours since the event is in the stream: then this is a repeated event, and nothing is

@@ -7,7 +7,11 @@ use super::{After, End, Paces, Run, Settings, later, no_time_left};
 use crate::domain::failure::{Class, Failure};
 use crate::domain::history::accepted_starts;
 use crate::domain::model::KeyIdentity;
-use crate::domain::plan::{self, AfterStart, CurrentKey, Owed, RefusedStart, Sight, Situation, Started};
+use crate::domain::plan::proof::Owed;
+use crate::domain::plan::sight::{Sight, is_unprotected};
+use crate::domain::plan::situation::{CurrentKey, Situation};
+use crate::domain::plan::start::{AfterStart, RefusedStart, judge_start, may_be_rate};
+use crate::domain::plan::step::Started;
 use crate::domain::work::{PutBack, Work};
 use crate::ports::World;
 
@@ -83,13 +87,12 @@ impl<W: World> Run<'_, W> {
     /// What follows from a Start that failed. CloudTrail is asked only where the words and the time leave it open.
     async fn refused_start(&mut self, failure: &Failure, sight: &Sight) -> AfterStart {
         let may_be_quota = failure.class == Class::RateOrQuota;
-        let is_open = may_be_quota && plan::may_be_rate(self.work.refused_since, self.world.now());
+        let is_open = may_be_quota && may_be_rate(self.work.refused_since, self.world.now());
         let accepted = if is_open { self.accepted_starts().await } else { None };
         let now = self.world.now();
         let Work { refused_since, not_found_since, .. } = &mut self.work;
-        let refused =
-            RefusedStart { unprotected: plan::is_unprotected(sight), accepted, refused_since: *refused_since, now };
-        let after = plan::judge_start(failure, refused);
+        let refused = RefusedStart { unprotected: is_unprotected(sight), accepted, refused_since: *refused_since, now };
+        let after = judge_start(failure, refused);
         if may_be_quota {
             refused_since.get_or_insert(now);
         }

@@ -5,9 +5,10 @@
 
 use super::look_up;
 use crate::domain::event::RejectReason;
-use crate::domain::model::{EventText, KeyLookup};
+use crate::domain::model::KeyLookup;
 use crate::domain::policy::NamedKey;
 use crate::domain::scan::{Scan, Subject};
+use crate::domain::text::EventText;
 use crate::ports::World;
 use crate::reconcile::Settings;
 

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use serde_json::{Value, json};
 use streamseal::domain::evidence::v1::Document;
 use streamseal::domain::evidence::{ProofState, emf};
-use streamseal::domain::plan::Reason;
+use streamseal::domain::verdict::Reason;
 
 use crate::documents_shared::{assert_documented, faults};
 use crate::sim::scene::{ALL_WITH_APP, Scene, secs};

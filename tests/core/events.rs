@@ -4,8 +4,9 @@ mod observed;
 
 use jiff::Timestamp;
 use serde_json::{Value, json};
-use streamseal::domain::event::{Creator, IgnoreReason, Input, Item, REPORTED_MAX, RejectReason, TODO_MAX, parse};
-use streamseal::domain::model::Scope;
+use streamseal::domain::arn::Scope;
+use streamseal::domain::cause::Creator;
+use streamseal::domain::event::{IgnoreReason, Input, Item, REPORTED_MAX, RejectReason, TODO_MAX, parse};
 use streamseal::domain::scan::{Scan, Subject};
 use streamseal::domain::work::Work;
 

@@ -10,10 +10,12 @@ use std::path::{Path, PathBuf};
 use bolero::check;
 use jiff::Timestamp;
 use serde_json::{Value, json};
-use streamseal::domain::event::{Cause, Input, Item, REPORTED_MAX, TODO_MAX, parse};
-use streamseal::domain::model::{EVENT_TEXT_MAX, EventText, Scope};
+use streamseal::domain::arn::Scope;
+use streamseal::domain::cause::Cause;
+use streamseal::domain::event::{Input, Item, REPORTED_MAX, TODO_MAX, parse};
 use streamseal::domain::policy::Policy;
 use streamseal::domain::scan::Scan;
+use streamseal::domain::text::{EVENT_TEXT_MAX, EventText};
 use streamseal::domain::work::Work;
 
 const CASES: u64 = 20_000;

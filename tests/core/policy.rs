@@ -11,7 +11,8 @@ use jiff::Timestamp;
 use proptest::prelude::*;
 use saphyr::{LoadableYamlNode, Scalar, Yaml};
 use serde_json::{Value, json};
-use streamseal::domain::model::{StreamArn, Tags};
+use streamseal::domain::arn::StreamArn;
+use streamseal::domain::model::Tags;
 use streamseal::domain::policy::{Outcome, Policy};
 
 use crate::properties::cases;

@@ -7,16 +7,19 @@ use jiff::{SignedDuration, Timestamp};
 use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
 use serde_json::{Value, json};
-use streamseal::domain::event::{Cause, Input, Item, parse};
+use streamseal::domain::arn::{KeyArn, KeyRef};
+use streamseal::domain::cause::Cause;
+use streamseal::domain::event::{Input, Item, parse};
 use streamseal::domain::history::Contention;
-use streamseal::domain::model::{
-    EVENT_TEXT_MAX, Encryption, EventText, KeyArn, KeyIdentity, KeyRef, Mode, Observed, StreamStatus, Tags,
-};
-use streamseal::domain::plan::{
-    Circumstances, Keys as KnownKeys, Owed, Permission, Progress, Reason, Sight, Situation, Started, Step, Withheld,
-    assess, key_needed, next_step, permit, sight_of,
-};
+use streamseal::domain::model::{Encryption, KeyIdentity, Mode, Observed, StreamStatus, Tags};
+use streamseal::domain::plan::permit::{Circumstances, Permission, permit};
+use streamseal::domain::plan::proof::Owed;
+use streamseal::domain::plan::sight::{Sight, sight_of};
+use streamseal::domain::plan::situation::{Keys as KnownKeys, Situation, assess, key_needed};
+use streamseal::domain::plan::step::{Progress, Started, Step, next_step};
 use streamseal::domain::policy::{Outcome, Policy};
+use streamseal::domain::text::{EVENT_TEXT_MAX, EventText};
+use streamseal::domain::verdict::{Reason, Withheld};
 use streamseal::domain::work::{PutBack, Work};
 
 use crate::sim::actors::{Tool, event};

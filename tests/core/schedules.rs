@@ -9,12 +9,12 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use jiff::{SignedDuration, Timestamp};
-use streamseal::domain::evidence::{Compliance, Evidence, ProofState};
+use streamseal::domain::evidence::{Evidence, ProofState};
 use streamseal::domain::model::KeyManager;
-use streamseal::domain::plan::Reason;
 use streamseal::domain::policy::{Existing, Outcome, Policy};
 use streamseal::domain::scan::v1::Summary;
 use streamseal::domain::scan::{KeyEvent, Subject};
+use streamseal::domain::verdict::{Compliance, Reason};
 
 use crate::sim::actors::{Resource, Tool};
 use crate::sim::faults::Weather;

@@ -8,9 +8,10 @@ use aws_sdk_kinesis::config::{Credentials, SharedCredentialsProvider};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 use streamseal::aws::{Aws, Connection, Queues, Timeouts, sdk_config};
+use streamseal::domain::arn::{KeyArn, KeyRef, Scope, StreamArn};
 use streamseal::domain::failure::{Class, Failure, Fault as Permanent};
 use streamseal::domain::history::{ChangeKind, Query};
-use streamseal::domain::model::{Encryption, KeyArn, KeyIdentity, KeyRef, Observed, Scope, StreamArn, StreamStatus};
+use streamseal::domain::model::{Encryption, KeyIdentity, Observed, StreamStatus};
 use streamseal::domain::work::Work;
 use streamseal::ports::{CallLog, FleetApi, KeyApi, Look, PageStart, StreamApi, TrailApi, WorkQueue};
 

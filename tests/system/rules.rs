@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 use serde_json::{Value, json};
+use streamseal::domain::arn::Scope;
 use streamseal::domain::event::{Input, Item, parse};
-use streamseal::domain::model::Scope;
 
 use crate::common::{Deployed, resources, template};
 use crate::support::{ACCOUNT, REGION, event, parts, root};

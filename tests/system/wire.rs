@@ -19,14 +19,15 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 use streamseal::aws::{Aws, Connection, Queues, Timeouts, function_config, sdk_config};
 use streamseal::config::Source;
-use streamseal::domain::event::Cause;
+use streamseal::domain::arn::{KeyArn, KeyRef, Scope, StreamArn};
+use streamseal::domain::cause::Cause;
 use streamseal::domain::failure::{Class, Failure, Fault};
 use streamseal::domain::history::Query;
 use streamseal::domain::model::{
-    Encryption, EventText, KeyArn, KeyIdentity, KeyInfo, KeyLookup, KeyManager, KeyProblem, KeyRef, Scope, StreamArn,
-    StreamStatus, Tags,
+    Encryption, KeyIdentity, KeyInfo, KeyLookup, KeyManager, KeyProblem, StreamStatus, Tags,
 };
 use streamseal::domain::probe::{PROBE_DATA, PROBE_HASH, PROBE_PARTITION_KEY};
+use streamseal::domain::text::EventText;
 use streamseal::domain::work::Work;
 use streamseal::ports::{
     CallLog, Clock, FleetApi, KeyApi, Look, PageStart, ParameterApi, SeenRecord, StreamApi, TrailApi, TrailPage,

@@ -5,8 +5,9 @@
 use serde_json::{Value, json};
 
 use super::report::{Audit, Row, TOOL, one_line};
-use crate::domain::evidence::{Compliance, Evidence};
+use crate::domain::evidence::Evidence;
 use crate::domain::remedy::Remedy;
+use crate::domain::verdict::Compliance;
 
 /// The longest texts that ASFF takes: `Description`, and `Remediation.Recommendation.Text` (Security Hub user guide, ASFF syntax).
 const DESCRIPTION_MAX: usize = 1024;

@@ -1,6 +1,6 @@
 //! The Regions that have Kinesis Data Streams, and which of them an account has without asking for them.
 
-use crate::domain::model::Scope;
+use crate::domain::arn::Scope;
 
 /// One Region.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

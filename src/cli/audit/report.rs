@@ -10,10 +10,11 @@ use serde_json::{Value, json};
 
 use crate::cli::Exit;
 use crate::cli::words::{exit_of, remedy_json};
+use crate::domain::evidence::Evidence;
 use crate::domain::evidence::v1::Document;
-use crate::domain::evidence::{Compliance, Evidence};
 use crate::domain::model::{Encryption, KeyIdentity, Mode};
 use crate::domain::remedy::Remedy;
+use crate::domain::verdict::Compliance;
 
 /// The document's name and version.
 pub(super) const SCHEMA: &str = "streamseal.audit/v1";

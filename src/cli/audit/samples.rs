@@ -5,13 +5,13 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 
 use super::report::{Audit, Broken, Ended, Region};
-use crate::domain::event::Cause;
-use crate::domain::evidence::{Compliance, Evidence, Proof, Remediation, Setting};
-use crate::domain::model::{
-    Encryption, EventText, KeyArn, KeyIdentity, KeyRef, Mode, Observed, Scope, StreamName, StreamStatus,
-};
-use crate::domain::plan::{Reason, Verdict, Withheld};
+use crate::domain::arn::{KeyArn, KeyRef, Scope, StreamName};
+use crate::domain::cause::Cause;
+use crate::domain::evidence::{Evidence, Proof, Remediation, Setting};
+use crate::domain::model::{Encryption, KeyIdentity, Mode, Observed, StreamStatus};
 use crate::domain::remedy::{Advice, AtSource, Remedy};
+use crate::domain::text::EventText;
+use crate::domain::verdict::{Compliance, Reason, Verdict, Withheld};
 
 const KEY: &str = "arn:aws:kms:eu-west-1:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab";
 

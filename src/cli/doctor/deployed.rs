@@ -9,7 +9,7 @@ use super::{Finding, is_absent};
 use crate::aws::logged;
 use crate::cli::arguments::DoctorArguments;
 use crate::cli::context::{Context, variable};
-use crate::domain::model::Scope;
+use crate::domain::arn::Scope;
 use crate::ports::CallLog;
 
 /// The names of its parts, as far as they are known.

@@ -3,8 +3,8 @@
 
 use serde_json::{Value, json};
 
-use crate::domain::event::WAKING_CALLS;
-use crate::domain::model::Scope;
+use crate::domain::arn::Scope;
+use crate::domain::cause::WAKING_CALLS;
 
 /// Calls of KMS that somebody makes, and that the function answers with a scan.
 const KEY_CALLS: [&str; 11] = [

@@ -12,7 +12,7 @@ use super::look::queue_keys;
 use crate::aws::logged;
 use crate::cli::context::Context;
 use crate::cli::output::statement;
-use crate::domain::model::Scope;
+use crate::domain::arn::Scope;
 use crate::domain::result::Bus;
 use crate::ports::CallLog;
 

@@ -14,9 +14,9 @@ use super::judge::may_pass;
 use super::needs::{Need, needs};
 use crate::aws::logged;
 use crate::cli::context::Context;
+use crate::domain::arn::Scope;
 use crate::domain::event::{Input, Item, parse};
 use crate::domain::failure::{Class, Failure};
-use crate::domain::model::Scope;
 use crate::domain::scan::Subject;
 use crate::ports::CallLog;
 

@@ -13,8 +13,8 @@ use super::Finding;
 use super::judge::{Logged, Selectors, is_fresh};
 use crate::aws::logged;
 use crate::cli::context::Context;
+use crate::domain::arn::Scope;
 use crate::domain::failure::Failure;
-use crate::domain::model::Scope;
 use crate::ports::{CallLog, Clock};
 
 /// What is said of a trail that was switched on a moment ago.

@@ -8,8 +8,10 @@ use std::borrow::Cow;
 use jiff::Timestamp;
 use serde_json::Value;
 
-use super::{Cause, Found, IgnoreReason, Item, RejectReason, happened_at, scalar, text};
-use crate::domain::model::{EventText, Scope, StreamArn, StreamName};
+use super::{Found, IgnoreReason, Item, RejectReason, happened_at, scalar, text};
+use crate::domain::arn::{Scope, StreamArn, StreamName};
+use crate::domain::cause::Cause;
+use crate::domain::text::EventText;
 use crate::domain::work::Work;
 
 /// Security Hub's control for encryption at rest; its others about Kinesis ask for tags and retention.

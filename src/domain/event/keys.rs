@@ -7,12 +7,11 @@
 use jiff::Timestamp;
 use serde_json::Value;
 
-use super::{
-    Cause, IgnoreReason, Item, PARAMETER_CHANGE, RejectReason, account_of, actor, check_scope, happened_at,
-    recorded_call, text,
-};
-use crate::domain::model::{EventText, KeyArn, KeyRef, Scope};
+use super::{IgnoreReason, Item, RejectReason, account_of, actor, check_scope, happened_at, recorded_call, text};
+use crate::domain::arn::{KeyArn, KeyRef, Scope};
+use crate::domain::cause::{Cause, PARAMETER_CHANGE};
 use crate::domain::scan::{KeyEvent, Scan, Subject};
+use crate::domain::text::EventText;
 
 /// KMS's own events: new material, the end of a key, the end of imported material. They need no trail.
 pub(super) fn direct(event: &Value, kind: &str, own: &Scope, now: Timestamp) -> Item {

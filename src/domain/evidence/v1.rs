@@ -8,11 +8,12 @@ use serde::Serialize;
 
 use super::super::model::{Encryption, KeyIdentity, Mode, ProofMode};
 use super::super::remedy::{AtSource, Remedy};
-use super::{Call, Evidence, Proof, Setting};
+use super::{Evidence, Proof, Setting};
 #[cfg(feature = "schema")]
-use super::{Compliance, ProofState, Remediation};
+use super::{ProofState, Remediation};
+use crate::domain::call::Call;
 #[cfg(feature = "schema")]
-use crate::domain::plan::Reason;
+use crate::domain::verdict::{Compliance, Reason};
 
 /// The document's name and version.
 pub const SCHEMA: &str = "streamseal.evidence/v1";
@@ -59,7 +60,7 @@ pub struct Document<'a> {
     producers: Option<&'static str>,
     /// After a re-key of ours: until then records under the key before may be in the stream, and nobody can read them without it.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[cfg_attr(feature = "schema", schemars(with = "crate::domain::schema::Time"))]
+    #[cfg_attr(feature = "schema", schemars(with = "crate::domain::time::Time"))]
     previous_key_needed_until: Option<Timestamp>,
     #[serde(skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "schema", schemars(with = "AtSource"))]
@@ -80,9 +81,9 @@ struct Run<'a> {
     mode: Mode,
     /// How many runs there were before, for the same cause.
     attempt: u32,
-    #[cfg_attr(feature = "schema", schemars(with = "crate::domain::schema::Time"))]
+    #[cfg_attr(feature = "schema", schemars(with = "crate::domain::time::Time"))]
     started_at: Timestamp,
-    #[cfg_attr(feature = "schema", schemars(with = "crate::domain::schema::Time"))]
+    #[cfg_attr(feature = "schema", schemars(with = "crate::domain::time::Time"))]
     finished_at: Timestamp,
     duration_ms: i64,
 }
@@ -96,7 +97,7 @@ struct Stream<'a> {
     account: &'a str,
     region: &'a str,
     /// `StreamCreationTimestamp`, where the stream was seen.
-    #[cfg_attr(feature = "schema", schemars(with = "Option<crate::domain::schema::Time>"))]
+    #[cfg_attr(feature = "schema", schemars(with = "Option<crate::domain::time::Time>"))]
     created_at: Option<Timestamp>,
 }
 
@@ -111,10 +112,10 @@ struct Cause<'a> {
     /// Who called.
     actor: Option<&'a str>,
     /// When.
-    #[cfg_attr(feature = "schema", schemars(with = "Option<crate::domain::schema::Time>"))]
+    #[cfg_attr(feature = "schema", schemars(with = "Option<crate::domain::time::Time>"))]
     at: Option<Timestamp>,
     /// When the first run for this cause began.
-    #[cfg_attr(feature = "schema", schemars(with = "crate::domain::schema::Time"))]
+    #[cfg_attr(feature = "schema", schemars(with = "crate::domain::time::Time"))]
     first_seen: Timestamp,
 }
 
@@ -146,7 +147,7 @@ struct SettingWire<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "schema", schemars(with = "String"))]
     key_material_id: Option<&'a str>,
-    #[cfg_attr(feature = "schema", schemars(with = "crate::domain::schema::Time"))]
+    #[cfg_attr(feature = "schema", schemars(with = "crate::domain::time::Time"))]
     at: Timestamp,
 }
 
@@ -166,7 +167,7 @@ struct Desired<'a> {
 struct CallWire<'a> {
     /// `service:Operation`, as IAM writes it.
     call: &'a str,
-    #[cfg_attr(feature = "schema", schemars(with = "crate::domain::schema::Time"))]
+    #[cfg_attr(feature = "schema", schemars(with = "crate::domain::time::Time"))]
     at: Timestamp,
     duration_ms: u64,
     /// The service's id of the request, by which CloudTrail has it too.
@@ -191,7 +192,7 @@ struct ProofWire<'a> {
     /// The record's own `EncryptionType`.
     encryption_type: Option<&'a str>,
     /// When the record was put.
-    #[cfg_attr(feature = "schema", schemars(with = "Option<crate::domain::schema::Time>"))]
+    #[cfg_attr(feature = "schema", schemars(with = "Option<crate::domain::time::Time>"))]
     at: Option<Timestamp>,
 }
 
@@ -205,7 +206,7 @@ struct RemediationWire {
     #[cfg_attr(feature = "schema", schemars(extend("enum" = words::withheld())))]
     withheld: Option<&'static str>,
     /// When the function looks again by itself.
-    #[cfg_attr(feature = "schema", schemars(with = "Option<crate::domain::schema::Time>"))]
+    #[cfg_attr(feature = "schema", schemars(with = "Option<crate::domain::time::Time>"))]
     next_look_at: Option<Timestamp>,
 }
 
@@ -231,8 +232,8 @@ struct RemedyWire<'a> {
 /// Every word that stands in a document, for its schema; `tests/core/sim` holds the documents to it.
 #[cfg(feature = "schema")]
 pub(crate) mod words {
-    use super::super::{Compliance, ProofState, Remediation};
-    use crate::domain::plan::{Reason, Withheld};
+    use super::super::{ProofState, Remediation};
+    use crate::domain::verdict::{Compliance, Reason, Withheld};
 
     pub(crate) const COMPLIANCE: [Compliance; 4] =
         [Compliance::Compliant, Compliance::NonCompliant, Compliance::NotApplicable, Compliance::InsufficientData];

@@ -1,11 +1,56 @@
 //! What an answer of PutRecord or GetRecords says of a stream's encryption, and what follows where the key refuses.
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
-use super::{Again, OBSERVE_WINDOW, PROBE_MARGIN, PROPAGATION, Reason, Verdict};
-use crate::domain::evidence::Compliance;
 use crate::domain::failure::{Class, Failure, Fault};
-use crate::domain::model::{EventText, KeyInfo, KeyLookup};
+use crate::domain::model::{KeyInfo, KeyLookup, Mode, ProofMode};
+use crate::domain::policy::Target;
+use crate::domain::text::EventText;
+use crate::domain::verdict::{Again, Compliance, Reason, Verdict};
+
+/// A stream created less than this ago is *new*, for proofs and guards.
+pub const NEW: SignedDuration = SignedDuration::from_hours(1);
+/// "Within 5 seconds after ACTIVE" every record is encrypted (Kinesis API reference, StartStreamEncryption).
+pub const PROPAGATION: SignedDuration = SignedDuration::from_secs(5);
+/// A probe that still says `NONE` this long after [`PROPAGATION`] is believed.
+pub const PROBE_MARGIN: SignedDuration = SignedDuration::from_secs(3);
+/// How long `observe` waits for somebody's record, after [`PROPAGATION`].
+pub const OBSERVE_WINDOW: SignedDuration = SignedDuration::from_secs(10);
+
+/// Whether a proof is owed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Owed {
+    /// No.
+    #[default]
+    No,
+    /// One made since the event is enough: it may be a repeated event of a stream that was proven.
+    SinceTheEvent,
+    /// One made now.
+    Now,
+}
+
+/// How to prove a stream of this age. A function that only reports writes no probe.
+pub fn proof_mode(target: &Target, created: Timestamp, mode: Mode, now: Timestamp) -> ProofMode {
+    let by_rule = if is_new(created, now) { target.proof.new } else { target.proof.existing };
+    match (mode, by_rule) {
+        (Mode::Report, ProofMode::Probe) => ProofMode::Describe,
+        (Mode::Report | Mode::Enforce | Mode::Prove, by_rule) => by_rule,
+    }
+}
+
+/// Whether a stream is *new*.
+pub fn is_new(created: Timestamp, now: Timestamp) -> bool {
+    now.duration_since(created) < NEW
+}
+
+/// Whether the work owes a proof before the run has done anything.
+pub fn proof_owed(work_owes: bool, created: Timestamp, now: Timestamp) -> Owed {
+    match (work_owes, is_new(created, now)) {
+        (true, _) => Owed::Now,
+        (false, true) => Owed::SinceTheEvent,
+        (false, false) => Owed::No,
+    }
+}
 
 /// What a try to prove came to.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -129,8 +174,6 @@ pub fn judge_refusal(failure: &Failure, now_on: &KeyLookup, before: Option<&KeyL
 
 #[cfg(test)]
 mod tests {
-    use jiff::SignedDuration;
-
     use super::*;
 
     fn at(seconds: f64) -> Timestamp {

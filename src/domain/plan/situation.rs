@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use crate::domain::model::{
-    Encryption, EventText, KeyIdentity, KeyInfo, KeyLookup, KeyManager, KeyProblem, KeyRef, Scope,
-};
+use crate::domain::arn::{KeyRef, Scope};
+use crate::domain::model::{Encryption, KeyIdentity, KeyInfo, KeyLookup, KeyManager, KeyProblem};
 use crate::domain::policy::{Accept, Outcome, Target};
+use crate::domain::text::EventText;
 
 /// How an ACTIVE stream stands with the policy.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -7,7 +7,9 @@ use super::load::{Fields, Item, Loader};
 use super::scalar::{boolean, expected, some_text, text, timestamp, written};
 use super::yaml::{self, Node, Value, join};
 use super::{Flaw, Outcome, Place, Policy, PolicyFault};
-use crate::domain::model::{EventText, KeyRef, Scope, StreamArn, StreamName, Tags};
+use crate::domain::arn::{KeyRef, Scope, StreamArn, StreamName};
+use crate::domain::model::Tags;
+use crate::domain::text::EventText;
 
 /// Where the stream of a test is that does not say it: the account of AWS's own examples.
 const ACCOUNT: &str = "111122223333";

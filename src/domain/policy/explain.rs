@@ -5,7 +5,9 @@ use jiff::Timestamp;
 use wildmatch::WildMatch;
 
 use super::{Decision, Effect, Place, Policy, Rule, RuleId, Selectors, utc_date};
-use crate::domain::model::{EventText, StreamArn, Tags};
+use crate::domain::arn::StreamArn;
+use crate::domain::model::Tags;
+use crate::domain::text::EventText;
 
 /// A decision and how it came to it.
 #[derive(Clone, Debug, PartialEq, Eq)]

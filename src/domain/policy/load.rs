@@ -20,7 +20,8 @@ use super::{
     Accept, Effect, Encrypt, Exemption, Existing, Flaw, KeyTemplate, Place, Policy, PolicyFault, Proof, Rule,
     Selectors, Settle,
 };
-use crate::domain::model::{EventText, ProofMode};
+use crate::domain::model::ProofMode;
+use crate::domain::text::EventText;
 
 /// Longest policy, in bytes.
 const TEXT_MAX: usize = 256 * 1024;
@@ -473,7 +474,7 @@ rules:
         assert_eq!((b.proof.new, b.proof.existing), (ProofMode::Describe, ProofMode::Probe));
         assert_eq!((a.existing, b.existing), (Existing::Report, Existing::Enforce));
         assert_eq!((a.replace_customer_key, b.replace_customer_key), (false, true));
-        let other = Accept::Key(crate::domain::model::KeyRef::parse("alias/b").unwrap());
+        let other = Accept::Key(crate::domain::arn::KeyRef::parse("alias/b").unwrap());
         let customer = |of: &[&str]| Accept::CustomerManaged { of: of.iter().map(|a| (*a).to_owned()).collect() };
         assert_eq!(a.accept, [Accept::AwsManaged, other, customer(&[]), customer(&["444455556666"])]);
         assert_eq!(b.accept, [customer(&["012345678901"])], "one stands in for a list");

@@ -11,7 +11,9 @@ use jiff::civil::Date;
 use super::key::literal_key;
 use super::yaml::{Node, Value};
 use super::{Accept, Existing, Flaw};
-use crate::domain::model::{EventText, ProofMode, Scope};
+use crate::domain::arn::Scope;
+use crate::domain::model::ProofMode;
+use crate::domain::text::EventText;
 
 /// Longest time to settle, in seconds: the longest delay of an SQS message (SQS API reference, SendMessage).
 const SETTLE_MAX: u64 = 900;

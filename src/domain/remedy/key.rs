@@ -2,8 +2,9 @@
 
 use super::{Advice, Facts, Remedy, named, permission::to_describe, target_of};
 use super::{Encryption, KeyIdentity, KeyLookup, KeyRef, Scope, Target};
-use crate::domain::model::{KeyArn, KeyInfo, KeyManager, KeyProblem};
-use crate::domain::plan;
+use crate::domain::arn::KeyArn;
+use crate::domain::model::{KeyInfo, KeyManager, KeyProblem};
+use crate::domain::plan::situation::identity_of;
 use crate::domain::policy::Accept;
 
 /// A key that cannot be used. `by` is how the rule names it; without, it is the key that the stream is on.
@@ -163,7 +164,7 @@ fn describable(facts: &Facts<'_>, key: &KeyRef, words: &str) -> Remedy {
 pub(super) fn unwritable_key(facts: &Facts<'_>) -> Remedy {
     let Some(target) = target_of(facts) else { return Remedy::None };
     let own = &facts.stream.scope;
-    let Some(key) = plan::identity_of(&target.key, facts.keys, own) else {
+    let Some(key) = identity_of(&target.key, facts.keys, own) else {
         return no_such_key(facts, &target.key);
     };
     let problem = facts.keys.values().find_map(|found| match found {

@@ -11,7 +11,9 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::{Names, Scan, Subject};
-use crate::domain::model::{EventText, Mode, Scope};
+use crate::domain::arn::Scope;
+use crate::domain::model::Mode;
+use crate::domain::text::EventText;
 
 /// The document's name and version.
 pub const SCHEMA: &str = "streamseal.summary/v1";
@@ -100,11 +102,11 @@ struct ScanWire<'a> {
     /// The program and its version.
     tool: &'static str,
     mode: Mode,
-    #[cfg_attr(feature = "schema", schemars(with = "crate::domain::schema::Time"))]
+    #[cfg_attr(feature = "schema", schemars(with = "crate::domain::time::Time"))]
     asked_at: Timestamp,
-    #[cfg_attr(feature = "schema", schemars(with = "Option<crate::domain::schema::Time>"))]
+    #[cfg_attr(feature = "schema", schemars(with = "Option<crate::domain::time::Time>"))]
     began_at: Option<Timestamp>,
-    #[cfg_attr(feature = "schema", schemars(with = "crate::domain::schema::Time"))]
+    #[cfg_attr(feature = "schema", schemars(with = "crate::domain::time::Time"))]
     finished_at: Timestamp,
     /// How many invocations it took.
     parts: u32,
@@ -117,7 +119,7 @@ struct CauseWire<'a> {
     call: &'a EventText,
     event_id: Option<&'a EventText>,
     actor: Option<&'a EventText>,
-    #[cfg_attr(feature = "schema", schemars(with = "Option<crate::domain::schema::Time>"))]
+    #[cfg_attr(feature = "schema", schemars(with = "Option<crate::domain::time::Time>"))]
     at: Option<Timestamp>,
 }
 
@@ -162,7 +164,7 @@ struct Changes<'a> {
 struct Ending<'a> {
     rule: &'a str,
     /// Its last day, UTC.
-    #[cfg_attr(feature = "schema", schemars(with = "crate::domain::schema::Day"))]
+    #[cfg_attr(feature = "schema", schemars(with = "crate::domain::time::Day"))]
     until: Date,
 }
 

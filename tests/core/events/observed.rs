@@ -6,9 +6,9 @@ use std::path::PathBuf;
 
 use jiff::Timestamp;
 use serde_json::{Value, json};
+use streamseal::domain::arn::Scope;
 use streamseal::domain::event::{Input, Item, parse};
 use streamseal::domain::history::{Change, ChangeKind};
-use streamseal::domain::model::Scope;
 use streamseal::domain::work::Work;
 
 use super::words_of;

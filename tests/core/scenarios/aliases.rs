@@ -1,9 +1,8 @@
 //! Aliases that no rule names, or not the rule of the stream: a stream's setting may name one all the same.
 
-use streamseal::domain::evidence::Compliance;
-use streamseal::domain::plan::Reason;
 use streamseal::domain::scan::Subject;
 use streamseal::domain::scan::v1::Summary;
+use streamseal::domain::verdict::{Compliance, Reason};
 
 use crate::sim::scene::{ALL_WITH_APP, Scene};
 use crate::sim::{Op, key_arn};

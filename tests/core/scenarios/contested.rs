@@ -1,11 +1,11 @@
 //! Two who want different things of one stream: when the function stops, and that it says who the other is.
 
 use jiff::SignedDuration;
+use streamseal::domain::evidence::Evidence;
 use streamseal::domain::evidence::v1::Document;
-use streamseal::domain::evidence::{Compliance, Evidence};
 use streamseal::domain::failure::{Class, Fault as Lasting};
 use streamseal::domain::model::StreamStatus;
-use streamseal::domain::plan::{Reason, Withheld};
+use streamseal::domain::verdict::{Compliance, Reason, Withheld};
 
 use crate::sim::actors::Tool;
 use crate::sim::faults::{Fault, Script, Weather};

@@ -1,9 +1,8 @@
 //! Keys of another account, whose events somebody forwards: a reason to check where the policy names the key, and rejected where not.
 
 use serde_json::{Value, json};
-use streamseal::domain::evidence::Compliance;
-use streamseal::domain::plan::Reason;
-use streamseal::ports::Outcome;
+use streamseal::domain::note::Outcome;
+use streamseal::domain::verdict::{Compliance, Reason};
 
 use crate::sim::scene::{Scene, secs};
 use crate::sim::{Op, key_arn};

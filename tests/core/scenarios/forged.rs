@@ -3,8 +3,8 @@
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 use streamseal::domain::evidence::ProofState;
-use streamseal::domain::plan::{Reason, Withheld};
 use streamseal::domain::scan::Scan;
+use streamseal::domain::verdict::{Reason, Withheld};
 
 use crate::sim::scene::{ALL_WITH_APP, Scene, hours, secs};
 use crate::sim::{Op, arn, key_arn};

@@ -1,9 +1,9 @@
 //! Which key: aliases, the AWS-managed key, accepted keys, downgrades, keys that cannot be used or looked at.
 
 use serde_json::json;
-use streamseal::domain::evidence::{Compliance, ProofState};
-use streamseal::domain::model::AWS_MANAGED_ALIAS;
-use streamseal::domain::plan::Reason;
+use streamseal::domain::arn::AWS_MANAGED_ALIAS;
+use streamseal::domain::evidence::ProofState;
+use streamseal::domain::verdict::{Compliance, Reason};
 
 use crate::sim::actors::Tool;
 use crate::sim::scene::{ALL_WITH_APP, Scene, secs};

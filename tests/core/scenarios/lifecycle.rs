@@ -3,11 +3,12 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use streamseal::domain::evidence::{Compliance, ProofState, Remediation};
+use streamseal::domain::evidence::{ProofState, Remediation};
 use streamseal::domain::failure::{Class, Fault as Lasting};
 use streamseal::domain::history::ChangeKind;
-use streamseal::domain::model::{EventText, StreamStatus};
-use streamseal::domain::plan::Reason;
+use streamseal::domain::model::StreamStatus;
+use streamseal::domain::text::EventText;
+use streamseal::domain::verdict::{Compliance, Reason};
 
 use crate::sim::actors::Tool;
 use crate::sim::faults::{Fault, Script, Weather};

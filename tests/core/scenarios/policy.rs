@@ -1,8 +1,8 @@
 //! What the policy and the mode allow, and what becomes of events while neither can be used.
 
 use serde_json::json;
-use streamseal::domain::evidence::{Compliance, ProofState};
-use streamseal::domain::plan::Reason;
+use streamseal::domain::evidence::ProofState;
+use streamseal::domain::verdict::{Compliance, Reason};
 use streamseal::handler::Unhandled;
 
 use crate::sim::Op;

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use streamseal::domain::evidence::{Compliance, ProofState};
-use streamseal::domain::plan::Reason;
+use streamseal::domain::evidence::ProofState;
+use streamseal::domain::verdict::{Compliance, Reason};
 
 use crate::sim::actors::Tool;
 use crate::sim::faults::{Fault, Script};

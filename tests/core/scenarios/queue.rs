@@ -2,11 +2,10 @@
 
 use jiff::SignedDuration;
 use serde_json::json;
-use streamseal::domain::evidence::Compliance;
 use streamseal::domain::failure::{Class, Fault as Lasting};
-use streamseal::domain::plan::Reason;
+use streamseal::domain::note::Outcome;
+use streamseal::domain::verdict::{Compliance, Reason};
 use streamseal::handler::Unhandled;
-use streamseal::ports::Outcome;
 use streamseal::reconcile::backoff;
 
 use crate::sim::actors::{Tool, event};

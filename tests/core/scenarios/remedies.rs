@@ -2,9 +2,8 @@
 
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
-use streamseal::domain::evidence::Compliance;
 use streamseal::domain::evidence::v1::Document;
-use streamseal::domain::plan::Reason;
+use streamseal::domain::verdict::{Compliance, Reason};
 
 use crate::sim::actors::Tool;
 use crate::sim::faults::Fault;

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 use streamseal::domain::failure::{Class, Fault as Lasting};
+use streamseal::domain::note::{Note, Outcome};
 use streamseal::domain::result::{EVIDENCE, ResultEvent, SOURCE, SUMMARY};
-use streamseal::ports::{Note, Outcome};
 
 use crate::sim::actors::{Tool, event};
 use crate::sim::faults::{Fault, Weather};

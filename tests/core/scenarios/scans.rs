@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 
 use jiff::SignedDuration;
 use serde_json::json;
-use streamseal::domain::evidence::{Compliance, ProofState};
+use streamseal::domain::evidence::ProofState;
 use streamseal::domain::failure::{Class, Fault as Lasting};
 use streamseal::domain::history::ChangeKind;
-use streamseal::domain::plan::{Reason, Withheld};
 use streamseal::domain::scan::v1::Summary;
+use streamseal::domain::verdict::{Compliance, Reason, Withheld};
 
 use crate::sim::actors::Tool;
 use crate::sim::faults::{Fault, Script, Weather};

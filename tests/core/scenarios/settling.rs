@@ -5,7 +5,8 @@ use crate::sim::actors::{Resource, Tool, terraform_apply};
 use crate::sim::faults::Weather;
 use crate::sim::scene::{ALL_WITH_APP, Scene, secs};
 use jiff::Timestamp;
-use streamseal::domain::evidence::{Compliance, Evidence, ProofState};
+use streamseal::domain::evidence::{Evidence, ProofState};
+use streamseal::domain::verdict::Compliance;
 
 /// Terraform creates a stream, while events of its tags, commands to look at it and sweeps keep coming in. None of Terraform's calls
 /// may fail; `Scene::drain` sees to that.

@@ -2,10 +2,10 @@
 //! takes in time, and how long it pauses between its tries.
 
 use jiff::{SignedDuration, Timestamp};
-use streamseal::domain::evidence::{Compliance, emf};
+use streamseal::domain::evidence::emf;
 use streamseal::domain::failure::{Class, Fault as Lasting};
-use streamseal::domain::plan::Reason;
 use streamseal::domain::scan::v1::Summary;
+use streamseal::domain::verdict::{Compliance, Reason};
 
 use crate::sim::actors::Tool;
 use crate::sim::faults::{Fault, Script, Weather};

@@ -2,10 +2,9 @@
 
 use std::time::Duration;
 
-use streamseal::domain::evidence::Compliance;
 use streamseal::domain::failure::{Class, Fault as Lasting};
 use streamseal::domain::model::Mode;
-use streamseal::domain::plan::{Reason, Withheld};
+use streamseal::domain::verdict::{Compliance, Reason, Withheld};
 
 use crate::sim::Op;
 use crate::sim::actors::Tool;

@@ -4,8 +4,9 @@
 use std::collections::{BTreeSet, HashSet};
 
 use streamseal::domain::failure::{Class, Failure};
+use streamseal::domain::note::Outcome;
 use streamseal::domain::result::{BYTES_MAX, ENTRIES_MAX, ResultEvent};
-use streamseal::ports::{Outcome, ResultBus};
+use streamseal::ports::ResultBus;
 
 use super::{Op, Sim, State, failed};
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use streamseal::domain::failure::{Class, Failure, Fault as Lasting};
-use streamseal::domain::model::EventText;
+use streamseal::domain::text::EventText;
 
 use super::{Op, State, failed};
 

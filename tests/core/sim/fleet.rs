@@ -5,9 +5,11 @@ use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
+use streamseal::domain::arn::{StreamArn, StreamName};
 use streamseal::domain::failure::{Class, Failure, Fault as Lasting};
 use streamseal::domain::history::{Change, ChangeKind, Query};
-use streamseal::domain::model::{EventText, StreamArn, StreamName, Tags};
+use streamseal::domain::model::Tags;
+use streamseal::domain::text::EventText;
 use streamseal::ports::{CallLog, FleetApi, Page, PageStart, TrailApi, TrailPage};
 
 use super::actors::Tool;

@@ -3,9 +3,11 @@
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
+use streamseal::domain::arn::{KeyRef, StreamArn};
 use streamseal::domain::failure::{Class, Failure, Fault as Lasting};
 use streamseal::domain::history::ChangeKind;
-use streamseal::domain::model::{Encryption, EventText, KeyIdentity, KeyRef, Observed, StreamArn, StreamStatus, Tags};
+use streamseal::domain::model::{Encryption, KeyIdentity, Observed, StreamStatus, Tags};
+use streamseal::domain::text::EventText;
 use streamseal::ports::{CallLog, Clock, Look, ProbeAnswer, SeenRecord, StreamApi};
 
 use super::actors::Tool;

@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
+use streamseal::domain::arn::{AWS_MANAGED_ALIAS, KeyArn, KeyRef};
 use streamseal::domain::failure::{Failure, Fault as Lasting};
-use streamseal::domain::model::{
-    AWS_MANAGED_ALIAS, EventText, KeyArn, KeyIdentity, KeyInfo, KeyLookup, KeyManager, KeyProblem, KeyRef,
-};
+use streamseal::domain::model::{KeyIdentity, KeyInfo, KeyLookup, KeyManager, KeyProblem};
+use streamseal::domain::text::EventText;
 use streamseal::ports::{CallLog, KeyApi};
 
 use super::kinesis::Unusable;

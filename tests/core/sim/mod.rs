@@ -22,12 +22,15 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use streamseal::config::Source;
-use streamseal::domain::evidence::{Call, Evidence, emf};
+use streamseal::domain::arn::{Scope, StreamArn, StreamName};
+use streamseal::domain::call::Call;
+use streamseal::domain::evidence::{Evidence, emf};
 use streamseal::domain::failure::{Class, Failure, Fault as Lasting};
-use streamseal::domain::model::{EventText, Scope, StreamArn, StreamName};
+use streamseal::domain::note::Note;
 use streamseal::domain::result::ResultEvent;
 use streamseal::domain::scan::v1::Summary;
-use streamseal::ports::{CallLog, Clock, EvidenceSink, Note, ParameterApi};
+use streamseal::domain::text::EventText;
+use streamseal::ports::{CallLog, Clock, EvidenceSink, ParameterApi};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 

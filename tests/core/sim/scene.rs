@@ -5,9 +5,9 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde_json::Value;
 use streamseal::config::Config;
-use streamseal::domain::evidence::{Compliance, Evidence, ProofState};
-use streamseal::domain::plan::Reason;
+use streamseal::domain::evidence::{Evidence, ProofState};
 use streamseal::domain::policy::Policy;
+use streamseal::domain::verdict::{Compliance, Reason};
 use streamseal::handler::{Answer, Unhandled};
 use tokio::task::JoinSet;
 

@@ -5,10 +5,10 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
-use streamseal::domain::evidence::{Compliance, Evidence, ProofState};
+use streamseal::domain::evidence::{Evidence, ProofState};
 use streamseal::domain::model::{Encryption, KeyInfo, KeyLookup, KeyManager, StreamStatus, Tags};
-use streamseal::domain::plan::Reason;
 use streamseal::domain::policy::{Existing, Outcome, Policy, Target};
+use streamseal::domain::verdict::{Compliance, Reason};
 
 use super::actors::Tool;
 use super::kinesis::Body;

@@ -1,8 +1,8 @@
 //! What scans and the guard against fights ask for, on the wire: the list of streams, tags in bulk, CloudTrail's history, and the
 //! queue of scans.
 
+use streamseal::domain::arn::StreamName;
 use streamseal::domain::history::{Change, ChangeKind, Query};
-use streamseal::domain::model::StreamName;
 use streamseal::domain::scan::{Scan, Subject};
 use streamseal::ports::{FleetApi, Page, PageStart, TrailApi};
 

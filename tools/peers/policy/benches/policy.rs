@@ -5,7 +5,8 @@ use std::hint::black_box;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use jiff::Timestamp;
-use streamseal::domain::model::{Scope, StreamName, Tags};
+use streamseal::domain::model::Tags;
+use streamseal::domain::arn::{Scope, StreamName};
 use streamseal::domain::policy::Policy;
 
 /// Rules by name, by tag and by both, as teams write them; the last takes every stream that has a tag `team`.

@@ -5,7 +5,7 @@
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::model::{KeyInfo, KeyLookup, KeyManager};
+use crate::domain::model::{KeyInfo, KeyLookup, KeyManager};
 
 /// So long after our Start a key that turns out unusable is put down to that Start. Later somebody else made it unusable.
 pub const PUT_BACK_WITHIN: SignedDuration = SignedDuration::from_mins(15);
@@ -28,7 +28,8 @@ pub fn is_allowed(on: Option<&KeyLookup>, before: &KeyLookup) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::model::{EventText, KeyIdentity, KeyProblem};
+    use crate::domain::model::{KeyIdentity, KeyProblem};
+    use crate::domain::text::EventText;
 
     fn key(manager: KeyManager, problem: Option<KeyProblem>) -> KeyLookup {
         KeyLookup::Found(KeyInfo { identity: KeyIdentity::AwsManagedAlias, manager, problem, material: None })

@@ -1,0 +1,207 @@
+//! The state table: the one next step of a run, as a pure and exhaustive function.
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::permit::Permission;
+use super::proof::Owed;
+use super::sight::Sight;
+use super::situation::{CurrentKey, Situation};
+use crate::domain::model::KeyIdentity;
+use crate::domain::verdict::{Again, Compliance, Reason, Verdict, Withheld};
+
+/// A stream that stays ACTIVE with another setting this long after our Start was changed by somebody else.
+pub const OVERTAKEN_AFTER: SignedDuration = SignedDuration::from_secs(30);
+
+/// What this run did so far.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Progress {
+    /// The one Start request, if it was sent.
+    pub started: Option<Started>,
+    /// Whether a proof is owed, and how fresh it has to be.
+    pub proof: Owed,
+    /// Since when, after the Start, the stream has been ACTIVE and still wrong, without a break.
+    pub wrong_since: Option<Timestamp>,
+    /// The key before a re-key of ours to a key that turned out unusable: this run is there to put it back, once.
+    pub put_back: Option<KeyIdentity>,
+    /// Whether that was done by a run before, so that this one may only prove it.
+    pub was_put_back: bool,
+}
+
+/// A Start request that was sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Started {
+    /// Kinesis answered that it accepted it. `false`: the answer was lost, and it may or may not have taken effect.
+    pub acknowledged: bool,
+}
+
+/// The one next step.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// Look again soon.
+    Await(Condition),
+    /// Send the one Start request.
+    Start(KeyIdentity),
+    /// Make the proof that is owed.
+    Prove,
+    /// The end of this run.
+    Finish(Verdict),
+    /// Not to be decided now; a later run has to look.
+    LookLater(String),
+    /// The stream is another one: forget what was owed to the old one.
+    StartAfresh,
+}
+
+/// What is awaited.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Condition {
+    /// That the stream can be described.
+    Exists,
+    /// That it is ACTIVE.
+    Active,
+    /// That it is ACTIVE *and* KMS *and* on our key.
+    Applied,
+    /// That its creator has had its time.
+    Settled(Timestamp),
+}
+
+impl Condition {
+    /// The word in logs and evidence.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Exists => "exists",
+            Self::Active => "active",
+            Self::Applied => "applied",
+            Self::Settled(_) => "settled",
+        }
+    }
+}
+
+/// The state table. `permission` is asked for only where the stream is wrong and nothing was started.
+pub fn next_step(sight: &Sight, progress: &Progress, permission: impl FnOnce() -> Permission, now: Timestamp) -> Step {
+    use Compliance::{Compliant, InsufficientData, NonCompliant, NotApplicable};
+    let situation = match sight {
+        Sight::Gone => {
+            return Step::Finish(Verdict::new(
+                NotApplicable,
+                Reason::StreamGone,
+                "the stream is gone or being deleted",
+            ));
+        }
+        Sight::Recreated => return Step::StartAfresh,
+        Sight::NotYet => return Step::Await(Condition::Exists),
+        Sight::Unknown(status) => return Step::LookLater(format!("the stream's status `{status}` is not known")),
+        Sight::Busy => return Step::Await(Condition::Active),
+        Sight::Active(situation) => situation,
+    };
+    let verdict = match situation {
+        Situation::Exempt => Verdict::new(NotApplicable, Reason::Exempt, "a rule exempts the stream"),
+        Situation::Unmatched => Verdict::new(NonCompliant, Reason::Unmatched, "no rule matches the stream"),
+        // A tag that comes later wakes us.
+        Situation::Unresolvable(why) => Verdict::new(NonCompliant, Reason::KeyUnresolvable, why.as_str()),
+        // An alias, a key policy or a permission that is made beside the stream may only be late.
+        Situation::NoSuchKey(why) => {
+            Verdict::new(NonCompliant, Reason::KeyUnresolvable, why.as_str()).alarm().again(Again::Twice)
+        }
+        Situation::TargetUnusable(target, problem, current) => {
+            if let Some(step) = put_back_step(target, current.as_ref(), progress, now) {
+                return step;
+            }
+            let detail = format!("the rule's key {target} cannot be used: {problem}");
+            Verdict::new(NonCompliant, Reason::KeyUnusable, detail).alarm().again(Again::Twice)
+        }
+        Situation::TargetNotReady(key, problem) => {
+            return Step::LookLater(format!("the rule's key {key} is not ready: {problem}"));
+        }
+        Situation::Unreadable(why) => {
+            Verdict::new(InsufficientData, Reason::Unreadable, why.as_str()).alarm().again(Again::Twice)
+        }
+        Situation::AcceptedUnusable(key, problem) => {
+            Verdict::new(NonCompliant, Reason::KeyUnusable, format!("the stream's key {key} cannot be used: {problem}"))
+                .alarm()
+                .again(Again::Twice)
+        }
+        Situation::Right { key, accepted } => match progress.proof {
+            Owed::Now | Owed::SinceTheEvent => return Step::Prove,
+            Owed::No if *accepted => {
+                Verdict::new(Compliant, Reason::AcceptedKey, format!("encrypted with {key}, which the rule accepts"))
+            }
+            Owed::No => Verdict::new(Compliant, Reason::RightKey, format!("encrypted with {key}")),
+        },
+        Situation::Wrong { target, current, target_manager: _ } => match progress.started {
+            None => match permission() {
+                Permission::Allowed => return Step::Start(target.clone()),
+                Permission::Settling(until) => return Step::Await(Condition::Settled(until)),
+                Permission::Withheld(why) => {
+                    let words = wrong_words(target, current.as_ref());
+                    let verdict = match current.as_ref().and_then(|current| current.foreign.as_ref()) {
+                        Some(_) => Verdict::new(NonCompliant, Reason::ForeignKey, words).alarm(),
+                        None => Verdict::new(NonCompliant, Reason::Withheld, words),
+                    };
+                    Verdict { withheld: Some(why), ..verdict }
+                }
+                Permission::Contested(who) => {
+                    let detail = format!("{}; {who}", wrong_words(target, current.as_ref()));
+                    let verdict = Verdict::new(NonCompliant, Reason::Contested, detail).alarm();
+                    Verdict { withheld: Some(Withheld::Contested), ..verdict }
+                }
+                Permission::Unknown(why) => {
+                    let detail = format!("{}; {why}", wrong_words(target, current.as_ref()));
+                    Verdict::new(InsufficientData, Reason::Unreadable, detail).alarm().again(Again::Twice)
+                }
+            },
+            Some(started) => {
+                return after_start(started, progress.wrong_since, &wrong_words(target, current.as_ref()), now);
+            }
+        },
+    };
+    Step::Finish(verdict)
+}
+
+/// A Start was sent and the stream is ACTIVE without it.
+fn after_start(started: Started, wrong_since: Option<Timestamp>, words: &str, now: Timestamp) -> Step {
+    match wrong_since {
+        Some(since) if now.duration_since(since) >= OVERTAKEN_AFTER => {}
+        Some(_) | None => return Step::Await(Condition::Applied),
+    }
+    if !started.acknowledged {
+        return Step::LookLater("the answer to StartStreamEncryption was lost and it had no effect".to_owned());
+    }
+    let detail = format!("somebody changed it after our Start: {words}");
+    let verdict = Verdict::new(Compliance::NonCompliant, Reason::Overtaken, detail);
+    Step::Finish(verdict.alarm().again(Again::Twice))
+}
+
+/// The rule's key turned out unusable after our re-key: back to the one before, once, prove that, and say so. The stream stays
+/// NON_COMPLIANT, since its rule wants another key. `None` where there is nothing to put back, or somebody else moved it.
+fn put_back_step(
+    target: &KeyIdentity,
+    current: Option<&KeyIdentity>,
+    progress: &Progress,
+    now: Timestamp,
+) -> Option<Step> {
+    let previous = progress.put_back.as_ref()?;
+    if current == Some(previous) {
+        if progress.proof != Owed::No {
+            return Some(Step::Prove);
+        }
+        let detail = format!("the rule's key {target} turned out unusable, and the stream is on {previous} as before");
+        return Some(Step::Finish(Verdict::new(Compliance::NonCompliant, Reason::PutBack, detail).alarm()));
+    }
+    match progress.started {
+        Some(started) => Some(after_start(started, progress.wrong_since, "the stream is not on the key before", now)),
+        None if current == Some(target) && !progress.was_put_back => Some(Step::Start(previous.clone())),
+        None => None,
+    }
+}
+
+fn wrong_words(target: &KeyIdentity, current: Option<&CurrentKey>) -> String {
+    match current {
+        None => format!("the stream is not encrypted; its rule wants {target}"),
+        Some(CurrentKey { key, foreign: Some(account), .. }) => format!(
+            "the stream is on the key {key} of account {account}, which nothing in its rule names; its rule wants {target}"
+        ),
+        Some(CurrentKey { key, foreign: None, .. }) => {
+            format!("the stream is on the key {key}; its rule wants {target}")
+        }
+    }
+}

@@ -1,0 +1,187 @@
+//! How a run ended: whether the stream is as its rule says, why, and what was not done.
+
+/// AWS Config's compliance types.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Compliance {
+    /// The stream is as its rule says, and every proof that was owed was made.
+    Compliant,
+    /// It is not.
+    NonCompliant,
+    /// No rule asks for anything, or there is no stream.
+    NotApplicable,
+    /// It could not be told.
+    InsufficientData,
+}
+
+impl Compliance {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Compliant, Self::NonCompliant, Self::NotApplicable, Self::InsufficientData];
+
+    /// AWS Config's spelling.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Compliant => "COMPLIANT",
+            Self::NonCompliant => "NON_COMPLIANT",
+            Self::NotApplicable => "NOT_APPLICABLE",
+            Self::InsufficientData => "INSUFFICIENT_DATA",
+        }
+    }
+}
+
+/// Why a change that is right was not made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Withheld {
+    /// `MODE` is `report`.
+    ReportMode,
+    /// The stream is older than `enforce_from` and its rule reports existing streams.
+    Existing,
+    /// It would go from a customer-managed key to an AWS-managed one.
+    Downgrade,
+    /// The stream's 25 new keys a day are used up.
+    Quota,
+    /// Somebody else changed it back again and again.
+    Contested,
+    /// The run is there to prove alone.
+    ProveOnly,
+}
+
+impl Withheld {
+    /// The word in evidence.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::ReportMode => "report-mode",
+            Self::Existing => "existing",
+            Self::Downgrade => "downgrade",
+            Self::Quota => "quota",
+            Self::Contested => "contested",
+            Self::ProveOnly => "prove-only",
+        }
+    }
+}
+
+/// The end of a run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Verdict {
+    /// AWS Config's word for it.
+    pub compliance: Compliance,
+    /// Why.
+    pub reason: Reason,
+    /// In words, for people.
+    pub detail: String,
+    /// The change that was not made, and why.
+    pub withheld: Option<Withheld>,
+    /// Whether somebody has to look.
+    pub alarm: bool,
+    /// When it is looked at again without being asked.
+    pub again: Again,
+}
+
+/// Whether and when a finished stream is looked at again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Again {
+    /// By the next event or sweep.
+    No,
+    /// After 15 minutes, then after 1 hour, then by the next sweep.
+    Twice,
+    /// After 1 hour, then every 4 hours.
+    ForQuota,
+}
+
+/// Why a run ended as it did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Reason {
+    /// The stream is gone.
+    StreamGone,
+    /// A rule exempts it.
+    Exempt,
+    /// No rule matches.
+    Unmatched,
+    /// The rule's key cannot be named or found.
+    KeyUnresolvable,
+    /// A key that the stream is on or should be on cannot be used.
+    KeyUnusable,
+    /// A key or a setting could not be looked at.
+    Unreadable,
+    /// On the rule's key.
+    RightKey,
+    /// On an accepted key.
+    AcceptedKey,
+    /// Wrong, and the change was withheld.
+    Withheld,
+    /// The same, on a key of another account that nothing in its rule names.
+    ForeignKey,
+    /// Wrong again after our Start.
+    Overtaken,
+    /// Wrong, and somebody undid our Starts again and again.
+    Contested,
+    /// Start was refused.
+    StartRefused,
+    /// The setting is right and records are not encrypted.
+    Unproven,
+    /// The proof could not be made.
+    ProofImpossible,
+    /// A record was read back without an `EncryptionType`.
+    ProofUnclear,
+    /// Nobody wrote a record to look at.
+    Idle,
+    /// Our Start put the stream on a key that turned out unusable, and no key before it can be put back.
+    Unwritable,
+    /// Our re-key turned out unusable, and the key before it was put back.
+    PutBack,
+    /// We may not look at the stream.
+    AccessDenied,
+    /// The deadline passed.
+    GaveUp,
+    /// Not at its end: it goes on in a later run.
+    Unfinished,
+    /// A scan found it wrong; a run of its own goes on with it, as far as the scan may hand on changes.
+    Found,
+}
+
+impl Reason {
+    /// The word in evidence and metrics.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::StreamGone => "stream-gone",
+            Self::Exempt => "exempt",
+            Self::Unmatched => "unmatched",
+            Self::KeyUnresolvable => "key-unresolvable",
+            Self::KeyUnusable => "key-unusable",
+            Self::Unreadable => "unreadable",
+            Self::RightKey => "right-key",
+            Self::AcceptedKey => "accepted-key",
+            Self::Withheld => "withheld",
+            Self::ForeignKey => "foreign-key",
+            Self::Overtaken => "overtaken",
+            Self::Contested => "contested",
+            Self::StartRefused => "start-refused",
+            Self::Unproven => "unproven",
+            Self::ProofImpossible => "proof-impossible",
+            Self::ProofUnclear => "proof-unclear",
+            Self::Idle => "idle",
+            Self::Unwritable => "unwritable",
+            Self::PutBack => "put-back",
+            Self::AccessDenied => "access-denied",
+            Self::GaveUp => "gave-up",
+            Self::Unfinished => "unfinished",
+            Self::Found => "found",
+        }
+    }
+}
+
+impl Verdict {
+    /// A verdict that nobody is woken for and that stands until something changes.
+    pub fn new(compliance: Compliance, reason: Reason, detail: impl Into<String>) -> Self {
+        Self { compliance, reason, detail: detail.into(), withheld: None, alarm: false, again: Again::No }
+    }
+
+    /// The same, and somebody has to look.
+    pub fn alarm(self) -> Self {
+        Self { alarm: true, ..self }
+    }
+
+    /// The same, looked at again.
+    pub fn again(self, again: Again) -> Self {
+        Self { again, ..self }
+    }
+}
