@@ -7,8 +7,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::domain::arn::Scope;
+use crate::domain::bus::Bus;
 use crate::domain::model::Mode;
-use crate::domain::result::Bus;
 use crate::domain::scan::CHANGES_MAX;
 
 /// Instances that may share one look a second: beyond it each would wait for minutes, and no run could end.

@@ -18,8 +18,9 @@ use tracing_subscriber::prelude::*;
 
 use crate::config::LogLevel;
 use crate::domain::text::EventText;
-use crate::handler::{Answer, App, Invocation};
 use crate::ports::World;
+use crate::run::handler::App;
+use crate::run::handler::answer::{Answer, Invocation};
 
 /// Starts log lines: JSON on standard error, ours at `level`, those of libraries from `warn` up.
 pub fn start_telemetry(level: LogLevel) {

@@ -12,13 +12,13 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use crate::domain::arn::{KeyRef, StreamArn, StreamName};
+use crate::domain::bus::ResultEvent;
 use crate::domain::call::Call;
 use crate::domain::evidence::Evidence;
 use crate::domain::failure::Failure;
 use crate::domain::history::{Change, Query};
 use crate::domain::model::{KeyIdentity, KeyLookup, Observed, Tags};
 use crate::domain::note::Note;
-use crate::domain::result::ResultEvent;
 use crate::domain::scan::Scan;
 use crate::domain::scan::v1::Summary;
 use crate::domain::work::Work;
@@ -181,7 +181,7 @@ pub trait WorkQueue: Send + Sync {
 
 /// The event bus that results go to besides the log.
 pub trait ResultBus: Send + Sync {
-    /// PutEvents: one request of at most [`ENTRIES_MAX`](crate::domain::result::ENTRIES_MAX) entries, and for each, in their order,
+    /// PutEvents: one request of at most [`ENTRIES_MAX`](crate::domain::bus::ENTRIES_MAX) entries, and for each, in their order,
     /// what became of it. A request whose answer was lost is sent again, so that an entry may arrive twice.
     fn put_results(
         &self,

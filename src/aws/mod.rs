@@ -5,13 +5,14 @@
 //! and the call log counts what was on the wire. Only where a request that is sent twice does no harm (tagging, CloudTrail,
 //! SSM, SQS, EventBridge) the SDK tries again by itself; the log then has one call, as it ended.
 
+mod bus;
 mod connect;
 mod errors;
 mod fleet;
 mod http;
 mod kinesis;
 mod kms;
-mod results;
+mod log;
 mod sqs;
 mod ssm;
 mod trail;
@@ -41,9 +42,9 @@ pub use self::errors::Refusal;
 #[cfg(feature = "cli")]
 pub(crate) use self::errors::refuses_credentials;
 use crate::domain::arn::Scope;
+use crate::domain::bus::Bus;
 use crate::domain::call::Call;
 use crate::domain::failure::Failure;
-use crate::domain::result::Bus;
 use crate::domain::text::EventText;
 use crate::ports::{CallLog, Clock};
 

@@ -4,8 +4,8 @@ use std::process::ExitCode;
 
 use streamseal::aws::{Aws, Queues, function_config};
 use streamseal::config::{Config, LogLevel};
-use streamseal::handler::App;
 use streamseal::lambda::{report_panics, serve, start_telemetry};
+use streamseal::run::handler::App;
 
 fn main() -> ExitCode {
     report_panics();

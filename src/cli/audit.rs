@@ -33,7 +33,9 @@ use crate::config::{Config, ModeSource};
 use crate::domain::arn::Scope;
 use crate::domain::model::Mode;
 use crate::domain::remedy::Remedy;
-use crate::reconcile::{History, Paces, Settings};
+use crate::run::history::History;
+use crate::run::paces::Paces;
+use crate::run::session::Session;
 
 /// Longer than any audit: what ends one is its end, or its user.
 const LONGEST: SignedDuration = SignedDuration::from_hours(7 * 24);
@@ -232,12 +234,21 @@ async fn audit(arguments: &AuditArguments, bar: &ProgressBar) -> Result<Audit, S
     };
     let (policy, mode) = (policy(aws, config).await?, mode(aws, config).await?);
     let (history, started_at) = (History::default(), now());
-    let settings: Vec<(Settings<'_>, &Aws, bool)> = places
+    let settings: Vec<(Session<'_>, &Aws, bool)> = places
         .iter()
         .map(|(config, aws, paces, opt_in)| {
             let deadline = started_at.saturating_add(LONGEST).unwrap_or(Timestamp::MAX);
-            let settings =
-                Settings { config, policy: &policy, mode, run_id: "audit", deadline, paces, history: &history };
+            let settings = Session {
+                config,
+                policy: &policy,
+                mode,
+                run_id: "audit",
+                deadline,
+                paces,
+                history: &history,
+                has_queue: false,
+                planned: None,
+            };
             (settings, aws, *opt_in)
         })
         .collect();

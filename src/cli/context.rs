@@ -19,7 +19,9 @@ use crate::domain::policy::Policy;
 use crate::domain::text::EventText;
 use crate::domain::work::Work;
 use crate::ports::{CallLog, Clock, FleetApi, PageStart, ParameterApi};
-use crate::reconcile::{History, Paces, Settings};
+use crate::run::history::History;
+use crate::run::paces::Paces;
+use crate::run::session::Session;
 
 /// How long one run may take, and wait for its stream: longer than a function, since somebody watches.
 pub(crate) const RUN_MAX: SignedDuration = SignedDuration::from_mins(10);
@@ -175,12 +177,12 @@ impl Context {
     pub(crate) async fn turn(&self) -> Result<(), Stop> {
         let (call, deadline) = ("kinesis:DescribeStreamSummary", self.aws.now() + RUN_MAX);
         let turn = Paces::wait(&self.paces.scans, &self.aws, deadline, call).await;
-        turn.map(|_| ()).map_err(|failure| Stop::call("looking at streams", &failure, None, &[]))
+        turn.map(|_| ()).map_err(|why| Stop::unfinished("looking at streams", &why, None))
     }
 
     /// What a run that begins now goes by.
-    pub(crate) fn settings<'a>(&'a self, policy: &'a Policy, mode: Mode, time: SignedDuration) -> Settings<'a> {
-        Settings {
+    pub(crate) fn settings<'a>(&'a self, policy: &'a Policy, mode: Mode, time: SignedDuration) -> Session<'a> {
+        Session {
             config: &self.config,
             policy,
             mode,
@@ -188,6 +190,8 @@ impl Context {
             deadline: self.aws.now() + time,
             paces: &self.paces,
             history: &self.history,
+            has_queue: false,
+            planned: None,
         }
     }
 

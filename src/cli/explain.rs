@@ -7,23 +7,23 @@ use serde_json::{Value, json};
 use super::Exit;
 use super::arguments::{ExplainArguments, Globals};
 use super::context::{Context, LOOK_MAX};
-use super::output::{STRONG, Stop, advice, result, styled, tell};
+use super::output::{STRONG, Stop, advice_on, result, styled, tell};
 use super::words::{self, coloured, unlogged, would};
 use crate::domain::arn::{KeyRef, StreamArn, StreamName};
 use crate::domain::cause::{Cause, Creator};
-use crate::domain::failure::{Class, Failure};
+use crate::domain::failure::{Class, Unfinished};
 use crate::domain::history::Contention;
 use crate::domain::model::{Encryption, KeyLookup, Mode, Observed, StreamStatus, Tags};
-use crate::domain::plan::permit::{BIRTH_MAX, Circumstances, Permission, permit};
+use crate::domain::plan::permit::{BIRTH_MAX, Circumstances, permit};
 use crate::domain::plan::sight::Sight;
-use crate::domain::plan::situation::{Keys, Situation, assess};
+use crate::domain::plan::situation::{Keys, assess};
 use crate::domain::plan::step::{Condition, Progress, Step, next_step};
 use crate::domain::policy::{Explanation, Outcome, Policy};
 use crate::domain::remedy::{Facts, Remedy, remedy};
 use crate::domain::text::EventText;
 use crate::domain::verdict::Reason;
 use crate::ports::{Clock, KeyApi, StreamApi};
-use crate::reconcile::preview;
+use crate::run::reconcile::preview::preview;
 
 /// All that is told.
 struct Told {
@@ -34,7 +34,7 @@ struct Told {
     created: Option<Timestamp>,
     explanation: Explanation,
     key: Option<(KeyRef, KeyLookup)>,
-    step: Result<Step, Failure>,
+    step: Result<Step, Unfinished>,
     remedy: Remedy,
 }
 
@@ -119,26 +119,19 @@ async fn imagined(
         retention_hours: 24,
         at: now,
     };
-    let sight = Sight::Active(assess(outcome, &observed.encryption, &keys, own));
-    let permission = || match (&sight, outcome) {
-        (Sight::Active(Situation::Wrong { target_manager, .. }), Outcome::Encrypt(target)) => {
-            let creator = Some(Creator::Other);
-            let cause =
-                Cause { call: EventText::new("CreateStream"), event_id: None, actor: None, at: Some(now), creator };
-            let circumstances = Circumstances {
-                mode,
-                policy,
-                cause: &cause,
-                created: now,
-                active_since: now,
-                contention: &Contention::Clear,
-                now,
-            };
-            permit(target, None, *target_manager, &circumstances)
-        }
-        _ => Permission::Allowed,
+    let sight = Sight::Active(assess(outcome, &observed, &keys, own));
+    let creator = Some(Creator::Other);
+    let cause = Cause { call: EventText::new("CreateStream"), event_id: None, actor: None, at: Some(now), creator };
+    let circumstances = Circumstances {
+        mode,
+        policy,
+        cause: &cause,
+        active_since: None,
+        contention: Some(&Contention::Clear),
+        planned: None,
+        now,
     };
-    let step = next_step(&sight, &Progress::default(), permission, now);
+    let step = next_step(&sight, &Progress::default(), |wrong| permit(wrong, &circumstances), now);
     let situation = match &sight {
         Sight::Active(situation) => Some(situation),
         _ => None,
@@ -163,7 +156,9 @@ async fn imagined(
     let exit = match &step {
         Step::Finish(verdict) if verdict.withheld.is_none() => words::exit_of(verdict, &remedy),
         Step::LookLater(_) => Exit::TryAgain,
-        Step::Finish(_) | Step::Start(_) | Step::Await(_) | Step::Prove | Step::StartAfresh => Exit::Compliant,
+        Step::Finish(_) | Step::Start(_) | Step::Await(_) | Step::ReadHistory(_) | Step::Prove | Step::StartAfresh => {
+            Exit::Compliant
+        }
     };
     Ok((Told { stream, setting: None, created: Some(now), explanation, key, step: Ok(step), remedy }, exit))
 }
@@ -179,7 +174,7 @@ async fn look_up(context: &Context, outcome: &Outcome) -> Result<Option<(KeyRef,
 /// What to do about what could not be seen, where that is no remedy of the stream's.
 fn advice_of(told: &Told, context: &Context) -> Option<String> {
     match (&told.step, &told.remedy) {
-        (Err(failure), Remedy::None) => advice(failure, Some(&context.config.own), &[&told.stream.to_string()]),
+        (Err(why), Remedy::None) => advice_on(why, Some(&context.config.own), &[&told.stream.to_string()]),
         _ => None,
     }
 }

@@ -6,7 +6,7 @@ use std::io::Write;
 use super::Exit;
 use crate::aws::Refusal;
 use crate::domain::arn::Scope;
-use crate::domain::failure::{Class, Failure};
+use crate::domain::failure::{Class, Failure, Unfinished};
 pub(crate) use crate::domain::remedy::statement;
 use crate::domain::remedy::to_permit;
 use anstyle::{AnsiColor, Style};
@@ -76,6 +76,17 @@ impl Stop {
         Self { exit, why: vec![why], help: advice(failure, own, resources).into_iter().collect() }
     }
 
+    /// Something that did not come to its end, while `doing` something.
+    pub(crate) fn unfinished(doing: &str, why: &Unfinished, own: Option<&Scope>) -> Self {
+        match why {
+            Unfinished::Call(failure) => Self::call(doing, failure, own, &[]),
+            Unfinished::Open { what, code, why } => {
+                let why = format!("{doing}: {what} failed ({code}): {why}");
+                Self { exit: Exit::TryAgain, why: vec![why], help: vec![TRY_AGAIN.to_owned()] }
+            }
+        }
+    }
+
     /// Why, in one line.
     pub(crate) fn words(&self) -> String {
         self.why.join("; ")
@@ -104,6 +115,24 @@ pub(crate) fn passes(failure: &Failure) -> bool {
     class && Refusal::of(failure) != Refusal::Credentials
 }
 
+/// The same of what did not come to its end.
+pub(crate) fn may_go_on(why: &Unfinished) -> bool {
+    match why {
+        Unfinished::Call(failure) => passes(failure),
+        Unfinished::Open { .. } => true,
+    }
+}
+
+const TRY_AGAIN: &str = "it may pass: try again in a moment";
+
+/// What to do about what did not come to its end.
+pub(crate) fn advice_on(why: &Unfinished, own: Option<&Scope>, resources: &[&str]) -> Option<String> {
+    match why {
+        Unfinished::Call(failure) => advice(failure, own, resources),
+        Unfinished::Open { .. } => Some(TRY_AGAIN.to_owned()),
+    }
+}
+
 /// What to do about a call that failed.
 pub(crate) fn advice(failure: &Failure, own: Option<&Scope>, resources: &[&str]) -> Option<String> {
     match Refusal::of(failure) {
@@ -120,7 +149,7 @@ pub(crate) fn advice(failure: &Failure, own: Option<&Scope>, resources: &[&str])
             "nothing answered: see to the network, the Region (`--region`) and the endpoint (`--endpoint-url`)".to_owned(),
         ),
         Refusal::Other => matches!(failure.class, Class::Retryable | Class::Waiting | Class::RateOrQuota | Class::Quota)
-            .then(|| "it may pass: try again in a moment".to_owned()),
+            .then(|| TRY_AGAIN.to_owned()),
     }
 }
 

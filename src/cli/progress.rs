@@ -1,30 +1,18 @@
 //! What is under way, on a terminal: a bar over many streams, or which call one of them waits for. It watches the world and
 //! passes every call on as it is.
 
-use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, OnceLock};
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
 use jiff::Timestamp;
 
 use crate::aws::Aws;
-use crate::config::Source;
-use crate::domain::arn::{KeyRef, StreamArn, StreamName};
-use crate::domain::evidence::Evidence;
-use crate::domain::failure::{Class, Failure, Fault};
+use crate::domain::arn::{KeyRef, StreamArn};
+use crate::domain::failure::Failure;
 use crate::domain::history::Query;
 use crate::domain::model::{KeyIdentity, KeyLookup, Observed, Tags};
-use crate::domain::note::Note;
-use crate::domain::result::ResultEvent;
-use crate::domain::scan::Scan;
-use crate::domain::scan::v1::Summary;
-use crate::domain::work::Work;
-use crate::ports::{
-    CallLog, Clock, EvidenceSink, FleetApi, KeyApi, Look, Page, PageStart, ParameterApi, ProbeAnswer, ResultBus,
-    SeenRecord, StreamApi, TrailApi, TrailPage, WorkQueue,
-};
+use crate::ports::{CallLog, Clock, KeyApi, Look, ProbeAnswer, SeenRecord, StreamApi, TrailApi, TrailPage};
 
 /// How often it moves while nothing is heard.
 const TICK: Duration = Duration::from_millis(120);
@@ -46,28 +34,12 @@ pub(crate) struct Watched<'a> {
     aws: &'a Aws,
     bar: &'a ProgressBar,
     sent: AtomicBool,
-    /// The key of the plan that somebody agreed to, until its run is over.
-    planned: Mutex<Option<KeyIdentity>>,
-    /// The key that the run would have started instead.
-    other: OnceLock<KeyIdentity>,
 }
 
 impl<'a> Watched<'a> {
-    /// `planned`: the one key that may be started; where there is no plan, any.
-    pub(crate) fn new(aws: &'a Aws, bar: &'a ProgressBar, planned: Option<KeyIdentity>) -> Self {
-        Self { aws, bar, sent: AtomicBool::new(false), planned: Mutex::new(planned), other: OnceLock::new() }
-    }
-
-    /// From here on it is not the plan's key that may be started: a run puts the key before it back.
-    pub(crate) fn planned_is_over(&self) {
-        if let Ok(mut planned) = self.planned.lock() {
-            *planned = None;
-        }
-    }
-
-    /// The key that a run was about to start, and which is not the plan's.
-    pub(crate) fn other(&self) -> Option<&KeyIdentity> {
-        self.other.get()
+    /// The world, told to `bar`.
+    pub(crate) fn new(aws: &'a Aws, bar: &'a ProgressBar) -> Self {
+        Self { aws, bar, sent: AtomicBool::new(false) }
     }
 
     /// Whether anything was written: a run that wrote must not be cut off unsaid.
@@ -94,12 +66,6 @@ impl StreamApi for Watched<'_> {
     }
 
     async fn start_encryption(&self, stream: &StreamArn, key: &KeyIdentity, log: &CallLog) -> Result<(), Failure> {
-        let is_planned = self.planned.lock().is_ok_and(|planned| planned.as_ref().is_none_or(|planned| planned == key));
-        if !is_planned {
-            let failure = Failure::retryable("kinesis:StartStreamEncryption", "NotSent", "the plan is out of date");
-            let _ = self.other.set(key.clone());
-            return Err(Failure { class: Class::Permanent(Fault::Request), ..failure });
-        }
         self.sent.store(true, Ordering::Relaxed);
         self.says(stream, "starting encryption");
         self.aws.start_encryption(stream, key, log).await
@@ -114,16 +80,6 @@ impl StreamApi for Watched<'_> {
     async fn read_back(&self, stream: &StreamArn, look: Look, log: &CallLog) -> Result<Option<SeenRecord>, Failure> {
         self.says(stream, "looking for a record");
         self.aws.read_back(stream, look, log).await
-    }
-}
-
-impl FleetApi for Watched<'_> {
-    async fn list(&self, from: &PageStart, log: &CallLog) -> Result<Page, Failure> {
-        self.aws.list(from, log).await
-    }
-
-    async fn tags_of(&self, streams: &[StreamArn], log: &CallLog) -> Result<BTreeMap<StreamName, Tags>, Failure> {
-        self.aws.tags_of(streams, log).await
     }
 }
 
@@ -145,40 +101,6 @@ impl TrailApi for Watched<'_> {
     }
 }
 
-impl ParameterApi for Watched<'_> {
-    async fn read(&self, source: &Source) -> Result<String, Failure> {
-        self.aws.read(source).await
-    }
-}
-
-impl WorkQueue for Watched<'_> {
-    fn has_queue(&self) -> bool {
-        self.aws.has_queue()
-    }
-
-    async fn send(&self, work: &Work, delay: Duration) -> Result<(), Failure> {
-        self.aws.send(work, delay).await
-    }
-
-    fn has_scan_queue(&self) -> bool {
-        self.aws.has_scan_queue()
-    }
-
-    async fn send_scan(&self, scan: &Scan) -> Result<(), Failure> {
-        self.aws.send_scan(scan).await
-    }
-
-    async fn put_off_scan(&self, scan: &Scan, delay: Duration) -> Result<(), Failure> {
-        self.aws.put_off_scan(scan, delay).await
-    }
-}
-
-impl ResultBus for Watched<'_> {
-    async fn put_results(&self, entries: &[ResultEvent]) -> Result<Vec<Result<(), Failure>>, Failure> {
-        self.aws.put_results(entries).await
-    }
-}
-
 impl Clock for Watched<'_> {
     fn now(&self) -> Timestamp {
         self.aws.now()
@@ -187,13 +109,4 @@ impl Clock for Watched<'_> {
     async fn sleep(&self, duration: Duration) {
         self.aws.sleep(duration).await;
     }
-}
-
-/// A command prints its results itself.
-impl EvidenceSink for Watched<'_> {
-    fn record(&self, _: &Evidence) {}
-
-    fn summary(&self, _: &Summary) {}
-
-    fn note(&self, _: &Note) {}
 }

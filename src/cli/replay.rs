@@ -12,8 +12,8 @@ use crate::domain::event::{self, Fate, Input, Item, Rest};
 use crate::domain::model::Mode;
 use crate::domain::scan::{Scan, Subject};
 use crate::ports::Clock;
-use crate::reconcile::{Preview, preview};
-use crate::scan::{not_named, of_concern};
+use crate::run::concern::{not_named, of_concern};
+use crate::run::reconcile::preview::{Preview, preview};
 
 /// How long one preview may take.
 const PREVIEW_MAX: jiff::SignedDuration = jiff::SignedDuration::from_secs(30);

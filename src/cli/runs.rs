@@ -13,11 +13,13 @@ use super::words::{self, exit_of};
 use crate::domain::arn::StreamArn;
 use crate::domain::evidence::{Evidence, ProofState, Remediation};
 use crate::domain::model::{KeyIdentity, Mode};
+use crate::domain::plan::close::Next;
 use crate::domain::policy::Policy;
 use crate::domain::remedy::Remedy;
-use crate::domain::verdict::{Compliance, Reason};
+use crate::domain::verdict::{Compliance, Reason, Withheld};
 use crate::domain::work::{PutBack, Work};
-use crate::reconcile::{Next, reconcile};
+use crate::run::reconcile::reconcile;
+use crate::run::session::Session;
 
 /// What became of the runs.
 pub(crate) struct Ran {
@@ -61,8 +63,8 @@ pub(crate) async fn run_all(
             ran.left.push(work.stream);
             continue;
         }
-        let watched = Watched::new(&context.aws, &bar, planned);
-        let mut run = pin!(one(context, &watched, policy, mode, &work));
+        let watched = Watched::new(&context.aws, &bar);
+        let mut run = pin!(one(context, &watched, policy, mode, (&work, planned.as_ref())));
         let evidence = loop {
             match select(run.as_mut(), pin!(interrupt())).await {
                 Either::Left((evidence, _)) => break Some(evidence),
@@ -80,20 +82,25 @@ pub(crate) async fn run_all(
             }
             interrupted = true;
         };
-        match (evidence, watched.other()) {
-            (Some(_), Some(other)) => {
+        match evidence {
+            Some(evidence) if evidence.verdict.withheld == Some(Withheld::PlanOutOfDate) => {
                 let name = &work.stream.name;
-                let words = format!("{name}: left as it is, the plan is out of date: the key would now be {other}");
+                let key = evidence
+                    .desired
+                    .as_ref()
+                    .and_then(|(_, key)| key.as_ref())
+                    .map_or("(unknown)", KeyIdentity::as_str);
+                let words = format!("{name}: left as it is, the plan is out of date: the key would now be {key}");
                 bar.suspend(|| tell(styled(ODD, words)));
                 ran.out_of_date.push(work.stream.clone());
             }
-            (Some(evidence), None) => {
+            Some(evidence) => {
                 if !as_json {
                     bar.suspend(|| told(&evidence));
                 }
                 ran.done.push(evidence);
             }
-            (None, _) => {
+            None => {
                 interrupted = true;
                 ran.left.push(work.stream.clone());
             }
@@ -109,11 +116,16 @@ pub(crate) async fn run_all(
 }
 
 /// One run, and the one that puts a key back where that is called for.
-async fn one(context: &Context, world: &Watched<'_>, policy: &Policy, mode: Mode, work: &Work) -> Evidence {
-    let end = reconcile(world, work, &context.settings(policy, mode, RUN_MAX)).await;
+async fn one(
+    context: &Context,
+    world: &Watched<'_>,
+    policy: &Policy,
+    mode: Mode,
+    (work, planned): (&Work, Option<&KeyIdentity>),
+) -> Evidence {
+    let end = reconcile(world, work, &Session { planned, ..context.settings(policy, mode, RUN_MAX) }).await;
     match end.next {
         Next::Must(again, ..) if again.put_back == PutBack::Due => {
-            world.planned_is_over();
             reconcile(world, &again, &context.settings(policy, mode, RUN_MAX)).await.evidence
         }
         Next::Nothing | Next::May(..) | Next::Must(..) => end.evidence,

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use super::Exit;
 use super::arguments::{Globals, SealArguments};
 use super::context::{Context, LOOK_MAX};
-use super::output::{BAD, FAINT, GOOD, ODD, STRONG, Stop, advice, result, styled, tell};
+use super::output::{BAD, FAINT, GOOD, ODD, STRONG, Stop, advice_on, result, styled, tell};
 use super::progress::bar;
 use super::runs::{interrupt, run_all};
 use super::words::{self, exit_of};
@@ -21,7 +21,7 @@ use crate::domain::plan::step::{Condition, Step};
 use crate::domain::policy::Policy;
 use crate::domain::remedy::Remedy;
 use crate::domain::verdict::{Compliance, Reason};
-use crate::reconcile::{Preview, preview};
+use crate::run::reconcile::preview::{Preview, preview};
 
 /// One stream of the plan.
 struct Planned {
@@ -67,7 +67,7 @@ impl Action {
                 Compliance::NonCompliant => Self::Fault,
                 Compliance::InsufficientData => Self::Unknown,
             },
-            Ok(Step::LookLater(_) | Step::StartAfresh) | Err(_) => Self::Unknown,
+            Ok(Step::ReadHistory(_) | Step::LookLater(_) | Step::StartAfresh) | Err(_) => Self::Unknown,
         }
     }
 
@@ -123,7 +123,9 @@ impl Planned {
                 Some(why) => format!("withheld ({}): {}", why.as_str(), verdict.detail),
                 None => format!("{}: {}", verdict.reason.as_str(), verdict.detail),
             },
-            step @ (Ok(Step::LookLater(_) | Step::StartAfresh) | Err(_)) => words::would(step, &self.preview.remedy).0,
+            step @ (Ok(Step::ReadHistory(_) | Step::LookLater(_) | Step::StartAfresh) | Err(_)) => {
+                words::would(step, &self.preview.remedy).0
+            }
         }
     }
 
@@ -279,9 +281,9 @@ fn lines(plan: &[Planned], context: &Context, policy: &Policy, arguments: &SealA
         room = room.saturating_sub(usize::from(planned.action.changes()));
         lines.push(format!("{} {}: {}{rule}{beyond}", planned.mark(), planned.stream.name, planned.words()));
         lines.extend(words::remedy(&planned.preview.remedy));
-        if let (Err(failure), Remedy::None) = (&planned.preview.step, &planned.preview.remedy) {
+        if let (Err(why), Remedy::None) = (&planned.preview.step, &planned.preview.remedy) {
             let stream = planned.stream.to_string();
-            lines.extend(advice(failure, Some(&context.config.own), &[&stream]).map(|words| format!("  {words}")));
+            lines.extend(advice_on(why, Some(&context.config.own), &[&stream]).map(|words| format!("  {words}")));
         }
     }
     let gone = match count(Action::Gone) {

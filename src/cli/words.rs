@@ -3,8 +3,8 @@
 use serde_json::{Value, json};
 
 use super::Exit;
-use super::output::{BAD, FAINT, GOOD, ODD, passes, styled};
-use crate::domain::failure::Failure;
+use super::output::{BAD, FAINT, GOOD, ODD, may_go_on, styled};
+use crate::domain::failure::Unfinished;
 use crate::domain::model::{Encryption, KeyInfo, KeyLookup, KeyManager, StreamStatus};
 use crate::domain::plan::step::{Condition, Step};
 use crate::domain::remedy::{AtSource, Remedy, may_pass};
@@ -12,11 +12,11 @@ use crate::domain::verdict::{Compliance, Verdict};
 use crate::ports::CallLog;
 
 /// What a run would do first, and what there is to do about the stream.
-pub(crate) fn would(step: &Result<Step, Failure>, remedy: &Remedy) -> (String, Exit) {
+pub(crate) fn would(step: &Result<Step, Unfinished>, remedy: &Remedy) -> (String, Exit) {
     let step = match step {
         Ok(step) => step,
-        Err(failure) if passes(failure) => return (format!("cannot be told now: {failure}"), Exit::TryAgain),
-        Err(failure) => return (format!("cannot be told: {failure}"), Exit::Failure),
+        Err(why) if may_go_on(why) => return (format!("cannot be told now: {why}"), Exit::TryAgain),
+        Err(why) => return (format!("cannot be told: {why}"), Exit::Failure),
     };
     match step {
         Step::Await(Condition::Settled(until)) => {
@@ -24,6 +24,7 @@ pub(crate) fn would(step: &Result<Step, Failure>, remedy: &Remedy) -> (String, E
         }
         Step::Await(condition) => (format!("would wait until it is {}", condition.as_str()), Exit::TryAgain),
         Step::Start(key) => (format!("would start encryption with {key}, then prove it"), Exit::NonCompliant),
+        Step::ReadHistory(_) => ("would ask CloudTrail who else changes it".to_owned(), Exit::TryAgain),
         Step::Prove => ("is as its rule says; would prove it".to_owned(), Exit::Compliant),
         Step::LookLater(why) => (format!("would look again later: {why}"), Exit::TryAgain),
         Step::StartAfresh => ("is another stream of the same name; would start afresh".to_owned(), Exit::TryAgain),
@@ -137,11 +138,12 @@ pub(crate) fn unlogged() -> CallLog {
 }
 
 /// The step in one stable word, for machines.
-pub(crate) fn step_word(step: &Result<Step, Failure>) -> &'static str {
+pub(crate) fn step_word(step: &Result<Step, Unfinished>) -> &'static str {
     match step {
         Err(_) => "unknown",
         Ok(Step::Await(_)) => "wait",
         Ok(Step::Start(_)) => "start",
+        Ok(Step::ReadHistory(_)) => "read-history",
         Ok(Step::Prove) => "prove",
         Ok(Step::LookLater(_)) => "look-later",
         Ok(Step::StartAfresh) => "start-afresh",

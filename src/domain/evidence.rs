@@ -12,7 +12,9 @@ use super::call::Call;
 use super::cause::Cause;
 use super::model::{KeyIdentity, Mode, Observed, ProofMode};
 use super::plan::proof::PROPAGATION;
-use super::remedy::Remedy;
+use super::plan::situation::{Keys, Situation};
+use super::policy::{Decision, Outcome};
+use super::remedy::{Facts, Remedy, remedy};
 use super::text::EventText;
 use super::verdict::Verdict;
 
@@ -155,6 +157,108 @@ pub struct Evidence {
     pub remedy: Remedy,
     /// When it is looked at again.
     pub next_look: Option<Timestamp>,
+}
+
+/// What evidence is made of, by a run, a scan or an audit.
+#[derive(Clone, Debug)]
+pub struct Report<'a> {
+    /// The invocation's id.
+    pub run_id: &'a str,
+    /// The mode in force.
+    pub mode: Mode,
+    /// Where the policy came from.
+    pub policy_source: String,
+    /// The digest of its text.
+    pub policy_digest: &'a str,
+    /// How many runs there were before, for the same cause.
+    pub attempt: u32,
+    /// When it began.
+    pub started_at: Timestamp,
+    /// When it ended.
+    pub finished_at: Timestamp,
+    /// The stream.
+    pub stream: &'a StreamArn,
+    /// What woke it.
+    pub cause: &'a Cause,
+    /// When the first run for this cause began.
+    pub first_seen: Timestamp,
+    /// What the policy says of the stream, where that was decided.
+    pub decision: Option<&'a Decision>,
+    /// Which key the rule wants, as far as KMS said so.
+    pub wanted: Option<KeyIdentity>,
+    /// The first observation.
+    pub before: Option<Setting>,
+    /// The last one.
+    pub after: Option<Setting>,
+    /// How it stood with the policy then, where it was ACTIVE.
+    pub situation: Option<&'a Situation>,
+    /// What KMS said of the keys that matter.
+    pub keys: &'a Keys,
+    /// Every request that was sent.
+    pub calls: Vec<Call>,
+    /// The proof.
+    pub proof: Proof,
+    /// The end.
+    pub verdict: Verdict,
+    /// What else has to be known, for people.
+    pub warnings: Vec<String>,
+    /// What was done.
+    pub remediation: Remediation,
+    /// Whether encryption was started for this cause.
+    pub started: bool,
+    /// Whether that moved the stream from one key to another.
+    pub rekeyed: bool,
+    /// Until when the key before a re-key is needed.
+    pub previous_key_needed_until: Option<Timestamp>,
+    /// When the stream is looked at again.
+    pub next_look: Option<Timestamp>,
+}
+
+impl Report<'_> {
+    /// The evidence, with the remedy that follows from it.
+    pub fn evidence(self) -> Evidence {
+        let rule = self.decision.and_then(|decision| decision.rule.as_ref());
+        let remedy = remedy(&Facts {
+            stream: self.stream,
+            outcome: self.decision.map(|decision| &decision.outcome),
+            rule: rule.map(|rule| rule.name.as_str()),
+            encryption: self.after.as_ref().map(|after| &after.observed.encryption),
+            situation: self.situation,
+            keys: self.keys,
+            verdict: Some(&self.verdict),
+            calls: &self.calls,
+            changed: self.started,
+        });
+        Evidence {
+            run_id: self.run_id.to_owned(),
+            attempt: self.attempt,
+            mode: self.mode,
+            started_at: self.started_at,
+            finished_at: self.finished_at,
+            stream: self.stream.clone(),
+            cause: self.cause.clone(),
+            first_seen: self.first_seen,
+            policy_source: self.policy_source,
+            policy_digest: self.policy_digest.to_owned(),
+            rule: rule.map(|rule| (rule.index, rule.name.clone())),
+            reasons: self.decision.map(|decision| decision.reasons.clone()).unwrap_or_default(),
+            before: self.before,
+            after: self.after,
+            desired: match self.decision.map(|decision| &decision.outcome) {
+                Some(Outcome::Encrypt(target)) => Some((target.key.clone(), self.wanted)),
+                Some(Outcome::Exempt(_) | Outcome::Unmatched | Outcome::Unresolvable(_)) | None => None,
+            },
+            calls: self.calls,
+            proof: self.proof,
+            verdict: self.verdict,
+            warnings: self.warnings,
+            remediation: self.remediation,
+            rekeyed: self.rekeyed,
+            previous_key_needed_until: self.previous_key_needed_until,
+            remedy,
+            next_look: self.next_look,
+        }
+    }
 }
 
 /// Until when records that were put before a re-key may be in the stream: as long as it keeps records, counted from when the new key

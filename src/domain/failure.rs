@@ -86,3 +86,49 @@ impl fmt::Display for Failure {
 }
 
 impl std::error::Error for Failure {}
+
+/// Why a run or a scan did not come to its end: a later one goes on with it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Unfinished {
+    /// A call failed.
+    Call(Failure),
+    /// Something is not over yet, or its time was up.
+    Open {
+        /// What was under way.
+        what: &'static str,
+        /// A stable word for why.
+        code: &'static str,
+        /// Why, in words.
+        why: EventText,
+    },
+}
+
+impl Unfinished {
+    /// Something that is not over yet.
+    pub fn open(what: &'static str, code: &'static str, why: &str) -> Self {
+        Self::Open { what, code, why: EventText::new(why) }
+    }
+
+    /// The fault that somebody has to correct before it can go on.
+    pub fn fault(&self) -> Option<Fault> {
+        match self {
+            Self::Call(Failure { class: Class::Permanent(fault), .. }) => Some(*fault),
+            Self::Call(_) | Self::Open { .. } => None,
+        }
+    }
+}
+
+impl From<Failure> for Unfinished {
+    fn from(failure: Failure) -> Self {
+        Self::Call(failure)
+    }
+}
+
+impl fmt::Display for Unfinished {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Call(failure) => failure.fmt(f),
+            Self::Open { what, code, why } => write!(f, "{what} failed ({}): {code}: {why}", Class::Retryable),
+        }
+    }
+}

@@ -4,13 +4,16 @@
 //! returned as data. `tests/core/tidy.rs` holds it to that.
 
 pub mod arn;
+pub mod backoff;
 pub mod bounds;
+pub mod bus;
 pub mod call;
 pub mod cause;
 pub mod denial;
 pub mod event;
 pub mod evidence;
 pub mod failure;
+pub mod hash;
 pub mod history;
 pub mod model;
 pub mod note;
@@ -19,7 +22,6 @@ pub mod plan;
 pub mod policy;
 pub mod probe;
 pub mod remedy;
-pub mod result;
 pub mod scan;
 #[cfg(feature = "schema")]
 pub mod schema;

@@ -19,7 +19,6 @@ use super::arn::{KeyRef, Scope, StreamArn};
 use super::call::Call;
 use super::failure::{Class, Failure, Fault};
 use super::model::{Encryption, KeyIdentity, KeyLookup};
-use super::plan::permit::is_downgrade;
 use super::plan::situation::{CurrentKey, Keys, Situation, identity_of};
 use super::policy::{Outcome, Target};
 use super::verdict::{Compliance, Reason, Verdict, Withheld};
@@ -198,7 +197,7 @@ pub fn remedy(facts: &Facts<'_>) -> Remedy {
         ),
         Reason::Unwritable => unwritable_key(facts),
         // Where the stream can be judged, it is the history that may not be read.
-        Reason::Unreadable if matches!(facts.situation, Some(Situation::Wrong { .. })) => {
+        Reason::Unreadable if matches!(facts.situation, Some(Situation::Wrong(_))) => {
             refused(facts, &["cloudtrail:LookupEvents"])
         }
         // What was begun goes on by itself.
@@ -244,12 +243,10 @@ fn by_situation(facts: &Facts<'_>) -> Remedy {
         }
         Some(Situation::AcceptedUnusable(key, problem)) => key_trouble(facts, None, key, problem),
         Some(Situation::Unreadable(_)) => target.map_or(Remedy::None, |target| hidden_key(facts, target)),
-        Some(Situation::Wrong { target: wanted, current, target_manager }) => match target {
-            Some(target) if is_downgrade(target, current.as_ref(), *target_manager) => {
-                Remedy::Rule(instead_of_a_downgrade(facts, current.as_ref()))
-            }
-            _ => Remedy::Source(at_source(wanted, facts.stream)),
-        },
+        Some(Situation::Wrong(wrong)) if wrong.is_downgrade() => {
+            Remedy::Rule(instead_of_a_downgrade(facts, wrong.current.as_ref()))
+        }
+        Some(Situation::Wrong(wrong)) => Remedy::Source(at_source(&wrong.target, facts.stream)),
     }
 }
 

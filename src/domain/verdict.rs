@@ -43,6 +43,8 @@ pub enum Withheld {
     Contested,
     /// The run is there to prove alone.
     ProveOnly,
+    /// Its rule wants another key by now than the one that a person agreed to.
+    PlanOutOfDate,
 }
 
 impl Withheld {
@@ -55,6 +57,7 @@ impl Withheld {
             Self::Quota => "quota",
             Self::Contested => "contested",
             Self::ProveOnly => "prove-only",
+            Self::PlanOutOfDate => "plan-out-of-date",
         }
     }
 }

@@ -7,8 +7,8 @@ use std::path::Path;
 use saphyr::{LoadableYamlNode, Yaml};
 use serde_json::Value;
 use streamseal::config::Config;
+use streamseal::domain::bus;
 use streamseal::domain::policy::Policy;
-use streamseal::domain::result;
 
 use crate::common::Deployed;
 
@@ -105,7 +105,7 @@ fn the_table_of_alarms_has_each_alarm_once() {
 fn the_events_names_are_promised() {
     let promised =
         include_str!("../../docs/versioning.md").lines().find(|line| line.starts_with("| result event |")).unwrap();
-    for name in [result::SOURCE, result::EVIDENCE, result::SUMMARY] {
+    for name in [bus::SOURCE, bus::EVIDENCE, bus::SUMMARY] {
         assert!(promised.contains(&format!("`{name}`")), "{name}");
     }
 }

@@ -47,9 +47,9 @@ fn the_sample_events_are_as_their_schemas_say() {
         let path = format!("{}/events/{name}.json", env!("CARGO_MANIFEST_DIR"));
         let event: Value = serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
         assert_eq!(faults(&event["detail"]), Some(vec![]), "{name}");
-        let kinds = [streamseal::domain::result::EVIDENCE, streamseal::domain::result::SUMMARY];
+        let kinds = [streamseal::domain::bus::EVIDENCE, streamseal::domain::bus::SUMMARY];
         assert!(
-            event["source"] == streamseal::domain::result::SOURCE
+            event["source"] == streamseal::domain::bus::SOURCE
                 && kinds.iter().any(|kind| event["detail-type"] == *kind)
         );
     }

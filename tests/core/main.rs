@@ -10,6 +10,7 @@ mod documents;
 mod documents_shared;
 mod events;
 mod fuzz;
+mod layout;
 mod lines;
 mod policy;
 mod properties;

@@ -11,11 +11,11 @@ use streamseal::domain::arn::{KeyArn, KeyRef};
 use streamseal::domain::cause::Cause;
 use streamseal::domain::event::{Input, Item, parse};
 use streamseal::domain::history::Contention;
-use streamseal::domain::model::{Encryption, KeyIdentity, Mode, Observed, StreamStatus, Tags};
+use streamseal::domain::model::{Encryption, KeyIdentity, KeyManager, Mode, Observed, StreamStatus, Tags};
 use streamseal::domain::plan::permit::{Circumstances, Permission, permit};
 use streamseal::domain::plan::proof::Owed;
 use streamseal::domain::plan::sight::{Sight, sight_of};
-use streamseal::domain::plan::situation::{Keys as KnownKeys, Situation, assess, key_needed};
+use streamseal::domain::plan::situation::{Keys as KnownKeys, Situation, Wrong, assess, key_needed};
 use streamseal::domain::plan::step::{Progress, Started, Step, next_step};
 use streamseal::domain::policy::{Outcome, Policy};
 use streamseal::domain::text::{EVENT_TEXT_MAX, EventText};
@@ -123,23 +123,23 @@ impl Row {
         let observed = Observed { status, encryption, created, retention_hours: 24, at: now() };
         match sight_of(&observed, Some(ago(86_400))) {
             Some(sight) => sight,
-            None => Sight::Active(self.situation(&observed.encryption)),
+            None => Sight::Active(self.situation(&observed)),
         }
     }
 
-    fn situation(&self, encryption: &Encryption) -> Situation {
+    fn situation(&self, observed: &Observed) -> Situation {
         static POLICY: LazyLock<Policy> = LazyLock::new(|| Policy::load(SETTING_OUT).unwrap());
         let outcome = POLICY.decide(&arn(self.rule), &Tags::new(), now()).outcome;
         let mut known = KnownKeys::new();
-        while let Some(key) = key_needed(&outcome, encryption, &known, &own()) {
+        while let Some(key) = key_needed(&outcome, &observed.encryption, &known, &own()) {
             let found = self.keys.describe(key.as_str(), now());
             assert!(known.insert(key, found).is_none(), "it asks for what it knows");
         }
-        assess(&outcome, encryption, &known, &own())
+        assess(&outcome, observed, &known, &own())
     }
 
     fn step(&self) -> Step {
-        next_step(&self.sight(), &self.progress, || self.permission.clone(), now())
+        next_step(&self.sight(), &self.progress, |_| self.permission.clone(), now())
     }
 
     /// The step in a few words.
@@ -147,6 +147,7 @@ impl Row {
         match self.step() {
             Step::Await(condition) => format!("await {}", condition.as_str()),
             Step::Start(key) => format!("start {}", key.as_str().rsplit('/').next().unwrap()),
+            Step::ReadHistory(_) => "read history".to_owned(),
             Step::Prove => "prove".to_owned(),
             Step::LookLater(_) => "later".to_owned(),
             Step::StartAfresh => "afresh".to_owned(),
@@ -282,8 +283,18 @@ fn the_reasons_to_withhold() {
         let Outcome::Encrypt(target) = policy.decide(&arn(stream), &Tags::new(), now()).outcome else { panic!() };
         let cause = cause(creator, created);
         let (policy, cause, contention) = (&policy, &cause, &contention);
-        let circumstances = Circumstances { mode, policy, cause, created, active_since, contention, now: now() };
-        permit(&target, None, streamseal::domain::model::KeyManager::Customer, &circumstances)
+        let (active_since, contention, planned) = (Some(active_since), Some(contention), None);
+        let circumstances = Circumstances { mode, policy, cause, active_since, contention, planned, now: now() };
+        let wrong = Wrong {
+            target: KeyIdentity::AwsManagedAlias,
+            target_manager: KeyManager::Customer,
+            current: None,
+            existing: target.existing,
+            replace_customer_key: target.replace_customer_key,
+            created,
+            at: now(),
+        };
+        permit(&wrong, &circumstances)
     };
     let permission = |stream: &str, mode, created, active_since, creator| {
         weighed(stream, mode, created, active_since, creator, Contention::Clear)
@@ -520,12 +531,12 @@ proptest! {
     fn permission_is_asked_for_a_wrong_stream_before_the_start_alone(row in any_row()) {
         let sight = row.sight();
         let asked = std::cell::Cell::new(0);
-        let permission = || {
+        let permission = |_: &Wrong| {
             asked.set(asked.get() + 1);
             row.permission.clone()
         };
         let step = next_step(&sight, &row.progress, permission, now());
-        let is_wrong = matches!(&sight, Sight::Active(Situation::Wrong { .. })) && row.progress.started.is_none();
+        let is_wrong = matches!(&sight, Sight::Active(Situation::Wrong(_))) && row.progress.started.is_none();
         prop_assert_eq!(asked.get(), usize::from(is_wrong), "{:?} {:?}", sight, step);
     }
 

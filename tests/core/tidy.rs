@@ -1,22 +1,19 @@
-//! The source tree holds to its own rules: the core is pure, error codes live in one file, nothing stops encryption, files
-//! stay small and say what they are, and every sample event is used.
+//! The source tree holds to its own rules: the core is pure, error codes live in one file, nothing stops encryption, files say what they
+//! are, and every sample event is used.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// Target size of a file, in lines of code without tests; half as much again is too much.
-const LINES: usize = 450;
-
 /// One source file.
-struct Source {
+pub(crate) struct Source {
     /// From the package's root.
-    path: String,
-    text: String,
+    pub(crate) path: String,
+    pub(crate) text: String,
 }
 
 impl Source {
     /// The code: without comments, documentation and the tests at its end.
-    fn code(&self) -> impl Iterator<Item = (usize, &str)> {
+    pub(crate) fn code(&self) -> impl Iterator<Item = (usize, &str)> {
         let lines = self.text.lines().enumerate().map(|(index, line)| (index + 1, line));
         lines
             .take_while(|(_, line)| !line.starts_with("#[cfg(test)]"))
@@ -30,7 +27,7 @@ fn root() -> PathBuf {
 }
 
 /// Every Rust file under one folder of the package.
-fn sources(folder: &str) -> Vec<Source> {
+pub(crate) fn sources(folder: &str) -> Vec<Source> {
     fn walk(folder: &Path, found: &mut Vec<PathBuf>) {
         for entry in fs::read_dir(folder).unwrap() {
             let path = entry.unwrap().path();
@@ -88,8 +85,7 @@ fn the_core_does_nothing_but_think() {
 
 #[test]
 fn the_loop_and_the_handler_reach_the_world_through_ports_alone() {
-    let wanted = ["src/reconcile", "src/handler", "src/scan", "src/results.rs", "src/look.rs", "src/ports.rs"];
-    let is_wanted = |source: &Source| wanted.iter().any(|start| source.path.starts_with(start));
+    let is_wanted = |source: &Source| source.path.starts_with("src/run/") || source.path == "src/ports.rs";
     let through_ports: Vec<Source> = sources("src").into_iter().filter(is_wanted).collect();
     assert!(through_ports.len() >= 9, "{}", through_ports.len());
     let words =
@@ -120,7 +116,8 @@ fn takes_away(path: &str, text: &str) -> Vec<String> {
         "PutRecord",
         "StartStreamEncryption",
     ];
-    let names_stop = ["src/domain/event", "src/domain/history.rs"].iter().any(|file| path.starts_with(file));
+    let names_stop =
+        ["src/domain/event", "src/domain/history.rs", "src/domain/cause.rs"].iter().any(|file| path.starts_with(file));
     let is_word = |c: char| c.is_ascii_alphanumeric() || c == '_';
     let is_bad = |line: &str| {
         let mut words = line.split(|c| !is_word(c)).filter(|word| !HARMLESS.contains(word));
@@ -195,14 +192,6 @@ fn a_call_that_stops_encryption_would_be_found() {
 fn every_file_says_what_it_is() {
     for source in sources("src").into_iter().chain(sources("tests")) {
         assert!(source.text.starts_with("//! "), "{} does not open with `//! `", source.path);
-    }
-}
-
-#[test]
-fn files_stay_small() {
-    for source in sources("src") {
-        let lines = source.code().count();
-        assert!(lines <= LINES * 3 / 2, "{} has {lines} lines of code", source.path);
     }
 }
 

@@ -264,8 +264,8 @@ fn the_central_bus_is_the_organizations_and_its_log_takes_every_result() {
     let all = &template["Resources"]["AllResults"]["Properties"];
     let log = json!({"!Sub": "arn:${AWS::Partition}:logs:${AWS::Region}:${AWS::AccountId}:log-group:${Log}"});
     assert_eq!(all["Targets"][0]["Arn"], log);
-    let kinds = json!([streamseal::domain::result::EVIDENCE, streamseal::domain::result::SUMMARY]);
-    assert_eq!(all["EventPattern"], json!({"source": [streamseal::domain::result::SOURCE], "detail-type": kinds}));
+    let kinds = json!([streamseal::domain::bus::EVIDENCE, streamseal::domain::bus::SUMMARY]);
+    assert_eq!(all["EventPattern"], json!({"source": [streamseal::domain::bus::SOURCE], "detail-type": kinds}));
     let policy = &template["Resources"]["LogPolicy"]["Properties"]["PolicyDocument"]["!Sub"];
     let policy: Value = serde_json::from_str(policy.as_str().unwrap()).unwrap();
     let group = &template["Resources"]["Log"]["Properties"]["LogGroupName"]["!Sub"];

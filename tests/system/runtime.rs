@@ -11,22 +11,22 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 use streamseal::config::{Config, Source};
 use streamseal::domain::arn::{KeyRef, Scope, StreamArn, StreamName};
+use streamseal::domain::bus::ResultEvent;
 use streamseal::domain::event::{Input, Item, parse};
 use streamseal::domain::evidence::Evidence;
 use streamseal::domain::failure::Failure;
 use streamseal::domain::history::Query;
 use streamseal::domain::model::{KeyIdentity, KeyLookup, Observed, Tags};
 use streamseal::domain::note::Note;
-use streamseal::domain::result::ResultEvent;
 use streamseal::domain::scan::Scan;
 use streamseal::domain::scan::v1::Summary;
 use streamseal::domain::verdict::Reason;
 use streamseal::domain::work::Work;
-use streamseal::handler::App;
 use streamseal::ports::{
     CallLog, Clock, EvidenceSink, FleetApi, KeyApi, Look, Page, PageStart, ParameterApi, ProbeAnswer, ResultBus,
     SeenRecord, StreamApi, TrailApi, TrailPage, WorkQueue,
 };
+use streamseal::run::handler::App;
 
 use crate::support::{
     ACCOUNT, Function, Layer, PATIENCE, Parts, REGION, batch, bootstrap, create_event, event, file, parts, root, unique,

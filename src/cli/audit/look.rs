@@ -7,17 +7,18 @@ use indicatif::ProgressBar;
 
 use super::report::{Broken, Ended, Region};
 use crate::aws::{Aws, refuses_credentials};
-use crate::cli::output::{advice, passes};
+use crate::cli::output::{advice_on, may_go_on};
 use crate::domain::arn::{StreamArn, StreamName};
 use crate::domain::cause::Cause;
 use crate::domain::evidence::Evidence;
-use crate::domain::failure::{Class, Failure};
+use crate::domain::failure::Unfinished;
 use crate::domain::model::Tags;
 use crate::domain::policy::{Decision, Outcome};
 use crate::domain::text::EventText;
-use crate::look::{Looked, Looker, Purpose, Seen, Unseen, unseen};
 use crate::ports::{CallLog, Clock, PageStart};
-use crate::reconcile::Settings;
+use crate::run::inspect::{Inspection, inspect, unseen};
+use crate::run::observe::{Observer, Seen, Unseen};
+use crate::run::session::Session;
 
 /// Streams whose tags are asked for with one request: as many as a page of ListStreams has.
 const PAGE: usize = 100;
@@ -28,24 +29,26 @@ const AT_ONCE: usize = 16;
 const IN_A_ROW: usize = AT_ONCE + 4;
 
 /// Looks at every stream of the Region that `settings` and `aws` are of.
-pub(super) async fn region(aws: &Aws, settings: &Settings<'_>, opt_in: bool, bar: &ProgressBar) -> Region {
+pub(super) async fn region(aws: &Aws, settings: &Session<'_>, opt_in: bool, bar: &ProgressBar) -> Region {
     let cause = Cause { call: EventText::new("audit"), event_id: None, actor: None, at: None, creator: None };
-    let purpose = Purpose { cause, asked: aws.now(), attempt: 0, by: "an audit" };
     let mut round = Round {
-        looker: Looker::new(aws, settings, purpose),
+        aws,
+        observer: Observer::of_scan(aws, settings),
+        inspection: Inspection { session: settings, cause, asked: aws.now(), attempt: 0, by: "an audit" },
         settings,
         bar,
         in_a_row: InARow::default(),
         region: Region::new(&settings.config.own.region),
     };
-    if let Err(failure) = round.go().await {
-        round.region.ended = if opt_in && refuses_credentials(&failure) && round.region.listed == 0 {
+    if let Err(why) = round.run().await {
+        let refused = matches!(&why, Unfinished::Call(failure) if refuses_credentials(failure));
+        round.region.ended = if opt_in && refused && round.region.listed == 0 {
             Ended::NotEnabled
         } else {
             Ended::Failed(Broken {
-                why: failure.to_string(),
-                help: advice(&failure, Some(&settings.config.own), &[]),
-                passes: passes(&failure),
+                why: why.to_string(),
+                help: advice_on(&why, Some(&settings.config.own), &[]),
+                passes: may_go_on(&why),
             })
         };
     }
@@ -53,19 +56,21 @@ pub(super) async fn region(aws: &Aws, settings: &Settings<'_>, opt_in: bool, bar
 }
 
 struct Round<'a> {
-    looker: Looker<'a, Aws>,
-    settings: &'a Settings<'a>,
+    aws: &'a Aws,
+    observer: Observer<'a, Aws>,
+    inspection: Inspection<'a>,
+    settings: &'a Session<'a>,
     bar: &'a ProgressBar,
     in_a_row: InARow,
     region: Region,
 }
 
 impl Round<'_> {
-    async fn go(&mut self) -> Result<(), Failure> {
+    async fn run(&mut self) -> Result<(), Unfinished> {
         let names = self.names().await?;
         for page in names.chunks(PAGE) {
             let log = CallLog::default();
-            let tags = self.looker.tags_of(page, &log).await;
+            let tags = self.observer.tags_of(page, &log).await;
             self.count_calls(&log);
             let logs: Vec<CallLog> = page.iter().map(|_| CallLog::default()).collect();
             let ended = self.looks(page, &tags, &logs).await;
@@ -82,10 +87,10 @@ impl Round<'_> {
         page: &[StreamName],
         tags: &BTreeMap<StreamName, Tags>,
         logs: &[CallLog],
-    ) -> Result<(), Failure> {
-        let (looker, own) = (&self.looker, &self.settings.config.own);
-        let looks =
-            page.iter().zip(logs).map(|(name, log)| look(looker, own.stream(name.clone()), tags.get(name), log));
+    ) -> Result<(), Unfinished> {
+        let own = &self.settings.config.own;
+        let looker = Looker { aws: self.aws, observer: &self.observer, inspection: &self.inspection };
+        let looks = page.iter().zip(logs).map(|(name, log)| looker.look(own.stream(name.clone()), tags.get(name), log));
         let mut looks = stream::iter(looks).buffered(AT_ONCE);
         while let Some(ended) = looks.next().await {
             self.bar.inc(1);
@@ -95,10 +100,10 @@ impl Round<'_> {
                     self.region.streams.push(*evidence);
                 }
                 One::Gone => self.region.gone += 1,
-                One::Refused(evidence, failure) => {
+                One::Refused(evidence, why) => {
                     // A key that could not be read before says nothing new: many streams may be on it.
                     if evidence.calls.iter().any(|call| call.error.is_some()) {
-                        self.in_a_row.one_more(&failure)?;
+                        self.in_a_row.one_more(&why)?;
                     }
                     self.region.streams.push(*evidence);
                 }
@@ -108,12 +113,12 @@ impl Round<'_> {
     }
 
     /// All names first: then the bar knows how far it is.
-    async fn names(&mut self) -> Result<Vec<StreamName>, Failure> {
+    async fn names(&mut self) -> Result<Vec<StreamName>, Unfinished> {
         let mut names: Vec<StreamName> = Vec::new();
         let mut from = PageStart::Beginning;
         loop {
             let log = CallLog::default();
-            let page = self.looker.page(&from, names.last(), &log).await;
+            let page = self.observer.page(&from, names.last(), &log).await;
             self.count_calls(&log);
             let page = page?;
             self.region.listed += page.names.len();
@@ -139,32 +144,44 @@ enum One {
     /// The stream went away meanwhile.
     Gone,
     /// It could not be looked at: that is told, and why.
-    Refused(Box<Evidence>, Failure),
+    Refused(Box<Evidence>, Unfinished),
 }
 
-/// One look; `log` has the calls that it took.
-async fn look(looker: &Looker<'_, Aws>, stream: StreamArn, tags: Option<&Tags>, log: &CallLog) -> One {
-    let evidence = |decision: &Decision, seen: Option<&Seen<'_>>, verdict| {
-        Box::new(looker.evidence(&stream, decision, seen, verdict, Vec::new(), log))
-    };
-    let refused = |decision: &Decision, unobserved: Unseen| {
-        let failure = unobserved.failure();
-        One::Refused(evidence(decision, None, unseen(&failure)), failure)
-    };
-    match looker.decide(&stream, tags, log).await {
-        Ok(None) => One::Gone,
-        Err(unobserved) => {
-            let reasons = vec!["its tags cannot be read, so that no rule can be told".to_owned()];
-            refused(&Decision { rule: None, outcome: Outcome::Unmatched, reasons }, unobserved)
-        }
-        Ok(Some(decision)) => match looker.look(stream.clone(), &decision, true, log).await {
-            Ok(Looked::Gone) => One::Gone,
-            Err(unobserved) => refused(&decision, unobserved),
-            Ok(Looked::Seen(seen)) => {
-                let verdict = looker.verdict(&seen).unwrap_or_else(|step| looker.unfinished(&step));
-                One::Told(evidence(&decision, Some(&seen), verdict))
+/// What a look needs; many are under way at once.
+#[derive(Clone, Copy)]
+struct Looker<'a> {
+    aws: &'a Aws,
+    observer: &'a Observer<'a, Aws>,
+    inspection: &'a Inspection<'a>,
+}
+
+impl Looker<'_> {
+    /// One look; `log` has the calls that it took.
+    async fn look(self, stream: StreamArn, tags: Option<&Tags>, log: &CallLog) -> One {
+        let Self { aws, observer, inspection } = self;
+        let evidence = |decision: &Decision, seen: Option<&Seen>, verdict| {
+            Box::new(inspection.evidence(&stream, decision, seen, verdict, Vec::new(), (log, aws.now())))
+        };
+        let refused = |decision: &Decision, unobserved: Unseen| {
+            let why = unobserved.why();
+            One::Refused(evidence(decision, None, unseen(&why)), why)
+        };
+        match observer.decide(&stream, tags, log).await {
+            Err(unobserved) if unobserved.is_gone() => One::Gone,
+            Err(unobserved) => {
+                let reasons = vec!["its tags cannot be read, so that no rule can be told".to_owned()];
+                refused(&Decision { rule: None, outcome: Outcome::Unmatched, reasons }, unobserved)
             }
-        },
+            Ok(decision) => match inspect(observer, stream.clone(), &decision, true, log).await {
+                Ok(None) => One::Gone,
+                Err(unobserved) => refused(&decision, unobserved),
+                Ok(Some(inspected)) => {
+                    let verdict = inspection.verdict(&inspected.seen, aws.now());
+                    let verdict = verdict.unwrap_or_else(|step| inspection.unfinished(&step));
+                    One::Told(evidence(&decision, Some(&inspected.seen), verdict))
+                }
+            },
+        }
     }
 }
 
@@ -174,22 +191,22 @@ struct InARow(usize);
 
 impl InARow {
     /// One is told as its own; many in a row are the fault of something else.
-    fn one_more(&mut self, failure: &Failure) -> Result<(), Failure> {
+    fn one_more(&mut self, why: &Unfinished) -> Result<(), Unfinished> {
         self.0 += 1;
-        let may_pass = !matches!(failure.class, Class::Permanent(_));
-        if may_pass && self.0 >= IN_A_ROW { Err(failure.clone()) } else { Ok(()) }
+        if why.fault().is_none() && self.0 >= IN_A_ROW { Err(why.clone()) } else { Ok(()) }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::failure::Fault;
+    use crate::domain::failure::{Class, Failure, Fault};
 
     #[test]
     fn many_in_a_row_end_it_unless_each_is_refused_for_good() {
         let passing = Failure::retryable("kinesis:DescribeStreamSummary", "NoAnswer", "none");
-        let refused = Failure { class: Class::Permanent(Fault::Access), ..passing.clone() };
+        let refused = Unfinished::Call(Failure { class: Class::Permanent(Fault::Access), ..passing.clone() });
+        let passing = Unfinished::Call(passing);
         let mut in_a_row = InARow::default();
         assert!(
             (0..2 * IN_A_ROW).all(|_| in_a_row.one_more(&refused).is_ok()),

@@ -13,7 +13,7 @@ use crate::aws::logged;
 use crate::cli::context::Context;
 use crate::cli::output::statement;
 use crate::domain::arn::Scope;
-use crate::domain::result::Bus;
+use crate::domain::bus::Bus;
 use crate::ports::CallLog;
 
 /// What the function works with.

@@ -2,12 +2,12 @@
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::situation::CurrentKey;
+use super::situation::Wrong;
 use crate::domain::bounds::later;
 use crate::domain::cause::{Cause, Creator};
 use crate::domain::history::Contention;
-use crate::domain::model::{KeyManager, Mode};
-use crate::domain::policy::{Existing, Policy, Target};
+use crate::domain::model::{KeyIdentity, Mode};
+use crate::domain::policy::{Existing, Policy};
 use crate::domain::verdict::Withheld;
 
 /// The event of a CreateStream and the stream's creation are not further apart than this.
@@ -29,6 +29,8 @@ pub enum Permission {
     Contested(String),
     /// It cannot be told, and this is why.
     Unknown(String),
+    /// Nothing else speaks against it: CloudTrail's history has to be asked.
+    Unweighed,
 }
 
 /// What [`permit`] weighs.
@@ -40,62 +42,54 @@ pub struct Circumstances<'a> {
     pub policy: &'a Policy,
     /// What woke the run.
     pub cause: &'a Cause,
-    /// When the stream was made.
-    pub created: Timestamp,
-    /// When it was first seen ACTIVE, by this run or one before.
-    pub active_since: Timestamp,
-    /// What CloudTrail's history says of it; [`Contention::Clear`] where it was not asked.
-    pub contention: &'a Contention,
+    /// When the stream was first observed ACTIVE, where that was before this observation.
+    pub active_since: Option<Timestamp>,
+    /// What CloudTrail's history says of it; `None` where it was not asked.
+    pub contention: Option<&'a Contention>,
+    /// The one key that a person agreed to, where there is a plan.
+    pub planned: Option<&'a KeyIdentity>,
     /// Now.
     pub now: Timestamp,
 }
 
-/// Whether the change from `current` to a key of `target_manager` may be made. Settling comes first: a stream whose
-/// creator may be about to encrypt it is not reported either.
-pub fn permit(
-    target: &Target,
-    current: Option<&CurrentKey>,
-    target_manager: KeyManager,
-    circumstances: &Circumstances<'_>,
-) -> Permission {
-    let Circumstances { mode, policy, cause, created, active_since, contention, now } = *circumstances;
+/// Whether the stream may be given its rule's key. Settling comes first: a stream whose creator may be about to encrypt it is not
+/// reported either. What somebody else does comes last, since CloudTrail is asked for it.
+pub fn permit(wrong: &Wrong, circumstances: &Circumstances<'_>) -> Permission {
+    let Circumstances { mode, policy, cause, active_since, contention, planned, now } = *circumstances;
     if mode == Mode::Prove {
         // Whoever asks for a proof wants to know now.
         return Permission::Withheld(Withheld::ProveOnly);
     }
-    let settled = settled_at(policy, cause, created, active_since);
+    let settled = settled_at(policy, cause, wrong.created, active_since.unwrap_or(wrong.at));
     if now < settled {
         return Permission::Settling(settled);
     }
     if mode == Mode::Report {
         return Permission::Withheld(Withheld::ReportMode);
     }
-    if is_only_reported(target, policy, created) {
+    if is_only_reported(wrong.existing, policy, wrong.created) {
         return Permission::Withheld(Withheld::Existing);
     }
-    if is_downgrade(target, current, target_manager) {
+    if wrong.is_downgrade() {
         return Permission::Withheld(Withheld::Downgrade);
     }
+    if planned.is_some_and(|planned| *planned != wrong.target) {
+        return Permission::Withheld(Withheld::PlanOutOfDate);
+    }
     match contention {
-        Contention::Clear => Permission::Allowed,
-        Contention::Wait(until) if now < *until => Permission::Settling(*until),
-        Contention::Wait(_) => Permission::Allowed,
-        Contention::Contested(who) => Permission::Contested(who.clone()),
-        Contention::Unknown(why) => Permission::Unknown(why.clone()),
+        None => Permission::Unweighed,
+        Some(Contention::Clear) => Permission::Allowed,
+        Some(Contention::Wait(until)) if now < *until => Permission::Settling(*until),
+        Some(Contention::Wait(_)) => Permission::Allowed,
+        Some(Contention::Contested(who)) => Permission::Contested(who.clone()),
+        Some(Contention::Unknown(why)) => Permission::Unknown(why.clone()),
     }
 }
 
-/// Whether the change would go from a customer-managed key to an AWS-managed one, and the rule does not say that it may.
-pub fn is_downgrade(target: &Target, current: Option<&CurrentKey>, target_manager: KeyManager) -> bool {
-    // A key that KMS does not know any more counts as a customer's: only those can be deleted.
-    let from_customer = current.is_some_and(|c| c.info.as_ref().is_none_or(|i| i.manager == KeyManager::Customer));
-    from_customer && target_manager == KeyManager::Aws && !target.replace_customer_key
-}
-
-/// Whether the stream is older than `enforce_from` and its rule reports existing streams: nothing is changed there, and so no key is
-/// put back either.
-pub fn is_only_reported(target: &Target, policy: &Policy, created: Timestamp) -> bool {
-    target.existing == Existing::Report && policy.enforce_from.is_some_and(|from| created < from)
+/// Whether a stream is older than `enforce_from` and its rule reports existing streams: nothing is changed there, and so no key is put
+/// back either.
+pub fn is_only_reported(existing: Existing, policy: &Policy, created: Timestamp) -> bool {
+    existing == Existing::Report && policy.enforce_from.is_some_and(|from| created < from)
 }
 
 /// Until when a stream is left to its creator: its settle time from when it was first seen ACTIVE, and not beyond its

@@ -1,10 +1,13 @@
 //! What an answer of PutRecord or GetRecords says of a stream's encryption, and what follows where the key refuses.
 
+use std::fmt::Display;
+
 use jiff::{SignedDuration, Timestamp};
 
-use crate::domain::failure::{Class, Failure, Fault};
+use crate::domain::cause::Cause;
+use crate::domain::failure::{Class, Failure, Fault, Unfinished};
 use crate::domain::model::{KeyInfo, KeyLookup, Mode, ProofMode};
-use crate::domain::policy::Target;
+use crate::domain::policy::{Outcome, Target};
 use crate::domain::text::EventText;
 use crate::domain::verdict::{Again, Compliance, Reason, Verdict};
 
@@ -38,6 +41,31 @@ pub fn proof_mode(target: &Target, created: Timestamp, mode: Mode, now: Timestam
     }
 }
 
+/// What a proof is made with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HowToProve {
+    /// How.
+    pub mode: ProofMode,
+    /// A probe of ours since then is proof enough.
+    pub earlier_since: Option<Timestamp>,
+}
+
+/// How the proof that is owed has to be made, of a stream made at `created`.
+pub fn how_to_prove(
+    outcome: Option<&Outcome>,
+    owed: Owed,
+    cause: &Cause,
+    created: Option<Timestamp>,
+    (mode, now): (Mode, Timestamp),
+) -> HowToProve {
+    let (Some(Outcome::Encrypt(target)), Some(created)) = (outcome, created) else {
+        return HowToProve { mode: ProofMode::Describe, earlier_since: None };
+    };
+    let mode = proof_mode(target, created, mode, now);
+    let may_be_earlier = mode == ProofMode::Probe && owed == Owed::SinceTheEvent;
+    HowToProve { mode, earlier_since: cause.proof_since(created).filter(|_| may_be_earlier) }
+}
+
 /// Whether a stream is *new*.
 pub fn is_new(created: Timestamp, now: Timestamp) -> bool {
     now.duration_since(created) < NEW
@@ -66,7 +94,7 @@ pub enum Judgement {
     /// The key itself refused, which DescribeKey has to confirm.
     KeyRefused(Failure),
     /// It may pass, in a later run.
-    Later(Failure),
+    Later(Unfinished),
 }
 
 /// Reads a PutRecord. `right_since` is when this run first saw the stream ACTIVE with the right setting. AWS leaves `EncryptionType` out
@@ -119,7 +147,9 @@ fn failed_proof(failure: &Failure, early: bool) -> Judgement {
     match failure.class {
         Class::Ignored => Judgement::Gone,
         Class::Waiting | Class::Retryable | Class::RateOrQuota | Class::Quota if early => Judgement::TryAgain,
-        Class::Waiting | Class::Retryable | Class::RateOrQuota | Class::Quota => Judgement::Later(failure.clone()),
+        Class::Waiting | Class::Retryable | Class::RateOrQuota | Class::Quota => {
+            Judgement::Later(failure.clone().into())
+        }
         Class::Permanent(fault) => denied_proof(failure, fault),
     }
 }
@@ -137,8 +167,8 @@ fn denied_proof(failure: &Failure, fault: Fault) -> Judgement {
 }
 
 /// A refusal says only that *our role* cannot use the key or the stream.
-fn no_proof(failure: &Failure) -> Verdict {
-    let verdict = Verdict::new(Compliance::InsufficientData, Reason::ProofImpossible, format!("no proof: {failure}"));
+fn no_proof(why: &dyn Display) -> Verdict {
+    let verdict = Verdict::new(Compliance::InsufficientData, Reason::ProofImpossible, format!("no proof: {why}"));
     verdict.alarm().again(Again::Twice)
 }
 
@@ -153,16 +183,16 @@ pub enum Refusal {
 
 /// Reads a probe that the stream's key refused, with what DescribeKey says now of that key and of the one before a re-key
 /// of ours. Where KMS does not confirm it, it was our role's trouble only.
-pub fn judge_refusal(failure: &Failure, now_on: &KeyLookup, before: Option<&KeyLookup>) -> Refusal {
+pub fn judge_refusal(why: &Unfinished, now_on: &KeyLookup, before: Option<&KeyLookup>) -> Refusal {
     let confirmed = match now_on {
         KeyLookup::NotFound => true,
         KeyLookup::Found(info) => info.problem.is_some(),
         KeyLookup::Denied { .. } => false,
     };
     if !confirmed {
-        return Refusal::End(no_proof(failure));
+        return Refusal::End(no_proof(why));
     }
-    let detail = format!("the stream's key turned out unusable: {failure}");
+    let detail = format!("the stream's key turned out unusable: {why}");
     let verdict = Verdict::new(Compliance::NonCompliant, Reason::Unwritable, detail).alarm();
     match before {
         Some(KeyLookup::Found(KeyInfo { problem: None, .. })) => Refusal::PutBack(verdict),

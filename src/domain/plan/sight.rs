@@ -30,34 +30,6 @@ pub enum Sight {
     Active(Situation),
 }
 
-/// Whether the stream is without encryption, or on a key that cannot be used or is not known.
-pub fn is_unprotected(sight: &Sight) -> bool {
-    match sight {
-        Sight::Active(Situation::Wrong { current: Some(current), .. }) => {
-            current.info.as_ref().is_none_or(|info| info.problem.is_some())
-        }
-        Sight::Active(
-            Situation::Wrong { current: None, .. }
-            | Situation::NoSuchKey(_)
-            | Situation::TargetUnusable(..)
-            | Situation::AcceptedUnusable(..),
-        ) => true,
-        Sight::Active(
-            Situation::Exempt
-            | Situation::Unmatched
-            | Situation::Unresolvable(_)
-            | Situation::TargetNotReady(..)
-            | Situation::Unreadable(_)
-            | Situation::Right { .. },
-        )
-        | Sight::Gone
-        | Sight::Recreated
-        | Sight::NotYet
-        | Sight::Busy
-        | Sight::Unknown(_) => false,
-    }
-}
-
 /// What it means that a describe did not find the stream. `known`: this work saw it before. `since` is when it was first not found
 /// without having been found again, `born` when it was created, where that woke us.
 pub fn sight_of_none(known: bool, since: Option<Timestamp>, born: Option<Timestamp>, now: Timestamp) -> Sight {

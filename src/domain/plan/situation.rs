@@ -2,9 +2,11 @@
 
 use std::collections::BTreeMap;
 
+use jiff::Timestamp;
+
 use crate::domain::arn::{KeyRef, Scope};
-use crate::domain::model::{Encryption, KeyIdentity, KeyInfo, KeyLookup, KeyManager, KeyProblem};
-use crate::domain::policy::{Accept, Outcome, Target};
+use crate::domain::model::{Encryption, KeyIdentity, KeyInfo, KeyLookup, KeyManager, KeyProblem, Observed};
+use crate::domain::policy::{Accept, Existing, Outcome, Target};
 use crate::domain::text::EventText;
 
 /// How an ACTIVE stream stands with the policy.
@@ -34,14 +36,57 @@ pub enum Situation {
         accepted: bool,
     },
     /// On no key or on another one.
-    Wrong {
-        /// The key to set.
-        target: KeyIdentity,
-        /// Where the stream is on: `None` when it is not encrypted.
-        current: Option<CurrentKey>,
-        /// Who manages the key to set.
-        target_manager: KeyManager,
-    },
+    Wrong(Wrong),
+}
+
+/// A stream on no key or on another one than its rule wants, with all that decides whether it may be changed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Wrong {
+    /// The key to set.
+    pub target: KeyIdentity,
+    /// Who manages the key to set.
+    pub target_manager: KeyManager,
+    /// Where the stream is on: `None` when it is not encrypted.
+    pub current: Option<CurrentKey>,
+    /// What its rule says of streams that are older than `enforce_from`.
+    pub existing: Existing,
+    /// Whether its rule lets one of AWS's keys take the place of a customer's.
+    pub replace_customer_key: bool,
+    /// When the stream was made.
+    pub created: Timestamp,
+    /// When it was observed.
+    pub at: Timestamp,
+}
+
+impl Wrong {
+    /// Whether the change would go from a customer-managed key to an AWS-managed one, and the rule does not say that it may.
+    pub fn is_downgrade(&self) -> bool {
+        // A key that KMS does not know any more counts as a customer's: only those can be deleted.
+        let from_customer =
+            self.current.as_ref().is_some_and(|c| c.info.as_ref().is_none_or(|i| i.manager == KeyManager::Customer));
+        from_customer && self.target_manager == KeyManager::Aws && !self.replace_customer_key
+    }
+}
+
+impl Situation {
+    /// Whether the stream is on the very key of its rule, which cannot be used.
+    pub fn is_on_unusable_target(&self) -> bool {
+        matches!(self, Self::TargetUnusable(target, _, current) if current.as_ref() == Some(target))
+    }
+
+    /// Whether the stream is without encryption, or on a key that cannot be used or is not known.
+    pub fn is_unprotected(&self) -> bool {
+        match self {
+            Self::Wrong(Wrong { current: Some(CurrentKey { info: Some(info), .. }), .. }) => info.problem.is_some(),
+            Self::Wrong(_) | Self::NoSuchKey(_) | Self::TargetUnusable(..) | Self::AcceptedUnusable(..) => true,
+            Self::Exempt
+            | Self::Unmatched
+            | Self::Unresolvable(_)
+            | Self::TargetNotReady(..)
+            | Self::Unreadable(_)
+            | Self::Right { .. } => false,
+        }
+    }
 }
 
 /// The key of a stream that is on another one than it should be.
@@ -115,7 +160,8 @@ fn is_unborn_aws_key(lookup: &KeyLookup) -> bool {
 }
 
 /// Compares an ACTIVE stream's setting with what its rule wants. `keys` has what [`key_needed`] asked for.
-pub fn assess(outcome: &Outcome, encryption: &Encryption, keys: &Keys, own: &Scope) -> Situation {
+pub fn assess(outcome: &Outcome, observed: &Observed, keys: &Keys, own: &Scope) -> Situation {
+    let encryption = &observed.encryption;
     let target = match outcome {
         Outcome::Exempt(_) => return Situation::Exempt,
         Outcome::Unmatched => return Situation::Unmatched,
@@ -151,7 +197,17 @@ pub fn assess(outcome: &Outcome, encryption: &Encryption, keys: &Keys, own: &Sco
         }
         None => {}
     }
-    let wrong = |current| Situation::Wrong { target: wanted.identity.clone(), current, target_manager: wanted.manager };
+    let wrong = |current| {
+        Situation::Wrong(Wrong {
+            target: wanted.identity.clone(),
+            target_manager: wanted.manager,
+            current,
+            existing: target.existing,
+            replace_customer_key: target.replace_customer_key,
+            created: observed.created,
+            at: observed.at,
+        })
+    };
     let current = match encryption {
         Encryption::None => return wrong(None),
         Encryption::Unreadable(text) => return Situation::Unreadable(format!("the setting cannot be read: {text}")),

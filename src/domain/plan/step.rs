@@ -5,7 +5,7 @@ use jiff::{SignedDuration, Timestamp};
 use super::permit::Permission;
 use super::proof::Owed;
 use super::sight::Sight;
-use super::situation::{CurrentKey, Situation};
+use super::situation::{CurrentKey, Situation, Wrong};
 use crate::domain::model::KeyIdentity;
 use crate::domain::verdict::{Again, Compliance, Reason, Verdict, Withheld};
 
@@ -39,6 +39,8 @@ pub struct Started {
 pub enum Step {
     /// Look again soon.
     Await(Condition),
+    /// Ask CloudTrail's history who else changes the stream, which was made at this time.
+    ReadHistory(Timestamp),
     /// Send the one Start request.
     Start(KeyIdentity),
     /// Make the proof that is owed.
@@ -77,7 +79,12 @@ impl Condition {
 }
 
 /// The state table. `permission` is asked for only where the stream is wrong and nothing was started.
-pub fn next_step(sight: &Sight, progress: &Progress, permission: impl FnOnce() -> Permission, now: Timestamp) -> Step {
+pub fn next_step(
+    sight: &Sight,
+    progress: &Progress,
+    permission: impl FnOnce(&Wrong) -> Permission,
+    now: Timestamp,
+) -> Step {
     use Compliance::{Compliant, InsufficientData, NonCompliant, NotApplicable};
     let situation = match sight {
         Sight::Gone => {
@@ -127,31 +134,30 @@ pub fn next_step(sight: &Sight, progress: &Progress, permission: impl FnOnce() -
             }
             Owed::No => Verdict::new(Compliant, Reason::RightKey, format!("encrypted with {key}")),
         },
-        Situation::Wrong { target, current, target_manager: _ } => match progress.started {
-            None => match permission() {
-                Permission::Allowed => return Step::Start(target.clone()),
+        Situation::Wrong(wrong) => match progress.started {
+            None => match permission(wrong) {
+                Permission::Allowed => return Step::Start(wrong.target.clone()),
+                Permission::Unweighed => return Step::ReadHistory(wrong.created),
                 Permission::Settling(until) => return Step::Await(Condition::Settled(until)),
                 Permission::Withheld(why) => {
-                    let words = wrong_words(target, current.as_ref());
-                    let verdict = match current.as_ref().and_then(|current| current.foreign.as_ref()) {
+                    let words = wrong_words(wrong);
+                    let verdict = match wrong.current.as_ref().and_then(|current| current.foreign.as_ref()) {
                         Some(_) => Verdict::new(NonCompliant, Reason::ForeignKey, words).alarm(),
                         None => Verdict::new(NonCompliant, Reason::Withheld, words),
                     };
                     Verdict { withheld: Some(why), ..verdict }
                 }
                 Permission::Contested(who) => {
-                    let detail = format!("{}; {who}", wrong_words(target, current.as_ref()));
+                    let detail = format!("{}; {who}", wrong_words(wrong));
                     let verdict = Verdict::new(NonCompliant, Reason::Contested, detail).alarm();
                     Verdict { withheld: Some(Withheld::Contested), ..verdict }
                 }
                 Permission::Unknown(why) => {
-                    let detail = format!("{}; {why}", wrong_words(target, current.as_ref()));
+                    let detail = format!("{}; {why}", wrong_words(wrong));
                     Verdict::new(InsufficientData, Reason::Unreadable, detail).alarm().again(Again::Twice)
                 }
             },
-            Some(started) => {
-                return after_start(started, progress.wrong_since, &wrong_words(target, current.as_ref()), now);
-            }
+            Some(started) => return after_start(started, progress.wrong_since, &wrong_words(wrong), now),
         },
     };
     Step::Finish(verdict)
@@ -194,7 +200,7 @@ fn put_back_step(
     }
 }
 
-fn wrong_words(target: &KeyIdentity, current: Option<&CurrentKey>) -> String {
+fn wrong_words(Wrong { target, current, .. }: &Wrong) -> String {
     match current {
         None => format!("the stream is not encrypted; its rule wants {target}"),
         Some(CurrentKey { key, foreign: Some(account), .. }) => format!(

@@ -3,7 +3,7 @@
 use super::*;
 use crate::domain::arn::KeyArn;
 use crate::domain::call::Call;
-use crate::domain::model::{KeyInfo, KeyManager, KeyProblem};
+use crate::domain::model::{KeyInfo, KeyManager, KeyProblem, Observed, StreamStatus};
 use crate::domain::plan::situation::{assess, identity_of};
 use crate::domain::policy::Policy;
 use crate::domain::text::EventText;
@@ -61,7 +61,14 @@ impl Case {
         let outcome = policy.decide(&stream, &Default::default(), now).outcome;
         let encryption = self.on.map_or(Encryption::None, |key| Encryption::Kms(KeyRef::parse(key).unwrap()));
         let keys: Keys = self.keys.iter().map(|(key, found)| (KeyRef::parse(key).unwrap(), found.clone())).collect();
-        let situation = assess(&outcome, &encryption, &keys, &stream.scope);
+        let observed = Observed {
+            status: StreamStatus::Active,
+            encryption: encryption.clone(),
+            created: now,
+            retention_hours: 24,
+            at: now,
+        };
+        let situation = assess(&outcome, &observed, &keys, &stream.scope);
         let verdict = reason.map(|reason| Verdict {
             withheld: self.withheld,
             ..Verdict::new(Compliance::NonCompliant, reason, "because")

@@ -3,7 +3,7 @@
 use serde_json::json;
 use streamseal::domain::evidence::ProofState;
 use streamseal::domain::verdict::{Compliance, Reason};
-use streamseal::handler::Unhandled;
+use streamseal::run::handler::answer::Unhandled;
 
 use crate::sim::Op;
 use crate::sim::actors::Tool;

@@ -2,11 +2,12 @@
 
 use jiff::SignedDuration;
 use serde_json::json;
+use streamseal::domain::backoff::WORK;
+use streamseal::domain::failure::Unfinished;
 use streamseal::domain::failure::{Class, Fault as Lasting};
 use streamseal::domain::note::Outcome;
 use streamseal::domain::verdict::{Compliance, Reason};
-use streamseal::handler::Unhandled;
-use streamseal::reconcile::backoff;
+use streamseal::run::handler::answer::Unhandled;
 
 use crate::sim::actors::{Tool, event};
 use crate::sim::faults::{Fault, Script, Weather};
@@ -89,7 +90,7 @@ async fn a_panic_fails_its_own_item_and_no_other() {
 fn delays_grow_and_are_spread() {
     let mut dice = fastrand::Rng::with_seed(1);
     for (attempt, middle) in [(0, 15.0), (1, 30.0), (2, 60.0), (5, 480.0), (6, 900.0), (u32::MAX, 900.0)] {
-        let delays: Vec<f64> = (0..200).map(|_| backoff(attempt, &mut dice).as_secs_f64()).collect();
+        let delays: Vec<f64> = (0..200).map(|_| WORK.pause(attempt, dice.f64()).as_secs_f64()).collect();
         let least = delays.iter().copied().fold(f64::INFINITY, f64::min);
         let most = delays.iter().copied().fold(0.0, f64::max);
         // SQS takes no delay beyond a quarter of an hour.
@@ -119,7 +120,7 @@ async fn without_a_queue_what_is_not_finished_is_the_callers_to_retry() {
         state.create("orders", now, secs(100.0), Tool::Cli);
     });
     let answer = s.event("CreateStream", "orders", Tool::Cli).await;
-    assert!(matches!(&answer, Err(Unhandled::Retryable(f)) if f.code.as_str() == "StillWaiting"), "{answer:?}");
+    assert!(matches!(&answer, Err(Unhandled::Retryable(Unfinished::Open { code: "StillWaiting", .. }))), "{answer:?}");
     // What is finished is an answer, even if another look would be good.
     s.existing("bills", None);
     s.fault(Op::Describe, Fault::Refused(Class::Permanent(Lasting::Access), "AccessDeniedException"));

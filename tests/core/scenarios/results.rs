@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
+use streamseal::domain::bus::{EVIDENCE, ResultEvent, SOURCE, SUMMARY};
 use streamseal::domain::failure::{Class, Fault as Lasting};
 use streamseal::domain::note::{Note, Outcome};
-use streamseal::domain::result::{EVIDENCE, ResultEvent, SOURCE, SUMMARY};
 
 use crate::sim::actors::{Tool, event};
 use crate::sim::faults::{Fault, Weather};

@@ -3,9 +3,9 @@
 
 use std::collections::{BTreeSet, HashSet};
 
+use streamseal::domain::bus::{BYTES_MAX, ENTRIES_MAX, ResultEvent};
 use streamseal::domain::failure::{Class, Failure};
 use streamseal::domain::note::Outcome;
-use streamseal::domain::result::{BYTES_MAX, ENTRIES_MAX, ResultEvent};
 use streamseal::ports::ResultBus;
 
 use super::{Op, Sim, State, failed};

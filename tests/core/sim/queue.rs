@@ -15,8 +15,9 @@ use streamseal::config::Config;
 use streamseal::domain::failure::Failure;
 use streamseal::domain::scan::Scan;
 use streamseal::domain::work::Work;
-use streamseal::handler::{Answer, App, Invocation, Unhandled};
 use streamseal::ports::{Clock, WorkQueue};
+use streamseal::run::handler::App;
+use streamseal::run::handler::answer::{Answer, Invocation, Unhandled};
 use tokio::task::JoinSet;
 
 use super::{Op, Sim, State};

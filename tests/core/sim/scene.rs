@@ -8,7 +8,7 @@ use streamseal::config::Config;
 use streamseal::domain::evidence::{Evidence, ProofState};
 use streamseal::domain::policy::Policy;
 use streamseal::domain::verdict::{Compliance, Reason};
-use streamseal::handler::{Answer, Unhandled};
+use streamseal::run::handler::answer::{Answer, Unhandled};
 use tokio::task::JoinSet;
 
 use super::actors::{OWN_ROLE, Resource, Tool, event, terraform_apply};

@@ -1,6 +1,6 @@
 //! Results on the wire: what PutEvents is sent, how its answer is read entry by entry, and where the request goes.
 
-use streamseal::domain::result::{Bus, EVIDENCE, ResultEvent, SUMMARY};
+use streamseal::domain::bus::{Bus, EVIDENCE, ResultEvent, SUMMARY};
 use streamseal::ports::ResultBus;
 
 use super::*;

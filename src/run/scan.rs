@@ -4,35 +4,30 @@
 //! It holds one page and the keys it met, and nothing that grows with the number of streams; before its time is up it ends with
 //! the place to go on from. Work messages carry the changes, so that each is made by a run that looks again.
 
-mod foreign;
-
 use std::pin::pin;
 use std::time::Duration;
 
 use futures_util::future::{Either, select};
 use jiff::{SignedDuration, Timestamp};
 
-use crate::domain::arn::{AWS_MANAGED_ALIAS, KeyArn, KeyRef, Scope, StreamName};
+use super::inspect::{Inspected, Inspection, inspect, unseen};
+use super::observe::{Observer, Seen, Unseen};
+use super::outbox::Outbox;
+use super::session::{CALL_TIME, Session, until};
+use super::trail::{Limits, read};
+use crate::domain::arn::{KeyArn, KeyRef, Scope, StreamName};
 use crate::domain::bounds;
-use crate::domain::event::IgnoreReason;
-use crate::domain::failure::{Class, Failure};
+use crate::domain::failure::Unfinished;
 use crate::domain::history::{Left, Query, left_key};
-use crate::domain::model::{Encryption, KeyIdentity, KeyInfo, KeyLookup, KeyManager, KeyProblem, Tags};
+use crate::domain::model::{Encryption, KeyIdentity, Tags};
 use crate::domain::plan::proof::NEW;
 use crate::domain::plan::step::Step;
 use crate::domain::policy::{Decision, Outcome};
 use crate::domain::scan::v1::Summary;
 use crate::domain::scan::{Candidate, KeyEvent, LEFT_MAX, MISSED_AFTER, Scan, Subject};
-use crate::domain::text::EventText;
 use crate::domain::verdict::{Compliance, Verdict};
 use crate::domain::work::Work;
-use crate::look::{Looked, Looker, Purpose, Seen, Unseen, unseen};
 use crate::ports::{CallLog, Page, PageStart, World};
-use crate::reconcile::{CALL_TIME, Settings, until};
-use crate::results::Outbox;
-use crate::trail::{Limits, read};
-
-pub use self::foreign::not_named;
 
 /// CloudTrail keeps events for so long (CloudTrail user guide, event history), and a stream its records for up to a year.
 const HISTORY_MAX: SignedDuration = SignedDuration::from_hours(90 * 24);
@@ -49,25 +44,27 @@ pub enum ScanEnd {
     /// The time was up: what is left is another part.
     Unfinished(Box<Scan>),
     /// It cannot go on now; what it has is kept.
-    Failed(Failure, Box<Scan>),
+    Failed(Unfinished, Box<Scan>),
 }
 
 /// Runs one part of `scan`.
-pub async fn scan<W: World>(world: &W, scan: Scan, settings: &Settings<'_>, results: &Outbox) -> ScanEnd {
+pub async fn scan<W: World>(world: &W, scan: Scan, session: &Session<'_>, results: &Outbox) -> ScanEnd {
     let was_at = scan.after.clone();
-    let purpose = Purpose { cause: scan.cause.clone(), asked: scan.asked, attempt: scan.parts, by: "a scan" };
+    let inspection =
+        Inspection { session, cause: scan.cause.clone(), asked: scan.asked, attempt: scan.parts, by: "a scan" };
     let mut part = Part {
         world,
-        settings,
+        session,
         results,
-        own: &settings.config.own,
-        looker: Looker::new(world, settings, purpose),
+        own: &session.config.own,
+        observer: Observer::of_scan(world, session),
+        inspection,
         to_prove: Vec::new(),
         at: None,
         scan,
     };
-    let time = until(world.now(), settings.deadline);
-    let ended = match select(pin!(part.go()), pin!(world.sleep(time))).await {
+    let time = until(world.now(), session.deadline);
+    let ended = match select(pin!(part.run()), pin!(world.sleep(time))).await {
         Either::Left((end, _)) => end,
         Either::Right(((), _)) => Ok(false),
     };
@@ -79,75 +76,35 @@ pub async fn scan<W: World>(world: &W, scan: Scan, settings: &Settings<'_>, resu
         Ok(true) => part.done().await,
         Ok(false) if came_forward => ScanEnd::Unfinished(Box::new(part.next())),
         Ok(false) => {
-            let failure =
-                Failure::retryable("streamseal:Scan", "NoTimeLeft", "the time was up before one stream was seen");
-            ScanEnd::Failed(failure, Box::new(part.again(false)))
+            let why = Unfinished::open("streamseal:Scan", "NoTimeLeft", "the time was up before one stream was seen");
+            ScanEnd::Failed(why, Box::new(part.again(false)))
         }
         Err(failure) => ScanEnd::Failed(failure, Box::new(part.again(came_forward))),
     }
 }
 
-/// The end of a scan that is given up because of `failure`: what it found so far, and the streams of these to hand on.
-pub fn given_up(scan: Scan, settings: &Settings<'_>, failure: &Failure, now: Timestamp) -> (Summary, Vec<Work>) {
-    end(scan, settings, now, None, Some(failure.to_string()))
-}
-
-/// The scan to make of one that was asked for, or why none need be made: its key or alias can be no stream's. Where that is not
-/// known, it is made.
-///
-/// # Errors
-/// Why it need not be made.
-pub async fn of_concern<W: World>(world: &W, scan: Scan, settings: &Settings<'_>) -> Result<Scan, IgnoreReason> {
-    let Settings { config, policy, .. } = *settings;
-    match &scan.subject {
-        Subject::Fleet | Subject::Aliases => Ok(scan),
-        Subject::Alias(alias) if policy.names_alias(alias, &config.own) => Ok(scan),
-        // A stream's setting may name it.
-        Subject::Alias(_) if policy.accepts_others() && !scan.cause.is_a_new_alias() => Ok(scan.of_all_aliases()),
-        Subject::Alias(alias) => Err(IgnoreReason::OtherAlias(EventText::new(alias.as_str()))),
-        Subject::Key(key, _) if is_no_streams_key(world, key).await => {
-            Err(IgnoreReason::OtherKey(EventText::new(key.as_str())))
-        }
-        Subject::Key(..) => Ok(scan),
-    }
-}
-
-/// Whether no stream can be encrypted with a key; where KMS does not say, it may be.
-async fn is_no_streams_key<W: World>(world: &W, key: &KeyArn) -> bool {
-    let Some(KeyLookup::Found(KeyInfo { manager, problem, .. })) = look_up(world, key.as_str()).await else {
-        return false;
-    };
-    match (manager, problem) {
-        (_, Some(KeyProblem::Usage(_) | KeyProblem::Spec(_) | KeyProblem::Region(_))) => true,
-        // Of AWS's own keys a stream can have one only.
-        (KeyManager::Aws, _) => {
-            let kinesis = look_up(world, AWS_MANAGED_ALIAS).await;
-            matches!(kinesis, Some(KeyLookup::Found(info)) if !info.identity.is(key))
-        }
-        (KeyManager::Customer, _) => false,
-    }
-}
-
-async fn look_up<W: World>(world: &W, key: &str) -> Option<KeyLookup> {
-    world.lookup(&KeyRef::parse(key)?, &CallLog::default()).await.ok()
+/// The end of a scan that is given up because of `why`: what it found so far, and the streams of these to hand on.
+pub fn given_up(scan: Scan, session: &Session<'_>, why: &Unfinished, now: Timestamp) -> (Summary, Vec<Work>) {
+    end(scan, session, now, None, Some(why.to_string()))
 }
 
 struct Part<'a, W> {
     world: &'a W,
-    settings: &'a Settings<'a>,
+    session: &'a Session<'a>,
     results: &'a Outbox,
     own: &'a Scope,
     scan: Scan,
-    looker: Looker<'a, W>,
+    observer: Observer<'a, W>,
+    inspection: Inspection<'a>,
     /// What could not be sent on, for want of a queue.
     to_prove: Vec<Work>,
     /// The stream that is being observed, and the last failure where the time was up before its tries were made.
-    at: Option<(StreamName, Option<Failure>)>,
+    at: Option<(StreamName, Option<Unfinished>)>,
 }
 
 impl<W: World> Part<'_, W> {
     /// `false` where the time was up first.
-    async fn go(&mut self) -> Result<bool, Failure> {
+    async fn run(&mut self) -> Result<bool, Unfinished> {
         if self.scan.began.is_none() {
             self.scan.began = Some(self.world.now());
             if let Subject::Key(key, KeyEvent::Lost) = &self.scan.subject {
@@ -158,14 +115,14 @@ impl<W: World> Part<'_, W> {
         let mut from = self.scan.after.clone().map_or(PageStart::Beginning, PageStart::After);
         loop {
             let log = CallLog::default();
-            let page = self.looker.page(&from, self.scan.after.as_ref(), &log).await;
+            let page = self.observer.page(&from, self.scan.after.as_ref(), &log).await;
             self.count_calls(&log);
             let Page { names, next } = page?;
             let log = CallLog::default();
-            let tags = self.looker.tags_of(&names, &log).await;
+            let tags = self.observer.tags_of(&names, &log).await;
             self.count_calls(&log);
             for name in names {
-                if self.world.now() + CALL_TIME > self.settings.deadline {
+                if self.world.now() + CALL_TIME > self.session.deadline {
                     return Ok(false);
                 }
                 self.at = Some((name.clone(), None));
@@ -190,7 +147,7 @@ impl<W: World> Part<'_, W> {
 
     /// Observes one stream, and reports it also where it cannot be observed; `false` where the time was up first. Only a queue that
     /// takes no message is a failure of the scan.
-    async fn stream(&mut self, name: &StreamName, tags: Option<&Tags>) -> Result<bool, Failure> {
+    async fn stream(&mut self, name: &StreamName, tags: Option<&Tags>) -> Result<bool, Unfinished> {
         let log = CallLog::default();
         let ended = self.look(name, tags, &log).await;
         self.count_calls(&log);
@@ -200,11 +157,11 @@ impl<W: World> Part<'_, W> {
         ended
     }
 
-    async fn look(&mut self, name: &StreamName, tags: Option<&Tags>, log: &CallLog) -> Result<bool, Failure> {
+    async fn look(&mut self, name: &StreamName, tags: Option<&Tags>, log: &CallLog) -> Result<bool, Unfinished> {
         let stream = self.own.stream(name.clone());
-        let decision = match self.looker.decide(&stream, tags, log).await {
-            Ok(Some(decision)) => decision,
-            Ok(None) => return Ok(true),
+        let decision = match self.observer.decide(&stream, tags, log).await {
+            Ok(decision) => decision,
+            Err(unseen) if unseen.is_gone() => return Ok(true),
             Err(unseen) => return Ok(self.not_seen(name, &no_decision(), unseen, log)),
         };
         if !self.scan.subject.may_concern(&decision.outcome, self.own) {
@@ -212,19 +169,20 @@ impl<W: World> Part<'_, W> {
         }
         // Which key it is on, or should be, concerns a scan for a key whatever else is so.
         let all_keys = matches!(self.scan.subject, Subject::Key(..));
-        let seen = match self.looker.look(stream.clone(), &decision, all_keys, log).await {
-            Ok(Looked::Seen(seen)) => seen,
-            Ok(Looked::Gone) => return Ok(true),
+        let inspected = match inspect(&self.observer, stream, &decision, all_keys, log).await {
+            Ok(Some(inspected)) => inspected,
+            Ok(None) => return Ok(true),
             Err(unseen) => return Ok(self.not_seen(name, &decision, unseen, log)),
         };
-        let Seen { key, wanted, observed, .. } = &*seen;
+        let Seen { key, wanted, observed, .. } = &inspected.seen;
         let (outcome, subject) = (&decision.outcome, &self.scan.subject);
         if subject.concerns(outcome, &observed.encryption, key.as_ref(), wanted.as_ref(), self.own) {
-            self.conclude(&seen, log).await?;
-        } else if let Some(warning) = self.under_lost_key(&seen) {
+            self.conclude(&inspected, log).await?;
+        } else if let Some(warning) = self.under_lost_key(&inspected) {
             // It is of no other concern: told, and not counted.
-            let verdict = self.looker.verdict(&seen).unwrap_or_else(|step| self.looker.unfinished(&step));
-            self.record(&seen, verdict, vec![warning], log);
+            let verdict = self.inspection.verdict(&inspected.seen, self.world.now());
+            let verdict = verdict.unwrap_or_else(|step| self.inspection.unfinished(&step));
+            self.record(&inspected, verdict, vec![warning], log);
         }
         Ok(true)
     }
@@ -233,11 +191,11 @@ impl<W: World> Part<'_, W> {
     fn not_seen(&mut self, name: &StreamName, decision: &Decision, unseen: Unseen, log: &CallLog) -> bool {
         match unseen {
             Unseen::Failed(failure) => {
-                self.tell_unseen(name, decision, &failure, log);
+                self.tell_unseen(name, decision, &failure.into(), log);
                 true
             }
-            Unseen::NoTime(failure) => {
-                self.at = Some((name.clone(), Some(failure)));
+            Unseen::NoTime(why) => {
+                self.at = Some((name.clone(), Some(why)));
                 false
             }
         }
@@ -248,53 +206,53 @@ impl<W: World> Part<'_, W> {
         if self.scan.failures == 0 {
             return;
         }
-        let Some((name, failure)) = self.at.take() else { return };
-        let no_time =
-            || Failure::retryable("streamseal:Scan", "NoTimeLeft", "observing it took all the time of a part");
-        self.tell_unseen(&name, &no_decision(), &failure.unwrap_or_else(no_time), &CallLog::default());
+        let Some((name, why)) = self.at.take() else { return };
+        let no_time = || Unfinished::open("streamseal:Scan", "NoTimeLeft", "observing it took all the time of a part");
+        self.tell_unseen(&name, &no_decision(), &why.unwrap_or_else(no_time), &CallLog::default());
         self.scan.tally.listed_one();
         self.scan.after = Some(name);
     }
 
     /// Counts a stream that concerns the scan, and tells or hands on what follows.
-    async fn conclude(&mut self, seen: &Seen<'_>, log: &CallLog) -> Result<(), Failure> {
-        let name = &seen.stream.name;
-        let verdict = match self.looker.verdict(seen) {
+    async fn conclude(&mut self, inspected: &Inspected<'_>, log: &CallLog) -> Result<(), Unfinished> {
+        let Inspected { stream, decision, seen } = inspected;
+        let name = &stream.name;
+        let verdict = match self.inspection.verdict(seen, self.world.now()) {
             Ok(verdict) => verdict,
             Err(step) => {
-                if self.is_missed(seen, &step) {
+                if self.is_missed(inspected, &step) {
                     self.scan.tally.missed.push(name.as_str(), &seen.observed.created.to_string());
                 }
                 if self.scan.subject.may_change() {
                     let (place, created) = (self.scan.place(name), Some(seen.observed.created));
                     let candidate = Candidate { place, stream: name.to_string(), created };
-                    self.scan.tally.compete(candidate, self.settings.config.max_changes);
+                    self.scan.tally.compete(candidate, self.session.config.max_changes);
                 }
-                self.looker.unfinished(&step)
+                self.inspection.unfinished(&step)
             }
         };
         let is_right = verdict.compliance == Compliance::Compliant;
         let to_prove = is_right && matches!(self.scan.subject, Subject::Key(_, KeyEvent::Rotated));
         if to_prove {
-            self.hand_on_to_prove(seen).await?;
+            self.hand_on_to_prove(inspected).await?;
         }
-        let rule = seen.decision.rule.as_ref().map(|rule| rule.name.as_str());
+        let rule = decision.rule.as_ref().map(|rule| rule.name.as_str());
         self.scan.tally.count(verdict.compliance.as_str(), rule, seen.key_words());
         if !matches!(verdict.compliance, Compliance::Compliant | Compliance::NotApplicable) {
             self.scan.tally.wrong.push(name.as_str(), verdict.reason.as_str());
         }
         // One that is right is told too: the document before may say that it was not. A run will tell of one that is to be proven.
         if !to_prove {
-            let warnings = self.under_lost_key(seen).into_iter().collect();
-            self.record(seen, verdict, warnings, log);
+            let warnings = self.under_lost_key(inspected).into_iter().collect();
+            self.record(inspected, verdict, warnings, log);
         }
         Ok(())
     }
 
     /// New material: the run looks again and proves, and has nothing to change.
-    async fn hand_on_to_prove(&mut self, seen: &Seen<'_>) -> Result<(), Failure> {
-        let mut work = Work::new(seen.stream.clone(), self.scan.cause.clone(), self.world.now());
-        work.created = Some(seen.observed.created);
+    async fn hand_on_to_prove(&mut self, inspected: &Inspected<'_>) -> Result<(), Unfinished> {
+        let mut work = Work::new(inspected.stream.clone(), self.scan.cause.clone(), self.world.now());
+        work.created = Some(inspected.seen.observed.created);
         work.proof_owed = true;
         if self.world.has_queue() {
             self.world.send(&work, Duration::ZERO).await?;
@@ -308,9 +266,10 @@ impl<W: World> Part<'_, W> {
     /// Whether a stream was made since the last sweep and seems to have come without an event: one that was told of is encrypted by
     /// now. One that we may not change looks the same in both cases and is not taken for missed, nor is one that a new policy
     /// or mode has just made ours to change.
-    fn is_missed(&self, seen: &Seen<'_>, step: &Step) -> bool {
+    fn is_missed(&self, inspected: &Inspected<'_>, step: &Step) -> bool {
         let now = self.world.now();
-        let (config, created) = (self.settings.config, seen.observed.created);
+        let (config, seen) = (self.session.config, &inspected.seen);
+        let created = seen.observed.created;
         let since = SignedDuration::from_hours(config.sweep_hours.into()) + SWEEP_SLACK;
         self.scan.subject == Subject::Fleet
             && !self.scan.cause.is_a_new_policy()
@@ -323,7 +282,7 @@ impl<W: World> Part<'_, W> {
     /// Which streams left the key that was lost, while their records may still be there.
     async fn read_history(&mut self, key: &KeyArn) {
         let log = CallLog::default();
-        let Settings { paces, deadline, .. } = *self.settings;
+        let Session { paces, deadline, .. } = *self.session;
         let since = self.world.now() - HISTORY_MAX;
         let unknown = match read(self.world, &Query::ALL, since, HISTORY_LIMITS, (paces, deadline), &log).await {
             Ok(trail) => {
@@ -340,9 +299,10 @@ impl<W: World> Part<'_, W> {
     }
 
     /// Whether records under the key that was lost are still in a stream that has another key now: what to say of it.
-    fn under_lost_key(&mut self, seen: &Seen<'_>) -> Option<String> {
+    fn under_lost_key(&mut self, inspected: &Inspected<'_>) -> Option<String> {
         let Subject::Key(key, KeyEvent::Lost) = &self.scan.subject else { return None };
-        let Left { at, surely } = *self.scan.tally.left.get(seen.stream.name.as_str())?;
+        let (name, seen) = (&inspected.stream.name, &inspected.seen);
+        let Left { at, surely } = *self.scan.tally.left.get(name.as_str())?;
         let created = seen.observed.created;
         let until = bounds::later(at, SignedDuration::from_hours(seen.observed.retention_hours.into()));
         let is_on_it = seen.key.as_ref().is_some_and(|current| current.is(key));
@@ -356,33 +316,33 @@ impl<W: World> Part<'_, W> {
             "records that were put before {at} {are} under {key}, which cannot be used any more or will not be; they cannot be read \
              until it can, and expire by {until}"
         );
-        self.scan.tally.under_lost_key.push(seen.stream.name.as_str(), &until.to_string());
+        self.scan.tally.under_lost_key.push(name.as_str(), &until.to_string());
         Some(words)
     }
 
     /// A stream that could not be observed: what is wrong is not its own, and a run may have more luck.
-    fn tell_unseen(&mut self, name: &StreamName, decision: &Decision, failure: &Failure, log: &CallLog) {
+    fn tell_unseen(&mut self, name: &StreamName, decision: &Decision, why: &Unfinished, log: &CallLog) {
         let stream = self.own.stream(name.clone());
-        let permanent = matches!(failure.class, Class::Permanent(_));
-        let verdict = unseen(failure);
+        let permanent = why.fault().is_some();
+        let verdict = unseen(why);
         if !permanent && self.scan.subject.may_change() {
             let candidate = Candidate { place: self.scan.place(name), stream: name.to_string(), created: None };
-            self.scan.tally.compete(candidate, self.settings.config.max_changes);
+            self.scan.tally.compete(candidate, self.session.config.max_changes);
         }
         let rule = decision.rule.as_ref().map_or("(not told)", |rule| rule.name.as_str());
         self.scan.tally.count(verdict.compliance.as_str(), Some(rule), Some("(not seen)"));
         self.scan.tally.wrong.push(name.as_str(), verdict.reason.as_str());
-        self.results.evidence(self.world, &self.looker.evidence(&stream, decision, None, verdict, Vec::new(), log));
+        let when = (log, self.world.now());
+        let evidence = self.inspection.evidence(&stream, decision, None, verdict, Vec::new(), when);
+        self.results.evidence(self.world, &evidence);
     }
 
-    fn record(&self, seen: &Seen<'_>, verdict: Verdict, warnings: Vec<String>, log: &CallLog) {
+    fn record(&self, inspected: &Inspected<'_>, verdict: Verdict, warnings: Vec<String>, log: &CallLog) {
         let alarm = verdict.alarm || !warnings.is_empty();
-        let verdict = Verdict { alarm, ..verdict };
-        let results = self.results;
-        results.evidence(
-            self.world,
-            &self.looker.evidence(&seen.stream, seen.decision, Some(seen), verdict, warnings, log),
-        );
+        let (verdict, Inspected { stream, decision, seen }) = (Verdict { alarm, ..verdict }, inspected);
+        let when = (log, self.world.now());
+        let evidence = self.inspection.evidence(stream, decision, Some(seen), verdict, warnings, when);
+        self.results.evidence(self.world, &evidence);
     }
 
     /// The part after this one.
@@ -402,11 +362,11 @@ impl<W: World> Part<'_, W> {
         if let Subject::Key(key, KeyEvent::Rotated) = &self.scan.subject {
             let identity = KeyIdentity::Arn(key.clone());
             let log = CallLog::default();
-            let material = self.looker.material(&identity, KeyRef::parse(key.as_str()), &log).await;
+            let material = self.observer.material(&identity, KeyRef::parse(key.as_str()), &log).await;
             key_material = material.map(|id| id.to_string());
             self.count_calls(&log);
         }
-        let (summary, mut works) = end(self.scan, self.settings, self.world.now(), key_material, None);
+        let (summary, mut works) = end(self.scan, self.session, self.world.now(), key_material, None);
         works.append(&mut self.to_prove);
         ScanEnd::Done(Box::new(summary), works)
     }
@@ -420,12 +380,12 @@ fn no_decision() -> Decision {
 /// The summary of a scan, and the streams to hand on, chosen from all that it found.
 fn end(
     mut scan: Scan,
-    settings: &Settings<'_>,
+    session: &Session<'_>,
     now: Timestamp,
     key_material: Option<String>,
     gave_up: Option<String>,
 ) -> (Summary, Vec<Work>) {
-    let Settings { config, policy, mode, .. } = *settings;
+    let Session { config, policy, mode, .. } = *session;
     // Also where fewer are allowed than when the scan began, or than its message says.
     scan.tally.cut(config.max_changes);
     let candidates = scan.tally.candidates.iter();

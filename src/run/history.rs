@@ -8,14 +8,14 @@ use std::time::Duration;
 use futures_util::lock;
 use jiff::{SignedDuration, Timestamp};
 
-use super::Paces;
+use super::paces::Paces;
+use super::trail::{Limits, read};
 use crate::domain::arn::{StreamArn, StreamName};
-use crate::domain::failure::Failure;
+use crate::domain::failure::Unfinished;
 use crate::domain::history::{Change, ChangeKind, HISTORY, Query, SETTLED_AFTER, Trail};
 use crate::domain::model::KeyIdentity;
 use crate::domain::text::EventText;
-use crate::ports::{CallLog, World};
-use crate::trail::{Limits, read};
+use crate::ports::{CallLog, Clock, TrailApi};
 
 /// How old the history may be that is weighed.
 const AGE_MAX: SignedDuration = SignedDuration::from_secs(60);
@@ -57,14 +57,14 @@ impl Reading {
 
 impl History {
     /// The changes of a stream in the last day: as CloudTrail tells them, and those of this instance. Read no sooner than `after`.
-    pub(super) async fn of<W: World>(
+    pub(crate) async fn of<W: TrailApi + Clock>(
         &self,
         stream: &StreamArn,
         after: Option<Timestamp>,
         world: &W,
         pace: (&Paces, Timestamp),
         log: &CallLog,
-    ) -> Result<Trail, Failure> {
+    ) -> Result<Trail, Unfinished> {
         let mut known = self.known.lock().await;
         let now = world.now();
         let every = match known.of_every_stream.take().filter(|reading| reading.is_fresh(after, now)) {
@@ -103,7 +103,7 @@ impl History {
     }
 
     /// A Start of ours, sent at `at`.
-    pub(super) fn started(&self, stream: &StreamName, key: &KeyIdentity, role: &str, at: Timestamp) {
+    pub(crate) fn started(&self, stream: &StreamName, key: &KeyIdentity, role: &str, at: Timestamp) {
         let mut ours = self.ours.lock().unwrap_or_else(PoisonError::into_inner);
         ours.retain(|change| at.duration_since(change.at) < SETTLED_AFTER * 2);
         // In whole seconds, as the history tells it.

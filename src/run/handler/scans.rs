@@ -10,11 +10,12 @@ use jiff::SignedDuration;
 use serde_json::{Value, json};
 use tracing::{error, info};
 
-use super::{App, Invocation, Unhandled};
+use super::App;
 use crate::config::{ModeSource, Source};
+use crate::domain::backoff::WORK;
 use crate::domain::bounds;
 use crate::domain::event::IgnoreReason;
-use crate::domain::failure::{Class, Failure};
+use crate::domain::failure::Unfinished;
 use crate::domain::model::Mode;
 use crate::domain::note::Outcome;
 use crate::domain::policy::Policy;
@@ -23,8 +24,10 @@ use crate::domain::scan::v1::Summary;
 use crate::domain::text::EventText;
 use crate::domain::work::Work;
 use crate::ports::World;
-use crate::reconcile::{Settings, backoff};
-use crate::scan::{ScanEnd, given_up, not_named, of_concern, scan};
+use crate::run::concern::{not_named, of_concern};
+use crate::run::handler::answer::{Invocation, Unhandled};
+use crate::run::scan::{ScanEnd, given_up, scan};
+use crate::run::session::{Session, dice};
 
 /// A scan that still fails so long after it was asked for is given up.
 const GIVE_UP_AFTER: SignedDuration = SignedDuration::from_hours(48);
@@ -70,11 +73,11 @@ impl<W: World> App<W> {
             && let Ok((policy, mode)) = in_force
         {
             scan.unread = 0;
-            let settings = self.settings(policy, *mode, invocation);
-            if let Some(why) = not_named(&self.world, &scan, &settings).await {
+            let session = self.session(policy, *mode, invocation);
+            if let Some(why) = not_named(&self.world, &scan, &session).await {
                 return Ok(self.rejected(&why));
             }
-            scan = match of_concern(&self.world, scan, &settings).await {
+            scan = match of_concern(&self.world, scan, &session).await {
                 Ok(scan) => scan,
                 Err(why) => return Ok(self.ignored(&why)),
             };
@@ -96,16 +99,16 @@ impl<W: World> App<W> {
             Ok((policy, mode)) => (policy, *mode),
             Err(unusable) => return self.keep_scan(asked, unusable).await,
         };
-        let settings = self.settings(policy, mode, invocation);
+        let session = self.session(policy, mode, invocation);
         // The policy could not be read when it was asked for, or does not name its key any more.
         if asked.began.is_none()
-            && let Some(why) = not_named(&self.world, &asked, &settings).await
+            && let Some(why) = not_named(&self.world, &asked, &session).await
         {
             return Ok(self.rejected(&why));
         }
         info!(scan = asked.id, part = asked.parts, "scan");
         let asked = Scan { unread: 0, ..asked };
-        match scan(&self.world, asked, &settings, &self.results).await {
+        match scan(&self.world, asked, &session, &self.results).await {
             ScanEnd::Done(summary, works) => {
                 self.hand_on(&summary, works, in_force, invocation).await?;
                 self.results.summary(&self.world, &summary);
@@ -114,10 +117,10 @@ impl<W: World> App<W> {
             ScanEnd::Unfinished(next) if self.world.has_scan_queue() => self.queue(&next).await,
             ScanEnd::Unfinished(next) => {
                 let why = format!("{} streams were seen, and there is no queue to go on in", next.tally.listed);
-                let failure = Failure::retryable("streamseal:Scan", "NoQueue", &why);
-                self.give_up(failure, *next, &settings, in_force, invocation).await
+                let why = Unfinished::open("streamseal:Scan", "NoQueue", &why);
+                self.give_up(why, *next, &session, in_force, invocation).await
             }
-            ScanEnd::Failed(failure, next) => self.scan_failed(failure, *next, &settings, in_force, invocation).await,
+            ScanEnd::Failed(why, next) => self.scan_failed(why, *next, &session, in_force, invocation).await,
         }
     }
 
@@ -135,7 +138,11 @@ impl<W: World> App<W> {
             // A scan may end when little time is left, and one after the other five hundred take too long.
             for some in works.chunks(SENDS_AT_ONCE) {
                 let sends = some.iter().map(|work| self.world.send(work, delay));
-                join_all(sends).await.into_iter().collect::<Result<Vec<()>, _>>().map_err(Unhandled::Retryable)?;
+                join_all(sends)
+                    .await
+                    .into_iter()
+                    .collect::<Result<Vec<()>, _>>()
+                    .map_err(|failure| Unhandled::Retryable(failure.into()))?;
             }
         } else {
             for work in works {
@@ -147,41 +154,38 @@ impl<W: World> App<W> {
 
     async fn scan_failed(
         &self,
-        failure: Failure,
+        why: Unfinished,
         next: Scan,
-        settings: &Settings<'_>,
+        session: &Session<'_>,
         in_force: &Result<(Arc<Policy>, Mode), Unhandled>,
         invocation: &Invocation,
     ) -> Result<Value, Unhandled> {
         let now = self.world.now();
-        let refused = matches!(failure.class, Class::Permanent(_)) && next.failures >= REFUSALS_MAX;
+        let refused = why.fault().is_some() && next.failures >= REFUSALS_MAX;
         if refused || now.duration_since(next.deadline_from) > GIVE_UP_AFTER {
-            return self.give_up(failure, next, settings, in_force, invocation).await;
+            return self.give_up(why, next, session, in_force, invocation).await;
         }
-        let delay = backoff(
-            next.failures.saturating_sub(1),
-            &mut fastrand::Rng::with_seed(now.as_millisecond().unsigned_abs()),
-        );
-        self.put_off_scan(&next, delay, &Unhandled::Retryable(failure)).await
+        let delay = WORK.pause(next.failures.saturating_sub(1), dice(now));
+        self.put_off_scan(&next, delay, &Unhandled::Retryable(why)).await
     }
 
     /// A scan that cannot go on: what it found is handed on all the same, and its summary says why it ended. Without a queue of scans
     /// whoever asked for it is told.
     async fn give_up(
         &self,
-        failure: Failure,
+        why: Unfinished,
         scan: Scan,
-        settings: &Settings<'_>,
+        session: &Session<'_>,
         in_force: &Result<(Arc<Policy>, Mode), Unhandled>,
         invocation: &Invocation,
     ) -> Result<Value, Unhandled> {
-        error!(scan = scan.id, "given up: {failure}");
-        let (summary, works) = given_up(scan, settings, &failure, self.world.now());
+        error!(scan = scan.id, "given up: {why}");
+        let (summary, works) = given_up(scan, session, &why, self.world.now());
         if self.world.has_queue() {
             self.hand_on(&summary, works, in_force, invocation).await?;
         }
         if !self.world.has_scan_queue() {
-            return Err(Unhandled::Retryable(failure));
+            return Err(Unhandled::Retryable(why));
         }
         self.results.summary(&self.world, &summary);
         Ok(summary.to_json())
@@ -200,7 +204,7 @@ impl<W: World> App<W> {
         if !self.world.has_queue() || !self.world.has_scan_queue() {
             return Err(why.clone());
         }
-        self.world.put_off_scan(scan, delay).await.map_err(Unhandled::Retryable)?;
+        self.world.put_off_scan(scan, delay).await.map_err(|failure| Unhandled::Retryable(failure.into()))?;
         Ok(json!({
             "outcome": "deferred", "reason": why.kind(), "detail": why.to_string(),
             "scan": scan.id, "delay_s": delay.as_secs(),
@@ -208,7 +212,7 @@ impl<W: World> App<W> {
     }
 
     async fn queue(&self, scan: &Scan) -> Result<Value, Unhandled> {
-        self.world.send_scan(scan).await.map_err(Unhandled::Retryable)?;
+        self.world.send_scan(scan).await.map_err(|failure| Unhandled::Retryable(failure.into()))?;
         let seen = scan.tally.listed;
         Ok(self.note(Outcome::Queued, scan.subject.kind(), &format!("scan {}, {seen} streams seen so far", scan.id)))
     }

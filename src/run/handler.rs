@@ -4,39 +4,45 @@
 //! send fails, the item fails and whoever sent it sends it again. Messages of one batch run concurrently, those of one stream
 //! (and the items of one message) one after the other, and one that panics fails alone. Shared by the function and `streamseal replay`.
 
+pub mod answer;
 mod in_force;
 mod notes;
+mod parameters;
 mod scans;
 
 use std::collections::BTreeMap;
-use std::fmt;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::FutureExt;
 use futures_util::future::join_all;
-use jiff::{SignedDuration, Timestamp};
+use jiff::SignedDuration;
 use serde_json::{Value, json};
 use tracing::{error, info, warn};
 
+use self::answer::{Answer, Invocation, Unhandled};
 use self::notes::Notes;
+use self::parameters::Parameters;
+use super::history::History;
+use super::outbox::Outbox;
+use super::paces::Paces;
+use super::reconcile::{RunEnd, reconcile};
+use super::session::{Session, dice, until};
 use crate::config::Config;
+use crate::domain::backoff::{DELAY_MAX, WORK};
 use crate::domain::bounds;
 use crate::domain::event::{self, Fate, IgnoreReason, Input, Item, Message, RejectReason, Rest};
 use crate::domain::evidence::Evidence;
 use crate::domain::evidence::v1::Document;
-use crate::domain::failure::Failure;
+use crate::domain::failure::Unfinished;
 use crate::domain::model::Mode;
 use crate::domain::note::{Note, Outcome};
+use crate::domain::plan::close::Next;
 use crate::domain::policy::Policy;
 use crate::domain::text::EventText;
 use crate::domain::work::{PutBack, Work};
 use crate::ports::World;
-use crate::reconcile::{DELAY_MAX, History, Next, Paces, RunEnd, Settings, backoff, reconcile, until};
-use crate::results::Outbox;
-
-use self::in_force::Parameters;
 
 /// What is kept of an invocation's time for the answer and for sending work on.
 const MARGIN: SignedDuration = SignedDuration::from_secs(10);
@@ -52,66 +58,6 @@ pub struct App<W> {
     results: Outbox,
     notes: Notes,
 }
-
-/// One invocation.
-#[derive(Clone, Debug)]
-pub struct Invocation {
-    /// Its id.
-    pub id: String,
-    /// When the platform ends it.
-    pub deadline: Timestamp,
-}
-
-/// The answer to a payload.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Answer {
-    /// To a direct invocation: evidence, or why there is none.
-    Direct(Value),
-    /// To an SQS batch: the ids of the messages that must come again.
-    Batch(Vec<String>),
-}
-
-/// Why an invocation, or one item, has to come again or ends in the dead-letter queue.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Unhandled {
-    /// It cannot be read: sending it again does not help.
-    Malformed(String),
-    /// The policy or the mode is not valid.
-    PolicyUnusable(String),
-    /// The policy or the mode cannot be read now.
-    PolicyUnread(String),
-    /// The run could not be finished and could not be sent on.
-    Retryable(Failure),
-    /// A fault of ours.
-    Panicked(String),
-}
-
-impl Unhandled {
-    /// The function error's type.
-    pub fn kind(&self) -> &'static str {
-        match self {
-            Self::Malformed(_) => "Malformed",
-            Self::PolicyUnusable(_) => in_force::POLICY_UNUSABLE,
-            Self::PolicyUnread(_) => "PolicyUnread",
-            Self::Retryable(_) => "Retryable",
-            Self::Panicked(_) => "Panicked",
-        }
-    }
-}
-
-impl fmt::Display for Unhandled {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Malformed(why) => write!(f, "malformed: {why}"),
-            Self::PolicyUnusable(why) => write!(f, "nothing is changed while the policy cannot be used: {why}"),
-            Self::PolicyUnread(why) => write!(f, "nothing is changed while the policy cannot be read: {why}"),
-            Self::Retryable(failure) => write!(f, "{failure}"),
-            Self::Panicked(why) => write!(f, "panicked: {why}"),
-        }
-    }
-}
-
-impl std::error::Error for Unhandled {}
 
 impl<W: World> App<W> {
     /// A function with this configuration; nothing is read or called yet.
@@ -246,8 +192,8 @@ impl<W: World> App<W> {
         }
     }
 
-    fn settings<'a>(&'a self, policy: &'a Policy, mode: Mode, invocation: &'a Invocation) -> Settings<'a> {
-        Settings {
+    fn session<'a>(&'a self, policy: &'a Policy, mode: Mode, invocation: &'a Invocation) -> Session<'a> {
+        Session {
             config: &self.config,
             policy,
             mode,
@@ -255,6 +201,8 @@ impl<W: World> App<W> {
             deadline: invocation.deadline,
             paces: &self.paces,
             history: &self.history,
+            has_queue: self.world.has_queue(),
+            planned: None,
         }
     }
 
@@ -276,11 +224,11 @@ impl<W: World> App<W> {
         let work = Work { unread: 0, ..work };
         if now >= invocation.deadline {
             // An earlier message of this batch took the time: this one is for another invocation, unseen.
-            let delay = backoff(0, &mut fastrand::Rng::with_seed(now.as_millisecond().unsigned_abs()));
+            let delay = WORK.pause(0, dice(now));
             return self.put_off(&work, delay, "NoTimeLeft", "no time was left").await;
         }
-        let settings = self.settings(policy, mode, invocation);
-        let mut end = reconcile(&self.world, &work, &settings).await;
+        let session = self.session(policy, mode, invocation);
+        let mut end = reconcile(&self.world, &work, &session).await;
         if let Next::Must(work, delay, _) = &end.next
             && work.put_back == PutBack::Due
         {
@@ -290,7 +238,7 @@ impl<W: World> App<W> {
             }
             // The event that comes again would not know of the key to put back: here and now, then.
             let work = work.clone();
-            end = reconcile(&self.world, &work, &settings).await;
+            end = reconcile(&self.world, &work, &session).await;
         }
         let RunEnd { evidence, next } = end;
         self.results.evidence(&self.world, &evidence);
@@ -301,9 +249,9 @@ impl<W: World> App<W> {
                     return Err(not_sent);
                 }
             }
-            Next::Must(work, delay, failure) => {
+            Next::Must(work, delay, why) => {
                 if let Err(not_sent) = self.send(&work, delay).await {
-                    return Err(not_sent.unwrap_or(Unhandled::Retryable(failure)));
+                    return Err(not_sent.unwrap_or(Unhandled::Retryable(why)));
                 }
             }
         }
@@ -329,7 +277,7 @@ impl<W: World> App<W> {
             Err(Some(not_sent)) => Err(not_sent),
             Err(None) => {
                 let why = "the work is not due yet and there is no queue to keep it";
-                Err(Unhandled::Retryable(Failure::retryable("sqs:SendMessage", "NoQueue", why)))
+                Err(Unhandled::Retryable(Unfinished::open("sqs:SendMessage", "NoQueue", why)))
             }
         }
     }
@@ -339,7 +287,7 @@ impl<W: World> App<W> {
         if !self.world.has_queue() {
             return Err(None);
         }
-        self.world.send(work, delay).await.map_err(|failure| Some(Unhandled::Retryable(failure)))
+        self.world.send(work, delay).await.map_err(|failure| Some(Unhandled::Retryable(failure.into())))
     }
 
     fn deferred(&self, work: &Work, delay: Duration, code: &str, why: &str) -> Value {

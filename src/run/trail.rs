@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 
-use crate::domain::failure::Failure;
+use super::paces::Paces;
+use crate::domain::failure::Unfinished;
 use crate::domain::history::{Query, Trail};
 use crate::ports::{CallLog, Clock, TrailApi, TrailPage};
-use crate::reconcile::Paces;
 
 /// What one reading may cost.
 #[derive(Clone, Copy, Debug)]
@@ -30,7 +30,7 @@ pub async fn read<W: TrailApi + Clock>(
     limits: Limits,
     (paces, deadline): (&Paces, Timestamp),
     log: &CallLog,
-) -> Result<Trail, Failure> {
+) -> Result<Trail, Unfinished> {
     let end = world.now() + SignedDuration::try_from(limits.time).unwrap_or(SignedDuration::ZERO);
     let mut trail = Trail::default();
     let mut pages_left = limits.pages;

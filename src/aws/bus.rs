@@ -5,8 +5,8 @@ use aws_sdk_eventbridge::types::{PutEventsRequestEntry, PutEventsResultEntry};
 
 use super::errors::{PUT_EVENTS, failure, of_entry, unreadable};
 use super::{Aws, to_sdk};
+use crate::domain::bus::{ResultEvent, SOURCE};
 use crate::domain::failure::Failure;
-use crate::domain::result::{ResultEvent, SOURCE};
 use crate::ports::ResultBus;
 
 impl ResultBus for Aws {

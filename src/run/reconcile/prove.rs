@@ -1,26 +1,25 @@
 //! The proof: a record of ours or of somebody else's, and what follows where the key refuses it.
 //!
-//! It makes the calls; what an answer means is decided in `domain/plan.rs`.
+//! It makes the calls; what an answer means is decided in `domain/plan/proof.rs`.
 
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::{After, CALL_TIME, End, Run, TROUBLES_MAX, is_on_unusable_target, later, no_time_left, until};
+use super::{Run, Taken};
 use crate::domain::arn::KeyRef;
 use crate::domain::evidence::ProofState;
-use crate::domain::failure::Failure;
-use crate::domain::model::{Encryption, KeyLookup, Mode, Observed, ProofMode};
+use crate::domain::failure::Unfinished;
+use crate::domain::model::{Encryption, KeyLookup, ProofMode};
+use crate::domain::plan::close::{After, End, TROUBLES_MAX, later, no_time_left};
 use crate::domain::plan::proof::{
-    Judgement, Owed, PROBE_MARGIN, PROPAGATION, Refusal, judge_probe, judge_refusal, judge_seen, proof_mode,
+    HowToProve, Judgement, PROBE_MARGIN, PROPAGATION, Refusal, how_to_prove, judge_probe, judge_refusal, judge_seen,
 };
 use crate::domain::plan::put_back;
-use crate::domain::plan::sight::Sight;
-use crate::domain::policy::Outcome;
 use crate::domain::text::EventText;
 use crate::domain::verdict::{Reason, Verdict};
-use crate::domain::work::{PutBack, Work};
-use crate::ports::{Look, SeenRecord, World};
+use crate::ports::{Clock, KeyApi, Look, SeenRecord, StreamApi, TrailApi};
+use crate::run::session::{CALL_TIME, until};
 
 /// How far our clock may be ahead of Kinesis's.
 const CLOCK_SLACK: SignedDuration = SignedDuration::from_secs(1);
@@ -30,43 +29,27 @@ const SEEN_SINCE_MAX: SignedDuration = SignedDuration::from_hours(2);
 /// Between two tries of a proof.
 const PROOF_PAUSE: Duration = Duration::from_millis(2500);
 
-/// What became of a proof.
-pub(super) enum Proved {
-    /// It is made: the next step sees that nothing is owed.
-    Made,
-    /// The stream has to be looked at first.
-    LookAgain,
-    /// The run is over.
-    End(End),
-}
-
-impl<W: World> Run<'_, W> {
+impl<W: StreamApi + KeyApi + TrailApi + Clock> Run<'_, W> {
     /// Makes the proof that is owed.
-    pub(super) async fn prove(&mut self, observed: Option<&Observed>) -> Proved {
+    pub(super) async fn prove(&mut self) -> Taken {
         let now = self.world.now();
-        let (created, right_since) =
-            observed.map_or((now, now), |o| (o.created, self.work.right_since.unwrap_or(o.at)));
-        let mode = match self.decision.as_ref().map(|d| &d.outcome) {
-            Some(Outcome::Encrypt(target)) => proof_mode(target, created, self.settings.mode, now),
-            _ => ProofMode::Describe,
-        };
+        let HowToProve { mode, earlier_since } = self.how_to_prove(now);
+        let right_since = self.state.work.right_since.unwrap_or(now);
         self.proof.mode = Some(mode);
-        let owed = self.progress.as_ref().map(|p| p.proof).unwrap_or_default();
-        let since = self.work.cause.proof_since(created);
-        if let (ProofMode::Probe, Owed::SinceTheEvent, Some(since)) = (mode, owed, since)
+        if let Some(since) = earlier_since
             && self.earlier_probe(since).await
         {
             return self.proven(ProofState::Observed);
         }
         loop {
             if self.no_time() {
-                return Proved::End(no_time_left("no time was left to prove the encryption"));
+                return Taken::End(no_time_left("no time was left to prove the encryption"));
             }
             let judgement = match mode {
                 ProofMode::Describe => return self.proven(ProofState::Described),
                 // What an earlier run saw may have been undone and done again since.
-                ProofMode::Probe => self.probe(right_since.max(self.right_here.unwrap_or(now))).await,
-                ProofMode::Observe => self.observe(right_since.max(now - SEEN_SINCE_MAX)).await,
+                ProofMode::Probe => self.probe(right_since.max(self.state.right_here.unwrap_or(now))).await,
+                ProofMode::Observe => self.find_record(right_since.max(now - SEEN_SINCE_MAX)).await,
             };
             match judgement {
                 Judgement::Encrypted if mode == ProofMode::Probe => return self.proven(ProofState::Proven),
@@ -75,10 +58,10 @@ impl<W: World> Run<'_, W> {
                 Judgement::Gone => {
                     self.proofs_gone += 1;
                     if self.proofs_gone < TROUBLES_MAX {
-                        return Proved::LookAgain;
+                        return Taken::ObserveAgain;
                     }
                     let why = "what was to be proven with is not found, though the stream is";
-                    return Proved::End(later(Failure::retryable("streamseal:Prove", "NotFound", why)));
+                    return Taken::End(later(Unfinished::open("streamseal:Prove", "NotFound", why)));
                 }
                 Judgement::End(verdict) => {
                     self.proof.state = match verdict.reason {
@@ -86,51 +69,40 @@ impl<W: World> Run<'_, W> {
                         Reason::Idle => ProofState::Described,
                         _ => ProofState::Failed,
                     };
-                    return Proved::End((verdict, After::Verdict));
+                    return Taken::End((verdict, After::Verdict));
                 }
                 Judgement::KeyRefused(failure) => {
                     // A record of somebody's that is refused was put after our Start: the key could be used then.
                     let by_probe = mode == ProofMode::Probe;
-                    return Proved::End(self.key_refused(&failure, by_probe).await);
+                    return Taken::End(self.key_refused(failure.into(), by_probe).await);
                 }
-                Judgement::Later(failure) => return Proved::End(later(failure)),
+                Judgement::Later(failure) => return Taken::End(later(failure)),
                 Judgement::TryAgain => self.world.sleep(PROOF_PAUSE).await,
             }
         }
     }
 
-    /// Whether the stream is on a key that cannot be used, because a Start of ours set it a moment ago and could not be proven.
-    pub(super) fn left_unwritable(&self, sight: &Sight) -> bool {
-        let Work { proof_owed, put_back, started, .. } = &self.work;
-        let on_it = matches!(sight, Sight::Active(situation) if is_on_unusable_target(situation));
-        on_it
-            && *proof_owed
-            && *started
-            && *put_back == PutBack::No
-            && self.settings.mode == Mode::Enforce
-            && put_back::is_in_time(self.work.started_at, self.world.now())
+    fn how_to_prove(&self, now: Timestamp) -> HowToProve {
+        let outcome = self.decision.as_ref().map(|decision| &decision.outcome);
+        let owed = self.state.progress.as_ref().map(|progress| progress.proof).unwrap_or_default();
+        how_to_prove(outcome, owed, &self.state.work.cause, self.state.work.created, (self.session.mode, now))
     }
 
     /// KMS says that the key of our Start cannot be used. Only a probe that is refused says that the stream cannot be written: where there
     /// is a key to put back one is sent, and another later where that one was taken.
     pub(super) async fn unwritable(&mut self, verdict: &Verdict) -> End {
-        let why = Failure::retryable("streamseal:Look", "KeyUnusable", &verdict.detail);
+        let why = Unfinished::open("streamseal:Look", "KeyUnusable", &verdict.detail);
         let now = self.world.now();
-        let mode = match (self.decision.as_ref().map(|d| &d.outcome), &self.after) {
-            (Some(Outcome::Encrypt(target)), Some(after)) => {
-                proof_mode(target, after.observed.created, self.settings.mode, now)
-            }
-            _ => ProofMode::Describe,
-        };
-        if mode != ProofMode::Probe || self.work.previous_key.is_none() {
-            return self.key_refused(&why, false).await;
+        let HowToProve { mode, .. } = self.how_to_prove(now);
+        if mode != ProofMode::Probe || self.state.work.previous_key.is_none() {
+            return self.key_refused(why, false).await;
         }
         self.proof.mode = Some(mode);
         if self.no_time() {
             return no_time_left("no time was left to probe the stream");
         }
         match self.probe(now).await {
-            Judgement::KeyRefused(failure) => self.key_refused(&failure, true).await,
+            Judgement::KeyRefused(failure) => self.key_refused(failure.into(), true).await,
             // The alarm does not wait.
             _ => (verdict.clone(), After::Later(why, None)),
         }
@@ -138,66 +110,57 @@ impl<W: World> Run<'_, W> {
 
     /// The stream's key refused our probe, or is said to be unusable: asks KMS about it and, where a probe was refused, about the key
     /// before it.
-    pub(super) async fn key_refused(&mut self, failure: &Failure, by_probe: bool) -> End {
+    async fn key_refused(&mut self, why: Unfinished, by_probe: bool) -> End {
         self.proof.state = ProofState::Failed;
-        // Once a cause, also where somebody set the key anew after it was put back.
-        let may = by_probe
-            && self.work.put_back == PutBack::No
-            && put_back::is_in_time(self.work.started_at, self.world.now());
-        let previous = self.work.previous_key.as_ref().filter(|_| may).and_then(|arn| KeyRef::parse(arn.as_str()));
-        let current = self.after.as_ref().and_then(|after| match &after.observed.encryption {
+        let previous = self.state.key_to_put_back(by_probe, self.world.now());
+        let current = self.state.after.as_ref().and_then(|after| match &after.observed.encryption {
             Encryption::Kms(key) => Some(key.clone()),
             Encryption::None | Encryption::Unreadable(_) => None,
         });
         let now_on = match current {
-            Some(key) => match self.world.lookup(&key, &self.log).await {
+            Some(key) => match self.observer.ask_again(&key, &self.log).await {
                 Ok(found) => {
-                    self.keys.insert(key, found.clone());
+                    self.state.keys.insert(key, found.clone());
                     found
                 }
                 Err(failure) => return later(failure),
             },
             None => KeyLookup::NotFound,
         };
-        let before = match &previous {
-            Some(key) => match self.world.lookup(key, &self.log).await {
+        let before = match previous.and_then(|key| KeyRef::parse(key.as_str())) {
+            Some(key) => match self.world.lookup(&key, &self.log).await {
                 Ok(found) => Some(found),
                 Err(failure) => return later(failure),
             },
             None => None,
         };
         let before = before.filter(|before| put_back::is_allowed(Some(&now_on), before));
-        match judge_refusal(failure, &now_on, before.as_ref()) {
+        match judge_refusal(&why, &now_on, before.as_ref()) {
             Refusal::End(verdict) => (verdict, After::Verdict),
-            Refusal::PutBack(verdict) => (verdict, After::PutBack(failure.clone())),
+            Refusal::PutBack(verdict) => (verdict, After::PutBack(why)),
         }
     }
 
     /// The proof is made: the next step sees that nothing is owed.
-    fn proven(&mut self, state: ProofState) -> Proved {
+    fn proven(&mut self, state: ProofState) -> Taken {
         self.proof.state = state;
-        self.progress.get_or_insert_default().proof = Owed::No;
-        self.work.proof_owed = false;
-        if self.work.put_back == PutBack::No {
-            // It can be used. Who makes it unusable now may mean it.
-            self.work.previous_key = None;
-        }
-        Proved::Made
+        self.state.proven();
+        Taken::SameSight
     }
 
     async fn probe(&mut self, right_since: Timestamp) -> Judgement {
         // Until then a record may be encrypted with the key before, which says nothing of the new one. Only where our own Start
         // found the stream unencrypted is there no such key.
-        let from_plain = self.progress.as_ref().is_some_and(|p| p.started.is_some()) && !self.work.rekeyed;
+        let from_plain = self.state.has_started() && !self.state.work.rekeyed;
         let (now, since) = (self.world.now(), right_since + PROPAGATION);
         if !from_plain && now < since {
-            if since + CALL_TIME > self.settings.deadline {
+            if since + CALL_TIME > self.session.deadline {
                 let why = "no time was left to prove the encryption";
-                return Judgement::Later(Failure::retryable("streamseal:Prove", "NoTimeLeft", why));
+                return Judgement::Later(Unfinished::open("streamseal:Prove", "NoTimeLeft", why));
             }
             self.world.sleep(until(now, since)).await;
         }
-        let answer = self.world.put_probe(&self.work.stream, &self.log).await;
+        let answer = self.world.put_probe(&self.state.work.stream, &self.log).await;
         let now = self.world.now();
         if let Ok(answer) = &answer {
             self.proof.shard_id = Some(answer.shard_id.clone());
@@ -209,16 +172,16 @@ impl<W: World> Run<'_, W> {
         judge_probe(&kind, right_since, now)
     }
 
-    async fn observe(&mut self, right_since: Timestamp) -> Judgement {
+    async fn find_record(&mut self, right_since: Timestamp) -> Judgement {
         // Not a record that was on its way when encryption took hold, by a clock that is not ours.
         let since = right_since + PROPAGATION + PROBE_MARGIN;
         let now = self.world.now();
         // A little later still, since Kinesis refuses a time that is ahead of its own clock.
         let resume = since + CLOCK_SLACK;
-        if now < resume && resume < self.settings.deadline {
+        if now < resume && resume < self.session.deadline {
             self.world.sleep(until(now, resume)).await;
         }
-        let seen = self.world.read_back(&self.work.stream, Look::Any(since), &self.log).await;
+        let seen = self.world.read_back(&self.state.work.stream, Look::Any(since), &self.log).await;
         if let Ok(Some(record)) = &seen {
             self.keep(record);
         }
@@ -233,7 +196,7 @@ impl<W: World> Run<'_, W> {
     /// Whether an encrypted probe of ours since the event is in the stream: then this is a repeated event, and nothing is
     /// written. Any failure to look means that it was not found.
     async fn earlier_probe(&mut self, since: Timestamp) -> bool {
-        let found = self.world.read_back(&self.work.stream, Look::Probe(since), &self.log).await.ok().flatten();
+        let found = self.world.read_back(&self.state.work.stream, Look::Probe(since), &self.log).await.ok().flatten();
         if let Some(record) = &found {
             self.keep(record);
         }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use crate::config::Config;
-use crate::domain::failure::Failure;
+use crate::domain::failure::Unfinished;
 use crate::domain::pace::Pace;
 use crate::domain::wait::Waits;
 use crate::ports::Clock;
@@ -21,13 +21,13 @@ const LOOKUPS_PER_SECOND: u32 = 2;
 /// What the runs of one instance share.
 #[derive(Debug)]
 pub struct Paces {
-    pub(super) describes: Mutex<Pace>,
+    pub(crate) describes: Mutex<Pace>,
     pub(crate) tags: Mutex<Pace>,
-    pub(super) starts: Mutex<Pace>,
+    pub(crate) starts: Mutex<Pace>,
     pub(crate) scans: Mutex<Pace>,
     pub(crate) trail: Mutex<Pace>,
     /// How long new streams were CREATING.
-    pub(super) creating: Mutex<Waits>,
+    pub(crate) creating: Mutex<Waits>,
 }
 
 impl Paces {
@@ -63,12 +63,12 @@ impl Paces {
         world: &W,
         deadline: Timestamp,
         call: &'static str,
-    ) -> Result<bool, Failure> {
+    ) -> Result<bool, Unfinished> {
         let now = world.now();
         let taken = pace.lock().unwrap_or_else(PoisonError::into_inner).take(now, deadline.duration_since(now));
         let Some(wait) = taken else {
             let why = "the rate that is kept left no time for it";
-            return Err(Failure::retryable(call, "RateKept", why));
+            return Err(Unfinished::open(call, "RateKept", why));
         };
         if wait.is_zero() {
             return Ok(false);

@@ -17,13 +17,13 @@ use futures_util::future::{Either, join_all, select};
 use jiff::{SignedDuration, Timestamp};
 use tracing::{error, warn};
 
+use super::session::until;
+use crate::domain::bus::{ResultEvent, requests};
 use crate::domain::evidence::Evidence;
 use crate::domain::failure::{Class, Failure};
 use crate::domain::note::{Note, Outcome};
-use crate::domain::result::{ResultEvent, requests};
 use crate::domain::scan::v1::Summary;
 use crate::ports::World;
-use crate::reconcile::until;
 
 /// Sending may take so long, however much time is left: with a bus that does not answer, each invocation is longer by this.
 const SEND_TIME: SignedDuration = SignedDuration::from_secs(8);

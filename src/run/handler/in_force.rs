@@ -3,20 +3,23 @@
 //! "Cannot be read now" and "not valid" are two things. What cannot be read is asked for once more, and then the work waits for
 //! seconds, since most such failures pass; a policy that is not valid waits for a person.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use tracing::{error, warn};
 
-use super::{App, Unhandled};
+use super::App;
+use super::answer::{POLICY_UNUSABLE, Unhandled};
+use super::parameters::{Loaded, still_good};
 use crate::config::{self, ModeSource, Source};
+use crate::domain::backoff::{UNREAD, WORK};
 use crate::domain::event::Item;
 use crate::domain::model::Mode;
 use crate::domain::note::{Note, Outcome};
 use crate::domain::policy::Policy;
 use crate::ports::World;
-use crate::reconcile::backoff;
+use crate::run::session::dice;
 
 /// A policy that lives in a parameter is read again when it is older than this.
 const POLICY_AGE_MAX: SignedDuration = SignedDuration::from_secs(60);
@@ -28,28 +31,8 @@ const MODE_AGE_MAX: SignedDuration = SignedDuration::from_secs(5);
 const KEPT_ATTEMPT: u32 = 5;
 /// The pause before the policy or the mode is read a second time in one invocation.
 const READ_PAUSE: Duration = Duration::from_secs(1);
-/// The first delay of work whose policy could not be read; it doubles each time.
-const UNREAD_DELAY_S: u64 = 15;
-/// The longest one.
-const UNREAD_DELAY_MAX_S: u64 = 240;
 /// From so many times in a row on, a policy that cannot be read is an alarm.
 const UNREAD_ALARM: u32 = 2;
-/// The reason that the alarm counts.
-pub(super) const POLICY_UNUSABLE: &str = "PolicyUnusable";
-
-/// What an instance keeps of them.
-#[derive(Debug, Default)]
-pub(super) struct Parameters {
-    policy: Mutex<Option<Loaded<Arc<Policy>>>>,
-    mode: Mutex<Option<Loaded<Mode>>>,
-}
-
-/// What was read, and when.
-#[derive(Clone, Debug)]
-struct Loaded<T> {
-    what: T,
-    at: Timestamp,
-}
 
 impl<W: World> App<W> {
     /// The policy and the mode, once for all items; not read where no item needs them. For scans the policy is read afresh: one may
@@ -146,17 +129,11 @@ impl<W: World> App<W> {
     }
 }
 
-/// What was read, unless it is too old by now.
-fn still_good<T: Clone>(loaded: &Mutex<Option<Loaded<T>>>, age_max: SignedDuration, now: Timestamp) -> Option<T> {
-    let loaded = loaded.lock().unwrap_or_else(PoisonError::into_inner);
-    loaded.as_ref().filter(|loaded| now.duration_since(loaded.at) < age_max).map(|loaded| loaded.what.clone())
-}
-
 /// How long work is kept whose policy could not be read so many times in a row; 0: it is not valid.
 fn kept_for(unread: u32, now: Timestamp) -> Duration {
     match unread.checked_sub(1) {
-        None => backoff(KEPT_ATTEMPT, &mut fastrand::Rng::with_seed(now.as_millisecond().unsigned_abs())),
-        Some(doubled) => Duration::from_secs((UNREAD_DELAY_S << doubled.min(8)).min(UNREAD_DELAY_MAX_S)),
+        None => WORK.pause(KEPT_ATTEMPT, dice(now)),
+        Some(before) => UNREAD.pause(before, 0.0),
     }
 }
 

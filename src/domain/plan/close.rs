@@ -1,0 +1,216 @@
+//! How a run is closed: when to give up, when to observe again, what is owed, what was done. A run's end becomes the work that is left.
+
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::proof::{Owed, is_new};
+use super::state::State;
+use crate::domain::backoff::{DELAY_MAX, WORK};
+use crate::domain::evidence::{ProofState, Remediation, previous_key_needed_until};
+use crate::domain::failure::{Fault, Unfinished};
+use crate::domain::verdict::{Again, Compliance, Reason, Verdict};
+use crate::domain::work::{PutBack, Work};
+
+/// Looks at a stream whose quota is used up: after 1 h and then every 4 h, past the 24 h that the quota counts over.
+const QUOTA_LOOKS_MAX: u32 = 8;
+/// Observations that fail in a row before a run leaves the rest to a later one.
+pub const TROUBLES_MAX: u32 = 6;
+
+/// What a run's end asks for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum After {
+    /// What the verdict says.
+    Verdict,
+    /// A new run has to put the previous key back.
+    PutBack(Unfinished),
+    /// The rest has to be done later; not before this time, where there is one.
+    Later(Unfinished, Option<Timestamp>),
+}
+
+/// The end of a run, before it is closed.
+pub type End = (Verdict, After);
+
+/// What a run leaves.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Next {
+    /// Nothing.
+    Nothing,
+    /// Another look would be good; events and sweeps look too.
+    May(Box<Work>, Duration),
+    /// It is not finished: this work must be done, or the event is lost.
+    Must(Box<Work>, Duration, Unfinished),
+}
+
+/// What [`close`] reads.
+#[derive(Clone, Debug)]
+pub struct Ending<'a> {
+    /// What the run knows.
+    pub state: &'a State,
+    /// How it ended.
+    pub end: End,
+    /// How far the proof came.
+    pub proof: ProofState,
+    /// Whether unfinished work can be sent on.
+    pub has_queue: bool,
+    /// How long an event is followed.
+    pub give_up_after: Duration,
+    /// From 0 to 1, for the pause before the next run.
+    pub dice: f64,
+    /// Now.
+    pub now: Timestamp,
+}
+
+/// A run that is closed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Closed {
+    /// The verdict as it is reported.
+    pub verdict: Verdict,
+    /// What is left.
+    pub next: Next,
+    /// How far the proof came, and whether one is still owed.
+    pub proof: ProofState,
+    /// What was done.
+    pub remediation: Remediation,
+    /// Until when the key before a re-key is needed.
+    pub previous_key_needed_until: Option<Timestamp>,
+    /// When the stream is looked at again.
+    pub next_look: Option<Timestamp>,
+}
+
+/// Closes a run.
+pub fn close(ending: Ending<'_>) -> Closed {
+    let Ending { state, end: (verdict, after), proof, has_queue, give_up_after, dice, now } = ending;
+    let owed = state.progress.as_ref().map(|progress| progress.proof).unwrap_or_default();
+    let mut work = state.work.clone();
+    work.proof_owed = owed == Owed::Now || (owed == Owed::No && work.proof_owed);
+    let (verdict, next) = match after {
+        After::Verdict if verdict.again == Again::ForQuota && work.looks >= QUOTA_LOOKS_MAX => {
+            (given_up(&verdict.detail), Next::Nothing)
+        }
+        After::Verdict => {
+            let left = left(&work, owed, &verdict, now);
+            let next = again(left, verdict.again, now);
+            (verdict, next)
+        }
+        After::PutBack(why) => {
+            let left = Work { put_back: PutBack::Due, ..left(&work, owed, &verdict, now) };
+            (verdict, Next::Must(Box::new(left), Duration::ZERO, why))
+        }
+        After::Later(why, _) if is_over(&work, give_up_after, now) => {
+            // What is owed then is what was owed when it ended.
+            let left = left(&work, owed, &verdict, now);
+            (given_up(&why.to_string()), again(left, Again::Twice, now))
+        }
+        After::Later(why, not_before) => {
+            let left = Work { not_before, ..left(&work, owed, &verdict, now) };
+            let delay = match not_before {
+                Some(at) => Duration::try_from(at.duration_since(now)).unwrap_or_default().min(DELAY_MAX),
+                None => WORK.pause(work.attempt, dice),
+            };
+            (verdict, Next::Must(Box::new(left), delay, why))
+        }
+    };
+    let owes = match (owed, verdict.compliance) {
+        (_, Compliance::NotApplicable) | (Owed::No, _) => work.proof_owed,
+        (Owed::Now, _) => true,
+        (Owed::SinceTheEvent, _) => verdict.reason == Reason::Unfinished,
+    };
+    let next_look = match &next {
+        Next::Nothing => None,
+        Next::May(..) if !has_queue => None,
+        Next::May(work, delay) | Next::Must(work, delay, _) => Some(work.not_before.unwrap_or(now + *delay)),
+    };
+    let retention = state.after.as_ref().map(|after| after.observed.retention_hours).filter(|_| work.rekeyed);
+    let changed_at = work.right_since.unwrap_or(now);
+    Closed {
+        remediation: remediation(&work, &verdict),
+        proof: if owes && proof == ProofState::NotSought { ProofState::Owed } else { proof },
+        previous_key_needed_until: retention.and_then(|hours| previous_key_needed_until(changed_at, hours)),
+        verdict,
+        next,
+        next_look,
+    }
+}
+
+/// Whether an event was followed for long enough.
+fn is_over(work: &Work, give_up_after: Duration, now: Timestamp) -> bool {
+    now.duration_since(work.deadline_from) >= SignedDuration::try_from(give_up_after).unwrap_or(SignedDuration::MAX)
+}
+
+/// The work that a run with this end leaves. A proof that was sought in vain is sought again, and one that nobody sought yet is not
+/// forgotten because the stream is not new any more when the next run comes.
+fn left(work: &Work, owed: Owed, verdict: &Verdict, now: Timestamp) -> Work {
+    let in_vain =
+        matches!(verdict.reason, Reason::Unproven | Reason::ProofImpossible | Reason::ProofUnclear | Reason::Idle);
+    let by_then = now + again_after(verdict.again, work.looks).unwrap_or_default().max(DELAY_MAX);
+    let old_by_then = work.created.is_some_and(|created| !is_new(created, by_then));
+    let proof_owed = work.proof_owed || (owed == Owed::SinceTheEvent && (in_vain || old_by_then));
+    Work { attempt: work.attempt.saturating_add(1), proof_owed, not_before: None, ..work.clone() }
+}
+
+/// Another look at a stream whose run is over.
+fn again(left: Work, again: Again, now: Timestamp) -> Next {
+    let Some(delay) = again_after(again, left.looks) else { return Next::Nothing };
+    let at = now + delay;
+    // A quota takes longer than an event is followed: each look has a deadline of its own.
+    let deadline_from = if again == Again::ForQuota { at } else { left.deadline_from };
+    let looks = left.looks.saturating_add(1);
+    Next::May(Box::new(Work { looks, not_before: Some(at), deadline_from, ..left }), delay.min(DELAY_MAX))
+}
+
+/// When a finished stream is looked at again, by how often it was.
+fn again_after(again: Again, looks: u32) -> Option<Duration> {
+    match (again, looks) {
+        (Again::No, _) => None,
+        (Again::Twice, 0) => Some(Duration::from_mins(15)),
+        (Again::Twice, 1) | (Again::ForQuota, 0) => Some(Duration::from_hours(1)),
+        (Again::Twice, _) => None,
+        (Again::ForQuota, _) => Some(Duration::from_hours(4)),
+    }
+}
+
+/// What was done about a wrong setting, by this run and those before it for the same cause.
+fn remediation(work: &Work, verdict: &Verdict) -> Remediation {
+    match (work.started, verdict.reason) {
+        (_, Reason::StartRefused | Reason::Overtaken) => Remediation::Failed,
+        _ if verdict.withheld.is_some() => Remediation::Withheld,
+        (false, _) => Remediation::None,
+        (true, _) if work.right_since.is_some() => Remediation::Applied,
+        (true, _) => Remediation::Started,
+    }
+}
+
+/// A run that is not finished.
+pub fn later(why: impl Into<Unfinished>) -> End {
+    let why = why.into();
+    (unfinished(&why), After::Later(why, None))
+}
+
+/// The verdict of a run that is not finished.
+pub fn unfinished(why: &Unfinished) -> Verdict {
+    Verdict::new(Compliance::InsufficientData, Reason::Unfinished, why.to_string())
+}
+
+/// The time of a run is up.
+pub fn no_time_left(why: &str) -> End {
+    later(Unfinished::open("streamseal:Run", "NoTimeLeft", why))
+}
+
+fn given_up(why: &str) -> Verdict {
+    let detail = format!("the deadline passed: {why}");
+    Verdict::new(Compliance::InsufficientData, Reason::GaveUp, detail).alarm().again(Again::Twice)
+}
+
+/// What follows from an observation that failed, with those before it in a row: the end of the run, or `None`: once more.
+pub fn failed_observation(why: &Unfinished, troubles: u32) -> Option<End> {
+    if let Some(fault) = why.fault() {
+        let what = match fault {
+            Fault::Access => "we may not look at it",
+            Fault::Key | Fault::Request | Fault::Credentials => "it cannot be looked at",
+        };
+        let verdict = Verdict::new(Compliance::InsufficientData, Reason::AccessDenied, format!("{what}: {why}"));
+        return Some((verdict.alarm().again(Again::Twice), After::Verdict));
+    }
+    (troubles >= TROUBLES_MAX).then(|| later(why.clone()))
+}

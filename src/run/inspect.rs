@@ -1,0 +1,153 @@
+//! One observation of each of many streams, for scans and audits: what a run would say of it or do first, and the evidence of it.
+
+use jiff::Timestamp;
+
+use super::observe::{Observer, Seen, Unseen};
+use super::session::Session;
+use crate::domain::arn::StreamArn;
+use crate::domain::cause::Cause;
+use crate::domain::evidence::{Evidence, Proof, Remediation, Report, Setting};
+use crate::domain::failure::Unfinished;
+use crate::domain::history::Contention;
+use crate::domain::plan::permit::{Circumstances, permit};
+use crate::domain::plan::sight::Sight;
+use crate::domain::plan::situation::Keys;
+use crate::domain::plan::step::{Progress, Step, next_step};
+use crate::domain::policy::Decision;
+use crate::domain::verdict::{Compliance, Reason, Verdict};
+use crate::ports::{CallLog, Clock, KeyApi, StreamApi};
+
+/// A stream that was observed, and what was decided of it.
+pub(crate) struct Inspected<'d> {
+    pub(crate) stream: StreamArn,
+    pub(crate) decision: &'d Decision,
+    pub(crate) seen: Seen,
+}
+
+/// Observes `stream`; `None` where it is gone. `all_keys`: which key it is on, or should be, is asked whatever else is so.
+pub(crate) async fn inspect<'d, W: StreamApi + KeyApi + Clock>(
+    observer: &Observer<'_, W>,
+    stream: StreamArn,
+    decision: &'d Decision,
+    all_keys: bool,
+    log: &CallLog,
+) -> Result<Option<Inspected<'d>>, Unseen> {
+    let Some(observed) = observer.describe(&stream, log).await? else { return Ok(None) };
+    let seen = observer.compare(decision, observed, all_keys, log).await?;
+    Ok((seen.sight != Sight::Gone).then_some(Inspected { stream, decision, seen }))
+}
+
+/// What the observations are for, as it goes into evidence.
+#[derive(Clone, Debug)]
+pub(crate) struct Inspection<'a> {
+    /// Under which policy and mode.
+    pub(crate) session: &'a Session<'a>,
+    /// What asked for them.
+    pub(crate) cause: Cause,
+    /// When they were asked for.
+    pub(crate) asked: Timestamp,
+    /// How many parts there were before.
+    pub(crate) attempt: u32,
+    /// Who observes, in words: `a scan`.
+    pub(crate) by: &'static str,
+}
+
+impl Inspection<'_> {
+    /// The end of a run that observed now and did nothing, or the step that it would take.
+    pub(crate) fn verdict(&self, seen: &Seen, now: Timestamp) -> Result<Verdict, Step> {
+        let Session { mode, policy, planned, .. } = *self.session;
+        let circumstances = Circumstances {
+            mode,
+            policy,
+            cause: &self.cause,
+            active_since: None,
+            // The run that is to change it asks.
+            contention: Some(&Contention::Clear),
+            planned,
+            now,
+        };
+        match next_step(&seen.sight, &Progress::default(), |wrong| permit(wrong, &circumstances), now) {
+            Step::Finish(verdict) => Ok(verdict),
+            step => Err(step),
+        }
+    }
+
+    /// What is said of a stream that a run could do more about.
+    pub(crate) fn unfinished(&self, step: &Step) -> Verdict {
+        let by = self.by;
+        match step {
+            Step::Start(key) => {
+                let detail = format!("found by {by}; its rule wants {key}");
+                Verdict::new(Compliance::NonCompliant, Reason::Found, detail)
+            }
+            Step::Await(condition) => {
+                let detail = format!("not to be told yet: waiting for {}", condition.as_str());
+                Verdict::new(Compliance::InsufficientData, Reason::Unfinished, detail)
+            }
+            Step::LookLater(why) => Verdict::new(Compliance::InsufficientData, Reason::Unfinished, why.as_str()),
+            Step::Finish(verdict) => verdict.clone(),
+            Step::ReadHistory(_) | Step::Prove | Step::StartAfresh => {
+                let detail = format!("not to be told by {by}");
+                Verdict::new(Compliance::InsufficientData, Reason::Unfinished, detail)
+            }
+        }
+    }
+
+    /// The evidence of one observation; without `seen` it could not be made.
+    pub(crate) fn evidence(
+        &self,
+        stream: &StreamArn,
+        decision: &Decision,
+        seen: Option<&Seen>,
+        verdict: Verdict,
+        warnings: Vec<String>,
+        (log, now): (&CallLog, Timestamp),
+    ) -> Evidence {
+        let Session { config, policy, mode, run_id, .. } = *self.session;
+        let setting = seen.map(|seen| Setting {
+            observed: seen.observed.clone(),
+            key: seen.key.clone(),
+            material: seen.material.clone(),
+        });
+        let (calls, no_keys) = (log.calls(), Keys::new());
+        let report = Report {
+            run_id,
+            mode,
+            policy_source: config.policy.to_string(),
+            policy_digest: &policy.digest,
+            attempt: self.attempt,
+            started_at: calls.first().map_or(now, |call| call.at),
+            finished_at: now,
+            stream,
+            cause: &self.cause,
+            first_seen: self.asked,
+            decision: Some(decision),
+            wanted: seen.and_then(|seen| seen.wanted.clone()),
+            before: setting.clone(),
+            after: setting,
+            situation: seen.and_then(|seen| match &seen.sight {
+                Sight::Active(situation) => Some(situation),
+                _ => None,
+            }),
+            keys: seen.map_or(&no_keys, |seen| &seen.keys),
+            calls,
+            proof: Proof::default(),
+            remediation: if verdict.withheld.is_some() { Remediation::Withheld } else { Remediation::None },
+            verdict,
+            warnings,
+            started: false,
+            rekeyed: false,
+            previous_key_needed_until: None,
+            next_look: None,
+        };
+        report.evidence()
+    }
+}
+
+/// What is said of a stream that could not be observed: what is wrong is not its own, and a run may have more luck.
+pub(crate) fn unseen(why: &Unfinished) -> Verdict {
+    let permanent = why.fault().is_some();
+    let reason = if permanent { Reason::AccessDenied } else { Reason::Unfinished };
+    let verdict = Verdict::new(Compliance::InsufficientData, reason, why.to_string());
+    Verdict { alarm: permanent, ..verdict }
+}

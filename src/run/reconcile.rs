@@ -1,0 +1,418 @@
+//! The loop of one run: observe the stream, ask [`next_step`], do that one thing, observe again, until the run ends.
+//!
+//! It decides nothing itself: what an observation means, what may be done, and what a run's end leaves is decided in `domain/plan`. It
+//! touches the world only through the ports, never calls Start twice in a run, and believes nothing after a Start until it has observed
+//! the stream ACTIVE and encrypted with that key.
+
+pub mod preview;
+mod prove;
+mod start;
+
+use std::pin::pin;
+use std::sync::PoisonError;
+use std::time::Duration;
+
+use futures_util::future::{Either, select};
+use jiff::Timestamp;
+use tracing::debug;
+
+use super::observe::{Observer, Unseen};
+use super::session::{CALL_TIME, Session, until};
+use crate::domain::arn::KeyRef;
+use crate::domain::backoff::OBSERVATION;
+use crate::domain::evidence::{Evidence, Proof, Report};
+use crate::domain::failure::Unfinished;
+use crate::domain::hash::hash;
+use crate::domain::history::{Check, Contention, check_of, contention, is_changed, read_after};
+use crate::domain::model::{Observed, StreamStatus};
+use crate::domain::plan::close::{
+    After, End, Ending, Next, close, failed_observation, later, no_time_left, unfinished,
+};
+use crate::domain::plan::permit::{Circumstances, is_only_reported, permit};
+use crate::domain::plan::proof::is_new;
+use crate::domain::plan::sight::{Sight, sight_of};
+use crate::domain::plan::state::State;
+use crate::domain::plan::step::{Condition, Step, next_step};
+use crate::domain::policy::{Decision, Outcome};
+use crate::domain::wait::{pause, pause_after_change};
+use crate::domain::work::Work;
+use crate::ports::{CallLog, Clock, KeyApi, StreamApi, TrailApi};
+
+/// How a run ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RunEnd {
+    /// What it saw, did and can prove.
+    pub evidence: Evidence,
+    /// What is left.
+    pub next: Next,
+}
+
+/// Runs until the stream is right and proven, or cannot be made so now.
+pub async fn reconcile<W>(world: &W, work: &Work, session: &Session<'_>) -> RunEnd
+where
+    W: StreamApi + KeyApi + TrailApi + Clock,
+{
+    let mut run = Run::new(world, work, session);
+    // Whatever a call takes, the run is over in time to send on what is left.
+    let time = until(world.now(), session.deadline);
+    let ended = match select(pin!(run.run()), pin!(world.sleep(time))).await {
+        Either::Left((end, _)) => Some(end),
+        Either::Right(((), _)) => None,
+    };
+    run.close(ended.unwrap_or_else(|| no_time_left("the time was up")))
+}
+
+struct Run<'a, W> {
+    world: &'a W,
+    session: &'a Session<'a>,
+    observer: Observer<'a, W>,
+    log: CallLog,
+    started_at: Timestamp,
+    wait_until: Timestamp,
+    waiting_since: Timestamp,
+    /// Observations that failed in a row.
+    troubles: u32,
+    dice: fastrand::Rng,
+    state: State,
+    decision: Option<Decision>,
+    /// What CloudTrail's history says of the change that is due, where it was asked since the last observation.
+    contention: Option<Contention>,
+    proof: Proof,
+    /// Looks in vain for what a proof is made with, though the stream is there.
+    proofs_gone: u32,
+    /// Whether the run has waited for its turn to start and not used it yet.
+    has_turn: bool,
+    /// What else has to be known, for people.
+    warnings: Vec<String>,
+}
+
+impl<'a, W: StreamApi + KeyApi + TrailApi + Clock> Run<'a, W> {
+    fn new(world: &'a W, work: &Work, session: &'a Session<'a>) -> Self {
+        let now = world.now();
+        // The pauses of a run follow from what it is for, so that it can be repeated.
+        let seed = hash(&format!("{}{}{}", work.stream, session.run_id, work.attempt));
+        Self {
+            world,
+            session,
+            observer: Observer::of_run(world, session),
+            log: CallLog::default(),
+            started_at: now,
+            wait_until: now + session.config.wait,
+            waiting_since: now,
+            troubles: 0,
+            dice: fastrand::Rng::with_seed(seed),
+            state: State::new(work.clone()),
+            decision: None,
+            contention: None,
+            proof: Proof::default(),
+            proofs_gone: 0,
+            has_turn: false,
+            warnings: Vec::new(),
+        }
+    }
+
+    async fn run(&mut self) -> End {
+        loop {
+            let sight = match self.observe().await {
+                Ok(sight) => sight,
+                Err(unseen) => match self.after_failure(unseen).await {
+                    Some(end) => return end,
+                    None => continue,
+                },
+            };
+            loop {
+                let step = self.next_step(&sight);
+                debug!(stream = %self.state.work.stream, ?sight, ?step, "step");
+                if !matches!(step, Step::Start(_) | Step::ReadHistory(_)) {
+                    self.has_turn = false;
+                }
+                if !matches!(step, Step::ReadHistory(_)) {
+                    self.troubles = 0;
+                }
+                match self.take(step, &sight).await {
+                    Taken::SameSight => {}
+                    Taken::ObserveAgain => break,
+                    Taken::End(end) => return end,
+                }
+            }
+        }
+    }
+
+    /// Takes one step.
+    async fn take(&mut self, step: Step, sight: &Sight) -> Taken {
+        match step {
+            Step::Await(condition) => match self.pause(condition).await {
+                true => Taken::ObserveAgain,
+                false => Taken::End(still_waiting(condition)),
+            },
+            Step::Start(key) => self.start(&key, sight).await.map_or(Taken::ObserveAgain, Taken::End),
+            Step::Prove => self.prove().await,
+            Step::Finish(verdict) if self.state.is_left_unwritable(self.session.mode, self.world.now()) => {
+                Taken::End(self.unwritable(&verdict).await)
+            }
+            Step::Finish(verdict) => Taken::End((verdict, After::Verdict)),
+            Step::LookLater(why) => {
+                self.state.observed_in_vain();
+                Taken::End(later(Unfinished::open("streamseal:Look", "LookLater", &why)))
+            }
+            Step::StartAfresh => {
+                let started = self.state.has_started();
+                self.start_afresh().await;
+                if started {
+                    let why = "the stream was re-created while this run was under way";
+                    return Taken::End(later(Unfinished::open("streamseal:Look", "Recreated", why)));
+                }
+                Taken::ObserveAgain
+            }
+            Step::ReadHistory(created) => match self.read_history(created).await {
+                Ok(contention) => {
+                    self.contention = Some(contention);
+                    Taken::SameSight
+                }
+                Err(why) => self.after_failed(why).await.map_or(Taken::ObserveAgain, Taken::End),
+            },
+        }
+    }
+
+    fn next_step(&self, sight: &Sight) -> Step {
+        let Session { mode, policy, planned, .. } = *self.session;
+        let now = self.world.now();
+        let circumstances = Circumstances {
+            mode,
+            policy,
+            cause: &self.state.work.cause,
+            active_since: self.state.work.active_since,
+            contention: self.contention.as_ref(),
+            planned,
+            now,
+        };
+        let progress = self.state.progress.clone().unwrap_or_default();
+        next_step(sight, &progress, |wrong| permit(wrong, &circumstances), now)
+    }
+
+    /// Observes once, and decides where there is something to decide.
+    async fn observe(&mut self) -> Result<Sight, Unseen> {
+        self.contention = None;
+        let Some(observed) = self.observer.describe(&self.state.work.stream, &self.log).await? else {
+            return Ok(self.state.not_found(self.world.now()));
+        };
+        self.state.work.not_found_since = None;
+        let sight = sight_of(&observed, self.state.work.created);
+        if sight == Some(Sight::Recreated) {
+            return Ok(Sight::Recreated);
+        }
+        self.state.found(&observed, self.session.mode, self.session.has_queue, self.world.now());
+        let (sight, keys) = match sight {
+            Some(sight) => (sight, self.state.keys.clone()),
+            None => {
+                self.state.work.active_since.get_or_insert(observed.at);
+                let decision = self.decide().await?;
+                let seen = self.observer.compare(&decision, observed.clone(), false, &self.log).await?;
+                self.check_put_back(&seen.sight, &decision, observed.created).await?;
+                (seen.sight, seen.keys)
+            }
+        };
+        self.learn(&observed);
+        self.state.observed(&sight, &observed, keys, self.world.now());
+        Ok(sight)
+    }
+
+    /// Decides, until a Start was sent: from then on the run keeps to its decision.
+    async fn decide(&mut self) -> Result<Decision, Unseen> {
+        if let Some(decision) = self.decision.as_ref().filter(|_| self.state.has_started()) {
+            return Ok(decision.clone());
+        }
+        let decision = self.observer.decide(&self.state.work.stream, None, &self.log).await?;
+        Ok(self.decision.insert(decision).clone())
+    }
+
+    /// A key that is to be put back has to be one that may be, now and not only when that was decided; and the stream has to be one that
+    /// its rule lets us change, whatever the message says that was done to it.
+    async fn check_put_back(&mut self, sight: &Sight, decision: &Decision, created: Timestamp) -> Result<(), Unseen> {
+        let is_on_it = matches!(sight, Sight::Active(situation) if situation.is_on_unusable_target());
+        let key = self.state.progress.as_ref().and_then(|progress| progress.put_back.as_ref());
+        let (Some(key), Outcome::Encrypt(target), true) =
+            (key.and_then(|key| KeyRef::parse(key.as_str())), &decision.outcome, is_on_it && !self.state.has_started())
+        else {
+            return Ok(());
+        };
+        let only_reported = is_only_reported(target.existing, self.session.policy, created);
+        let before = self.world.lookup(&key, &self.log).await.map_err(Unseen::Failed)?;
+        let on = self.observer.met(&target.key).await;
+        self.state.check_put_back(only_reported, on.as_ref(), &before, self.world.now());
+        Ok(())
+    }
+
+    /// What CloudTrail's history says of a change that would be made now, of a stream that was made at `created`.
+    async fn read_history(&self, created: Timestamp) -> Result<Contention, Unfinished> {
+        let Session { config, history, paces, deadline, .. } = *self.session;
+        let Work { stream, cause, started, started_at, .. } = &self.state.work;
+        let check = check_of(cause, is_new(created, self.world.now()), *started);
+        let Some(own_role) = config.own_role_arn.as_deref() else { return Ok(Contention::Clear) };
+        if check == Check::None {
+            return Ok(Contention::Clear);
+        }
+        let of_it = (&stream.name, created);
+        let after = read_after(cause, self.world.now());
+        match history.of(stream, after, self.world, (paces, deadline), &self.log).await {
+            Ok(trail) if check == Check::IfChanged && !is_changed(&trail, of_it, own_role) => Ok(Contention::Clear),
+            Ok(trail) => Ok(contention(&trail, of_it, own_role, (cause, *started_at), self.world.now())),
+            Err(_) if check == Check::IfChanged => Ok(Contention::Clear),
+            Err(why) if why.fault().is_some() => {
+                Ok(Contention::Unknown(format!("whether somebody else changes it cannot be told: {why}")))
+            }
+            Err(why) => Err(why),
+        }
+    }
+
+    /// Whether too little time is left to begin a write.
+    fn no_time(&self) -> bool {
+        self.world.now() + CALL_TIME > self.session.deadline
+    }
+
+    /// Pauses before the next observation; `false` when this run has waited long enough.
+    async fn pause(&mut self, condition: Condition) -> bool {
+        let now = self.world.now();
+        let resume = match condition {
+            Condition::Settled(until) => until,
+            Condition::Exists | Condition::Active | Condition::Applied => now + self.pause_for(now),
+        };
+        // Without a queue, what is left to a later run begins to settle anew: wait here as long as there is time.
+        let settles_here = matches!(condition, Condition::Settled(_)) && !self.session.has_queue;
+        let limit = if settles_here { self.session.deadline } else { self.wait_until.min(self.session.deadline) };
+        if resume > limit {
+            return false;
+        }
+        if !self.state.has_started() {
+            // What KMS said before the wait may not hold after it.
+            self.observer.forget_keys().await;
+        }
+        self.world.sleep(until(now, resume)).await;
+        true
+    }
+
+    /// The pause before the next observation of a stream that is not as it should be yet, by what the instance has seen of new streams.
+    fn pause_for(&mut self, now: Timestamp) -> Duration {
+        let spread = self.dice.f64();
+        let seen = self.state.after.as_ref().map(|setting| &setting.observed);
+        match seen.filter(|seen| seen.status == StreamStatus::Creating && !self.state.has_started()) {
+            None => pause_after_change(until(self.waiting_since, now), spread),
+            Some(seen) => {
+                let creating = self.session.paces.creating.lock().unwrap_or_else(PoisonError::into_inner);
+                // Earlier runs have waited for it too.
+                let waited = until(self.state.work.first_seen, now);
+                pause(waited, until(seen.created, now).max(waited), creating.expected(), spread)
+            }
+        }
+    }
+
+    /// Learns from a stream that was CREATING when this run observed it before.
+    fn learn(&self, observed: &Observed) {
+        let before = self.state.after.as_ref().map(|setting| &setting.observed);
+        if let Some(before) = before.filter(|before| before.status == StreamStatus::Creating)
+            && observed.status == StreamStatus::Active
+        {
+            let mut creating = self.session.paces.creating.lock().unwrap_or_else(PoisonError::into_inner);
+            creating.ended(until(observed.created, before.at), until(observed.created, observed.at));
+        }
+    }
+
+    /// An observation that failed: again after a pause, or the end.
+    async fn after_failure(&mut self, unseen: Unseen) -> Option<End> {
+        match unseen {
+            Unseen::Failed(failure) => self.after_failed(failure.into()).await,
+            Unseen::NoTime(why) => Some(later(why)),
+        }
+    }
+
+    async fn after_failed(&mut self, why: Unfinished) -> Option<End> {
+        self.troubles += 1;
+        let now = self.world.now();
+        let pause = OBSERVATION.pause(self.troubles - 1, self.dice.f64());
+        let end = failed_observation(&why, self.troubles);
+        if end.is_some() {
+            return end;
+        }
+        let resume = now + pause;
+        if resume > self.wait_until.min(self.session.deadline) {
+            return Some(later(why));
+        }
+        self.world.sleep(until(now, resume)).await;
+        None
+    }
+
+    /// Forgets what belonged to the stream that had this name before.
+    async fn start_afresh(&mut self) {
+        self.state.start_afresh(self.world.now());
+        self.decision = None;
+        self.observer.forget_keys().await;
+        self.proof = Proof::default();
+        self.warnings.clear();
+    }
+
+    /// Makes the evidence and the work that is left.
+    fn close(mut self, end: End) -> RunEnd {
+        let now = self.world.now();
+        let Session { config, policy, mode, run_id, has_queue, .. } = *self.session;
+        let closed = close(Ending {
+            state: &self.state,
+            end,
+            proof: self.proof.state,
+            has_queue,
+            give_up_after: config.give_up_after,
+            dice: self.dice.f64(),
+            now,
+        });
+        self.proof.state = closed.proof;
+        let State { work, situation, wanted, before, after, keys, .. } = &self.state;
+        let report = Report {
+            run_id,
+            mode,
+            policy_source: config.policy.to_string(),
+            policy_digest: &policy.digest,
+            attempt: work.attempt,
+            started_at: self.started_at,
+            finished_at: now,
+            stream: &work.stream,
+            cause: &work.cause,
+            first_seen: work.first_seen,
+            decision: self.decision.as_ref(),
+            wanted: wanted.clone(),
+            before: before.clone(),
+            after: after.clone(),
+            situation: situation.as_ref(),
+            keys,
+            calls: self.log.calls(),
+            proof: self.proof,
+            verdict: closed.verdict,
+            warnings: self.warnings,
+            remediation: closed.remediation,
+            started: work.started,
+            rekeyed: work.rekeyed,
+            previous_key_needed_until: closed.previous_key_needed_until,
+            next_look: closed.next_look,
+        };
+        RunEnd { evidence: report.evidence(), next: closed.next }
+    }
+}
+
+/// What taking a step came to.
+enum Taken {
+    /// Nothing about the stream changed: the next step follows from the same observation.
+    SameSight,
+    /// It has to be observed again.
+    ObserveAgain,
+    /// The run is over.
+    End(End),
+}
+
+/// The run has waited long enough; a later one goes on.
+fn still_waiting(condition: Condition) -> End {
+    let why =
+        Unfinished::open("streamseal:Wait", "StillWaiting", &format!("still waiting for: {}", condition.as_str()));
+    let not_before = match condition {
+        Condition::Settled(until) => Some(until),
+        Condition::Exists | Condition::Active | Condition::Applied => None,
+    };
+    (unfinished(&why), After::Later(why, not_before))
+}

@@ -1,0 +1,85 @@
+//! What a run would do first, without doing it.
+
+use super::Run;
+use crate::domain::evidence::Setting;
+use crate::domain::failure::Unfinished;
+use crate::domain::model::{KeyIdentity, ProofMode};
+use crate::domain::plan::proof::proof_mode;
+use crate::domain::plan::state::State;
+use crate::domain::plan::step::Step;
+use crate::domain::policy::Outcome;
+use crate::domain::remedy::{Facts, Remedy, of_failure, remedy};
+use crate::domain::work::Work;
+use crate::ports::{Clock, KeyApi, StreamApi, TrailApi};
+use crate::run::observe::Unseen;
+use crate::run::session::Session;
+
+/// What a run would do first.
+#[derive(Debug)]
+pub struct Preview {
+    /// The first step, or why it cannot be told.
+    pub step: Result<Step, Unfinished>,
+    /// The deciding rule.
+    pub rule: Option<String>,
+    /// Why that rule.
+    pub reasons: Vec<String>,
+    /// What was seen, where anything was.
+    pub setting: Option<Setting>,
+    /// Which key the rule wants, as far as KMS said so.
+    pub wanted: Option<KeyIdentity>,
+    /// How it would be proven.
+    pub proof: Option<ProofMode>,
+    /// What to do about it.
+    pub remedy: Remedy,
+}
+
+/// Observes once and names the first step; does nothing.
+pub async fn preview<W>(world: &W, work: &Work, session: &Session<'_>) -> Preview
+where
+    W: StreamApi + KeyApi + TrailApi + Clock,
+{
+    let mut run = Run::new(world, work, session);
+    let step = run.first_step().await;
+    let State { work, situation, wanted, after, keys, .. } = &run.state;
+    let outcome = run.decision.as_ref().map(|decision| &decision.outcome);
+    let proof = match (outcome, after) {
+        (Some(Outcome::Encrypt(target)), Some(seen)) => {
+            Some(proof_mode(target, seen.observed.created, session.mode, world.now()))
+        }
+        _ => None,
+    };
+    let calls = run.log.calls();
+    let (verdict, calls) = match &step {
+        Ok(Step::Finish(verdict)) => (Some(verdict), calls.as_slice()),
+        Ok(_) | Err(_) => (None, [].as_slice()),
+    };
+    let facts = Facts {
+        stream: &work.stream,
+        outcome,
+        rule: run.decision.as_ref().and_then(|decision| decision.rule.as_ref()).map(|rule| rule.name.as_str()),
+        encryption: after.as_ref().map(|after| &after.observed.encryption),
+        situation: situation.as_ref(),
+        keys,
+        verdict,
+        calls,
+        changed: work.started,
+    };
+    let remedy = match &step {
+        Err(Unfinished::Call(failure)) => of_failure(&facts, failure),
+        Err(Unfinished::Open { .. }) => Remedy::None,
+        Ok(_) => remedy(&facts),
+    };
+    let (wanted, setting) = (wanted.clone(), after.clone());
+    let (rule, reasons) = run.decision.map_or((None, Vec::new()), |d| (d.rule.map(|r| r.name), d.reasons));
+    Preview { step, rule, reasons, setting, wanted, proof, remedy }
+}
+
+impl<W: StreamApi + KeyApi + TrailApi + Clock> Run<'_, W> {
+    async fn first_step(&mut self) -> Result<Step, Unfinished> {
+        let sight = self.observe().await.map_err(Unseen::why)?;
+        let step = self.next_step(&sight);
+        let Step::ReadHistory(created) = step else { return Ok(step) };
+        self.contention = Some(self.read_history(created).await?);
+        Ok(self.next_step(&sight))
+    }
+}

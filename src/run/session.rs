@@ -1,0 +1,47 @@
+//! What holds for a whole invocation, and the time that is left of it.
+
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::history::History;
+use super::paces::Paces;
+use crate::config::Config;
+use crate::domain::model::{KeyIdentity, Mode};
+use crate::domain::policy::Policy;
+
+/// What one request may take (`ATTEMPT_TIMEOUT` of the adapters): with less time left no write is begun.
+pub const CALL_TIME: SignedDuration = SignedDuration::from_secs(5);
+
+/// What holds for a whole invocation.
+#[derive(Clone, Copy, Debug)]
+pub struct Session<'a> {
+    /// The function's configuration.
+    pub config: &'a Config,
+    /// The policy in force.
+    pub policy: &'a Policy,
+    /// The mode in force.
+    pub mode: Mode,
+    /// The invocation's id.
+    pub run_id: &'a str,
+    /// When the run must have ended.
+    pub deadline: Timestamp,
+    /// The rates that runs share.
+    pub paces: &'a Paces,
+    /// What is known of CloudTrail's history.
+    pub history: &'a History,
+    /// Whether there is a queue for work that is not finished.
+    pub has_queue: bool,
+    /// The one key that a person agreed to, where there is a plan.
+    pub planned: Option<&'a KeyIdentity>,
+}
+
+/// From `now` to `then`; nothing where that is past.
+pub fn until(now: Timestamp, then: Timestamp) -> Duration {
+    Duration::try_from(then.duration_since(now)).unwrap_or(Duration::ZERO)
+}
+
+/// Dice from 0 to 1 that a time throws, so that what happens then can be repeated.
+pub fn dice(now: Timestamp) -> f64 {
+    fastrand::Rng::with_seed(now.as_millisecond().unsigned_abs()).f64()
+}
