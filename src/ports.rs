@@ -199,10 +199,10 @@ pub trait Clock: Send + Sync {
 
 /// Where evidence goes.
 pub trait EvidenceSink: Send + Sync {
-    /// Writes one document; it must not fail, since evidence is the last thing that a run does.
-    fn record(&self, evidence: &Evidence);
+    /// Writes one document, which is evidence written out; it must not fail, since evidence is the last thing that a run does.
+    fn record(&self, evidence: &Evidence, document: &str);
     /// Writes what a scan found.
-    fn summary(&self, summary: &Summary);
+    fn summary(&self, summary: &Summary, document: &str);
     /// Writes what became of an item that led to no run.
     fn note(&self, note: &Note);
 }

@@ -8,20 +8,19 @@ use std::io::Write;
 use jiff::Timestamp;
 
 use crate::aws::Aws;
-use crate::domain::evidence::v1::Document;
 use crate::domain::evidence::{Evidence, emf};
 use crate::domain::note::Note;
 use crate::domain::scan::v1::Summary;
 use crate::ports::EvidenceSink;
 
 impl EvidenceSink for Aws {
-    fn record(&self, evidence: &Evidence) {
-        line(&serde_json::to_string(&Document::from(evidence)).unwrap_or_default());
+    fn record(&self, evidence: &Evidence, document: &str) {
+        line(document);
         line(&emf::of_evidence(evidence).to_string());
     }
 
-    fn summary(&self, summary: &Summary) {
-        line(&summary.to_json().to_string());
+    fn summary(&self, summary: &Summary, document: &str) {
+        line(document);
         for metrics in emf::of_summary(summary) {
             line(&metrics.to_string());
         }

@@ -1,14 +1,13 @@
 //! Results on their way to an event bus: evidence and summaries as entries of EventBridge's PutEvents.
 //!
 //! Pure. The log's line is the record and this is its copy: an entry that cannot be sent is lost to those who listen, and
-//! nothing else follows. The loop that sends is `src/results.rs`.
+//! nothing else follows. `run/outbox.rs` sends.
 
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::arn::Scope;
 use super::evidence::Evidence;
-use super::evidence::v1::Document;
 use super::scan::Subject;
 use super::scan::v1::Summary;
 
@@ -74,26 +73,23 @@ pub struct ResultEvent {
 }
 
 impl ResultEvent {
-    /// A stream's evidence.
-    pub fn of_evidence(evidence: &Evidence) -> Self {
-        // A document is plain data: it always has a JSON form.
-        let detail = serde_json::to_string(&Document::from(evidence)).unwrap_or_default();
+    /// A stream's evidence, as it was written out.
+    pub fn of_evidence(evidence: &Evidence, document: &str) -> Self {
         Self {
             detail_type: EVIDENCE,
             time: evidence.finished_at,
             resource: Some(evidence.stream.to_string()),
-            detail: bounded(detail),
+            detail: bounded(document),
         }
     }
 
-    /// What a scan found.
-    pub fn of_summary(summary: &Summary) -> Self {
+    /// What a scan found, as it was written out.
+    pub fn of_summary(summary: &Summary, document: &str) -> Self {
         let resource = match &summary.scan.subject {
             Subject::Key(key, _) => Some(key.to_string()),
             Subject::Fleet | Subject::Alias(_) | Subject::Aliases => None,
         };
-        let detail = bounded(summary.to_json().to_string());
-        Self { detail_type: SUMMARY, time: summary.finished_at, resource, detail }
+        Self { detail_type: SUMMARY, time: summary.finished_at, resource, detail: bounded(document) }
     }
 
     /// What PutEvents counts of it, in bytes.
@@ -104,13 +100,13 @@ impl ResultEvent {
 }
 
 /// The document as it is or, where it is too large, without its longest lists, which `cut` then names.
-fn bounded(detail: String) -> String {
+fn bounded(document: &str) -> String {
     // What is around it has a few hundred bytes, of names that are bounded.
     let most = BYTES_MAX - 1_000;
-    if detail.len() <= most {
-        return detail;
+    if document.len() <= most {
+        return document.to_owned();
     }
-    let Ok(mut document) = serde_json::from_str::<Value>(&detail) else { return detail };
+    let Ok(mut document) = serde_json::from_str::<Value>(document) else { return document.to_owned() };
     let mut cut = Vec::new();
     for place in MAY_BE_CUT {
         let Some(member) = document.pointer_mut(place) else { continue };
@@ -197,14 +193,14 @@ mod tests {
     #[test]
     fn what_is_too_large_loses_its_longest_lists_and_says_so() {
         let small = json!({"schema": "x", "calls": [1, 2]}).to_string();
-        assert_eq!(bounded(small.clone()), small);
+        assert_eq!(bounded(&small), small);
         let long: Vec<String> = (0..3_000).map(|i| format!("{i:0100}")).collect();
         let large = json!({"schema": "x", "calls": long, "reasons": ["r"], "warnings": ["w"]});
-        let cut: Value = serde_json::from_str(&bounded(large.to_string())).unwrap();
+        let cut: Value = serde_json::from_str(&bounded(&large.to_string())).unwrap();
         assert_eq!(cut, json!({"schema": "x", "calls": [], "reasons": ["r"], "warnings": ["w"], "cut": ["calls"]}));
         let by_key =
             json!({"schema": "x", "streams": {"listed": 1, "by_key": {"k": "x".repeat(BYTES_MAX)}}, "calls": {"c": 1}});
-        let cut: Value = serde_json::from_str(&bounded(by_key.to_string())).unwrap();
+        let cut: Value = serde_json::from_str(&bounded(&by_key.to_string())).unwrap();
         let expected = json!({"schema": "x", "streams": {"listed": 1, "by_key": {}}, "calls": {}, "cut": ["calls", "streams.by_key"]});
         assert_eq!(cut, expected);
     }

@@ -10,14 +10,14 @@ use crate::domain::model::{KeyInfo, KeyLookup, KeyManager, KeyProblem};
 use crate::domain::policy::NamedKey;
 use crate::domain::scan::{Scan, Subject};
 use crate::domain::text::EventText;
-use crate::ports::{CallLog, World};
+use crate::ports::{CallLog, KeyApi};
 
 /// The scan to make of one that was asked for, or why none need be made: its key or alias can be no stream's. Where that is not
 /// known, it is made.
 ///
 /// # Errors
 /// Why it need not be made.
-pub async fn of_concern<W: World>(world: &W, scan: Scan, session: &Session<'_>) -> Result<Scan, IgnoreReason> {
+pub async fn of_concern<W: KeyApi>(world: &W, scan: Scan, session: &Session<'_>) -> Result<Scan, IgnoreReason> {
     let Session { config, policy, .. } = *session;
     match &scan.subject {
         Subject::Fleet | Subject::Aliases => Ok(scan),
@@ -33,7 +33,7 @@ pub async fn of_concern<W: World>(world: &W, scan: Scan, session: &Session<'_>) 
 }
 
 /// Whether no stream can be encrypted with a key; where KMS does not say, it may be.
-async fn is_no_streams_key<W: World>(world: &W, key: &KeyArn) -> bool {
+async fn is_no_streams_key<W: KeyApi>(world: &W, key: &KeyArn) -> bool {
     let Some(KeyLookup::Found(KeyInfo { manager, problem, .. })) = look_up(world, key.as_str()).await else {
         return false;
     };
@@ -48,12 +48,12 @@ async fn is_no_streams_key<W: World>(world: &W, key: &KeyArn) -> bool {
     }
 }
 
-async fn look_up<W: World>(world: &W, key: &str) -> Option<KeyLookup> {
+async fn look_up<W: KeyApi>(world: &W, key: &str) -> Option<KeyLookup> {
     world.lookup(&KeyRef::parse(key)?, &CallLog::default()).await.ok()
 }
 
 /// Why a scan that was asked for must not be made: it is about a key or an alias of another account that no rule names.
-pub async fn not_named<W: World>(world: &W, scan: &Scan, session: &Session<'_>) -> Option<RejectReason> {
+pub async fn not_named<W: KeyApi>(world: &W, scan: &Scan, session: &Session<'_>) -> Option<RejectReason> {
     let own = &session.config.own;
     match &scan.subject {
         Subject::Fleet | Subject::Aliases => None,

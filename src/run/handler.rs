@@ -12,7 +12,6 @@ mod scans;
 
 use std::collections::BTreeMap;
 use std::panic::AssertUnwindSafe;
-use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::FutureExt;
@@ -21,9 +20,9 @@ use jiff::SignedDuration;
 use serde_json::{Value, json};
 use tracing::{error, info, warn};
 
-use self::answer::{Answer, Invocation, Unhandled};
+use self::answer::{Answer, Invocation, Told, Unhandled};
 use self::notes::Notes;
-use self::parameters::Parameters;
+use self::parameters::{InForce, Parameters};
 use super::history::History;
 use super::outbox::Outbox;
 use super::paces::Paces;
@@ -33,19 +32,18 @@ use crate::config::Config;
 use crate::domain::backoff::{DELAY_MAX, WORK};
 use crate::domain::bounds;
 use crate::domain::event::{self, Fate, IgnoreReason, Input, Item, Message, RejectReason, Rest};
-use crate::domain::evidence::Evidence;
-use crate::domain::evidence::v1::Document;
 use crate::domain::failure::Unfinished;
-use crate::domain::model::Mode;
 use crate::domain::note::{Note, Outcome};
 use crate::domain::plan::close::Next;
-use crate::domain::policy::Policy;
 use crate::domain::text::EventText;
 use crate::domain::work::{PutBack, Work};
 use crate::ports::World;
 
 /// What is kept of an invocation's time for the answer and for sending work on.
 const MARGIN: SignedDuration = SignedDuration::from_secs(10);
+
+/// What holds for an invocation, or why nothing is changed in it.
+type Under<'a> = Result<Session<'a>, &'a Unhandled>;
 
 /// The function: built once, handles any number of payloads.
 #[derive(Debug)]
@@ -103,12 +101,14 @@ impl<W: World> App<W> {
 
     async fn direct(&self, items: Vec<Item>, invocation: &Invocation) -> Result<Answer, Unhandled> {
         let in_force = self.in_force(items.iter()).await;
+        let session = self.session(&in_force, invocation);
         self.paces.begin(1);
         let mut ends = Vec::with_capacity(items.len());
         for item in items {
-            ends.push(self.guarded(item, &in_force, invocation).await);
+            ends.push(self.guarded(item, session).await);
         }
-        let mut answers = ends.into_iter().collect::<Result<Vec<Value>, Unhandled>>()?;
+        let answers = ends.into_iter().map(|told| told.map(Told::into_value));
+        let mut answers = answers.collect::<Result<Vec<Value>, Unhandled>>()?;
         match (answers.pop(), answers.is_empty()) {
             (Some(only), true) => Ok(Answer::Direct(only)),
             (Some(last), false) => {
@@ -135,14 +135,14 @@ impl<W: World> App<W> {
             });
             streams.entry(stream.unwrap_or_else(|| message.id.clone())).or_default().push(message);
         }
-        let in_force = &in_force;
+        let session = self.session(&in_force, invocation);
         self.paces.begin(streams.len());
         let lanes = streams.into_values().map(|lane| async move {
             let mut failed = Vec::new();
             for Message { id, items } in lane {
                 let mut lost = false;
                 for item in items {
-                    lost |= self.guarded(item, in_force, invocation).await.is_err();
+                    lost |= self.guarded(item, session).await.is_err();
                 }
                 if lost {
                     failed.push(id);
@@ -154,14 +154,9 @@ impl<W: World> App<W> {
     }
 
     /// One item, whose panic is its own.
-    async fn guarded(
-        &self,
-        item: Item,
-        in_force: &Result<(Arc<Policy>, Mode), Unhandled>,
-        invocation: &Invocation,
-    ) -> Result<Value, Unhandled> {
+    async fn guarded(&self, item: Item, session: Under<'_>) -> Result<Told, Unhandled> {
         // Boxed: the run's future is large, and its type so deep that the compiler loses its way in it.
-        match AssertUnwindSafe(self.item(item, in_force, invocation).boxed()).catch_unwind().await {
+        match AssertUnwindSafe(self.item(item, session).boxed()).catch_unwind().await {
             Ok(end) => end.map_err(|unhandled| self.unhandled(unhandled)),
             Err(panic) => {
                 let words = panic.downcast_ref::<&str>().map(|s| (*s).to_owned());
@@ -174,74 +169,65 @@ impl<W: World> App<W> {
         }
     }
 
-    async fn item(
-        &self,
-        item: Item,
-        in_force: &Result<(Arc<Policy>, Mode), Unhandled>,
-        invocation: &Invocation,
-    ) -> Result<Value, Unhandled> {
+    async fn item(&self, item: Item, session: Under<'_>) -> Result<Told, Unhandled> {
         match item {
             Item::Ignored(why) => Ok(self.ignored(&why)),
             Item::Rejected(why) => Ok(self.rejected(&why)),
             Item::Malformed(why) => Err(Unhandled::Malformed(why.to_string())),
             Item::Rest(rest) => self.rest(rest),
-            Item::Reconcile(work) => self.reconcile(*work, in_force, invocation).await,
-            Item::Scan(scan) => self.ask_for_scan(*scan, in_force, invocation).await,
-            Item::ScanNow(scan) => self.run_scan(*scan, in_force, invocation).await,
-            Item::PolicyChanged(name, scan) => self.parameter_changed(&name, *scan, in_force, invocation).await,
+            Item::Reconcile(work) => self.reconcile(*work, session).await,
+            Item::Scan(scan) => self.ask_for_scan(*scan, session).await,
+            Item::ScanNow(scan) => self.run_scan(*scan, session).await,
+            Item::PolicyChanged(name, scan) => self.parameter_changed(&name, *scan, session).await,
         }
     }
 
-    fn session<'a>(&'a self, policy: &'a Policy, mode: Mode, invocation: &'a Invocation) -> Session<'a> {
-        Session {
+    /// What holds for this invocation, where the policy can be used.
+    fn session<'a>(&'a self, in_force: &'a InForce, invocation: &'a Invocation) -> Under<'a> {
+        let (policy, mode) = in_force.as_ref()?;
+        Ok(Session {
             config: &self.config,
             policy,
-            mode,
+            mode: *mode,
             run_id: &invocation.id,
             deadline: invocation.deadline,
             paces: &self.paces,
             history: &self.history,
             has_queue: self.world.has_queue(),
             planned: None,
-        }
+        })
     }
 
-    async fn reconcile(
-        &self,
-        work: Work,
-        in_force: &Result<(Arc<Policy>, Mode), Unhandled>,
-        invocation: &Invocation,
-    ) -> Result<Value, Unhandled> {
+    async fn reconcile(&self, work: Work, session: Under<'_>) -> Result<Told, Unhandled> {
         let now = self.world.now();
         if let Some(at) = work.not_before.filter(|at| *at > now) {
             let delay = until(now, at).min(DELAY_MAX);
             return self.put_off(&work, delay, "TooEarly", "not before its time").await;
         }
-        let (policy, mode) = match in_force {
-            Ok((policy, mode)) => (policy, *mode),
+        let session = match session {
+            Ok(session) => session,
             Err(unusable) => return self.keep(work, unusable).await,
         };
         let work = Work { unread: 0, ..work };
-        if now >= invocation.deadline {
+        if now >= session.deadline {
             // An earlier message of this batch took the time: this one is for another invocation, unseen.
             let delay = WORK.pause(0, dice(now));
             return self.put_off(&work, delay, "NoTimeLeft", "no time was left").await;
         }
-        let session = self.session(policy, mode, invocation);
         let mut end = reconcile(&self.world, &work, &session).await;
         if let Next::Must(work, delay, _) = &end.next
             && work.put_back == PutBack::Due
         {
-            self.results.evidence(&self.world, &end.evidence);
+            let document = self.results.evidence(&self.world, &end.evidence);
             if self.send(work, *delay).await.is_ok() {
-                return Ok(document(&end.evidence));
+                return Ok(Told::Document(document));
             }
             // The event that comes again would not know of the key to put back: here and now, then.
             let work = work.clone();
             end = reconcile(&self.world, &work, &session).await;
         }
         let RunEnd { evidence, next } = end;
-        self.results.evidence(&self.world, &evidence);
+        let document = self.results.evidence(&self.world, &evidence);
         match next {
             Next::Nothing => {}
             Next::May(work, delay) => {
@@ -255,11 +241,11 @@ impl<W: World> App<W> {
                 }
             }
         }
-        Ok(document(&evidence))
+        Ok(Told::Document(document))
     }
 
     /// No policy, no writes; the event is kept until it can be used, and no deadline runs meanwhile.
-    async fn keep(&self, mut work: Work, unusable: &Unhandled) -> Result<Value, Unhandled> {
+    async fn keep(&self, mut work: Work, unusable: &Unhandled) -> Result<Told, Unhandled> {
         let (unread, delay) = self.kept(unusable, work.unread, &format!("`{}`", work.stream.name));
         work.unread = unread;
         // Not anew: a policy that can be read now and then would have it followed for ever.
@@ -271,7 +257,7 @@ impl<W: World> App<W> {
     }
 
     /// Sends work on unseen.
-    async fn put_off(&self, work: &Work, delay: Duration, code: &str, why: &str) -> Result<Value, Unhandled> {
+    async fn put_off(&self, work: &Work, delay: Duration, code: &str, why: &str) -> Result<Told, Unhandled> {
         match self.send(work, delay).await {
             Ok(()) => Ok(self.deferred(work, delay, code, why)),
             Err(Some(not_sent)) => Err(not_sent),
@@ -290,23 +276,23 @@ impl<W: World> App<W> {
         self.world.send(work, delay).await.map_err(|failure| Some(Unhandled::Retryable(failure.into())))
     }
 
-    fn deferred(&self, work: &Work, delay: Duration, code: &str, why: &str) -> Value {
-        json!({
+    fn deferred(&self, work: &Work, delay: Duration, code: &str, why: &str) -> Told {
+        Told::Other(json!({
             "outcome": "deferred", "reason": code, "detail": why,
             "stream": work.stream.to_string(), "delay_s": delay.as_secs(),
-        })
+        }))
     }
 
-    fn ignored(&self, why: &IgnoreReason) -> Value {
+    fn ignored(&self, why: &IgnoreReason) -> Told {
         self.note(Outcome::Ignored, why.code(), &why.to_string())
     }
 
-    fn rejected(&self, why: &RejectReason) -> Value {
+    fn rejected(&self, why: &RejectReason) -> Told {
         self.note(Outcome::Rejected, why.code(), &why.to_string())
     }
 
     /// More of a message that led to nothing: counted. Where they could not be read, the message fails.
-    fn rest(&self, Rest { fate, code, count }: Rest) -> Result<Value, Unhandled> {
+    fn rest(&self, Rest { fate, code, count }: Rest) -> Result<Told, Unhandled> {
         let (outcome, counted) = match fate {
             Fate::Ignored => (Outcome::Ignored, count),
             Fate::Rejected => (Outcome::Rejected, count),
@@ -316,12 +302,12 @@ impl<W: World> App<W> {
         self.notes.count(outcome, code, counted);
         let note = Note { items: count, ..Note::new(outcome, code, &format!("{count} more items of the message")) };
         match fate {
-            Fate::Ignored | Fate::Rejected => Ok(note.to_json()),
+            Fate::Ignored | Fate::Rejected => Ok(Told::Other(note.to_json())),
             Fate::Malformed => Err(Unhandled::Malformed(note.detail.to_string())),
         }
     }
 
-    fn note(&self, outcome: Outcome, code: &'static str, detail: &str) -> Value {
+    fn note(&self, outcome: Outcome, code: &'static str, detail: &str) -> Told {
         let note = Note::new(outcome, code, detail);
         if self.notes.may_report(outcome, code) {
             match outcome {
@@ -331,7 +317,7 @@ impl<W: World> App<W> {
             }
             self.world.note(&note);
         }
-        note.to_json()
+        Told::Other(note.to_json())
     }
 
     fn unhandled(&self, unhandled: Unhandled) -> Unhandled {
@@ -341,9 +327,4 @@ impl<W: World> App<W> {
         }
         unhandled
     }
-}
-
-/// A document is plain data: it always has a JSON form.
-fn document(evidence: &Evidence) -> Value {
-    serde_json::to_value(Document::from(evidence)).unwrap_or_default()
 }

@@ -10,7 +10,6 @@
 use std::panic::AssertUnwindSafe;
 use std::pin::pin;
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
 use futures_util::FutureExt;
 use futures_util::future::{Either, join_all, select};
@@ -18,12 +17,14 @@ use jiff::{SignedDuration, Timestamp};
 use tracing::{error, warn};
 
 use super::session::until;
+use crate::domain::backoff::ENTRY;
 use crate::domain::bus::{ResultEvent, requests};
 use crate::domain::evidence::Evidence;
+use crate::domain::evidence::v1::document;
 use crate::domain::failure::{Class, Failure};
 use crate::domain::note::{Note, Outcome};
 use crate::domain::scan::v1::Summary;
-use crate::ports::World;
+use crate::ports::{Clock, EvidenceSink, ResultBus};
 
 /// Sending may take so long, however much time is left: with a bus that does not answer, each invocation is longer by this.
 const SEND_TIME: SignedDuration = SignedDuration::from_secs(8);
@@ -33,8 +34,6 @@ const ANSWER_TIME: SignedDuration = SignedDuration::from_secs(1);
 const REQUESTS_AT_ONCE: usize = 10;
 /// How often an entry is sent that EventBridge refuses for now. The request as a whole is repeated by the SDK.
 const ATTEMPTS: u32 = 3;
-/// Before an entry is sent again; doubled each time.
-const PAUSE: Duration = Duration::from_millis(200);
 
 /// What an invocation found, on its way to the log and to the bus.
 #[derive(Debug, Default)]
@@ -75,32 +74,36 @@ impl Outbox {
         Self { has_bus, waiting: Mutex::default() }
     }
 
-    /// Writes evidence, and a line of the error log where somebody has to look.
-    pub fn evidence<W: World>(&self, world: &W, evidence: &Evidence) {
+    /// Writes evidence, and a line of the error log where somebody has to look. Returns the document, which is written out once.
+    pub fn evidence<W: EvidenceSink>(&self, world: &W, evidence: &Evidence) -> String {
         if evidence.verdict.alarm {
             error!(stream = %evidence.stream, reason = evidence.verdict.reason.as_str(), "{}", evidence.verdict.detail);
         }
+        let document = document(evidence);
         // The record before its copy: what is sent has been written.
-        world.record(evidence);
+        world.record(evidence, &document);
         if self.has_bus {
-            lock(&self.waiting).push(ResultEvent::of_evidence(evidence));
+            lock(&self.waiting).push(ResultEvent::of_evidence(evidence, &document));
         }
+        document
     }
 
-    /// Writes what a scan found.
-    pub fn summary<W: World>(&self, world: &W, summary: &Summary) {
+    /// Writes what a scan found. Returns the document.
+    pub fn summary<W: EvidenceSink>(&self, world: &W, summary: &Summary) -> String {
         if summary.alarm() {
             error!(scan = summary.scan.id, "a scan found what somebody has to look at");
         }
-        world.summary(summary);
+        let document = summary.to_json().to_string();
+        world.summary(summary, &document);
         if self.has_bus {
-            lock(&self.waiting).push(ResultEvent::of_summary(summary));
+            lock(&self.waiting).push(ResultEvent::of_summary(summary, &document));
         }
+        document
     }
 
     /// Sends what has gathered, and tells what may not have arrived. It ends before `deadline`, and whatever happens in it stays
     /// in it.
-    pub async fn send<W: World>(&self, world: &W, deadline: Timestamp) {
+    pub async fn send<W: ResultBus + EvidenceSink + Clock>(&self, world: &W, deadline: Timestamp) {
         let waiting = std::mem::take(&mut *lock(&self.waiting));
         if waiting.is_empty() {
             return;
@@ -129,7 +132,7 @@ impl Outbox {
 }
 
 /// All of them, some at once. Where a whole request is refused for good the others would be too: they are not tried.
-async fn send_all<W: World>(world: &W, requests: Vec<Vec<ResultEvent>>, progress: &Mutex<Progress>) {
+async fn send_all<W: ResultBus + Clock>(world: &W, requests: Vec<Vec<ResultEvent>>, progress: &Mutex<Progress>) {
     for some in requests.chunks(REQUESTS_AT_ONCE) {
         join_all(some.iter().map(|request| send_request(world, request.clone(), progress))).await;
         if lock(progress).refused {
@@ -139,10 +142,10 @@ async fn send_all<W: World>(world: &W, requests: Vec<Vec<ResultEvent>>, progress
 }
 
 /// One request, and again those of its entries that were refused for now.
-async fn send_request<W: World>(world: &W, mut entries: Vec<ResultEvent>, progress: &Mutex<Progress>) {
+async fn send_request<W: ResultBus + Clock>(world: &W, mut entries: Vec<ResultEvent>, progress: &Mutex<Progress>) {
     for attempt in 0..ATTEMPTS {
         if attempt > 0 {
-            world.sleep(PAUSE * 2_u32.pow(attempt - 1)).await;
+            world.sleep(ENTRY.pause(attempt - 1, 0.0)).await;
         }
         let answers = match world.put_results(&entries).await {
             Ok(answers) => answers,

@@ -27,7 +27,7 @@ use crate::domain::scan::v1::Summary;
 use crate::domain::scan::{Candidate, KeyEvent, LEFT_MAX, MISSED_AFTER, Scan, Subject};
 use crate::domain::verdict::{Compliance, Verdict};
 use crate::domain::work::Work;
-use crate::ports::{CallLog, Page, PageStart, World};
+use crate::ports::{CallLog, Clock, EvidenceSink, FleetApi, KeyApi, Page, PageStart, StreamApi, TrailApi, WorkQueue};
 
 /// CloudTrail keeps events for so long (CloudTrail user guide, event history), and a stream its records for up to a year.
 const HISTORY_MAX: SignedDuration = SignedDuration::from_hours(90 * 24);
@@ -48,7 +48,10 @@ pub enum ScanEnd {
 }
 
 /// Runs one part of `scan`.
-pub async fn scan<W: World>(world: &W, scan: Scan, session: &Session<'_>, results: &Outbox) -> ScanEnd {
+pub async fn scan<W>(world: &W, scan: Scan, session: &Session<'_>, results: &Outbox) -> ScanEnd
+where
+    W: StreamApi + FleetApi + KeyApi + TrailApi + WorkQueue + EvidenceSink + Clock,
+{
     let was_at = scan.after.clone();
     let inspection =
         Inspection { session, cause: scan.cause.clone(), asked: scan.asked, attempt: scan.parts, by: "a scan" };
@@ -102,7 +105,7 @@ struct Part<'a, W> {
     at: Option<(StreamName, Option<Unfinished>)>,
 }
 
-impl<W: World> Part<'_, W> {
+impl<W: StreamApi + FleetApi + KeyApi + TrailApi + WorkQueue + EvidenceSink + Clock> Part<'_, W> {
     /// `false` where the time was up first.
     async fn run(&mut self) -> Result<bool, Unfinished> {
         if self.scan.began.is_none() {

@@ -657,8 +657,8 @@ impl Clock for Panics {
 }
 
 impl EvidenceSink for Panics {
-    fn record(&self, _: &Evidence) {}
-    fn summary(&self, _: &Summary) {}
+    fn record(&self, _: &Evidence, _: &str) {}
+    fn summary(&self, _: &Summary, _: &str) {}
     fn note(&self, _: &Note) {}
 }
 

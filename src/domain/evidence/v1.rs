@@ -292,6 +292,12 @@ pub(crate) mod words {
     }
 }
 
+/// A document as it is written.
+pub fn document(evidence: &Evidence) -> String {
+    // Plain data: it always has a JSON form.
+    serde_json::to_string(&Document::from(evidence)).unwrap_or_default()
+}
+
 impl<'a> From<&'a Evidence> for Document<'a> {
     fn from(evidence: &'a Evidence) -> Self {
         let verdict = &evidence.verdict;

@@ -214,3 +214,182 @@ pub fn failed_observation(why: &Unfinished, troubles: u32) -> Option<End> {
     }
     (troubles >= TROUBLES_MAX).then(|| later(why.clone()))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::arn::StreamArn;
+    use crate::domain::cause::Cause;
+    use crate::domain::failure::{Class, Failure};
+    use crate::domain::plan::step::Progress;
+    use crate::domain::text::EventText;
+    use crate::domain::verdict::Withheld;
+
+    fn now() -> Timestamp {
+        "2026-03-02T08:00:00Z".parse().unwrap()
+    }
+
+    /// The state of a run for an event of so many hours ago, about a stream of that age.
+    fn state(hours: i64) -> State {
+        let at = now() - SignedDuration::from_hours(hours);
+        let cause =
+            Cause { call: EventText::new("CreateStream"), event_id: None, actor: None, at: Some(at), creator: None };
+        let stream = StreamArn::parse("arn:aws:kinesis:eu-west-1:111122223333:stream/orders").unwrap();
+        let mut state = State::new(Work::new(stream, cause, at));
+        state.work.created = Some(at);
+        state.work.attempt = 2;
+        state.progress = Some(Progress::default());
+        state
+    }
+
+    fn closed(state: &State, end: End) -> Closed {
+        let give_up_after = Duration::from_hours(24);
+        let proof = ProofState::NotSought;
+        close(Ending { state, end, proof, has_queue: true, give_up_after, dice: 0.5, now: now() })
+    }
+
+    fn verdict(reason: Reason, again: Again) -> Verdict {
+        Verdict::new(Compliance::NonCompliant, reason, "because").again(again)
+    }
+
+    fn open() -> Unfinished {
+        Unfinished::open("streamseal:Wait", "StillWaiting", "still waiting")
+    }
+
+    /// The kind of what is left, its delay in seconds, and in how many seconds the stream is looked at again.
+    fn left(closed: &Closed) -> (&'static str, u64, i64) {
+        let look = closed.next_look.map_or(-1, |at| at.duration_since(now()).as_secs());
+        match &closed.next {
+            Next::Nothing => ("nothing", 0, look),
+            Next::May(_, delay) => ("may", delay.as_secs(), look),
+            Next::Must(_, delay, _) => ("must", delay.as_secs(), look),
+        }
+    }
+
+    fn work(closed: Closed) -> Work {
+        match closed.next {
+            Next::May(work, _) | Next::Must(work, ..) => *work,
+            Next::Nothing => panic!("{closed:?}"),
+        }
+    }
+
+    #[test]
+    fn when_a_stream_is_looked_at_again() {
+        let at = now() + SignedDuration::from_secs(40);
+        let far = now() + SignedDuration::from_hours(2);
+        let finished = |again| (verdict(Reason::Withheld, again), After::Verdict);
+        let unfinished = |not_before| (unfinished(&open()), After::Later(open(), not_before));
+        for (looks, end, expected) in [
+            (0, finished(Again::No), ("nothing", 0, -1)),
+            (0, finished(Again::Twice), ("may", 900, 900)),
+            (1, finished(Again::Twice), ("may", 900, 3600)),
+            (2, finished(Again::Twice), ("nothing", 0, -1)),
+            (0, finished(Again::ForQuota), ("may", 900, 3600)),
+            (7, finished(Again::ForQuota), ("may", 900, 4 * 3600)),
+            (8, finished(Again::ForQuota), ("nothing", 0, -1)),
+            // The third attempt: 15 s doubled twice.
+            (0, unfinished(None), ("must", 60, 60)),
+            (0, unfinished(Some(at)), ("must", 40, 40)),
+            (0, unfinished(Some(far)), ("must", 900, 7200)),
+            (0, (verdict(Reason::Unwritable, Again::No), After::PutBack(open())), ("must", 0, 0)),
+        ] {
+            let mut state = state(1);
+            state.work.looks = looks;
+            assert_eq!(left(&closed(&state, end.clone())), expected, "after {looks} looks: {end:?}");
+        }
+    }
+
+    #[test]
+    fn an_event_is_followed_for_so_long() {
+        let later = || later(open());
+        assert_eq!(closed(&state(23), later()).verdict.reason, Reason::Unfinished);
+        let closed_late = closed(&state(24), later());
+        let Verdict { reason, alarm, .. } = closed_late.verdict;
+        assert_eq!((reason, alarm, left(&closed(&state(24), later()))), (Reason::GaveUp, true, ("may", 900, 900)));
+        let mut state = state(48);
+        state.work.looks = 8;
+        let quota = closed(&state, (verdict(Reason::Withheld, Again::ForQuota), After::Verdict));
+        assert_eq!((quota.verdict.reason, quota.verdict.alarm), (Reason::GaveUp, true), "the quota lasts 24 h");
+    }
+
+    #[test]
+    fn what_the_next_run_is_told() {
+        let mut state = state(1);
+        state.work.not_before = Some(now());
+        let next = work(closed(&state, later(open())));
+        assert_eq!((next.attempt, next.not_before, next.put_back), (3, None, PutBack::No));
+        let put_back = work(closed(&state, (verdict(Reason::Unwritable, Again::No), After::PutBack(open()))));
+        assert_eq!(put_back.put_back, PutBack::Due);
+        // A look for the quota has a deadline of its own, any other one has that of its event.
+        let quota = work(closed(&state, (verdict(Reason::Withheld, Again::ForQuota), After::Verdict)));
+        assert_eq!((quota.deadline_from, quota.looks), (now() + SignedDuration::from_hours(1), 1));
+        let twice = work(closed(&state, (verdict(Reason::Withheld, Again::Twice), After::Verdict)));
+        assert_eq!((twice.deadline_from, twice.looks), (state.work.deadline_from, 1));
+    }
+
+    #[test]
+    fn what_is_owed_goes_on() {
+        use Compliance::{Compliant, InsufficientData, NotApplicable};
+        // What the run owes, what the work owed, the stream's age in hours, its end; whether the next run owes a proof, and the state.
+        for (owed, before, hours, (compliance, reason), (next, state_of_proof)) in [
+            (Owed::Now, false, 0, (InsufficientData, Reason::Unfinished), (true, ProofState::Owed)),
+            (Owed::Now, false, 0, (InsufficientData, Reason::ProofImpossible), (true, ProofState::Owed)),
+            (Owed::No, true, 0, (InsufficientData, Reason::Unfinished), (true, ProofState::Owed)),
+            (Owed::No, false, 0, (Compliant, Reason::RightKey), (false, ProofState::NotSought)),
+            // Nobody sought it yet: an event that is repeated while the stream is new owes it anew.
+            (Owed::SinceTheEvent, true, 0, (InsufficientData, Reason::Unfinished), (false, ProofState::Owed)),
+            // By the next run the stream is not new any more.
+            (Owed::SinceTheEvent, false, 1, (InsufficientData, Reason::Unfinished), (true, ProofState::Owed)),
+            // Sought in vain.
+            (Owed::SinceTheEvent, false, 0, (InsufficientData, Reason::Idle), (true, ProofState::NotSought)),
+            (Owed::Now, false, 0, (NotApplicable, Reason::Exempt), (true, ProofState::Owed)),
+        ] {
+            let mut state = state(hours);
+            state.work.proof_owed = before;
+            state.progress = Some(Progress { proof: owed, ..Progress::default() });
+            let end = Verdict::new(compliance, reason, "because").again(Again::Twice);
+            let after = if reason == Reason::Unfinished { After::Later(open(), None) } else { After::Verdict };
+            let closed = closed(&state, (end, after));
+            let row = format!("{owed:?} {before} {hours} {reason:?}");
+            assert_eq!(closed.proof, state_of_proof, "{row}");
+            assert_eq!(work(closed).proof_owed, next, "{row}");
+        }
+    }
+
+    #[test]
+    fn what_was_done() {
+        let right = Some(now());
+        for (started, right_since, reason, withheld, expected) in [
+            (false, None, Reason::RightKey, None, Remediation::None),
+            (true, right, Reason::RightKey, None, Remediation::Applied),
+            (true, None, Reason::Unfinished, None, Remediation::Started),
+            (true, right, Reason::Overtaken, None, Remediation::Failed),
+            (false, None, Reason::StartRefused, None, Remediation::Failed),
+            (false, None, Reason::Withheld, Some(Withheld::Existing), Remediation::Withheld),
+            (true, right, Reason::Contested, Some(Withheld::Contested), Remediation::Withheld),
+        ] {
+            let mut state = state(1);
+            (state.work.started, state.work.right_since) = (started, right_since);
+            let verdict = Verdict { withheld, ..verdict(reason, Again::No) };
+            let closed = closed(&state, (verdict, After::Verdict));
+            assert_eq!(closed.remediation, expected, "{started} {right_since:?} {reason:?}");
+        }
+    }
+
+    #[test]
+    fn a_failed_observation_ends_the_run_or_not() {
+        let failed = |class| Unfinished::Call(Failure { class, ..Failure::retryable("kinesis:X", "Code", "words") });
+        let end = |why: &Unfinished, troubles| {
+            failed_observation(why, troubles).map(|(verdict, after)| (verdict.reason, verdict.alarm, after))
+        };
+        for fault in [Fault::Access, Fault::Key, Fault::Credentials, Fault::Request] {
+            let refused = failed(Class::Permanent(fault));
+            assert_eq!(end(&refused, 1), Some((Reason::AccessDenied, true, After::Verdict)), "{fault:?}");
+        }
+        for passing in [failed(Class::Retryable), failed(Class::Waiting), open()] {
+            assert_eq!(end(&passing, TROUBLES_MAX - 1), None);
+            let later = After::Later(passing.clone(), None);
+            assert_eq!(end(&passing, TROUBLES_MAX), Some((Reason::Unfinished, false, later)));
+        }
+    }
+}

@@ -243,3 +243,230 @@ impl State {
         *self = Self::new(Work::new(self.work.stream.clone(), cause, now));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use jiff::SignedDuration;
+
+    use super::*;
+    use crate::domain::arn::{KeyArn, KeyRef, StreamArn};
+    use crate::domain::model::{Encryption, KeyInfo, KeyManager, KeyProblem, StreamStatus};
+    use crate::domain::policy::Existing;
+    use crate::domain::text::EventText;
+
+    fn at(seconds: i64) -> Timestamp {
+        "2026-03-02T08:00:00Z".parse::<Timestamp>().unwrap() + SignedDuration::from_secs(seconds)
+    }
+
+    fn arn(id: &str) -> KeyArn {
+        KeyArn::parse(&format!("arn:aws:kms:eu-west-1:111122223333:key/{id}")).unwrap()
+    }
+
+    fn key(id: &str) -> KeyIdentity {
+        KeyIdentity::Arn(arn(id))
+    }
+
+    fn state(call: &str) -> State {
+        let cause = Cause { call: EventText::new(call), event_id: None, actor: None, at: Some(at(0)), creator: None };
+        let stream = StreamArn::parse("arn:aws:kinesis:eu-west-1:111122223333:stream/orders").unwrap();
+        State::new(Work::new(stream, cause, at(0)))
+    }
+
+    fn observed(age: i64, seconds: i64) -> Observed {
+        let (created, at) = (at(-age), at(seconds));
+        Observed { status: StreamStatus::Active, encryption: Encryption::None, created, retention_hours: 24, at }
+    }
+
+    fn info(id: &str, problem: Option<KeyProblem>) -> KeyInfo {
+        KeyInfo { identity: key(id), manager: KeyManager::Customer, problem, material: None }
+    }
+
+    fn wrong(current: Option<KeyInfo>) -> Sight {
+        let current =
+            current.map(|info| CurrentKey { key: KeyRef::parse("alias/x").unwrap(), info: Some(info), foreign: None });
+        Sight::Active(Situation::Wrong(Wrong {
+            target: key("app"),
+            target_manager: KeyManager::Customer,
+            current,
+            existing: Existing::Enforce,
+            replace_customer_key: false,
+            created: at(0),
+            at: at(0),
+        }))
+    }
+
+    fn right(id: &str) -> Sight {
+        Sight::Active(Situation::Right { key: key(id), accepted: false })
+    }
+
+    fn unusable(current: &str) -> Sight {
+        let problem = KeyProblem::State(EventText::new("Disabled"));
+        Sight::Active(Situation::TargetUnusable(key("app"), problem, Some(key(current))))
+    }
+
+    #[test]
+    fn what_is_owed_at_first() {
+        let (young, old) = (60, 86_400);
+        for (call, owed, age, has_queue, expected) in [
+            ("CreateStream", false, young, true, Owed::SinceTheEvent),
+            ("CreateStream", true, young, true, Owed::Now),
+            ("sweep", false, old, true, Owed::No),
+            ("StartStreamEncryption", false, old, true, Owed::No),
+            // Without a queue nothing says that the event was here before.
+            ("StartStreamEncryption", false, old, false, Owed::SinceTheEvent),
+            ("StopStreamEncryption", true, old, false, Owed::Now),
+        ] {
+            let mut state = state(call);
+            state.work.proof_owed = owed;
+            state.found(&observed(age, 0), Mode::Enforce, has_queue, at(0));
+            assert_eq!(state.progress.unwrap().proof, expected, "{call} {owed} {age} {has_queue}");
+        }
+    }
+
+    #[test]
+    fn a_key_is_put_back_in_enforce_mode_where_the_message_says_so() {
+        for (put_back, mode, expected) in [
+            (PutBack::No, Mode::Enforce, None),
+            (PutBack::Due, Mode::Enforce, Some(key("old"))),
+            (PutBack::Done, Mode::Enforce, Some(key("old"))),
+            (PutBack::Due, Mode::Report, None),
+            (PutBack::Due, Mode::Prove, None),
+        ] {
+            let mut state = state("sweep");
+            (state.work.put_back, state.work.previous_key) = (put_back, Some(arn("old")));
+            state.found(&observed(86_400, 0), mode, true, at(0));
+            let progress = state.progress.unwrap();
+            assert_eq!(progress.put_back, expected, "{put_back:?} {mode:?}");
+            assert_eq!(progress.was_put_back, put_back == PutBack::Done);
+        }
+    }
+
+    #[test]
+    fn since_when_it_is_right_or_wrong() {
+        let mut state = state("sweep");
+        state.found(&observed(60, 0), Mode::Enforce, true, at(0));
+        let mut see = |sight: &Sight, seconds: i64, started: bool| {
+            if started {
+                state.progress.get_or_insert_default().started = Some(Started { acknowledged: true });
+            }
+            state.observed(sight, &observed(60, seconds), Keys::new(), at(seconds));
+            let wrong_since = state.progress.as_ref().and_then(|progress| progress.wrong_since);
+            let offset = |time: Option<Timestamp>| time.map(|time| time.duration_since(at(0)).as_secs());
+            (offset(state.work.right_since), offset(wrong_since))
+        };
+        assert_eq!(see(&wrong(None), 1, false), (None, None), "wrong before our Start");
+        assert_eq!(see(&wrong(None), 2, true), (None, Some(2)));
+        assert_eq!(see(&wrong(None), 3, true), (None, Some(2)), "without a break");
+        assert_eq!(see(&Sight::Busy, 4, true), (None, None));
+        assert_eq!(see(&right("app"), 5, true), (Some(5), None));
+        assert_eq!(see(&right("app"), 6, true), (Some(5), None), "the first time counts");
+        assert_eq!(see(&Sight::Unknown(EventText::new("NEW")), 7, true), (Some(5), None));
+        assert_eq!(see(&Sight::Busy, 8, true), (None, None), "it may come back with another setting");
+        assert_eq!(see(&right("app"), 9, true), (Some(9), None));
+        assert_eq!(see(&wrong(None), 10, true), (None, Some(10)));
+    }
+
+    #[test]
+    fn a_key_that_was_put_back_is_seen_once() {
+        let mut state = state("sweep");
+        (state.work.put_back, state.work.previous_key) = (PutBack::Due, Some(arn("old")));
+        state.found(&observed(60, 0), Mode::Enforce, true, at(0));
+        state.observed(&unusable("app"), &observed(60, 1), Keys::new(), at(1));
+        assert_eq!((state.work.put_back, state.work.right_since), (PutBack::Due, None));
+        state.observed(&unusable("old"), &observed(60, 2), Keys::new(), at(2));
+        assert_eq!((state.work.put_back, state.work.right_since), (PutBack::Done, Some(at(2))));
+        assert_eq!((state.after.unwrap().key, state.wanted), (Some(key("old")), Some(key("app"))));
+    }
+
+    #[test]
+    fn a_start_is_remembered_unless_it_surely_had_no_effect() {
+        let usable = || Some(info("old", None));
+        let broken = || Some(info("old", Some(KeyProblem::State(EventText::new("Disabled")))));
+        for (current, put_back, rekeyed, previous) in [
+            (None, PutBack::No, false, None),
+            (usable(), PutBack::No, true, Some(arn("old"))),
+            // A key that cannot be used is none to go back to, and there is one way back a cause.
+            (broken(), PutBack::No, true, None),
+            (usable(), PutBack::Done, true, None),
+        ] {
+            let mut state = state("sweep");
+            state.work.put_back = put_back;
+            let unchanged = state.clone();
+            let before = state.starting(&wrong(current), at(7));
+            let Work { started, started_at, proof_owed, .. } = state.work;
+            assert!(started && proof_owed && state.has_started());
+            assert_eq!(started_at, (put_back == PutBack::No).then_some(at(7)));
+            assert_eq!((state.work.rekeyed, &state.work.previous_key), (rekeyed, &previous));
+            // What the refusal says stays.
+            state.work.refused_since = Some(at(8));
+            state.not_started(before);
+            assert_eq!(state.work.refused_since.take(), Some(at(8)));
+            assert_eq!(state, unchanged);
+        }
+    }
+
+    #[test]
+    fn who_may_put_a_key_back() {
+        let mut state = state("sweep");
+        state.found(&observed(60, 0), Mode::Enforce, true, at(0));
+        let _ = state.starting(&wrong(Some(info("old", None))), at(0));
+        state.observed(&unusable("app"), &observed(60, 1), Keys::new(), at(1));
+        assert!(state.is_left_unwritable(Mode::Enforce, at(900)));
+        assert!(!state.is_left_unwritable(Mode::Report, at(900)) && !state.is_left_unwritable(Mode::Enforce, at(901)));
+        assert_eq!(state.key_to_put_back(true, at(900)), Some(key("old")));
+        assert_eq!((state.key_to_put_back(false, at(900)), state.key_to_put_back(true, at(901))), (None, None));
+        // Once a cause.
+        state.work.put_back = PutBack::Done;
+        assert_eq!((state.key_to_put_back(true, at(1)), state.is_left_unwritable(Mode::Enforce, at(1))), (None, false));
+        state.work.put_back = PutBack::No;
+        // On another key it is nobody's to put back, and a proof says that it could be written.
+        let mut elsewhere = state.clone();
+        elsewhere.observed(&unusable("other"), &observed(60, 2), Keys::new(), at(2));
+        assert!(!elsewhere.is_left_unwritable(Mode::Enforce, at(2)));
+        state.proven();
+        assert_eq!((state.is_left_unwritable(Mode::Enforce, at(2)), state.work.previous_key), (false, None));
+    }
+
+    #[test]
+    fn a_key_that_may_not_be_put_back_any_more_is_given_up() {
+        let found = |id: &str, problem| KeyLookup::Found(info(id, problem));
+        let broken = || Some(KeyProblem::State(EventText::new("Disabled")));
+        for (only_reported, before, seconds, expected) in [
+            (false, found("old", None), 60, true),
+            (true, found("old", None), 60, false),
+            (false, found("old", broken()), 60, false),
+            (false, KeyLookup::NotFound, 60, false),
+            (false, found("old", None), 901, false),
+        ] {
+            let mut state = state("sweep");
+            (state.work.put_back, state.work.previous_key) = (PutBack::Due, Some(arn("old")));
+            state.work.started_at = Some(at(0));
+            state.found(&observed(60, 0), Mode::Enforce, true, at(0));
+            state.check_put_back(only_reported, Some(&found("app", broken())), &before, at(seconds));
+            let left = state.progress.unwrap().put_back.is_some();
+            assert_eq!(left, expected, "{only_reported} {before:?} {seconds}");
+        }
+    }
+
+    #[test]
+    fn a_stream_that_was_re_created_is_another_one() {
+        let mut state = state("CreateStream");
+        state.found(&observed(60, 0), Mode::Enforce, true, at(0));
+        let _ = state.starting(&wrong(Some(info("old", None))), at(0));
+        state.observed(&right("app"), &observed(60, 1), Keys::new(), at(1));
+        state.start_afresh(at(5));
+        let mut anew = self::state("CreateStream");
+        anew.work = Work::new(anew.work.stream.clone(), anew.work.cause.clone(), at(5));
+        assert_eq!(state, anew, "nothing of the one before is left");
+    }
+
+    #[test]
+    fn what_is_not_found_is_looked_for_once_more() {
+        let mut state = state("sweep");
+        assert_eq!(state.not_found(at(0)), Sight::Gone, "it was never there");
+        let mut known = self::state("sweep");
+        known.found(&observed(86_400, 0), Mode::Enforce, true, at(0));
+        assert_eq!((known.not_found(at(1)), known.not_found(at(5))), (Sight::NotYet, Sight::NotYet));
+        assert_eq!((known.not_found(at(6)), known.work.not_found_since), (Sight::Gone, Some(at(1))));
+    }
+}

@@ -28,6 +28,25 @@ pub enum Answer {
     Batch(Vec<String>),
 }
 
+/// What became of one item. A document is not read back unless somebody waits for the answer.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Told {
+    /// Evidence or a summary, as it was written out.
+    Document(String),
+    /// Why there is none.
+    Other(Value),
+}
+
+impl Told {
+    /// As it is answered.
+    pub(super) fn into_value(self) -> Value {
+        match self {
+            Self::Document(text) => serde_json::from_str(&text).unwrap_or_default(),
+            Self::Other(value) => value,
+        }
+    }
+}
+
 /// Why an invocation, or one item, has to come again or ends in the dead-letter queue.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Unhandled {

@@ -11,7 +11,7 @@ use tracing::{error, warn};
 
 use super::App;
 use super::answer::{POLICY_UNUSABLE, Unhandled};
-use super::parameters::{Loaded, still_good};
+use super::parameters::{InForce, Loaded, still_good};
 use crate::config::{self, ModeSource, Source};
 use crate::domain::backoff::{UNREAD, WORK};
 use crate::domain::event::Item;
@@ -38,10 +38,7 @@ impl<W: World> App<W> {
     /// The policy and the mode, once for all items; not read where no item needs them. For scans the policy is read afresh: one may
     /// be there because of a new policy, and one that is dropped because no rule names its alias does not come again. So is the mode
     /// where it may be what changed.
-    pub(super) async fn in_force<'a>(
-        &self,
-        items: impl Iterator<Item = &'a Item>,
-    ) -> Result<(Arc<Policy>, Mode), Unhandled> {
+    pub(super) async fn in_force<'a>(&self, items: impl Iterator<Item = &'a Item>) -> InForce {
         let ages = |item: &Item| match item {
             Item::Scan(scan) | Item::ScanNow(scan) | Item::PolicyChanged(_, scan) => {
                 let mode_age = if scan.cause.is_a_new_policy() { SignedDuration::ZERO } else { MODE_AGE_MAX };

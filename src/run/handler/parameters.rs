@@ -4,8 +4,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use jiff::{SignedDuration, Timestamp};
 
+use super::answer::Unhandled;
 use crate::domain::model::Mode;
 use crate::domain::policy::Policy;
+
+/// The policy and the mode of one invocation, or why they cannot be used.
+pub(super) type InForce = Result<(Arc<Policy>, Mode), Unhandled>;
 
 /// What an instance keeps of them.
 #[derive(Debug, Default)]

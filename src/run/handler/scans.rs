@@ -2,30 +2,27 @@
 //!
 //! What goes for streams goes for scans: a part that is not the last sends the next one on *before* it is acknowledged.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::join_all;
 use jiff::SignedDuration;
-use serde_json::{Value, json};
+use serde_json::json;
 use tracing::{error, info};
 
-use super::App;
+use super::answer::{Told, Unhandled};
+use super::{App, Under};
 use crate::config::{ModeSource, Source};
 use crate::domain::backoff::WORK;
 use crate::domain::bounds;
 use crate::domain::event::IgnoreReason;
 use crate::domain::failure::Unfinished;
-use crate::domain::model::Mode;
 use crate::domain::note::Outcome;
-use crate::domain::policy::Policy;
 use crate::domain::scan::Scan;
 use crate::domain::scan::v1::Summary;
 use crate::domain::text::EventText;
 use crate::domain::work::Work;
 use crate::ports::World;
 use crate::run::concern::{not_named, of_concern};
-use crate::run::handler::answer::{Invocation, Unhandled};
 use crate::run::scan::{ScanEnd, given_up, scan};
 use crate::run::session::{Session, dice};
 
@@ -45,9 +42,8 @@ impl<W: World> App<W> {
         &self,
         name: &EventText,
         scan: Scan,
-        in_force: &Result<(Arc<Policy>, Mode), Unhandled>,
-        invocation: &Invocation,
-    ) -> Result<Value, Unhandled> {
+        session: Under<'_>,
+    ) -> Result<Told, Unhandled> {
         let mode = match &self.config.mode {
             ModeSource::Read(source) => Some(source),
             ModeSource::Fixed(_) => None,
@@ -55,29 +51,23 @@ impl<W: World> App<W> {
         let ours = [Some(&self.config.policy), mode];
         let is_it = |source: &&Source| matches!(source, Source::Parameter(ours) if ours == name.as_str());
         if ours.into_iter().flatten().any(|source| is_it(&source)) {
-            self.ask_for_scan(scan, in_force, invocation).await
+            self.ask_for_scan(scan, session).await
         } else {
             Ok(self.ignored(&IgnoreReason::OtherParameter(name.clone())))
         }
     }
 
     /// A scan that is asked for: into its queue, unless its key or alias can be no stream's; without a queue it runs here.
-    pub(super) async fn ask_for_scan(
-        &self,
-        mut scan: Scan,
-        in_force: &Result<(Arc<Policy>, Mode), Unhandled>,
-        invocation: &Invocation,
-    ) -> Result<Value, Unhandled> {
+    pub(super) async fn ask_for_scan(&self, mut scan: Scan, session: Under<'_>) -> Result<Told, Unhandled> {
         // One that goes on has begun.
         if scan.began.is_none()
-            && let Ok((policy, mode)) = in_force
+            && let Ok(session) = &session
         {
             scan.unread = 0;
-            let session = self.session(policy, *mode, invocation);
-            if let Some(why) = not_named(&self.world, &scan, &session).await {
+            if let Some(why) = not_named(&self.world, &scan, session).await {
                 return Ok(self.rejected(&why));
             }
-            scan = match of_concern(&self.world, scan, &session).await {
+            scan = match of_concern(&self.world, scan, session).await {
                 Ok(scan) => scan,
                 Err(why) => return Ok(self.ignored(&why)),
             };
@@ -85,21 +75,15 @@ impl<W: World> App<W> {
         if self.world.has_scan_queue() {
             return self.queue(&scan).await;
         }
-        self.run_scan(scan, in_force, invocation).await
+        self.run_scan(scan, session).await
     }
 
     /// A part of a scan whose turn it is.
-    pub(super) async fn run_scan(
-        &self,
-        asked: Scan,
-        in_force: &Result<(Arc<Policy>, Mode), Unhandled>,
-        invocation: &Invocation,
-    ) -> Result<Value, Unhandled> {
-        let (policy, mode) = match in_force {
-            Ok((policy, mode)) => (policy, *mode),
+    pub(super) async fn run_scan(&self, asked: Scan, session: Under<'_>) -> Result<Told, Unhandled> {
+        let session = match session {
+            Ok(session) => session,
             Err(unusable) => return self.keep_scan(asked, unusable).await,
         };
-        let session = self.session(policy, mode, invocation);
         // The policy could not be read when it was asked for, or does not name its key any more.
         if asked.began.is_none()
             && let Some(why) = not_named(&self.world, &asked, &session).await
@@ -110,28 +94,21 @@ impl<W: World> App<W> {
         let asked = Scan { unread: 0, ..asked };
         match scan(&self.world, asked, &session, &self.results).await {
             ScanEnd::Done(summary, works) => {
-                self.hand_on(&summary, works, in_force, invocation).await?;
-                self.results.summary(&self.world, &summary);
-                Ok(summary.to_json())
+                self.hand_on(&summary, works, session).await?;
+                Ok(Told::Document(self.results.summary(&self.world, &summary)))
             }
             ScanEnd::Unfinished(next) if self.world.has_scan_queue() => self.queue(&next).await,
             ScanEnd::Unfinished(next) => {
                 let why = format!("{} streams were seen, and there is no queue to go on in", next.tally.listed);
                 let why = Unfinished::open("streamseal:Scan", "NoQueue", &why);
-                self.give_up(why, *next, &session, in_force, invocation).await
+                self.give_up(why, *next, session).await
             }
-            ScanEnd::Failed(why, next) => self.scan_failed(why, *next, &session, in_force, invocation).await,
+            ScanEnd::Failed(why, next) => self.scan_failed(why, *next, session).await,
         }
     }
 
     /// The changes first, each through a run of its own: the summary is written when they are all on their way.
-    async fn hand_on(
-        &self,
-        summary: &Summary,
-        works: Vec<Work>,
-        in_force: &Result<(Arc<Policy>, Mode), Unhandled>,
-        invocation: &Invocation,
-    ) -> Result<(), Unhandled> {
+    async fn hand_on(&self, summary: &Summary, works: Vec<Work>, session: Session<'_>) -> Result<(), Unhandled> {
         // Other instances go on with the policy that they read up to a minute ago.
         let delay = if summary.scan.cause.is_a_new_policy() { POLICY_DELAY } else { Duration::ZERO };
         if self.world.has_queue() {
@@ -146,24 +123,17 @@ impl<W: World> App<W> {
             }
         } else {
             for work in works {
-                self.reconcile(work, in_force, invocation).await?;
+                self.reconcile(work, Ok(session)).await?;
             }
         }
         Ok(())
     }
 
-    async fn scan_failed(
-        &self,
-        why: Unfinished,
-        next: Scan,
-        session: &Session<'_>,
-        in_force: &Result<(Arc<Policy>, Mode), Unhandled>,
-        invocation: &Invocation,
-    ) -> Result<Value, Unhandled> {
+    async fn scan_failed(&self, why: Unfinished, next: Scan, session: Session<'_>) -> Result<Told, Unhandled> {
         let now = self.world.now();
         let refused = why.fault().is_some() && next.failures >= REFUSALS_MAX;
         if refused || now.duration_since(next.deadline_from) > GIVE_UP_AFTER {
-            return self.give_up(why, next, session, in_force, invocation).await;
+            return self.give_up(why, next, session).await;
         }
         let delay = WORK.pause(next.failures.saturating_sub(1), dice(now));
         self.put_off_scan(&next, delay, &Unhandled::Retryable(why)).await
@@ -171,28 +141,20 @@ impl<W: World> App<W> {
 
     /// A scan that cannot go on: what it found is handed on all the same, and its summary says why it ended. Without a queue of scans
     /// whoever asked for it is told.
-    async fn give_up(
-        &self,
-        why: Unfinished,
-        scan: Scan,
-        session: &Session<'_>,
-        in_force: &Result<(Arc<Policy>, Mode), Unhandled>,
-        invocation: &Invocation,
-    ) -> Result<Value, Unhandled> {
+    async fn give_up(&self, why: Unfinished, scan: Scan, session: Session<'_>) -> Result<Told, Unhandled> {
         error!(scan = scan.id, "given up: {why}");
-        let (summary, works) = given_up(scan, session, &why, self.world.now());
+        let (summary, works) = given_up(scan, &session, &why, self.world.now());
         if self.world.has_queue() {
-            self.hand_on(&summary, works, in_force, invocation).await?;
+            self.hand_on(&summary, works, session).await?;
         }
         if !self.world.has_scan_queue() {
             return Err(Unhandled::Retryable(why));
         }
-        self.results.summary(&self.world, &summary);
-        Ok(summary.to_json())
+        Ok(Told::Document(self.results.summary(&self.world, &summary)))
     }
 
     /// No policy, no scan; it is asked for again until there is one.
-    async fn keep_scan(&self, scan: Scan, unusable: &Unhandled) -> Result<Value, Unhandled> {
+    async fn keep_scan(&self, scan: Scan, unusable: &Unhandled) -> Result<Told, Unhandled> {
         let (unread, delay) = self.kept(unusable, scan.unread, &format!("scan {}", scan.id));
         // Another part, or the queue of scans would take it for one that it has had.
         let (parts, deadline_from) = (scan.next_part(), bounds::later(scan.deadline_from, delay));
@@ -200,18 +162,18 @@ impl<W: World> App<W> {
         self.put_off_scan(&next, delay, unusable).await
     }
 
-    async fn put_off_scan(&self, scan: &Scan, delay: Duration, why: &Unhandled) -> Result<Value, Unhandled> {
+    async fn put_off_scan(&self, scan: &Scan, delay: Duration, why: &Unhandled) -> Result<Told, Unhandled> {
         if !self.world.has_queue() || !self.world.has_scan_queue() {
             return Err(why.clone());
         }
         self.world.put_off_scan(scan, delay).await.map_err(|failure| Unhandled::Retryable(failure.into()))?;
-        Ok(json!({
+        Ok(Told::Other(json!({
             "outcome": "deferred", "reason": why.kind(), "detail": why.to_string(),
             "scan": scan.id, "delay_s": delay.as_secs(),
-        }))
+        })))
     }
 
-    async fn queue(&self, scan: &Scan) -> Result<Value, Unhandled> {
+    async fn queue(&self, scan: &Scan) -> Result<Told, Unhandled> {
         self.world.send_scan(scan).await.map_err(|failure| Unhandled::Retryable(failure.into()))?;
         let seen = scan.tally.listed;
         Ok(self.note(Outcome::Queued, scan.subject.kind(), &format!("scan {}, {seen} streams seen so far", scan.id)))

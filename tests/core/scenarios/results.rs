@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 use streamseal::domain::bus::{EVIDENCE, ResultEvent, SOURCE, SUMMARY};
+use streamseal::domain::evidence::v1;
 use streamseal::domain::failure::{Class, Fault as Lasting};
 use streamseal::domain::note::{Note, Outcome};
 
@@ -53,7 +54,7 @@ async fn each_run_is_one_event_with_the_content_of_its_line() {
     s.drain().await;
     s.assert_sealed("orders", "app");
     let all = s.all("orders");
-    let expected: Vec<ResultEvent> = all.iter().map(ResultEvent::of_evidence).collect();
+    let expected: Vec<ResultEvent> = all.iter().map(|one| ResultEvent::of_evidence(one, &v1::document(one))).collect();
     assert_eq!(s.arrived(), expected);
     let last = s.arrived().pop().unwrap();
     assert_eq!((last.detail_type, last.resource.as_deref()), (EVIDENCE, Some(arn("orders").to_string().as_str())));

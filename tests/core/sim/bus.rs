@@ -4,6 +4,7 @@
 use std::collections::{BTreeSet, HashSet};
 
 use streamseal::domain::bus::{BYTES_MAX, ENTRIES_MAX, ResultEvent};
+use streamseal::domain::evidence::v1;
 use streamseal::domain::failure::{Class, Failure};
 use streamseal::domain::note::Outcome;
 use streamseal::ports::ResultBus;
@@ -58,7 +59,7 @@ impl State {
     pub(crate) fn missing(&self) -> Vec<String> {
         let arrived: HashSet<&String> = self.bus.arrived.iter().map(|event| &event.detail).collect();
         let ended = self.evidence.iter().filter(|evidence| self.bus.ended.contains(&evidence.run_id));
-        let details = ended.map(|evidence| ResultEvent::of_evidence(evidence).detail);
+        let details = ended.map(|evidence| ResultEvent::of_evidence(evidence, &v1::document(evidence)).detail);
         details.filter(|detail| !arrived.contains(detail)).collect()
     }
 }

@@ -25,6 +25,7 @@ use streamseal::config::Source;
 use streamseal::domain::arn::{Scope, StreamArn, StreamName};
 use streamseal::domain::bus::ResultEvent;
 use streamseal::domain::call::Call;
+use streamseal::domain::evidence::v1;
 use streamseal::domain::evidence::{Evidence, emf};
 use streamseal::domain::failure::{Class, Failure, Fault as Lasting};
 use streamseal::domain::note::Note;
@@ -306,8 +307,9 @@ impl Clock for Sim {
 }
 
 impl EvidenceSink for Sim {
-    fn record(&self, evidence: &Evidence) {
-        let event = ResultEvent::of_evidence(evidence);
+    fn record(&self, evidence: &Evidence, document: &str) {
+        let event = ResultEvent::of_evidence(evidence, document);
+        assert_eq!(document, v1::document(evidence));
         assert_documented(&serde_json::from_str(&event.detail).unwrap());
         assert_documented(&emf::of_evidence(evidence));
         self.with(|state, now| {
@@ -317,11 +319,12 @@ impl EvidenceSink for Sim {
         });
     }
 
-    fn summary(&self, summary: &Summary) {
+    fn summary(&self, summary: &Summary, document: &str) {
+        assert_eq!(document, summary.to_json().to_string());
         assert_documented(&summary.to_json());
         emf::of_summary(summary).iter().for_each(assert_documented);
         let mut state = self.lock();
-        state.bus.written.insert(ResultEvent::of_summary(summary).detail);
+        state.bus.written.insert(ResultEvent::of_summary(summary, document).detail);
         state.summaries.push(summary.clone());
     }
 
