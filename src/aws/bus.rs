@@ -3,9 +3,10 @@
 
 use aws_sdk_eventbridge::types::{PutEventsRequestEntry, PutEventsResultEntry};
 
-use super::errors::{PUT_EVENTS, failure, of_entry, unreadable};
+use super::errors::{failure, unreadable};
 use super::{Aws, to_sdk};
 use crate::domain::bus::{ResultEvent, SOURCE};
+use crate::domain::codes::{PUT_EVENTS, of_entry};
 use crate::domain::failure::Failure;
 use crate::ports::ResultBus;
 

@@ -8,9 +8,10 @@ use aws_sdk_kinesis::types::{self as sdk, ShardIteratorType};
 use jiff::Timestamp;
 
 use super::connect::records_timeouts;
-use super::errors::{START_STREAM_ENCRYPTION, unreadable};
+use super::errors::unreadable;
 use super::{Aws, from_sdk, logged, to_sdk};
 use crate::domain::arn::{KeyRef, StreamArn};
+use crate::domain::codes::START_STREAM_ENCRYPTION;
 use crate::domain::failure::Failure;
 use crate::domain::model::{Encryption, KeyIdentity, Observed, StreamStatus, Tags};
 use crate::domain::probe::{PROBE_DATA, PROBE_HASH, PROBE_PARTITION_KEY};

@@ -38,9 +38,6 @@ pub(crate) use self::connect::profiles;
 #[cfg(feature = "cli")]
 pub use self::connect::{Connection, sdk_config};
 pub use self::connect::{Timeouts, function_config};
-pub use self::errors::Refusal;
-#[cfg(feature = "cli")]
-pub(crate) use self::errors::refuses_credentials;
 use crate::domain::arn::Scope;
 use crate::domain::bus::Bus;
 use crate::domain::call::Call;

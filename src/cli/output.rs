@@ -4,8 +4,8 @@ use std::fmt::Display;
 use std::io::Write;
 
 use super::Exit;
-use crate::aws::Refusal;
 use crate::domain::arn::Scope;
+use crate::domain::codes::Refusal;
 use crate::domain::failure::{Class, Failure, Unfinished};
 pub(crate) use crate::domain::remedy::statement;
 use crate::domain::remedy::to_permit;

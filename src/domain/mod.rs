@@ -9,6 +9,7 @@ pub mod bounds;
 pub mod bus;
 pub mod call;
 pub mod cause;
+pub mod codes;
 pub mod denial;
 pub mod event;
 pub mod evidence;

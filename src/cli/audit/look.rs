@@ -6,10 +6,11 @@ use futures_util::{StreamExt, stream};
 use indicatif::ProgressBar;
 
 use super::report::{Broken, Ended, Region};
-use crate::aws::{Aws, refuses_credentials};
+use crate::aws::Aws;
 use crate::cli::output::{advice_on, may_go_on};
 use crate::domain::arn::{StreamArn, StreamName};
 use crate::domain::cause::Cause;
+use crate::domain::codes::refuses_credentials;
 use crate::domain::evidence::Evidence;
 use crate::domain::failure::Unfinished;
 use crate::domain::model::Tags;

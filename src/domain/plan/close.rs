@@ -378,7 +378,9 @@ mod tests {
 
     #[test]
     fn a_failed_observation_ends_the_run_or_not() {
-        let failed = |class| Unfinished::Call(Failure { class, ..Failure::retryable("kinesis:X", "Code", "words") });
+        let failed = |class| {
+            Unfinished::Call(Failure { class, ..Failure::retryable("kinesis:DescribeStreamSummary", "Code", "words") })
+        };
         let end = |why: &Unfinished, troubles| {
             failed_observation(why, troubles).map(|(verdict, after)| (verdict.reason, verdict.alarm, after))
         };

@@ -314,7 +314,7 @@ mod tests {
             ("StartStreamEncryption", false, old, true, Owed::No),
             // Without a queue nothing says that the event was here before.
             ("StartStreamEncryption", false, old, false, Owed::SinceTheEvent),
-            ("StopStreamEncryption", true, old, false, Owed::Now),
+            ("StartStreamEncryption", true, old, false, Owed::Now),
         ] {
             let mut state = state(call);
             state.work.proof_owed = owed;

@@ -9,7 +9,7 @@ use streamseal::domain::failure::{Class, Failure};
 use streamseal::domain::note::Outcome;
 use streamseal::ports::ResultBus;
 
-use super::{Op, Sim, State, failed};
+use super::{Op, SAYS, Sim, State, failed};
 
 /// The bus and what there is to know of it.
 #[derive(Debug, Default)]
@@ -39,7 +39,7 @@ impl State {
             let scripted = refusals.iter().find(|(refused, _)| *refused == place).map(|(_, class)| *class);
             let by_chance = self.chance(self.weather.faults).then_some(Class::Retryable);
             match scripted.or(by_chance) {
-                Some(class) => Err(failed(Op::Bus, class, "so")),
+                Some(class) => Err(Failure { class, ..failed(Op::Bus, "so", SAYS) }),
                 None => {
                     self.bus.arrived.push(entry.clone());
                     Ok(())

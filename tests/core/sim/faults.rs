@@ -1,13 +1,12 @@
-//! What can go wrong with a call, by script or by chance, and what `src/aws/errors.rs` makes of it.
+//! What can go wrong with a call, by script or by chance, and what `src/domain/codes.rs` makes of it.
 
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
-use streamseal::domain::failure::{Class, Failure, Fault as Lasting};
-use streamseal::domain::text::EventText;
+use streamseal::domain::failure::{Class, Failure};
 
-use super::{Op, State, failed};
+use super::{Op, SAYS, State, failed};
 
 /// What goes wrong with one call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,18 +32,16 @@ pub(crate) enum Fault {
 impl Fault {
     /// The failure that the adapters would make of it.
     pub(crate) fn failure(self, op: Op) -> Failure {
-        let lost = |code| Failure { may_have_applied: op.is_write(), ..failed(op, Class::Retryable, code) };
+        let failed = |code| failed(op, code, SAYS);
+        let lost = |code| Failure { may_have_applied: op.is_write(), ..failed(code) };
         match self {
             Self::LostBefore | Self::LostAfter => lost("Timeout"),
             Self::ServerError => lost("InternalFailure"),
-            Self::Throttled => failed(op, Class::Retryable, "LimitExceededException"),
-            Self::KmsThrottled => failed(op, Class::Retryable, "KMSThrottlingException"),
-            Self::Refused(class, code) => failed(op, class, code),
-            Self::Denied(words) => Failure {
-                message: EventText::of_service(words),
-                ..failed(op, Class::Permanent(Lasting::Access), "AccessDeniedException")
-            },
-            Self::Panic => failed(op, Class::Retryable, "Panic"),
+            Self::Throttled => super::failed(op, "LimitExceededException", "Rate exceeded for account 111122223333."),
+            Self::KmsThrottled => failed("KMSThrottlingException"),
+            Self::Refused(class, code) => Failure { class, ..failed(code) },
+            Self::Denied(words) => super::failed(op, "AccessDeniedException", words),
+            Self::Panic => failed("Panic"),
         }
     }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use streamseal::domain::arn::{StreamArn, StreamName};
-use streamseal::domain::failure::{Class, Failure, Fault as Lasting};
+use streamseal::domain::failure::Failure;
 use streamseal::domain::history::{Change, ChangeKind, Query};
 use streamseal::domain::model::Tags;
 use streamseal::domain::text::EventText;
@@ -93,11 +93,8 @@ impl State {
             PageStart::Beginning => String::new(),
             PageStart::After(name) => name.to_string(),
             PageStart::Token(token) if token.starts_with("token:") => token.trim_start_matches("token:").to_owned(),
-            // A broken one: AWS's words are "Invalid NextToken.", and its code is one that trying again does not help with.
-            PageStart::Token(_) => {
-                let request = Class::Permanent(Lasting::Request);
-                return Err(failed(Op::List, request, "InvalidArgumentException"));
-            }
+            // A broken one.
+            PageStart::Token(_) => return Err(failed(Op::List, "InvalidArgumentException", "Invalid NextToken.")),
         };
         let there: Vec<String> = self
             .streams

@@ -4,14 +4,13 @@ use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use streamseal::domain::arn::{KeyRef, StreamArn};
-use streamseal::domain::failure::{Class, Failure, Fault as Lasting};
+use streamseal::domain::failure::Failure;
 use streamseal::domain::history::ChangeKind;
 use streamseal::domain::model::{Encryption, KeyIdentity, Observed, StreamStatus, Tags};
-use streamseal::domain::text::EventText;
 use streamseal::ports::{CallLog, Clock, Look, ProbeAnswer, SeenRecord, StreamApi};
 
 use super::actors::Tool;
-use super::{Op, Sim, State, failed, own};
+use super::{Op, SAYS, Sim, State, failed, own};
 
 /// Everything that was ever under one name: a deleted stream leaves its history to the next one.
 #[derive(Clone, Debug, Default)]
@@ -161,20 +160,14 @@ impl State {
 
     /// StartStreamEncryption: what the service checks, in its order.
     pub(crate) fn start(&mut self, name: &str, key: &str, now: Timestamp) -> Result<(), Failure> {
-        let refuse = |class, code| Err(failed(Op::Start, class, code));
-        match self.active(name, now) {
-            Ok(_) => {}
-            Err(code @ "ResourceNotFoundException") => return refuse(Class::Ignored, code),
-            Err(code) => return refuse(Class::Waiting, code),
-        }
+        self.active(name, now).map_err(|code| failed(Op::Start, code, SAYS))?;
         let day_ago = now - SignedDuration::from_hours(24);
         if self.stream(name).starts.iter().filter(|at| **at > day_ago).count() >= 25 {
             // Worded like a rate, as its sibling quota was recorded.
             let message = format!("Rate exceeded for stream {name} under account {}.", own().account);
-            let refused = failed(Op::Start, Class::RateOrQuota, "LimitExceededException");
-            return Err(Failure { message: EventText::new(&message), ..refused });
+            return Err(failed(Op::Start, "LimitExceededException", &message));
         }
-        self.keys.usable(key, now).map_err(|(fault, code)| failed(Op::Start, Class::Permanent(fault), code))?;
+        self.keys.usable(key, now).map_err(|code| failed(Op::Start, code, SAYS))?;
         self.streams.get_mut(name).unwrap().starts.push(now);
         self.set_encryption(name, now, Some(key.to_owned()));
         Ok(())
@@ -200,12 +193,12 @@ impl State {
     pub(crate) fn put(&mut self, name: &str, ours: bool, now: Timestamp) -> Result<Record, Failure> {
         let body = self.body(name, now).filter(|body| body.status != StreamStatus::Creating);
         let Some(Body { created, .. }) = body else {
-            return Err(failed(Op::Put, Class::Ignored, "ResourceNotFoundException"));
+            return Err(failed(Op::Put, "ResourceNotFoundException", SAYS));
         };
         let key = self.stream(name).encrypts_with(now);
         if let Some(key) = &key {
             let usable = self.keys.usable(key, now).and_then(|()| self.keys.allowed(key));
-            usable.map_err(|(fault, code)| failed(Op::Put, Class::Permanent(fault), code))?;
+            usable.map_err(|code| failed(Op::Put, code, SAYS))?;
         }
         let record = Record { sequence_number: self.sequence_number(), at: now, ours, key, created };
         self.streams.get_mut(name).unwrap().records.push(record.clone());
@@ -214,7 +207,7 @@ impl State {
 
     fn read(&mut self, name: &str, look: Look, now: Timestamp) -> Result<Option<SeenRecord>, Failure> {
         let Some(Body { created, .. }) = self.body(name, now) else {
-            return Err(failed(Op::Read, Class::Ignored, "ResourceNotFoundException"));
+            return Err(failed(Op::Read, "ResourceNotFoundException", SAYS));
         };
         let (Look::Any(since) | Look::Probe(since)) = look;
         let fits = |r: &Record| matches!(look, Look::Any(_)) || (r.ours && r.key.is_some());
@@ -222,7 +215,7 @@ impl State {
         let Some(record) = self.stream(name).records.iter().find(wanted).cloned() else { return Ok(None) };
         if let Some(key) = &record.key {
             let usable = self.keys.usable(key, now).and_then(|()| self.keys.allowed(key));
-            usable.map_err(|(fault, code)| failed(Op::Read, Class::Permanent(fault), code))?;
+            usable.map_err(|code| failed(Op::Read, code, SAYS))?;
         }
         Ok(Some(SeenRecord {
             shard_id: "shardId-000000000000".to_owned(),
@@ -239,7 +232,7 @@ impl StreamApi for Sim {
         let seen = self.call(Op::Describe, name, "", Some(log), |state, now, run| {
             let lag = Duration::from_millis(state.dice.u64(0..=state.weather.describe_lag_ms));
             let Some(body) = state.body(name, now - lag) else {
-                return Err(failed(Op::Describe, Class::Ignored, "ResourceNotFoundException"));
+                return Err(failed(Op::Describe, "ResourceNotFoundException", SAYS));
             };
             state.watch.served_stream(run, &body, now - lag);
             Ok(body)
@@ -257,7 +250,7 @@ impl StreamApi for Sim {
         let name = stream.name.as_str();
         self.call(Op::Tags, name, "", Some(log), |state, now, run| {
             if state.body(name, now).is_none() {
-                return Err(failed(Op::Tags, Class::Ignored, "ResourceNotFoundException"));
+                return Err(failed(Op::Tags, "ResourceNotFoundException", SAYS));
             }
             let tags = state.stream(name).tags.clone();
             state.watch.served_tags(run, &tags);
@@ -303,5 +296,5 @@ impl StreamApi for Sim {
     }
 }
 
-/// What the tests mean by a key that cannot be used now: the class's fault and Kinesis' code.
-pub(crate) type Unusable = (Lasting, &'static str);
+/// Kinesis' code of a key that cannot be used now.
+pub(crate) type Unusable = &'static str;

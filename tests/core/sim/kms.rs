@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 use streamseal::domain::arn::{AWS_MANAGED_ALIAS, KeyArn, KeyRef};
-use streamseal::domain::failure::{Failure, Fault as Lasting};
+use streamseal::domain::failure::Failure;
 use streamseal::domain::model::{KeyIdentity, KeyInfo, KeyLookup, KeyManager, KeyProblem};
 use streamseal::domain::text::EventText;
 use streamseal::ports::{CallLog, KeyApi};
@@ -108,10 +108,10 @@ impl Keys {
             self.add_aws_managed();
         }
         match self.get(key).map(|key| key.state(now)) {
-            None => Err((Lasting::Key, "KMSNotFoundException")),
+            None => Err("KMSNotFoundException"),
             Some("Enabled") => Ok(()),
-            Some("Disabled") => Err((Lasting::Key, "KMSDisabledException")),
-            Some(_) => Err((Lasting::Key, "KMSInvalidStateException")),
+            Some("Disabled") => Err("KMSDisabledException"),
+            Some(_) => Err("KMSInvalidStateException"),
         }
     }
 
@@ -127,7 +127,7 @@ impl Keys {
     /// Whether our role may use a key.
     pub(crate) fn allowed(&self, key: &str) -> Result<(), Unusable> {
         let forbidden = self.get(key).is_some_and(|key| key.forbidden);
-        if forbidden { Err((Lasting::Access, "KMSAccessDeniedException")) } else { Ok(()) }
+        if forbidden { Err("KMSAccessDeniedException") } else { Ok(()) }
     }
 
     /// DescribeKey, as the adapters answer it.

@@ -25,12 +25,12 @@ use streamseal::config::Source;
 use streamseal::domain::arn::{Scope, StreamArn, StreamName};
 use streamseal::domain::bus::ResultEvent;
 use streamseal::domain::call::Call;
+use streamseal::domain::codes::of_entry;
 use streamseal::domain::evidence::v1;
 use streamseal::domain::evidence::{Evidence, emf};
-use streamseal::domain::failure::{Class, Failure, Fault as Lasting};
+use streamseal::domain::failure::Failure;
 use streamseal::domain::note::Note;
 use streamseal::domain::scan::v1::Summary;
-use streamseal::domain::text::EventText;
 use streamseal::ports::{CallLog, Clock, EvidenceSink, ParameterApi};
 use tokio::sync::Notify;
 use tokio::time::Instant;
@@ -285,10 +285,8 @@ impl ParameterApi for Sim {
     async fn read(&self, source: &Source) -> Result<String, Failure> {
         let Source::Parameter(name) = source else { panic!("the tests keep everything in parameters") };
         self.call(Op::Parameter, name, "", None, |state, _, _| {
-            let text = state.parameters.get(name).cloned().ok_or_else(|| Failure {
-                class: Class::Permanent(Lasting::Request),
-                ..Failure::retryable(Op::Parameter.name(), "ParameterNotFound", name)
-            })?;
+            let text = state.parameters.get(name).cloned();
+            let text = text.ok_or_else(|| failed(Op::Parameter, "ParameterNotFound", name))?;
             state.watch.served_parameter(self.instance, name, &text);
             Ok(text)
         })
@@ -335,13 +333,10 @@ impl EvidenceSink for Sim {
     }
 }
 
-/// A failure with a code of a service, which had no effect.
-pub(crate) fn failed(op: Op, class: Class, code: &str) -> Failure {
-    Failure {
-        class,
-        call: op.name(),
-        code: EventText::new(code),
-        message: EventText::new("so says the simulation"),
-        may_have_applied: false,
-    }
+/// The words of a refusal that says nothing more.
+pub(crate) const SAYS: &str = "so says the simulation";
+
+/// A failure with a code of a service, which had no effect: what it means is read from the code and the words, as the adapters read it.
+pub(crate) fn failed(op: Op, code: &str, words: &str) -> Failure {
+    of_entry(op.name(), code, words)
 }
