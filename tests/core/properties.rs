@@ -279,22 +279,18 @@ fn the_reasons_to_withhold() {
     let cause = |creator: Option<&str>, at| -> Cause {
         serde_json::from_value(json!({"call": "CreateStream", "at": at, "creator": creator})).unwrap()
     };
-    let weighed = |stream: &str, mode, created, active_since, creator, contention: Contention| {
+    let wrong = |stream: &str, created| {
         let Outcome::Encrypt(target) = policy.decide(&arn(stream), &Tags::new(), now()).outcome else { panic!() };
+        let (existing, replace_customer_key) = (target.existing, target.replace_customer_key);
+        let (target, target_manager) = (KeyIdentity::AwsManagedAlias, KeyManager::Customer);
+        Wrong { target, target_manager, current: None, existing, replace_customer_key, created, at: now() }
+    };
+    let weighed = |stream: &str, mode, created, active_since, creator, contention: Contention| {
         let cause = cause(creator, created);
         let (policy, cause, contention) = (&policy, &cause, &contention);
         let (active_since, contention, planned) = (Some(active_since), Some(contention), None);
         let circumstances = Circumstances { mode, policy, cause, active_since, contention, planned, now: now() };
-        let wrong = Wrong {
-            target: KeyIdentity::AwsManagedAlias,
-            target_manager: KeyManager::Customer,
-            current: None,
-            existing: target.existing,
-            replace_customer_key: target.replace_customer_key,
-            created,
-            at: now(),
-        };
-        permit(&wrong, &circumstances)
+        permit(&wrong(stream, created), &circumstances)
     };
     let permission = |stream: &str, mode, created, active_since, creator| {
         weighed(stream, mode, created, active_since, creator, Contention::Clear)
@@ -318,6 +314,18 @@ fn the_reasons_to_withhold() {
     assert_eq!(permission("app", Enforce, young, young, Some("cloudformation")), Allowed, "60 s are over");
     assert_eq!(permission("app", Enforce, young, young, Some("other")), Allowed);
     assert_eq!(permission("app", Enforce, young, young, None), until(120), "as long as any");
+    // A person agreed to another key; the history need not be asked then.
+    let planned = |key: &KeyIdentity, mode, contention: Option<&Contention>| {
+        let (policy, cause) = (&policy, &cause(None, day));
+        let circumstances =
+            Circumstances { mode, policy, cause, active_since: None, contention, planned: Some(key), now: now() };
+        permit(&wrong("app", day), &circumstances)
+    };
+    let (agreed, other) = (KeyIdentity::AwsManagedAlias, KeyIdentity::Arn(KeyArn::parse(&key_arn("other")).unwrap()));
+    assert_eq!(planned(&agreed, Enforce, Some(&Contention::Clear)), Allowed);
+    assert_eq!(planned(&agreed, Enforce, None), Permission::Unweighed);
+    assert_eq!(planned(&other, Enforce, None), withheld(Withheld::PlanOutOfDate));
+    assert_eq!(planned(&other, Report, None), withheld(Withheld::ReportMode));
     // Somebody else's changes come last: what is withheld anyway is withheld for its own reason.
     let fought = |mode, contention| weighed("app", mode, day, day, None, contention);
     let contested = Contention::Contested("by whom".into());

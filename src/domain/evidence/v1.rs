@@ -277,7 +277,7 @@ pub(crate) mod words {
         [Remediation::None, Remediation::Applied, Remediation::Started, Remediation::Failed, Remediation::Withheld];
 
     /// With the one that says that nothing was withheld.
-    pub(super) fn withheld() -> [Option<&'static str>; 7] {
+    pub(super) fn withheld() -> [Option<&'static str>; 8] {
         let all = [
             Withheld::ReportMode,
             Withheld::Existing,
@@ -285,8 +285,9 @@ pub(crate) mod words {
             Withheld::Quota,
             Withheld::Contested,
             Withheld::ProveOnly,
+            Withheld::PlanOutOfDate,
         ];
-        let mut words = [None; 7];
+        let mut words = [None; 8];
         words.iter_mut().zip(all).for_each(|(word, why)| *word = Some(why.as_str()));
         words
     }

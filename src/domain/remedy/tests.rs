@@ -426,7 +426,9 @@ fn a_stream_on_no_key_or_another_one_is_changed_at_its_source() {
 fn no_remedy_is_a_downgrade() {
     let rule = "key: alias/aws/kinesis";
     let keys = |on: &'static str, problem| [("alias/aws/kinesis", found(AWS, None)), (on, found(on, problem))];
-    for why in [Withheld::Downgrade, Withheld::ReportMode, Withheld::Existing, Withheld::ProveOnly] {
+    for why in
+        [Withheld::Downgrade, Withheld::ReportMode, Withheld::Existing, Withheld::ProveOnly, Withheld::PlanOutOfDate]
+    {
         for (on, problem, says) in [
             (GOOD, None, "`accept: [customer-managed]`"),
             (GOOD, state("Disabled"), "that cannot be used or is not known"),
