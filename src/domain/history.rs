@@ -12,6 +12,7 @@ use serde_json::Value;
 
 use super::arn::{KinesisArn, Scope, StreamArn, StreamName};
 use super::cause::Cause;
+use super::event::record::{actor, arn_of, error_of};
 use super::text::EventText;
 
 /// How far back changes count.
@@ -116,32 +117,25 @@ impl Change {
         let kind = [ChangeKind::Start, ChangeKind::Stop]
             .into_iter()
             .find(|kind| text("/eventName") == Some(kind.event_name()))?;
-        // A call that worked has no such member; an empty one says no more.
-        if record.get("errorCode").is_some_and(|code| !code.is_null() && code.as_str() != Some("")) {
+        if error_of(record).is_some() {
             return None;
         }
-        let arns = ["/requestParameters/streamARN", "/requestParameters/streamArn"].map(text);
-        if let [Some(one), Some(other)] = arns
-            && one != other
-        {
-            return None;
-        }
-        let stream = match arns.into_iter().flatten().next() {
+        let parameters = record.get("requestParameters").unwrap_or(&Value::Null);
+        let arn = arn_of(parameters, ["streamARN", "streamArn"]).ok()?.and_then(|(_, arn)| arn.as_str());
+        let stream = match arn {
             Some(arn) => match KinesisArn::parse(arn)? {
                 KinesisArn::Stream(arn) if arn.scope == *own => arn.name,
                 KinesisArn::Stream(_) | KinesisArn::Consumer | KinesisArn::Other(_) => return None,
             },
             None => StreamName::parse(text("/requestParameters/streamName")?)?,
         };
-        let actor = ["arn", "invokedBy", "principalId", "accountId"];
-        let actor = actor.iter().find_map(|field| record.get("userIdentity")?.get(field)?.as_str());
         Some(Self {
             at: text("/eventTime")?.parse().ok()?,
             kind,
             stream,
             key: text("/requestParameters/keyId").map(EventText::new),
             role: text("/userIdentity/sessionContext/sessionIssuer/arn").map(str::to_owned),
-            actor: EventText::new(actor.unwrap_or("somebody")),
+            actor: actor(record).unwrap_or_else(|| EventText::new("somebody")),
         })
     }
 }

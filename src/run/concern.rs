@@ -5,7 +5,7 @@
 
 use super::session::Session;
 use crate::domain::arn::{AWS_MANAGED_ALIAS, KeyArn, KeyRef};
-use crate::domain::event::{IgnoreReason, RejectReason};
+use crate::domain::event::reason::{IgnoreReason, RejectReason};
 use crate::domain::model::{KeyInfo, KeyLookup, KeyManager, KeyProblem};
 use crate::domain::policy::NamedKey;
 use crate::domain::scan::{Scan, Subject};

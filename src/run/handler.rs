@@ -30,13 +30,14 @@ use super::reconcile::{RunEnd, reconcile};
 use super::session::{Session, dice, until};
 use crate::config::Config;
 use crate::domain::backoff::{DELAY_MAX, WORK};
-use crate::domain::bounds;
-use crate::domain::event::{self, Fate, IgnoreReason, Input, Item, Message, RejectReason, Rest};
+use crate::domain::event::item::{Fate, Input, Item, Message, Rest};
+use crate::domain::event::reason::{IgnoreReason, RejectReason};
 use crate::domain::failure::Unfinished;
 use crate::domain::note::{Note, Outcome};
 use crate::domain::plan::close::Next;
 use crate::domain::text::EventText;
 use crate::domain::work::{PutBack, Work};
+use crate::domain::{bounds, event};
 use crate::ports::World;
 
 /// What is kept of an invocation's time for the answer and for sending work on.

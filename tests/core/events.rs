@@ -6,7 +6,10 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 use streamseal::domain::arn::Scope;
 use streamseal::domain::cause::Creator;
-use streamseal::domain::event::{IgnoreReason, Input, Item, REPORTED_MAX, RejectReason, TODO_MAX, parse};
+use streamseal::domain::event::found::{REPORTED_MAX, TODO_MAX};
+use streamseal::domain::event::item::{Input, Item};
+use streamseal::domain::event::parse;
+use streamseal::domain::event::reason::{IgnoreReason, RejectReason};
 use streamseal::domain::scan::{Scan, Subject};
 use streamseal::domain::work::Work;
 

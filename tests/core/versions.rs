@@ -3,7 +3,8 @@
 
 use jiff::Timestamp;
 use serde_json::{Value, json};
-use streamseal::domain::event::{self, Input, Item};
+use streamseal::domain::event;
+use streamseal::domain::event::item::{Input, Item};
 use streamseal::domain::evidence::v1::Document;
 use streamseal::domain::work::PutBack;
 

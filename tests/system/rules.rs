@@ -6,7 +6,8 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use streamseal::domain::arn::Scope;
-use streamseal::domain::event::{Input, Item, parse};
+use streamseal::domain::event::item::{Input, Item};
+use streamseal::domain::event::parse;
 
 use crate::common::{Deployed, resources, template};
 use crate::support::{ACCOUNT, REGION, event, parts, root};

@@ -227,7 +227,8 @@ mod tests {
     use jiff::Timestamp;
 
     use super::*;
-    use crate::domain::event::{Input, Item, parse};
+    use crate::domain::event::item::{Input, Item};
+    use crate::domain::event::parse;
 
     #[test]
     fn each_sample_is_an_event_that_the_function_acts_on() {

@@ -8,8 +8,12 @@ use std::borrow::Cow;
 use jiff::Timestamp;
 use serde_json::Value;
 
-use super::{Found, IgnoreReason, Item, RejectReason, happened_at, scalar, text};
+use super::found::Found;
+use super::item::Item;
+use super::reason::{IgnoreReason, RejectReason};
+use super::record::{scalar, text};
 use crate::domain::arn::{Scope, StreamArn, StreamName};
+use crate::domain::bounds::happened_at;
 use crate::domain::cause::Cause;
 use crate::domain::text::EventText;
 use crate::domain::work::Work;

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use super::Item;
+use super::item::{Fate, Item, Rest};
 
 /// The most that one message may ask for. A finding of Security Hub has up to 32 resources (ASFF, `Resources`), and EventBridge
 /// sends one finding an event; all other events are about one stream, key or alias.
@@ -15,28 +15,6 @@ pub const REPORTED_MAX: usize = 10;
 
 /// The reason of all that cannot be read.
 const MALFORMED: &str = "Malformed";
-
-/// What becomes of an item that leads to nothing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Fate {
-    /// It is ignored.
-    Ignored,
-    /// It is rejected.
-    Rejected,
-    /// It cannot be read, and so its message fails.
-    Malformed,
-}
-
-/// So many items of one message that had the same fate for the same reason, beyond those that are reported one by one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Rest {
-    /// What becomes of them.
-    pub fate: Fate,
-    /// The stable word for why.
-    pub code: &'static str,
-    /// How many they are.
-    pub count: u64,
-}
 
 /// The items of one message, as they are found.
 #[derive(Debug, Default)]

@@ -7,8 +7,11 @@
 use jiff::Timestamp;
 use serde_json::Value;
 
-use super::{IgnoreReason, Item, RejectReason, account_of, actor, check_scope, happened_at, recorded_call, text};
+use super::item::Item;
+use super::reason::{IgnoreReason, RejectReason};
+use super::record::{account_of, cause_of, check_scope, recorded_call, text};
 use crate::domain::arn::{KeyArn, KeyRef, Scope};
+use crate::domain::bounds::happened_at;
 use crate::domain::cause::{Cause, PARAMETER_CHANGE};
 use crate::domain::scan::{KeyEvent, Scan, Subject};
 use crate::domain::text::EventText;
@@ -68,9 +71,7 @@ pub(super) fn call(event: &Value, own: &Scope, now: Timestamp) -> Item {
         Some(key_event) => key_of(detail, &call, &account, own).map(|key| Subject::Key(key, key_event)),
         None => alias_of(detail, &call, &account, own).map(Subject::Alias),
     };
-    let time = happened_at(text(detail, "eventTime").or_else(|| text(event, "time")), now);
-    let cause =
-        Cause { call, event_id: text(event, "id").map(EventText::new), actor: actor(detail), at: time, creator: None };
+    let cause = cause_of(event, detail, call, now);
     match subject {
         Ok(subject) => Item::Scan(Box::new(Scan::new(subject, cause, now))),
         Err(reason) => Item::Rejected(reason),

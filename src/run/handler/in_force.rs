@@ -14,7 +14,7 @@ use super::answer::{POLICY_UNUSABLE, Unhandled};
 use super::parameters::{InForce, Loaded, still_good};
 use crate::config::{self, ModeSource, Source};
 use crate::domain::backoff::{UNREAD, WORK};
-use crate::domain::event::Item;
+use crate::domain::event::item::Item;
 use crate::domain::model::Mode;
 use crate::domain::note::{Note, Outcome};
 use crate::domain::policy::Policy;

@@ -14,7 +14,7 @@ use super::{App, Under};
 use crate::config::{ModeSource, Source};
 use crate::domain::backoff::WORK;
 use crate::domain::bounds;
-use crate::domain::event::IgnoreReason;
+use crate::domain::event::reason::IgnoreReason;
 use crate::domain::failure::Unfinished;
 use crate::domain::note::Outcome;
 use crate::domain::scan::Scan;

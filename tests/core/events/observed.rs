@@ -7,7 +7,8 @@ use std::path::PathBuf;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use streamseal::domain::arn::Scope;
-use streamseal::domain::event::{Input, Item, parse};
+use streamseal::domain::event::item::{Input, Item};
+use streamseal::domain::event::parse;
 use streamseal::domain::history::{Change, ChangeKind};
 use streamseal::domain::work::Work;
 

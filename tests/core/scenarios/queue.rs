@@ -3,8 +3,7 @@
 use jiff::SignedDuration;
 use serde_json::json;
 use streamseal::domain::backoff::WORK;
-use streamseal::domain::failure::Unfinished;
-use streamseal::domain::failure::{Class, Fault as Lasting};
+use streamseal::domain::failure::{Class, Fault as Lasting, Unfinished};
 use streamseal::domain::note::Outcome;
 use streamseal::domain::verdict::{Compliance, Reason};
 use streamseal::run::handler::answer::Unhandled;
