@@ -9,7 +9,7 @@ use std::time::Duration;
 use crate::domain::arn::Scope;
 use crate::domain::bus::Bus;
 use crate::domain::model::Mode;
-use crate::domain::scan::CHANGES_MAX;
+use crate::domain::scan::tally::CHANGES_MAX;
 
 /// Instances that may share one look a second: beyond it each would wait for minutes, and no run could end.
 const SHARERS_MAX: u32 = 10;

@@ -32,7 +32,7 @@ use crate::aws::{Aws, Connection, Queues, sdk_config};
 use crate::config::{Config, ModeSource};
 use crate::domain::arn::Scope;
 use crate::domain::model::Mode;
-use crate::domain::remedy::Remedy;
+use crate::domain::remedy::advice::Remedy;
 use crate::run::history::History;
 use crate::run::paces::Paces;
 use crate::run::session::Session;

@@ -16,7 +16,7 @@ use crate::domain::arn::{KeyRef, Scope};
 use crate::domain::model::{KeyInfo, KeyLookup};
 use crate::domain::policy::cases::{self, Case};
 use crate::domain::policy::{Accept, Effect, Policy, PolicyFault, PolicyWarning, Rule};
-use crate::domain::remedy::to_describe;
+use crate::domain::remedy::permission::to_describe;
 use crate::ports::KeyApi;
 
 pub(super) async fn run(arguments: &CheckArguments, globals: &Globals) -> Result<Exit, Stop> {

@@ -7,8 +7,8 @@ use super::Exit;
 use crate::domain::arn::Scope;
 use crate::domain::codes::Refusal;
 use crate::domain::failure::{Class, Failure, Unfinished};
-pub(crate) use crate::domain::remedy::statement;
-use crate::domain::remedy::to_permit;
+pub(crate) use crate::domain::remedy::permission::statement;
+use crate::domain::remedy::permission::to_permit;
 use anstyle::{AnsiColor, Style};
 
 /// What is fine.

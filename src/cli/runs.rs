@@ -15,7 +15,7 @@ use crate::domain::evidence::{Evidence, ProofState, Remediation};
 use crate::domain::model::{KeyIdentity, Mode};
 use crate::domain::plan::close::Next;
 use crate::domain::policy::Policy;
-use crate::domain::remedy::Remedy;
+use crate::domain::remedy::advice::Remedy;
 use crate::domain::verdict::{Compliance, Reason, Withheld};
 use crate::domain::work::{PutBack, Work};
 use crate::run::reconcile::reconcile;

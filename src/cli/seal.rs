@@ -19,7 +19,7 @@ use crate::domain::evidence::v1::Document;
 use crate::domain::model::{Encryption, Mode, ProofMode};
 use crate::domain::plan::step::{Condition, Step};
 use crate::domain::policy::Policy;
-use crate::domain::remedy::Remedy;
+use crate::domain::remedy::advice::Remedy;
 use crate::domain::verdict::{Compliance, Reason};
 use crate::run::reconcile::preview::{Preview, preview};
 

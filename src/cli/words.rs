@@ -7,7 +7,8 @@ use super::output::{BAD, FAINT, GOOD, ODD, may_go_on, styled};
 use crate::domain::failure::Unfinished;
 use crate::domain::model::{Encryption, KeyInfo, KeyLookup, KeyManager, StreamStatus};
 use crate::domain::plan::step::{Condition, Step};
-use crate::domain::remedy::{AtSource, Remedy, may_pass};
+use crate::domain::remedy::advice::{AtSource, Remedy};
+use crate::domain::remedy::may_pass;
 use crate::domain::verdict::{Compliance, Verdict};
 use crate::ports::CallLog;
 

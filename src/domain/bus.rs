@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::arn::Scope;
 use super::evidence::Evidence;
-use super::scan::Subject;
+use super::scan::subject::Subject;
 use super::scan::v1::Summary;
 
 /// Who sends: what rules match on. It begins with neither `aws.` nor `aws`, and no rule of ours matches it.

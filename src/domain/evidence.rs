@@ -14,7 +14,8 @@ use super::model::{KeyIdentity, Mode, Observed, ProofMode};
 use super::plan::proof::PROPAGATION;
 use super::plan::situation::{Keys, Situation};
 use super::policy::{Decision, Outcome};
-use super::remedy::{Facts, Remedy, remedy};
+use super::remedy::advice::{Facts, Remedy};
+use super::remedy::remedy;
 use super::text::EventText;
 use super::verdict::Verdict;
 

@@ -4,175 +4,26 @@
 //! Region or hidden from us, nor away from a key that its rule accepts. There it is about the key, the alias, the rule, or a
 //! permission. What stands in `commands` and `statement` can be pasted as it is.
 
+pub mod advice;
 mod key;
-mod permission;
+pub mod permission;
 #[cfg(test)]
 mod tests;
 
-#[cfg(feature = "schema")]
-use schemars::JsonSchema;
-use serde::Serialize;
-
+use self::advice::{Advice, AtSource, Facts, Remedy, named, target_of};
 use self::key::{hidden_key, key_trouble, no_such_key, unwritable_key};
-pub use self::permission::{statement, to_describe, to_permit};
-use super::arn::{KeyRef, Scope, StreamArn};
-use super::call::Call;
+use self::permission::to_permit;
+use super::arn::StreamArn;
 use super::failure::{Class, Failure, Fault};
-use super::model::{Encryption, KeyIdentity, KeyLookup};
-use super::plan::situation::{CurrentKey, Keys, Situation, identity_of};
-use super::policy::{Outcome, Target};
+use super::model::KeyIdentity;
+use super::plan::situation::{CurrentKey, Situation, identity_of};
 use super::verdict::{Compliance, Reason, Verdict, Withheld};
-
-/// What to do, by what it is about.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub enum Remedy {
-    /// Nothing, or nothing that is known.
-    #[default]
-    None,
-    /// The stream's setting: the key goes into its source.
-    Source(AtSource),
-    /// A key: it has to be usable.
-    Key(Advice),
-    /// An alias: it has to be on a key that can be used.
-    Alias(Advice),
-    /// A permission of the caller.
-    Permission(Advice),
-    /// The rule that decides.
-    Rule(Advice),
-}
-
-/// The change at the source that keeps the next apply from undoing ours.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-#[cfg_attr(feature = "schema", derive(JsonSchema))]
-pub struct AtSource {
-    /// The attributes of `aws_kinesis_stream`.
-    pub terraform: String,
-    /// The property of `AWS::Kinesis::Stream`.
-    pub cloudformation: String,
-    /// The call; not there where it was made already, would be undone, or would be refused.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[cfg_attr(feature = "schema", schemars(with = "String"))]
-    pub cli: Option<String>,
-}
-
-/// What to do, in words and to be pasted.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Advice {
-    /// In words.
-    pub text: String,
-    /// Shell commands; each by itself is enough.
-    pub commands: Vec<String>,
-    /// The statement to add to the policy that the words name, as JSON.
-    pub statement: Option<String>,
-}
-
-/// What is said with [`AtSource`].
-const AT_SOURCE: &str = "write the key into the stream's source: Terraform and CloudFormation default to no encryption";
-
-impl Advice {
-    fn new(text: impl Into<String>) -> Self {
-        Self { text: text.into(), ..Self::default() }
-    }
-
-    fn command(mut self, command: Option<String>) -> Self {
-        self.commands.extend(command);
-        self
-    }
-}
-
-impl Remedy {
-    /// Every word of [`Self::about`].
-    pub const ABOUT: [&str; 5] = ["source", "key", "alias", "permission", "rule"];
-
-    /// What it is about, in a stable word; `None` where there is nothing to do.
-    pub fn about(&self) -> Option<&'static str> {
-        match self {
-            Self::None => None,
-            Self::Source(_) => Some("source"),
-            Self::Key(_) => Some("key"),
-            Self::Alias(_) => Some("alias"),
-            Self::Permission(_) => Some("permission"),
-            Self::Rule(_) => Some("rule"),
-        }
-    }
-
-    /// What to do in words; `None` where there is nothing to do.
-    pub fn text(&self) -> Option<&str> {
-        match self {
-            Self::None => None,
-            Self::Source(_) => Some(AT_SOURCE),
-            Self::Key(advice) | Self::Alias(advice) | Self::Permission(advice) | Self::Rule(advice) => {
-                Some(&advice.text)
-            }
-        }
-    }
-
-    /// Commands to be pasted, each of which is enough by itself.
-    pub fn commands(&self) -> Vec<&str> {
-        match self {
-            Self::None => Vec::new(),
-            Self::Source(change) => change.cli.iter().map(String::as_str).collect(),
-            Self::Key(advice) | Self::Alias(advice) | Self::Permission(advice) | Self::Rule(advice) => {
-                advice.commands.iter().map(String::as_str).collect()
-            }
-        }
-    }
-
-    /// The statement to add to a policy.
-    pub fn statement(&self) -> Option<&str> {
-        match self {
-            Self::None | Self::Source(_) => None,
-            Self::Key(advice) | Self::Alias(advice) | Self::Permission(advice) | Self::Rule(advice) => {
-                advice.statement.as_deref()
-            }
-        }
-    }
-
-    /// The change at the source, where it is that.
-    pub fn at_source(&self) -> Option<&AtSource> {
-        match self {
-            Self::Source(change) => Some(change),
-            Self::None | Self::Key(_) | Self::Alias(_) | Self::Permission(_) | Self::Rule(_) => None,
-        }
-    }
-
-    /// Whether nothing changes until somebody does something about what is not the stream: to try again is of no use.
-    pub fn is_needed_first(&self) -> bool {
-        match self {
-            Self::None | Self::Source(_) => false,
-            Self::Key(_) | Self::Alias(_) | Self::Permission(_) | Self::Rule(_) => true,
-        }
-    }
-}
 
 /// Whether a verdict that nothing is known can become another one with the next try, and nothing done about it.
 pub fn may_pass(verdict: &Verdict, remedy: &Remedy) -> bool {
     verdict.compliance == Compliance::InsufficientData
         && verdict.reason != Reason::AccessDenied
         && !remedy.is_needed_first()
-}
-
-/// What one look came to.
-#[derive(Clone, Copy, Debug)]
-pub struct Facts<'a> {
-    /// The stream.
-    pub stream: &'a StreamArn,
-    /// What the policy wants of it, where that was decided.
-    pub outcome: Option<&'a Outcome>,
-    /// The name of the rule that decided.
-    pub rule: Option<&'a str>,
-    /// Its setting at the last look.
-    pub encryption: Option<&'a Encryption>,
-    /// How it stood with the policy then, where it was ACTIVE.
-    pub situation: Option<&'a Situation>,
-    /// What KMS said of the keys that matter.
-    pub keys: &'a Keys,
-    /// The end of the run; `None` where it would go on.
-    pub verdict: Option<&'a Verdict>,
-    /// The requests of the run.
-    pub calls: &'a [Call],
-    /// Whether encryption was started for this cause.
-    pub changed: bool,
 }
 
 /// What to do about a stream.
@@ -248,18 +99,6 @@ fn by_situation(facts: &Facts<'_>) -> Remedy {
         }
         Some(Situation::Wrong(wrong)) => Remedy::Source(at_source(&wrong.target, facts.stream)),
     }
-}
-
-fn target_of<'a>(facts: &Facts<'a>) -> Option<&'a Target> {
-    match facts.outcome {
-        Some(Outcome::Encrypt(target)) => Some(target),
-        Some(Outcome::Exempt(_) | Outcome::Unmatched | Outcome::Unresolvable(_)) | None => None,
-    }
-}
-
-/// ` NAME`, where the rule is known.
-fn named(facts: &Facts<'_>) -> String {
-    facts.rule.map(|rule| format!(" `{rule}`")).unwrap_or_default()
 }
 
 /// A customer's key is not given up for one of AWS's unless the rule says so: it is the rule that says what is right.

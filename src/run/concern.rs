@@ -8,7 +8,8 @@ use crate::domain::arn::{AWS_MANAGED_ALIAS, KeyArn, KeyRef};
 use crate::domain::event::reason::{IgnoreReason, RejectReason};
 use crate::domain::model::{KeyInfo, KeyLookup, KeyManager, KeyProblem};
 use crate::domain::policy::NamedKey;
-use crate::domain::scan::{Scan, Subject};
+use crate::domain::scan::Scan;
+use crate::domain::scan::subject::Subject;
 use crate::domain::text::EventText;
 use crate::ports::{CallLog, KeyApi};
 

@@ -10,7 +10,8 @@ use streamseal::domain::event::found::{REPORTED_MAX, TODO_MAX};
 use streamseal::domain::event::item::{Input, Item};
 use streamseal::domain::event::parse;
 use streamseal::domain::event::reason::{IgnoreReason, RejectReason};
-use streamseal::domain::scan::{Scan, Subject};
+use streamseal::domain::scan::Scan;
+use streamseal::domain::scan::subject::Subject;
 use streamseal::domain::work::Work;
 
 fn own() -> Scope {

@@ -12,8 +12,8 @@ use jiff::{SignedDuration, Timestamp};
 use streamseal::domain::evidence::{Evidence, ProofState};
 use streamseal::domain::model::KeyManager;
 use streamseal::domain::policy::{Existing, Outcome, Policy};
+use streamseal::domain::scan::subject::{KeyEvent, Subject};
 use streamseal::domain::scan::v1::Summary;
-use streamseal::domain::scan::{KeyEvent, Subject};
 use streamseal::domain::verdict::{Compliance, Reason};
 
 use crate::sim::actors::{Resource, Tool};

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::report::{Audit, Row, TOOL, one_line};
 use crate::domain::evidence::Evidence;
-use crate::domain::remedy::Remedy;
+use crate::domain::remedy::advice::Remedy;
 use crate::domain::verdict::Compliance;
 
 /// The longest texts that ASFF takes: `Description`, and `Remediation.Recommendation.Text` (Security Hub user guide, ASFF syntax).
@@ -119,7 +119,7 @@ fn cut(text: &str, most: usize) -> String {
 mod tests {
     use super::super::samples;
     use super::*;
-    use crate::domain::remedy::Advice;
+    use crate::domain::remedy::advice::Advice;
 
     /// A command that is cut cannot be pasted.
     #[test]

@@ -13,7 +13,7 @@ use crate::cli::words::{exit_of, remedy_json};
 use crate::domain::evidence::Evidence;
 use crate::domain::evidence::v1::Document;
 use crate::domain::model::{Encryption, KeyIdentity, Mode};
-use crate::domain::remedy::Remedy;
+use crate::domain::remedy::advice::Remedy;
 use crate::domain::verdict::Compliance;
 
 /// The document's name and version.
@@ -298,7 +298,7 @@ pub(super) fn one_line(remedy: &Remedy) -> Option<String> {
 mod tests {
     use super::super::samples;
     use super::*;
-    use crate::domain::remedy::Advice;
+    use crate::domain::remedy::advice::Advice;
 
     #[test]
     fn the_exit_code_says_the_worst() {

@@ -9,7 +9,7 @@ use crate::domain::arn::{KeyArn, KeyRef, Scope, StreamName};
 use crate::domain::cause::Cause;
 use crate::domain::evidence::{Evidence, Proof, Remediation, Setting};
 use crate::domain::model::{Encryption, KeyIdentity, Mode, Observed, StreamStatus};
-use crate::domain::remedy::{Advice, AtSource, Remedy};
+use crate::domain::remedy::advice::{Advice, AtSource, Remedy};
 use crate::domain::text::EventText;
 use crate::domain::verdict::{Compliance, Reason, Verdict, Withheld};
 

@@ -5,7 +5,7 @@ use std::fmt::Write;
 
 use super::report::{Audit, Ended, ORDER, Row, for_all_streams};
 use crate::cli::words;
-use crate::domain::remedy::AtSource;
+use crate::domain::remedy::advice::AtSource;
 use crate::domain::verdict::Compliance;
 
 /// The longest cell of a column that can be any length.

@@ -18,7 +18,7 @@ use crate::domain::arn::KeyRef;
 use crate::domain::failure::Class;
 use crate::domain::model::{KeyInfo, KeyLookup, KeyManager, ProofMode};
 use crate::domain::policy::{Effect, Policy};
-use crate::domain::remedy::to_describe;
+use crate::domain::remedy::permission::to_describe;
 use crate::ports::{CallLog, FleetApi, KeyApi, PageStart, ParameterApi, StreamApi};
 
 /// Whether the caller may list streams and look at one.

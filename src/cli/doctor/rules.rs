@@ -18,7 +18,7 @@ use crate::domain::arn::Scope;
 use crate::domain::event::item::{Input, Item};
 use crate::domain::event::parse;
 use crate::domain::failure::{Class, Failure};
-use crate::domain::scan::Subject;
+use crate::domain::scan::subject::Subject;
 use crate::ports::CallLog;
 
 /// What the rules came to.

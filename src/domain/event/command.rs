@@ -9,7 +9,8 @@ use super::reason::RejectReason;
 use super::record::text;
 use crate::domain::arn::{Scope, StreamArn, StreamName};
 use crate::domain::cause::Cause;
-use crate::domain::scan::{self, Scan, Subject};
+use crate::domain::scan::subject::Subject;
+use crate::domain::scan::{self, Scan};
 use crate::domain::text::EventText;
 use crate::domain::work::{self, Work, WorkError};
 

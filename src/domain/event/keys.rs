@@ -13,7 +13,8 @@ use super::record::{account_of, cause_of, check_scope, recorded_call, text};
 use crate::domain::arn::{KeyArn, KeyRef, Scope};
 use crate::domain::bounds::happened_at;
 use crate::domain::cause::{Cause, PARAMETER_CHANGE};
-use crate::domain::scan::{KeyEvent, Scan, Subject};
+use crate::domain::scan::Scan;
+use crate::domain::scan::subject::{KeyEvent, Subject};
 use crate::domain::text::EventText;
 
 /// KMS's own events: new material, the end of a key, the end of imported material. They need no trail.

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::Evidence;
-use crate::domain::scan::Subject;
+use crate::domain::scan::subject::Subject;
 use crate::domain::scan::v1::Summary;
 
 /// The metrics' namespace.

@@ -7,11 +7,11 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::super::model::{Encryption, KeyIdentity, Mode, ProofMode};
-use super::super::remedy::{AtSource, Remedy};
 use super::{Evidence, Proof, Setting};
 #[cfg(feature = "schema")]
 use super::{ProofState, Remediation};
 use crate::domain::call::Call;
+use crate::domain::remedy::advice::{AtSource, Remedy};
 #[cfg(feature = "schema")]
 use crate::domain::verdict::{Compliance, Reason};
 

@@ -1,11 +1,11 @@
 //! Remedies about keys and aliases: what is wrong with one, what makes it usable again, and where an alias could go instead.
 
-use super::{Advice, Facts, Remedy, named, permission::to_describe, target_of};
-use super::{Encryption, KeyIdentity, KeyLookup, KeyRef, Scope, Target};
-use crate::domain::arn::KeyArn;
-use crate::domain::model::{KeyInfo, KeyManager, KeyProblem};
+use super::advice::{Advice, Facts, Remedy, named, target_of};
+use super::permission::to_describe;
+use crate::domain::arn::{KeyArn, KeyRef, Scope};
+use crate::domain::model::{Encryption, KeyIdentity, KeyInfo, KeyLookup, KeyManager, KeyProblem};
 use crate::domain::plan::situation::identity_of;
-use crate::domain::policy::Accept;
+use crate::domain::policy::{Accept, Target};
 
 /// A key that cannot be used. `by` is how the rule names it; without, it is the key that the stream is on.
 pub(super) fn key_trouble(facts: &Facts<'_>, by: Option<&KeyRef>, key: &KeyIdentity, problem: &KeyProblem) -> Remedy {

@@ -2,7 +2,8 @@
 
 use serde_json::json;
 
-use super::{Advice, KeyRef, Scope};
+use super::advice::Advice;
+use crate::domain::arn::{KeyRef, Scope};
 use crate::domain::denial::{DeniedBy, PolicyKind, denial};
 
 /// What permits `call`, which was refused with these `words`; it is granted on `resources`, where they are known.

@@ -1,10 +1,12 @@
 //! Each reason and each fault of a key with its remedy, and what holds of all of them.
 
 use super::*;
-use crate::domain::arn::KeyArn;
+use crate::domain::arn::{KeyArn, KeyRef, Scope};
 use crate::domain::call::Call;
-use crate::domain::model::{KeyInfo, KeyManager, KeyProblem, Observed, StreamStatus};
-use crate::domain::plan::situation::{assess, identity_of};
+use crate::domain::model::{
+    Encryption, KeyIdentity, KeyInfo, KeyLookup, KeyManager, KeyProblem, Observed, StreamStatus,
+};
+use crate::domain::plan::situation::{Keys, assess, identity_of};
 use crate::domain::policy::Policy;
 use crate::domain::text::EventText;
 use jiff::Timestamp;

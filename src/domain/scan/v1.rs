@@ -10,7 +10,9 @@ use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::Value;
 
-use super::{Names, Scan, Subject};
+use super::Scan;
+use super::subject::Subject;
+use super::tally::Names;
 use crate::domain::arn::Scope;
 use crate::domain::model::Mode;
 use crate::domain::text::EventText;

@@ -1,6 +1,6 @@
 //! Aliases that no rule names, or not the rule of the stream: a stream's setting may name one all the same.
 
-use streamseal::domain::scan::Subject;
+use streamseal::domain::scan::subject::Subject;
 use streamseal::domain::scan::v1::Summary;
 use streamseal::domain::verdict::{Compliance, Reason};
 

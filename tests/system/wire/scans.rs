@@ -3,7 +3,8 @@
 
 use streamseal::domain::arn::StreamName;
 use streamseal::domain::history::{Change, ChangeKind, Query};
-use streamseal::domain::scan::{Scan, Subject};
+use streamseal::domain::scan::Scan;
+use streamseal::domain::scan::subject::Subject;
 use streamseal::ports::{FleetApi, Page, PageStart, TrailApi};
 
 use super::*;

@@ -4,132 +4,26 @@
 //! Pure. The scan goes through the queue as a message of its own that carries its place and what it counted so far, so that no
 //! part of it is kept anywhere else; nothing in it grows with the number of streams. The loop is `src/scan.rs`.
 
+pub mod subject;
+pub mod tally;
 pub mod v1;
-
-use std::collections::BTreeMap;
 
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
-use super::arn::{KeyArn, KeyRef, Scope, StreamName, is_alias};
+use self::subject::{KeyEvent, Subject};
+use self::tally::{Tally, is_plain};
+use super::arn::{KeyArn, KeyRef, StreamName};
 use super::bounds;
 use super::cause::Cause;
-use super::history::Left;
-use super::model::{Encryption, KeyIdentity};
-use super::policy::Outcome;
-use super::text::EventText;
-use super::verdict::Compliance;
+use super::hash::hash;
 
 /// The version that this code writes and the only one that it reads.
 pub const VERSION: &str = "streamseal.scan/v1";
-/// How many names a list carries; the rest is counted.
-pub const NAMES_MAX: usize = 100;
-/// How many streams that left a lost key are carried along; of a key with more, the rest is unknown.
-pub const LEFT_MAX: usize = 200;
-/// How many rules and keys are counted each for itself; the rest together. With [`NAMES_MAX`] this keeps the message far below
-/// SQS's 256 KiB.
-const GROUPS_MAX: usize = 200;
-/// The most streams that one scan may hand on to be changed.
-pub const CHANGES_MAX: u32 = 500;
 /// A stream this old whose creation nobody told us of was missed: EventBridge delivers within minutes.
 pub const MISSED_AFTER: SignedDuration = SignedDuration::from_mins(15);
 /// The longest id: that of a key or an alias, and of an event. (Both are bounded, and so is what we write.)
 const ID_MAX: usize = 800;
-/// The longest words about the history, in characters.
-const WORDS_MAX: usize = 2_500;
-/// Where streams are counted whose rule or key is one of too many.
-const OTHERS: &str = "(others)";
-
-/// What a scan is about.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Subject {
-    /// Every stream.
-    Fleet,
-    /// The streams whose rule, or whose setting, names this alias: it means another key now, or none.
-    Alias(KeyRef),
-    /// The streams whose setting names an alias, where their rule accepts other keys than its own: some alias that no rule names means
-    /// another key now, or none.
-    Aliases,
-    /// The streams that are on this key, or that should be.
-    Key(KeyArn, KeyEvent),
-}
-
-/// What happened to a key.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-pub enum KeyEvent {
-    /// It has new material: its streams are looked at and proven, and none is changed.
-    Rotated,
-    /// It may be usable again, or by others than before.
-    Changed,
-    /// It cannot be used any more, or will not be.
-    Lost,
-}
-
-impl Subject {
-    /// The word in logs and metrics.
-    pub fn kind(&self) -> &'static str {
-        match self {
-            Self::Fleet => "sweep",
-            Self::Alias(_) => "alias",
-            Self::Aliases => "aliases",
-            Self::Key(..) => "key",
-        }
-    }
-
-    /// Whether a stream with this decision can concern the scan, before anybody has looked at the stream.
-    pub fn may_concern(&self, outcome: &Outcome, own: &Scope) -> bool {
-        match self {
-            Self::Fleet | Self::Key(..) => true,
-            Self::Alias(alias) => names(outcome, alias, own) || accepts_others(outcome),
-            Self::Aliases => accepts_others(outcome),
-        }
-    }
-
-    /// Whether a stream concerns the scan that has this decision and this setting, is on `current` and should be on `wanted`.
-    pub fn concerns(
-        &self,
-        outcome: &Outcome,
-        setting: &Encryption,
-        current: Option<&KeyIdentity>,
-        wanted: Option<&KeyIdentity>,
-        own: &Scope,
-    ) -> bool {
-        let is = |identity: Option<&KeyIdentity>, key: &KeyArn| identity.is_some_and(|identity| identity.is(key));
-        match (self, setting) {
-            (Self::Fleet, _) => true,
-            (Self::Alias(alias), Encryption::Kms(key)) => names(outcome, alias, own) || is_alias(key, alias, own),
-            (Self::Alias(alias), Encryption::None | Encryption::Unreadable(_)) => names(outcome, alias, own),
-            // The alias of AWS's own key stays where it is.
-            (Self::Aliases, Encryption::Kms(key)) => key.is_alias() && !key.is_aws_managed_alias(own),
-            (Self::Aliases, Encryption::None | Encryption::Unreadable(_)) => false,
-            // New material is of no concern to a stream that only should be on the key.
-            (Self::Key(key, KeyEvent::Rotated), _) => is(current, key),
-            (Self::Key(key, KeyEvent::Changed | KeyEvent::Lost), _) => is(current, key) || is(wanted, key),
-        }
-    }
-
-    /// Whether a stream that is wrong may be handed on to be changed.
-    pub fn may_change(&self) -> bool {
-        !matches!(self, Self::Key(_, KeyEvent::Rotated))
-    }
-}
-
-/// Whether the rule behind a decision names this alias.
-fn names(outcome: &Outcome, alias: &KeyRef, own: &Scope) -> bool {
-    match outcome {
-        Outcome::Encrypt(target) => {
-            target.accept.iter().any(|accept| accept.names(alias, own)) || is_alias(&target.key, alias, own)
-        }
-        Outcome::Exempt(_) | Outcome::Unmatched | Outcome::Unresolvable(_) => false,
-    }
-}
-
-/// Whether the rule behind a decision accepts other keys than its own.
-fn accepts_others(outcome: &Outcome) -> bool {
-    matches!(outcome, Outcome::Encrypt(target) if !target.accept.is_empty())
-}
 
 /// A scan, whole: as it was asked for, or with its place and what it counted so far.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -156,218 +50,6 @@ pub struct Scan {
     pub parts: u32,
     /// What was counted so far.
     pub tally: Tally,
-}
-
-/// A stream that a run could do more about, and when it was made: which of them are handed on is known at the end.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-pub struct Candidate {
-    /// How far it is from where this scan starts to choose.
-    pub place: u64,
-    /// Its name.
-    pub stream: String,
-    /// When it was made, where that was seen.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[cfg_attr(feature = "schema", schemars(with = "crate::domain::time::Time"))]
-    pub created: Option<Timestamp>,
-}
-
-/// A list of names that does not grow without bounds.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-pub struct Names {
-    /// The first [`NAMES_MAX`], each with what there is to say of it.
-    pub names: Vec<(String, String)>,
-    /// How many more there are.
-    pub more: u64,
-}
-
-impl Names {
-    /// Adds a name and what there is to say of it.
-    pub fn push(&mut self, name: &str, what: &str) {
-        if self.names.len() < NAMES_MAX {
-            self.names.push((name.to_owned(), EventText::new(what).to_string()));
-        } else {
-            self.more = self.more.saturating_add(1);
-        }
-    }
-
-    /// How many there are in all.
-    pub fn count(&self) -> u64 {
-        u64::try_from(self.names.len()).unwrap_or(u64::MAX).saturating_add(self.more)
-    }
-}
-
-/// What a scan counted.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-pub struct Tally {
-    /// Streams listed.
-    pub listed: u64,
-    /// Streams that concern the scan.
-    pub streams: u64,
-    /// Of those, by compliance.
-    pub by_compliance: BTreeMap<String, u64>,
-    /// By rule.
-    pub by_rule: BTreeMap<String, u64>,
-    /// By the key that they are on.
-    pub by_key: BTreeMap<String, u64>,
-    /// Those that are not as they should be, or could not be told, with the reason.
-    pub wrong: Names,
-    /// Those that a run could do more about: the nearest to where the scan starts to choose.
-    pub candidates: Vec<Candidate>,
-    /// Those that were not handed on since there were too many.
-    pub withheld: Names,
-    /// Streams of whose creation no event came.
-    pub missed: Names,
-    /// Streams handed on to be proven.
-    pub to_prove: u64,
-    /// Streams with records under the lost key that have not expired, and until when.
-    pub under_lost_key: Names,
-    /// When streams left the lost key, or may have, by CloudTrail's history, which is read once a scan.
-    pub left: BTreeMap<String, Left>,
-    /// Why that could not be told, or not of all.
-    pub history_unknown: Option<String>,
-    /// Requests sent, by operation.
-    pub calls: BTreeMap<String, u64>,
-}
-
-/// Counts one more of `group`.
-fn count(groups: &mut BTreeMap<String, u64>, group: &str) {
-    add(groups, group, 1);
-}
-
-/// Adds to the count of `group`, whose name is cut.
-fn add(groups: &mut BTreeMap<String, u64>, group: &str, more: u64) {
-    let group = EventText::new(group);
-    let group = if groups.contains_key(group.as_str()) || groups.len() < GROUPS_MAX { group.as_str() } else { OTHERS };
-    let count = groups.entry(group.to_owned()).or_default();
-    *count = count.saturating_add(more);
-}
-
-impl Tally {
-    /// Counts a stream that concerns the scan.
-    pub fn count(&mut self, compliance: &str, rule: Option<&str>, key: Option<&str>) {
-        self.streams = self.streams.saturating_add(1);
-        count(&mut self.by_compliance, compliance);
-        count(&mut self.by_rule, rule.unwrap_or("(no rule)"));
-        count(&mut self.by_key, key.unwrap_or("(not encrypted)"));
-    }
-
-    /// Counts a request.
-    pub fn called(&mut self, call: &str) {
-        count(&mut self.calls, call);
-    }
-
-    /// One more stream that a run could do more about. At most `most` are kept: those nearest to where this scan starts to
-    /// choose; the others are listed as withheld. Streams that were not seen have what room those leave that were seen to be wrong.
-    pub fn compete(&mut self, candidate: Candidate, most: u32) {
-        fn order(candidate: &Candidate) -> (bool, u64, &str) {
-            (candidate.created.is_none(), candidate.place, &candidate.stream)
-        }
-        let place = self.candidates.partition_point(|other| order(other) < order(&candidate));
-        self.candidates.insert(place, candidate);
-        self.cut(most);
-    }
-
-    /// Lists as withheld what is beyond `most` of those that a run could do more about.
-    pub fn cut(&mut self, most: u32) {
-        while self.candidates.len() > usize::try_from(most).unwrap_or(usize::MAX) {
-            if let Some(last) = self.candidates.pop() {
-                self.withheld.push(&last.stream, "max-changes");
-            }
-        }
-    }
-}
-
-impl Tally {
-    /// One more stream that was listed.
-    pub fn listed_one(&mut self) {
-        self.listed = self.listed.saturating_add(1);
-    }
-
-    /// One more stream that is handed on to be proven.
-    pub fn proves_one(&mut self) {
-        self.to_prove = self.to_prove.saturating_add(1);
-    }
-
-    /// As [`Self::count`] and the like would have made it: what is longer than they write is cut. A time of Kinesis's that is odd
-    /// is left out, as in a work message.
-    fn within_bounds(mut self, now: Timestamp) -> Self {
-        for candidate in &mut self.candidates {
-            candidate.created = candidate.created.filter(|created| !bounds::is_odd(*created, now));
-        }
-        for groups in [&mut self.by_compliance, &mut self.by_rule, &mut self.by_key, &mut self.calls] {
-            let mut short = BTreeMap::new();
-            // The others are one more, and are none of the names that there is room for.
-            let others = groups.remove(OTHERS);
-            groups.iter().for_each(|(group, number)| add(&mut short, group, *number));
-            short.extend(others.map(|number| (OTHERS.to_owned(), number)));
-            *groups = short;
-        }
-        for list in [&mut self.wrong, &mut self.withheld, &mut self.missed, &mut self.under_lost_key] {
-            list.names.iter_mut().for_each(|(_, what)| *what = EventText::new(what).to_string());
-        }
-        self.history_unknown = self.history_unknown.map(|why| bounds::cut(&why, WORDS_MAX));
-        self
-    }
-
-    /// Whether it can be what [`Self::count`] and the like made: it goes into the log, and the compliances are a metric's dimension.
-    fn check(&self, now: Timestamp) -> Result<(), String> {
-        let Self {
-            by_compliance,
-            by_rule,
-            by_key,
-            wrong,
-            candidates,
-            withheld,
-            missed,
-            under_lost_key,
-            left,
-            calls,
-            ..
-        } = self;
-        if candidates.iter().any(|candidate| StreamName::parse(&candidate.stream).is_none()) {
-            return Err("field `tally.candidates`: not a stream's name".to_owned());
-        }
-        if candidates.len() > usize::try_from(CHANGES_MAX).unwrap_or(usize::MAX) {
-            return Err(format!("field `tally.candidates`: more than {CHANGES_MAX}"));
-        }
-        if left.values().any(|left| bounds::is_odd(left.at, now)) {
-            return Err(format!("field `tally.left`: {}", bounds::ODD));
-        }
-        if !by_compliance.keys().all(|word| Compliance::ALL.iter().any(|known| known.as_str() == word)) {
-            return Err("field `tally.by_compliance`: not a compliance".to_owned());
-        }
-        for (field, groups) in [("by_rule", by_rule), ("by_key", by_key), ("calls", calls)] {
-            // The others are one more.
-            if groups.len() > GROUPS_MAX + 1 || !groups.keys().all(|group| is_plain(group)) {
-                return Err(format!("field `tally.{field}`: more than {GROUPS_MAX} names, or not printable"));
-            }
-        }
-        let lists = [("wrong", wrong), ("withheld", withheld), ("missed", missed), ("under_lost_key", under_lost_key)];
-        for (field, Names { names, .. }) in lists {
-            let fits = |(name, said): &(String, String)| StreamName::parse(name).is_some() && is_plain(said);
-            if names.len() > NAMES_MAX || !names.iter().all(fits) {
-                return Err(format!("field `tally.{field}`: more than {NAMES_MAX} names, or not a stream's name"));
-            }
-        }
-        if left.len() > LEFT_MAX || !left.keys().all(|name| StreamName::parse(name).is_some()) {
-            return Err(format!("field `tally.left`: more than {LEFT_MAX} names, or not a stream's name"));
-        }
-        if !self.history_unknown.iter().all(|why| is_plain(why)) {
-            return Err("field `tally.history_unknown`: not printable".to_owned());
-        }
-        Ok(())
-    }
-}
-
-/// Whether a text is as those are that went through [`EventText`](super::model::EventText), of any length.
-fn is_plain(text: &str) -> bool {
-    text.chars().all(|c| c == ' ' || c == '…' || c.is_ascii_graphic())
 }
 
 impl Scan {
@@ -410,7 +92,7 @@ impl Scan {
     /// How far `stream` is, on the ring of all names, from where this scan starts to choose. The start is another one in each
     /// scan, so that streams whose change fails again and again keep nobody else from theirs.
     pub fn place(&self, stream: &StreamName) -> u64 {
-        ring(stream.as_str()).wrapping_sub(ring(&self.id))
+        hash(stream.as_str()).wrapping_sub(hash(&self.id))
     }
 
     /// The number of the part after this one. Another number in any case: the queue of scans drops a part that it has had.
@@ -503,15 +185,6 @@ impl Scan {
     }
 }
 
-/// A place on the ring of all texts (FNV-1a, and a mix, since its high bits follow the last letters too little).
-fn ring(text: &str) -> u64 {
-    let hash = text
-        .bytes()
-        .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3));
-    let mixed = (hash ^ (hash >> 32)).wrapping_mul(0xd6e8_feb8_6659_fd93);
-    mixed ^ (mixed >> 32)
-}
-
 /// A scan that was asked for, or the rest of one: a message of the queue of scans, or of the work queue where it is put off.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -551,7 +224,12 @@ pub(crate) struct Wire {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
+    use super::tally::{CHANGES_MAX, Candidate, LEFT_MAX};
     use super::*;
+    use crate::domain::history::Left;
+    use crate::domain::text::EventText;
 
     fn now() -> Timestamp {
         "2026-03-02T08:00:00Z".parse().unwrap()

@@ -1,0 +1,98 @@
+//! What a scan is about, and which streams concern it.
+
+use serde::{Deserialize, Serialize};
+
+use crate::domain::arn::{KeyArn, KeyRef, Scope, is_alias};
+use crate::domain::model::{Encryption, KeyIdentity};
+use crate::domain::policy::Outcome;
+
+/// What a scan is about.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Subject {
+    /// Every stream.
+    Fleet,
+    /// The streams whose rule, or whose setting, names this alias: it means another key now, or none.
+    Alias(KeyRef),
+    /// The streams whose setting names an alias, where their rule accepts other keys than its own: some alias that no rule names means
+    /// another key now, or none.
+    Aliases,
+    /// The streams that are on this key, or that should be.
+    Key(KeyArn, KeyEvent),
+}
+
+/// What happened to a key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub enum KeyEvent {
+    /// It has new material: its streams are looked at and proven, and none is changed.
+    Rotated,
+    /// It may be usable again, or by others than before.
+    Changed,
+    /// It cannot be used any more, or will not be.
+    Lost,
+}
+
+impl Subject {
+    /// The word in logs and metrics.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Fleet => "sweep",
+            Self::Alias(_) => "alias",
+            Self::Aliases => "aliases",
+            Self::Key(..) => "key",
+        }
+    }
+
+    /// Whether a stream with this decision can concern the scan, before anybody has looked at the stream.
+    pub fn may_concern(&self, outcome: &Outcome, own: &Scope) -> bool {
+        match self {
+            Self::Fleet | Self::Key(..) => true,
+            Self::Alias(alias) => names(outcome, alias, own) || accepts_others(outcome),
+            Self::Aliases => accepts_others(outcome),
+        }
+    }
+
+    /// Whether a stream concerns the scan that has this decision and this setting, is on `current` and should be on `wanted`.
+    pub fn concerns(
+        &self,
+        outcome: &Outcome,
+        setting: &Encryption,
+        current: Option<&KeyIdentity>,
+        wanted: Option<&KeyIdentity>,
+        own: &Scope,
+    ) -> bool {
+        let is = |identity: Option<&KeyIdentity>, key: &KeyArn| identity.is_some_and(|identity| identity.is(key));
+        match (self, setting) {
+            (Self::Fleet, _) => true,
+            (Self::Alias(alias), Encryption::Kms(key)) => names(outcome, alias, own) || is_alias(key, alias, own),
+            (Self::Alias(alias), Encryption::None | Encryption::Unreadable(_)) => names(outcome, alias, own),
+            // The alias of AWS's own key stays where it is.
+            (Self::Aliases, Encryption::Kms(key)) => key.is_alias() && !key.is_aws_managed_alias(own),
+            (Self::Aliases, Encryption::None | Encryption::Unreadable(_)) => false,
+            // New material is of no concern to a stream that only should be on the key.
+            (Self::Key(key, KeyEvent::Rotated), _) => is(current, key),
+            (Self::Key(key, KeyEvent::Changed | KeyEvent::Lost), _) => is(current, key) || is(wanted, key),
+        }
+    }
+
+    /// Whether a stream that is wrong may be handed on to be changed.
+    pub fn may_change(&self) -> bool {
+        !matches!(self, Self::Key(_, KeyEvent::Rotated))
+    }
+}
+
+/// Whether the rule behind a decision names this alias.
+fn names(outcome: &Outcome, alias: &KeyRef, own: &Scope) -> bool {
+    match outcome {
+        Outcome::Encrypt(target) => {
+            target.accept.iter().any(|accept| accept.names(alias, own)) || is_alias(&target.key, alias, own)
+        }
+        Outcome::Exempt(_) | Outcome::Unmatched | Outcome::Unresolvable(_) => false,
+    }
+}
+
+/// Whether the rule behind a decision accepts other keys than its own.
+fn accepts_others(outcome: &Outcome) -> bool {
+    matches!(outcome, Outcome::Encrypt(target) if !target.accept.is_empty())
+}
