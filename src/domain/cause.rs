@@ -10,15 +10,14 @@ use super::text::EventText;
 pub const PARAMETER_CHANGE: &str = "Parameter Store Change";
 
 /// The calls to Kinesis whose events wake a run. A rule of EventBridge has to name each of them.
-pub const WAKING_CALLS: [&str; 7] = [
-    "AddTagsToStream",
-    "CreateStream",
-    "RemoveTagsFromStream",
-    "StartStreamEncryption",
-    "StopStreamEncryption",
-    "TagResource",
-    "UntagResource",
-];
+pub const WAKING_CALLS: [&str; 7] =
+    ["AddTagsToStream", CREATE, "RemoveTagsFromStream", START, STOP, "TagResource", "UntagResource"];
+/// The call that starts encryption, or moves it to another key.
+pub const START: &str = "StartStreamEncryption";
+/// The call that stops it.
+pub const STOP: &str = "StopStreamEncryption";
+/// The call that makes a stream.
+pub const CREATE: &str = "CreateStream";
 
 /// What woke a run. It goes into evidence and decides *when* we look and whether a proof is owed, never *what* is right.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -52,7 +51,7 @@ impl Cause {
     /// event, which may have led to another key. `None`: only one made now.
     pub fn proof_since(&self, created: Timestamp) -> Option<Timestamp> {
         match self.call.as_str() {
-            "CreateStream" => Some(created),
+            CREATE => Some(created),
             _ => self.at,
         }
     }
@@ -69,13 +68,13 @@ impl Cause {
 
     /// Whether somebody changed a stream's tags.
     pub fn is_about_tags(&self) -> bool {
-        let calls = ["AddTagsToStream", "RemoveTagsFromStream", "TagResource", "UntagResource"];
-        calls.contains(&self.call.as_str())
+        let call = self.call.as_str();
+        WAKING_CALLS.contains(&call) && ![CREATE, START, STOP].contains(&call)
     }
 
     /// Whether somebody changed a stream's encryption, so that a run for it may have changed it too.
     pub fn is_about_encryption(&self) -> bool {
-        matches!(self.call.as_str(), "StartStreamEncryption" | "StopStreamEncryption")
+        matches!(self.call.as_str(), START | STOP)
     }
 }
 

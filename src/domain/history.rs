@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::arn::{KinesisArn, Scope, StreamArn, StreamName};
-use super::cause::Cause;
+use super::cause::{Cause, START, STOP};
 use super::event::record::{actor, arn_of, error_of};
 use super::text::EventText;
 
@@ -87,8 +87,8 @@ impl ChangeKind {
     /// CloudTrail's `eventName`.
     pub fn event_name(self) -> &'static str {
         match self {
-            Self::Start => "StartStreamEncryption",
-            Self::Stop => "StopStreamEncryption",
+            Self::Start => START,
+            Self::Stop => STOP,
         }
     }
 }

@@ -5,25 +5,8 @@ use serde_json::{Value, json};
 
 use crate::domain::arn::Scope;
 use crate::domain::cause::WAKING_CALLS;
+use crate::domain::event::keys::{KEY_CALLS, KEY_EVENTS, KEY_SERVICE_EVENTS};
 
-/// Calls of KMS that somebody makes, and that the function answers with a scan.
-const KEY_CALLS: [&str; 11] = [
-    "CancelKeyDeletion",
-    "CreateAlias",
-    "DeleteAlias",
-    "DeleteImportedKeyMaterial",
-    "DisableKey",
-    "EnableKey",
-    "ImportKeyMaterial",
-    "PutKeyPolicy",
-    "RotateKeyOnDemand",
-    "ScheduleKeyDeletion",
-    "UpdateAlias",
-];
-/// The same of those that KMS makes by itself.
-const KEY_SERVICE_EVENTS: [&str; 3] = ["DeleteExpiredKeyMaterial", "DeleteKey", "RotateKey"];
-/// KMS's own events.
-const KEY_EVENTS: [&str; 3] = ["KMS CMK Deletion", "KMS CMK Rotation", "KMS Imported Key Material Expiration"];
 /// How CloudTrail's records come.
 const CALL: &str = "AWS API Call via CloudTrail";
 const SERVICE_EVENT: &str = "AWS Service Event via CloudTrail";
@@ -150,8 +133,8 @@ fn key_events(own: &Scope) -> Need {
         rule: "KeyEvents",
         what: "events of KMS",
         without: "a key that is rotated or deleted is seen by the next sweep alone",
-        pattern: json!({"source": ["aws.kms"], "detail-type": KEY_EVENTS}),
-        samples: KEY_EVENTS.into_iter().map(sample).collect(),
+        pattern: json!({"source": ["aws.kms"], "detail-type": KEY_EVENTS.map(|(kind, _)| kind)}),
+        samples: KEY_EVENTS.into_iter().map(|(kind, _)| sample(kind)).collect(),
     }
 }
 
@@ -159,8 +142,8 @@ fn key_calls(own: &Scope) -> Need {
     let resources = json!([{"ARN": key(own), "type": "AWS::KMS::Key"}]);
     let parameters = json!({"aliasName": "alias/any", "keyId": key(own)});
     let sample = |(kind, name): (&str, &str)| (name.to_owned(), call(own, "kms", kind, name, &parameters, &resources));
-    let calls = KEY_CALLS.into_iter().map(|name| (CALL, name));
-    let mut names: Vec<&str> = KEY_CALLS.into_iter().chain(KEY_SERVICE_EVENTS).collect();
+    let calls = KEY_CALLS.into_iter().map(|(name, _)| (CALL, name));
+    let mut names: Vec<&str> = KEY_CALLS.into_iter().chain(KEY_SERVICE_EVENTS).map(|(name, _)| name).collect();
     names.sort_unstable();
     Need {
         rule: "KeyCalls",
@@ -170,7 +153,10 @@ fn key_calls(own: &Scope) -> Need {
             "source": ["aws.kms"], "detail-type": [CALL, SERVICE_EVENT],
             "detail": {"eventSource": ["kms.amazonaws.com"], "eventName": names, "errorCode": [{"exists": false}]},
         }),
-        samples: calls.chain(KEY_SERVICE_EVENTS.into_iter().map(|name| (SERVICE_EVENT, name))).map(sample).collect(),
+        samples: calls
+            .chain(KEY_SERVICE_EVENTS.into_iter().map(|(name, _)| (SERVICE_EVENT, name)))
+            .map(sample)
+            .collect(),
     }
 }
 

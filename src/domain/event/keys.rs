@@ -17,12 +17,37 @@ use crate::domain::scan::Scan;
 use crate::domain::scan::subject::{KeyEvent, Subject};
 use crate::domain::text::EventText;
 
-/// KMS's own events: new material, the end of a key, the end of imported material. They need no trail.
+/// The calls of KMS whose events ask for a scan, and what each says of its key; `None`: of an alias.
+pub const KEY_CALLS: [(&str, Option<KeyEvent>); 11] = [
+    ("CancelKeyDeletion", Some(KeyEvent::Changed)),
+    ("CreateAlias", None),
+    ("DeleteAlias", None),
+    ("DeleteImportedKeyMaterial", Some(KeyEvent::Lost)),
+    ("DisableKey", Some(KeyEvent::Lost)),
+    ("EnableKey", Some(KeyEvent::Changed)),
+    ("ImportKeyMaterial", Some(KeyEvent::Changed)),
+    ("PutKeyPolicy", Some(KeyEvent::Changed)),
+    ("RotateKeyOnDemand", Some(KeyEvent::Rotated)),
+    ("ScheduleKeyDeletion", Some(KeyEvent::Lost)),
+    ("UpdateAlias", None),
+];
+/// The same of those that KMS makes by itself (`AWS Service Event via CloudTrail`).
+pub const KEY_SERVICE_EVENTS: [(&str, Option<KeyEvent>); 3] = [
+    ("DeleteExpiredKeyMaterial", Some(KeyEvent::Lost)),
+    ("DeleteKey", Some(KeyEvent::Lost)),
+    ("RotateKey", Some(KeyEvent::Rotated)),
+];
+/// KMS's own events: the end of a key, new material, the end of imported material. They need no trail.
+pub const KEY_EVENTS: [(&str, KeyEvent); 3] = [
+    ("KMS CMK Deletion", KeyEvent::Lost),
+    ("KMS CMK Rotation", KeyEvent::Rotated),
+    ("KMS Imported Key Material Expiration", KeyEvent::Lost),
+];
+
+/// One of [`KEY_EVENTS`].
 pub(super) fn direct(event: &Value, kind: &str, own: &Scope, now: Timestamp) -> Item {
-    let key_event = match kind {
-        "KMS CMK Rotation" => KeyEvent::Rotated,
-        "KMS CMK Deletion" | "KMS Imported Key Material Expiration" => KeyEvent::Lost,
-        _ => return Item::Ignored(IgnoreReason::OtherEvent(EventText::new("aws.kms"), EventText::new(kind))),
+    let Some((_, key_event)) = KEY_EVENTS.into_iter().find(|(known, _)| *known == kind) else {
+        return Item::Ignored(IgnoreReason::OtherEvent(EventText::new("aws.kms"), EventText::new(kind)));
     };
     let call = EventText::new(kind);
     let account = match account_of(event, &Value::Null, own) {
@@ -53,16 +78,9 @@ pub(super) fn call(event: &Value, own: &Scope, now: Timestamp) -> Item {
         Ok(recorded) => recorded,
         Err(item) => return item,
     };
-    let key_event = match name {
-        "CreateAlias" | "UpdateAlias" | "DeleteAlias" => None,
-        "RotateKey" | "RotateKeyOnDemand" => Some(KeyEvent::Rotated),
-        "EnableKey" | "CancelKeyDeletion" | "PutKeyPolicy" | "ImportKeyMaterial" => Some(KeyEvent::Changed),
-        "DisableKey"
-        | "ScheduleKeyDeletion"
-        | "DeleteKey"
-        | "DeleteExpiredKeyMaterial"
-        | "DeleteImportedKeyMaterial" => Some(KeyEvent::Lost),
-        _ => return Item::Ignored(IgnoreReason::OtherKeyCall(call)),
+    let mut known = KEY_CALLS.into_iter().chain(KEY_SERVICE_EVENTS);
+    let Some((_, key_event)) = known.find(|(known, _)| *known == name) else {
+        return Item::Ignored(IgnoreReason::OtherKeyCall(call));
     };
     let account = match account_of(event, detail, own) {
         Ok(account) => account,

@@ -7,7 +7,7 @@ use super::item::Item;
 use super::reason::{IgnoreReason, RejectReason};
 use super::record::{arn_of, cause_of, check_scope, creator, recorded_call};
 use crate::domain::arn::{KinesisArn, Scope, StreamArn, StreamName};
-use crate::domain::cause::{Cause, WAKING_CALLS};
+use crate::domain::cause::{CREATE, Cause, WAKING_CALLS};
 use crate::domain::text::EventText;
 use crate::domain::work::Work;
 
@@ -33,7 +33,7 @@ pub(super) fn kinesis_call(event: &Value, own: &Scope, now: Timestamp) -> Item {
         Ok(Named::Other(why)) => return Item::Ignored(why),
         Err(reason) => return Item::Rejected(reason),
     };
-    let creator = (name == "CreateStream").then(|| creator(detail));
+    let creator = (name == CREATE).then(|| creator(detail));
     let cause = Cause { creator, ..cause_of(event, detail, call, now) };
     Item::Reconcile(Box::new(Work::new(stream, cause, now)))
 }

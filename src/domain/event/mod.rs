@@ -9,7 +9,7 @@ mod command;
 mod findings;
 pub mod found;
 pub mod item;
-mod keys;
+pub mod keys;
 mod kinesis;
 pub mod reason;
 pub mod record;
