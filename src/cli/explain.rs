@@ -4,10 +4,10 @@
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use super::Exit;
-use super::arguments::{ExplainArguments, Globals};
+use super::arguments::{EXIT_CODES, Globals, ModeArgument};
 use super::context::{Context, LOOK_MAX};
-use super::output::{STRONG, Stop, advice_on, result, styled, tell};
+use super::exit::Exit;
+use super::output::{GOOD, STRONG, Stop, advice, result, styled, tell};
 use super::words::{self, coloured, unlogged, would};
 use crate::domain::arn::{KeyRef, StreamArn, StreamName};
 use crate::domain::cause::{Cause, Creator};
@@ -25,6 +25,24 @@ use crate::domain::text::EventText;
 use crate::domain::verdict::Reason;
 use crate::ports::{Clock, KeyApi, StreamApi};
 use crate::run::reconcile::preview::preview;
+
+/// Says which rule decides a stream, why, with which key, and what a run would do now
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXIT_CODES)]
+pub(crate) struct ExplainArguments {
+    /// The stream: its name or ARN
+    #[arg(required_unless_present = "name")]
+    stream: Option<String>,
+    /// The name of a stream that need not exist; nothing is asked of Kinesis
+    #[arg(long, conflicts_with = "stream")]
+    name: Option<String>,
+    /// A tag of that stream; may be repeated
+    #[arg(long = "tag", value_name = "KEY=VALUE", requires = "name")]
+    tags: Vec<String>,
+    /// The mode to assume [env: MODE; else report]
+    #[arg(long, value_enum)]
+    mode: Option<ModeArgument>,
+}
 
 /// All that is told.
 struct Told {
@@ -55,7 +73,7 @@ pub(super) async fn run(arguments: &ExplainArguments, globals: &Globals) -> Resu
         told.print(&policy, exit);
     }
     if let Some(advice) = advice {
-        tell(format_args!("{}: {advice}", styled(super::output::GOOD, "help")));
+        tell(format_args!("{}: {advice}", styled(GOOD, "help")));
     }
     Ok(exit)
 }

@@ -1,4 +1,4 @@
-//! The command line: arguments, one file a command, exit codes.
+//! The command line: which commands there are. Each has its own file or folder here, and its arguments in it.
 //!
 //! Results go to standard output, everything else to standard error. Only `seal` changes a stream's encryption, and only after
 //! it was told to.
@@ -6,64 +6,61 @@
 mod arguments;
 mod audit;
 mod check;
+mod completions;
 mod context;
 mod doctor;
+mod exit;
 mod explain;
+mod man;
 mod output;
 mod progress;
 mod prove;
 mod replay;
 mod runs;
+mod schema;
 mod seal;
-mod shell;
 mod words;
 
 use std::process::ExitCode;
 
-use clap::{CommandFactory, FromArgMatches};
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
-use self::arguments::{Arguments, Color, Command, Globals};
+use self::arguments::{Color, EXIT_CODES, Globals};
+use self::audit::AuditArguments;
+use self::check::CheckArguments;
+use self::completions::CompletionsArguments;
+use self::doctor::DoctorArguments;
+use self::exit::Exit;
+use self::explain::ExplainArguments;
+use self::man::ManArguments;
 use self::output::Stop;
+use self::prove::ProveArguments;
+use self::replay::ReplayArguments;
+use self::schema::SchemaArguments;
+use self::seal::SealArguments;
 
-/// What the exit code says.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Exit {
-    /// 0: nothing is wrong.
-    Compliant,
-    /// 1: the command failed.
-    Failure,
-    /// 2: the arguments or variables are wrong (clap exits with it too).
-    Usage,
-    /// 3: a stream is not as its rule says, or would be changed.
-    NonCompliant,
-    /// 4: it could not be told now; try again.
-    TryAgain,
+/// Keeps Kinesis data streams encrypted with the KMS key that a policy names.
+#[derive(Debug, Parser)]
+#[command(name = "streamseal", version, after_help = EXIT_CODES, max_term_width = 100)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+    #[command(flatten)]
+    globals: Globals,
 }
 
-impl Exit {
-    /// The one of two that says more.
-    pub(crate) fn worse(self, other: Self) -> Self {
-        let rank = |exit| match exit {
-            Self::Compliant => 0,
-            Self::TryAgain => 1,
-            Self::NonCompliant => 2,
-            Self::Usage => 3,
-            Self::Failure => 4,
-        };
-        if rank(other) > rank(self) { other } else { self }
-    }
-}
-
-impl From<Exit> for ExitCode {
-    fn from(exit: Exit) -> Self {
-        Self::from(match exit {
-            Exit::Compliant => 0,
-            Exit::Failure => 1,
-            Exit::Usage => 2,
-            Exit::NonCompliant => 3,
-            Exit::TryAgain => 4,
-        })
-    }
+#[derive(Debug, Subcommand)]
+enum Command {
+    Check(CheckArguments),
+    Explain(ExplainArguments),
+    Seal(SealArguments),
+    Prove(ProveArguments),
+    Audit(AuditArguments),
+    Replay(ReplayArguments),
+    Doctor(DoctorArguments),
+    Schema(SchemaArguments),
+    Completions(CompletionsArguments),
+    Man(ManArguments),
 }
 
 /// Runs the command line of this process.
@@ -99,8 +96,20 @@ async fn run(command: Command, globals: &Globals) -> Result<Exit, Stop> {
         Command::Doctor(arguments) => doctor::run(&arguments, globals).await,
         // Taken care of before.
         Command::Audit(_) => Ok(Exit::Compliant),
-        Command::Schema { of } => shell::schema(of),
-        Command::Completions { shell } => shell::completions(shell),
-        Command::Man(arguments) => shell::man(&arguments),
+        Command::Schema(arguments) => schema::run(&arguments),
+        Command::Completions(arguments) => completions::run(&arguments, Arguments::command()),
+        Command::Man(arguments) => man::run(&arguments, Arguments::command()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::Arguments;
+
+    #[test]
+    fn the_arguments_hold_together() {
+        Arguments::command().debug_assert();
     }
 }

@@ -3,12 +3,12 @@
 use std::fmt::Display;
 use std::io::Write;
 
-use super::Exit;
-use crate::domain::arn::Scope;
-use crate::domain::codes::Refusal;
-use crate::domain::failure::{Class, Failure, Unfinished};
-pub(crate) use crate::domain::remedy::permission::statement;
-use crate::domain::remedy::permission::to_permit;
+use super::exit::Exit;
+use crate::aws::Refusal;
+use crate::domain::failure::{Class, Failure};
+use crate::domain::model::Scope;
+pub(crate) use crate::domain::remedy::statement;
+use crate::domain::remedy::to_permit;
 use anstyle::{AnsiColor, Style};
 
 /// What is fine.
@@ -36,6 +36,11 @@ pub(crate) fn result(text: impl Display) {
 /// Anything else.
 pub(crate) fn tell(text: impl Display) {
     let _ = writeln!(anstream::stderr().lock(), "{text}");
+}
+
+/// A result of which no colours are taken out. Whoever reads may have left already.
+pub(crate) fn as_it_is(text: &[u8]) {
+    let _ = std::io::stdout().lock().write_all(text);
 }
 
 /// A command that cannot go on: why, and what to do.

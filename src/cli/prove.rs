@@ -2,14 +2,26 @@
 
 use serde_json::json;
 
-use super::Exit;
-use super::arguments::{Globals, ProveArguments};
+use super::arguments::{EXIT_CODES, Globals};
 use super::context::Context;
+use super::exit::Exit;
 use super::output::{Stop, result};
 use super::runs::run_all;
 use crate::domain::evidence::v1::Document;
 use crate::domain::model::{Mode, ProofMode};
 use crate::domain::policy::{Effect, Policy, Proof};
+
+/// Proves that streams are encrypted as their rule asks; never changes a setting
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXIT_CODES)]
+pub(crate) struct ProveArguments {
+    /// The streams: names or ARNs
+    #[arg(value_name = "STREAM", required = true)]
+    streams: Vec<String>,
+    /// Write nothing: look for a record of a producer, whatever the rule says
+    #[arg(long)]
+    observe: bool,
+}
 
 pub(super) async fn run(arguments: &ProveArguments, globals: &Globals) -> Result<Exit, Stop> {
     let context = Context::open(globals, None, &arguments.streams).await?;

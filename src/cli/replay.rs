@@ -1,11 +1,13 @@
 //! `streamseal replay EVENT.json`: what the function would do with this event, by the function's own code, up to the first
 //! step of each run. It looks; it never starts encryption and writes no probe.
 
+use std::path::PathBuf;
+
 use serde_json::{Value, json};
 
-use super::Exit;
-use super::arguments::{Globals, ReplayArguments};
+use super::arguments::{EXIT_CODES, Globals, ModeArgument};
 use super::context::{Context, policy_source, read_file};
+use super::exit::Exit;
 use super::output::{Stop, result};
 use super::words::would;
 use crate::domain::event;
@@ -16,6 +18,20 @@ use crate::domain::scan::subject::Subject;
 use crate::ports::Clock;
 use crate::run::concern::{not_named, of_concern};
 use crate::run::reconcile::preview::{Preview, preview};
+
+/// Shows what the function would do with an event; changes nothing
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXIT_CODES)]
+pub(crate) struct ReplayArguments {
+    /// The event's file: an EventBridge event, an SQS batch, a command, …
+    event: PathBuf,
+    /// The mode to assume [env: MODE; else report]
+    #[arg(long, value_enum)]
+    mode: Option<ModeArgument>,
+    /// Only tell the event apart; call nothing
+    #[arg(long)]
+    offline: bool,
+}
 
 /// How long one preview may take.
 const PREVIEW_MAX: jiff::SignedDuration = jiff::SignedDuration::from_secs(30);

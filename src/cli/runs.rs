@@ -5,8 +5,8 @@ use std::pin::pin;
 
 use futures_util::future::{Either, select};
 
-use super::Exit;
 use super::context::{Context, RUN_MAX};
+use super::exit::Exit;
 use super::output::{BAD, FAINT, GOOD, ODD, Stop, in_lines, result, styled, tell};
 use super::progress::{Watched, bar};
 use super::words::{self, exit_of};

@@ -7,10 +7,10 @@ use futures_util::future::{Either, select};
 use indicatif::ProgressBar;
 use serde_json::{Value, json};
 
-use super::Exit;
-use super::arguments::{Globals, SealArguments};
+use super::arguments::Globals;
 use super::context::{Context, LOOK_MAX};
-use super::output::{BAD, FAINT, GOOD, ODD, STRONG, Stop, advice_on, result, styled, tell};
+use super::exit::Exit;
+use super::output::{BAD, FAINT, GOOD, ODD, STRONG, Stop, advice, result, styled, tell};
 use super::progress::bar;
 use super::runs::{interrupt, run_all};
 use super::words::{self, exit_of};
@@ -22,6 +22,33 @@ use crate::domain::policy::Policy;
 use crate::domain::remedy::advice::Remedy;
 use crate::domain::verdict::{Compliance, Reason};
 use crate::run::reconcile::preview::{Preview, preview};
+
+const CODES: &str = "Exit codes: 0 compliant, 1 failure, or stopped by a second Ctrl-C, 2 usage, 3 non-compliant, left out, or to be \
+                          changed by a plan that is not carried out, 4 try again, or stopped by Ctrl-C.";
+
+/// Encrypts streams with their rule's key: shows the plan, asks, does it, proves it
+#[derive(Debug, clap::Args)]
+#[command(after_help = CODES)]
+pub(crate) struct SealArguments {
+    /// The streams: names or ARNs
+    #[arg(value_name = "STREAM", required_unless_present = "all")]
+    streams: Vec<String>,
+    /// Every stream of the Region
+    #[arg(long, conflicts_with = "streams")]
+    all: bool,
+    /// Do not ask
+    #[arg(long, short)]
+    yes: bool,
+    /// Only show the plan
+    #[arg(long, conflicts_with = "yes")]
+    dry_run: bool,
+    /// Change at most so many streams
+    #[arg(long, value_name = "N", default_value_t = 10)]
+    max_changes: usize,
+    /// Only streams that this rule decides
+    #[arg(long, value_name = "RULE")]
+    only: Option<String>,
+}
 
 /// One stream of the plan.
 struct Planned {

@@ -8,7 +8,7 @@ use jiff::civil::Date;
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use crate::cli::Exit;
+use crate::cli::exit::Exit;
 use crate::cli::words::{exit_of, remedy_json};
 use crate::domain::evidence::Evidence;
 use crate::domain::evidence::v1::Document;

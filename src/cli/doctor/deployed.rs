@@ -5,12 +5,35 @@ use std::collections::BTreeMap;
 
 use aws_sdk_lambda::operation::get_function_configuration::GetFunctionConfigurationOutput;
 
-use super::{Finding, is_absent};
+use super::finding::{Finding, is_absent};
 use crate::aws::logged;
-use crate::cli::arguments::DoctorArguments;
 use crate::cli::context::{Context, variable};
 use crate::domain::arn::Scope;
 use crate::ports::CallLog;
+
+const CODES: &str = "Exit codes: 0 all is well, 1 failure, 2 usage, 3 a fault was found, 4 no fault, but something could not be \
+                            looked at.";
+
+/// Says whether the account and the function are able to see streams and to act, and how to mend what is not
+#[derive(Debug, clap::Args)]
+#[command(after_help = CODES)]
+pub(crate) struct DoctorArguments {
+    /// The stack that the function was deployed with
+    #[arg(long, value_name = "NAME")]
+    stack: Option<String>,
+    /// The function: the stack's output FunctionName
+    #[arg(long, value_name = "NAME")]
+    function: Option<String>,
+    /// The queue of work: the stack's output WorkQueueUrl [env: WORK_QUEUE_URL]
+    #[arg(long, value_name = "URL")]
+    queue_url: Option<String>,
+    /// The queue of scans: the stack's output ScanQueueUrl [env: SCAN_QUEUE_URL]
+    #[arg(long, value_name = "URL")]
+    scan_queue_url: Option<String>,
+    /// The function's role: the stack's output RoleArn [env: OWN_ROLE_ARN]
+    #[arg(long, value_name = "ARN")]
+    role: Option<String>,
+}
 
 /// The names of its parts, as far as they are known.
 #[derive(Debug, Default)]

@@ -3,7 +3,7 @@
 use aws_sdk_lambda::types::{EventSourceMappingConfiguration, FunctionResponseType, LastUpdateStatus, State};
 
 use super::deployed::{Deployed, queue_arn};
-use super::{Finding, State as How};
+use super::finding::{Finding, State as How};
 use crate::aws::logged;
 use crate::cli::context::Context;
 use crate::config::{Config, ModeSource, mode};

@@ -6,9 +6,9 @@ use aws_sdk_sqs::types::QueueAttributeName;
 use serde_json::{Value, json};
 
 use super::deployed::{Deployed, queue_arn};
+use super::finding::{Finding, is_absent};
 use super::judge::refused;
 use super::rules::{Seen, rules};
-use super::{Finding, is_absent};
 use crate::aws::logged;
 use crate::cli::check::resolve;
 use crate::cli::context::Context;
@@ -291,7 +291,7 @@ fn all_usable(keys: &[Value], source: &str) -> Finding {
 
 #[cfg(test)]
 mod tests {
-    use super::super::State;
+    use super::super::finding::State;
     use super::*;
 
     #[test]

@@ -6,8 +6,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use aws_sdk_iam::types::{ContextEntry, ContextKeyTypeEnum, EvaluationResult, PolicyEvaluationDecisionType};
 use aws_sdk_lambda::types::TracingMode;
 
-use super::Finding;
 use super::deployed::{Deployed, queue_arn};
+use super::finding::Finding;
 use super::look::queue_keys;
 use crate::aws::logged;
 use crate::cli::context::Context;

@@ -8,8 +8,8 @@ use aws_sdk_eventbridge::types::{RuleState, Target};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use super::Finding;
 use super::deployed::{Deployed, queue_arn};
+use super::finding::Finding;
 use super::judge::may_pass;
 use super::needs::{Need, needs};
 use crate::aws::logged;

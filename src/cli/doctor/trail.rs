@@ -9,7 +9,7 @@ use aws_sdk_cloudtrail::types::{AdvancedFieldSelector, DataResource, EventSelect
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use super::Finding;
+use super::finding::Finding;
 use super::judge::{Logged, Selectors, is_fresh};
 use crate::aws::logged;
 use crate::cli::context::Context;
@@ -201,7 +201,7 @@ fn said<const N: usize>(members: [(&str, Option<Value>); N]) -> Value {
 
 #[cfg(test)]
 mod tests {
-    use super::super::State as How;
+    use super::super::finding::State as How;
     use super::*;
 
     fn found(name: &str, state: State) -> Found {

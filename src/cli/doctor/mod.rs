@@ -2,6 +2,7 @@
 //! statement that mends it. It only looks, and says what it could not look at.
 
 mod deployed;
+mod finding;
 mod function;
 mod judge;
 mod look;
@@ -12,80 +13,14 @@ mod trail;
 
 use serde_json::{Value, json};
 
+pub(crate) use self::deployed::DoctorArguments;
 use self::deployed::deployed;
+use self::finding::{Finding, State};
 use self::role::Works;
-use super::Exit;
-use super::arguments::{DoctorArguments, Globals};
+use super::arguments::Globals;
 use super::context::{Context, identity, policy_source};
-use super::output::{BAD, FAINT, GOOD, ODD, Stop, advice, result, styled};
-use crate::domain::arn::Scope;
-use crate::domain::failure::{Class, Failure, Fault};
-
-/// One thing that was looked at.
-#[derive(Debug)]
-struct Finding {
-    about: &'static str,
-    state: State,
-    words: String,
-    mend: Option<String>,
-}
-
-/// How it stands with it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum State {
-    Good,
-    Fault,
-    /// It could not be looked at.
-    Unknown,
-}
-
-impl Finding {
-    fn good(about: &'static str, words: impl Into<String>) -> Self {
-        Self { about, state: State::Good, words: words.into(), mend: None }
-    }
-
-    fn fault(about: &'static str, words: impl Into<String>, mend: impl Into<String>) -> Self {
-        Self { about, state: State::Fault, words: words.into(), mend: Some(mend.into()) }
-    }
-
-    fn unknown(about: &'static str, words: impl Into<String>, mend: impl Into<String>) -> Self {
-        Self { about, state: State::Unknown, words: words.into(), mend: Some(mend.into()) }
-    }
-
-    /// A call of ours that failed says nothing of what it was to look at.
-    fn unseen(about: &'static str, failure: &Failure, own: &Scope) -> Self {
-        let words = format!("not looked at: {} failed ({}): {}", failure.call, failure.code, failure.message);
-        Self { about, state: State::Unknown, words, mend: advice(failure, Some(own), &[]) }
-    }
-
-    fn to_json(&self) -> Value {
-        let state = match self.state {
-            State::Good => "good",
-            State::Fault => "fault",
-            State::Unknown => "unknown",
-        };
-        json!({"about": self.about, "state": state, "detail": self.words, "mend": self.mend})
-    }
-
-    fn print(&self) {
-        let (style, word) = match self.state {
-            State::Good => (GOOD, "ok"),
-            State::Fault => (BAD, "FAULT"),
-            State::Unknown => (ODD, "?"),
-        };
-        result(format_args!("{} {:<11} {}", styled(style, format_args!("{word:<5}")), self.about, self.words));
-        if let Some(mend) = &self.mend {
-            for line in mend.lines() {
-                result(format_args!("      {}", styled(FAINT, line)));
-            }
-        }
-    }
-}
-
-/// Whether a call failed since what it names is not there.
-fn is_absent(failure: &Failure) -> bool {
-    matches!(failure.class, Class::Ignored | Class::Permanent(Fault::Request))
-}
+use super::exit::Exit;
+use super::output::{FAINT, Stop, result, styled};
 
 pub(super) async fn run(arguments: &DoctorArguments, globals: &Globals) -> Result<Exit, Stop> {
     let named = policy_source(globals);

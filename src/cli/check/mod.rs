@@ -7,9 +7,9 @@ use std::path::{Path, PathBuf};
 use serde_json::{Value, json};
 
 use self::source::Source;
-use super::Exit;
-use super::arguments::{CheckArguments, Globals};
+use super::arguments::Globals;
 use super::context::{Context, now, policy_source, policy_text, read_file};
+use super::exit::Exit;
 use super::output::{BAD, GOOD, Stop, result, styled, tell};
 use super::words::{self, unlogged};
 use crate::domain::arn::{KeyRef, Scope};
@@ -18,6 +18,27 @@ use crate::domain::policy::cases::{self, Case};
 use crate::domain::policy::{Accept, Effect, Policy, PolicyFault, PolicyWarning, Rule};
 use crate::domain::remedy::permission::to_describe;
 use crate::ports::KeyApi;
+
+const CODES: &str =
+    "Exit codes: 0 valid, 1 not valid or not to be read, or with --strict a warning, 2 usage, 3 a test failed.";
+
+/// Checks a policy: all faults at once, in its source, and warnings
+#[derive(Debug, clap::Args)]
+#[command(after_help = CODES)]
+pub(crate) struct CheckArguments {
+    /// The policy's file [default: what --policy or POLICY names]
+    #[arg(value_name = "POLICY")]
+    file: Option<PathBuf>,
+    /// Ask KMS for each key that the policy names
+    #[arg(long)]
+    resolve: bool,
+    /// Fail (exit code 1) where there is a warning, too
+    #[arg(long)]
+    strict: bool,
+    /// Run the policy's own tests [default FILE: beside the policy, `policy.test.yaml` for `policy.yaml`]
+    #[arg(long, value_name = "FILE", num_args = 0..=1)]
+    test: Option<Option<PathBuf>>,
+}
 
 pub(super) async fn run(arguments: &CheckArguments, globals: &Globals) -> Result<Exit, Stop> {
     let (name, text, context) = read(arguments, globals).await?;

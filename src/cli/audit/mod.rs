@@ -24,9 +24,9 @@ use indicatif::{ProgressBar, ProgressStyle};
 use jiff::{SignedDuration, Timestamp};
 
 use self::report::{Audit, Broken, Ended};
-use super::Exit;
 use super::arguments::{Globals, ModeArgument};
 use super::context::{caller, is_account_of, known_profile, policy, policy_source, read, variable};
+use super::exit::Exit;
 use super::output::{GOOD, Stop, in_lines, styled, tell};
 use crate::aws::{Aws, Connection, Queues, sdk_config};
 use crate::config::{Config, ModeSource};
@@ -40,8 +40,12 @@ use crate::run::session::Session;
 /// Longer than any audit: what ends one is its end, or its user.
 const LONGEST: SignedDuration = SignedDuration::from_hours(7 * 24);
 
-/// Arguments of `audit`; what is not given comes from the variables of the function.
+const CODES: &str = "Exit codes: 0 compliant, 1 failure, incomplete, or broken off, 2 usage, 3 non-compliant, 4 try again, since \
+                           something could not be told now.";
+
+/// Shows how every stream stands with the policy, also as a report; changes nothing
 #[derive(Debug, clap::Args)]
+#[command(after_help = CODES)]
 pub(crate) struct AuditArguments {
     /// Look at every Region that has Kinesis Data Streams
     #[arg(long, conflicts_with = "region")]

@@ -1,0 +1,73 @@
+//! One thing that `doctor` looked at: how it stands with it, and how to mend it.
+
+use serde_json::{Value, json};
+
+use crate::cli::output::{BAD, FAINT, GOOD, ODD, advice, result, styled};
+use crate::domain::failure::{Class, Failure, Fault};
+use crate::domain::model::Scope;
+
+/// One thing that was looked at.
+#[derive(Debug)]
+pub(super) struct Finding {
+    pub(super) about: &'static str,
+    pub(super) state: State,
+    pub(super) words: String,
+    pub(super) mend: Option<String>,
+}
+
+/// How it stands with it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum State {
+    Good,
+    Fault,
+    /// It could not be looked at.
+    Unknown,
+}
+
+impl Finding {
+    pub(super) fn good(about: &'static str, words: impl Into<String>) -> Self {
+        Self { about, state: State::Good, words: words.into(), mend: None }
+    }
+
+    pub(super) fn fault(about: &'static str, words: impl Into<String>, mend: impl Into<String>) -> Self {
+        Self { about, state: State::Fault, words: words.into(), mend: Some(mend.into()) }
+    }
+
+    pub(super) fn unknown(about: &'static str, words: impl Into<String>, mend: impl Into<String>) -> Self {
+        Self { about, state: State::Unknown, words: words.into(), mend: Some(mend.into()) }
+    }
+
+    /// A call of ours that failed says nothing of what it was to look at.
+    pub(super) fn unseen(about: &'static str, failure: &Failure, own: &Scope) -> Self {
+        let words = format!("not looked at: {} failed ({}): {}", failure.call, failure.code, failure.message);
+        Self { about, state: State::Unknown, words, mend: advice(failure, Some(own), &[]) }
+    }
+
+    pub(super) fn to_json(&self) -> Value {
+        let state = match self.state {
+            State::Good => "good",
+            State::Fault => "fault",
+            State::Unknown => "unknown",
+        };
+        json!({"about": self.about, "state": state, "detail": self.words, "mend": self.mend})
+    }
+
+    pub(super) fn print(&self) {
+        let (style, word) = match self.state {
+            State::Good => (GOOD, "ok"),
+            State::Fault => (BAD, "FAULT"),
+            State::Unknown => (ODD, "?"),
+        };
+        result(format_args!("{} {:<11} {}", styled(style, format_args!("{word:<5}")), self.about, self.words));
+        if let Some(mend) = &self.mend {
+            for line in mend.lines() {
+                result(format_args!("      {}", styled(FAINT, line)));
+            }
+        }
+    }
+}
+
+/// Whether a call failed since what it names is not there.
+pub(super) fn is_absent(failure: &Failure) -> bool {
+    matches!(failure.class, Class::Ignored | Class::Permanent(Fault::Request))
+}
