@@ -3,8 +3,6 @@
 
 use clap::ValueEnum;
 
-use crate::domain::model::Mode;
-
 /// The exit codes of commands that look at streams.
 pub(crate) const EXIT_CODES: &str = "Exit codes: 0 compliant, 1 failure, 2 usage, 3 non-compliant, 4 try again.";
 /// Those of commands that print what is made from the program itself.
@@ -90,11 +88,12 @@ pub(crate) enum ModeArgument {
     Enforce,
 }
 
-impl From<ModeArgument> for Mode {
-    fn from(mode: ModeArgument) -> Self {
-        match mode {
-            ModeArgument::Report => Self::Report,
-            ModeArgument::Enforce => Self::Enforce,
+impl ModeArgument {
+    /// As the variable MODE has it.
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::Report => "report",
+            Self::Enforce => "enforce",
         }
     }
 }

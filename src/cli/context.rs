@@ -1,5 +1,5 @@
-//! What a command works with: the connection to AWS, whose streams they are, the policy. Found as the AWS CLI finds it, and
-//! where something cannot be found, said how to give it.
+//! What a command works with, in any number of Regions: the connection to AWS, whose streams they are, the policy. Found as the
+//! AWS CLI finds it, and where something cannot be found, said how to give it.
 
 use std::path::Path;
 
@@ -29,7 +29,7 @@ pub(crate) const RUN_MAX: SignedDuration = SignedDuration::from_mins(10);
 /// The same for a look.
 pub(crate) const LOOK_MAX: SignedDuration = SignedDuration::from_secs(60);
 
-/// The connection, and whose streams they are.
+/// The connection, and whose streams they are: those of one Region. A command that works in several has one for each.
 pub(crate) struct Context {
     /// The configuration of every client.
     pub(crate) sdk: SdkConfig,
@@ -62,60 +62,88 @@ impl Context {
             [one] => Some(one.clone()),
             _ => return Err(Stop::usage("this command works in one Region; `--region` is there more than once")),
         };
-        let connection = Connection {
-            region,
-            profile: globals.profile.clone(),
-            endpoint: globals.endpoint_url.clone(),
-            ..Connection::default()
-        };
-        let sdk = sdk_config(&connection).await;
+        let sdk = sdk_of(globals, region).await;
         let Some(region) = sdk.region().map(|region| region.as_ref().to_owned()) else {
             let stop = Stop::usage("the Region of the streams is not known");
             return Err(stop.help("give it with `--region`, with AWS_REGION, or as `region` of the profile"));
         };
-        let given = globals.account.clone().or_else(|| variable("ACCOUNT_ID")).or(said.map(|scope| scope.account));
-        let account = match given {
+        let account = match given_account(globals).or(said.map(|scope| scope.account)) {
             Some(account) => account,
             None => caller(&sdk).await?,
         };
-        let mode = mode.map(|mode| match mode {
-            ModeArgument::Report => "report".to_owned(),
-            ModeArgument::Enforce => "enforce".to_owned(),
-        });
-        let config = Config::from_vars(|name| match name {
-            "ACCOUNT_ID" => Some(account.clone()),
-            "AWS_REGION" => Some(region.clone()),
-            "POLICY" => policy.clone(),
-            "MODE" => mode.clone().or_else(|| variable(name)),
-            // One process, which shares its rates with no other.
-            "MAX_CONCURRENCY" => Some("1".to_owned()),
-            "WAIT_SECONDS" => Some(RUN_MAX.as_secs().to_string()),
-            "PARTITION" | "OWN_ROLE_ARN" | "DESCRIBES_PER_SECOND" | "SCAN_DESCRIBES_PER_SECOND" => variable(name),
-            // The rest is the function's own.
-            _ => None,
-        });
-        let config = config.map_err(|faults| {
-            let mut faults = faults.iter().map(|fault| match fault.variable {
-                "POLICY" if policy.is_none() => "no policy is named: give it with `--policy FILE` or POLICY".to_owned(),
-                "ACCOUNT_ID" => format!("--account or ACCOUNT_ID: {}", fault.message),
-                "AWS_REGION" => format!("--region or AWS_REGION: {}", fault.message),
-                _ => fault.to_string(),
-            });
-            Stop::usage(faults.next().unwrap_or_default()).and(faults)
-        })?;
+        let config = Given { mode, policy, rate: None }.config(&region, &account)?;
         if let Some(other) = arns.iter().find(|arn| arn.scope != config.own) {
             let Scope { account, region, .. } = &config.own;
             let stop = Stop::usage(format!("{other} is not a stream of the account {account} in {region}"));
             return Err(stop.help("name streams of one account and Region at a time"));
         }
+        Ok(Self::new(sdk, config))
+    }
+
+    /// One for each of these Regions, in their order, which an account may be without where it says `true`; looks are taken at
+    /// `rate`. And whether the account is known to be the one that the credentials are of.
+    pub(crate) async fn of_regions(
+        globals: &Globals,
+        mode: Option<ModeArgument>,
+        rate: u32,
+        regions: &[(String, bool)],
+    ) -> Result<(Vec<Self>, bool), Stop> {
+        let (given, account) =
+            (Given { mode, policy: policy_source(globals), rate: Some(rate) }, given_account(globals));
+        // What is wrong with the arguments comes before any call.
+        for (region, _) in regions {
+            given.config(region, account.as_deref().unwrap_or("000000000000"))?;
+        }
+        // A Region that the account may not have takes no credentials of it.
+        let asked = regions.iter().find(|(_, opt_in)| !opt_in).or_else(|| regions.first());
+        let asked = sdk_of(globals, asked.map(|(region, _)| region.clone())).await;
+        let (account, is_known) = match account {
+            Some(account) => (account.clone(), is_account_of(&asked, &account).await?),
+            None => (caller(&asked).await?, true),
+        };
+        let mut contexts = Vec::new();
+        for (region, _) in regions {
+            let sdk = sdk_of(globals, Some(region.clone())).await;
+            contexts.push(Self::new(sdk, given.config(region, &account)?));
+        }
+        Ok((contexts, is_known))
+    }
+
+    fn new(sdk: SdkConfig, config: Config) -> Self {
         let (paces, history) = (Paces::new(&config), History::default());
         let aws = Aws::new(&sdk, config.own.clone(), Queues::default());
-        Ok(Self { sdk, aws, config, paces, history })
+        Self { sdk, aws, config, paces, history }
     }
 
     /// The policy that is in force, or its faults.
     pub(crate) async fn policy(&self) -> Result<Policy, Stop> {
-        policy(&self.aws, &self.config).await
+        let source = &self.config.policy;
+        let text = self.policy_text().await?;
+        Policy::load(&text).map_err(|faults| {
+            let stop = Stop::failure(format!("the policy in {source} is not valid"));
+            let faults = faults.iter().map(|fault| format!("{source}:{fault}"));
+            stop.and(faults).help("`streamseal check` shows them in the source")
+        })
+    }
+
+    /// The policy's text.
+    pub(crate) async fn policy_text(&self) -> Result<String, Stop> {
+        let (source, own) = (&self.config.policy, &self.config.own);
+        match source {
+            Source::Parameter(name) => self.aws.read(source).await.map_err(|failure| {
+                let resource = parameter_arn(own, name);
+                let stop = Stop::call(&source.to_string(), &failure, Some(own), &[&resource]);
+                match failure.class {
+                    Class::Permanent(Fault::Request) => stop.help(format!(
+                        "if there is no such parameter: aws ssm put-parameter --name {name} --type String --value file://policy.yaml \
+                         --region {}",
+                        own.region
+                    )),
+                    _ => stop,
+                }
+            }),
+            Source::File(_) | Source::Inline(_) => self.read(source).await,
+        }
     }
 
     /// The mode that is in force.
@@ -127,9 +155,17 @@ impl Context {
         }
     }
 
-    /// A text that may be in a parameter.
+    /// A text that may be in a parameter of this account and Region.
     pub(crate) async fn read(&self, source: &Source) -> Result<String, Stop> {
-        read(&self.aws, &self.config.own, source).await
+        let own = &self.config.own;
+        let resource = match source {
+            Source::File(path) => return read_file(path),
+            Source::Parameter(name) => Some(parameter_arn(own, name)),
+            Source::Inline(_) => None,
+        };
+        let resources: Vec<&str> = resource.as_deref().into_iter().collect();
+        let read = self.aws.read(source).await;
+        read.map_err(|failure| Stop::call(&source.to_string(), &failure, Some(own), &resources))
     }
 
     /// A stream of ours by its name or ARN.
@@ -208,47 +244,55 @@ fn parameter_arn(own: &Scope, name: &str) -> String {
     format!("arn:{partition}:ssm:{region}:{account}:parameter/{}", name.trim_start_matches('/'))
 }
 
-/// A text that may be in a parameter of this account and Region.
-pub(crate) async fn read(aws: &Aws, own: &Scope, source: &Source) -> Result<String, Stop> {
-    let resource = match source {
-        Source::File(path) => return read_file(path),
-        Source::Parameter(name) => Some(parameter_arn(own, name)),
-        Source::Inline(_) => None,
-    };
-    let resources: Vec<&str> = resource.as_deref().into_iter().collect();
-    let read = aws.read(source).await;
-    read.map_err(|failure| Stop::call(&source.to_string(), &failure, Some(own), &resources))
+/// What is said of the function's configuration on the command line.
+struct Given {
+    mode: Option<ModeArgument>,
+    policy: Option<String>,
+    /// So many looks a second, where the command has an option for it. Such a one starts and waits for nothing, and of what
+    /// variables say of that nothing concerns it.
+    rate: Option<u32>,
 }
 
-/// The policy's text.
-pub(crate) async fn policy_text(aws: &Aws, config: &Config) -> Result<String, Stop> {
-    let (source, own) = (&config.policy, &config.own);
-    match source {
-        Source::Parameter(name) => aws.read(source).await.map_err(|failure| {
-            let resource = parameter_arn(own, name);
-            let stop = Stop::call(&source.to_string(), &failure, Some(own), &[&resource]);
-            match failure.class {
-                Class::Permanent(Fault::Request) => stop.help(format!(
-                    "if there is no such parameter: aws ssm put-parameter --name {name} --type String --value file://policy.yaml \
-                     --region {}",
-                    own.region
-                )),
-                _ => stop,
+impl Given {
+    /// As the function reads it, with the arguments in place of variables.
+    fn config(&self, region: &str, account: &str) -> Result<Config, Stop> {
+        let config = Config::from_vars(|name| match (name, self.rate) {
+            ("ACCOUNT_ID", _) => Some(account.to_owned()),
+            ("AWS_REGION", _) => Some(region.to_owned()),
+            ("POLICY", _) => self.policy.clone(),
+            ("MODE", _) => self.mode.map(|mode| mode.as_str().to_owned()).or_else(|| variable(name)),
+            // One process, which shares its rates with no other.
+            ("MAX_CONCURRENCY", _) => Some("1".to_owned()),
+            ("DESCRIBES_PER_SECOND" | "SCAN_DESCRIBES_PER_SECOND", Some(rate)) => Some(rate.to_string()),
+            ("WAIT_SECONDS", None) => Some(RUN_MAX.as_secs().to_string()),
+            ("PARTITION" | "OWN_ROLE_ARN" | "DESCRIBES_PER_SECOND" | "SCAN_DESCRIBES_PER_SECOND", None) => {
+                variable(name)
             }
-        }),
-        Source::File(_) | Source::Inline(_) => read(aws, own, source).await,
+            // The rest is the function's own.
+            _ => None,
+        });
+        config.map_err(|faults| {
+            let mut faults = faults.iter().map(|fault| match (fault.variable, self.rate) {
+                ("POLICY", _) if self.policy.is_none() => {
+                    "no policy is named: give it with `--policy FILE` or POLICY".to_owned()
+                }
+                ("ACCOUNT_ID", None) => format!("--account or ACCOUNT_ID: {}", fault.message),
+                ("AWS_REGION", None) => format!("--region or AWS_REGION: {}", fault.message),
+                _ => fault.to_string(),
+            });
+            Stop::usage(faults.next().unwrap_or_default()).and(faults)
+        })
     }
 }
 
-/// The policy that is in force, or its faults.
-pub(crate) async fn policy(aws: &Aws, config: &Config) -> Result<Policy, Stop> {
-    let source = &config.policy;
-    let text = policy_text(aws, config).await?;
-    Policy::load(&text).map_err(|faults| {
-        let stop = Stop::failure(format!("the policy in {source} is not valid"));
-        let faults = faults.iter().map(|fault| format!("{source}:{fault}"));
-        stop.and(faults).help("`streamseal check` shows them in the source")
-    })
+/// The configuration of every client; of the environment's Region where none is named.
+pub(crate) async fn sdk_of(globals: &Globals, region: Option<String>) -> SdkConfig {
+    let (profile, endpoint) = (globals.profile.clone(), globals.endpoint_url.clone());
+    sdk_config(&Connection { region, profile, endpoint, ..Connection::default() }).await
+}
+
+fn given_account(globals: &Globals) -> Option<String> {
+    globals.account.clone().or_else(|| variable("ACCOUNT_ID"))
 }
 
 /// A variable that is set to something.
@@ -282,7 +326,7 @@ pub(crate) async fn identity(sdk: &SdkConfig) -> Result<GetCallerIdentityOutput,
 }
 
 /// The account that the credentials are of: GetCallerIdentity, which needs no permission.
-pub(crate) async fn caller(sdk: &SdkConfig) -> Result<String, Stop> {
+async fn caller(sdk: &SdkConfig) -> Result<String, Stop> {
     let asked = identity(sdk).await;
     let how = "or name the account of the streams with `--account` or ACCOUNT_ID";
     match asked {
@@ -293,7 +337,7 @@ pub(crate) async fn caller(sdk: &SdkConfig) -> Result<String, Stop> {
 
 /// Refuses credentials of another account than `account`: lists are of the account of the credentials, and of no other. Whether
 /// they are of it is known; `false` where STS cannot be asked, which the account may have been named for.
-pub(crate) async fn is_account_of(sdk: &SdkConfig, account: &str) -> Result<bool, Stop> {
+async fn is_account_of(sdk: &SdkConfig, account: &str) -> Result<bool, Stop> {
     match identity(sdk).await.ok().and_then(|answer| answer.account) {
         Some(is) if is != account => {
             let stop = Stop::usage(format!("the credentials are of the account {is}, not of {account}"));

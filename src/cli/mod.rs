@@ -71,11 +71,6 @@ pub fn main() -> ExitCode {
     let parsed = Arguments::command().color(color.of_clap()).try_get_matches();
     let parsed = parsed.and_then(|matches| Arguments::from_arg_matches(&matches));
     let Arguments { command, globals } = parsed.unwrap_or_else(|error| error.exit());
-    // It has a runtime of its own.
-    if let Command::Audit(mut arguments) = command {
-        arguments.globals = globals;
-        return audit::run(&arguments).into();
-    }
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return Stop::failure(format!("the async runtime cannot be built: {error}")).told().into(),
@@ -92,10 +87,9 @@ async fn run(command: Command, globals: &Globals) -> Result<Exit, Stop> {
         Command::Explain(arguments) => explain::run(&arguments, globals).await,
         Command::Seal(arguments) => seal::run(&arguments, globals).await,
         Command::Prove(arguments) => prove::run(&arguments, globals).await,
+        Command::Audit(arguments) => audit::run(&arguments, globals).await,
         Command::Replay(arguments) => replay::run(&arguments, globals).await,
         Command::Doctor(arguments) => doctor::run(&arguments, globals).await,
-        // Taken care of before.
-        Command::Audit(_) => Ok(Exit::Compliant),
         Command::Schema(arguments) => schema::run(&arguments),
         Command::Completions(arguments) => completions::run(&arguments, Arguments::command()),
         Command::Man(arguments) => man::run(&arguments, Arguments::command()),

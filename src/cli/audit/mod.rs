@@ -14,6 +14,7 @@ mod samples;
 mod table;
 
 use std::collections::BTreeSet;
+use std::fmt::Display;
 use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 use std::pin::pin;
@@ -25,17 +26,11 @@ use jiff::{SignedDuration, Timestamp};
 
 use self::report::{Audit, Broken, Ended};
 use super::arguments::{Globals, ModeArgument};
-use super::context::{caller, is_account_of, known_profile, policy, policy_source, read, variable};
+use super::context::{Context, known_profile};
 use super::exit::Exit;
 use super::output::{GOOD, Stop, in_lines, styled, tell};
-use crate::aws::{Aws, Connection, Queues, sdk_config};
-use crate::config::{Config, ModeSource};
-use crate::domain::arn::Scope;
-use crate::domain::model::Mode;
-use crate::domain::remedy::advice::Remedy;
-use crate::run::history::History;
-use crate::run::paces::Paces;
-use crate::run::session::Session;
+use crate::domain::remedy::Remedy;
+use crate::reconcile::Settings;
 
 /// Longer than any audit: what ends one is its end, or its user.
 const LONGEST: SignedDuration = SignedDuration::from_hours(7 * 24);
@@ -59,9 +54,6 @@ pub(crate) struct AuditArguments {
     /// The form of the result [default: by the ending of FILE, else table]
     #[arg(long, value_enum)]
     format: Option<Format>,
-    /// The options of every command.
-    #[arg(skip)]
-    pub(crate) globals: Globals,
     /// Write the result to this file; may be given several times, each ending (.html .json .csv .jsonl .txt) is its form
     #[arg(long, short, value_name = "FILE")]
     output: Vec<PathBuf>,
@@ -108,38 +100,49 @@ impl Format {
     }
 }
 
-pub(crate) fn run(arguments: &AuditArguments) -> Exit {
-    let outputs = match outputs(arguments) {
-        Ok(outputs) => outputs,
-        Err(why) => return Stop::usage(why).told(),
-    };
+pub(super) async fn run(arguments: &AuditArguments, globals: &Globals) -> Result<Exit, Stop> {
+    let outputs = outputs(arguments, globals).map_err(Stop::usage)?;
     // Better now than after minutes.
     for path in outputs.iter().filter_map(|(path, _)| *path) {
-        if let Err(error) = try_to_write(path) {
-            return Stop::failure(format!("{}: cannot be written: {error}", path.display())).told();
+        try_to_write(path).map_err(|error| not_written(path.display(), &error))?;
+    }
+    let bar = bar();
+    let done = match select(pin!(audit(arguments, globals, &bar)), pin!(broken_off())).await {
+        Either::Left((done, _)) => done,
+        Either::Right(((), _)) => {
+            let (at, of) = (bar.position(), bar.length().unwrap_or_default());
+            let why =
+                format!("broken off after {at} of {of} streams: the audit is incomplete, and nothing was written");
+            Err(Stop::failure(why))
+        }
+    };
+    bar.finish_and_clear();
+    let audit = done?;
+    tell_of_regions(&audit);
+    for lines in refusals(&audit) {
+        tell(format_args!("{}: some streams or keys could not be looked at: {lines}", styled(GOOD, "help")));
+    }
+    for (path, format) in &outputs {
+        match path {
+            Some(path) => {
+                write_whole(path, &format.render(&audit, false)).map_err(|error| not_written(path.display(), &error))?
+            }
+            None => print_all(&format.render(&audit, is_coloured()))
+                .map_err(|error| not_written("standard output", &error))?,
         }
     }
-    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
-        Ok(runtime) => runtime,
-        Err(error) => return Stop::failure(format!("the async runtime cannot be built: {error}")).told(),
-    };
-    let bar = bar();
-    let done = runtime.block_on(async {
-        match select(pin!(audit(arguments, &bar)), pin!(broken_off())).await {
-            Either::Left((done, _)) => done,
-            Either::Right(((), _)) => {
-                let (at, of) = (bar.position(), bar.length().unwrap_or_default());
-                let why =
-                    format!("broken off after {at} of {of} streams: the audit is incomplete, and nothing was written");
-                Err(Stop::failure(why))
-            }
-        }
-    });
-    bar.finish_and_clear();
-    let audit = match done {
-        Ok(audit) => audit,
-        Err(stop) => return stop.told(),
-    };
+    if outputs.iter().all(|(path, _)| path.is_some()) {
+        tell(table::sums(&audit).trim_end());
+    }
+    Ok(audit.exit())
+}
+
+fn not_written(what: impl Display, error: &std::io::Error) -> Stop {
+    Stop::failure(format!("{what}: cannot be written: {error}"))
+}
+
+/// Those that the audit lacks.
+fn tell_of_regions(audit: &Audit) {
     for region in &audit.regions {
         match &region.ended {
             Ended::Failed(Broken { why, help, .. }) => {
@@ -153,24 +156,6 @@ pub(crate) fn run(arguments: &AuditArguments) -> Exit {
             Ended::Complete | Ended::NotEnabled => {}
         }
     }
-    for lines in refusals(&audit) {
-        tell(format_args!("{}: some streams or keys could not be looked at: {lines}", styled(GOOD, "help")));
-    }
-    for (path, format) in &outputs {
-        let written = match path {
-            Some(path) => write_whole(path, &format.render(&audit, false))
-                .map_err(|error| format!("{}: cannot be written: {error}", path.display())),
-            None => print_all(&format.render(&audit, is_coloured()))
-                .map_err(|error| format!("standard output: cannot be written: {error}")),
-        };
-        if let Err(why) = written {
-            return Stop::failure(why).told();
-        }
-    }
-    if outputs.iter().all(|(path, _)| path.is_some()) {
-        tell(table::sums(&audit).trim_end());
-    }
-    audit.exit()
 }
 
 /// What would allow the calls that were refused, each once.
@@ -186,11 +171,11 @@ fn refusals(audit: &Audit) -> BTreeSet<String> {
 }
 
 /// Where the results go and in which form; standard output where no file is named.
-fn outputs(arguments: &AuditArguments) -> Result<Vec<(Option<&Path>, Format)>, String> {
-    if arguments.globals.json && arguments.format.is_some() {
+fn outputs<'a>(arguments: &'a AuditArguments, globals: &Globals) -> Result<Vec<(Option<&'a Path>, Format)>, String> {
+    if globals.json && arguments.format.is_some() {
         return Err("`--json` is short for `--format json`: give one of them".to_owned());
     }
-    let asked = if arguments.globals.json { Some(Format::Json) } else { arguments.format };
+    let asked = if globals.json { Some(Format::Json) } else { arguments.format };
     if arguments.output.is_empty() {
         return Ok(vec![(None, asked.unwrap_or(Format::Table))]);
     }
@@ -204,68 +189,26 @@ fn outputs(arguments: &AuditArguments) -> Result<Vec<(Option<&Path>, Format)>, S
     arguments.output.iter().map(|path| Ok((Some(path.as_path()), of(path)?))).collect()
 }
 
-async fn audit(arguments: &AuditArguments, bar: &ProgressBar) -> Result<Audit, Stop> {
-    let connection = |region: Option<String>| Connection {
-        region,
-        profile: arguments.globals.profile.clone(),
-        endpoint: arguments.globals.endpoint_url.clone(),
-        ..Connection::default()
-    };
-    known_profile(&arguments.globals).await?;
-    let regions = regions(arguments, &connection(None)).await?;
-    let given = arguments.globals.account.clone().or_else(|| variable("ACCOUNT_ID"));
-    // What is wrong with the arguments comes before any call.
-    for (region, _) in &regions {
-        config(arguments, region, given.clone().unwrap_or_else(|| "000000000000".to_owned()))?;
-    }
-    // A Region that the account may not have takes no credentials of it.
-    let asked = regions.iter().find(|(_, opt_in)| !opt_in).or_else(|| regions.first());
-    let asked = sdk_config(&connection(asked.map(|(region, _)| region.clone()))).await;
-    let (account, is_known) = match given {
-        Some(account) => (account.clone(), is_account_of(&asked, &account).await?),
-        None => (caller(&asked).await?, true),
-    };
-    let mut places = Vec::new();
-    for (region, opt_in) in regions {
-        let sdk = sdk_config(&connection(Some(region.clone()))).await;
-        let config = config(arguments, &region, account.clone())?;
-        let aws = Aws::new(&sdk, config.own.clone(), Queues::default());
-        let paces = Paces::new(&config);
-        places.push((config, aws, paces, opt_in));
-    }
-    let Some((config, aws, ..)) = places.first() else {
-        return Err(Stop::usage("there is no Region to look at"));
-    };
-    let (policy, mode) = (policy(aws, config).await?, mode(aws, config).await?);
-    let (history, started_at) = (History::default(), now());
-    let settings: Vec<(Session<'_>, &Aws, bool)> = places
-        .iter()
-        .map(|(config, aws, paces, opt_in)| {
-            let deadline = started_at.saturating_add(LONGEST).unwrap_or(Timestamp::MAX);
-            let settings = Session {
-                config,
-                policy: &policy,
-                mode,
-                run_id: "audit",
-                deadline,
-                paces,
-                history: &history,
-                has_queue: false,
-                planned: None,
-            };
-            (settings, aws, *opt_in)
-        })
-        .collect();
+async fn audit(arguments: &AuditArguments, globals: &Globals, bar: &ProgressBar) -> Result<Audit, Stop> {
+    known_profile(globals).await?;
+    let regions = regions::chosen(globals, arguments.all_regions).await?;
+    let (contexts, is_known) = Context::of_regions(globals, arguments.mode, arguments.rate, &regions).await?;
+    let Some(first) = contexts.first() else { return Err(Stop::usage("there is no Region to look at")) };
+    let (policy, mode) = (first.policy().await?, first.mode().await?);
+    let started_at = now();
     // Each Region has quotas of its own.
-    let looks = settings.iter().map(|(settings, aws, opt_in)| look::region(aws, settings, *opt_in, bar));
+    let looks = contexts.iter().zip(&regions).map(async |(context, (_, opt_in))| {
+        let settings = Settings { run_id: "audit", ..context.settings(&policy, mode, LONGEST) };
+        look::region(&context.aws, &settings, *opt_in, bar).await
+    });
     let mut found = join_all(looks).await;
     if !is_known {
         found.iter_mut().for_each(report::Region::doubt);
     }
     Ok(Audit {
-        account: config.own.account.clone(),
+        account: first.config.own.account.clone(),
         mode,
-        policy_source: config.policy.to_string(),
+        policy_source: first.config.policy.to_string(),
         policy_digest: policy.digest.clone(),
         rules: policy.rules.iter().map(|rule| rule.name.clone()).collect(),
         exemptions_ending: policy.exemptions_ending(started_at),
@@ -279,61 +222,6 @@ async fn audit(arguments: &AuditArguments, bar: &ProgressBar) -> Result<Audit, S
 fn now() -> Timestamp {
     let now = Timestamp::now();
     Timestamp::from_second(now.as_second()).unwrap_or(now)
-}
-
-/// The Regions to look at, and whether an account may be without each.
-async fn regions(arguments: &AuditArguments, connection: &Connection) -> Result<Vec<(String, bool)>, Stop> {
-    if !arguments.globals.region.is_empty() {
-        let mut regions: Vec<(String, bool)> = Vec::new();
-        for region in &arguments.globals.region {
-            if !regions.iter().any(|(known, _)| known == region) {
-                regions.push((region.clone(), false));
-            }
-        }
-        return Ok(regions);
-    }
-    let own = sdk_config(connection).await.region().map(ToString::to_string);
-    if arguments.all_regions {
-        let partition = own.as_deref().map_or("aws", Scope::partition_of);
-        let known = regions::of_partition(partition);
-        return Ok(known.into_iter().map(|region| (region.name.to_owned(), region.opt_in)).collect());
-    }
-    let why = "no Region is named: give --region or --all-regions, or set AWS_REGION";
-    own.map(|region| vec![(region, false)]).ok_or_else(|| Stop::usage(why))
-}
-
-/// The function's configuration, with the arguments in place of variables.
-fn config(arguments: &AuditArguments, region: &str, account: String) -> Result<Config, Stop> {
-    let policy = policy_source(&arguments.globals);
-    let mode = arguments.mode.map(|mode| match mode {
-        ModeArgument::Report => "report".to_owned(),
-        ModeArgument::Enforce => "enforce".to_owned(),
-    });
-    Config::from_vars(|name| match name {
-        "POLICY" => policy.clone(),
-        "ACCOUNT_ID" => Some(account.clone()),
-        "AWS_REGION" => Some(region.to_owned()),
-        "MODE" => mode.clone().or_else(|| variable(name)),
-        "SCAN_DESCRIBES_PER_SECOND" | "DESCRIBES_PER_SECOND" => Some(arguments.rate.to_string()),
-        "MAX_CONCURRENCY" => Some("1".to_owned()),
-        // The rest is the function's and of no concern here.
-        _ => None,
-    })
-    .map_err(|faults| {
-        let mut faults = faults.iter().map(|fault| match fault.variable {
-            "POLICY" if policy.is_none() => "no policy is named: give it with `--policy FILE` or POLICY".to_owned(),
-            _ => fault.to_string(),
-        });
-        Stop::usage(faults.next().unwrap_or_default()).and(faults)
-    })
-}
-
-async fn mode(aws: &Aws, config: &Config) -> Result<Mode, Stop> {
-    match &config.mode {
-        ModeSource::Fixed(mode) => Ok(*mode),
-        ModeSource::Read(source) => crate::config::mode(&read(aws, &config.own, source).await?)
-            .ok_or_else(|| Stop::failure(format!("the mode in {source} is neither `report` nor `enforce`"))),
-    }
 }
 
 /// Nothing is drawn where standard error is no terminal.

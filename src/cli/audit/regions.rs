@@ -1,14 +1,38 @@
-//! The Regions that have Kinesis Data Streams, and which of them an account has without asking for them.
+//! The Regions that an audit looks at: those that are named, or all that have Kinesis Data Streams; and which of these an account
+//! has without asking for them.
 
-use crate::domain::arn::Scope;
+use crate::cli::arguments::Globals;
+use crate::cli::context::sdk_of;
+use crate::cli::output::Stop;
+use crate::domain::model::Scope;
+
+/// The Regions to look at, and whether an account may be without each.
+pub(super) async fn chosen(globals: &Globals, all: bool) -> Result<Vec<(String, bool)>, Stop> {
+    if !globals.region.is_empty() {
+        let mut regions: Vec<(String, bool)> = Vec::new();
+        for region in &globals.region {
+            if !regions.iter().any(|(known, _)| known == region) {
+                regions.push((region.clone(), false));
+            }
+        }
+        return Ok(regions);
+    }
+    let own = sdk_of(globals, None).await.region().map(ToString::to_string);
+    if all {
+        let partition = own.as_deref().map_or("aws", Scope::partition_of);
+        return Ok(of_partition(partition).into_iter().map(|known| (known.name.to_owned(), known.opt_in)).collect());
+    }
+    let why = "no Region is named: give --region or --all-regions, or set AWS_REGION";
+    own.map(|region| vec![(region, false)]).ok_or_else(|| Stop::usage(why))
+}
 
 /// One Region.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Known {
-    pub(super) name: &'static str,
+struct Known {
+    name: &'static str,
     /// An account has it only where somebody enabled it (AWS account management reference guide, Regions introduced after
     /// March 20, 2019).
-    pub(super) opt_in: bool,
+    opt_in: bool,
 }
 
 const fn always(name: &'static str) -> Known {
@@ -64,7 +88,7 @@ const KNOWN: &[Known] = &[
 ];
 
 /// The Regions of one partition: credentials are of one partition too.
-pub(super) fn of_partition(partition: &str) -> Vec<Known> {
+fn of_partition(partition: &str) -> Vec<Known> {
     KNOWN.iter().filter(|region| Scope::partition_of(region.name) == partition).copied().collect()
 }
 

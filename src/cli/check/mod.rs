@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use self::source::Source;
 use super::arguments::Globals;
-use super::context::{Context, now, policy_source, policy_text, read_file};
+use super::context::{Context, now, policy_source, read_file};
 use super::exit::Exit;
 use super::output::{BAD, GOOD, Stop, result, styled, tell};
 use super::words::{self, unlogged};
@@ -99,7 +99,7 @@ async fn read(arguments: &CheckArguments, globals: &Globals) -> Result<(String, 
         Some(("inline", text)) => Ok(("inline".to_owned(), text.to_owned(), None)),
         Some(_) => {
             let context = Context::with_policy(globals, None, &[], named).await?;
-            let text = policy_text(&context.aws, &context.config).await?;
+            let text = context.policy_text().await?;
             Ok((context.config.policy.to_string(), text, Some(context)))
         }
         None => Err(Stop::usage("no policy is named").help("`streamseal check policy.yaml`, or `--policy`, or POLICY")),
