@@ -5,7 +5,7 @@
 
 use wildmatch::WildMatch;
 
-use super::{Rule, Selectors, is_anything};
+use crate::domain::policy::{Rule, Selectors};
 
 impl Rule {
     /// Whether every stream that `later` matches is matched by this rule.
@@ -21,6 +21,11 @@ impl Rule {
 }
 
 impl Selectors {
+    /// Whether streams of any name match, in any account and Region.
+    pub(super) fn is_any_stream(&self) -> bool {
+        [&self.stream, &self.account, &self.region].into_iter().all(|patterns| is_anything(patterns))
+    }
+
     fn cover(&self, other: &Self) -> bool {
         let fixed = [(&self.stream, &other.stream), (&self.account, &other.account), (&self.region, &other.region)];
         fixed.into_iter().all(|(ours, theirs)| is_anything(ours) || all_cover(ours, theirs))
@@ -29,6 +34,11 @@ impl Selectors {
                 .iter()
                 .all(|(name, ours)| other.tags.iter().any(|(other, theirs)| other == name && all_cover(ours, theirs)))
     }
+}
+
+/// Whether any value matches.
+pub(super) fn is_anything(patterns: &[WildMatch]) -> bool {
+    patterns.is_empty() || patterns.iter().any(|pattern| pattern.pattern_chars() == ['*'])
 }
 
 /// Whether each of `theirs` is covered by one of `ours`; none at all means any value.
@@ -66,6 +76,7 @@ fn covers(wide: &[char], narrow: &[char]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::policy::Policy;
 
     #[test]
     fn patterns() {
@@ -98,7 +109,7 @@ mod tests {
     fn rules() {
         let rule = |fields: &str| {
             let text = format!("version: 1\nrules: [{{ name: a, {fields}, exempt: {{ reason: r }} }}]");
-            super::super::Policy::load(&text).unwrap().rules.remove(0)
+            Policy::load(&text).unwrap().rules.remove(0)
         };
         for (earlier, later, expect) in [
             ("match: { stream: 'a*' }", "match: { stream: [ab, ac] }", true),

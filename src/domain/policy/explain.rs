@@ -4,10 +4,8 @@
 use jiff::Timestamp;
 use wildmatch::WildMatch;
 
-use super::{Decision, Effect, Place, Policy, Rule, RuleId, Selectors, utc_date};
-use crate::domain::arn::StreamArn;
-use crate::domain::model::Tags;
-use crate::domain::text::EventText;
+use crate::domain::model::{EventText, StreamArn, Tags};
+use crate::domain::policy::{Decision, Effect, Place, Policy, Rule, RuleId, Selectors, utc_date};
 
 /// A decision and how it came to it.
 #[derive(Clone, Debug, PartialEq, Eq)]

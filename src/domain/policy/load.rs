@@ -10,18 +10,15 @@ use jiff::Timestamp;
 use sha2::{Digest, Sha256};
 use wildmatch::WildMatch;
 
-use super::key::{TAG_NAME_MAX, is_tag_name};
+use super::decide::{Accept, Effect, Encrypt, Exemption, Existing, Policy, Proof, Rule, Selectors, Settle};
+use super::fault::{Flaw, Place, PolicyFault};
+use super::key::{KeyTemplate, TAG_NAME_MAX, is_tag_name};
 use super::scalar::{
     accepted, account, account_pattern, boolean, date, duration, existing, expected, nearest, proof_mode,
     region_pattern, rule_name, some_text, stream_pattern, text, ticked, timestamp, written,
 };
 use super::yaml::{self, Key, Node, Value, join};
-use super::{
-    Accept, Effect, Encrypt, Exemption, Existing, Flaw, KeyTemplate, Place, Policy, PolicyFault, Proof, Rule,
-    Selectors, Settle,
-};
-use crate::domain::model::ProofMode;
-use crate::domain::text::EventText;
+use crate::domain::model::{EventText, ProofMode};
 
 /// Longest policy, in bytes.
 const TEXT_MAX: usize = 256 * 1024;
@@ -29,7 +26,14 @@ const RULE: &[&str] =
     &["name", "match", "unless", "key", "exempt", "accept", "existing", "proof", "replace-customer-key"];
 const ENCRYPT_ONLY: &[&str] = &["accept", "existing", "proof", "replace-customer-key"];
 
-pub(super) fn load(text: &str) -> Result<Policy, Vec<PolicyFault>> {
+impl Policy {
+    /// Reads and checks a whole policy: YAML, or JSON. All its faults come at once, in the order of the text.
+    pub fn load(text: &str) -> Result<Self, Vec<PolicyFault>> {
+        load(text)
+    }
+}
+
+fn load(text: &str) -> Result<Policy, Vec<PolicyFault>> {
     if text.len() > TEXT_MAX {
         let flaw = Flaw::new(format!("the policy has {} bytes, more than the {TEXT_MAX} that are read", text.len()));
         return Err(vec![PolicyFault::new(Place { line: 1, column: 1 }, "", flaw)]);
@@ -50,20 +54,20 @@ fn digest(text: &str) -> String {
 }
 
 /// A node and what it is called.
-pub(super) struct Item<'a> {
-    pub(super) node: &'a Node,
-    pub(super) path: String,
+pub(crate) struct Item<'a> {
+    pub(crate) node: &'a Node,
+    pub(crate) path: String,
 }
 
 /// A mapping whose fields are known.
-pub(super) struct Fields<'a> {
-    pub(super) place: Place,
-    pub(super) path: String,
-    pub(super) entries: &'a [(Key, Node)],
+pub(crate) struct Fields<'a> {
+    pub(crate) place: Place,
+    pub(crate) path: String,
+    pub(crate) entries: &'a [(Key, Node)],
 }
 
 impl<'a> Fields<'a> {
-    pub(super) fn get(&self, name: &str) -> Option<Item<'a>> {
+    pub(crate) fn get(&self, name: &str) -> Option<Item<'a>> {
         let (_, node) = self.entries.iter().find(|(key, _)| key.text == name)?;
         Some(Item { node, path: join(&self.path, name) })
     }
@@ -92,8 +96,8 @@ struct Defaults {
 }
 
 #[derive(Default)]
-pub(super) struct Loader {
-    pub(super) faults: Vec<PolicyFault>,
+pub(crate) struct Loader {
+    pub(crate) faults: Vec<PolicyFault>,
     /// The first rule, if any, that cannot do without `enforce_from`: where it says so.
     needs_enforce_from: Option<Place>,
 }
@@ -347,7 +351,7 @@ impl Loader {
     }
 
     /// The fields of a mapping, those that are not `known` reported.
-    pub(super) fn fields<'a>(&mut self, item: &Item<'a>, known: &[&str]) -> Option<Fields<'a>> {
+    pub(crate) fn fields<'a>(&mut self, item: &Item<'a>, known: &[&str]) -> Option<Fields<'a>> {
         let Value::Map(entries) = &item.node.value else {
             self.fault(item, expected("a mapping", item.node));
             return None;
@@ -364,7 +368,7 @@ impl Loader {
     }
 
     /// The items of a list that may not be empty.
-    pub(super) fn list<'a>(&mut self, item: &Item<'a>, what: &str) -> Vec<Item<'a>> {
+    pub(crate) fn list<'a>(&mut self, item: &Item<'a>, what: &str) -> Vec<Item<'a>> {
         let Value::List(nodes) = &item.node.value else {
             self.fault(item, expected(what, item.node));
             return Vec::new();
@@ -387,12 +391,12 @@ impl Loader {
         }
     }
 
-    pub(super) fn missing(&mut self, fields: &Fields<'_>, name: &str, help: &str) {
+    pub(crate) fn missing(&mut self, fields: &Fields<'_>, name: &str, help: &str) {
         let flaw = Flaw::new(format!("`{name}` is missing")).help(help);
         self.faults.push(PolicyFault::new(fields.place, join(&fields.path, name), flaw));
     }
 
-    pub(super) fn fault(&mut self, item: &Item<'_>, flaw: Flaw) {
+    pub(crate) fn fault(&mut self, item: &Item<'_>, flaw: Flaw) {
         self.faults.push(PolicyFault::new(item.node.place, item.path.clone(), flaw));
     }
 
@@ -401,7 +405,7 @@ impl Loader {
         self.faults.extend(key.map(|(place, path)| PolicyFault::new(place, path, flaw)));
     }
 
-    pub(super) fn keep<T>(&mut self, item: &Item<'_>, result: Result<T, Flaw>) -> Option<T> {
+    pub(crate) fn keep<T>(&mut self, item: &Item<'_>, result: Result<T, Flaw>) -> Option<T> {
         result.map_err(|flaw| self.fault(item, flaw)).ok()
     }
 }

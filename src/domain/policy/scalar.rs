@@ -8,32 +8,31 @@ use std::time::Duration;
 use jiff::Timestamp;
 use jiff::civil::Date;
 
+use super::decide::{Accept, Existing};
+use super::fault::Flaw;
 use super::key::literal_key;
 use super::yaml::{Node, Value};
-use super::{Accept, Existing, Flaw};
-use crate::domain::arn::Scope;
-use crate::domain::model::ProofMode;
-use crate::domain::text::EventText;
+use crate::domain::model::{EventText, ProofMode, Scope};
 
 /// Longest time to settle, in seconds: the longest delay of an SQS message (SQS API reference, SendMessage).
 const SETTLE_MAX: u64 = 900;
 
 /// Text, whether or not YAML would take it for a number or a boolean.
-pub(super) fn written(node: &Node) -> Result<&str, Flaw> {
+pub(crate) fn written(node: &Node) -> Result<&str, Flaw> {
     match &node.value {
         Value::Text(text) | Value::Bare(text) => Ok(text),
         Value::Null | Value::List(_) | Value::Map(_) => Err(expected("text", node)),
     }
 }
 
-pub(super) fn text(node: &Node) -> Result<&str, Flaw> {
+pub(crate) fn text(node: &Node) -> Result<&str, Flaw> {
     match &node.value {
         Value::Bare(bare) => Err(expected("text", node).help(format!("put it in quotes: `\"{bare}\"`"))),
         _ => written(node),
     }
 }
 
-pub(super) fn some_text(node: &Node) -> Result<String, Flaw> {
+pub(crate) fn some_text(node: &Node) -> Result<String, Flaw> {
     let text = text(node)?.trim();
     if text.is_empty() { Err(Flaw::new("an empty text")) } else { Ok(text.to_owned()) }
 }
@@ -57,7 +56,7 @@ pub(super) fn proof_mode(node: &Node) -> Result<ProofMode, Flaw> {
     one_of(node, &modes)
 }
 
-pub(super) fn boolean(node: &Node) -> Result<bool, Flaw> {
+pub(crate) fn boolean(node: &Node) -> Result<bool, Flaw> {
     match &node.value {
         Value::Bare(text) if text.eq_ignore_ascii_case("true") => Ok(true),
         Value::Bare(text) if text.eq_ignore_ascii_case("false") => Ok(false),
@@ -111,7 +110,7 @@ pub(super) fn date(node: &Node) -> Result<Date, Flaw> {
 }
 
 /// A timestamp of RFC 3339, or a date for its midnight in UTC.
-pub(super) fn timestamp(node: &Node) -> Result<Timestamp, Flaw> {
+pub(crate) fn timestamp(node: &Node) -> Result<Timestamp, Flaw> {
     let text = text(node)?;
     let full = if shaped(text, DATE) { format!("{text}T00:00:00Z") } else { text.to_ascii_uppercase() };
     // jiff reads more than RFC 3339: fewer digits, a zone in brackets.
@@ -157,7 +156,7 @@ pub(super) fn region_pattern(text: &str) -> Result<(), Flaw> {
     pattern(whole && legal, text, "Region", "such as `eu-west-1` or `eu-*`")
 }
 
-pub(super) fn expected(what: &str, node: &Node) -> Flaw {
+pub(crate) fn expected(what: &str, node: &Node) -> Flaw {
     let found = match &node.value {
         Value::Null => "nothing".to_owned(),
         Value::Bare(text) => format!("`{}`", EventText::new(text)),

@@ -7,22 +7,22 @@ use std::collections::BTreeSet;
 
 use saphyr_parser::{Event, Parser, ScalarStyle};
 
-use super::{Flaw, Place, PolicyFault};
-use crate::domain::text::EventText;
+use super::fault::{Flaw, Place, PolicyFault};
+use crate::domain::model::EventText;
 
 /// Deepest nesting; a policy needs 6.
 const DEPTH_MAX: usize = 16;
 
 /// A value and where it starts.
 #[derive(Debug)]
-pub(super) struct Node {
-    pub(super) place: Place,
-    pub(super) value: Value,
+pub(crate) struct Node {
+    pub(crate) place: Place,
+    pub(crate) value: Value,
 }
 
 /// A value by how YAML 1.2 reads it (core schema), with the text as it was written.
 #[derive(Debug)]
-pub(super) enum Value {
+pub(crate) enum Value {
     /// Nothing, `~` or `null`.
     Null,
     /// An unquoted number or boolean.
@@ -36,27 +36,20 @@ pub(super) enum Value {
 
 /// A key of a mapping.
 #[derive(Debug)]
-pub(super) struct Key {
-    pub(super) place: Place,
-    pub(super) text: String,
-}
-
-impl PolicyFault {
-    pub(super) fn new(place: Place, path: impl Into<String>, flaw: Flaw) -> Self {
-        let Flaw { message, help } = flaw;
-        Self { line: place.line, column: place.column, path: path.into(), message, help }
-    }
+pub(crate) struct Key {
+    pub(crate) place: Place,
+    pub(crate) text: String,
 }
 
 /// The path of the field `name` of what is at `path`.
-pub(super) fn join(path: &str, name: &str) -> String {
+pub(crate) fn join(path: &str, name: &str) -> String {
     let name = EventText::new(name);
     if path.is_empty() { name.to_string() } else { format!("{path}.{name}") }
 }
 
 /// Reads one document; `what` names it in faults. What has no meaning in it (anchors, tags, a key twice) goes to `faults` and reading goes on;
 /// an `Err` is the only fault worth reporting.
-pub(super) fn read(text: &str, what: &'static str, faults: &mut Vec<PolicyFault>) -> Result<Node, PolicyFault> {
+pub(crate) fn read(text: &str, what: &'static str, faults: &mut Vec<PolicyFault>) -> Result<Node, PolicyFault> {
     let mut builder = Builder { what, open: Vec::new(), root: None, faults };
     let mut documents = 0;
     for event in Parser::new_from_str(text) {

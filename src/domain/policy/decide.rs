@@ -3,29 +3,17 @@
 //! The first rule that matches wins, and a key that cannot be worked out fails closed: it never falls through to the next
 //! rule. Nothing here reads YAML (`load`), asks AWS or looks at a clock; the caller says which stream, which tags, when.
 
-pub mod cases;
-mod cover;
-#[cfg(feature = "schema")]
-pub mod document;
-mod explain;
-mod key;
-mod load;
-mod scalar;
-mod yaml;
-
 use std::collections::BTreeMap;
-use std::fmt;
 use std::time::Duration;
 
 use jiff::civil::Date;
 use jiff::{Timestamp, tz::Offset};
 use wildmatch::WildMatch;
 
-pub use self::explain::{Explanation, PassedOver};
-pub use self::key::KeyTemplate;
-use super::arn::{KeyArn, KeyRef, Scope, StreamArn, is_alias};
-use super::model::{ProofMode, Tags};
-use super::text::EventText;
+use super::fault::Place;
+use super::key::KeyTemplate;
+use crate::domain::model::{EventText, KeyArn, KeyRef, ProofMode, Scope, StreamArn, Tags};
+use crate::domain::scan::is_alias;
 
 /// How long before its end an exemption is warned of, in days.
 pub const WARN_DAYS: i32 = 14;
@@ -85,15 +73,6 @@ pub struct Rule {
     pub place: Place,
 }
 
-/// Where something stands in the policy's text; both count from 1, columns in characters.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Place {
-    /// The line.
-    pub line: usize,
-    /// The column.
-    pub column: usize,
-}
-
 /// Which streams: every selector that is there has to match, and it does when one of its patterns does. `*` stands for
 /// any characters, `?` for exactly one; upper and lower case differ. With no selector: every stream.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -110,7 +89,7 @@ pub struct Selectors {
 
 impl Selectors {
     /// The selectors that every stream has a value for: what they are about, their patterns, and the stream's value.
-    fn fixed<'a>(&'a self, stream: &'a StreamArn) -> [(&'static str, &'a [WildMatch], &'a str); 3] {
+    pub(crate) fn fixed<'a>(&'a self, stream: &'a StreamArn) -> [(&'static str, &'a [WildMatch], &'a str); 3] {
         [
             ("stream", &self.stream, stream.name.as_str()),
             ("account", &self.account, stream.scope.account.as_str()),
@@ -119,7 +98,7 @@ impl Selectors {
     }
 
     /// Why the stream matches, a phrase for each selector; `None` where it does not.
-    fn matched(&self, stream: &StreamArn, tags: &Tags) -> Option<Vec<String>> {
+    pub(crate) fn matched(&self, stream: &StreamArn, tags: &Tags) -> Option<Vec<String>> {
         let mut why = Vec::new();
         for (what, patterns, value) in self.fixed(stream) {
             if !patterns.is_empty() {
@@ -134,15 +113,6 @@ impl Selectors {
         }
         Some(why)
     }
-
-    /// Whether streams of any name match, in any account and Region.
-    fn is_any_stream(&self) -> bool {
-        [&self.stream, &self.account, &self.region].into_iter().all(|patterns| is_anything(patterns))
-    }
-}
-
-fn is_anything(patterns: &[WildMatch]) -> bool {
-    patterns.is_empty() || patterns.iter().any(|pattern| pattern.pattern_chars() == ['*'])
 }
 
 /// What a rule asks for.
@@ -166,12 +136,12 @@ pub struct Exemption {
 }
 
 impl Exemption {
-    fn ended(&self, today: Date) -> bool {
+    pub(crate) fn ended(&self, today: Date) -> bool {
         self.until.is_some_and(|until| until < today)
     }
 
     /// The last day and how many days it is off, where that is soon.
-    fn ends_soon(&self, today: Date) -> Option<(Date, i32)> {
+    pub(crate) fn ends_soon(&self, today: Date) -> Option<(Date, i32)> {
         let until = self.until?;
         let days = (until - today).get_days();
         (0..=WARN_DAYS).contains(&days).then_some((until, days))
@@ -295,11 +265,6 @@ pub struct Target {
 }
 
 impl Policy {
-    /// Reads and checks a whole policy: YAML, or JSON. All its faults come at once, in the order of the text.
-    pub fn load(text: &str) -> Result<Self, Vec<PolicyFault>> {
-        load::load(text)
-    }
-
     /// Whether a decision depends on a stream's tags; where not, nobody needs to read them.
     pub fn needs_tags(&self) -> bool {
         self.rules.iter().any(|rule| {
@@ -407,129 +372,11 @@ impl Policy {
         };
         self.rules.iter().filter_map(ending).collect()
     }
-
-    /// What is legal and yet likely not meant, or about to change.
-    pub fn warnings(&self, now: Timestamp) -> Vec<PolicyWarning> {
-        let today = utc_date(now);
-        let mut warnings = Vec::new();
-        let mut catch_all: Option<&str> = None;
-        let mut lasting: Vec<&Rule> = Vec::new();
-        for (index, rule) in self.rules.iter().enumerate() {
-            let mut warn = |message: String| {
-                let Place { line, column } = rule.place;
-                warnings.push(PolicyWarning { line, column, path: format!("rules[{index}]"), message });
-            };
-            let Rule { name, selectors, unless, effect, .. } = rule;
-            if let Some(before) = catch_all {
-                warn(format!("rule `{name}` is never reached: rule `{before}` before it takes every stream"));
-            } else if let Some(before) = lasting.iter().find(|before| before.covers(rule)) {
-                let before = &before.name;
-                warn(format!(
-                    "rule `{name}` is never reached: rule `{before}` before it takes every stream that it matches"
-                ));
-            }
-            let mut passes = false;
-            if let Effect::Exempt(exemption) = effect {
-                passes = exemption.until.is_some();
-                if let Some(until) = exemption.until.filter(|until| *until < today) {
-                    warn(format!("the exemption of rule `{name}` ended on {until}; the rule is skipped"));
-                } else if let Some((until, days)) = exemption.ends_soon(today) {
-                    let s = if days == 1 { "" } else { "s" };
-                    warn(format!("the exemption of rule `{name}` ends on {until}, in {days} day{s}"));
-                }
-                let by_tag = !selectors.tags.is_empty() || unless.as_ref().is_some_and(|u| !u.tags.is_empty());
-                if by_tag && is_anything(&selectors.stream) {
-                    warn(format!("a tag alone grants the exemption of rule `{name}`: whoever may tag a stream has it"));
-                }
-            }
-            // An exemption that ends lets streams through some day.
-            if !passes {
-                lasting.push(rule);
-            }
-            if catch_all.is_none()
-                && selectors.is_any_stream()
-                && selectors.tags.is_empty()
-                && unless.is_none()
-                && !passes
-            {
-                catch_all = Some(name);
-            }
-        }
-        warnings
-    }
 }
 
-fn utc_date(now: Timestamp) -> Date {
+/// The day of it.
+pub(crate) fn utc_date(now: Timestamp) -> Date {
     Offset::UTC.to_datetime(now).date()
-}
-
-/// One thing that is wrong with a policy. Displayed as `12:5: rules[2].key: message (help)`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PolicyFault {
-    /// Counted from 1.
-    pub line: usize,
-    /// In characters, counted from 1.
-    pub column: usize,
-    /// What it is about, such as `rules[2].key`; empty for the document as a whole.
-    pub path: String,
-    /// What is wrong.
-    pub message: String,
-    /// What to do about it.
-    pub help: Option<String>,
-}
-
-impl fmt::Display for PolicyFault {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write_placed(f, self.line, self.column, &self.path, &self.message)?;
-        match &self.help {
-            Some(help) => write!(f, " ({help})"),
-            None => Ok(()),
-        }
-    }
-}
-
-/// Something that is legal and yet worth a look. Displayed as `12:5: rules[2]: message`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PolicyWarning {
-    /// Counted from 1.
-    pub line: usize,
-    /// In characters, counted from 1.
-    pub column: usize,
-    /// What it is about, such as `rules[2]`.
-    pub path: String,
-    /// What is worth a look.
-    pub message: String,
-}
-
-impl fmt::Display for PolicyWarning {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write_placed(f, self.line, self.column, &self.path, &self.message)
-    }
-}
-
-fn write_placed(f: &mut fmt::Formatter<'_>, line: usize, column: usize, path: &str, message: &str) -> fmt::Result {
-    write!(f, "{line}:{column}: ")?;
-    if !path.is_empty() {
-        write!(f, "{path}: ")?;
-    }
-    f.write_str(message)
-}
-
-/// What is wrong with one value, before it is known where that stands.
-#[derive(Debug)]
-struct Flaw {
-    message: String,
-    help: Option<String>,
-}
-
-impl Flaw {
-    fn new(message: impl Into<String>) -> Self {
-        Self { message: message.into(), help: None }
-    }
-
-    fn help(self, help: impl Into<String>) -> Self {
-        Self { help: Some(help.into()), ..self }
-    }
 }
 
 #[cfg(test)]
@@ -715,68 +562,5 @@ mod tests {
         let longest =
             |t, c, p, o| Settle { terraform: s(t), cloudformation: s(c), pulumi: s(p), other: s(o) }.longest();
         assert_eq!([longest(9, 1, 2, 3), longest(1, 9, 2, 3), longest(1, 2, 9, 3), longest(1, 2, 3, 9)], [s(9); 4]);
-    }
-
-    #[test]
-    fn warnings() {
-        for (rules, expect) in [
-            (&["key: alias/a"][..], &[][..]),
-            (
-                &["exempt: { reason: r, until: 2027-03-19 }"],
-                &["4:5: rules[0]: the exemption of rule `r0` ended on 2027-03-19; the rule is skipped"],
-            ),
-            (
-                &["exempt: { reason: r, until: 2027-03-20 }"],
-                &["4:5: rules[0]: the exemption of rule `r0` ends on 2027-03-20, in 0 days"],
-            ),
-            (
-                &["exempt: { reason: r, until: 2027-04-03 }"],
-                &["4:5: rules[0]: the exemption of rule `r0` ends on 2027-04-03, in 14 days"],
-            ),
-            (&["exempt: { reason: r, until: 2027-04-04 }"], &[]),
-            (
-                &["match: { tags: { a: b }, region: 'eu-*' }, exempt: { reason: r }"],
-                &["4:5: rules[0]: a tag alone grants the exemption of rule `r0`: whoever may tag a stream has it"],
-            ),
-            (
-                &["match: { tags: { a: b }, stream: [x, '*'] }, exempt: { reason: r }"],
-                &["4:5: rules[0]: a tag alone grants the exemption of rule `r0`: whoever may tag a stream has it"],
-            ),
-            (
-                &["unless: { tags: { a: b } }, exempt: { reason: r }"],
-                &["4:5: rules[0]: a tag alone grants the exemption of rule `r0`: whoever may tag a stream has it"],
-            ),
-            (&["match: { tags: { a: b }, stream: 'x*' }, exempt: { reason: r }"], &[]),
-            (&["match: { tags: { a: b } }, key: alias/a"], &[]),
-            (
-                &["match: { stream: ['a', '**'], region: '*' }, key: alias/a", "key: alias/b", "exempt: { reason: r }"],
-                &[
-                    "5:5: rules[1]: rule `r1` is never reached: rule `r0` before it takes every stream",
-                    "6:5: rules[2]: rule `r2` is never reached: rule `r0` before it takes every stream",
-                ],
-            ),
-            (&["match: { tags: { a: '*' } }, key: alias/a", "key: alias/b"], &[]),
-            (&["unless: { stream: a }, key: alias/a", "key: alias/b"], &[]),
-            (&["match: { region: 'eu-*' }, key: alias/a", "key: alias/b"], &[]),
-            (&["exempt: { reason: r, until: 2028-01-01 }", "key: alias/b"], &[]),
-            (
-                &[
-                    "match: { stream: ['a*', b] }, key: alias/a",
-                    "match: { stream: [ab, 'a?c*'], region: x-y-1 }, key: alias/b",
-                ],
-                &["5:5: rules[1]: rule `r1` is never reached: rule `r0` before it takes every stream that it matches"],
-            ),
-            (
-                &[
-                    "match: { stream: 'a*' }, exempt: { reason: r, until: 2028-01-01 }",
-                    "match: { stream: ab }, key: alias/b",
-                ],
-                &[],
-            ),
-        ] {
-            let warnings = policy(rules).warnings(NOON.parse().unwrap());
-            let warnings: Vec<String> = warnings.iter().map(ToString::to_string).collect();
-            assert_eq!(warnings, expect, "{rules:?}");
-        }
     }
 }

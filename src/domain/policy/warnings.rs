@@ -1,0 +1,157 @@
+//! What is legal in a policy and yet likely not meant, or about to change.
+
+use std::fmt;
+
+use jiff::Timestamp;
+
+use super::cover::is_anything;
+use crate::domain::policy::{Effect, Place, Policy, Rule, utc_date, write_placed};
+
+/// Something that is legal and yet worth a look. Displayed as `12:5: rules[2]: message`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PolicyWarning {
+    /// Counted from 1.
+    pub line: usize,
+    /// In characters, counted from 1.
+    pub column: usize,
+    /// What it is about, such as `rules[2]`.
+    pub path: String,
+    /// What is worth a look.
+    pub message: String,
+}
+
+impl fmt::Display for PolicyWarning {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write_placed(f, self.line, self.column, &self.path, &self.message)
+    }
+}
+
+impl Policy {
+    /// What is legal and yet likely not meant, or about to change.
+    pub fn warnings(&self, now: Timestamp) -> Vec<PolicyWarning> {
+        let today = utc_date(now);
+        let mut warnings = Vec::new();
+        let mut catch_all: Option<&str> = None;
+        let mut lasting: Vec<&Rule> = Vec::new();
+        for (index, rule) in self.rules.iter().enumerate() {
+            let mut warn = |message: String| {
+                let Place { line, column } = rule.place;
+                warnings.push(PolicyWarning { line, column, path: format!("rules[{index}]"), message });
+            };
+            let Rule { name, selectors, unless, effect, .. } = rule;
+            if let Some(before) = catch_all {
+                warn(format!("rule `{name}` is never reached: rule `{before}` before it takes every stream"));
+            } else if let Some(before) = lasting.iter().find(|before| before.covers(rule)) {
+                let before = &before.name;
+                warn(format!(
+                    "rule `{name}` is never reached: rule `{before}` before it takes every stream that it matches"
+                ));
+            }
+            let mut passes = false;
+            if let Effect::Exempt(exemption) = effect {
+                passes = exemption.until.is_some();
+                if let Some(until) = exemption.until.filter(|until| *until < today) {
+                    warn(format!("the exemption of rule `{name}` ended on {until}; the rule is skipped"));
+                } else if let Some((until, days)) = exemption.ends_soon(today) {
+                    let s = if days == 1 { "" } else { "s" };
+                    warn(format!("the exemption of rule `{name}` ends on {until}, in {days} day{s}"));
+                }
+                let by_tag = !selectors.tags.is_empty() || unless.as_ref().is_some_and(|u| !u.tags.is_empty());
+                if by_tag && is_anything(&selectors.stream) {
+                    warn(format!("a tag alone grants the exemption of rule `{name}`: whoever may tag a stream has it"));
+                }
+            }
+            // An exemption that ends lets streams through some day.
+            if !passes {
+                lasting.push(rule);
+            }
+            if catch_all.is_none()
+                && selectors.is_any_stream()
+                && selectors.tags.is_empty()
+                && unless.is_none()
+                && !passes
+            {
+                catch_all = Some(name);
+            }
+        }
+        warnings
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOON: &str = "2027-03-20T12:00:00Z";
+
+    /// A policy of these rules; everything is enforced.
+    fn policy(rules: &[&str]) -> Policy {
+        let rules: String =
+            rules.iter().enumerate().map(|(i, rule)| format!("  - {{ name: r{i}, {rule} }}\n")).collect();
+        let loaded = Policy::load(&format!("version: 1\ndefaults: {{ existing: enforce }}\nrules:\n{rules}"));
+        loaded.unwrap_or_else(|faults| panic!("{rules}{faults:?}"))
+    }
+
+    #[test]
+    fn warnings() {
+        for (rules, expect) in [
+            (&["key: alias/a"][..], &[][..]),
+            (
+                &["exempt: { reason: r, until: 2027-03-19 }"],
+                &["4:5: rules[0]: the exemption of rule `r0` ended on 2027-03-19; the rule is skipped"],
+            ),
+            (
+                &["exempt: { reason: r, until: 2027-03-20 }"],
+                &["4:5: rules[0]: the exemption of rule `r0` ends on 2027-03-20, in 0 days"],
+            ),
+            (
+                &["exempt: { reason: r, until: 2027-04-03 }"],
+                &["4:5: rules[0]: the exemption of rule `r0` ends on 2027-04-03, in 14 days"],
+            ),
+            (&["exempt: { reason: r, until: 2027-04-04 }"], &[]),
+            (
+                &["match: { tags: { a: b }, region: 'eu-*' }, exempt: { reason: r }"],
+                &["4:5: rules[0]: a tag alone grants the exemption of rule `r0`: whoever may tag a stream has it"],
+            ),
+            (
+                &["match: { tags: { a: b }, stream: [x, '*'] }, exempt: { reason: r }"],
+                &["4:5: rules[0]: a tag alone grants the exemption of rule `r0`: whoever may tag a stream has it"],
+            ),
+            (
+                &["unless: { tags: { a: b } }, exempt: { reason: r }"],
+                &["4:5: rules[0]: a tag alone grants the exemption of rule `r0`: whoever may tag a stream has it"],
+            ),
+            (&["match: { tags: { a: b }, stream: 'x*' }, exempt: { reason: r }"], &[]),
+            (&["match: { tags: { a: b } }, key: alias/a"], &[]),
+            (
+                &["match: { stream: ['a', '**'], region: '*' }, key: alias/a", "key: alias/b", "exempt: { reason: r }"],
+                &[
+                    "5:5: rules[1]: rule `r1` is never reached: rule `r0` before it takes every stream",
+                    "6:5: rules[2]: rule `r2` is never reached: rule `r0` before it takes every stream",
+                ],
+            ),
+            (&["match: { tags: { a: '*' } }, key: alias/a", "key: alias/b"], &[]),
+            (&["unless: { stream: a }, key: alias/a", "key: alias/b"], &[]),
+            (&["match: { region: 'eu-*' }, key: alias/a", "key: alias/b"], &[]),
+            (&["exempt: { reason: r, until: 2028-01-01 }", "key: alias/b"], &[]),
+            (
+                &[
+                    "match: { stream: ['a*', b] }, key: alias/a",
+                    "match: { stream: [ab, 'a?c*'], region: x-y-1 }, key: alias/b",
+                ],
+                &["5:5: rules[1]: rule `r1` is never reached: rule `r0` before it takes every stream that it matches"],
+            ),
+            (
+                &[
+                    "match: { stream: 'a*' }, exempt: { reason: r, until: 2028-01-01 }",
+                    "match: { stream: ab }, key: alias/b",
+                ],
+                &[],
+            ),
+        ] {
+            let warnings = policy(rules).warnings(NOON.parse().unwrap());
+            let warnings: Vec<String> = warnings.iter().map(ToString::to_string).collect();
+            assert_eq!(warnings, expect, "{rules:?}");
+        }
+    }
+}
