@@ -13,6 +13,7 @@ mod exit;
 mod explain;
 mod man;
 mod output;
+pub mod policy;
 mod progress;
 mod prove;
 mod replay;

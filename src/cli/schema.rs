@@ -5,7 +5,7 @@ use clap::ValueEnum;
 use super::arguments::WRITTEN_CODES;
 use super::exit::Exit;
 use super::output::{Stop, result};
-use crate::domain::policy::document;
+use super::policy::document;
 use crate::domain::schema::Kind;
 
 /// Prints the JSON Schema of policies, for editors, or of what the function writes and reads

@@ -1,5 +1,5 @@
 //! The JSON Schemas (draft 2020-12) of what is written and of what goes through the queues, made from the very types that are
-//! serialised, as they stand in `schemas/`. The policy's is in `policy/document.rs`.
+//! serialised, as they stand in `schemas/`. The policy's is in `cli/policy/document.rs`.
 
 use schemars::JsonSchema;
 use schemars::generate::SchemaSettings;

@@ -14,7 +14,6 @@ mod layout;
 mod lines;
 mod policy;
 mod properties;
-mod rules;
 mod scenarios;
 mod schedules;
 mod sim;

@@ -5,7 +5,8 @@ use std::ops::Range;
 use annotate_snippets::renderer::DecorStyle;
 use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet};
 
-use crate::domain::policy::{PolicyFault, PolicyWarning};
+use crate::cli::policy::PolicyWarning;
+use crate::domain::policy::PolicyFault;
 
 /// A text with its name.
 pub(super) struct Source<'a> {

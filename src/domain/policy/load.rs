@@ -2,7 +2,7 @@
 //!
 //! A policy is valid as a whole or not at all: after a fault reading goes on only to find the others, with whatever stands
 //! in for what was wrong, and nothing of it is handed out. The shape it holds the text to is also written down in
-//! `document.rs`, for the JSON Schema; the corpus in `tests/policies` holds the two together.
+//! `cli/policy/document.rs`, for the JSON Schema; the corpus in `tests/policies` holds the two together.
 
 use std::collections::BTreeMap;
 

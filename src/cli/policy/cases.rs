@@ -4,10 +4,11 @@
 use jiff::Timestamp;
 
 use crate::domain::model::{EventText, KeyRef, Scope, StreamArn, StreamName, Tags};
+use crate::domain::policy::fault::Flaw;
 use crate::domain::policy::load::{Fields, Item, Loader};
 use crate::domain::policy::scalar::{boolean, expected, some_text, text, timestamp, written};
 use crate::domain::policy::yaml::{self, Node, Value, join};
-use crate::domain::policy::{Flaw, Outcome, Place, Policy, PolicyFault};
+use crate::domain::policy::{Outcome, Place, Policy, PolicyFault};
 
 /// Where the stream of a test is that does not say it: the account of AWS's own examples.
 const ACCOUNT: &str = "111122223333";
@@ -16,11 +17,11 @@ const REGION: &str = "eu-west-1";
 
 /// One test.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Case {
+pub(crate) struct Case {
     /// What it shows.
-    pub name: String,
+    pub(crate) name: String,
     /// Where it starts in its file.
-    pub place: Place,
+    pub(crate) place: Place,
     stream: StreamArn,
     tags: Tags,
     at: Option<Timestamp>,
@@ -41,7 +42,7 @@ impl Case {
     ///
     /// # Errors
     /// Each difference, then the policy's reasons.
-    pub fn run(&self, policy: &Policy, now: Timestamp) -> Result<(), Vec<String>> {
+    pub(crate) fn run(&self, policy: &Policy, now: Timestamp) -> Result<(), Vec<String>> {
         let decision = policy.decide(&self.stream, &self.tags, self.at.unwrap_or(now));
         let mut wrong = Vec::new();
         let rule = decision.rule.as_ref().map(|rule| rule.name.as_str());
@@ -96,7 +97,7 @@ fn words(outcome: &Outcome) -> String {
 ///
 /// # Errors
 /// All its faults, in the order of the text.
-pub fn load(text: &str) -> Result<Vec<Case>, Vec<PolicyFault>> {
+pub(crate) fn load(text: &str) -> Result<Vec<Case>, Vec<PolicyFault>> {
     let mut loader = Loader::default();
     let root = yaml::read(text, "list of tests", &mut loader.faults).map_err(|fault| vec![fault])?;
     let items = loader.list(&Item { node: &root, path: String::new() }, "a list of tests");

@@ -5,7 +5,9 @@ use std::fmt;
 use jiff::Timestamp;
 
 use super::cover::is_anything;
-use crate::domain::policy::{Effect, Place, Policy, Rule, utc_date, write_placed};
+use crate::domain::policy::decide::utc_date;
+use crate::domain::policy::fault::write_placed;
+use crate::domain::policy::{Effect, Place, Policy, Rule};
 
 /// Something that is legal and yet worth a look. Displayed as `12:5: rules[2]: message`.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -1,9 +1,9 @@
 //! Rules that are made up: `explain` agrees with `decide`, and a rule that is called unreachable never decides.
 
 use proptest::prelude::*;
-use streamseal::domain::arn::StreamArn;
-use streamseal::domain::model::Tags;
-use streamseal::domain::policy::Policy;
+
+use crate::domain::model::{StreamArn, Tags};
+use crate::domain::policy::Policy;
 
 /// A pattern over a small alphabet, so that patterns and names meet often.
 fn pattern() -> impl Strategy<Value = String> {

@@ -5,7 +5,8 @@ use jiff::Timestamp;
 use wildmatch::WildMatch;
 
 use crate::domain::model::{EventText, StreamArn, Tags};
-use crate::domain::policy::{Decision, Effect, Place, Policy, Rule, RuleId, Selectors, utc_date};
+use crate::domain::policy::decide::utc_date;
+use crate::domain::policy::{Decision, Effect, Place, Policy, Rule, RuleId, Selectors};
 
 /// A decision and how it came to it.
 #[derive(Clone, Debug, PartialEq, Eq)]
