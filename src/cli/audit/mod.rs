@@ -5,6 +5,7 @@
 
 mod asff;
 mod csv;
+mod file;
 mod html;
 mod look;
 mod regions;
@@ -24,6 +25,7 @@ use futures_util::future::{Either, join_all, select};
 use indicatif::{ProgressBar, ProgressStyle};
 use jiff::{SignedDuration, Timestamp};
 
+use self::file::{try_to_write, write_whole};
 use self::report::{Audit, Broken, Ended};
 use super::arguments::{Globals, ModeArgument};
 use super::context::{Context, known_profile};
@@ -260,51 +262,9 @@ fn print_all(text: &str) -> std::io::Result<()> {
     }
 }
 
-/// A name beside `path` that nobody else uses; `None` for a device or a pipe, which cannot be replaced.
-fn beside(path: &Path) -> std::io::Result<Option<PathBuf>> {
-    if path.exists() && !path.is_file() {
-        return if path.is_dir() { Err(ErrorKind::IsADirectory.into()) } else { Ok(None) };
-    }
-    let mut name = std::ffi::OsString::from(".");
-    name.push(path.file_name().ok_or(ErrorKind::InvalidInput)?);
-    name.push(format!(".{}", std::process::id()));
-    Ok(Some(path.with_file_name(name)))
-}
-
-/// Whether a file can be made where `path` is to be.
-fn try_to_write(path: &Path) -> std::io::Result<()> {
-    let Some(beside) = beside(path)? else { return Ok(()) };
-    std::fs::File::create_new(&beside).and_then(|_| std::fs::remove_file(&beside))
-}
-
-/// Writes beside `path` and renames: there is the whole file, or the one before.
-fn write_whole(path: &Path, text: &str) -> std::io::Result<()> {
-    let Some(beside) = beside(path)? else { return std::fs::write(path, text) };
-    let written = std::fs::File::create_new(&beside)
-        .and_then(|mut file| file.write_all(text.as_bytes()).and_then(|()| file.sync_all()))
-        .and_then(|()| std::fs::rename(&beside, path));
-    if written.is_err() {
-        // What is wrong is told by the first error.
-        let _ = std::fs::remove_file(&beside);
-    }
-    written
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_file_is_written_whole_or_not_at_all() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("report.html");
-        write_whole(&path, "one").unwrap();
-        write_whole(&path, "two").unwrap();
-        assert_eq!(std::fs::read_to_string(&path).unwrap(), "two");
-        assert!(write_whole(&folder.path().join("none/report.html"), "x").is_err());
-        assert!(write_whole(folder.path(), "x").is_err());
-        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1, "nothing else is left");
-    }
 
     #[test]
     fn the_ending_says_the_form() {
