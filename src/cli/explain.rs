@@ -118,13 +118,7 @@ async fn imagined(
     tags: &[String],
 ) -> Result<(Told, Exit), Stop> {
     let own = &context.config.own;
-    let name = StreamName::parse(name)
-        .ok_or_else(|| Stop::usage(format!("`{}` cannot be the name of a stream", EventText::new(name))))?;
-    let tags = tags.iter().map(|tag| match tag.split_once('=') {
-        Some((key, value)) if !key.is_empty() => Ok((key.to_owned(), value.to_owned())),
-        _ => Err(Stop::usage(format!("`--tag {}` is not KEY=VALUE", EventText::new(tag)))),
-    });
-    let tags = tags.collect::<Result<Tags, Stop>>()?;
+    let (name, tags) = named(name, tags)?;
     let (stream, now) = (own.stream(name), context.aws.now());
     let explanation = policy.explain(&stream, &tags, now);
     let outcome = &explanation.decision.outcome;
@@ -170,15 +164,28 @@ async fn imagined(
         changed: false,
     };
     let remedy = remedy(&facts);
-    // Only what would stay wrong is a fault of a stream that is not there.
-    let exit = match &step {
-        Step::Finish(verdict) if verdict.withheld.is_none() => words::exit_of(verdict, &remedy),
-        Step::LookLater(_) => Exit::TryAgain,
-        Step::Finish(_) | Step::Start(_) | Step::Await(_) | Step::ReadHistory(_) | Step::Prove | Step::StartAfresh => {
-            Exit::Compliant
-        }
-    };
+    let exit = exit_of_imagined(&step, &remedy);
     Ok((Told { stream, setting: None, created: Some(now), explanation, key, step: Ok(step), remedy }, exit))
+}
+
+/// The name and the tags of a stream, as they stand on the command line.
+fn named(name: &str, tags: &[String]) -> Result<(StreamName, Tags), Stop> {
+    let name = StreamName::parse(name)
+        .ok_or_else(|| Stop::usage(format!("`{}` cannot be the name of a stream", EventText::new(name))))?;
+    let tags = tags.iter().map(|tag| match tag.split_once('=') {
+        Some((key, value)) if !key.is_empty() => Ok((key.to_owned(), value.to_owned())),
+        _ => Err(Stop::usage(format!("`--tag {}` is not KEY=VALUE", EventText::new(tag)))),
+    });
+    Ok((name, tags.collect::<Result<Tags, Stop>>()?))
+}
+
+/// Only what would stay wrong is a fault of a stream that is not there.
+fn exit_of_imagined(step: &Step, remedy: &Remedy) -> Exit {
+    match step {
+        Step::Finish(verdict) if verdict.withheld.is_none() => words::exit_of(verdict, remedy),
+        Step::LookLater(_) => Exit::TryAgain,
+        Step::Finish(_) | Step::Start(_) | Step::Await(_) | Step::Prove | Step::StartAfresh => Exit::Compliant,
+    }
 }
 
 async fn look_up(context: &Context, outcome: &Outcome) -> Result<Option<(KeyRef, KeyLookup)>, Stop> {

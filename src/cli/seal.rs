@@ -12,7 +12,7 @@ use super::context::{Context, LOOK_MAX};
 use super::exit::Exit;
 use super::output::{BAD, FAINT, GOOD, ODD, STRONG, Stop, advice, result, styled, tell};
 use super::progress::bar;
-use super::runs::{interrupt, run_all};
+use super::runs::{Ran, interrupt, run_all};
 use super::words::{self, exit_of};
 use crate::domain::arn::StreamArn;
 use crate::domain::evidence::v1::Document;
@@ -230,24 +230,29 @@ pub(super) async fn run(arguments: &SealArguments, globals: &Globals) -> Result<
         applied = Some(ran);
     }
     if globals.json {
-        let mut room = arguments.max_changes;
-        let plan: Vec<Value> = plan
-            .iter()
-            .map(|planned| {
-                let left = planned.action.changes() && room == 0;
-                room = room.saturating_sub(usize::from(planned.action.changes()));
-                planned.to_json(left)
-            })
-            .collect();
-        let done = applied.as_ref().map(|ran| ran.done.iter().map(Document::from).collect::<Vec<_>>());
-        let left = applied.as_ref().map(|ran| ran.left.iter().map(ToString::to_string).collect::<Vec<_>>());
-        let stale = applied.as_ref().map(|ran| ran.out_of_date.iter().map(ToString::to_string).collect::<Vec<_>>());
-        result(json!({
-            "schema": "streamseal.seal/v1", "policy": policy.digest, "plan": plan, "evidence": done, "left": left,
-            "out_of_date": stale,
-        }));
+        result(to_json(&plan, applied.as_ref(), &policy, arguments.max_changes));
     }
     Ok(exit)
+}
+
+/// The plan and what came of it, where it was carried out.
+fn to_json(plan: &[Planned], applied: Option<&Ran>, policy: &Policy, max_changes: usize) -> Value {
+    let mut room = max_changes;
+    let plan: Vec<Value> = plan
+        .iter()
+        .map(|planned| {
+            let left = planned.action.changes() && room == 0;
+            room = room.saturating_sub(usize::from(planned.action.changes()));
+            planned.to_json(left)
+        })
+        .collect();
+    let done = applied.map(|ran| ran.done.iter().map(Document::from).collect::<Vec<_>>());
+    let left = applied.map(|ran| ran.left.iter().map(ToString::to_string).collect::<Vec<_>>());
+    let stale = applied.map(|ran| ran.out_of_date.iter().map(ToString::to_string).collect::<Vec<_>>());
+    json!({
+        "schema": "streamseal.seal/v1", "policy": policy.digest, "plan": plan, "evidence": done, "left": left,
+        "out_of_date": stale,
+    })
 }
 
 /// One look at each stream.

@@ -27,12 +27,6 @@ fn finding(audit: &Audit, evidence: &Evidence) -> Value {
         Compliance::InsufficientData => ("WARNING", "LOW", "NEW"),
         Compliance::NotApplicable => ("NOT_AVAILABLE", "INFORMATIONAL", "RESOLVED"),
     };
-    let mut details = json!({"Name": row.stream, "Arn": row.arn});
-    if let (Some(fields), Some(seen)) = (details.as_object_mut(), &evidence.before) {
-        fields.insert("RetentionPeriodHours".to_owned(), json!(seen.observed.retention_hours));
-        let encryption = [("EncryptionType", row.encryption_type), ("KeyId", row.key_arn.or(row.key_id))];
-        fields.insert("StreamEncryption".to_owned(), told(&encryption));
-    }
     let (change, command) = (evidence.remedy.at_source(), one_line(&evidence.remedy));
     let product = [
         ("streamseal/at-source/terraform", change.map(|change| change.terraform.as_str())),
@@ -67,7 +61,7 @@ fn finding(audit: &Audit, evidence: &Evidence) -> Value {
             "Id": row.arn,
             "Partition": scope.partition,
             "Region": scope.region,
-            "Details": {"AwsKinesisStream": details},
+            "Details": {"AwsKinesisStream": details(&row, evidence)},
         }],
         "Compliance": {
             "Status": status,
@@ -81,6 +75,16 @@ fn finding(audit: &Audit, evidence: &Evidence) -> Value {
         fields.insert("Remediation".to_owned(), json!({"Recommendation": {"Text": text}}));
     }
     finding
+}
+
+fn details(row: &Row<'_>, evidence: &Evidence) -> Value {
+    let mut details = json!({"Name": row.stream, "Arn": row.arn});
+    if let (Some(fields), Some(seen)) = (details.as_object_mut(), &evidence.before) {
+        fields.insert("RetentionPeriodHours".to_owned(), json!(seen.observed.retention_hours));
+        let encryption = [("EncryptionType", row.encryption_type), ("KeyId", row.key_arn.or(row.key_id))];
+        fields.insert("StreamEncryption".to_owned(), told(&encryption));
+    }
+    details
 }
 
 /// As much of a remedy as fits: a command is left out rather than cut, and the call of a change at the source says it all.

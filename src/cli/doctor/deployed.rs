@@ -3,12 +3,14 @@
 
 use std::collections::BTreeMap;
 
+use aws_sdk_cloudformation::Client;
 use aws_sdk_lambda::operation::get_function_configuration::GetFunctionConfigurationOutput;
 
 use super::finding::{Finding, is_absent};
 use crate::aws::logged;
 use crate::cli::context::{Context, variable};
-use crate::domain::arn::Scope;
+use crate::domain::failure::Failure;
+use crate::domain::model::Scope;
 use crate::ports::CallLog;
 
 const CODES: &str = "Exit codes: 0 all is well, 1 failure, 2 usage, 3 a fault was found, 4 no fault, but something could not be \
@@ -90,7 +92,7 @@ pub(super) async fn deployed(context: &Context, arguments: &DoctorArguments) -> 
 /// The outputs and the rules of a stack.
 async fn stack(context: &Context, name: &str, found: &mut Deployed) -> Vec<Finding> {
     let (own, log) = (&context.config.own, CallLog::default());
-    let client = aws_sdk_cloudformation::Client::new(&context.sdk);
+    let client = Client::new(&context.sdk);
     let asked = client.describe_stacks().stack_name(name).send();
     let stack = match logged(&log, "cloudformation:DescribeStacks", asked).await {
         Ok(answer) => answer.stacks.unwrap_or_default().into_iter().next(),
@@ -118,24 +120,8 @@ async fn stack(context: &Context, name: &str, found: &mut Deployed) -> Vec<Findi
         };
         *known = known.take().or(value);
     }
-    let mut next = None;
-    loop {
-        let asked = client.list_stack_resources().stack_name(name).set_next_token(next.take()).send();
-        let page = match logged(&log, "cloudformation:ListStackResources", asked).await {
-            Ok(page) => page,
-            Err(failure) => return vec![Finding::unseen("stack", &failure, own)],
-        };
-        for resource in page.stack_resource_summaries.unwrap_or_default() {
-            if let (Some("AWS::Events::Rule"), Some(logical), Some(physical)) =
-                (resource.resource_type.as_deref(), resource.logical_resource_id, resource.physical_resource_id)
-            {
-                found.rules.insert(logical, physical);
-            }
-        }
-        next = page.next_token;
-        if next.is_none() {
-            break;
-        }
+    if let Err(failure) = rules(&client, name, found).await {
+        return vec![Finding::unseen("stack", &failure, own)];
     }
     let status = stack.stack_status.map(|status| status.as_str().to_owned()).unwrap_or_default();
     vec![if found.work.is_none() || found.function.is_none() {
@@ -155,6 +141,26 @@ async fn stack(context: &Context, name: &str, found: &mut Deployed) -> Vec<Findi
     } else {
         Finding::good("stack", format!("{name} is {status}"))
     }]
+}
+
+/// The rules among a stack's resources.
+async fn rules(client: &Client, name: &str, found: &mut Deployed) -> Result<(), Failure> {
+    let mut next = None;
+    loop {
+        let asked = client.list_stack_resources().stack_name(name).set_next_token(next.take()).send();
+        let page = logged(&CallLog::default(), "cloudformation:ListStackResources", asked).await?;
+        for resource in page.stack_resource_summaries.unwrap_or_default() {
+            if let (Some("AWS::Events::Rule"), Some(logical), Some(physical)) =
+                (resource.resource_type.as_deref(), resource.logical_resource_id, resource.physical_resource_id)
+            {
+                found.rules.insert(logical, physical);
+            }
+        }
+        next = page.next_token;
+        if next.is_none() {
+            return Ok(());
+        }
+    }
 }
 
 /// The function's configuration, and what it says of the rest.

@@ -36,24 +36,7 @@ pub(super) async fn run(arguments: &DoctorArguments, globals: &Globals) -> Resul
         }
         None => context,
     };
-    let own = &context.config.own;
-    let mut findings = Vec::new();
-    findings.push(match identity(&context.sdk).await {
-        Ok(answer) => {
-            let arn = answer.arn.unwrap_or_default();
-            let words = format!("{arn}, for the streams of {} in {}", own.account, own.region);
-            if answer.account.as_deref() == Some(own.account.as_str()) {
-                Finding::good("caller", words)
-            } else {
-                Finding::fault(
-                    "caller",
-                    format!("{words}, which is another account"),
-                    "name the account's profile with `--profile`",
-                )
-            }
-        }
-        Err(failure) => Finding::unseen("caller", &failure, own),
-    });
+    let mut findings = vec![caller(&context).await];
     findings.extend(of_deployed);
     findings.push(look::streams(&context).await);
     findings.push(trail::trail(&context).await);
@@ -94,21 +77,42 @@ pub(super) async fn run(arguments: &DoctorArguments, globals: &Globals) -> Resul
         }
         None => findings.push(unnamed("role", "", "--role", "RoleArn")),
     }
-    let exit = findings.iter().fold(Exit::Compliant, |exit, finding| {
-        exit.worse(match finding.state {
-            State::Good => Exit::Compliant,
-            State::Unknown => Exit::TryAgain,
-            State::Fault => Exit::NonCompliant,
-        })
-    });
-    if globals.json {
+    print(&findings, globals.json);
+    Ok(findings.iter().map(exit_of).fold(Exit::Compliant, Exit::worse))
+}
+
+fn print(findings: &[Finding], as_json: bool) {
+    if as_json {
         let findings: Vec<Value> = findings.iter().map(Finding::to_json).collect();
         result(json!({"schema": "streamseal.doctor/v1", "findings": findings, "not_looked_at": NOT_LOOKED_AT}));
     } else {
         findings.iter().for_each(Finding::print);
         result(styled(FAINT, format_args!("not looked at by any of this: {NOT_LOOKED_AT}")));
     }
-    Ok(exit)
+}
+
+/// Whose credentials these are.
+async fn caller(context: &Context) -> Finding {
+    let own = &context.config.own;
+    let answer = match identity(&context.sdk).await {
+        Ok(answer) => answer,
+        Err(failure) => return Finding::unseen("caller", &failure, own),
+    };
+    let arn = answer.arn.unwrap_or_default();
+    let words = format!("{arn}, for the streams of {} in {}", own.account, own.region);
+    if answer.account.as_deref() == Some(own.account.as_str()) {
+        return Finding::good("caller", words);
+    }
+    let how = "name the account's profile with `--profile`";
+    Finding::fault("caller", format!("{words}, which is another account"), how)
+}
+
+fn exit_of(finding: &Finding) -> Exit {
+    match finding.state {
+        State::Good => Exit::Compliant,
+        State::Unknown => Exit::TryAgain,
+        State::Fault => Exit::NonCompliant,
+    }
 }
 
 const NOT_LOOKED_AT: &str = "key policies, service control policies, the conditions of a queue's policy that are not about the rule, \

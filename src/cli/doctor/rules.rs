@@ -75,24 +75,13 @@ pub(super) async fn rules(context: &Context, deployed: &Deployed, queue: &str, p
     let own = &context.config.own;
     let client = Client::new(&context.sdk);
     let mut seen = Seen { on: Vec::new(), undelivered: BTreeMap::new(), findings: Vec::new() };
-    let names = match names(&client, queue).await {
-        Ok(names) => names,
+    let all = match all(&client, deployed, queue).await {
+        Ok(all) => all,
         Err(failure) => {
             seen.findings.push(Finding::unseen("rules", &failure, own));
             return seen;
         }
     };
-    let names: BTreeSet<String> = names.into_iter().chain(deployed.rules.values().cloned()).collect();
-    let mut all = Vec::new();
-    for name in names {
-        match rule(&client, &name, queue).await {
-            Ok(rule) => all.extend(rule),
-            Err(failure) => {
-                seen.findings.push(Finding::unseen("rules", &failure, own));
-                return seen;
-            }
-        }
-    }
     let known = all.iter().filter_map(|rule| dead_letters(rule.target.as_ref()?)).next();
     let own_queue = deployed.undelivered.as_deref().map(|url| queue_arn(url, own));
     let dead = own_queue.or(known).unwrap_or_else(|| "DLQ-ARN".to_owned());
@@ -144,7 +133,18 @@ pub(super) async fn rules(context: &Context, deployed: &Deployed, queue: &str, p
     seen
 }
 
-/// The rules that send to the queue.
+/// The rules that send to the queue, and those of the stack.
+async fn all(client: &Client, deployed: &Deployed, queue: &str) -> Result<Vec<Rule>, Failure> {
+    let names = names(client, queue).await?;
+    let names: BTreeSet<String> = names.into_iter().chain(deployed.rules.values().cloned()).collect();
+    let mut all = Vec::new();
+    for name in names {
+        all.extend(rule(client, &name, queue).await?);
+    }
+    Ok(all)
+}
+
+/// The names of the rules that send to the queue.
 async fn names(client: &Client, queue: &str) -> Result<Vec<String>, Failure> {
     let (mut names, mut next) = (Vec::new(), None);
     loop {
