@@ -7,21 +7,23 @@ use serde_json::{Value, json};
 use super::arguments::{EXIT_CODES, Globals, ModeArgument};
 use super::context::{Context, LOOK_MAX};
 use super::exit::Exit;
-use super::output::{GOOD, STRONG, Stop, advice, result, styled, tell};
+use super::output::{GOOD, STRONG, Stop, advice_on, result, styled, tell};
 use super::policy::Explanation;
 use super::words::{self, coloured, unlogged, would};
 use crate::domain::arn::{KeyRef, StreamArn, StreamName};
 use crate::domain::cause::{Cause, Creator};
 use crate::domain::failure::{Class, Unfinished};
 use crate::domain::history::Contention;
-use crate::domain::model::{
-    Encryption, EventText, KeyLookup, KeyRef, Mode, Observed, StreamArn, StreamName, StreamStatus, Tags,
-};
-use crate::domain::plan::{
-    self, Circumstances, Condition, Keys, Permission, Progress, Reason, Sight, Situation, Step, next_step,
-};
+use crate::domain::model::{Encryption, KeyLookup, Mode, Observed, StreamStatus, Tags};
+use crate::domain::plan::permit::{BIRTH_MAX, Circumstances, permit};
+use crate::domain::plan::sight::Sight;
+use crate::domain::plan::situation::{Keys, assess};
+use crate::domain::plan::step::{Condition, Progress, Step, next_step};
 use crate::domain::policy::{Outcome, Policy};
-use crate::domain::remedy::{Facts, Remedy, remedy};
+use crate::domain::remedy::advice::{Facts, Remedy};
+use crate::domain::remedy::remedy;
+use crate::domain::text::EventText;
+use crate::domain::verdict::Reason;
 use crate::ports::{Clock, KeyApi, StreamApi};
 use crate::run::reconcile::preview::preview;
 
@@ -184,7 +186,9 @@ fn exit_of_imagined(step: &Step, remedy: &Remedy) -> Exit {
     match step {
         Step::Finish(verdict) if verdict.withheld.is_none() => words::exit_of(verdict, remedy),
         Step::LookLater(_) => Exit::TryAgain,
-        Step::Finish(_) | Step::Start(_) | Step::Await(_) | Step::Prove | Step::StartAfresh => Exit::Compliant,
+        Step::Finish(_) | Step::Start(_) | Step::Await(_) | Step::ReadHistory(_) | Step::Prove | Step::StartAfresh => {
+            Exit::Compliant
+        }
     }
 }
 

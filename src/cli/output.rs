@@ -4,11 +4,11 @@ use std::fmt::Display;
 use std::io::Write;
 
 use super::exit::Exit;
-use crate::aws::Refusal;
-use crate::domain::failure::{Class, Failure};
-use crate::domain::model::Scope;
-pub(crate) use crate::domain::remedy::statement;
-use crate::domain::remedy::to_permit;
+use crate::domain::arn::Scope;
+use crate::domain::codes::Refusal;
+use crate::domain::failure::{Class, Failure, Unfinished};
+pub(crate) use crate::domain::remedy::permission::statement;
+use crate::domain::remedy::permission::to_permit;
 use anstyle::{AnsiColor, Style};
 
 /// What is fine.

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use super::arguments::Globals;
 use super::context::{Context, LOOK_MAX};
 use super::exit::Exit;
-use super::output::{BAD, FAINT, GOOD, ODD, STRONG, Stop, advice, result, styled, tell};
+use super::output::{BAD, FAINT, GOOD, ODD, STRONG, Stop, advice_on, result, styled, tell};
 use super::progress::bar;
 use super::runs::{Ran, interrupt, run_all};
 use super::words::{self, exit_of};

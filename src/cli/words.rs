@@ -3,9 +3,8 @@
 use serde_json::{Value, json};
 
 use super::exit::Exit;
-use super::output::{BAD, FAINT, GOOD, ODD, passes, styled};
-use crate::domain::evidence::Compliance;
-use crate::domain::failure::Failure;
+use super::output::{BAD, FAINT, GOOD, ODD, may_go_on, styled};
+use crate::domain::failure::Unfinished;
 use crate::domain::model::{Encryption, KeyInfo, KeyLookup, KeyManager, StreamStatus};
 use crate::domain::plan::step::{Condition, Step};
 use crate::domain::remedy::advice::{AtSource, Remedy};

@@ -31,8 +31,8 @@ use super::arguments::{Globals, ModeArgument};
 use super::context::{Context, known_profile};
 use super::exit::Exit;
 use super::output::{GOOD, Stop, in_lines, styled, tell};
-use crate::domain::remedy::Remedy;
-use crate::reconcile::Settings;
+use crate::domain::remedy::advice::Remedy;
+use crate::run::session::Session;
 
 /// Longer than any audit: what ends one is its end, or its user.
 const LONGEST: SignedDuration = SignedDuration::from_hours(7 * 24);
@@ -200,7 +200,7 @@ async fn audit(arguments: &AuditArguments, globals: &Globals, bar: &ProgressBar)
     let started_at = now();
     // Each Region has quotas of its own.
     let looks = contexts.iter().zip(&regions).map(async |(context, (_, opt_in))| {
-        let settings = Settings { run_id: "audit", ..context.settings(&policy, mode, LONGEST) };
+        let settings = Session { run_id: "audit", ..context.settings(&policy, mode, LONGEST) };
         look::region(&context.aws, &settings, *opt_in, bar).await
     });
     let mut found = join_all(looks).await;

@@ -4,7 +4,7 @@
 use crate::cli::arguments::Globals;
 use crate::cli::context::sdk_of;
 use crate::cli::output::Stop;
-use crate::domain::model::Scope;
+use crate::domain::arn::Scope;
 
 /// The Regions to look at, and whether an account may be without each.
 pub(super) async fn chosen(globals: &Globals, all: bool) -> Result<Vec<(String, bool)>, Stop> {

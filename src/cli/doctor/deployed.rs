@@ -9,8 +9,8 @@ use aws_sdk_lambda::operation::get_function_configuration::GetFunctionConfigurat
 use super::finding::{Finding, is_absent};
 use crate::aws::logged;
 use crate::cli::context::{Context, variable};
+use crate::domain::arn::Scope;
 use crate::domain::failure::Failure;
-use crate::domain::model::Scope;
 use crate::ports::CallLog;
 
 const CODES: &str = "Exit codes: 0 all is well, 1 failure, 2 usage, 3 a fault was found, 4 no fault, but something could not be \

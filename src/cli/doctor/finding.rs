@@ -3,8 +3,8 @@
 use serde_json::{Value, json};
 
 use crate::cli::output::{BAD, FAINT, GOOD, ODD, advice, result, styled};
+use crate::domain::arn::Scope;
 use crate::domain::failure::{Class, Failure, Fault};
-use crate::domain::model::Scope;
 
 /// One thing that was looked at.
 #[derive(Debug)]

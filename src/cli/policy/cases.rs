@@ -3,12 +3,14 @@
 
 use jiff::Timestamp;
 
-use crate::domain::model::{EventText, KeyRef, Scope, StreamArn, StreamName, Tags};
+use crate::domain::arn::{KeyRef, Scope, StreamArn, StreamName};
+use crate::domain::model::Tags;
 use crate::domain::policy::fault::Flaw;
 use crate::domain::policy::load::{Fields, Item, Loader};
 use crate::domain::policy::scalar::{boolean, expected, some_text, text, timestamp, written};
 use crate::domain::policy::yaml::{self, Node, Value, join};
 use crate::domain::policy::{Outcome, Place, Policy, PolicyFault};
+use crate::domain::text::EventText;
 
 /// Where the stream of a test is that does not say it: the account of AWS's own examples.
 const ACCOUNT: &str = "111122223333";

@@ -4,9 +4,11 @@
 use jiff::Timestamp;
 use wildmatch::WildMatch;
 
-use crate::domain::model::{EventText, StreamArn, Tags};
+use crate::domain::arn::StreamArn;
+use crate::domain::model::Tags;
 use crate::domain::policy::decide::utc_date;
 use crate::domain::policy::{Decision, Effect, Place, Policy, Rule, RuleId, Selectors};
+use crate::domain::text::EventText;
 
 /// A decision and how it came to it.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -6,9 +6,10 @@ use super::warnings::PolicyWarning;
 use crate::cli::context::Context;
 use crate::cli::output::Stop;
 use crate::cli::words::{self, unlogged};
-use crate::domain::model::{KeyInfo, KeyLookup, KeyRef, Scope};
+use crate::domain::arn::{KeyRef, Scope};
+use crate::domain::model::{KeyInfo, KeyLookup};
 use crate::domain::policy::{Accept, Effect, Policy, Rule};
-use crate::domain::remedy::to_describe;
+use crate::domain::remedy::permission::to_describe;
 use crate::ports::KeyApi;
 
 /// Asks KMS for each key that the policy names for every stream alike, and warns of those that cannot be used.

@@ -2,7 +2,8 @@
 
 use proptest::prelude::*;
 
-use crate::domain::model::{StreamArn, Tags};
+use crate::domain::arn::StreamArn;
+use crate::domain::model::Tags;
 use crate::domain::policy::Policy;
 
 /// A pattern over a small alphabet, so that patterns and names meet often.

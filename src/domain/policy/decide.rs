@@ -12,8 +12,9 @@ use wildmatch::WildMatch;
 
 use super::fault::Place;
 use super::key::KeyTemplate;
-use crate::domain::model::{EventText, KeyArn, KeyRef, ProofMode, Scope, StreamArn, Tags};
-use crate::domain::scan::is_alias;
+use crate::domain::arn::{KeyArn, KeyRef, Scope, StreamArn, is_alias};
+use crate::domain::model::{ProofMode, Tags};
+use crate::domain::text::EventText;
 
 /// How long before its end an exemption is warned of, in days.
 pub const WARN_DAYS: i32 = 14;

@@ -9,7 +9,9 @@ use std::fmt;
 use wildmatch::WildMatch;
 
 use super::fault::Flaw;
-use crate::domain::model::{AWS_MANAGED_ALIAS, EventText, KeyRef, Scope, StreamArn, Tags};
+use crate::domain::arn::{AWS_MANAGED_ALIAS, KeyRef, Scope, StreamArn};
+use crate::domain::model::Tags;
+use crate::domain::text::EventText;
 
 /// Longest name of a tag, in characters (Kinesis API reference, AddTagsToStream).
 pub(super) const TAG_NAME_MAX: usize = 128;

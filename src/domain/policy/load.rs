@@ -18,7 +18,8 @@ use super::scalar::{
     region_pattern, rule_name, some_text, stream_pattern, text, ticked, timestamp, written,
 };
 use super::yaml::{self, Key, Node, Value, join};
-use crate::domain::model::{EventText, ProofMode};
+use crate::domain::model::ProofMode;
+use crate::domain::text::EventText;
 
 /// Longest policy, in bytes.
 const TEXT_MAX: usize = 256 * 1024;

@@ -12,7 +12,9 @@ use super::decide::{Accept, Existing};
 use super::fault::Flaw;
 use super::key::literal_key;
 use super::yaml::{Node, Value};
-use crate::domain::model::{EventText, ProofMode, Scope};
+use crate::domain::arn::Scope;
+use crate::domain::model::ProofMode;
+use crate::domain::text::EventText;
 
 /// Longest time to settle, in seconds: the longest delay of an SQS message (SQS API reference, SendMessage).
 const SETTLE_MAX: u64 = 900;

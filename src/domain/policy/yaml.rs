@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use saphyr_parser::{Event, Parser, ScalarStyle};
 
 use super::fault::{Flaw, Place, PolicyFault};
-use crate::domain::model::EventText;
+use crate::domain::text::EventText;
 
 /// Deepest nesting; a policy needs 6.
 const DEPTH_MAX: usize = 16;
