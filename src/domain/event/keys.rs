@@ -7,9 +7,10 @@
 use jiff::Timestamp;
 use serde_json::Value;
 
+use super::call::{cause_of, recorded_call};
 use super::item::Item;
 use super::reason::{IgnoreReason, RejectReason};
-use super::record::{account_of, cause_of, check_scope, recorded_call, text};
+use super::record::{account_of, check_scope, text};
 use crate::domain::arn::{KeyArn, KeyRef, Scope};
 use crate::domain::bounds::happened_at;
 use crate::domain::cause::{Cause, PARAMETER_CHANGE};

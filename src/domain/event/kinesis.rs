@@ -3,9 +3,10 @@
 use jiff::Timestamp;
 use serde_json::Value;
 
+use super::call::{cause_of, recorded_call};
 use super::item::Item;
 use super::reason::{IgnoreReason, RejectReason};
-use super::record::{arn_of, cause_of, check_scope, creator, recorded_call};
+use super::record::{arn_of, check_scope, creator};
 use crate::domain::arn::{KinesisArn, Scope, StreamArn, StreamName};
 use crate::domain::cause::{CREATE, Cause, WAKING_CALLS};
 use crate::domain::text::EventText;

@@ -5,6 +5,7 @@
 //! now*; what it says about the stream's state is never believed. Everything in an event is optional, because about a fifth
 //! of real CloudTrail records miss something that a typed structure would ask for.
 
+mod call;
 mod command;
 mod findings;
 pub mod found;

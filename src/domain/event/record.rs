@@ -3,35 +3,12 @@
 
 use std::borrow::Cow;
 
-use jiff::Timestamp;
 use serde_json::Value;
 
-use super::item::Item;
-use super::reason::{IgnoreReason, RejectReason};
+use super::reason::RejectReason;
 use crate::domain::arn::Scope;
-use crate::domain::bounds::happened_at;
-use crate::domain::cause::{Cause, Creator};
+use crate::domain::cause::Creator;
 use crate::domain::text::EventText;
-
-/// What CloudTrail recorded of a call of `service` that took effect: the record, the call's name, and the same as text. A call of
-/// another service by the same name, or one that failed, is what is returned instead.
-pub(super) fn recorded_call<'a>(event: &'a Value, service: &str) -> Result<(&'a Value, &'a str, EventText), Item> {
-    let Some(detail) = event.get("detail").filter(|d| d.is_object()) else {
-        return Err(Item::malformed("field `detail` is not an object"));
-    };
-    let Some(name) = text(detail, "eventName") else {
-        return Err(Item::malformed("field `detail.eventName` is missing"));
-    };
-    let call = EventText::new(name);
-    let source = text(detail, "eventSource").unwrap_or_default();
-    if !matches!(source.strip_prefix(service), Some(".amazonaws.com" | ".amazonaws.com.cn")) {
-        return Err(Item::Ignored(IgnoreReason::OtherEvent(EventText::new(source), call)));
-    }
-    if let Some(code) = error_of(detail) {
-        return Err(Item::Ignored(IgnoreReason::FailedCall(call, code)));
-    }
-    Ok((detail, name, call))
-}
 
 /// Why a recorded call failed. A call that worked has no such member; an empty one says no more.
 pub(in crate::domain) fn error_of(record: &Value) -> Option<EventText> {
@@ -53,17 +30,6 @@ pub(in crate::domain) fn arn_of<'a>(
         return Err(RejectReason::Disagreement(first, second));
     }
     Ok(fields.into_iter().zip([first, second]).find_map(|(field, value)| Some((field, value?))))
-}
-
-/// What woke us, of a call that CloudTrail recorded in an event.
-pub(super) fn cause_of(event: &Value, detail: &Value, call: EventText, now: Timestamp) -> Cause {
-    Cause {
-        call,
-        event_id: text(event, "id").map(EventText::new),
-        actor: actor(detail),
-        at: happened_at(text(detail, "eventTime").or_else(|| text(event, "time")), now),
-        creator: None,
-    }
 }
 
 /// Whose event it is: envelope and record must name this account and Region wherever they name one.
