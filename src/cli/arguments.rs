@@ -8,6 +8,9 @@ pub(crate) const EXIT_CODES: &str = "Exit codes: 0 compliant, 1 failure, 2 usage
 /// Those of commands that print what is made from the program itself.
 pub(crate) const WRITTEN_CODES: &str = "Exit codes: 0 printed or written, 1 failure, 2 usage.";
 
+/// The modes that a run can be told to assume, as the variable MODE has them.
+pub(crate) const MODES: [&str; 2] = ["report", "enforce"];
+
 /// Options of every command.
 #[derive(Clone, Debug, Default, clap::Args)]
 #[command(next_help_heading = "Global options")]
@@ -78,22 +81,5 @@ impl Color {
             Self::Never => anstream::ColorChoice::Never,
         };
         choice.write_global();
-    }
-}
-
-/// The mode that a run is to assume.
-#[derive(Clone, Copy, Debug, ValueEnum)]
-pub(crate) enum ModeArgument {
-    Report,
-    Enforce,
-}
-
-impl ModeArgument {
-    /// As the variable MODE has it.
-    pub(crate) fn as_str(self) -> &'static str {
-        match self {
-            Self::Report => "report",
-            Self::Enforce => "enforce",
-        }
     }
 }

@@ -5,9 +5,9 @@ use std::path::Path;
 
 use aws_sdk_sts::operation::get_caller_identity::GetCallerIdentityOutput;
 use aws_types::SdkConfig;
-use jiff::{SignedDuration, Timestamp};
+use jiff::SignedDuration;
 
-use super::arguments::{Globals, ModeArgument};
+use super::arguments::Globals;
 use super::output::Stop;
 use crate::aws::{Aws, Connection, Queues, logged, profiles, sdk_config};
 use crate::config::{self, Config, ModeSource, Source};
@@ -43,14 +43,14 @@ pub(crate) struct Context {
 
 impl Context {
     /// Finds Region and account. `named` are the streams on the command line: their ARNs say both.
-    pub(crate) async fn open(globals: &Globals, mode: Option<ModeArgument>, named: &[String]) -> Result<Self, Stop> {
+    pub(crate) async fn open(globals: &Globals, mode: Option<&str>, named: &[String]) -> Result<Self, Stop> {
         Self::with_policy(globals, mode, named, policy_source(globals)).await
     }
 
     /// The same, for a policy that is known to be somewhere else, or that is not needed.
     pub(crate) async fn with_policy(
         globals: &Globals,
-        mode: Option<ModeArgument>,
+        mode: Option<&str>,
         named: &[String],
         policy: Option<String>,
     ) -> Result<Self, Stop> {
@@ -84,7 +84,7 @@ impl Context {
     /// `rate`. And whether the account is known to be the one that the credentials are of.
     pub(crate) async fn of_regions(
         globals: &Globals,
-        mode: Option<ModeArgument>,
+        mode: Option<&str>,
         rate: u32,
         regions: &[(String, bool)],
     ) -> Result<(Vec<Self>, bool), Stop> {
@@ -239,28 +239,29 @@ impl Context {
     }
 }
 
-fn parameter_arn(own: &Scope, name: &str) -> String {
+/// The ARN of a parameter of this account and Region.
+pub(crate) fn parameter_arn(own: &Scope, name: &str) -> String {
     let Scope { partition, region, account } = own;
     format!("arn:{partition}:ssm:{region}:{account}:parameter/{}", name.trim_start_matches('/'))
 }
 
 /// What is said of the function's configuration on the command line.
-struct Given {
-    mode: Option<ModeArgument>,
+struct Given<'a> {
+    mode: Option<&'a str>,
     policy: Option<String>,
     /// So many looks a second, where the command has an option for it. Such a one starts and waits for nothing, and of what
     /// variables say of that nothing concerns it.
     rate: Option<u32>,
 }
 
-impl Given {
+impl Given<'_> {
     /// As the function reads it, with the arguments in place of variables.
     fn config(&self, region: &str, account: &str) -> Result<Config, Stop> {
         let config = Config::from_vars(|name| match (name, self.rate) {
             ("ACCOUNT_ID", _) => Some(account.to_owned()),
             ("AWS_REGION", _) => Some(region.to_owned()),
             ("POLICY", _) => self.policy.clone(),
-            ("MODE", _) => self.mode.map(|mode| mode.as_str().to_owned()).or_else(|| variable(name)),
+            ("MODE", _) => self.mode.map(str::to_owned).or_else(|| variable(name)),
             // One process, which shares its rates with no other.
             ("MAX_CONCURRENCY", _) => Some("1".to_owned()),
             ("DESCRIBES_PER_SECOND" | "SCAN_DESCRIBES_PER_SECOND", Some(rate)) => Some(rate.to_string()),
@@ -312,11 +313,6 @@ pub(crate) fn policy_source(globals: &Globals) -> Option<String> {
 /// The text of a file.
 pub(crate) fn read_file(path: &Path) -> Result<String, Stop> {
     std::fs::read_to_string(path).map_err(|error| Stop::failure(format!("{}: cannot be read: {error}", path.display())))
-}
-
-/// Now.
-pub(crate) fn now() -> Timestamp {
-    Timestamp::now()
 }
 
 /// Whose the credentials are.

@@ -4,12 +4,12 @@
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use super::arguments::{EXIT_CODES, Globals, ModeArgument};
+use super::arguments::{EXIT_CODES, Globals, MODES};
 use super::context::{Context, LOOK_MAX};
 use super::exit::Exit;
 use super::output::{GOOD, STRONG, Stop, advice_on, result, styled, tell};
 use super::policy::Explanation;
-use super::words::{self, coloured, unlogged, would};
+use super::words::{self, coloured, would};
 use crate::domain::arn::{KeyRef, StreamArn, StreamName};
 use crate::domain::cause::{Cause, Creator};
 use crate::domain::failure::{Class, Unfinished};
@@ -24,7 +24,7 @@ use crate::domain::remedy::advice::{Facts, Remedy};
 use crate::domain::remedy::remedy;
 use crate::domain::text::EventText;
 use crate::domain::verdict::Reason;
-use crate::ports::{Clock, KeyApi, StreamApi};
+use crate::ports::{CallLog, Clock, KeyApi, StreamApi};
 use crate::run::reconcile::preview::preview;
 
 /// Says which rule decides a stream, why, with which key, and what a run would do now
@@ -41,8 +41,8 @@ pub(crate) struct ExplainArguments {
     #[arg(long = "tag", value_name = "KEY=VALUE", requires = "name")]
     tags: Vec<String>,
     /// The mode to assume [env: MODE; else report]
-    #[arg(long, value_enum)]
-    mode: Option<ModeArgument>,
+    #[arg(long, value_parser = MODES)]
+    mode: Option<String>,
 }
 
 /// All that is told.
@@ -60,7 +60,7 @@ struct Told {
 
 pub(super) async fn run(arguments: &ExplainArguments, globals: &Globals) -> Result<Exit, Stop> {
     let named: Vec<String> = arguments.stream.iter().cloned().collect();
-    let context = Context::open(globals, arguments.mode, &named).await?;
+    let context = Context::open(globals, arguments.mode.as_deref(), &named).await?;
     let policy = context.policy().await?;
     let mode = context.mode().await?;
     let (told, exit) = match (&arguments.stream, &arguments.name) {
@@ -84,7 +84,7 @@ async fn existing(context: &Context, policy: &Policy, mode: Mode, stream: &str) 
     let stream = context.stream(stream)?;
     let (own, name) = (&context.config.own, stream.to_string());
     let tags = if policy.needs_tags() {
-        let tags = context.aws.tags(&stream, &unlogged()).await;
+        let tags = context.aws.tags(&stream, &CallLog::default()).await;
         tags.map_err(|failure| match failure.class {
             Class::Ignored => no_such_stream(&stream),
             _ => Stop::call("the stream's tags", &failure, Some(own), &[&name]),
@@ -194,7 +194,7 @@ fn exit_of_imagined(step: &Step, remedy: &Remedy) -> Exit {
 
 async fn look_up(context: &Context, outcome: &Outcome) -> Result<Option<(KeyRef, KeyLookup)>, Stop> {
     let Outcome::Encrypt(target) = outcome else { return Ok(None) };
-    let found = context.aws.lookup(&target.key, &unlogged()).await;
+    let found = context.aws.lookup(&target.key, &CallLog::default()).await;
     let own = Some(&context.config.own);
     let found = found.map_err(|failure| Stop::call(&format!("the key `{}`", target.key), &failure, own, &[]))?;
     Ok(Some((target.key.clone(), found)))

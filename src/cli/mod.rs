@@ -27,18 +27,8 @@ use std::process::ExitCode;
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use self::arguments::{Color, EXIT_CODES, Globals};
-use self::audit::AuditArguments;
-use self::check::CheckArguments;
-use self::completions::CompletionsArguments;
-use self::doctor::DoctorArguments;
 use self::exit::Exit;
-use self::explain::ExplainArguments;
-use self::man::ManArguments;
 use self::output::Stop;
-use self::prove::ProveArguments;
-use self::replay::ReplayArguments;
-use self::schema::SchemaArguments;
-use self::seal::SealArguments;
 
 /// Keeps Kinesis data streams encrypted with the KMS key that a policy names.
 #[derive(Debug, Parser)]
@@ -52,16 +42,16 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    Check(CheckArguments),
-    Explain(ExplainArguments),
-    Seal(SealArguments),
-    Prove(ProveArguments),
-    Audit(AuditArguments),
-    Replay(ReplayArguments),
-    Doctor(DoctorArguments),
-    Schema(SchemaArguments),
-    Completions(CompletionsArguments),
-    Man(ManArguments),
+    Check(check::CheckArguments),
+    Explain(explain::ExplainArguments),
+    Seal(seal::SealArguments),
+    Prove(prove::ProveArguments),
+    Audit(audit::AuditArguments),
+    Replay(replay::ReplayArguments),
+    Doctor(doctor::DoctorArguments),
+    Schema(schema::SchemaArguments),
+    Completions(completions::CompletionsArguments),
+    Man(man::ManArguments),
 }
 
 /// Runs the command line of this process.

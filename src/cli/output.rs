@@ -7,7 +7,6 @@ use super::exit::Exit;
 use crate::domain::arn::Scope;
 use crate::domain::codes::Refusal;
 use crate::domain::failure::{Class, Failure, Unfinished};
-pub(crate) use crate::domain::remedy::permission::statement;
 use crate::domain::remedy::permission::to_permit;
 use anstyle::{AnsiColor, Style};
 

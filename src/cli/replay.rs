@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use serde_json::{Value, json};
 
-use super::arguments::{EXIT_CODES, Globals, ModeArgument};
+use super::arguments::{EXIT_CODES, Globals, MODES};
 use super::context::{Context, policy_source, read_file};
 use super::exit::Exit;
 use super::output::{Stop, result};
@@ -26,8 +26,8 @@ pub(crate) struct ReplayArguments {
     /// The event's file: an EventBridge event, an SQS batch, a command, …
     event: PathBuf,
     /// The mode to assume [env: MODE; else report]
-    #[arg(long, value_enum)]
-    mode: Option<ModeArgument>,
+    #[arg(long, value_parser = MODES)]
+    mode: Option<String>,
     /// Only tell the event apart; call nothing
     #[arg(long)]
     offline: bool,
@@ -43,7 +43,7 @@ pub(super) async fn run(arguments: &ReplayArguments, globals: &Globals) -> Resul
         serde_json::from_str(&text).map_err(|error| Stop::failure(format!("{file}: not JSON: {error}")))?;
     // Nothing is decided offline.
     let policy = policy_source(globals).or_else(|| arguments.offline.then(|| "inline:none".to_owned()));
-    let context = Context::with_policy(globals, arguments.mode, &[], policy).await?;
+    let context = Context::with_policy(globals, arguments.mode.as_deref(), &[], policy).await?;
     let aws = &context.aws;
     let items = match event::parse(&value, &context.config.own, aws.now()) {
         Input::Direct(items) => items,

@@ -10,7 +10,6 @@ use crate::domain::plan::step::{Condition, Step};
 use crate::domain::remedy::advice::{AtSource, Remedy};
 use crate::domain::remedy::may_pass;
 use crate::domain::verdict::{Compliance, Verdict};
-use crate::ports::CallLog;
 
 /// What a run would do first, and what there is to do about the stream.
 pub(crate) fn would(step: &Result<Step, Unfinished>, remedy: &Remedy) -> (String, Exit) {
@@ -131,11 +130,6 @@ pub(crate) fn remedy_json(remedy: &Remedy) -> Value {
             "about": about, "text": remedy.text(), "commands": remedy.commands(), "statement": remedy.statement(),
         }),
     }
-}
-
-/// Calls that nobody asks for.
-pub(crate) fn unlogged() -> CallLog {
-    CallLog::default()
 }
 
 /// The step in one stable word, for machines.

@@ -15,7 +15,6 @@ mod samples;
 mod table;
 
 use std::collections::BTreeSet;
-use std::fmt::Display;
 use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 use std::pin::pin;
@@ -27,7 +26,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use self::file::{try_to_write, write_whole};
 use self::report::{Audit, Broken, Ended};
-use super::arguments::{Globals, ModeArgument};
+use super::arguments::{Globals, MODES};
 use super::context::{Context, known_profile};
 use super::exit::Exit;
 use super::output::{GOOD, Stop, in_lines, styled, tell};
@@ -48,8 +47,8 @@ pub(crate) struct AuditArguments {
     #[arg(long, conflicts_with = "region")]
     all_regions: bool,
     /// The mode to assume [env: MODE] [default: report]
-    #[arg(long, value_enum)]
-    mode: Option<ModeArgument>,
+    #[arg(long, value_parser = MODES)]
+    mode: Option<String>,
     /// DescribeStreamSummary a second in each Region; the account has 20, and others need them too
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=1000))]
     rate: u32,
@@ -106,7 +105,7 @@ pub(super) async fn run(arguments: &AuditArguments, globals: &Globals) -> Result
     let outputs = outputs(arguments, globals).map_err(Stop::usage)?;
     // Better now than after minutes.
     for path in outputs.iter().filter_map(|(path, _)| *path) {
-        try_to_write(path).map_err(|error| not_written(path.display(), &error))?;
+        try_to_write(path).map_err(|error| not_written(Some(path), &error))?;
     }
     let bar = bar();
     let done = match select(pin!(audit(arguments, globals, &bar)), pin!(broken_off())).await {
@@ -125,13 +124,11 @@ pub(super) async fn run(arguments: &AuditArguments, globals: &Globals) -> Result
         tell(format_args!("{}: some streams or keys could not be looked at: {lines}", styled(GOOD, "help")));
     }
     for (path, format) in &outputs {
-        match path {
-            Some(path) => {
-                write_whole(path, &format.render(&audit, false)).map_err(|error| not_written(path.display(), &error))?
-            }
-            None => print_all(&format.render(&audit, is_coloured()))
-                .map_err(|error| not_written("standard output", &error))?,
-        }
+        let written = match path {
+            Some(path) => write_whole(path, &format.render(&audit, false)),
+            None => print_all(&format.render(&audit, is_coloured())),
+        };
+        written.map_err(|error| not_written(*path, &error))?;
     }
     if outputs.iter().all(|(path, _)| path.is_some()) {
         tell(table::sums(&audit).trim_end());
@@ -139,7 +136,8 @@ pub(super) async fn run(arguments: &AuditArguments, globals: &Globals) -> Result
     Ok(audit.exit())
 }
 
-fn not_written(what: impl Display, error: &std::io::Error) -> Stop {
+fn not_written(path: Option<&Path>, error: &std::io::Error) -> Stop {
+    let what = path.unwrap_or(Path::new("standard output")).display();
     Stop::failure(format!("{what}: cannot be written: {error}"))
 }
 
@@ -194,7 +192,8 @@ fn outputs<'a>(arguments: &'a AuditArguments, globals: &Globals) -> Result<Vec<(
 async fn audit(arguments: &AuditArguments, globals: &Globals, bar: &ProgressBar) -> Result<Audit, Stop> {
     known_profile(globals).await?;
     let regions = regions::chosen(globals, arguments.all_regions).await?;
-    let (contexts, is_known) = Context::of_regions(globals, arguments.mode, arguments.rate, &regions).await?;
+    let (contexts, is_known) =
+        Context::of_regions(globals, arguments.mode.as_deref(), arguments.rate, &regions).await?;
     let Some(first) = contexts.first() else { return Err(Stop::usage("there is no Region to look at")) };
     let (policy, mode) = (first.policy().await?, first.mode().await?);
     let started_at = now();

@@ -4,17 +4,17 @@ mod source;
 
 use std::path::{Path, PathBuf};
 
+use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use self::source::Source;
 use super::arguments::Globals;
-use super::context::{Context, now, policy_source, read_file};
+use super::context::{Context, policy_source, read_file};
 use super::exit::Exit;
 use super::output::{BAD, GOOD, Stop, result, styled, tell};
-use super::policy::PolicyWarning;
 use super::policy::cases::{self, Case};
 use super::policy::keys::resolve;
-use crate::domain::policy::{Policy, PolicyFault};
+use crate::domain::policy::{Place, Policy, PolicyFault};
 
 const CODES: &str =
     "Exit codes: 0 valid, 1 not valid or not to be read, or with --strict a warning, 2 usage, 3 a test failed.";
@@ -47,7 +47,7 @@ pub(super) async fn run(arguments: &CheckArguments, globals: &Globals) -> Result
             return Ok(Exit::Failure);
         }
     };
-    let mut warnings = policy.warnings(now());
+    let mut warnings = policy.warnings(Timestamp::now());
     let mut keys = Vec::new();
     if arguments.resolve {
         let context = match context {
@@ -67,7 +67,6 @@ pub(super) async fn run(arguments: &CheckArguments, globals: &Globals) -> Result
     };
     let failed = tests.as_ref().is_some_and(|tests| tests.iter().any(|test| test.wrong.is_some()));
     if globals.json {
-        let warnings: Vec<Value> = warnings.iter().map(warning_json).collect();
         let tests = tests.map(|tests| tests.iter().map(Tested::to_json).collect::<Vec<_>>());
         result(json!({
             "schema": "streamseal.check/v1", "policy": name, "valid": true, "rules": policy.rules.len(),
@@ -136,20 +135,15 @@ async fn test(
         told_faults(&Source::new(&name, &text), &faults, "tests", globals.json);
         Stop::failure(format!("the tests in {name} cannot be run"))
     })?;
-    let run = |case: Case| Tested { wrong: case.run(policy, now()).err(), case };
+    let run = |case: Case| Tested { wrong: case.run(policy, Timestamp::now()).err(), case };
     let tests: Vec<Tested> = cases.into_iter().map(run).collect();
     if !globals.json {
         for Tested { case, wrong } in &tests {
             match wrong {
                 None => result(format_args!("{} {}", styled(GOOD, "ok  "), case.name)),
                 Some(wrong) => {
-                    result(format_args!(
-                        "{} {}\n     {name}:{}:{}",
-                        styled(BAD, "FAIL"),
-                        case.name,
-                        case.place.line,
-                        case.place.column
-                    ));
+                    let Place { line, column } = case.place;
+                    result(format_args!("{} {}\n     {name}:{line}:{column}", styled(BAD, "FAIL"), case.name));
                     for line in wrong {
                         result(format_args!("     {line}"));
                     }
@@ -169,7 +163,6 @@ fn beside(policy: &Path) -> PathBuf {
 
 fn told_faults(source: &Source<'_>, faults: &[PolicyFault], what: &str, as_json: bool) {
     if as_json {
-        let faults: Vec<Value> = faults.iter().map(fault_json).collect();
         result(json!({"schema": "streamseal.check/v1", what: source.name(), "valid": false, "faults": faults}));
         return;
     }
@@ -178,14 +171,4 @@ fn told_faults(source: &Source<'_>, faults: &[PolicyFault], what: &str, as_json:
     }
     let s = if faults.len() == 1 { "" } else { "s" };
     tell(format_args!("{}: {} fault{s}", source.name(), faults.len()));
-}
-
-fn fault_json(fault: &PolicyFault) -> Value {
-    let PolicyFault { line, column, path, message, help } = fault;
-    json!({"line": line, "column": column, "path": path, "message": message, "help": help})
-}
-
-fn warning_json(warning: &PolicyWarning) -> Value {
-    let PolicyWarning { line, column, path, message } = warning;
-    json!({"line": line, "column": column, "path": path, "message": message})
 }

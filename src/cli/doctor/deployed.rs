@@ -126,11 +126,8 @@ async fn stack(context: &Context, name: &str, found: &mut Deployed) -> Vec<Findi
     let status = stack.stack_status.map(|status| status.as_str().to_owned()).unwrap_or_default();
     vec![if found.work.is_none() || found.function.is_none() {
         let how = "name the stack that `sam deploy` made of template.yaml";
-        Finding::fault(
-            "stack",
-            format!("{name} has no output WorkQueueUrl or FunctionName: it is not Streamseal's"),
-            how,
-        )
+        let words = format!("{name} has no output WorkQueueUrl or FunctionName: it is not Streamseal's");
+        Finding::fault("stack", words, how)
     } else if status.ends_with("_IN_PROGRESS") {
         Finding::unknown("stack", format!("{name} is being changed ({status})"), "try again when that is over")
     } else if status.ends_with("_FAILED") || status == "ROLLBACK_COMPLETE" {

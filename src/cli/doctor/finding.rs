@@ -1,22 +1,27 @@
 //! One thing that `doctor` looked at: how it stands with it, and how to mend it.
 
-use serde_json::{Value, json};
+use serde::Serialize;
 
 use crate::cli::output::{BAD, FAINT, GOOD, ODD, advice, result, styled};
 use crate::domain::arn::Scope;
 use crate::domain::failure::{Class, Failure, Fault};
 
+/// What mends most of it.
+pub(super) const REDEPLOY: &str = "deploy the stack again: sam build && sam deploy";
+
 /// One thing that was looked at.
-#[derive(Debug)]
+#[derive(Debug, Serialize)]
 pub(super) struct Finding {
     pub(super) about: &'static str,
     pub(super) state: State,
+    #[serde(rename = "detail")]
     pub(super) words: String,
     pub(super) mend: Option<String>,
 }
 
 /// How it stands with it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
 pub(super) enum State {
     Good,
     Fault,
@@ -41,15 +46,6 @@ impl Finding {
     pub(super) fn unseen(about: &'static str, failure: &Failure, own: &Scope) -> Self {
         let words = format!("not looked at: {} failed ({}): {}", failure.call, failure.code, failure.message);
         Self { about, state: State::Unknown, words, mend: advice(failure, Some(own), &[]) }
-    }
-
-    pub(super) fn to_json(&self) -> Value {
-        let state = match self.state {
-            State::Good => "good",
-            State::Fault => "fault",
-            State::Unknown => "unknown",
-        };
-        json!({"about": self.about, "state": state, "detail": self.words, "mend": self.mend})
     }
 
     pub(super) fn print(&self) {

@@ -3,7 +3,7 @@
 use aws_sdk_lambda::types::{EventSourceMappingConfiguration, FunctionResponseType, LastUpdateStatus, State};
 
 use super::deployed::{Deployed, queue_arn};
-use super::finding::{Finding, State as How};
+use super::finding::{Finding, REDEPLOY, State as How};
 use crate::aws::logged;
 use crate::cli::context::Context;
 use crate::config::{Config, ModeSource, mode};
@@ -25,11 +25,8 @@ pub(super) async fn function(context: &Context, deployed: &Deployed) -> Vec<Find
             findings.push(Finding::fault("function", format!("the last update of {name} failed: {why}"), REDEPLOY));
         }
         (Some(State::Pending), _) | (_, Some(LastUpdateStatus::InProgress)) => {
-            findings.push(Finding::unknown(
-                "function",
-                format!("{name} is being changed"),
-                "try again when that is over",
-            ));
+            let words = format!("{name} is being changed");
+            findings.push(Finding::unknown("function", words, "try again when that is over"));
         }
         _ => {}
     }
@@ -40,11 +37,8 @@ pub(super) async fn function(context: &Context, deployed: &Deployed) -> Vec<Find
     match logged(&CallLog::default(), "lambda:GetFunctionConcurrency", asked).await {
         Ok(answer) if answer.reserved_concurrent_executions == Some(0) => {
             let how = format!("aws lambda delete-function-concurrency --function-name {name} --region {region}");
-            findings.push(Finding::fault(
-                "function",
-                format!("{name} may not run: its reserved concurrency is 0"),
-                how,
-            ));
+            let words = format!("{name} may not run: its reserved concurrency is 0");
+            findings.push(Finding::fault("function", words, how));
         }
         Ok(_) => {}
         Err(failure) => findings.push(Finding::unseen("function", &failure, &context.config.own)),
@@ -56,8 +50,6 @@ pub(super) async fn function(context: &Context, deployed: &Deployed) -> Vec<Find
     findings.extend(sources(context, deployed, name).await);
     findings
 }
-
-const REDEPLOY: &str = "deploy the stack again: sam build && sam deploy";
 
 /// What is wrong with its variables, by its own code, and the mode that they say.
 async fn variables(context: &Context, deployed: &Deployed, name: &str) -> (Vec<Finding>, Option<Finding>) {
@@ -87,11 +79,8 @@ async fn variables(context: &Context, deployed: &Deployed, name: &str) -> (Vec<F
     ] {
         if let Some(expected) = expected.filter(|expected| value != Some(*expected)) {
             let value = value.map_or("not set", String::as_str);
-            findings.push(Finding::fault(
-                "function",
-                format!("{name}: variable {variable} is {value}, not {expected}"),
-                &*see,
-            ));
+            let words = format!("{name}: variable {variable} is {value}, not {expected}");
+            findings.push(Finding::fault("function", words, &*see));
         }
     }
     let (mode, source) = match &config.mode {

@@ -6,7 +6,7 @@ use aws_sdk_sqs::types::QueueAttributeName;
 use serde_json::{Value, json};
 
 use super::deployed::{Deployed, queue_arn};
-use super::finding::{Finding, is_absent};
+use super::finding::{Finding, REDEPLOY, is_absent};
 use super::judge::refused;
 use super::rules::{Seen, rules};
 use crate::aws::logged;
@@ -59,22 +59,15 @@ pub(super) async fn queue_keys(context: &Context, deployed: &Deployed) -> (Vec<S
             }
             Ok(KeyLookup::Found(_)) => {}
             Ok(KeyLookup::NotFound) => {
-                let how = "deploy the stack again: sam build && sam deploy";
-                findings.push(Finding::fault(
-                    "queue",
-                    format!("{url} has the key {key}, which KMS does not know"),
-                    how,
-                ));
+                let words = format!("{url} has the key {key}, which KMS does not know");
+                findings.push(Finding::fault("queue", words, REDEPLOY));
             }
             Ok(KeyLookup::Denied { code, words: said }) => {
                 let advice = to_describe(&key, said.as_str(), own);
                 let words =
                     format!("whether it may use the key {key} of {url} is not known: kms:DescribeKey failed ({code})");
-                findings.push(Finding::unknown(
-                    "role",
-                    words,
-                    in_lines(&advice.text, &[], advice.statement.as_deref()),
-                ));
+                let how = in_lines(&advice.text, &[], advice.statement.as_deref());
+                findings.push(Finding::unknown("role", words, how));
             }
             Err(failure) => findings.push(Finding::unseen("role", &failure, own)),
         }
@@ -93,11 +86,7 @@ async fn attributes(
     let asked = client.get_queue_attributes().queue_url(url).attribute_names(QueueAttributeName::All).send();
     match logged(&CallLog::default(), "sqs:GetQueueAttributes", asked).await {
         Ok(answer) => Ok(answer.attributes.unwrap_or_default()),
-        Err(failure) if is_absent(&failure) => Err(Finding::fault(
-            about,
-            format!("there is no queue {url}"),
-            "deploy the stack again: sam build && sam deploy",
-        )),
+        Err(failure) if is_absent(&failure) => Err(Finding::fault(about, format!("there is no queue {url}"), REDEPLOY)),
         Err(failure) => Err(Finding::unseen(about, &failure, own)),
     }
 }
@@ -114,11 +103,9 @@ fn redrives(
         return None;
     }
     let redrive = json!({"RedrivePolicy": json!({"deadLetterTargetArn": dead, "maxReceiveCount": 5}).to_string()});
-    Some(Finding::fault(
-        about,
-        "it has no dead-letter queue: what cannot be read is tried until it expires, and nobody is told",
-        format!("aws sqs set-queue-attributes --queue-url {url} --attributes '{redrive}'"),
-    ))
+    let words = "it has no dead-letter queue: what cannot be read is tried until it expires, and nobody is told";
+    let how = format!("aws sqs set-queue-attributes --queue-url {url} --attributes '{redrive}'");
+    Some(Finding::fault(about, words, how))
 }
 
 /// The queue of work, the rules that send to it, and the queues of what they cannot deliver.
@@ -138,11 +125,8 @@ pub(super) async fn queue(context: &Context, deployed: &Deployed, url: &str, par
             "aws sqs set-queue-attributes --queue-url {url} --attributes '{}'",
             json!({"KmsMasterKeyId": "", "SqsManagedSseEnabled": "true"})
         );
-        findings.push(Finding::fault(
-            "queue",
-            "EventBridge cannot use its key alias/aws/sqs: every event is lost",
-            how,
-        ));
+        let words = "EventBridge cannot use its key alias/aws/sqs: every event is lost";
+        findings.push(Finding::fault("queue", words, how));
     }
     let dead = deployed.dead_letters.as_deref().map(|url| queue_arn(url, &context.config.own));
     findings.extend(redrives("queue", url, &attributes, dead));
@@ -182,7 +166,7 @@ async fn dead_letters(context: &Context, arn: &str, rules: &[String]) -> Option<
             let words = format!(
                 "there is no queue {arn}, and what EventBridge cannot deliver to the queue of work is to go there"
             );
-            return Some(Finding::fault("undelivered", words, "deploy the stack again: sam build && sam deploy"));
+            return Some(Finding::fault("undelivered", words, REDEPLOY));
         }
         Err(failure) => return Some(Finding::unseen("undelivered", &failure, &context.config.own)),
     };
@@ -207,7 +191,7 @@ pub(super) async fn scans(context: &Context, deployed: &Deployed, url: &str) -> 
     let mut findings: Vec<Finding> = redrives("scans", url, &attributes, dead).into_iter().collect();
     if attributes.get(&QueueAttributeName::FifoQueue).is_none_or(|fifo| fifo != "true") {
         let words = format!("{arn} is no FIFO queue: several scans would run at a time");
-        findings.push(Finding::fault("scans", words, "deploy the stack again: sam build && sam deploy"));
+        findings.push(Finding::fault("scans", words, REDEPLOY));
     }
     if findings.is_empty() {
         findings.push(Finding::good("scans", format!("{arn} holds scans, one at a time")));

@@ -11,7 +11,7 @@ mod role;
 mod rules;
 mod trail;
 
-use serde_json::{Value, json};
+use serde_json::json;
 
 pub(crate) use self::deployed::DoctorArguments;
 use self::deployed::deployed;
@@ -83,7 +83,6 @@ pub(super) async fn run(arguments: &DoctorArguments, globals: &Globals) -> Resul
 
 fn print(findings: &[Finding], as_json: bool) {
     if as_json {
-        let findings: Vec<Value> = findings.iter().map(Finding::to_json).collect();
         result(json!({"schema": "streamseal.doctor/v1", "findings": findings, "not_looked_at": NOT_LOOKED_AT}));
     } else {
         findings.iter().for_each(Finding::print);

@@ -10,10 +10,10 @@ use super::deployed::{Deployed, queue_arn};
 use super::finding::Finding;
 use super::look::queue_keys;
 use crate::aws::logged;
-use crate::cli::context::Context;
-use crate::cli::output::statement;
+use crate::cli::context::{Context, parameter_arn};
 use crate::domain::arn::Scope;
 use crate::domain::bus::Bus;
+use crate::domain::remedy::permission::statement;
 use crate::ports::CallLog;
 
 /// What the function works with.
@@ -63,9 +63,7 @@ fn calls_of(own: &Scope, deployed: &Deployed, works: &Works<'_>, queue_keys: Vec
         of_records.push("kms:Decrypt");
     }
     all.push(Asked { through: Some("kinesis"), ..of(&of_records, keys) });
-    let parameter =
-        |name: &String| format!("arn:{partition}:ssm:{region}:{account}:parameter/{}", name.trim_start_matches('/'));
-    all.push(of(&["ssm:GetParameter"], parameters.iter().map(parameter).collect()));
+    all.push(of(&["ssm:GetParameter"], parameters.iter().map(|name| parameter_arn(own, name)).collect()));
     let queues = [&deployed.work, &deployed.scans].into_iter().flatten();
     all.push(of(
         &["sqs:DeleteMessage", "sqs:GetQueueAttributes", "sqs:ReceiveMessage", "sqs:SendMessage"],

@@ -203,11 +203,8 @@ fn wrong_with(rule: &Rule, queue: &str, dead: &str, region: &str) -> Vec<Finding
             members.insert("Id".to_owned(), json!(target.id));
         }
         let how = put_targets(name, &whole, region);
-        findings.push(Finding::fault(
-            "rules",
-            format!("{name} does not send the event as it is (it has an input of its own)"),
-            how,
-        ));
+        let words = format!("{name} does not send the event as it is (it has an input of its own)");
+        findings.push(Finding::fault("rules", words, how));
     }
     if target.dead_letter_config.is_none() {
         let mut with = target_of(queue, dead, target.input.as_deref());

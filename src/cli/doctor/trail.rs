@@ -124,21 +124,15 @@ fn verdict(trails: &[Found], own: &Scope) -> Finding {
         return Finding::unknown("trail", words, "run it again in 5 minutes");
     }
     if let Some(Found { arn, home, .. }) = trails.first() {
-        return Finding::fault(
-            "trail",
-            format!("{arn} is switched off: EventBridge gets no events"),
-            format!("aws cloudtrail start-logging --name {arn} --region {home}"),
-        );
+        let words = format!("{arn} is switched off: EventBridge gets no events");
+        return Finding::fault("trail", words, format!("aws cloudtrail start-logging --name {arn} --region {home}"));
     }
     let Scope { partition, region, account } = own;
-    Finding::fault(
-        "trail",
-        format!("no trail logs in {region}: EventBridge gets no events"),
-        format!(
-            "aws cloudtrail create-trail --name management --s3-bucket-name BUCKET --is-multi-region-trail --region {region}\naws \
-             cloudtrail start-logging --name arn:{partition}:cloudtrail:{region}:{account}:trail/management --region {region}"
-        ),
-    )
+    let how = format!(
+        "aws cloudtrail create-trail --name management --s3-bucket-name BUCKET --is-multi-region-trail --region {region}\naws \
+         cloudtrail start-logging --name arn:{partition}:cloudtrail:{region}:{account}:trail/management --region {region}"
+    );
+    Finding::fault("trail", format!("no trail logs in {region}: EventBridge gets no events"), how)
 }
 
 /// PutEventSelectors replaces all that a trail has, so that it is given all that shall stay.

@@ -5,12 +5,12 @@ use serde_json::{Value, json};
 use super::warnings::PolicyWarning;
 use crate::cli::context::Context;
 use crate::cli::output::Stop;
-use crate::cli::words::{self, unlogged};
+use crate::cli::words;
 use crate::domain::arn::{KeyRef, Scope};
 use crate::domain::model::{KeyInfo, KeyLookup};
 use crate::domain::policy::{Accept, Effect, Policy, Rule};
 use crate::domain::remedy::permission::to_describe;
-use crate::ports::KeyApi;
+use crate::ports::{CallLog, KeyApi};
 
 /// Asks KMS for each key that the policy names for every stream alike, and warns of those that cannot be used.
 pub(crate) async fn resolve(
@@ -33,7 +33,7 @@ pub(crate) async fn resolve(
             );
         }
         for (field, key) in named.into_iter().chain(accepted) {
-            let found = context.aws.lookup(&key, &unlogged()).await;
+            let found = context.aws.lookup(&key, &CallLog::default()).await;
             let found = found.map_err(|failure| Stop::call(&format!("the key `{key}`"), &failure, Some(own), &[]))?;
             let mut line = words::key_json(&found);
             if let Some(line) = line.as_object_mut() {

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use jiff::Timestamp;
+use serde::Serialize;
 
 use super::cover::is_anything;
 use crate::domain::policy::decide::utc_date;
@@ -10,7 +11,7 @@ use crate::domain::policy::fault::write_placed;
 use crate::domain::policy::{Effect, Place, Policy, Rule};
 
 /// Something that is legal and yet worth a look. Displayed as `12:5: rules[2]: message`.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct PolicyWarning {
     /// Counted from 1.
     pub line: usize,

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use serde::Serialize;
+
 /// Where something stands in the policy's text; both count from 1, columns in characters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Place {
@@ -12,7 +14,7 @@ pub struct Place {
 }
 
 /// One thing that is wrong with a policy. Displayed as `12:5: rules[2].key: message (help)`.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct PolicyFault {
     /// Counted from 1.
     pub line: usize,
