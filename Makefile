@@ -30,6 +30,14 @@ lint: ## check formatting and lints, all of it and the core alone
 	cargo clippy --locked --all-targets -- -D warnings
 	cargo clippy --locked --no-default-features --lib --test core -- -D warnings
 
+.PHONY: size tools-test
+
+size: ## count the code: lines by area, large files and functions, public types, circles of modules
+	@python3 -B tools size
+
+tools-test: ## test what the tools compute by themselves
+	cd tools && python3 -B -m unittest discover --start-directory tests --top-level-directory .
+
 sam: ## build the deployment package, for this machine's processor
 	@tools/setup --sam
 	$(sam) build --template template.yaml --parameter-overrides Architecture=$(architecture)

@@ -1,0 +1,75 @@
+"""`make size` counts what is there."""
+
+import pathlib
+import unittest
+
+from size.modules import circles, uses
+from size.rust import blank, expand, functions, parse
+
+SOURCE = '''//! A header.
+use crate::b::{self, C, d::{E as F, G}};
+use std::fmt;
+
+/// A comment with an `fn no() {`.
+pub struct Shown<'a>(&'a str);
+pub(crate) struct Hidden;
+
+pub fn one() -> &'static str {
+    let brace = '{';
+    let text = "fn two() { /* \\" } "; // }
+    r#"more "quoted" {
+    lines"#
+}
+
+trait T {
+    fn without_body(&self);
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::only_tests;
+
+    #[test]
+    fn three() {}
+}
+'''
+
+
+def source(name: str, *uses: str) -> tuple[pathlib.Path, str]:
+    return pathlib.Path("src") / name, "".join(f"use {one};\n" for one in uses)
+
+
+class Reading(unittest.TestCase):
+    def test_code_is_counted_without_comments_and_tests(self) -> None:
+        found = parse(pathlib.Path("src/a.rs"), SOURCE)
+        self.assertEqual((found.all_lines, found.code_lines), (19, 13))
+        self.assertEqual(found.public_types, ["Shown"])
+        self.assertEqual(found.uses, ["crate::b", "crate::b::C", "crate::b::d::E", "crate::b::d::G", "std::fmt"])
+
+    def test_functions_end_where_their_brace_closes(self) -> None:
+        found = [(one.name, one.line, one.lines) for one in functions(blank(SOURCE))]
+        self.assertEqual(found, [("one", 9, 6), ("three", 25, 1)])
+
+    def test_comments_nest_and_lifetimes_are_no_strings(self) -> None:
+        self.assertEqual(blank("a /* b /* c */ d */ e<'a>('x', \"y\")"), "a  e<'a>(\"\", \"\")")
+
+    def test_trees_are_expanded(self) -> None:
+        self.assertEqual(list(expand("a::{self, b::{C, D}, E as F}")), ["a", "a::b::C", "a::b::D", "a::E"])
+
+
+class Modules(unittest.TestCase):
+    def test_a_path_counts_for_the_deepest_module_in_it(self) -> None:
+        root = pathlib.Path("src")
+        files = [source("lib.rs", "a::X"), source("a.rs", "crate::b::c::Y", "std::fmt"), source("b.rs"), source("b/c.rs", "super::Z", "self::inner")]
+        graph = uses([parse(*one) for one in files], root)
+        self.assertEqual(graph, {("a",): {("b", "c")}, ("b",): set(), ("b", "c"): {("b",)}})
+
+    def test_circles_are_found(self) -> None:
+        graph = {("a",): {("b",)}, ("b",): {("c",)}, ("c",): {("a",), ("d",)}, ("d",): set(), ("e",): {("f",)}, ("f",): {("e",)}}
+        self.assertEqual(circles(graph), [[("a",), ("b",), ("c",)], [("e",), ("f",)]])
+        del graph["c",]
+        self.assertEqual(circles(graph), [[("e",), ("f",)]])
+
+
+if __name__ == "__main__":
+    unittest.main()
