@@ -1,36 +1,19 @@
 //! The real `bootstrap` under AWS's Lambda emulator, on kinesis-local and ministack: events in, the right calls out, and
 //! the right streams at the end.
 
-use std::collections::BTreeMap;
 use std::net::TcpListener;
-use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use serde_json::{Value, json};
-use streamseal::config::{Config, Source};
-use streamseal::domain::arn::{KeyRef, Scope, StreamArn, StreamName};
-use streamseal::domain::bus::ResultEvent;
-use streamseal::domain::event::item::{Input, Item};
-use streamseal::domain::event::parse;
-use streamseal::domain::evidence::Evidence;
-use streamseal::domain::failure::Failure;
-use streamseal::domain::history::Query;
-use streamseal::domain::model::{KeyIdentity, KeyLookup, Observed, Tags};
-use streamseal::domain::note::Note;
-use streamseal::domain::scan::Scan;
-use streamseal::domain::scan::v1::Summary;
-use streamseal::domain::verdict::Reason;
-use streamseal::domain::work::Work;
-use streamseal::ports::{
-    CallLog, Clock, EvidenceSink, FleetApi, KeyApi, Look, Page, PageStart, ParameterApi, ProbeAnswer, ResultBus,
-    SeenRecord, StreamApi, TrailApi, TrailPage, WorkQueue,
-};
-use streamseal::run::handler::App;
+use streamseal::domain::event::{Input, Item, parse};
+use streamseal::domain::model::Scope;
+use streamseal::domain::plan::Reason;
 
 use crate::support::{
-    ACCOUNT, Function, Layer, PATIENCE, Parts, REGION, batch, bootstrap, create_event, event, file, parts, root, unique,
+    ACCOUNT, Function, Layer, PATIENCE, Parts, REGION, batch, bootstrap, create_event, event, parts, root, unique,
 };
 
 fn is_evidence(line: &Value) -> bool {
@@ -573,119 +556,12 @@ fn the_probe_is_found_again_in_a_stream_of_many_shards() {
     assert_eq!(second.count("GetShardIterator"), 1, "only the shard that the probe's key falls into is read");
 }
 
-/// A world whose describe panics; everything else is out of reach.
-struct Panics;
-
-impl StreamApi for Panics {
-    async fn describe(&self, _: &StreamArn, _: &CallLog) -> Result<Observed, Failure> {
-        panic!("on purpose\n{}", "x".repeat(10_000))
-    }
-    async fn tags(&self, _: &StreamArn, _: &CallLog) -> Result<Tags, Failure> {
-        unreachable!()
-    }
-    async fn start_encryption(&self, _: &StreamArn, _: &KeyIdentity, _: &CallLog) -> Result<(), Failure> {
-        unreachable!()
-    }
-    async fn put_probe(&self, _: &StreamArn, _: &CallLog) -> Result<ProbeAnswer, Failure> {
-        unreachable!()
-    }
-    async fn read_back(&self, _: &StreamArn, _: Look, _: &CallLog) -> Result<Option<SeenRecord>, Failure> {
-        unreachable!()
-    }
-}
-
-impl FleetApi for Panics {
-    async fn list(&self, _: &PageStart, _: &CallLog) -> Result<Page, Failure> {
-        unreachable!()
-    }
-    async fn tags_of(&self, _: &[StreamArn], _: &CallLog) -> Result<BTreeMap<StreamName, Tags>, Failure> {
-        unreachable!()
-    }
-}
-
-impl TrailApi for Panics {
-    async fn trail_page(&self, _: &Query, _: Timestamp, _: Option<&str>, _: &CallLog) -> Result<TrailPage, Failure> {
-        unreachable!()
-    }
-}
-
-impl KeyApi for Panics {
-    async fn lookup(&self, _: &KeyRef, _: &CallLog) -> Result<KeyLookup, Failure> {
-        unreachable!()
-    }
-}
-
-impl ParameterApi for Panics {
-    async fn read(&self, source: &Source) -> Result<String, Failure> {
-        match source {
-            Source::Inline(text) => Ok(text.clone()),
-            Source::File(_) | Source::Parameter(_) => unreachable!(),
-        }
-    }
-}
-
-impl WorkQueue for Panics {
-    fn has_queue(&self) -> bool {
-        false
-    }
-    async fn send(&self, _: &Work, _: Duration) -> Result<(), Failure> {
-        unreachable!()
-    }
-    fn has_scan_queue(&self) -> bool {
-        false
-    }
-    async fn send_scan(&self, _: &Scan) -> Result<(), Failure> {
-        unreachable!()
-    }
-    async fn put_off_scan(&self, _: &Scan, _: Duration) -> Result<(), Failure> {
-        unreachable!()
-    }
-}
-
-impl ResultBus for Panics {
-    async fn put_results(&self, _: &[ResultEvent]) -> Result<Vec<Result<(), Failure>>, Failure> {
-        unreachable!()
-    }
-}
-
-impl Clock for Panics {
-    fn now(&self) -> Timestamp {
-        Timestamp::now()
-    }
-    async fn sleep(&self, duration: Duration) {
-        tokio::time::sleep(duration).await;
-    }
-}
-
-impl EvidenceSink for Panics {
-    fn record(&self, _: &Evidence, _: &str) {}
-    fn summary(&self, _: &Summary, _: &str) {}
-    fn note(&self, _: &Note) {}
-}
-
-/// Not a test of its own: the program that `a_panic_is_reported` gives to the Lambda emulator as its bootstrap.
-#[test]
-fn plays_a_bootstrap_that_panics() {
-    if std::env::var_os("STREAMSEAL_PLAYS_BOOTSTRAP").is_none() {
-        return;
-    }
-    streamseal::lambda::report_panics();
-    let config = Config::from_vars(|name| std::env::var(name).ok()).unwrap();
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    runtime.block_on(streamseal::lambda::serve(App::new(Panics, config))).unwrap();
-}
-
 #[test]
 fn a_panic_is_reported_and_takes_nothing_with_it() {
-    let folder = tempfile::tempdir().unwrap();
-    let test = std::env::current_exe().unwrap();
-    let name = "runtime::plays_a_bootstrap_that_panics";
-    let script = format!("#!/bin/sh\nexec '{}' {name} --exact --nocapture\n", test.display());
-    let bootstrap = file(&folder, "bootstrap", &script);
-    std::fs::set_permissions(&bootstrap, std::fs::Permissions::from_mode(0o755)).unwrap();
     let policy = policy("alias/aws/kinesis");
-    let variables = [("POLICY", policy.as_str()), ("STREAMSEAL_PLAYS_BOOTSTRAP", "1")];
-    let function = Function::start_program(&bootstrap, "http://127.0.0.1:9", "http://127.0.0.1:9", 20, &variables);
+    let bootstrap = Path::new(env!("CARGO_BIN_EXE_test-bootstrap-that-panics"));
+    let variables = [("POLICY", policy.as_str())];
+    let function = Function::start_program(bootstrap, "http://127.0.0.1:9", "http://127.0.0.1:9", 20, &variables);
     let answer = function.invoke(&create_event("any"));
     assert_eq!(answer.body["errorType"], "Panicked", "{}", answer.body);
     assert!(answer.body["errorMessage"].as_str().unwrap().contains("on purpose"), "{}", answer.body);
