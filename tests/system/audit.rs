@@ -493,7 +493,7 @@ fn in_a_browser(folder: &tempfile::TempDir, html: &str, expected: &[[String; 5]]
 
 /// What the steps came to; `None` where there is no browser, which is told.
 fn browser(page: &Path, steps: &Value) -> Option<Value> {
-    let mut tool = Command::new(root().join("tools/browser"));
+    let mut tool = crate::support::tool("browser");
     let mut child = tool.arg(page).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     // It may have ended already, for want of a browser.
     let _ = child.stdin.take().unwrap().write_all(steps.to_string().as_bytes());

@@ -1,7 +1,7 @@
 """Runs commands of the real AWS CLI, one after the other in one process: aws_commands.py < [[ARGUMENT, ..], ..]
 
-Prints one line of JSON a command: {"code": .., "out": .., "err": ..}. A process each takes a second; its own entry point called
-again and again (`create_clidriver().main`) is the same program.
+Prints one line of JSON a command: {"code": .., "out": .., "err": ..}. A process each takes a second; its own entry
+point called again and again (`create_clidriver().main`) is the same program.
 """
 
 import contextlib

@@ -1,5 +1,5 @@
 //! The function's role by evaluation: what the real `bootstrap` asks of AWS, recorded by the fault layer with the resources that IAM
-//! authorises it on, is put to an IAM evaluator that is not ours (`tools/iam`) with the template's policy, whole and with each part of it
+//! authorises it on, is put to an IAM evaluator that is not ours (`tools/emulators/iam.cjs`) with the template's policy, whole and with each part of it
 //! taken away. What the recording cannot have (what Lambda, Kinesis and SQS ask in the function's name) is told apart below.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -63,7 +63,8 @@ fn evaluate(cases: &[(&Value, &[Request])]) -> Vec<Vec<bool>> {
 }
 
 fn ask(question: &Value) -> Value {
-    let mut command = Command::new(root().join("tools/iam"));
+    let mut command = Command::new("node");
+    command.arg(root().join("tools/emulators/iam.cjs"));
     let mut tool = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     tool.stdin.take().unwrap().write_all(question.to_string().as_bytes()).unwrap();
     let output = tool.wait_with_output().unwrap();

@@ -34,6 +34,13 @@ pub(crate) fn bootstrap() -> PathBuf {
     named.unwrap_or_else(|| PathBuf::from(env!("CARGO_BIN_EXE_bootstrap")))
 }
 
+/// `python3 tools NAME`, without arguments yet.
+pub(crate) fn tool(name: &str) -> Command {
+    let mut command = Command::new("python3");
+    command.arg("-B").arg(root().join("tools")).arg(name);
+    command
+}
+
 /// A program of `tools/` that says in one line of JSON where it listens, and that ends when its standard input does: also
 /// when a test fails, and when this process is killed.
 pub(crate) struct Tool {
@@ -46,7 +53,7 @@ pub(crate) struct Tool {
 
 impl Tool {
     pub(crate) fn start(name: &str, arguments: &[&str], variables: &[(&str, &str)]) -> Self {
-        let mut command = Command::new(root().join("tools").join(name));
+        let mut command = tool(name);
         command.args(arguments).envs(variables.iter().copied());
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().unwrap();
@@ -56,7 +63,7 @@ impl Tool {
         BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
         let ready = serde_json::from_str(&line).unwrap_or_else(|_| {
             child.wait().unwrap();
-            panic!("tools/{name} did not start: {}", log.lock().unwrap().join("\n"))
+            panic!("`tools {name}` did not start: {}", log.lock().unwrap().join("\n"))
         });
         Self { child, stdin: Some(stdin), ready, log, reader: Some(reader) }
     }
@@ -245,7 +252,7 @@ pub(crate) fn aws_cli(parts: &Parts, commands: &[Vec<String>], folder: &Path) ->
         let url = if command.first().is_some_and(|service| service == "kinesis") { &parts.kinesis } else { &parts.aws };
         [command.as_slice(), &["--endpoint-url".to_owned(), url.clone()]].concat()
     });
-    let mut child = Command::new(root().join(".local/awscli/bin/python"))
+    let mut child = Command::new(root().join(".local/test/bin/python"))
         .args(["-B", root().join("tests/system/aws_commands.py").to_str().unwrap()])
         .current_dir(folder)
         .env_clear()

@@ -1,4 +1,3 @@
-#!/usr/bin/env -S python3 -B
 """Tries the stack in an AWS account: deploys it, goes through a stream's life, asks AWS what its documentation does not say, and removes everything.
 
     make accept [PROFILE=..] [REGION=..] [YES=1] [LONG=1]      in an account; asks for what is not given, shows what it makes and costs, asks once more
@@ -23,8 +22,8 @@ import signal
 import sys
 import time
 
-from procs import ROOT, Failed, run
-from stacks import Account, Bus, Stack, await_, boto3, botocore, brief, calls, code, emulated, expect, gone, parts, writes, yaml_parse
+from emulators.procs import ROOT, Failed
+from emulators.stacks import Account, Bus, Stack, await_, boto3, botocore, brief, calls, code, emulated, expect, gone, parts, writes, yaml_parse
 
 PREFIX = "streamseal-accept-"
 TAG = "streamseal-accept"
@@ -932,7 +931,7 @@ If it is killed: {again(aws, prefix)}
 
 
 def main():
-    parser = argparse.ArgumentParser(prog="tools/accept", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(prog="tools accept", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--profile")
     parser.add_argument("--region")
     parser.add_argument("--yes", action="store_true", help="do not ask before anything is made")
@@ -962,9 +961,3 @@ def main():
             return 1
     return 0 if accept(aws, prefix, long=args.long) else 1
 
-
-if __name__ == "__main__":
-    try:
-        run(main)
-    except KeyboardInterrupt:
-        sys.exit("accept: interrupted, and everything removed")

@@ -1,10 +1,9 @@
-#!/usr/bin/env -S python3 -B
 """Seals one stream from end to end on this machine, and tells the story.
 
-    tools/demo [BOOTSTRAP]      (default: target/debug/bootstrap)
+    tools demo [BOOTSTRAP]      (default: target/debug/bootstrap)
 
-The function is the real binary under AWS's own Lambda emulator; Kinesis and KMS are emulators (tools/parts) behind the fault layer
-(tools/fault), which makes them as slow as AWS was seen to be: a stream is UPDATING for seconds after a Start, and records are not
+The function is the real binary under AWS's own Lambda emulator; Kinesis and KMS are emulators (tools parts) behind the fault layer
+(tools fault), which makes them as slow as AWS was seen to be: a stream is UPDATING for seconds after a Start, and records are not
 encrypted until 5 s after it is ACTIVE. A stream is created, and while it is still CREATING the function gets the event that EventBridge
 would bring. What the function then claims in its evidence is checked here against the stream itself. Any claim that does not hold ends the demo with status 1 and says so; the last
 line of a good one is `compliance: COMPLIANT`. Nothing leaves 127.0.0.1, and nothing runs on afterwards.
@@ -24,7 +23,8 @@ import time
 import urllib.error
 import urllib.request
 
-from procs import HTTP, ROOT, Failed, run
+from emulators.client import PYTHON
+from emulators.procs import HTTP, ROOT, Failed
 
 ALIAS = "alias/streams-default"
 CREATING_MS = 3000
@@ -49,11 +49,11 @@ def main():
 
 def seal(stack, bootstrap, log):
     started = time.monotonic()
-    parts = child(stack, ["tools/parts", "--create-ms", CREATING_MS], os.environ, None)
+    parts = child(stack, [*PYTHON, "parts", "--create-ms", CREATING_MS], os.environ, None)
     config = stack.enter_context(tempfile.NamedTemporaryFile("w+", suffix=".json"))
     json.dump(AS_AWS, config)
     config.flush()
-    layer = child(stack, ["tools/fault", "--kinesis", parts["kinesis"], "--aws", parts["aws"], "--config", config.name], os.environ, None)
+    layer = child(stack, [*PYTHON, "fault", "--kinesis", parts["kinesis"], "--aws", parts["aws"], "--config", config.name], os.environ, None)
     parts |= {"kinesis": layer["url"], "aws": layer["url"]}
     aws = Aws(parts)
     environment = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")} | {
@@ -65,11 +65,11 @@ def seal(stack, bootstrap, log):
         "AWS_EC2_METADATA_DISABLED": "true",
         "NO_PROXY": "127.0.0.1",
         "ACCOUNT_ID": parts["account"],
-        "POLICY": "file:tools/demo-policy.yaml",
+        "POLICY": "file:tools/demo/policy.yaml",
         "MODE": "enforce",
         "LOG_LEVEL": "warn",
     }
-    function = child(stack, ["tools/rie", bootstrap], environment, log)
+    function = child(stack, [*PYTHON, "rie", bootstrap], environment, log)
     tell("ready", f"the parts and the Lambda emulator, in {ms(started)} ms")
 
     key = aws.kms("CreateKey", Description="Streamseal demo")["KeyMetadata"]["Arn"]
@@ -253,11 +253,3 @@ def bold(text):
 
 def tell(label, text):
     print(f"  {bold(f'{label:<10}')} {text}", flush=True)
-
-
-if __name__ == "__main__":
-    try:
-        run(main)
-    except KeyboardInterrupt:
-        print("\ndemo: interrupted", file=sys.stderr)
-        sys.exit(130)

@@ -1,37 +1,64 @@
-"""How tools/soak and tools/bench drive the others: starting tools, and calling the emulators themselves."""
+"""Starts the other tools, and calls the emulators: how a tool uses what another one starts."""
 
 import contextlib
 import json
 import pathlib
 import subprocess
+import sys
 import urllib.error
 import urllib.request
+from collections.abc import Iterator, Mapping
+from typing import IO, Any, ClassVar
 
-from procs import HTTP, ROOT, Failed
+from emulators.procs import HTTP, ROOT, Failed
+
+PYTHON = [sys.executable, "-B", str(ROOT / "tools")]
 
 
-def child(stack, argv, env=None, stderr=None):
-    """Starts a tool that prints one JSON line and stays until its stdin closes, which it does even if we are killed."""
-    argv = [str(arg) for arg in argv]
+def child(
+    stack: contextlib.ExitStack,
+    name: str,
+    *arguments: object,
+    env: Mapping[str, str] | None = None,
+    stderr: int | IO[Any] | None = None,
+) -> tuple["subprocess.Popen[bytes]", Any]:
+    """Starts a tool that prints one JSON line and stays until its stdin closes, which it does even if we are killed.
+    What it printed comes with it.
+    """
+    argv = [*PYTHON, name, *map(str, arguments)]
     tool = subprocess.Popen(argv, env=env, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=stderr)
+    assert tool.stdin and tool.stdout
     stack.callback(tool.wait)
     stack.callback(tool.stdin.close)
     line = tool.stdout.readline()
     if not line:
-        raise Failed(f"{argv[0]} did not start")
+        raise Failed(f"`tools {name}` did not start")
     return tool, json.loads(line)
+
+
+class Refused(Failed):
+    """An emulator refused a call."""
 
 
 class Aws:
     """The emulators themselves, past the fault layer."""
 
-    TARGETS = {"kinesis": "Kinesis_20131202", "kms": "TrentService", "sqs": "AmazonSQS", "ssm": "AmazonSSM"}
+    TARGETS: ClassVar[dict[str, str]] = {
+        "kinesis": "Kinesis_20131202",
+        "kms": "TrentService",
+        "sqs": "AmazonSQS",
+        "ssm": "AmazonSSM",
+    }
 
-    def __init__(self, parts):
-        self.parts, self.region, self.account = parts, parts["region"], parts["account"]
+    def __init__(self, parts: Mapping[str, Any]):
+        self.parts = parts
+        self.region: str = parts["region"]
+        self.account: str = parts["account"]
 
-    def __call__(self, service, operation, **body):
-        scope = f"Credential=test/20260101/{self.region}/{service}/aws4_request, SignedHeaders=host;x-amz-date, Signature=0"
+    def __call__(self, service: str, operation: str, **body: Any) -> Any:
+        scope = (
+            f"Credential=test/20260101/{self.region}/{service}/aws4_request, SignedHeaders=host;x-amz-date, Signature=0"
+        )
         headers = {
             "Content-Type": f"application/x-amz-json-1.{'0' if service == 'sqs' else '1'}",
             "X-Amz-Target": f"{self.TARGETS[service]}.{operation}",
@@ -43,12 +70,13 @@ class Aws:
             with HTTP.open(urllib.request.Request(url, json.dumps(body).encode(), headers), timeout=60) as answer:
                 return json.loads(answer.read() or b"{}")
         except urllib.error.HTTPError as error:
-            raise Refused(f"{service}:{operation} was refused: {error.read().decode()}")
+            raise Refused(f"{service}:{operation} was refused: {error.read().decode()}") from None
 
-    def describe(self, stream):
+    def describe(self, stream: str) -> Any:
+        """The summary of a stream."""
         return self("kinesis", "DescribeStreamSummary", StreamName=stream)["StreamDescriptionSummary"]
 
-    def records(self, stream):
+    def records(self, stream: str) -> Iterator[dict[str, Any]]:
         """Every record of a stream."""
         for shard in self("kinesis", "ListShards", StreamName=stream)["Shards"]:
             where = {"ShardId": shard["ShardId"], "ShardIteratorType": "TRIM_HORIZON"}
@@ -58,20 +86,16 @@ class Aws:
                 yield from ({**record, "ShardId": shard["ShardId"]} for record in answer["Records"])
                 place = answer["Records"] and answer.get("NextShardIterator")
 
-    def waiting(self, queue):
+    def waiting(self, queue: str) -> list[int]:
         """How many messages can be received now, are received and not yet deleted, are delayed."""
-        names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible", "ApproximateNumberOfMessagesDelayed"]
+        names = [f"ApproximateNumberOfMessages{which}" for which in ("", "NotVisible", "Delayed")]
         attributes = self("sqs", "GetQueueAttributes", QueueUrl=queue, AttributeNames=names)["Attributes"]
         return [int(attributes[name]) for name in names]
 
 
-class Refused(Failed):
-    """An emulator refused a call."""
-
-
-def children(pid):
+def children(pid: int) -> list[int]:
     """The processes that `pid` started."""
-    found = []
+    found: list[int] = []
     with contextlib.suppress(OSError):
         for task in pathlib.Path(f"/proc/{pid}/task").iterdir():
             found += map(int, (task / "children").read_text().split())

@@ -1,7 +1,6 @@
-#!/usr/bin/env -S python3 -B
 """A test-only HTTP layer between the real SDK clients and the emulators, that makes calls fail the way AWS does.
 
-    tools/fault --kinesis URL --aws URL [--config FILE] [--account ID] [--region NAME]
+    tools fault --kinesis URL --aws URL [--config FILE] [--account ID] [--region NAME]
 
 Prints one line of JSON, {"url": ..}, and lives until its stdin closes. That one loopback port is every service's endpoint
 (AWS_ENDPOINT_URL): calls of Kinesis go on to --kinesis, all others to --aws. With no configuration it only corrects what AWS was seen to
@@ -793,8 +792,8 @@ class Layer:
             writer.transport.abort()
 
 
-async def main():
-    parser = argparse.ArgumentParser(prog="tools/fault", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+async def serve():
+    parser = argparse.ArgumentParser(prog="tools fault", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--kinesis", required=True, metavar="URL")
     parser.add_argument("--aws", required=True, metavar="URL")
     parser.add_argument("--config", metavar="FILE")
@@ -823,6 +822,7 @@ async def main():
     os._exit(0)  # There is nothing to tidy up, and open calls are nobody's any more.
 
 
-if __name__ == "__main__":
+def main():
+    """Serves until its standard input closes."""
     with contextlib.suppress(KeyboardInterrupt):
-        asyncio.run(main())
+        asyncio.run(serve())

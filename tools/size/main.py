@@ -1,6 +1,8 @@
-"""Prints how large the Rust code of `src/` is: lines by area, large files and functions, public types, circles of modules.
+"""Prints how large the Rust code of `src/` is: lines by area, large files and functions, public types, circles of
+modules.
 
-Lines are counted without tests; lines of code without blank lines and comments too. It reads only, and takes a second.
+Lines are counted without tests; lines of code without blank lines and comments too. It reads only, and takes a
+second.
 
     make size
 """
@@ -51,13 +53,24 @@ def _areas(sources: list[Source], root: pathlib.Path) -> list[str]:
     for source in sources:
         inside = source.path.relative_to(root)
         area = inside.parts[0] + "/" if len(inside.parts) > 1 else "(top)"
-        whose = "of the command line alone" if inside.as_posix().startswith(CLI) else "of the function (all but the command line)"
+        whose = (
+            "of the command line alone"
+            if inside.as_posix().startswith(CLI)
+            else "of the function (all but the command line)"
+        )
         for name in (area, whose, "in all"):
             for at, number in enumerate((1, source.all_lines, source.code_lines)):
                 areas[name][at] += number
     rows = sorted((name, numbers) for name, numbers in areas.items() if name.endswith("/") or name == "(top)")
-    rows += [(name, areas[name]) for name in ("of the function (all but the command line)", "of the command line alone", "in all") if name in areas]
-    return [f"{'area of src/':<44}{'files':>6}{'lines':>8}{'of code':>9}", *(f"{name:<44}{numbers[0]:>6}{numbers[1]:>8}{numbers[2]:>9}" for name, numbers in rows)]
+    rows += [
+        (name, areas[name])
+        for name in ("of the function (all but the command line)", "of the command line alone", "in all")
+        if name in areas
+    ]
+    return [
+        f"{'area of src/':<44}{'files':>6}{'lines':>8}{'of code':>9}",
+        *(f"{name:<44}{numbers[0]:>6}{numbers[1]:>8}{numbers[2]:>9}" for name, numbers in rows),
+    ]
 
 
 def _largest(sources: list[Source]) -> list[Source]:

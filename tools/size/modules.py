@@ -17,7 +17,11 @@ def name_of(path: pathlib.Path, root: pathlib.Path) -> Name:
 def uses(sources: Iterable[Source], root: pathlib.Path) -> dict[Name, set[Name]]:
     """For each module those that it uses. A path counts for the deepest module in it. The crate's root uses nobody."""
     by_name = {name_of(source.path, root): source for source in sources}
-    return {name: {found for path in source.uses if (found := _module(path, name, by_name)) and found != name} for name, source in by_name.items() if name}
+    return {
+        name: {found for path in source.uses if (found := _module(path, name, by_name)) and found != name}
+        for name, source in by_name.items()
+        if name
+    }
 
 
 def _module(path: str, within: Name, known: Mapping[Name, Source]) -> Name | None:

@@ -1,4 +1,5 @@
-"""Reads Rust source, as far as counting needs it: no comments, no strings, no tests; functions, public types, what is used.
+"""Reads Rust source, as far as counting needs it: no comments, no strings, no tests; functions, public types, what is
+used.
 
 It expects code that `rustfmt` has been over, and it is no compiler: what a macro makes is not seen.
 """

@@ -1,12 +1,14 @@
-"""What an engineer would write with boto3 to the same end: a stream is created, wait for it, encrypt it, wait, and put a record that
-says whether it took. `make bench` measures the function against it.
+"""What an engineer would write with boto3 to the same end: a stream is created, wait for it, encrypt it, wait, and
+put a record that says whether it took. `make bench` measures the function against it.
 
-It makes the clients once and outside of the handler, keeps connections, retries throttles as botocore does, and describes with the
-call that has the higher limit, once a second. It has no policy (one key for all), no evidence, no queue, no rate of its own.
+It makes the clients once and outside of the handler, keeps connections, retries throttles as botocore does, and
+describes with the call that has the higher limit, once a second. It has no policy (one key for all), no evidence, no
+queue, no rate of its own.
 """
 
 import os
 import time
+from typing import Any
 
 import boto3
 from botocore.config import Config
@@ -19,18 +21,19 @@ kinesis = boto3.client("kinesis", config=config)
 kms = boto3.client("kms", config=config)
 
 
-def active(stream):
+def active(stream: str) -> dict[str, Any]:
     """The stream's summary, once it is ACTIVE."""
     end = time.monotonic() + PATIENCE
     while time.monotonic() < end:
-        summary = kinesis.describe_stream_summary(StreamName=stream)["StreamDescriptionSummary"]
+        summary: dict[str, Any] = kinesis.describe_stream_summary(StreamName=stream)["StreamDescriptionSummary"]
         if summary["StreamStatus"] == "ACTIVE":
             return summary
         time.sleep(1)
     raise TimeoutError(f"{stream} is still {summary['StreamStatus']}")
 
 
-def handler(event, context):
+def handler(event: dict[str, Any], context: object) -> dict[str, Any] | None:
+    """What Lambda calls."""
     detail = event["detail"]
     if detail.get("errorCode"):
         return None

@@ -1,0 +1,1 @@
+"""Seals one stream from end to end on this machine: `make demo`."""

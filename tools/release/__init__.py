@@ -1,0 +1,1 @@
+"""What a release consists of besides its builds: packages, bills of materials, the template without a macro."""
