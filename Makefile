@@ -46,7 +46,7 @@ lint-tools:
 	cd tools && ../$(linter)/mypy --cache-dir ../.local/mypy .
 	$(linter)/mypy --config-file tools/pyproject.toml --cache-dir .local/mypy $(shell git ls-files 'tests/*.py')
 	$(linter)/shellcheck $(shell)
-	@if [ -x $(linter)/zizmor ]; then echo "$(linter)/zizmor --offline --pedantic .github"; $(linter)/zizmor --quiet --offline --pedantic .github; \
+	@if [ -x $(linter)/zizmor ]; then echo "$(linter)/zizmor --offline --pedantic --strict-collection .github"; $(linter)/zizmor --quiet --offline --pedantic --strict-collection .github; \
 	  else echo "lint: left out: GitHub's workflows are not checked, since zizmor needs Python 3.11" >&2; fi
 
 # uv resolves for every Python and platform; `make` has no need of it otherwise.
