@@ -15,7 +15,7 @@ TOOLS = {
     "cost": "bench.cost",
     "demo": "demo.main",
     "expand": "release.expand",
-    "fault": "emulators.fault",
+    "fault": "emulators.fault.main",
     "package": "release.package",
     "parts": "emulators.parts",
     "report-screenshot": "report.screenshot",

@@ -1,4 +1,4 @@
-//! The fault layer (`tools/emulators/fault.py`) does what it says: each of its powers, as the adapters meet it and as its log tells it.
+//! The fault layer (`tools/emulators/fault`) does what it says: each of its powers, as the adapters meet it and as its log tells it.
 //!
 //! Real SDK clients, the layer, the emulators.
 
