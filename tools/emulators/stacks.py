@@ -21,10 +21,11 @@ from emulators.client import child
 from emulators.procs import LOCAL, ROOT, Failed
 
 try:
-    import boto3
+    import boto3 as boto3
     import botocore.config
-    import botocore.exceptions
-    from samtranslator.yaml_helper import yaml_parse
+    from botocore.exceptions import BotoCoreError as BotoCoreError
+    from botocore.exceptions import ClientError as ClientError
+    from samtranslator.yaml_helper import yaml_parse as yaml_parse
 except ImportError as missing:
     sys.exit(f"{sys.argv[0]}: {missing}: start it with make, which runs it in .local/sam (tools/setup --sam)")
 
@@ -315,11 +316,14 @@ def code(error: Any) -> str:
     return str(error.response["Error"]["Code"])
 
 
-@contextlib.contextmanager
-def gone(*codes: str) -> Iterator[None]:
-    """Ignores that what is to be removed is not there."""
-    try:
-        yield
-    except botocore.exceptions.ClientError as error:
-        if code(error) not in codes:
-            raise
+class gone:
+    """Ignores that what is to be removed is not there: `with gone(CODE, ..):`."""
+
+    def __init__(self, *codes: str):
+        self.codes = codes
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, _: object, error: BaseException | None, __: object) -> bool:
+        return isinstance(error, ClientError) and code(error) in self.codes
