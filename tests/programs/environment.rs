@@ -31,7 +31,7 @@ async fn calls() {
         let key = KeyRef::parse("alias/x").unwrap();
         assert_eq!(aws.lookup(&key, &log).await.unwrap(), KeyLookup::NotFound);
         assert_eq!(aws.read(&Source::File("policy.yaml".into())).await.unwrap(), "version: 1\n");
-        assert_eq!(aws.tags_of(&[stream.clone()], &log).await.unwrap(), BTreeMap::new());
+        assert_eq!(aws.tags_of(std::slice::from_ref(&stream), &log).await.unwrap(), BTreeMap::new());
         for query in Query::ALL {
             assert_eq!(aws.trail_page(&query, since, None, &log).await.unwrap(), TrailPage::default());
         }
