@@ -7,7 +7,7 @@ It expects code that `rustfmt` has been over, and it is no compiler: what a macr
 import dataclasses
 import pathlib
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 _TOKEN = re.compile(
     r"""(?P<line>//[^\n]*)
@@ -22,6 +22,7 @@ _FUNCTION = re.compile(r"\bfn\s+(?P<name>\w+)")
 _PUBLIC_TYPE = re.compile(r"^[ ]*pub (?:struct|enum|trait|union|type) (\w+)", re.MULTILINE)
 _USE = re.compile(r"^[ ]*(?:pub(?:\([^)]*\))? )?use (?P<tree>[^;]+);", re.MULTILINE)
 _TEST_ITEM = re.compile(r"^[ ]*#\[cfg\(test\)\]\n", re.MULTILINE)
+_TEST_MODULE = re.compile(r"^[ ]*#\[cfg\(test\)\]\n[ ]*mod (\w+);", re.MULTILINE)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,7 +36,9 @@ class Function:
 
 @dataclasses.dataclass
 class Source:
-    """One file, without its tests. `text` has its comments and the insides of its strings blanked."""
+    """One file, without its tests. `text` has its comments and the insides of its strings blanked. `test_modules` are
+    the modules that only tests have and that are files of their own.
+    """
 
     path: pathlib.Path
     text: str
@@ -44,11 +47,24 @@ class Source:
     functions: list[Function]
     public_types: list[str]
     uses: list[str]
+    test_modules: list[str]
 
 
-def read(path: pathlib.Path) -> Source:
-    """Reads one file."""
-    return parse(path, path.read_text(encoding="utf-8"))
+def read(root: pathlib.Path) -> list[Source]:
+    """Reads every file of a folder, but those that only tests have."""
+    return without_test_files(parse(path, path.read_text(encoding="utf-8")) for path in sorted(root.rglob("*.rs")))
+
+
+def without_test_files(sources: Iterable[Source]) -> list[Source]:
+    """All but the files of modules that only tests have, and what is in such modules."""
+    kept = list(sources)
+    tests = [_folder(source.path) / name for source in kept for name in source.test_modules]
+    return [source for source in kept if not any(source.path.with_suffix("").is_relative_to(test) for test in tests)]
+
+
+def _folder(path: pathlib.Path) -> pathlib.Path:
+    """Where the modules of a file are."""
+    return path.parent if path.stem in ("lib", "main", "mod") else path.with_suffix("")
 
 
 def parse(path: pathlib.Path, original: str) -> Source:
@@ -65,6 +81,7 @@ def parse(path: pathlib.Path, original: str) -> Source:
         functions=list(functions(kept)),
         public_types=_PUBLIC_TYPE.findall(kept),
         uses=[one for match in _USE.finditer(kept) for one in expand(match["tree"])],
+        test_modules=_TEST_MODULE.findall(text),
     )
 
 

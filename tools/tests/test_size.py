@@ -4,7 +4,7 @@ import pathlib
 import unittest
 
 from size.modules import Name, circles, uses
-from size.rust import blank, expand, functions, parse
+from size.rust import blank, expand, functions, parse, without_test_files
 
 SOURCE = """//! A header.
 use crate::b::{self, C, d::{E as F, G}};
@@ -52,6 +52,18 @@ class Reading(unittest.TestCase):
 
     def test_comments_nest_and_lifetimes_are_no_strings(self) -> None:
         self.assertEqual(blank("a /* b /* c */ d */ e<'a>('x', \"y\")"), 'a  e<\'a>("", "")')
+
+    def test_files_that_only_tests_have_are_left_out(self) -> None:
+        files = {
+            "lib.rs": "#[cfg(test)]\nmod samples;\nmod a;\n",
+            "samples.rs": "",
+            "samples/more.rs": "",
+            "a.rs": "mod samples;\n#[cfg(test)]\nmod tests;\n",
+            "a/samples.rs": "",
+            "a/tests.rs": "",
+        }
+        kept = without_test_files(parse(pathlib.Path("src") / name, text) for name, text in files.items())
+        self.assertEqual([one.path.as_posix() for one in kept], ["src/lib.rs", "src/a.rs", "src/a/samples.rs"])
 
     def test_trees_are_expanded(self) -> None:
         self.assertEqual(list(expand("a::{self, b::{C, D}, E as F}")), ["a", "a::b::C", "a::b::D", "a::E"])
