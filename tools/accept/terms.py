@@ -18,8 +18,3 @@ Json = dict[str, Any]
 
 class Injected(Failed):
     """A failure that was asked for."""
-
-
-def stream_prefix(prefix: str) -> str:
-    """What the names of a run's streams begin with."""
-    return f"{prefix}-"

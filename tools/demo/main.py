@@ -229,9 +229,8 @@ def counted(evidence: Json) -> str:
 
 def instant(text: str) -> int:
     """An RFC 3339 time in milliseconds."""
-    seconds, _, fraction = text.removesuffix("Z").partition(
-        "."
-    )  # Python 3.10 reads no fraction of other than 3 or 6 digits.
+    # Python 3.10 reads no fraction of other than 3 or 6 digits.
+    seconds, _, fraction = text.removesuffix("Z").partition(".")
     return round((datetime.datetime.fromisoformat(f"{seconds}+00:00").timestamp() + float(f"0.{fraction or 0}")) * 1000)
 
 
