@@ -6,19 +6,21 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use streamseal::config::{Config, Source};
+use streamseal::domain::arn::{KeyRef, StreamArn, StreamName};
+use streamseal::domain::bus::ResultEvent;
 use streamseal::domain::evidence::Evidence;
 use streamseal::domain::failure::Failure;
 use streamseal::domain::history::Query;
-use streamseal::domain::model::{KeyIdentity, KeyLookup, KeyRef, Observed, StreamArn, StreamName, Tags};
-use streamseal::domain::result::ResultEvent;
+use streamseal::domain::model::{KeyIdentity, KeyLookup, Observed, Tags};
+use streamseal::domain::note::Note;
 use streamseal::domain::scan::Scan;
 use streamseal::domain::scan::v1::Summary;
 use streamseal::domain::work::Work;
-use streamseal::handler::App;
 use streamseal::ports::{
-    CallLog, Clock, EvidenceSink, FleetApi, KeyApi, Look, Note, Page, PageStart, ParameterApi, ProbeAnswer, ResultBus,
+    CallLog, Clock, EvidenceSink, FleetApi, KeyApi, Look, Page, PageStart, ParameterApi, ProbeAnswer, ResultBus,
     SeenRecord, StreamApi, TrailApi, TrailPage, WorkQueue,
 };
+use streamseal::run::handler::App;
 
 fn main() {
     streamseal::lambda::report_panics();
@@ -112,7 +114,7 @@ impl Clock for Panics {
 }
 
 impl EvidenceSink for Panics {
-    fn record(&self, _: &Evidence) {}
-    fn summary(&self, _: &Summary) {}
+    fn record(&self, _: &Evidence, _: &str) {}
+    fn summary(&self, _: &Summary, _: &str) {}
     fn note(&self, _: &Note) {}
 }

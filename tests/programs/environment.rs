@@ -9,8 +9,9 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use streamseal::aws::{Aws, Connection, Queues, function_config, sdk_config};
 use streamseal::config::Source;
+use streamseal::domain::arn::{KeyRef, Scope, StreamArn};
 use streamseal::domain::history::Query;
-use streamseal::domain::model::{KeyLookup, KeyRef, Scope, StreamArn};
+use streamseal::domain::model::KeyLookup;
 use streamseal::ports::{CallLog, FleetApi, KeyApi, ParameterApi, StreamApi, TrailApi, TrailPage};
 
 fn main() {

@@ -8,9 +8,10 @@ use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use serde_json::{Value, json};
-use streamseal::domain::event::{Input, Item, parse};
-use streamseal::domain::model::Scope;
-use streamseal::domain::plan::Reason;
+use streamseal::domain::arn::Scope;
+use streamseal::domain::event::item::{Input, Item};
+use streamseal::domain::event::parse;
+use streamseal::domain::verdict::Reason;
 
 use crate::support::{
     ACCOUNT, Function, Layer, PATIENCE, Parts, REGION, batch, bootstrap, create_event, event, parts, root, unique,
