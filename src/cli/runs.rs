@@ -84,14 +84,7 @@ pub(crate) async fn run_all(
         };
         match evidence {
             Some(evidence) if evidence.verdict.withheld == Some(Withheld::PlanOutOfDate) => {
-                let name = &work.stream.name;
-                let key = evidence
-                    .desired
-                    .as_ref()
-                    .and_then(|(_, key)| key.as_ref())
-                    .map_or("(unknown)", KeyIdentity::as_str);
-                let words = format!("{name}: left as it is, the plan is out of date: the key would now be {key}");
-                bar.suspend(|| tell(styled(ODD, words)));
+                bar.suspend(|| tell(styled(ODD, out_of_date(&evidence))));
                 ran.out_of_date.push(work.stream.clone());
             }
             Some(evidence) => {
@@ -130,6 +123,12 @@ async fn one(
         }
         Next::Nothing | Next::May(..) | Next::Must(..) => end.evidence,
     }
+}
+
+/// What is said of a stream whose plan is out of date.
+fn out_of_date(evidence: &Evidence) -> String {
+    let key = evidence.desired.as_ref().and_then(|(_, key)| key.as_ref()).map_or("(unknown)", KeyIdentity::as_str);
+    format!("{}: left as it is, the plan is out of date: the key would now be {key}", evidence.stream.name)
 }
 
 /// Ends with the next Ctrl-C; where that cannot be heard, never.

@@ -204,26 +204,9 @@ pub fn contention(
     // Of one second, ours first: somebody who undoes it comes after it.
     let is_ours = |change: &Change| change.role.as_deref() == Some(own_role);
     of_it.sort_by_key(|change| (change.at, !is_ours(change)));
-    let (mut rounds, mut undone, mut newest) = (0, Vec::new(), None);
-    let mut ours: Option<&Change> = None;
-    for change in of_it.iter().copied() {
-        if is_ours(change) {
-            if change.kind == ChangeKind::Start {
-                rounds += usize::from(ours.is_none());
-                ours = Some(change);
-                newest = Some(change.at);
-            }
-        } else if let Some(before) = ours {
-            // Whoever starts it with the same key agrees with us.
-            let agrees = change.kind == ChangeKind::Start && change.key.is_some() && change.key == before.key;
-            if !agrees {
-                undone.push(change);
-                ours = None;
-            }
-        }
-    }
+    let Rounds { rounds, undone, newest, stands } = rounds_of(&of_it, is_ours);
     // Where ours stands by the history, it is the very change that woke us that undid it, or its rule wants another key now.
-    let undone_again = ours.is_none() || cause.is_about_encryption();
+    let undone_again = !stands || cause.is_about_encryption();
     if rounds >= ROUNDS_MAX && undone_again {
         let told: Vec<String> = undone
             .iter()
@@ -256,6 +239,41 @@ pub fn contention(
         Some(_) | None => None,
     };
     quiet.filter(|until| *until > now).map_or(Contention::Clear, Contention::Wait)
+}
+
+/// What the changes of one stream say of a fight.
+struct Rounds<'a> {
+    /// How many Starts of ours somebody else undid, or that stand.
+    rounds: usize,
+    /// With what they were undone.
+    undone: Vec<&'a Change>,
+    /// Our newest Start.
+    newest: Option<Timestamp>,
+    /// Whether it stands.
+    stands: bool,
+}
+
+/// Reads the changes of one stream, in their order.
+fn rounds_of<'a>(changes: &[&'a Change], is_ours: impl Fn(&Change) -> bool) -> Rounds<'a> {
+    let (mut rounds, mut undone, mut newest) = (0, Vec::new(), None);
+    let mut ours: Option<&Change> = None;
+    for change in changes.iter().copied() {
+        if is_ours(change) {
+            if change.kind == ChangeKind::Start {
+                rounds += usize::from(ours.is_none());
+                ours = Some(change);
+                newest = Some(change.at);
+            }
+        } else if let Some(before) = ours {
+            // Whoever starts it with the same key agrees with us.
+            let agrees = change.kind == ChangeKind::Start && change.key.is_some() && change.key == before.key;
+            if !agrees {
+                undone.push(change);
+                ours = None;
+            }
+        }
+    }
+    Rounds { rounds, undone, newest, stands: ours.is_some() }
 }
 
 /// How many Starts among `changes`, all of one stream's name, were accepted in the 24 hours before `now`, whoever called. The quota

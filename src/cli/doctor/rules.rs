@@ -118,19 +118,18 @@ pub(super) async fn rules(context: &Context, deployed: &Deployed, queue: &str, p
                 seen.findings.push(Finding::good("rules", words));
             }
         }
-        None => {
-            let words = "no rule with a schedule asks for a sweep: a lost event is noticed by nobody (EventBridge Scheduler is not looked at)";
-            let name = named(deployed, "Sweep");
-            let put = format!(
-                "aws events put-rule --name {name} --schedule-expression 'rate(1 day)' --region {}",
-                own.region
-            );
-            let target = target_of(queue, &dead, Some(r#"{"action":"sweep"}"#));
-            let how = format!("{put}\n{}", put_targets(&name, &target, &own.region));
-            seen.findings.push(Finding::fault("rules", words, how));
-        }
+        None => seen.findings.push(no_sweep(deployed, queue, &dead, &own.region)),
     }
     seen
+}
+
+fn no_sweep(deployed: &Deployed, queue: &str, dead: &str, region: &str) -> Finding {
+    let words = "no rule with a schedule asks for a sweep: a lost event is noticed by nobody (EventBridge Scheduler is not looked at)";
+    let name = named(deployed, "Sweep");
+    let put = format!("aws events put-rule --name {name} --schedule-expression 'rate(1 day)' --region {region}");
+    let target = target_of(queue, dead, Some(r#"{"action":"sweep"}"#));
+    let how = format!("{put}\n{}", put_targets(&name, &target, region));
+    Finding::fault("rules", words, how)
 }
 
 /// The rules that send to the queue, and those of the stack.

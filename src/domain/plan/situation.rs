@@ -208,38 +208,51 @@ pub fn assess(outcome: &Outcome, observed: &Observed, keys: &Keys, own: &Scope) 
             at: observed.at,
         })
     };
-    let current = match encryption {
-        Encryption::None => return wrong(None),
-        Encryption::Unreadable(text) => return Situation::Unreadable(format!("the setting cannot be read: {text}")),
-        Encryption::Kms(_) if on_target => return Situation::Right { key: wanted.identity.clone(), accepted: false },
-        Encryption::Kms(current) => current,
-    };
-    let foreign = foreign_account(target, &wanted.identity, current, keys, own);
+    match encryption {
+        Encryption::None => wrong(None),
+        Encryption::Unreadable(text) => Situation::Unreadable(format!("the setting cannot be read: {text}")),
+        Encryption::Kms(_) if on_target => Situation::Right { key: wanted.identity.clone(), accepted: false },
+        Encryption::Kms(current) => match on_another_key(target, &wanted.identity, current, keys, own) {
+            Ok(current) => wrong(Some(current)),
+            Err(situation) => situation,
+        },
+    }
+}
+
+/// What is known of the key of a stream that is on another key than its rule's, where that is wrong; otherwise how the stream stands.
+fn on_another_key(
+    target: &Target,
+    wanted: &KeyIdentity,
+    current: &KeyRef,
+    keys: &Keys,
+    own: &Scope,
+) -> Result<CurrentKey, Situation> {
+    let foreign = foreign_account(target, wanted, current, keys, own);
     let info = match keys.get(current) {
         Some(KeyLookup::Found(info)) => Some(info),
         Some(KeyLookup::NotFound) => None,
         // Whatever it is: it is none of those that the rule names.
         Some(KeyLookup::Denied { .. }) if foreign.is_some() => None,
         Some(KeyLookup::Denied { code, .. }) => {
-            return Situation::Unreadable(format!("the stream's key `{current}` cannot be looked at ({code})"));
+            return Err(Situation::Unreadable(format!("the stream's key `{current}` cannot be looked at ({code})")));
         }
-        None => return Situation::Unreadable(format!("the stream's key `{current}` was not looked up")),
+        None => return Err(Situation::Unreadable(format!("the stream's key `{current}` was not looked up"))),
     };
     if let Some(info) = info {
         match accepts(target, info, keys, own) {
             Ok(true) => {
-                return match &info.problem {
+                return Err(match &info.problem {
                     None | Some(KeyProblem::NotReady(_)) => {
                         Situation::Right { key: info.identity.clone(), accepted: true }
                     }
                     Some(problem) => Situation::AcceptedUnusable(info.identity.clone(), problem.clone()),
-                };
+                });
             }
             Ok(false) => {}
-            Err(why) => return Situation::Unreadable(why),
+            Err(why) => return Err(Situation::Unreadable(why)),
         }
     }
-    wrong(Some(CurrentKey { key: current.clone(), info: info.cloned(), foreign }))
+    Ok(CurrentKey { key: current.clone(), info: info.cloned(), foreign })
 }
 
 /// The account of the stream's key, where that is neither the stream's own nor one that the rule names: by its key, by a key that it

@@ -90,56 +90,33 @@ impl State {
             Sight::Active(situation) => Some(situation.clone()),
             _ => None,
         };
-        let (mut key, mut target) = (None, None);
-        let mut wrong = false;
-        match sight {
-            Sight::Active(Situation::Right { key: on, accepted }) => {
-                key = Some(on.clone());
-                target = (!accepted).then(|| on.clone());
-                self.is_right(observed.at);
+        let is_right = match sight {
+            Sight::Active(situation) => self.is_right(situation),
+            Sight::Busy => Some(false),
+            _ => None,
+        };
+        match is_right {
+            Some(true) => {
+                self.work.right_since.get_or_insert(observed.at);
+                self.right_here.get_or_insert(observed.at);
             }
-            Sight::Active(Situation::Wrong(Wrong { target: wanted, current, .. })) => {
-                wrong = true;
-                key = current.as_ref().and_then(|c| c.info.as_ref()).map(|info| info.identity.clone());
-                target = Some(wanted.clone());
-            }
-            Sight::Active(Situation::TargetUnusable(wanted, _, current)) => {
-                // Only a run that puts a key back starts anything here, and for it every other key is the wrong one.
-                let back = self.progress.as_ref().and_then(|progress| progress.put_back.as_ref());
-                if back.is_some() && current.as_ref() == back {
-                    self.is_right(observed.at);
-                    // Seen where it was put back to: that was the one time.
-                    self.work.put_back = PutBack::Done;
-                } else {
-                    wrong = true;
-                }
-                key = current.clone();
-                target = Some(wanted.clone());
-            }
-            Sight::Active(Situation::AcceptedUnusable(on, _)) => key = Some(on.clone()),
-            Sight::Active(Situation::TargetNotReady(wanted, _)) => target = Some(wanted.clone()),
-            Sight::Active(
-                Situation::Exempt
-                | Situation::Unmatched
-                | Situation::Unresolvable(_)
-                | Situation::NoSuchKey(_)
-                | Situation::Unreadable(_),
-            )
-            | Sight::Gone
-            | Sight::Recreated
-            | Sight::NotYet
-            | Sight::Busy
-            | Sight::Unknown(_) => {}
-        }
-        if wrong || *sight == Sight::Busy {
             // From UPDATING it may come back with another setting.
-            self.work.right_since = None;
-            self.right_here = None;
+            Some(false) => (self.work.right_since, self.right_here) = (None, None),
+            None => {}
         }
+        let is_wrong = is_right == Some(false) && *sight != Sight::Busy;
         if let Some(progress) = &mut self.progress {
             progress.wrong_since =
-                if wrong && progress.started.is_some() { progress.wrong_since.or(Some(now)) } else { None };
+                if is_wrong && progress.started.is_some() { progress.wrong_since.or(Some(now)) } else { None };
         }
+        if is_right == Some(true) && matches!(sight, Sight::Active(Situation::TargetUnusable(..))) {
+            // Seen where it was put back to: that was the one time.
+            self.work.put_back = PutBack::Done;
+        }
+        let (key, target) = match sight {
+            Sight::Active(situation) => keys_in(situation),
+            _ => (None, None),
+        };
         if target.is_some() {
             self.wanted = target;
         }
@@ -150,9 +127,24 @@ impl State {
         self.keys = keys;
     }
 
-    fn is_right(&mut self, at: Timestamp) {
-        self.work.right_since.get_or_insert(at);
-        self.right_here.get_or_insert(at);
+    /// Whether the stream is where this run wants it; `None` where that cannot be told, or is of no concern.
+    fn is_right(&self, situation: &Situation) -> Option<bool> {
+        match situation {
+            Situation::Right { .. } => Some(true),
+            Situation::Wrong(_) => Some(false),
+            // Only a run that puts a key back starts anything here, and for it every other key is the wrong one.
+            Situation::TargetUnusable(_, _, current) => {
+                let back = self.progress.as_ref().and_then(|progress| progress.put_back.as_ref());
+                Some(back.is_some() && current.as_ref() == back)
+            }
+            Situation::AcceptedUnusable(..)
+            | Situation::TargetNotReady(..)
+            | Situation::Exempt
+            | Situation::Unmatched
+            | Situation::Unresolvable(_)
+            | Situation::NoSuchKey(_)
+            | Situation::Unreadable(_) => None,
+        }
     }
 
     /// A Start is about to be sent. From here on it may be under way, also where the run is cut off before the answer.
@@ -241,6 +233,25 @@ impl State {
     pub fn start_afresh(&mut self, now: Timestamp) {
         let cause = Cause { creator: None, ..self.work.cause.clone() };
         *self = Self::new(Work::new(self.work.stream.clone(), cause, now));
+    }
+}
+
+/// The key that the stream is on, and the one that its rule wants, as far as they are known.
+fn keys_in(situation: &Situation) -> (Option<KeyIdentity>, Option<KeyIdentity>) {
+    match situation {
+        Situation::Right { key, accepted } => (Some(key.clone()), (!accepted).then(|| key.clone())),
+        Situation::Wrong(Wrong { target, current, .. }) => {
+            let info = current.as_ref().and_then(|current| current.info.as_ref());
+            (info.map(|info| info.identity.clone()), Some(target.clone()))
+        }
+        Situation::TargetUnusable(target, _, current) => (current.clone(), Some(target.clone())),
+        Situation::AcceptedUnusable(key, _) => (Some(key.clone()), None),
+        Situation::TargetNotReady(target, _) => (None, Some(target.clone())),
+        Situation::Exempt
+        | Situation::Unmatched
+        | Situation::Unresolvable(_)
+        | Situation::NoSuchKey(_)
+        | Situation::Unreadable(_) => (None, None),
     }
 }
 
