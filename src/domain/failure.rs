@@ -1,7 +1,7 @@
 //! A call that failed, as a value that the decision can read.
 //!
 //! No AWS error code is named here: `domain/codes.rs` maps codes to [`Class`], once. What follows from a class is decided in
-//! `domain/plan.rs` and in the handler.
+//! `domain/plan` and in the handler.
 
 use std::fmt;
 

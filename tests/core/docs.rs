@@ -209,3 +209,29 @@ fn every_test_that_the_threat_model_names_is_there() {
     let gone: Vec<_> = tests.iter().filter(|test| !code.contains(&format!("fn {test}("))).collect();
     assert!(gone.is_empty(), "{gone:?}");
 }
+
+/// What the table of what AWS does not say names of the code is there: a file under `src`, and names in it.
+#[test]
+fn what_the_table_of_unconfirmed_facts_names_is_there() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let text = std::fs::read_to_string(root.join("docs/aws-unconfirmed.md")).unwrap();
+    let mut named = 0;
+    for row in text.lines().filter(|line| line.starts_with("| ") && !line.starts_with("| id ")) {
+        let quoted: Vec<&str> = row.split('`').skip(1).step_by(2).collect();
+        let mut file: Option<(&str, String)> = None;
+        for word in quoted {
+            if word.ends_with(".rs") {
+                let text = std::fs::read_to_string(root.join("src").join(word));
+                file = Some((word, text.unwrap_or_else(|error| panic!("{word}: {error}: {row}"))));
+            } else if let (Some((path, text)), true) =
+                (&file, word.chars().all(|c| c.is_alphanumeric() || "_:".contains(c)))
+                && row.contains(&format!("`{path}` `{word}`"))
+            {
+                let name = word.rsplit("::").next().unwrap();
+                assert!(text.contains(name), "src/{path} has no {name}: {row}");
+                named += 1;
+            }
+        }
+    }
+    assert!(named > 15, "{named}");
+}

@@ -160,8 +160,11 @@ fn a_call_that_stops_encryption_would_be_found() {
         ("src/aws/kinesis.rs", "let request = self.kinesis().stop_stream_encryption().stream_arn(arn);"),
         ("src/cli/seal.rs", "self.client.stop_stream_encryption()"),
         ("src/cli/seal.rs", "let url = \"https://kinesis\"; client.stop_stream_encryption()"),
-        ("src/reconcile.rs", "    client.delete_stream().stream_name(name).send().await"),
-        ("src/domain/event.rs", "use aws_sdk_kinesis::operation::stop_stream_encryption::StopStreamEncryptionInput;"),
+        ("src/run/reconcile.rs", "    client.delete_stream().stream_name(name).send().await"),
+        (
+            "src/domain/event/mod.rs",
+            "use aws_sdk_kinesis::operation::stop_stream_encryption::StopStreamEncryptionInput;",
+        ),
         ("src/domain/history.rs", "kinesis.send(StopStreamEncryptionFluentBuilder::new())"),
         ("src/aws/http.rs", ".header(\"X-Amz-Target\", \"Kinesis_20131202.StopStreamEncryption\")"),
         ("src/lambda.rs", "post(\"StopStreamEncryption\", body)"),
@@ -178,7 +181,7 @@ fn a_call_that_stops_encryption_would_be_found() {
         assert_eq!(takes_away(path, &format!("fn f() {{\n{line}\n}}")).len(), 1, "{path}: {line}");
     }
     for (path, line) in [
-        ("src/domain/event.rs", "    \"StopStreamEncryption\","),
+        ("src/domain/event/mod.rs", "    \"StopStreamEncryption\","),
         ("src/cli/shell.rs", "Arguments::command().disable_help_subcommand(true)"),
         ("template.yaml", "            - StopStreamEncryption"),
         ("template.yaml", "      Description: There is no kinesis:StopStreamEncryption."),

@@ -23,7 +23,7 @@ struct Written {
 }
 
 impl Written {
-    /// As `sink.rs` writes it.
+    /// As `aws/log.rs` writes it.
     fn take(&mut self, scene: &Scene) {
         scene.set(|state, now| {
             for evidence in &state.evidence {

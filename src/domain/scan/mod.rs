@@ -2,7 +2,7 @@
 //! streams concern it, what it counted, and which of the wrong ones it hands on.
 //!
 //! Pure. The scan goes through the queue as a message of its own that carries its place and what it counted so far, so that no
-//! part of it is kept anywhere else; nothing in it grows with the number of streams. The loop is `src/scan.rs`.
+//! part of it is kept anywhere else; nothing in it grows with the number of streams. The loop is `run/scan.rs`.
 
 pub mod subject;
 pub mod tally;
