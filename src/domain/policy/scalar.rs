@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use jiff::civil::Date;
+use strsim::levenshtein;
 
 use super::decide::{Accept, Existing};
 use super::fault::Flaw;
@@ -180,21 +181,6 @@ pub(super) fn ticked(words: &[&str], last: &str) -> String {
 
 /// The word that was likely meant: at most two letters off.
 pub(super) fn nearest<'a>(text: &str, words: &[&'a str]) -> Option<&'a str> {
-    let near = words.iter().map(|word| (distance(text, word), *word)).min()?;
+    let near = words.iter().map(|word| (levenshtein(text, word), *word)).min()?;
     (near.0 <= 2).then_some(near.1)
-}
-
-/// How many letters have to be put in, left out or changed to make `a` from `b` (Levenshtein).
-fn distance(a: &str, b: &str) -> usize {
-    let mut row: Vec<usize> = (0..=b.chars().count()).collect();
-    for (i, x) in a.chars().enumerate() {
-        let mut left = i + 1;
-        let mut next = vec![left];
-        for ((y, diagonal), up) in b.chars().zip(&row).zip(row.iter().skip(1)) {
-            left = (left + 1).min(up + 1).min(diagonal + usize::from(x != y));
-            next.push(left);
-        }
-        row = next;
-    }
-    row.last().copied().unwrap_or_default()
 }
