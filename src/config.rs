@@ -3,6 +3,7 @@
 //! Pure: the variables come through a function, so that nothing here reads the environment.
 
 use std::fmt;
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -113,113 +114,143 @@ impl fmt::Display for ConfigFault {
     }
 }
 
+/// The variables, and what is wrong with them.
+struct Variables<F> {
+    variable: F,
+    faults: Vec<ConfigFault>,
+}
+
+impl<F: Fn(&str) -> Option<String>> Variables<F> {
+    fn given(&self, name: &str) -> Option<String> {
+        (self.variable)(name).filter(|value| !value.is_empty())
+    }
+
+    fn fault(&mut self, variable: &'static str, message: impl Into<String>) {
+        self.faults.push(ConfigFault { variable, message: message.into() });
+    }
+
+    fn scope(&mut self) -> Scope {
+        let account = self.given("ACCOUNT_ID").unwrap_or_default();
+        if !Scope::is_account(&account) {
+            self.fault("ACCOUNT_ID", format!("`{account}` is not an account id (12 digits)"));
+        }
+        let region = self.given("AWS_REGION").unwrap_or_default();
+        if !Scope::is_region(&region) {
+            self.fault("AWS_REGION", format!("`{region}` is not a Region"));
+        }
+        let partition = self.given("PARTITION").unwrap_or_else(|| Scope::partition_of(&region).to_owned());
+        if partition != "aws" && !partition.starts_with("aws-") {
+            self.fault("PARTITION", format!("`{partition}` is not a partition (`aws`, `aws-cn`, …)"));
+        }
+        Scope { partition, region, account }
+    }
+
+    fn policy(&mut self) -> Option<Source> {
+        let text = self.given("POLICY");
+        let policy = text.as_deref().and_then(source);
+        match (&text, &policy) {
+            (_, Some(_)) => {}
+            (Some(_), None) => self.fault("POLICY", "must begin with `file:`, `ssm:` or `inline:`, and name something"),
+            (None, None) => self.fault("POLICY", "is missing; it is `file:PATH`, `ssm:NAME` or `inline:TEXT`"),
+        }
+        policy
+    }
+
+    fn mode(&mut self) -> ModeSource {
+        let Some(text) = self.given("MODE") else { return ModeSource::Fixed(Mode::Report) };
+        match (mode(&text), source(&text)) {
+            (Some(mode), _) => ModeSource::Fixed(mode),
+            (None, Some(source @ Source::Parameter(_))) => ModeSource::Read(source),
+            (None, _) => {
+                self.fault("MODE", format!("`{text}` is not `report`, `enforce` or `ssm:NAME`"));
+                ModeSource::Fixed(Mode::Report)
+            }
+        }
+    }
+
+    fn number(&mut self, name: &'static str, default: u32, range: RangeInclusive<u32>) -> u32 {
+        let Some(text) = self.given(name) else { return default };
+        match text.parse::<u32>() {
+            Ok(value) if range.contains(&value) => value,
+            _ => {
+                self.fault(name, format!("`{text}` is not a whole number from {} to {}", range.start(), range.end()));
+                default
+            }
+        }
+    }
+
+    fn log_level(&mut self) -> LogLevel {
+        match self.given("LOG_LEVEL").as_deref() {
+            None | Some("info") => LogLevel::Info,
+            Some("error") => LogLevel::Error,
+            Some("warn") => LogLevel::Warn,
+            Some("debug") => LogLevel::Debug,
+            Some(other) => {
+                self.fault("LOG_LEVEL", format!("`{other}` is not `error`, `warn`, `info` or `debug`"));
+                LogLevel::Info
+            }
+        }
+    }
+
+    fn url(&mut self, name: &'static str) -> Option<String> {
+        let url = self.given(name);
+        if url.as_ref().is_some_and(|url| !url.starts_with("https://") && !url.starts_with("http://")) {
+            self.fault(name, "is not a URL");
+        }
+        url
+    }
+
+    fn bus(&mut self, partition: &str) -> Option<Bus> {
+        let text = self.given("RESULT_BUS")?;
+        let bus = Bus::parse(&text, partition);
+        if bus.is_none() {
+            let forms = format!("its ARN (`arn:{partition}:events:REGION:ACCOUNT:event-bus/NAME`)");
+            self.fault("RESULT_BUS", format!("`{text}` is neither the name of an event bus nor {forms}"));
+        }
+        bus
+    }
+}
+
 impl Config {
     /// Reads the configuration from `variable`, which answers like the environment.
     ///
     /// # Errors
     /// All faults that there are.
     pub fn from_vars(variable: impl Fn(&str) -> Option<String>) -> Result<Self, Vec<ConfigFault>> {
-        let mut faults = Vec::new();
-        let mut fault = |variable: &'static str, message: String| faults.push(ConfigFault { variable, message });
-        let given = |name: &str| variable(name).filter(|value| !value.is_empty());
-
-        let account = given("ACCOUNT_ID").unwrap_or_default();
-        if !Scope::is_account(&account) {
-            fault("ACCOUNT_ID", format!("`{account}` is not an account id (12 digits)"));
-        }
-        let region = given("AWS_REGION").unwrap_or_default();
-        if !Scope::is_region(&region) {
-            fault("AWS_REGION", format!("`{region}` is not a Region"));
-        }
-        let partition = given("PARTITION").unwrap_or_else(|| Scope::partition_of(&region).to_owned());
-        if partition != "aws" && !partition.starts_with("aws-") {
-            fault("PARTITION", format!("`{partition}` is not a partition (`aws`, `aws-cn`, …)"));
-        }
-        let policy = match given("POLICY").as_deref().map(source) {
-            Some(Some(source)) => Some(source),
-            Some(None) => {
-                fault("POLICY", "must begin with `file:`, `ssm:` or `inline:`, and name something".to_owned());
-                None
-            }
-            None => {
-                fault("POLICY", "is missing; it is `file:PATH`, `ssm:NAME` or `inline:TEXT`".to_owned());
-                None
-            }
-        };
-        let mode = match given("MODE") {
-            None => ModeSource::Fixed(Mode::Report),
-            Some(text) => match (mode(&text), source(&text)) {
-                (Some(mode), _) => ModeSource::Fixed(mode),
-                (None, Some(source @ Source::Parameter(_))) => ModeSource::Read(source),
-                (None, _) => {
-                    fault("MODE", format!("`{text}` is not `report`, `enforce` or `ssm:NAME`"));
-                    ModeSource::Fixed(Mode::Report)
-                }
-            },
-        };
-        let mut number = |name: &'static str, default: u32, range: std::ops::RangeInclusive<u32>| match given(name) {
-            None => default,
-            Some(text) => match text.parse::<u32>() {
-                Ok(value) if range.contains(&value) => value,
-                _ => {
-                    fault(name, format!("`{text}` is not a whole number from {} to {}", range.start(), range.end()));
-                    default
-                }
-            },
-        };
-        let wait = number("WAIT_SECONDS", 60, 1..=600);
+        let mut vars = Variables { variable, faults: Vec::new() };
+        let own = vars.scope();
+        let policy = vars.policy();
+        let mode = vars.mode();
+        let wait = vars.number("WAIT_SECONDS", 60, 1..=600);
         // The queue keeps a message for 14 days at the most.
-        let give_up_after = number("GIVE_UP_AFTER_SECONDS", 6 * 3600, 60..=13 * 86_400);
-        let describes_per_second = number("DESCRIBES_PER_SECOND", 5, 1..=1000);
-        let starts_per_second = number("STARTS_PER_SECOND", 4, 1..=1000);
-        let max_concurrency = number("MAX_CONCURRENCY", 5, 1..=1000);
-        let scan_describes_per_second = number("SCAN_DESCRIBES_PER_SECOND", 5, 1..=1000);
-        let max_changes = number("MAX_CHANGES", 10, 0..=CHANGES_MAX);
-        let sweep_hours = number("SWEEP_HOURS", 24, 1..=168);
+        let give_up_after = vars.number("GIVE_UP_AFTER_SECONDS", 6 * 3600, 60..=13 * 86_400);
+        let describes_per_second = vars.number("DESCRIBES_PER_SECOND", 5, 1..=1000);
+        let starts_per_second = vars.number("STARTS_PER_SECOND", 4, 1..=1000);
+        let max_concurrency = vars.number("MAX_CONCURRENCY", 5, 1..=1000);
+        let scan_describes_per_second = vars.number("SCAN_DESCRIBES_PER_SECOND", 5, 1..=1000);
+        let max_changes = vars.number("MAX_CHANGES", 10, 0..=CHANGES_MAX);
+        let sweep_hours = vars.number("SWEEP_HOURS", 24, 1..=168);
         if max_concurrency > describes_per_second.saturating_mul(SHARERS_MAX) {
             let message = format!("`{max_concurrency}` instances cannot share {describes_per_second} looks a second");
-            fault("MAX_CONCURRENCY", format!("{message}: at most {SHARERS_MAX} for each"));
+            vars.fault("MAX_CONCURRENCY", format!("{message}: at most {SHARERS_MAX} for each"));
         }
-        let log_level = match given("LOG_LEVEL").as_deref() {
-            None | Some("info") => LogLevel::Info,
-            Some("error") => LogLevel::Error,
-            Some("warn") => LogLevel::Warn,
-            Some("debug") => LogLevel::Debug,
-            Some(other) => {
-                fault("LOG_LEVEL", format!("`{other}` is not `error`, `warn`, `info` or `debug`"));
-                LogLevel::Info
-            }
-        };
-        let mut url = |name: &'static str| {
-            let url = given(name);
-            if url.as_ref().is_some_and(|url| !url.starts_with("https://") && !url.starts_with("http://")) {
-                fault(name, "is not a URL".to_owned());
-            }
-            url
-        };
-        let queue_url = url("WORK_QUEUE_URL");
-        let scan_queue_url = url("SCAN_QUEUE_URL");
+        let log_level = vars.log_level();
+        let queue_url = vars.url("WORK_QUEUE_URL");
+        let scan_queue_url = vars.url("SCAN_QUEUE_URL");
         if scan_queue_url.as_ref().is_some_and(|url| !url.ends_with(".fifo")) {
-            fault("SCAN_QUEUE_URL", "is not the URL of a FIFO queue, which ends in `.fifo`".to_owned());
+            vars.fault("SCAN_QUEUE_URL", "is not the URL of a FIFO queue, which ends in `.fifo`");
         }
         if scan_queue_url.is_some() && queue_url.is_none() {
-            fault("WORK_QUEUE_URL", "is missing; scans hand on what they find through it".to_owned());
+            vars.fault("WORK_QUEUE_URL", "is missing; scans hand on what they find through it");
         }
-        let own_role_arn = given("OWN_ROLE_ARN");
-        if own_role_arn.as_ref().is_some_and(|arn| !is_role(arn, &account)) {
-            fault("OWN_ROLE_ARN", format!("is not the ARN of a role of account `{account}`"));
+        let own_role_arn = vars.given("OWN_ROLE_ARN");
+        if own_role_arn.as_ref().is_some_and(|arn| !is_role(arn, &own.account)) {
+            vars.fault("OWN_ROLE_ARN", format!("is not the ARN of a role of account `{}`", own.account));
         }
-        let result_bus = given("RESULT_BUS").and_then(|text| {
-            let bus = Bus::parse(&text, &partition);
-            if bus.is_none() {
-                let forms = format!("its ARN (`arn:{partition}:events:REGION:ACCOUNT:event-bus/NAME`)");
-                fault("RESULT_BUS", format!("`{text}` is neither the name of an event bus nor {forms}"));
-            }
-            bus
-        });
+        let result_bus = vars.bus(&own.partition);
         match policy {
-            Some(policy) if faults.is_empty() => Ok(Self {
-                own: Scope { partition, region, account },
+            Some(policy) if vars.faults.is_empty() => Ok(Self {
+                own,
                 policy,
                 mode,
                 queue_url,
@@ -236,7 +267,7 @@ impl Config {
                 max_concurrency,
                 log_level,
             }),
-            _ => Err(faults),
+            _ => Err(vars.faults),
         }
     }
 }
