@@ -5,6 +5,8 @@
 
 use std::fmt;
 
+use serde::{Deserialize, Serialize};
+
 use super::text::EventText;
 
 /// The account, Region and partition that this deployment answers for; streams elsewhere are never acted on.
@@ -77,7 +79,8 @@ impl fmt::Display for StreamName {
 }
 
 /// The ARN of a data stream: `arn:PARTITION:kinesis:REGION:ACCOUNT:stream/NAME`.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
 pub struct StreamArn {
     /// Where the stream is.
     pub scope: Scope,
@@ -232,7 +235,8 @@ fn is_key_id(id: &str) -> bool {
 }
 
 /// The ARN of a KMS key: `arn:PARTITION:kms:REGION:ACCOUNT:key/ID`.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
 pub struct KeyArn(String);
 
 impl KeyArn {
@@ -277,6 +281,34 @@ pub fn is_alias(key: &KeyRef, alias: &KeyRef, own: &Scope) -> bool {
         key.as_str().strip_prefix(&ours).unwrap_or(key.as_str()).to_owned()
     };
     alias.as_key_arn().is_none() && name(key) == name(alias)
+}
+
+impl TryFrom<String> for StreamArn {
+    type Error = &'static str;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        Self::parse(&text).ok_or("field `stream_arn`: not the ARN of a stream")
+    }
+}
+
+impl From<StreamArn> for String {
+    fn from(value: StreamArn) -> Self {
+        value.to_string()
+    }
+}
+
+impl TryFrom<String> for KeyArn {
+    type Error = &'static str;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        Self::parse(&text).ok_or("field `previous_key`: not the ARN of a key")
+    }
+}
+
+impl From<KeyArn> for String {
+    fn from(value: KeyArn) -> Self {
+        value.to_string()
+    }
 }
 
 #[cfg(test)]

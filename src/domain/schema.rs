@@ -54,7 +54,7 @@ impl Kind {
             Self::Evidence => of::<evidence::v1::Document<'_>>(),
             Self::Summary => of::<scan::v1::Document<'_>>(),
             Self::Note => of::<NoteDocument<'_>>(),
-            Self::Work => of::<work::Wire>(),
+            Self::Work => of::<work::Work>(),
             Self::Scan => of::<scan::Wire>(),
         };
         let growth = match self {
