@@ -217,7 +217,7 @@ impl Context {
     }
 
     /// What a run that begins now goes by.
-    pub(crate) fn settings<'a>(&'a self, policy: &'a Policy, mode: Mode, time: SignedDuration) -> Session<'a> {
+    pub(crate) fn session<'a>(&'a self, policy: &'a Policy, mode: Mode, time: SignedDuration) -> Session<'a> {
         Session {
             config: &self.config,
             policy,

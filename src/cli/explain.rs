@@ -94,8 +94,7 @@ async fn existing(context: &Context, policy: &Policy, mode: Mode, stream: &str) 
     };
     let explanation = policy.explain(&stream, &tags, context.aws.now());
     let seen =
-        preview(&context.aws, &context.work(stream.clone(), "explain"), &context.settings(policy, mode, LOOK_MAX))
-            .await;
+        preview(&context.aws, &context.work(stream.clone(), "explain"), &context.session(policy, mode, LOOK_MAX)).await;
     if matches!(&seen.step, Ok(Step::Finish(verdict)) if verdict.reason == Reason::StreamGone) {
         return Err(no_such_stream(&stream));
     }

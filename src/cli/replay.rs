@@ -53,13 +53,13 @@ pub(super) async fn run(arguments: &ReplayArguments, globals: &Globals) -> Resul
     let mode = if arguments.offline { Mode::Report } else { context.mode().await? };
     let mut worst = Exit::Compliant;
     for mut item in items {
-        let settings = policy.as_ref().map(|policy| context.settings(policy, mode, PREVIEW_MAX));
-        let seen = match (&item, &settings) {
-            (Item::Reconcile(work), Some(settings)) => Some(preview(aws, work, settings).await),
-            (Item::Scan(scan), Some(settings)) => {
-                item = match not_named(aws, scan, settings).await {
+        let session = policy.as_ref().map(|policy| context.session(policy, mode, PREVIEW_MAX));
+        let seen = match (&item, &session) {
+            (Item::Reconcile(work), Some(session)) => Some(preview(aws, work, session).await),
+            (Item::Scan(scan), Some(session)) => {
+                item = match not_named(aws, scan, session).await {
                     Some(why) => Item::Rejected(why),
-                    None => match of_concern(aws, Scan::clone(scan), settings).await {
+                    None => match of_concern(aws, Scan::clone(scan), session).await {
                         Ok(scan) => Item::Scan(Box::new(scan)),
                         Err(why) => Item::Ignored(why),
                     },

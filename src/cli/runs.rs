@@ -116,10 +116,10 @@ async fn one(
     mode: Mode,
     (work, planned): (&Work, Option<&KeyIdentity>),
 ) -> Evidence {
-    let end = reconcile(world, work, &Session { planned, ..context.settings(policy, mode, RUN_MAX) }).await;
+    let end = reconcile(world, work, &Session { planned, ..context.session(policy, mode, RUN_MAX) }).await;
     match end.next {
         Next::Must(again, ..) if again.put_back == PutBack::Due => {
-            reconcile(world, &again, &context.settings(policy, mode, RUN_MAX)).await.evidence
+            reconcile(world, &again, &context.session(policy, mode, RUN_MAX)).await.evidence
         }
         Next::Nothing | Next::May(..) | Next::Must(..) => end.evidence,
     }

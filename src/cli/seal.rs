@@ -274,7 +274,7 @@ async fn planned(
         context.turn().await?;
         bar.set_message(stream.name.to_string());
         let work = context.work(stream.clone(), "seal");
-        let preview = preview(&context.aws, &work, &context.settings(policy, Mode::Enforce, LOOK_MAX)).await;
+        let preview = preview(&context.aws, &work, &context.session(policy, Mode::Enforce, LOOK_MAX)).await;
         bar.inc(1);
         // One that vanished from the list is nobody's fault; one that was named is a slip of the pen.
         let action = Action::of(&preview);

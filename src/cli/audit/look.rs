@@ -29,17 +29,17 @@ const AT_ONCE: usize = 16;
 /// that are under way at once fail at once, and say no more than one.
 const IN_A_ROW: usize = AT_ONCE + 4;
 
-/// Looks at every stream of the Region that `settings` and `aws` are of.
-pub(super) async fn region(aws: &Aws, settings: &Session<'_>, opt_in: bool, bar: &ProgressBar) -> Region {
+/// Looks at every stream of the Region that `session` and `aws` are of.
+pub(super) async fn region(aws: &Aws, session: &Session<'_>, opt_in: bool, bar: &ProgressBar) -> Region {
     let cause = Cause { call: EventText::new("audit"), event_id: None, actor: None, at: None, creator: None };
     let mut round = Round {
         aws,
-        observer: Observer::of_scan(aws, settings),
-        inspection: Inspection { session: settings, cause, asked: aws.now(), attempt: 0, by: "an audit" },
-        settings,
+        observer: Observer::of_scan(aws, session),
+        inspection: Inspection { session, cause, asked: aws.now(), attempt: 0, by: "an audit" },
+        session,
         bar,
         in_a_row: InARow::default(),
-        region: Region::new(&settings.config.own.region),
+        region: Region::new(&session.config.own.region),
     };
     if let Err(why) = round.run().await {
         let refused = matches!(&why, Unfinished::Call(failure) if refuses_credentials(failure));
@@ -48,7 +48,7 @@ pub(super) async fn region(aws: &Aws, settings: &Session<'_>, opt_in: bool, bar:
         } else {
             Ended::Failed(Broken {
                 why: why.to_string(),
-                help: advice_on(&why, Some(&settings.config.own), &[]),
+                help: advice_on(&why, Some(&session.config.own), &[]),
                 passes: may_go_on(&why),
             })
         };
@@ -60,7 +60,7 @@ struct Round<'a> {
     aws: &'a Aws,
     observer: Observer<'a, Aws>,
     inspection: Inspection<'a>,
-    settings: &'a Session<'a>,
+    session: &'a Session<'a>,
     bar: &'a ProgressBar,
     in_a_row: InARow,
     region: Region,
@@ -89,7 +89,7 @@ impl Round<'_> {
         tags: &BTreeMap<StreamName, Tags>,
         logs: &[CallLog],
     ) -> Result<(), Unfinished> {
-        let own = &self.settings.config.own;
+        let own = &self.session.config.own;
         let looker = Looker { aws: self.aws, observer: &self.observer, inspection: &self.inspection };
         let looks = page.iter().zip(logs).map(|(name, log)| looker.look(own.stream(name.clone()), tags.get(name), log));
         let mut looks = stream::iter(looks).buffered(AT_ONCE);

@@ -199,8 +199,8 @@ async fn audit(arguments: &AuditArguments, globals: &Globals, bar: &ProgressBar)
     let started_at = now();
     // Each Region has quotas of its own.
     let looks = contexts.iter().zip(&regions).map(async |(context, (_, opt_in))| {
-        let settings = Session { run_id: "audit", ..context.settings(&policy, mode, LONGEST) };
-        look::region(&context.aws, &settings, *opt_in, bar).await
+        let session = Session { run_id: "audit", ..context.session(&policy, mode, LONGEST) };
+        look::region(&context.aws, &session, *opt_in, bar).await
     });
     let mut found = join_all(looks).await;
     if !is_known {
