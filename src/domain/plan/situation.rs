@@ -212,21 +212,20 @@ pub fn assess(outcome: &Outcome, observed: &Observed, keys: &Keys, own: &Scope) 
         Encryption::None => wrong(None),
         Encryption::Unreadable(text) => Situation::Unreadable(format!("the setting cannot be read: {text}")),
         Encryption::Kms(_) if on_target => Situation::Right { key: wanted.identity.clone(), accepted: false },
-        Encryption::Kms(current) => match on_another_key(target, &wanted.identity, current, keys, own) {
-            Ok(current) => wrong(Some(current)),
-            Err(situation) => situation,
-        },
+        Encryption::Kms(current) => {
+            on_another_key((target, &wanted.identity), current, keys, own, |current| wrong(Some(current)))
+        }
     }
 }
 
-/// What is known of the key of a stream that is on another key than its rule's, where that is wrong; otherwise how the stream stands.
+/// How a stream stands that is on another key than its rule's.
 fn on_another_key(
-    target: &Target,
-    wanted: &KeyIdentity,
+    (target, wanted): (&Target, &KeyIdentity),
     current: &KeyRef,
     keys: &Keys,
     own: &Scope,
-) -> Result<CurrentKey, Situation> {
+    wrong: impl FnOnce(CurrentKey) -> Situation,
+) -> Situation {
     let foreign = foreign_account(target, wanted, current, keys, own);
     let info = match keys.get(current) {
         Some(KeyLookup::Found(info)) => Some(info),
@@ -234,25 +233,25 @@ fn on_another_key(
         // Whatever it is: it is none of those that the rule names.
         Some(KeyLookup::Denied { .. }) if foreign.is_some() => None,
         Some(KeyLookup::Denied { code, .. }) => {
-            return Err(Situation::Unreadable(format!("the stream's key `{current}` cannot be looked at ({code})")));
+            return Situation::Unreadable(format!("the stream's key `{current}` cannot be looked at ({code})"));
         }
-        None => return Err(Situation::Unreadable(format!("the stream's key `{current}` was not looked up"))),
+        None => return Situation::Unreadable(format!("the stream's key `{current}` was not looked up")),
     };
     if let Some(info) = info {
         match accepts(target, info, keys, own) {
             Ok(true) => {
-                return Err(match &info.problem {
+                return match &info.problem {
                     None | Some(KeyProblem::NotReady(_)) => {
                         Situation::Right { key: info.identity.clone(), accepted: true }
                     }
                     Some(problem) => Situation::AcceptedUnusable(info.identity.clone(), problem.clone()),
-                });
+                };
             }
             Ok(false) => {}
-            Err(why) => return Err(Situation::Unreadable(why)),
+            Err(why) => return Situation::Unreadable(why),
         }
     }
-    Ok(CurrentKey { key: current.clone(), info: info.cloned(), foreign })
+    wrong(CurrentKey { key: current.clone(), info: info.cloned(), foreign })
 }
 
 /// The account of the stream's key, where that is neither the stream's own nor one that the rule names: by its key, by a key that it
