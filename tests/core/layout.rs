@@ -129,11 +129,17 @@ fn a_circle_would_be_found() {
         source("src/domain/b.rs", "fn f() { crate::domain::c::g() }\n"),
         source("src/domain/c/mod.rs", "pub use self::d::{\n    One,\n    other::{Two, Three},\n};\n"),
         source("src/domain/c/d.rs", "#[cfg(feature = \"x\")]\nuse crate::{config, domain::{a::A, b}};\n"),
+        source("src/domain/e.rs", "#[cfg(test)]\nmod samples;\n\nuse crate::lambda;\n"),
+        source("src/lambda.rs", ""),
         source("src/config.rs", "use std::fmt;\n#[cfg(test)]\nmod tests {\n    use crate::domain::a;\n}\n"),
     ];
     assert_eq!(circles(&graph(&around)).len(), 4, "{:?}", graph(&around));
     assert_eq!(circles(&graph(&around[..4])).len(), 0);
-    assert_eq!(upwards(&graph(&around)).len(), 1, "domain::c::d uses config");
+    assert_eq!(
+        upwards(&graph(&around)).len(),
+        2,
+        "domain::c::d uses config, and domain::e what is below its tests' name"
+    );
 }
 
 /// Each import from a ring that is not an inner one.

@@ -14,9 +14,13 @@ pub(crate) struct Source {
 impl Source {
     /// The code: without comments, documentation and the tests at its end.
     pub(crate) fn code(&self) -> impl Iterator<Item = (usize, &str)> {
-        let lines = self.text.lines().enumerate().map(|(index, line)| (index + 1, line));
+        let text = &self.text;
+        let lines = text.lines().zip(text.lines().skip(1).chain([""])).enumerate();
+        // Where the tests stand in files of their own, the code goes on behind their names.
+        let is_end = |line: &str, next: &str| line.starts_with("#[cfg(test)]") && !next.ends_with(';');
         lines
-            .take_while(|(_, line)| !line.starts_with("#[cfg(test)]"))
+            .take_while(move |(_, (line, next))| !is_end(line, next))
+            .map(|(index, (line, _))| (index + 1, line))
             .map(|(number, line)| (number, line.find("//").map_or(line, |start| line.split_at(start).0)))
             .filter(|(_, line)| !line.trim().is_empty())
     }
