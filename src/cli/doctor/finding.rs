@@ -1,4 +1,4 @@
-//! One thing that `doctor` looked at: how it stands with it, and how to mend it.
+//! One thing that `doctor` looked at: its state, and how to fix it.
 
 use serde::Serialize;
 
@@ -6,7 +6,7 @@ use crate::cli::output::{BAD, FAINT, GOOD, ODD, advice, result, styled};
 use crate::domain::arn::Scope;
 use crate::domain::failure::{Class, Failure, Fault};
 
-/// What mends most of it.
+/// How to fix it.
 pub(super) const REDEPLOY: &str = "deploy the stack again: sam build && sam deploy";
 
 /// One thing that was looked at.
@@ -16,7 +16,7 @@ pub(super) struct Finding {
     pub(super) state: State,
     #[serde(rename = "detail")]
     pub(super) words: String,
-    pub(super) mend: Option<String>,
+    pub(super) fix: Option<String>,
 }
 
 /// How it stands with it.
@@ -31,21 +31,21 @@ pub(super) enum State {
 
 impl Finding {
     pub(super) fn good(about: &'static str, words: impl Into<String>) -> Self {
-        Self { about, state: State::Good, words: words.into(), mend: None }
+        Self { about, state: State::Good, words: words.into(), fix: None }
     }
 
-    pub(super) fn fault(about: &'static str, words: impl Into<String>, mend: impl Into<String>) -> Self {
-        Self { about, state: State::Fault, words: words.into(), mend: Some(mend.into()) }
+    pub(super) fn fault(about: &'static str, words: impl Into<String>, fix: impl Into<String>) -> Self {
+        Self { about, state: State::Fault, words: words.into(), fix: Some(fix.into()) }
     }
 
-    pub(super) fn unknown(about: &'static str, words: impl Into<String>, mend: impl Into<String>) -> Self {
-        Self { about, state: State::Unknown, words: words.into(), mend: Some(mend.into()) }
+    pub(super) fn unknown(about: &'static str, words: impl Into<String>, fix: impl Into<String>) -> Self {
+        Self { about, state: State::Unknown, words: words.into(), fix: Some(fix.into()) }
     }
 
     /// A call of ours that failed says nothing of what it was to look at.
     pub(super) fn unseen(about: &'static str, failure: &Failure, own: &Scope) -> Self {
         let words = format!("not looked at: {} failed ({}): {}", failure.call, failure.code, failure.message);
-        Self { about, state: State::Unknown, words, mend: advice(failure, Some(own), &[]) }
+        Self { about, state: State::Unknown, words, fix: advice(failure, Some(own), &[]) }
     }
 
     pub(super) fn print(&self) {
@@ -55,8 +55,8 @@ impl Finding {
             State::Unknown => (ODD, "?"),
         };
         result(format_args!("{} {:<11} {}", styled(style, format_args!("{word:<5}")), self.about, self.words));
-        if let Some(mend) = &self.mend {
-            for line in mend.lines() {
+        if let Some(fix) = &self.fix {
+            for line in fix.lines() {
                 result(format_args!("      {}", styled(FAINT, line)));
             }
         }

@@ -1,5 +1,5 @@
 //! `streamseal doctor`: what must be there so that the function sees streams and can act, each fault with the command or the
-//! statement that mends it. It only looks, and says what it could not look at.
+//! statement that fixes it. It only looks, and says what it could not look at.
 
 mod deployed;
 mod finding;

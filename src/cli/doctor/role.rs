@@ -125,7 +125,7 @@ fn refusal(result: Option<&EvaluationResult>) -> Option<Refusal> {
     Some(Refusal::NoStatement)
 }
 
-/// What is said of a call that is refused on these resources, and how to mend it.
+/// What is said of a call that is refused on these resources, and how to fix it.
 fn told(call: &str, why: &Refusal, resources: &[&str], role: &str, own: &Scope) -> Finding {
     let allow = statement(call, Some(own), resources);
     match why {
@@ -343,7 +343,7 @@ mod tests {
             |allowed| PermissionsBoundaryDecisionDetail::builder().allowed_by_permissions_boundary(allowed).build();
         let organization = OrganizationsDecisionDetail::builder().allowed_by_organizations(false).build();
         use PolicyEvaluationDecisionType::{Allowed, ExplicitDeny, ImplicitDeny};
-        for (result, expected, words, mend) in [
+        for (result, expected, words, fix) in [
             (result(ImplicitDeny), Refusal::NoStatement, "it may not call", "add to a policy of ROLE:\n{"),
             (
                 result(ExplicitDeny).matched_statements(denies),
@@ -375,8 +375,8 @@ mod tests {
             assert_eq!(why, expected);
             let finding = told("sqs:SendMessage", &why, &["arn:aws:sqs:eu-west-1:111122223333:work"], "ROLE", &own());
             assert!(finding.words.starts_with(words), "{finding:?}");
-            assert!(finding.mend.as_ref().unwrap().contains(mend), "{finding:?}");
-            assert!(finding.mend.unwrap().contains("111122223333:work"));
+            assert!(finding.fix.as_ref().unwrap().contains(fix), "{finding:?}");
+            assert!(finding.fix.unwrap().contains("111122223333:work"));
         }
         assert_eq!(refusal(Some(&result(Allowed).build().unwrap())), None);
         assert_eq!(refusal(None), Some(Refusal::NoStatement));

@@ -273,16 +273,16 @@ mod tests {
     fn each_cure_goes_to_the_home_of_the_trail_and_keeps_what_it_logs() {
         let finding = verdict_of(&[found("a", without_kms())]);
         assert_eq!(
-            finding.mend.unwrap(),
+            finding.fix.unwrap(),
             "aws cloudtrail put-event-selectors --trail-name arn:aws:cloudtrail:us-east-1:111122223333:trail/a --event-selectors \
              '[{\"DataResources\":[{\"Type\":\"AWS::S3::Object\",\"Values\":[\"arn:aws:s3\"]}],\"ExcludeManagementEventSources\":\
              [\"rdsdata.amazonaws.com\"],\"IncludeManagementEvents\":true,\"ReadWriteType\":\"All\"}]' --region us-east-1"
         );
-        let mend = verdict_of(&[found("b", kms_alone())]).mend.unwrap();
-        assert!(mend.contains(r"--advanced-event-selectors '[{") && mend.contains(r#""Name":"it'\''s KMS""#), "{mend}");
-        let mend = verdict_of(&[found("c", State::Idle)]).mend.unwrap();
-        assert!(mend.ends_with("trail/c --region us-east-1"), "{mend}");
-        let mend = verdict_of(&[]).mend.unwrap();
-        assert!(mend.lines().all(|line| line.ends_with(" --region eu-west-1")), "{mend}");
+        let fix = verdict_of(&[found("b", kms_alone())]).fix.unwrap();
+        assert!(fix.contains(r"--advanced-event-selectors '[{") && fix.contains(r#""Name":"it'\''s KMS""#), "{fix}");
+        let fix = verdict_of(&[found("c", State::Idle)]).fix.unwrap();
+        assert!(fix.ends_with("trail/c --region us-east-1"), "{fix}");
+        let fix = verdict_of(&[]).fix.unwrap();
+        assert!(fix.lines().all(|line| line.ends_with(" --region eu-west-1")), "{fix}");
     }
 }
