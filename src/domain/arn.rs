@@ -283,33 +283,27 @@ pub fn is_alias(key: &KeyRef, alias: &KeyRef, own: &Scope) -> bool {
     alias.as_key_arn().is_none() && name(key) == name(alias)
 }
 
-impl TryFrom<String> for StreamArn {
-    type Error = &'static str;
+/// In a message an ARN is a text.
+macro_rules! as_text {
+    ($type:ident, $fault:literal) => {
+        impl TryFrom<String> for $type {
+            type Error = &'static str;
 
-    fn try_from(text: String) -> Result<Self, Self::Error> {
-        Self::parse(&text).ok_or("field `stream_arn`: not the ARN of a stream")
-    }
+            fn try_from(text: String) -> Result<Self, Self::Error> {
+                Self::parse(&text).ok_or($fault)
+            }
+        }
+
+        impl From<$type> for String {
+            fn from(value: $type) -> Self {
+                value.to_string()
+            }
+        }
+    };
 }
 
-impl From<StreamArn> for String {
-    fn from(value: StreamArn) -> Self {
-        value.to_string()
-    }
-}
-
-impl TryFrom<String> for KeyArn {
-    type Error = &'static str;
-
-    fn try_from(text: String) -> Result<Self, Self::Error> {
-        Self::parse(&text).ok_or("field `previous_key`: not the ARN of a key")
-    }
-}
-
-impl From<KeyArn> for String {
-    fn from(value: KeyArn) -> Self {
-        value.to_string()
-    }
-}
+as_text!(StreamArn, "not the ARN of a stream");
+as_text!(KeyArn, "not the ARN of a key");
 
 #[cfg(test)]
 mod tests {

@@ -4,7 +4,7 @@
 //! observes afresh.
 
 use jiff::Timestamp;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use super::arn::{KeyArn, Scope, StreamArn};
 use super::bounds::{self, is_odd};
@@ -32,11 +32,11 @@ pub enum PutBack {
 #[serde(deny_unknown_fields)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(title = "Streamseal work message, version 1"))]
 pub struct Work {
-    /// The message's version: [`VERSION`].
+    /// The message's version.
     #[cfg_attr(feature = "schema", schemars(extend("const" = VERSION)))]
     pub streamseal: String,
     /// The stream to look at.
-    #[serde(rename = "stream_arn")]
+    #[serde(rename = "stream_arn", deserialize_with = "stream_arn")]
     #[cfg_attr(feature = "schema", schemars(with = "String"))]
     pub stream: StreamArn,
     /// `StreamCreationTimestamp` when it was seen first; a stream with another one is a new stream of the same name.
@@ -50,7 +50,7 @@ pub struct Work {
     pub first_seen: Timestamp,
     /// Where the deadline counts from: the first run, later by the times when the policy could not be used, or the look that is
     /// due for a quota.
-    #[serde(default = "unset", skip_serializing_if = "is_unset")]
+    #[serde(default = "unset", deserialize_with = "deadline_from", skip_serializing_if = "is_unset")]
     #[cfg_attr(feature = "schema", schemars(with = "crate::domain::time::Time"))]
     pub deadline_from: Timestamp,
     /// How many runs there were before.
@@ -59,8 +59,8 @@ pub struct Work {
     /// Whether a run before may have started encryption without proving it.
     pub proof_owed: bool,
     /// The key before a re-key of ours, while it may have to be put back.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[cfg_attr(feature = "schema", schemars(with = "String"))]
+    #[serde(default, deserialize_with = "previous_key", skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "schema", schemars(with = "Option<String>"))]
     pub previous_key: Option<KeyArn>,
     /// Whether that key has to be put back, since the one after it turned out unusable.
     #[serde(default)]
@@ -102,6 +102,18 @@ pub struct Work {
     /// How many times in a row the policy or the mode could not be read.
     #[serde(default, deserialize_with = "bounds::counter")]
     pub unread: u32,
+}
+
+fn stream_arn<'de, D: Deserializer<'de>>(from: D) -> Result<StreamArn, D::Error> {
+    bounds::member("stream_arn", from)
+}
+
+fn previous_key<'de, D: Deserializer<'de>>(from: D) -> Result<Option<KeyArn>, D::Error> {
+    bounds::member("previous_key", from)
+}
+
+fn deadline_from<'de, D: Deserializer<'de>>(from: D) -> Result<Timestamp, D::Error> {
+    Ok(Option::deserialize(from)?.unwrap_or_else(unset))
 }
 
 /// No time: the field is missing.
