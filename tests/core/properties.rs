@@ -252,6 +252,8 @@ fn the_state_table() {
         (withheld(Withheld::Downgrade), "NON_COMPLIANT downgrade"),
         (row("app", None).permission(Permission::Contested("who".into())), "NON_COMPLIANT contested alarm"),
         (row("app", None).permission(Permission::Unknown("why".into())), "INSUFFICIENT_DATA unreadable alarm"),
+        (row("app", None).permission(Permission::Unweighed), "read history"),
+        (row("app", Some("alias/app")).permission(Permission::Unweighed), "COMPLIANT right-key"),
         // Wrong, and started.
         (row("app", None).started(true, None), "await applied"),
         (row("app", None).started(true, Some(29)), "await applied"),
@@ -362,6 +364,7 @@ fn any_row() -> impl Strategy<Value = Row> {
         Permission::Allowed,
         Permission::Settling(now()),
         Permission::Withheld(Withheld::ReportMode),
+        Permission::Unweighed,
     ]);
     let started = prop::sample::select(vec![None, None, Some(true), Some(false)]);
     let world = (statuses, rules, on, states(), states(), any::<bool>());
