@@ -83,17 +83,7 @@ impl Policy {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-
-    const NOON: &str = "2027-03-20T12:00:00Z";
-
-    /// A policy of these rules; everything is enforced.
-    fn policy(rules: &[&str]) -> Policy {
-        let rules: String =
-            rules.iter().enumerate().map(|(i, rule)| format!("  - {{ name: r{i}, {rule} }}\n")).collect();
-        let loaded = Policy::load(&format!("version: 1\ndefaults: {{ existing: enforce }}\nrules:\n{rules}"));
-        loaded.unwrap_or_else(|faults| panic!("{rules}{faults:?}"))
-    }
+    use crate::domain::policy::decide::tests::{NOON, policy};
 
     #[test]
     fn warnings() {

@@ -381,13 +381,13 @@ pub(crate) fn utc_date(now: Timestamp) -> Date {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
 
-    const NOON: &str = "2027-03-20T12:00:00Z";
+    pub(crate) const NOON: &str = "2027-03-20T12:00:00Z";
 
     /// A policy of these rules; everything is enforced.
-    fn policy(rules: &[&str]) -> Policy {
+    pub(crate) fn policy(rules: &[&str]) -> Policy {
         let rules: String =
             rules.iter().enumerate().map(|(i, rule)| format!("  - {{ name: r{i}, {rule} }}\n")).collect();
         let loaded = Policy::load(&format!("version: 1\ndefaults: {{ existing: enforce }}\nrules:\n{rules}"));
