@@ -8,13 +8,19 @@
 //!
 //! Modules in reading order. The core (everything but `aws`, `lambda` and `cli`) has no AWS and no Lambda crate.
 
+pub mod domain;
+
+pub mod config;
+
+pub mod ports;
+
+pub mod run;
+
 #[cfg(feature = "aws")]
 pub mod aws;
-#[cfg(feature = "cli")]
-pub mod cli;
-pub mod config;
-pub mod domain;
+
 #[cfg(feature = "lambda")]
 pub mod lambda;
-pub mod ports;
-pub mod run;
+
+#[cfg(feature = "cli")]
+pub mod cli;

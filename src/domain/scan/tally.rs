@@ -230,7 +230,7 @@ impl Tally {
     }
 }
 
-/// Whether a text is as those are that went through [`EventText`](super::model::EventText), of any length.
+/// Whether a text is as those are that went through [`EventText`], of any length.
 pub(super) fn is_plain(text: &str) -> bool {
     text.chars().all(|c| c == ' ' || c == '…' || c.is_ascii_graphic())
 }
