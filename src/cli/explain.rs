@@ -13,12 +13,11 @@ use super::words::{self, coloured, would};
 use crate::domain::arn::{KeyRef, StreamArn, StreamName};
 use crate::domain::cause::{Cause, Creator};
 use crate::domain::failure::{Class, Unfinished};
-use crate::domain::history::Contention;
 use crate::domain::model::{Encryption, KeyLookup, Mode, Observed, StreamStatus, Tags};
-use crate::domain::plan::permit::{BIRTH_MAX, Circumstances, permit};
+use crate::domain::plan::permit::BIRTH_MAX;
 use crate::domain::plan::sight::Sight;
 use crate::domain::plan::situation::{Keys, assess};
-use crate::domain::plan::step::{Condition, Progress, Step, next_step};
+use crate::domain::plan::step::{Condition, Step};
 use crate::domain::policy::{Outcome, Policy};
 use crate::domain::remedy::advice::{Facts, Remedy};
 use crate::domain::remedy::remedy;
@@ -135,16 +134,7 @@ async fn imagined(
     let sight = Sight::Active(assess(outcome, &observed, &keys, own));
     let creator = Some(Creator::Other);
     let cause = Cause { call: EventText::new("CreateStream"), event_id: None, actor: None, at: Some(now), creator };
-    let circumstances = Circumstances {
-        mode,
-        policy,
-        cause: &cause,
-        active_since: None,
-        contention: Some(&Contention::Clear),
-        planned: None,
-        now,
-    };
-    let step = next_step(&sight, &Progress::default(), |wrong| permit(wrong, &circumstances), now);
+    let step = context.session(policy, mode, LOOK_MAX).first_step(&sight, &cause, now);
     let situation = match &sight {
         Sight::Active(situation) => Some(situation),
         _ => None,

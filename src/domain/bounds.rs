@@ -3,7 +3,10 @@
 //! Events and messages are checked with this where they are read, so that no arithmetic after it can overflow and no message of
 //! our own becomes one that we refuse.
 
+use std::time::Duration;
+
 use jiff::{SignedDuration, Timestamp, TimestampArithmetic};
+use serde::de::Error;
 use serde::{Deserialize, Deserializer};
 
 use super::text::EventText;
@@ -36,11 +39,21 @@ pub fn later(at: Timestamp, by: impl Into<TimestampArithmetic>) -> Timestamp {
     at.saturating_add(by).unwrap_or(Timestamp::MAX)
 }
 
+/// From `now` to `then`; nothing where that is past.
+pub fn until(now: Timestamp, then: Timestamp) -> Duration {
+    Duration::try_from(then.duration_since(now)).unwrap_or(Duration::ZERO)
+}
+
 /// Reads a counter. One that is too large for its type stands at the type's end: a message of ours never has it, and a retry
 /// count does not make a message unreadable.
 pub(super) fn counter<'de, D: Deserializer<'de>>(from: D) -> Result<u32, D::Error> {
     let count = u64::deserialize(from)?;
     Ok(u32::try_from(count).unwrap_or(u32::MAX))
+}
+
+/// Reads a member of a message; a fault names it.
+pub(super) fn member<'de, T: Deserialize<'de>, D: Deserializer<'de>>(name: &str, from: D) -> Result<T, D::Error> {
+    T::deserialize(from).map_err(|fault| D::Error::custom(format!("field `{name}`: {fault}")))
 }
 
 /// Cuts a text to `most` characters, and marks where it was cut.
@@ -58,8 +71,6 @@ pub(super) fn fault(error: &impl ToString) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
 
     fn at(text: &str) -> Timestamp {

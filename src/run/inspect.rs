@@ -8,11 +8,9 @@ use crate::domain::arn::StreamArn;
 use crate::domain::cause::Cause;
 use crate::domain::evidence::{Evidence, Proof, Remediation, Report, Setting};
 use crate::domain::failure::Unfinished;
-use crate::domain::history::Contention;
-use crate::domain::plan::permit::{Circumstances, permit};
 use crate::domain::plan::sight::Sight;
 use crate::domain::plan::situation::Keys;
-use crate::domain::plan::step::{Progress, Step, next_step};
+use crate::domain::plan::step::Step;
 use crate::domain::policy::Decision;
 use crate::domain::verdict::{Compliance, Reason, Verdict};
 use crate::ports::{CallLog, Clock, KeyApi, StreamApi};
@@ -55,18 +53,7 @@ pub(crate) struct Inspection<'a> {
 impl Inspection<'_> {
     /// The end of a run that observed now and did nothing, or the step that it would take.
     pub(crate) fn verdict(&self, seen: &Seen, now: Timestamp) -> Result<Verdict, Step> {
-        let Session { mode, policy, planned, .. } = *self.session;
-        let circumstances = Circumstances {
-            mode,
-            policy,
-            cause: &self.cause,
-            active_since: None,
-            // The run that is to change it asks.
-            contention: Some(&Contention::Clear),
-            planned,
-            now,
-        };
-        match next_step(&seen.sight, &Progress::default(), |wrong| permit(wrong, &circumstances), now) {
+        match self.session.first_step(&seen.sight, &self.cause, now) {
             Step::Finish(verdict) => Ok(verdict),
             step => Err(step),
         }

@@ -28,8 +28,8 @@ const SCAN_TRIES: u32 = 4;
 pub(crate) struct Observer<'a, W> {
     world: &'a W,
     session: &'a Session<'a>,
-    /// The rate that is kept for describes.
-    pace: &'a sync::Mutex<Pace>,
+    /// The rate that is kept for describes; none for a single one.
+    pace: Option<&'a sync::Mutex<Pace>>,
     /// How often a call is tried.
     tries: u32,
     /// What KMS said of the keys that were met. One observation at a time compares, so that each key is asked for once.
@@ -100,12 +100,17 @@ impl Seen {
 impl<'a, W> Observer<'a, W> {
     /// The observer of one run, which tries again by observing afresh.
     pub(crate) fn of_run(world: &'a W, session: &'a Session<'a>) -> Self {
-        Self { pace: &session.paces.describes, tries: 1, tags_one_by_one: true, ..Self::of_scan(world, session) }
+        Self { pace: Some(&session.paces.describes), tries: 1, tags_one_by_one: true, ..Self::of_scan(world, session) }
+    }
+
+    /// The same for one observation alone: whoever asks for many of them keeps a rate.
+    pub(crate) fn of_preview(world: &'a W, session: &'a Session<'a>) -> Self {
+        Self { pace: None, ..Self::of_run(world, session) }
     }
 
     /// The observer of many streams, at the rate of scans.
     pub(crate) fn of_scan(world: &'a W, session: &'a Session<'a>) -> Self {
-        let (pace, keys) = (&session.paces.scans, Mutex::default());
+        let (pace, keys) = (Some(&session.paces.scans), Mutex::default());
         Self { world, session, pace, tries: SCAN_TRIES, keys, tags_one_by_one: false }
     }
 }
@@ -189,9 +194,11 @@ impl<W: StreamApi + KeyApi + Clock> Observer<'_, W> {
     pub(crate) async fn describe(&self, stream: &StreamArn, log: &CallLog) -> Result<Option<Observed>, Unseen> {
         let mut tries = 0;
         loop {
-            let deadline = self.session.deadline;
-            let turn = Paces::wait(self.pace, self.world, deadline, "kinesis:DescribeStreamSummary").await;
-            turn.map_err(Unseen::NoTime)?;
+            if let Some(pace) = self.pace {
+                let deadline = self.session.deadline;
+                let turn = Paces::wait(pace, self.world, deadline, "kinesis:DescribeStreamSummary").await;
+                turn.map_err(Unseen::NoTime)?;
+            }
             match self.world.describe(stream, log).await {
                 Ok(observed) => return Ok(Some(observed)),
                 Err(failure) if failure.class == Class::Ignored => return Ok(None),

@@ -16,8 +16,8 @@ use futures_util::future::{Either, join_all, select};
 use jiff::{SignedDuration, Timestamp};
 use tracing::{error, warn};
 
-use super::session::until;
 use crate::domain::backoff::ENTRY;
+use crate::domain::bounds::until;
 use crate::domain::bus::{ResultEvent, requests};
 use crate::domain::evidence::Evidence;
 use crate::domain::evidence::v1::document;

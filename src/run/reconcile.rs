@@ -1,4 +1,4 @@
-//! The loop of one run: observe the stream, ask [`next_step`], do that one thing, observe again, until the run ends.
+//! The loop of one run: observe the stream, ask for the next step, do that one thing, observe again, until the run ends.
 //!
 //! It decides nothing itself: what an observation means, what may be done, and what a run's end leaves is decided in `domain/plan`. It
 //! touches the world only through the ports, never calls Start twice in a run, and believes nothing after a Start until it has observed
@@ -17,9 +17,10 @@ use jiff::Timestamp;
 use tracing::debug;
 
 use super::observe::{Observer, Unseen};
-use super::session::{CALL_TIME, Session, until};
+use super::session::{CALL_TIME, Session};
 use crate::domain::arn::KeyRef;
 use crate::domain::backoff::OBSERVATION;
+use crate::domain::bounds::until;
 use crate::domain::evidence::{Evidence, Proof, Report};
 use crate::domain::failure::Unfinished;
 use crate::domain::hash::hash;
@@ -28,11 +29,11 @@ use crate::domain::model::{Observed, StreamStatus};
 use crate::domain::plan::close::{
     After, End, Ending, Next, close, failed_observation, later, no_time_left, unfinished,
 };
-use crate::domain::plan::permit::{Circumstances, is_only_reported, permit};
+use crate::domain::plan::permit::is_only_reported;
 use crate::domain::plan::proof::is_new;
 use crate::domain::plan::sight::{Sight, sight_of};
 use crate::domain::plan::state::State;
-use crate::domain::plan::step::{Condition, Step, next_step};
+use crate::domain::plan::step::{Condition, Step};
 use crate::domain::policy::{Decision, Outcome};
 use crate::domain::wait::{pause, pause_after_change};
 use crate::domain::work::Work;
@@ -175,19 +176,10 @@ impl<'a, W: StreamApi + KeyApi + TrailApi + Clock> Run<'a, W> {
     }
 
     fn next_step(&self, sight: &Sight) -> Step {
-        let Session { mode, policy, planned, .. } = *self.session;
-        let now = self.world.now();
-        let circumstances = Circumstances {
-            mode,
-            policy,
-            cause: &self.state.work.cause,
-            active_since: self.state.work.active_since,
-            contention: self.contention.as_ref(),
-            planned,
-            now,
-        };
+        let Work { cause, active_since, .. } = &self.state.work;
         let progress = self.state.progress.clone().unwrap_or_default();
-        next_step(sight, &progress, |wrong| permit(wrong, &circumstances), now)
+        let known = (*active_since, self.contention.as_ref());
+        self.session.next_step(sight, &progress, cause, known, self.world.now())
     }
 
     /// Observes once, and decides where there is something to decide.
@@ -222,6 +214,8 @@ impl<'a, W: StreamApi + KeyApi + TrailApi + Clock> Run<'a, W> {
         if let Some(decision) = self.decision.as_ref().filter(|_| self.state.has_started()) {
             return Ok(decision.clone());
         }
+        // Where the tags cannot be read now, those that were read before say nothing.
+        self.decision = None;
         let decision = self.observer.decide(&self.state.work.stream, None, &self.log).await?;
         Ok(self.decision.insert(decision).clone())
     }
@@ -230,16 +224,16 @@ impl<'a, W: StreamApi + KeyApi + TrailApi + Clock> Run<'a, W> {
     /// its rule lets us change, whatever the message says that was done to it.
     async fn check_put_back(&mut self, sight: &Sight, decision: &Decision, created: Timestamp) -> Result<(), Unseen> {
         let is_on_it = matches!(sight, Sight::Active(situation) if situation.is_on_unusable_target());
-        let key = self.state.progress.as_ref().and_then(|progress| progress.put_back.as_ref());
-        let (Some(key), Outcome::Encrypt(target), true) =
-            (key.and_then(|key| KeyRef::parse(key.as_str())), &decision.outcome, is_on_it && !self.state.has_started())
-        else {
+        let (Outcome::Encrypt(target), true) = (&decision.outcome, is_on_it && !self.state.has_started()) else {
             return Ok(());
         };
         let only_reported = is_only_reported(target.existing, self.session.policy, created);
-        let before = self.world.lookup(&key, &self.log).await.map_err(Unseen::Failed)?;
-        let on = self.observer.met(&target.key).await;
-        self.state.check_put_back(only_reported, on.as_ref(), &before, self.world.now());
+        let due = self.state.key_due_back(only_reported, self.world.now());
+        if let Some(key) = due.and_then(|key| KeyRef::parse(key.as_str())) {
+            let before = self.world.lookup(&key, &self.log).await.map_err(Unseen::Failed)?;
+            let on = self.observer.met(&target.key).await;
+            self.state.check_put_back(on.as_ref(), &before);
+        }
         Ok(())
     }
 

@@ -1,13 +1,16 @@
 //! What holds for a whole invocation, and the time that is left of it.
 
-use std::time::Duration;
-
 use jiff::{SignedDuration, Timestamp};
 
 use super::history::History;
 use super::paces::Paces;
 use crate::config::Config;
+use crate::domain::cause::Cause;
+use crate::domain::history::Contention;
 use crate::domain::model::{KeyIdentity, Mode};
+use crate::domain::plan::permit::{Circumstances, permit};
+use crate::domain::plan::sight::Sight;
+use crate::domain::plan::step::{Progress, Step, next_step};
 use crate::domain::policy::Policy;
 
 /// What one request may take (`ATTEMPT_TIMEOUT` of the adapters): with less time left no write is begun.
@@ -36,9 +39,26 @@ pub struct Session<'a> {
     pub planned: Option<&'a KeyIdentity>,
 }
 
-/// From `now` to `then`; nothing where that is past.
-pub fn until(now: Timestamp, then: Timestamp) -> Duration {
-    Duration::try_from(then.duration_since(now)).unwrap_or(Duration::ZERO)
+impl Session<'_> {
+    /// The next step of a run for `cause`: what was observed, what the run did so far, when the stream was first observed ACTIVE, and what
+    /// CloudTrail's history says, where it was asked.
+    pub(crate) fn next_step(
+        &self,
+        sight: &Sight,
+        progress: &Progress,
+        cause: &Cause,
+        (active_since, contention): (Option<Timestamp>, Option<&Contention>),
+        now: Timestamp,
+    ) -> Step {
+        let Self { mode, policy, planned, .. } = *self;
+        let circumstances = Circumstances { mode, policy, cause, active_since, contention, planned, now };
+        next_step(sight, progress, |wrong| permit(wrong, &circumstances), now)
+    }
+
+    /// The first step of a run, for who only observes: the run that is to change a stream asks CloudTrail's history.
+    pub(crate) fn first_step(&self, sight: &Sight, cause: &Cause, now: Timestamp) -> Step {
+        self.next_step(sight, &Progress::default(), cause, (None, Some(&Contention::Clear)), now)
+    }
 }
 
 /// Dice from 0 to 1 that a time throws, so that what happens then can be repeated.

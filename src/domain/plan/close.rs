@@ -7,6 +7,7 @@ use jiff::{SignedDuration, Timestamp};
 use super::proof::{Owed, is_new};
 use super::state::State;
 use crate::domain::backoff::{DELAY_MAX, WORK};
+use crate::domain::bounds::until;
 use crate::domain::evidence::{ProofState, Remediation, previous_key_needed_until};
 use crate::domain::failure::{Fault, Unfinished};
 use crate::domain::verdict::{Again, Compliance, Reason, Verdict};
@@ -105,7 +106,7 @@ pub fn close(ending: Ending<'_>) -> Closed {
         After::Later(why, not_before) => {
             let left = Work { not_before, ..left(&work, owed, &verdict, now) };
             let delay = match not_before {
-                Some(at) => Duration::try_from(at.duration_since(now)).unwrap_or_default().min(DELAY_MAX),
+                Some(at) => until(now, at).min(DELAY_MAX),
                 None => WORK.pause(work.attempt, dice),
             };
             (verdict, Next::Must(Box::new(left), delay, why))

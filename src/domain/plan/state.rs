@@ -220,11 +220,20 @@ impl State {
         self.work.previous_key.clone().filter(|_| may).map(KeyIdentity::Arn)
     }
 
-    /// Gives up putting a key back, unless that may still be done: `on` and `before` are what KMS says now of the key that the stream is on
-    /// and of the one to put back.
-    pub fn check_put_back(&mut self, only_reported: bool, on: Option<&KeyLookup>, before: &KeyLookup, now: Timestamp) {
-        let may = !only_reported && put_back::is_in_time(self.work.started_at, now) && put_back::is_allowed(on, before);
-        if !may {
+    /// The key that is to be put back, about which KMS has to be asked. Given up where the rule only reports the stream, or our Start is
+    /// too long ago: then there is nothing to ask.
+    pub fn key_due_back(&mut self, only_reported: bool, now: Timestamp) -> Option<KeyIdentity> {
+        let progress = self.progress.as_mut()?;
+        if only_reported || !put_back::is_in_time(self.work.started_at, now) {
+            progress.put_back = None;
+        }
+        progress.put_back.clone()
+    }
+
+    /// Gives up putting a key back, unless `on` and `before` allow it: what KMS says now of the key that the stream is on and of the one to
+    /// put back.
+    pub fn check_put_back(&mut self, on: Option<&KeyLookup>, before: &KeyLookup) {
+        if !put_back::is_allowed(on, before) {
             self.progress.get_or_insert_default().put_back = None;
         }
     }
@@ -261,6 +270,7 @@ mod tests {
 
     use super::*;
     use crate::domain::arn::{KeyArn, KeyRef, StreamArn};
+    use crate::domain::cause::Creator;
     use crate::domain::model::{Encryption, KeyInfo, KeyManager, KeyProblem, StreamStatus};
     use crate::domain::policy::Existing;
     use crate::domain::text::EventText;
@@ -442,18 +452,23 @@ mod tests {
     fn a_key_that_may_not_be_put_back_any_more_is_given_up() {
         let found = |id: &str, problem| KeyLookup::Found(info(id, problem));
         let broken = || Some(KeyProblem::State(EventText::new("Disabled")));
-        for (only_reported, before, seconds, expected) in [
-            (false, found("old", None), 60, true),
-            (true, found("old", None), 60, false),
-            (false, found("old", broken()), 60, false),
-            (false, KeyLookup::NotFound, 60, false),
-            (false, found("old", None), 901, false),
+        // The last two: whether KMS is asked, and whether it is still to be put back.
+        for (only_reported, before, seconds, asked, expected) in [
+            (false, found("old", None), 60, true, true),
+            (true, found("old", None), 60, false, false),
+            (false, found("old", broken()), 60, true, false),
+            (false, KeyLookup::NotFound, 60, true, false),
+            (false, found("old", None), 901, false, false),
         ] {
             let mut state = state("sweep");
             (state.work.put_back, state.work.previous_key) = (PutBack::Due, Some(arn("old")));
             state.work.started_at = Some(at(0));
             state.found(&observed(60, 0), Mode::Enforce, true, at(0));
-            state.check_put_back(only_reported, Some(&found("app", broken())), &before, at(seconds));
+            let due = state.key_due_back(only_reported, at(seconds));
+            assert_eq!(due, asked.then(|| key("old")), "{only_reported} {seconds}");
+            if asked {
+                state.check_put_back(Some(&found("app", broken())), &before);
+            }
             let left = state.progress.unwrap().put_back.is_some();
             assert_eq!(left, expected, "{only_reported} {before:?} {seconds}");
         }
@@ -462,6 +477,7 @@ mod tests {
     #[test]
     fn a_stream_that_was_re_created_is_another_one() {
         let mut state = state("CreateStream");
+        state.work.cause.creator = Some(Creator::Terraform);
         state.found(&observed(60, 0), Mode::Enforce, true, at(0));
         let _ = state.starting(&wrong(Some(info("old", None))), at(0));
         state.observed(&right("app"), &observed(60, 1), Keys::new(), at(1));

@@ -12,7 +12,7 @@ use crate::domain::remedy::advice::{Facts, Remedy};
 use crate::domain::remedy::{of_failure, remedy};
 use crate::domain::work::Work;
 use crate::ports::{Clock, KeyApi, StreamApi, TrailApi};
-use crate::run::observe::Unseen;
+use crate::run::observe::{Observer, Unseen};
 use crate::run::session::Session;
 
 /// What a run would do first.
@@ -40,6 +40,7 @@ where
     W: StreamApi + KeyApi + TrailApi + Clock,
 {
     let mut run = Run::new(world, work, session);
+    run.observer = Observer::of_preview(world, session);
     let step = run.first_step().await;
     let State { work, situation, wanted, after, keys, .. } = &run.state;
     let outcome = run.decision.as_ref().map(|decision| &decision.outcome);

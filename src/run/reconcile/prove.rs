@@ -8,6 +8,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::{Run, Taken};
 use crate::domain::arn::KeyRef;
+use crate::domain::bounds::until;
 use crate::domain::evidence::ProofState;
 use crate::domain::failure::Unfinished;
 use crate::domain::model::{Encryption, KeyLookup, ProofMode};
@@ -19,7 +20,7 @@ use crate::domain::plan::put_back;
 use crate::domain::text::EventText;
 use crate::domain::verdict::{Reason, Verdict};
 use crate::ports::{Clock, KeyApi, Look, SeenRecord, StreamApi, TrailApi};
-use crate::run::session::{CALL_TIME, until};
+use crate::run::session::CALL_TIME;
 
 /// How far our clock may be ahead of Kinesis's.
 const CLOCK_SLACK: SignedDuration = SignedDuration::from_secs(1);

@@ -130,6 +130,10 @@ async fn a_key_is_put_back_only_soon_after_the_start_that_the_message_names() {
         s.drain().await;
         assert_eq!(s.count(Op::Start), 0, "{started_at}: {}", s.story("orders"));
         assert!(s.last("orders").verdict.alarm);
+        // KMS is not asked about a key that may not be put back.
+        let previous = key_arn("other");
+        let asked = s.journal().iter().filter(|entry| entry.op == Op::Lookup && entry.target == previous).count();
+        assert_eq!(asked, 0, "{started_at}: {}", s.story("orders"));
     }
 }
 
