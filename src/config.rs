@@ -7,7 +7,7 @@ use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::domain::arn::Scope;
+use crate::domain::arn::{Arn, Scope};
 use crate::domain::bus::Bus;
 use crate::domain::model::Mode;
 use crate::domain::scan::tally::CHANGES_MAX;
@@ -273,10 +273,8 @@ impl Config {
 }
 
 fn is_role(arn: &str, account: &str) -> bool {
-    let mut parts = arn.splitn(6, ':');
-    let mut next = || parts.next().unwrap_or_default();
-    let (prefix, partition, service, region, of, resource) = (next(), next(), next(), next(), next(), next());
-    let of_iam = prefix == "arn" && partition.starts_with("aws") && service == "iam" && region.is_empty();
+    let Some(Arn { partition, service, region, account: of, resource }) = Arn::parse(arn) else { return false };
+    let of_iam = partition.starts_with("aws") && service == "iam" && region.is_empty();
     of_iam && of == account && resource.strip_prefix("role/").is_some_and(|name| !name.is_empty())
 }
 

@@ -135,6 +135,31 @@ impl KinesisArn {
     }
 }
 
+/// The parts of an ARN, `arn:PARTITION:SERVICE:REGION:ACCOUNT:RESOURCE`. Only their number is checked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Arn<'a> {
+    /// `aws`, `aws-cn`, …
+    pub partition: &'a str,
+    /// `kinesis`, `kms`, …
+    pub service: &'a str,
+    /// Empty for IAM and other global services.
+    pub region: &'a str,
+    /// Empty for S3 and for what belongs to AWS.
+    pub account: &'a str,
+    /// The rest: it may have colons.
+    pub resource: &'a str,
+}
+
+impl<'a> Arn<'a> {
+    /// Splits an ARN; `None` where a part is missing.
+    pub fn parse(text: &'a str) -> Option<Self> {
+        let mut parts = text.strip_prefix("arn:")?.splitn(5, ':');
+        let mut next = || parts.next();
+        let (partition, service, region, account, resource) = (next()?, next()?, next()?, next()?, next()?);
+        Some(Self { partition, service, region, account, resource })
+    }
+}
+
 /// The longest ARN, in bytes (Kinesis and KMS API references).
 const ARN_MAX: usize = 2048;
 
@@ -143,11 +168,8 @@ fn split_arn<'a>(text: &'a str, service: &str) -> Option<(Scope, &'a str)> {
     if text.len() > ARN_MAX {
         return None;
     }
-    let mut parts = text.splitn(6, ':');
-    let mut next = || parts.next();
-    let (arn, partition, of, region, account, resource) = (next()?, next()?, next()?, next()?, next()?, next()?);
-    let well_formed = arn == "arn"
-        && (partition == "aws" || partition.starts_with("aws-"))
+    let Arn { partition, service: of, region, account, resource } = Arn::parse(text)?;
+    let well_formed = (partition == "aws" || partition.starts_with("aws-"))
         && partition.bytes().all(|b| b.is_ascii_lowercase() || b == b'-')
         && of == service
         && Scope::is_region(region)
@@ -202,12 +224,12 @@ impl KeyRef {
 
     /// The account of an ARN; a bare id and an alias by its name have none of their own.
     pub fn account(&self) -> Option<&str> {
-        self.0.strip_prefix("arn:")?.split(':').nth(3)
+        Arn::parse(&self.0).map(|arn| arn.account)
     }
 
     /// The alias that this is (`alias/…`), by name or by ARN; `None` for a key id or a key's ARN.
     pub fn alias(&self) -> Option<&str> {
-        let resource = if self.0.starts_with("arn:") { self.0.splitn(6, ':').nth(5)? } else { self.0.as_str() };
+        let resource = Arn::parse(&self.0).map_or(self.0.as_str(), |arn| arn.resource);
         resource.starts_with("alias/").then_some(resource)
     }
 
@@ -253,12 +275,12 @@ impl KeyArn {
 
     /// The Region in it.
     pub fn region(&self) -> &str {
-        self.0.split(':').nth(3).unwrap_or_default()
+        Arn::parse(&self.0).map(|arn| arn.region).unwrap_or_default()
     }
 
     /// The account in it.
     pub fn account(&self) -> &str {
-        self.0.split(':').nth(4).unwrap_or_default()
+        Arn::parse(&self.0).map(|arn| arn.account).unwrap_or_default()
     }
 
     /// Whether it is a key of this account, Region and partition.
@@ -308,6 +330,19 @@ as_text!(KeyArn, "not the ARN of a key");
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_arn_has_six_parts() {
+        let parts = |text| Arn::parse(text).map(|a| [a.partition, a.service, a.region, a.account, a.resource]);
+        assert_eq!(parts("arn:aws:s3:::bucket/a:b"), Some(["aws", "s3", "", "", "bucket/a:b"]));
+        assert_eq!(
+            parts("arn:aws:sqs:eu-west-1:111122223333:work"),
+            Some(["aws", "sqs", "eu-west-1", "111122223333", "work"])
+        );
+        for text in ["", "arn", "arn:aws:kms:eu-west-1:111122223333", "urn:aws:s3:::bucket", "alias/arn:a:b:c:d:e"] {
+            assert_eq!(parts(text), None, "{text}");
+        }
+    }
 
     #[test]
     fn stream_arns() {

@@ -6,7 +6,7 @@
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use super::arn::Scope;
+use super::arn::{Arn, Scope};
 use super::evidence::Evidence;
 use super::scan::subject::Subject;
 use super::scan::v1::Summary;
@@ -50,9 +50,7 @@ impl Bus {
         if !text.starts_with("arn:") {
             return name(text).then(|| Self { name: text.to_owned(), region: None });
         }
-        let mut parts = text.splitn(6, ':');
-        let mut next = || parts.next().unwrap_or_default();
-        let (_, of, service, region, account, resource) = (next(), next(), next(), next(), next(), next());
+        let Arn { partition: of, service, region, account, resource } = Arn::parse(text)?;
         let is_bus = of == partition && service == "events" && Scope::is_region(region) && Scope::is_account(account);
         let named = resource.strip_prefix("event-bus/").is_some_and(name);
         (is_bus && named).then(|| Self { name: text.to_owned(), region: Some(region.to_owned()) })

@@ -14,7 +14,7 @@ use crate::cli::context::Context;
 use crate::cli::output::{Stop, in_lines};
 use crate::cli::policy::keys::resolve;
 use crate::config::Source;
-use crate::domain::arn::KeyRef;
+use crate::domain::arn::{Arn, KeyRef};
 use crate::domain::failure::Class;
 use crate::domain::model::{KeyInfo, KeyLookup, KeyManager, ProofMode};
 use crate::domain::policy::{Effect, Policy};
@@ -158,7 +158,7 @@ fn lets_in(about: &'static str, arn: &str, policy: &str, rules: &[String]) -> Op
 /// A queue that takes what EventBridge cannot deliver.
 async fn dead_letters(context: &Context, arn: &str, rules: &[String]) -> Option<Finding> {
     let client = aws_sdk_sqs::Client::new(&context.sdk);
-    let name = arn.rsplit(':').next().unwrap_or_default();
+    let name = Arn::parse(arn).map(|arn| arn.resource).unwrap_or_default();
     let asked = client.get_queue_url().queue_name(name).send();
     let url = match logged(&CallLog::default(), "sqs:GetQueueUrl", asked).await {
         Ok(answer) => answer.queue_url.unwrap_or_default(),

@@ -11,7 +11,7 @@ use super::finding::Finding;
 use super::look::queue_keys;
 use crate::aws::logged;
 use crate::cli::context::{Context, parameter_arn};
-use crate::domain::arn::Scope;
+use crate::domain::arn::{Arn, Scope};
 use crate::domain::bus::Bus;
 use crate::domain::remedy::permission::statement;
 use crate::ports::CallLog;
@@ -198,7 +198,7 @@ pub(super) async fn role(context: &Context, deployed: &Deployed, role: &str, wor
 fn circumstances(own: &Scope, resource: &str, through: Option<&str>) -> Vec<(&'static str, String)> {
     let Scope { partition, region, account } = own;
     let suffix = if partition == "aws-cn" { "amazonaws.com.cn" } else { "amazonaws.com" };
-    let of_resource = resource.split(':').nth(4).filter(|of| !of.is_empty()).unwrap_or(account);
+    let of_resource = Arn::parse(resource).map(|arn| arn.account).filter(|of| !of.is_empty()).unwrap_or(account);
     let mut all = vec![("aws:ResourceAccount", of_resource.to_owned()), ("aws:RequestedRegion", region.clone())];
     if let Some(service) = through {
         all.push(("kms:ViaService", format!("{service}.{region}.{suffix}")));

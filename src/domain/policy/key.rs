@@ -9,7 +9,7 @@ use std::fmt;
 use wildmatch::WildMatch;
 
 use super::fault::Flaw;
-use crate::domain::arn::{AWS_MANAGED_ALIAS, KeyRef, Scope, StreamArn};
+use crate::domain::arn::{AWS_MANAGED_ALIAS, Arn, KeyRef, Scope, StreamArn};
 use crate::domain::model::Tags;
 use crate::domain::text::EventText;
 
@@ -108,7 +108,7 @@ impl KeyTemplate {
 
     /// The account of an ARN. (`${…}` stands behind `alias/` only.)
     pub fn account(&self) -> Option<&str> {
-        self.text.strip_prefix("arn:")?.split(':').nth(3)
+        Arn::parse(&self.text).map(|arn| arn.account)
     }
 
     /// The key that it names for every stream alike; `None` where that depends on the stream.

@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::advice::Advice;
-use crate::domain::arn::{KeyRef, Scope};
+use crate::domain::arn::{Arn, KeyRef, Scope};
 use crate::domain::denial::{DeniedBy, PolicyKind, denial};
 
 /// What permits `call`, which was refused with these `words`; it is granted on `resources`, where they are known.
@@ -82,7 +82,7 @@ fn by_identity(statement: String) -> Advice {
 
 /// The policy of the resource has to allow it: with the account as the principal, policies of the caller's account decide.
 fn by_its_policy(action: &str, resource: &str, foreign: Option<&str>, own: Option<&Scope>) -> Advice {
-    let is_key = resource.split(':').nth(2) == Some("kms");
+    let is_key = Arn::parse(resource).is_some_and(|arn| arn.service == "kms");
     let (what, of) = if is_key { ("key policy", "*") } else { ("resource-based policy", resource) };
     let whose = foreign.map(|account| format!(", in account {account},")).unwrap_or_default();
     let text = format!(
@@ -97,7 +97,7 @@ fn by_its_policy(action: &str, resource: &str, foreign: Option<&str>, own: Optio
 }
 
 fn account_of(arn: &str) -> Option<&str> {
-    arn.split(':').nth(4).filter(|account| Scope::is_account(account))
+    Arn::parse(arn).map(|arn| arn.account).filter(|account| Scope::is_account(account))
 }
 
 /// The IAM statement that allows `call`, on `resources` where they are known.
