@@ -3,6 +3,8 @@
 
 use serde_json::{Value, json};
 use streamseal::domain::cause::WAKING_CALLS;
+use streamseal::domain::event::keys::{KEY_CALLS, KEY_EVENTS, KEY_SERVICE_EVENTS};
+use streamseal::domain::scan::subject::KeyEvent;
 
 use crate::common::{Deployed, resources, template};
 use crate::support::{event, root};
@@ -199,6 +201,24 @@ fn only_our_rules_may_send_to_the_queues() {
             "{policy}"
         );
     }
+}
+
+#[test]
+fn the_key_rules_name_the_events_that_are_handled() {
+    let names = |events: &[(&str, Option<KeyEvent>)]| -> Vec<String> {
+        events.iter().map(|(name, _)| (*name).to_owned()).collect()
+    };
+    let sorted = |path: &str| {
+        let mut found = texts(&property(&template(), path));
+        found.sort();
+        found
+    };
+    let mut calls = [names(&KEY_CALLS), names(&KEY_SERVICE_EVENTS)].concat();
+    calls.sort();
+    assert_eq!(sorted("KeyCalls/EventPattern/detail/eventName"), calls);
+    let mut events: Vec<String> = KEY_EVENTS.iter().map(|(name, _)| (*name).to_owned()).collect();
+    events.sort();
+    assert_eq!(sorted("KeyEvents/EventPattern/detail-type"), events);
 }
 
 #[test]
