@@ -7,7 +7,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use tracing::warn;
 
 use crate::domain::note::{Note, Outcome};
-use crate::ports::World;
+use crate::ports::EvidenceSink;
 
 /// How many are reported one by one, an invocation. A batch of ten messages (`template.yaml`) that are one event each stays far below it.
 const REPORTED_MAX: usize = 30;
@@ -51,7 +51,7 @@ impl Notes {
     }
 
     /// Reports those that were counted.
-    pub(super) fn report_rest<W: World>(&self, world: &W) {
+    pub(super) fn report_rest<W: EvidenceSink>(&self, world: &W) {
         for ((outcome, reason), count) in std::mem::take(&mut self.lock().rest) {
             let detail = format!("{count} more items that are not reported one by one");
             warn!(outcome = outcome.as_str(), reason, count, "{detail}");
