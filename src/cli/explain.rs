@@ -23,8 +23,10 @@ use crate::domain::remedy::advice::{Facts, Remedy};
 use crate::domain::remedy::remedy;
 use crate::domain::text::EventText;
 use crate::domain::verdict::Reason;
-use crate::ports::{CallLog, Clock, KeyApi, StreamApi};
+use crate::ports::{CallLog, Clock, StreamApi};
+use crate::run::observe::Observer;
 use crate::run::reconcile::preview::preview;
+use crate::run::session::Session;
 
 /// Says which rule decides a stream, why, with which key, and what a run would do now
 #[derive(Debug, clap::Args)]
@@ -92,12 +94,12 @@ async fn existing(context: &Context, policy: &Policy, mode: Mode, stream: &str) 
         Tags::new()
     };
     let explanation = policy.explain(&stream, &tags, context.aws.now());
-    let seen =
-        preview(&context.aws, &context.work(stream.clone(), "explain"), &context.session(policy, mode, LOOK_MAX)).await;
+    let session = context.session(policy, mode, LOOK_MAX);
+    let seen = preview(&context.aws, &context.work(stream.clone(), "explain"), &session).await;
     if matches!(&seen.step, Ok(Step::Finish(verdict)) if verdict.reason == Reason::StreamGone) {
         return Err(no_such_stream(&stream));
     }
-    let key = look_up(context, &explanation.decision.outcome).await?;
+    let key = look_up(context, &session, &explanation.decision.outcome).await?;
     let setting = seen.setting.as_ref().map(|s| (s.observed.status.clone(), s.observed.encryption.clone()));
     let created = seen.setting.as_ref().map(|s| s.observed.created);
     let (_, exit) = would(&seen.step, &seen.remedy);
@@ -122,7 +124,8 @@ async fn imagined(
     let (stream, now) = (own.stream(name), context.aws.now());
     let explanation = policy.explain(&stream, &tags, now);
     let outcome = &explanation.decision.outcome;
-    let key = look_up(context, outcome).await?;
+    let session = context.session(policy, mode, LOOK_MAX);
+    let key = look_up(context, &session, outcome).await?;
     let keys: Keys = key.iter().cloned().collect();
     let observed = Observed {
         status: StreamStatus::Active,
@@ -134,7 +137,7 @@ async fn imagined(
     let sight = Sight::Active(assess(outcome, &observed, &keys, own));
     let creator = Some(Creator::Other);
     let cause = Cause { call: EventText::new("CreateStream"), event_id: None, actor: None, at: Some(now), creator };
-    let step = context.session(policy, mode, LOOK_MAX).first_step(&sight, &cause, now);
+    let step = session.first_step(&sight, &cause, now);
     let situation = match &sight {
         Sight::Active(situation) => Some(situation),
         _ => None,
@@ -175,15 +178,22 @@ fn exit_of_imagined(step: &Step, remedy: &Remedy) -> Exit {
     match step {
         Step::Finish(verdict) if verdict.withheld.is_none() => words::exit_of(verdict, remedy),
         Step::LookLater(_) => Exit::TryAgain,
-        Step::Finish(_) | Step::Start(_) | Step::Await(_) | Step::ReadHistory(_) | Step::Prove | Step::StartAfresh => {
-            Exit::Compliant
-        }
+        Step::Finish(_)
+        | Step::Start(_)
+        | Step::Await(_)
+        | Step::ReadHistory { .. }
+        | Step::Prove
+        | Step::StartAfresh => Exit::Compliant,
     }
 }
 
-async fn look_up(context: &Context, outcome: &Outcome) -> Result<Option<(KeyRef, KeyLookup)>, Stop> {
+async fn look_up(
+    context: &Context,
+    session: &Session<'_>,
+    outcome: &Outcome,
+) -> Result<Option<(KeyRef, KeyLookup)>, Stop> {
     let Outcome::Encrypt(target) = outcome else { return Ok(None) };
-    let found = context.aws.lookup(&target.key, &CallLog::default()).await;
+    let found = Observer::of_preview(&context.aws, session).ask_again(&target.key, &CallLog::default()).await;
     let own = Some(&context.config.own);
     let found = found.map_err(|failure| Stop::call(&format!("the key `{}`", target.key), &failure, own, &[]))?;
     Ok(Some((target.key.clone(), found)))

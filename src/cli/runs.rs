@@ -27,15 +27,12 @@ pub(crate) struct Ran {
     pub(crate) done: Vec<Evidence>,
     /// The streams that were left for Ctrl-C.
     pub(crate) left: Vec<StreamArn>,
-    /// Those that by now would get another key than the plan said: nothing was done with them.
-    pub(crate) out_of_date: Vec<StreamArn>,
 }
 
 impl Ran {
     /// The exit code of all of them.
     pub(crate) fn exit(&self) -> Exit {
         let left = if self.left.is_empty() { Exit::Compliant } else { Exit::TryAgain };
-        let left = if self.out_of_date.is_empty() { left } else { Exit::NonCompliant };
         self.done.iter().fold(left, |exit, evidence| {
             exit.worse(match evidence.verdict.reason {
                 // Whoever named it meant one that is there.
@@ -56,7 +53,7 @@ pub(crate) async fn run_all(
     as_json: bool,
 ) -> Result<Ran, Stop> {
     let bar = bar(works.len(), doing);
-    let mut ran = Ran { done: Vec::new(), left: Vec::new(), out_of_date: Vec::new() };
+    let mut ran = Ran { done: Vec::new(), left: Vec::new() };
     let mut interrupted = false;
     for (work, planned) in works {
         if interrupted {
@@ -83,12 +80,10 @@ pub(crate) async fn run_all(
             interrupted = true;
         };
         match evidence {
-            Some(evidence) if evidence.verdict.withheld == Some(Withheld::PlanOutOfDate) => {
-                bar.suspend(|| tell(styled(ODD, out_of_date(&evidence))));
-                ran.out_of_date.push(work.stream.clone());
-            }
             Some(evidence) => {
-                if !as_json {
+                if is_out_of_date(&evidence) {
+                    bar.suspend(|| tell(styled(ODD, out_of_date(&evidence))));
+                } else if !as_json {
                     bar.suspend(|| told(&evidence));
                 }
                 ran.done.push(evidence);
@@ -123,6 +118,11 @@ async fn one(
         }
         Next::Nothing | Next::May(..) | Next::Must(..) => end.evidence,
     }
+}
+
+/// Whether nothing was changed because the stream would now get another key than its plan said.
+pub(crate) fn is_out_of_date(evidence: &Evidence) -> bool {
+    evidence.verdict.withheld == Some(Withheld::PlanOutOfDate)
 }
 
 /// What is said of a stream whose plan is out of date.

@@ -12,7 +12,7 @@ use super::context::{Context, LOOK_MAX};
 use super::exit::Exit;
 use super::output::{BAD, FAINT, GOOD, ODD, STRONG, Stop, advice_on, result, styled, tell};
 use super::progress::bar;
-use super::runs::{Ran, interrupt, run_all};
+use super::runs::{Ran, is_out_of_date, run_all};
 use super::words::{self, exit_of};
 use crate::domain::arn::StreamArn;
 use crate::domain::evidence::v1::Document;
@@ -82,8 +82,8 @@ impl Action {
     fn of(preview: &Preview) -> Self {
         let is_encrypted = preview.setting.as_ref().is_some_and(|s| s.observed.encryption != Encryption::None);
         match &preview.step {
-            Ok(Step::Start(_)) if is_encrypted => Self::Rekey,
-            Ok(Step::Start(_)) => Self::Encrypt,
+            Ok(Step::Start(_) | Step::ReadHistory { .. }) if is_encrypted => Self::Rekey,
+            Ok(Step::Start(_) | Step::ReadHistory { .. }) => Self::Encrypt,
             Ok(Step::Await(_)) => Self::Wait,
             // Whether records are encrypted is for `prove`.
             Ok(Step::Prove) => Self::Nothing,
@@ -94,7 +94,7 @@ impl Action {
                 Compliance::NonCompliant => Self::Fault,
                 Compliance::InsufficientData => Self::Unknown,
             },
-            Ok(Step::ReadHistory(_) | Step::LookLater(_) | Step::StartAfresh) | Err(_) => Self::Unknown,
+            Ok(Step::LookLater(_) | Step::StartAfresh) | Err(_) => Self::Unknown,
         }
     }
 
@@ -130,7 +130,7 @@ impl Planned {
     fn words(&self) -> String {
         let from = || self.preview.setting.as_ref().map(|s| words::setting(&s.observed.encryption)).unwrap_or_default();
         match &self.preview.step {
-            Ok(Step::Start(key)) => {
+            Ok(Step::Start(key) | Step::ReadHistory { key, .. }) => {
                 let proof = match self.preview.proof {
                     Some(ProofMode::Probe) => ", proven with a small record that consumers see",
                     Some(ProofMode::Observe) => ", proven with a producer's record",
@@ -150,9 +150,7 @@ impl Planned {
                 Some(why) => format!("withheld ({}): {}", why.as_str(), verdict.detail),
                 None => format!("{}: {}", verdict.reason.as_str(), verdict.detail),
             },
-            step @ (Ok(Step::ReadHistory(_) | Step::LookLater(_) | Step::StartAfresh) | Err(_)) => {
-                words::would(step, &self.preview.remedy).0
-            }
+            step @ (Ok(Step::LookLater(_) | Step::StartAfresh) | Err(_)) => words::would(step, &self.preview.remedy).0,
         }
     }
 
@@ -248,7 +246,8 @@ fn to_json(plan: &[Planned], applied: Option<&Ran>, policy: &Policy, max_changes
         .collect();
     let done = applied.map(|ran| ran.done.iter().map(Document::from).collect::<Vec<_>>());
     let left = applied.map(|ran| ran.left.iter().map(ToString::to_string).collect::<Vec<_>>());
-    let stale = applied.map(|ran| ran.out_of_date.iter().map(ToString::to_string).collect::<Vec<_>>());
+    let stale = applied.map(|ran| ran.done.iter().filter(|evidence| is_out_of_date(evidence)));
+    let stale = stale.map(|stale| stale.map(|evidence| evidence.stream.to_string()).collect::<Vec<_>>());
     json!({
         "schema": "streamseal.seal/v1", "policy": policy.digest, "plan": plan, "evidence": done, "left": left,
         "out_of_date": stale,

@@ -23,8 +23,9 @@ pub(crate) fn would(step: &Result<Step, Unfinished>, remedy: &Remedy) -> (String
             (format!("would wait until {until}: its creator may be about to set it"), Exit::TryAgain)
         }
         Step::Await(condition) => (format!("would wait until it is {}", condition.as_str()), Exit::TryAgain),
-        Step::Start(key) => (format!("would start encryption with {key}, then prove it"), Exit::NonCompliant),
-        Step::ReadHistory(_) => ("would ask CloudTrail who else changes it".to_owned(), Exit::TryAgain),
+        Step::Start(key) | Step::ReadHistory { key, .. } => {
+            (format!("would start encryption with {key}, then prove it"), Exit::NonCompliant)
+        }
         Step::Prove => ("is as its rule says; would prove it".to_owned(), Exit::Compliant),
         Step::LookLater(why) => (format!("would look again later: {why}"), Exit::TryAgain),
         Step::StartAfresh => ("is another stream of the same name; would start afresh".to_owned(), Exit::TryAgain),
@@ -137,8 +138,7 @@ pub(crate) fn step_word(step: &Result<Step, Unfinished>) -> &'static str {
     match step {
         Err(_) => "unknown",
         Ok(Step::Await(_)) => "wait",
-        Ok(Step::Start(_)) => "start",
-        Ok(Step::ReadHistory(_)) => "read-history",
+        Ok(Step::Start(_) | Step::ReadHistory { .. }) => "start",
         Ok(Step::Prove) => "prove",
         Ok(Step::LookLater(_)) => "look-later",
         Ok(Step::StartAfresh) => "start-afresh",

@@ -13,6 +13,7 @@ use serde_json::Value;
 use super::arn::{KinesisArn, Scope, StreamArn, StreamName};
 use super::cause::{Cause, START, STOP};
 use super::event::record::{actor, arn_of, error_of};
+use super::failure::Unfinished;
 use super::text::EventText;
 
 /// How far back changes count.
@@ -182,6 +183,29 @@ pub fn read_after(cause: &Cause, now: Timestamp) -> Option<Timestamp> {
     Some(if cause.is_about_encryption() && now >= quiet { quiet } else { at })
 }
 
+/// What a reading of the history means for a Start on a stream that is wrong now: its changes, or why it was not read.
+///
+/// # Errors
+/// Why it was not read, where it may be read later.
+pub fn weigh(
+    check: Check,
+    reading: Result<&Trail, Unfinished>,
+    of_it: (&StreamName, Timestamp),
+    own_role: &str,
+    since: (&Cause, Option<Timestamp>),
+    now: Timestamp,
+) -> Result<Contention, Unfinished> {
+    match (check, reading) {
+        (Check::None, _) | (Check::IfChanged, Err(_)) => Ok(Contention::Clear),
+        (Check::IfChanged, Ok(trail)) if !is_changed(trail, of_it, own_role) => Ok(Contention::Clear),
+        (Check::IfChanged | Check::Full, Ok(trail)) => Ok(contention(trail, of_it, own_role, since, now)),
+        (Check::Full, Err(why)) if why.fault().is_some() => {
+            Ok(Contention::Unknown(format!("whether somebody else changes it cannot be told: {why}")))
+        }
+        (Check::Full, Err(why)) => Err(why),
+    }
+}
+
 /// Whether the history shows that somebody else than `own_role` changed the encryption of this stream, made at `created`.
 pub fn is_changed(trail: &Trail, (stream, created): (&StreamName, Timestamp), own_role: &str) -> bool {
     let theirs = |change: &&Change| change.role.as_deref() != Some(own_role);
@@ -331,6 +355,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::domain::failure::{Class, Failure, Fault};
 
     const OURS: &str = "arn:aws:iam::111122223333:role/streamseal";
     const THEIRS: &str = "arn:aws:iam::111122223333:role/terraform";
@@ -353,7 +378,7 @@ mod tests {
         Cause { call: EventText::new(call), event_id: None, actor: None, at: Some(at(minute)), creator: None }
     }
 
-    fn weigh(changes: &[Change], cause: &Cause, now: i64) -> Contention {
+    fn weighed(changes: &[Change], cause: &Cause, now: i64) -> Contention {
         let trail = Trail { changes: changes.to_vec(), whole: true };
         contention(&trail, (&name("orders"), at(-9_000)), OURS, (cause, None), at(now))
     }
@@ -361,6 +386,47 @@ mod tests {
     /// `n` times: we start, they undo it a minute later; a round every 20 minutes.
     fn fight(n: i64, undo: ChangeKind) -> Vec<Change> {
         (0..n).flat_map(|i| [change(20 * i, ChangeKind::Start, OURS), change(20 * i + 1, undo, THEIRS)]).collect()
+    }
+
+    #[test]
+    fn what_a_reading_means_depends_on_what_has_to_be_known() {
+        let name = name("orders");
+        let stopped = Trail { changes: vec![change(0, ChangeKind::Stop, THEIRS)], whole: true };
+        let quiet = Trail { changes: Vec::new(), whole: true };
+        let cut = Trail { changes: Vec::new(), whole: false };
+        let denied = || {
+            Unfinished::Call(Failure {
+                class: Class::Permanent(Fault::Access),
+                call: "cloudtrail:LookupEvents",
+                code: EventText::new("AccessDeniedException"),
+                message: EventText::new("no"),
+                may_have_applied: false,
+            })
+        };
+        let throttled = || Unfinished::open("cloudtrail:LookupEvents", "ThrottlingException", "later");
+        let meaning = |check, reading| {
+            let tag = cause("AddTagsToStream", 0);
+            match super::weigh(check, reading, (&name, at(-9_000)), OURS, (&tag, None), at(1)) {
+                Ok(Contention::Clear) => "clear",
+                Ok(Contention::Wait(_)) => "wait",
+                Ok(Contention::Contested(_)) => "contested",
+                Ok(Contention::Unknown(_)) => "unknown",
+                Err(_) => "later",
+            }
+        };
+        for (check, reading, expected) in [
+            (Check::None, Err(denied()), "clear"),
+            (Check::IfChanged, Ok(&quiet), "clear"),
+            (Check::IfChanged, Ok(&cut), "clear"),
+            (Check::IfChanged, Ok(&stopped), "wait"),
+            (Check::IfChanged, Err(throttled()), "clear"),
+            (Check::Full, Ok(&quiet), "wait"),
+            (Check::Full, Ok(&cut), "unknown"),
+            (Check::Full, Err(denied()), "unknown"),
+            (Check::Full, Err(throttled()), "later"),
+        ] {
+            assert_eq!(meaning(check, reading.clone()), expected, "{check:?} {reading:?}");
+        }
     }
 
     #[test]
@@ -379,32 +445,32 @@ mod tests {
             ("StartStreamEncryption by", re_keyed(2), re_keyed(3)),
         ];
         for (undone, two, three) in fights {
-            assert_eq!(weigh(&two, &again, 60), Contention::Clear);
-            let Contention::Contested(words) = weigh(&three, &again, 60) else { panic!("{undone}") };
+            assert_eq!(weighed(&two, &again, 60), Contention::Clear);
+            let Contention::Contested(words) = weighed(&three, &again, 60) else { panic!("{undone}") };
             assert!([undone, "somebody", "3 times"].iter().all(|word| words.contains(word)), "{words}");
         }
         // A day later it is forgotten.
-        assert_eq!(weigh(&fight(3, ChangeKind::Stop), &again, 42 + 24 * 60), Contention::Clear);
+        assert_eq!(weighed(&fight(3, ChangeKind::Stop), &again, 42 + 24 * 60), Contention::Clear);
     }
 
     #[test]
     fn starts_that_nobody_undid_are_none() {
         let mut ours: Vec<Change> = (0..9).map(|i| change(20 * i, ChangeKind::Start, OURS)).collect();
-        assert_eq!(weigh(&ours, &cause("sweep", 0), 200), Contention::Clear);
+        assert_eq!(weighed(&ours, &cause("sweep", 0), 200), Contention::Clear);
         ours.push(change(181, ChangeKind::Stop, THEIRS));
-        assert_eq!(weigh(&ours, &cause("sweep", 0), 200), Contention::Clear);
+        assert_eq!(weighed(&ours, &cause("sweep", 0), 200), Contention::Clear);
         // Nor is what others do among themselves.
         let theirs: Vec<Change> = fight(5, ChangeKind::Stop).into_iter().map(|c| Change { role: None, ..c }).collect();
-        assert_eq!(weigh(&theirs, &cause("sweep", 0), 200), Contention::Clear);
+        assert_eq!(weighed(&theirs, &cause("sweep", 0), 200), Contention::Clear);
         // Nor is a new key that our rule wants, though two before were undone.
         let ours = [fight(2, ChangeKind::Stop), vec![change(45, ChangeKind::Start, OURS)]].concat();
-        assert_eq!(weigh(&ours, &cause("UpdateAlias", 200), 200), Contention::Clear);
+        assert_eq!(weighed(&ours, &cause("UpdateAlias", 200), 200), Contention::Clear);
         assert!(
-            matches!(weigh(&ours, &cause("StopStreamEncryption", 200), 200), Contention::Contested(_)),
+            matches!(weighed(&ours, &cause("StopStreamEncryption", 200), 200), Contention::Contested(_)),
             "it was undone"
         );
         // Nor is somebody who wants the same key.
-        assert_eq!(weigh(&fight(5, ChangeKind::Start), &cause("sweep", 0), 200), Contention::Clear);
+        assert_eq!(weighed(&fight(5, ChangeKind::Start), &cause("sweep", 0), 200), Contention::Clear);
         // Nor is what happened to an earlier stream of the name.
         let fought = Trail { changes: fight(5, ChangeKind::Stop), whole: true };
         let young = contention(&fought, (&name("orders"), at(95)), OURS, (&cause("sweep", 0), None), at(200));
@@ -412,16 +478,16 @@ mod tests {
         // Nor are other streams.
         let other: Vec<Change> =
             fight(5, ChangeKind::Stop).into_iter().map(|c| Change { stream: name("bills"), ..c }).collect();
-        assert_eq!(weigh(&other, &cause("sweep", 0), 200), Contention::Clear);
+        assert_eq!(weighed(&other, &cause("sweep", 0), 200), Contention::Clear);
     }
 
     #[test]
     fn what_we_changed_lately_waits() {
         let changes = [change(0, ChangeKind::Start, OURS), change(1, ChangeKind::Stop, THEIRS)];
         let stopped = cause("StopStreamEncryption", 1);
-        assert_eq!(weigh(&changes, &stopped, 2), Contention::Wait(at(15)));
-        assert_eq!(weigh(&changes, &stopped, 14), Contention::Wait(at(15)));
-        assert_eq!(weigh(&changes, &stopped, 15), Contention::Clear);
+        assert_eq!(weighed(&changes, &stopped, 2), Contention::Wait(at(15)));
+        assert_eq!(weighed(&changes, &stopped, 14), Contention::Wait(at(15)));
+        assert_eq!(weighed(&changes, &stopped, 15), Contention::Clear);
         // Nor is what the message says that we did and the history does not show yet.
         let started = |now| {
             let (trail, stream) = (Trail { changes: Vec::new(), whole: true }, name("orders"));
@@ -433,35 +499,35 @@ mod tests {
     #[test]
     fn a_history_that_lags_keeps_changes_apart() {
         let stopped = cause("StopStreamEncryption", 1);
-        assert_eq!(weigh(&[], &stopped, 2), Contention::Wait(at(4)));
-        assert_eq!(weigh(&[], &stopped, 4), Contention::Clear);
+        assert_eq!(weighed(&[], &stopped, 2), Contention::Wait(at(4)));
+        assert_eq!(weighed(&[], &stopped, 4), Contention::Clear);
         // One that shows the cause may not show our Start of seconds before it: records come out of order.
         let stop = [change(1, ChangeKind::Stop, THEIRS)];
-        assert_eq!(weigh(&stop, &stopped, 2), Contention::Wait(at(4)));
-        assert_eq!(weigh(&stop, &stopped, 4), Contention::Clear);
+        assert_eq!(weighed(&stop, &stopped, 2), Contention::Wait(at(4)));
+        assert_eq!(weighed(&stop, &stopped, 4), Contention::Clear);
         // One that shows it at once does not lag.
-        assert_eq!(weigh(&stop, &stopped, 1), Contention::Clear);
+        assert_eq!(weighed(&stop, &stopped, 1), Contention::Clear);
         let tagged = cause("AddTagsToStream", 1);
-        assert_eq!(weigh(&[], &tagged, 2), Contention::Wait(at(16)), "it may come with another change");
-        assert_eq!(weigh(&[], &tagged, 16), Contention::Clear);
+        assert_eq!(weighed(&[], &tagged, 2), Contention::Wait(at(16)), "it may come with another change");
+        assert_eq!(weighed(&[], &tagged, 16), Contention::Clear);
         // What is no change of anybody's has nothing to wait for.
-        assert_eq!(weigh(&[], &cause("sweep", 1), 2), Contention::Clear);
+        assert_eq!(weighed(&[], &cause("sweep", 1), 2), Contention::Clear);
     }
 
     #[test]
     fn a_history_that_was_not_read_whole_is_never_clear() {
-        let weigh = |changes: &[Change], cause: &Cause, now: i64| {
+        let weighed = |changes: &[Change], cause: &Cause, now: i64| {
             let trail = Trail { changes: changes.to_vec(), whole: false };
             contention(&trail, (&name("orders"), at(-9_000)), OURS, (cause, None), at(now))
         };
         let stopped = cause("StopStreamEncryption", 41);
         for changes in [vec![], fight(2, ChangeKind::Stop), vec![change(50, ChangeKind::Start, OURS)]] {
             for cause in [&stopped, &cause("sweep", 0)] {
-                let Contention::Unknown(why) = weigh(&changes, cause, 60) else { panic!("{changes:?}") };
+                let Contention::Unknown(why) = weighed(&changes, cause, 60) else { panic!("{changes:?}") };
                 assert!(why.contains("whole"), "{why}");
             }
         }
-        assert!(matches!(weigh(&fight(3, ChangeKind::Stop), &stopped, 60), Contention::Contested(_)), "that is seen");
+        assert!(matches!(weighed(&fight(3, ChangeKind::Stop), &stopped, 60), Contention::Contested(_)), "that is seen");
     }
 
     #[test]

@@ -3,6 +3,7 @@
 //! What somebody forwards from another account is a reason to check only where a rule names that key, by its ARN or by an alias's. KMS is
 //! asked about aliases and keys alone, and where it does not say, the scan is made: it changes nothing.
 
+use super::observe::Observer;
 use super::session::Session;
 use crate::domain::arn::{AWS_MANAGED_ALIAS, KeyArn, KeyRef};
 use crate::domain::event::reason::{IgnoreReason, RejectReason};
@@ -26,7 +27,7 @@ pub async fn of_concern<W: KeyApi>(world: &W, scan: Scan, session: &Session<'_>)
         // A stream's setting may name it.
         Subject::Alias(_) if policy.accepts_others() && !scan.cause.is_a_new_alias() => Ok(scan.of_all_aliases()),
         Subject::Alias(alias) => Err(IgnoreReason::OtherAlias(EventText::new(alias.as_str()))),
-        Subject::Key(key, _) if is_no_streams_key(world, key).await => {
+        Subject::Key(key, _) if is_no_streams_key(&Observer::of_scan(world, session), key).await => {
             Err(IgnoreReason::OtherKey(EventText::new(key.as_str())))
         }
         Subject::Key(..) => Ok(scan),
@@ -34,23 +35,23 @@ pub async fn of_concern<W: KeyApi>(world: &W, scan: Scan, session: &Session<'_>)
 }
 
 /// Whether no stream can be encrypted with a key; where KMS does not say, it may be.
-async fn is_no_streams_key<W: KeyApi>(world: &W, key: &KeyArn) -> bool {
-    let Some(KeyLookup::Found(KeyInfo { manager, problem, .. })) = look_up(world, key.as_str()).await else {
+async fn is_no_streams_key<W: KeyApi>(observer: &Observer<'_, W>, key: &KeyArn) -> bool {
+    let Some(KeyLookup::Found(KeyInfo { manager, problem, .. })) = look_up(observer, key.as_str()).await else {
         return false;
     };
     match (manager, problem) {
         (_, Some(KeyProblem::Usage(_) | KeyProblem::Spec(_) | KeyProblem::Region(_))) => true,
         // Of AWS's own keys a stream can have one only.
         (KeyManager::Aws, _) => {
-            let kinesis = look_up(world, AWS_MANAGED_ALIAS).await;
+            let kinesis = look_up(observer, AWS_MANAGED_ALIAS).await;
             matches!(kinesis, Some(KeyLookup::Found(info)) if !info.identity.is(key))
         }
         (KeyManager::Customer, _) => false,
     }
 }
 
-async fn look_up<W: KeyApi>(world: &W, key: &str) -> Option<KeyLookup> {
-    world.lookup(&KeyRef::parse(key)?, &CallLog::default()).await.ok()
+async fn look_up<W: KeyApi>(observer: &Observer<'_, W>, key: &str) -> Option<KeyLookup> {
+    observer.ask_again(&KeyRef::parse(key)?, &CallLog::default()).await.ok()
 }
 
 /// Why a scan that was asked for must not be made: it is about a key or an alias of another account that no rule names.
@@ -65,11 +66,12 @@ pub async fn not_named<W: KeyApi>(world: &W, scan: &Scan, session: &Session<'_>)
         }
         Subject::Key(key, _) if key.account() == own.account => None,
         Subject::Key(key, _) => {
+            let observer = Observer::of_scan(world, session);
             for named in session.policy.keys_of(key.account()) {
                 let may_be_it = match named {
                     NamedKey::Key(named) => named == *key,
                     // One that is gone, or that we may not look up, may have been an alias of this key.
-                    NamedKey::Alias(alias) => match look_up(world, alias.as_str()).await {
+                    NamedKey::Alias(alias) => match look_up(&observer, alias.as_str()).await {
                         Some(KeyLookup::Found(info)) => info.identity.is(key),
                         Some(KeyLookup::NotFound | KeyLookup::Denied { .. }) | None => true,
                     },

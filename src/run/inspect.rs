@@ -63,7 +63,7 @@ impl Inspection<'_> {
     pub(crate) fn unfinished(&self, step: &Step) -> Verdict {
         let by = self.by;
         match step {
-            Step::Start(key) => {
+            Step::Start(key) | Step::ReadHistory { key, .. } => {
                 let detail = format!("found by {by}; its rule wants {key}");
                 Verdict::new(Compliance::NonCompliant, Reason::Found, detail)
             }
@@ -73,7 +73,7 @@ impl Inspection<'_> {
             }
             Step::LookLater(why) => Verdict::new(Compliance::InsufficientData, Reason::Unfinished, why.as_str()),
             Step::Finish(verdict) => verdict.clone(),
-            Step::ReadHistory(_) | Step::Prove | Step::StartAfresh => {
+            Step::Prove | Step::StartAfresh => {
                 let detail = format!("not to be told by {by}");
                 Verdict::new(Compliance::InsufficientData, Reason::Unfinished, detail)
             }

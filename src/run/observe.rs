@@ -165,6 +165,15 @@ impl<W: FleetApi + Clock> Observer<'_, W> {
     }
 }
 
+impl<W: KeyApi> Observer<'_, W> {
+    /// What KMS says of a key now, whatever it said before.
+    pub(crate) async fn ask_again(&self, key: &KeyRef, log: &CallLog) -> Result<KeyLookup, Failure> {
+        let found = self.world.lookup(key, log).await?;
+        self.keys.lock().await.keys.insert(key.clone(), found.clone());
+        Ok(found)
+    }
+}
+
 impl<W: StreamApi + KeyApi + Clock> Observer<'_, W> {
     /// What the policy wants of `stream`, with the tags from [`Self::tags_of`].
     pub(crate) async fn decide(
@@ -265,13 +274,6 @@ impl<W: StreamApi + KeyApi + Clock> Observer<'_, W> {
     /// What KMS said of a key that was met.
     pub(crate) async fn met(&self, key: &KeyRef) -> Option<KeyLookup> {
         self.keys.lock().await.keys.get(key).cloned()
-    }
-
-    /// What KMS says of a key now, whatever it said before.
-    pub(crate) async fn ask_again(&self, key: &KeyRef, log: &CallLog) -> Result<KeyLookup, Failure> {
-        let found = self.world.lookup(key, log).await?;
-        self.keys.lock().await.keys.insert(key.clone(), found.clone());
-        Ok(found)
     }
 
     /// What KMS said may not hold any more.

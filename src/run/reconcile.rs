@@ -24,7 +24,7 @@ use crate::domain::bounds::until;
 use crate::domain::evidence::{Evidence, Proof, Report};
 use crate::domain::failure::Unfinished;
 use crate::domain::hash::hash;
-use crate::domain::history::{Check, Contention, check_of, contention, is_changed, read_after};
+use crate::domain::history::{Check, Contention, check_of, read_after, weigh};
 use crate::domain::model::{Observed, StreamStatus};
 use crate::domain::plan::close::{
     After, End, Ending, Next, close, failed_observation, later, no_time_left, unfinished,
@@ -124,10 +124,10 @@ impl<'a, W: StreamApi + KeyApi + TrailApi + Clock> Run<'a, W> {
             loop {
                 let step = self.next_step(&sight);
                 debug!(stream = %self.state.work.stream, ?sight, ?step, "step");
-                if !matches!(step, Step::Start(_) | Step::ReadHistory(_)) {
+                if !matches!(step, Step::Start(_) | Step::ReadHistory { .. }) {
                     self.has_turn = false;
                 }
-                if !matches!(step, Step::ReadHistory(_)) {
+                if !matches!(step, Step::ReadHistory { .. }) {
                     self.troubles = 0;
                 }
                 match self.take(step, &sight).await {
@@ -165,7 +165,7 @@ impl<'a, W: StreamApi + KeyApi + TrailApi + Clock> Run<'a, W> {
                 }
                 Taken::ObserveAgain
             }
-            Step::ReadHistory(created) => match self.read_history(created).await {
+            Step::ReadHistory { created, .. } => match self.read_history(created).await {
                 Ok(contention) => {
                     self.contention = Some(contention);
                     Taken::SameSight
@@ -230,7 +230,7 @@ impl<'a, W: StreamApi + KeyApi + TrailApi + Clock> Run<'a, W> {
         let only_reported = is_only_reported(target.existing, self.session.policy, created);
         let due = self.state.key_due_back(only_reported, self.world.now());
         if let Some(key) = due.and_then(|key| KeyRef::parse(key.as_str())) {
-            let before = self.world.lookup(&key, &self.log).await.map_err(Unseen::Failed)?;
+            let before = self.observer.ask_again(&key, &self.log).await.map_err(Unseen::Failed)?;
             let on = self.observer.met(&target.key).await;
             self.state.check_put_back(on.as_ref(), &before);
         }
@@ -246,17 +246,10 @@ impl<'a, W: StreamApi + KeyApi + TrailApi + Clock> Run<'a, W> {
         if check == Check::None {
             return Ok(Contention::Clear);
         }
-        let of_it = (&stream.name, created);
         let after = read_after(cause, self.world.now());
-        match history.of(stream, after, self.world, (paces, deadline), &self.log).await {
-            Ok(trail) if check == Check::IfChanged && !is_changed(&trail, of_it, own_role) => Ok(Contention::Clear),
-            Ok(trail) => Ok(contention(&trail, of_it, own_role, (cause, *started_at), self.world.now())),
-            Err(_) if check == Check::IfChanged => Ok(Contention::Clear),
-            Err(why) if why.fault().is_some() => {
-                Ok(Contention::Unknown(format!("whether somebody else changes it cannot be told: {why}")))
-            }
-            Err(why) => Err(why),
-        }
+        let reading = history.of(stream, after, self.world, (paces, deadline), &self.log).await;
+        let (of_it, since) = ((&stream.name, created), (cause, *started_at));
+        weigh(check, reading.as_ref().map_err(Clone::clone), of_it, own_role, since, self.world.now())
     }
 
     /// Whether too little time is left to begin a write.
@@ -267,14 +260,9 @@ impl<'a, W: StreamApi + KeyApi + TrailApi + Clock> Run<'a, W> {
     /// Pauses before the next observation; `false` when this run has waited long enough.
     async fn pause(&mut self, condition: Condition) -> bool {
         let now = self.world.now();
-        let resume = match condition {
-            Condition::Settled(until) => until,
-            Condition::Exists | Condition::Active | Condition::Applied => now + self.pause_for(now),
-        };
-        // Without a queue, what is left to a later run begins to settle anew: wait here as long as there is time.
-        let settles_here = matches!(condition, Condition::Settled(_)) && !self.session.has_queue;
-        let limit = if settles_here { self.session.deadline } else { self.wait_until.min(self.session.deadline) };
-        if resume > limit {
+        let resume = condition.not_before().unwrap_or_else(|| now + self.pause_for(now));
+        let Session { has_queue, deadline, .. } = *self.session;
+        if resume > condition.wait_limit(has_queue, self.wait_until, deadline) {
             return false;
         }
         if !self.state.has_started() {
@@ -404,9 +392,5 @@ enum Taken {
 fn still_waiting(condition: Condition) -> End {
     let why =
         Unfinished::open("streamseal:Wait", "StillWaiting", &format!("still waiting for: {}", condition.as_str()));
-    let not_before = match condition {
-        Condition::Settled(until) => Some(until),
-        Condition::Exists | Condition::Active | Condition::Applied => None,
-    };
-    (unfinished(&why), After::Later(why, not_before))
+    (unfinished(&why), After::Later(why, condition.not_before()))
 }

@@ -16,18 +16,15 @@ use super::outbox::Outbox;
 use super::session::{CALL_TIME, Session};
 use super::trail::{Limits, read};
 use crate::domain::arn::{KeyArn, KeyRef, Scope, StreamName};
-use crate::domain::bounds;
 use crate::domain::bounds::until;
 use crate::domain::failure::Unfinished;
-use crate::domain::history::{Left, Query, left_key};
-use crate::domain::model::{Encryption, KeyIdentity, Tags};
-use crate::domain::plan::proof::NEW;
-use crate::domain::plan::step::Step;
+use crate::domain::history::{Query, left_key};
+use crate::domain::model::{KeyIdentity, Tags};
 use crate::domain::policy::{Decision, Outcome};
+use crate::domain::scan::Scan;
 use crate::domain::scan::subject::{KeyEvent, Subject};
 use crate::domain::scan::tally::{Candidate, LEFT_MAX};
 use crate::domain::scan::v1::Summary;
-use crate::domain::scan::{MISSED_AFTER, Scan};
 use crate::domain::verdict::{Compliance, Verdict};
 use crate::domain::work::Work;
 use crate::ports::{CallLog, Clock, EvidenceSink, FleetApi, KeyApi, Page, PageStart, StreamApi, TrailApi, WorkQueue};
@@ -36,9 +33,6 @@ use crate::ports::{CallLog, Clock, EvidenceSink, FleetApi, KeyApi, Page, PageSta
 const HISTORY_MAX: SignedDuration = SignedDuration::from_hours(90 * 24);
 /// What reading it may cost: the scan itself must come forward in each part. CloudTrail answers two requests a second.
 const HISTORY_LIMITS: Limits = Limits { pages: 80, time: Duration::from_secs(45) };
-/// A sweep that comes late may not take streams for older than the sweep before.
-const SWEEP_SLACK: SignedDuration = SignedDuration::from_hours(1);
-
 /// How a part of a scan ended.
 #[derive(Debug)]
 pub enum ScanEnd {
@@ -184,7 +178,7 @@ impl<W: StreamApi + FleetApi + KeyApi + TrailApi + WorkQueue + EvidenceSink + Cl
         let (outcome, subject) = (&decision.outcome, &self.scan.subject);
         if subject.concerns(outcome, &observed.encryption, key.as_ref(), wanted.as_ref(), self.own) {
             self.conclude(&inspected, log).await?;
-        } else if let Some(warning) = self.under_lost_key(&inspected) {
+        } else if let Some(warning) = self.old_records(&inspected) {
             // It is of no other concern: told, and not counted.
             let verdict = self.inspection.verdict(&inspected.seen, self.world.now());
             let verdict = verdict.unwrap_or_else(|step| self.inspection.unfinished(&step));
@@ -226,7 +220,7 @@ impl<W: StreamApi + FleetApi + KeyApi + TrailApi + WorkQueue + EvidenceSink + Cl
         let verdict = match self.inspection.verdict(seen, self.world.now()) {
             Ok(verdict) => verdict,
             Err(step) => {
-                if self.is_missed(inspected, &step) {
+                if self.scan.is_missed(&seen.observed, &step, self.session.config.sweep_hours, self.world.now()) {
                     self.scan.tally.missed.push(name.as_str(), &seen.observed.created.to_string());
                 }
                 if self.scan.subject.may_change() {
@@ -249,7 +243,7 @@ impl<W: StreamApi + FleetApi + KeyApi + TrailApi + WorkQueue + EvidenceSink + Cl
         }
         // One that is right is told too: the document before may say that it was not. A run will tell of one that is to be proven.
         if !to_prove {
-            let warnings = self.under_lost_key(inspected).into_iter().collect();
+            let warnings = self.old_records(inspected).into_iter().collect();
             self.record(inspected, verdict, warnings, log);
         }
         Ok(())
@@ -260,29 +254,13 @@ impl<W: StreamApi + FleetApi + KeyApi + TrailApi + WorkQueue + EvidenceSink + Cl
         let mut work = Work::new(inspected.stream.clone(), self.scan.cause.clone(), self.world.now());
         work.created = Some(inspected.seen.observed.created);
         work.proof_owed = true;
-        if self.world.has_queue() {
+        if self.session.has_queue {
             self.world.send(&work, Duration::ZERO).await?;
         } else {
             self.to_prove.push(work);
         }
         self.scan.tally.proves_one();
         Ok(())
-    }
-
-    /// Whether a stream was made since the last sweep and seems to have come without an event: one that was told of is encrypted by
-    /// now. One that we may not change looks the same in both cases and is not taken for missed, nor is one that a new policy
-    /// or mode has just made ours to change.
-    fn is_missed(&self, inspected: &Inspected<'_>, step: &Step) -> bool {
-        let now = self.world.now();
-        let (config, seen) = (self.session.config, &inspected.seen);
-        let created = seen.observed.created;
-        let since = SignedDuration::from_hours(config.sweep_hours.into()) + SWEEP_SLACK;
-        self.scan.subject == Subject::Fleet
-            && !self.scan.cause.is_a_new_policy()
-            && matches!(step, Step::Start(_))
-            && seen.observed.encryption == Encryption::None
-            && now.duration_since(created) > MISSED_AFTER
-            && self.scan.began.unwrap_or(now).duration_since(created) < since
     }
 
     /// Which streams left the key that was lost, while their records may still be there.
@@ -304,26 +282,11 @@ impl<W: StreamApi + FleetApi + KeyApi + TrailApi + WorkQueue + EvidenceSink + Cl
         self.count_calls(&log);
     }
 
-    /// Whether records under the key that was lost are still in a stream that has another key now: what to say of it.
-    fn under_lost_key(&mut self, inspected: &Inspected<'_>) -> Option<String> {
-        let Subject::Key(key, KeyEvent::Lost) = &self.scan.subject else { return None };
-        let (name, seen) = (&inspected.stream.name, &inspected.seen);
-        let Left { at, surely } = *self.scan.tally.left.get(name.as_str())?;
-        let created = seen.observed.created;
-        let until = bounds::later(at, SignedDuration::from_hours(seen.observed.retention_hours.into()));
-        let is_on_it = seen.key.as_ref().is_some_and(|current| current.is(key));
-        // Of an earlier stream of the name, or its first encryption: there was no key before.
-        let is_first = at < created || (!surely && at.duration_since(created) < NEW);
-        if is_on_it || is_first || until <= self.world.now() {
-            return None;
-        }
-        let are = if surely { "are" } else { "may be" };
-        let words = format!(
-            "records that were put before {at} {are} under {key}, which cannot be used any more or will not be; they cannot be read \
-             until it can, and expire by {until}"
-        );
-        self.scan.tally.under_lost_key.push(name.as_str(), &until.to_string());
-        Some(words)
+    /// Counts a stream that has records under the key that was lost: the warning about it.
+    fn old_records(&mut self, Inspected { stream, seen, .. }: &Inspected<'_>) -> Option<String> {
+        let found = self.scan.old_records(&stream.name, &seen.observed, seen.key.as_ref(), self.world.now())?;
+        self.scan.tally.under_lost_key.push(stream.name.as_str(), &found.until.to_string());
+        Some(found.words())
     }
 
     /// A stream that could not be observed: what is wrong is not its own, and a run may have more luck.

@@ -55,9 +55,9 @@ impl Session<'_> {
         next_step(sight, progress, |wrong| permit(wrong, &circumstances), now)
     }
 
-    /// The first step of a run, for who only observes: the run that is to change a stream asks CloudTrail's history.
+    /// The first step of a run that has observed the stream and read nothing else.
     pub(crate) fn first_step(&self, sight: &Sight, cause: &Cause, now: Timestamp) -> Step {
-        self.next_step(sight, &Progress::default(), cause, (None, Some(&Contention::Clear)), now)
+        self.next_step(sight, &Progress::default(), cause, (None, None), now)
     }
 }
 

@@ -148,7 +148,9 @@ impl Row {
         match self.step() {
             Step::Await(condition) => format!("await {}", condition.as_str()),
             Step::Start(key) => format!("start {}", key.as_str().rsplit('/').next().unwrap()),
-            Step::ReadHistory(_) => "read history".to_owned(),
+            Step::ReadHistory { key, .. } => {
+                format!("read history, then start {}", key.as_str().rsplit('/').next().unwrap())
+            }
             Step::Prove => "prove".to_owned(),
             Step::LookLater(_) => "later".to_owned(),
             Step::StartAfresh => "afresh".to_owned(),
@@ -252,7 +254,7 @@ fn the_state_table() {
         (withheld(Withheld::Downgrade), "NON_COMPLIANT downgrade"),
         (row("app", None).permission(Permission::Contested("who".into())), "NON_COMPLIANT contested alarm"),
         (row("app", None).permission(Permission::Unknown("why".into())), "INSUFFICIENT_DATA unreadable alarm"),
-        (row("app", None).permission(Permission::Unweighed), "read history"),
+        (row("app", None).permission(Permission::Unweighed), "read history, then start app"),
         (row("app", Some("alias/app")).permission(Permission::Unweighed), "COMPLIANT right-key"),
         // Wrong, and started.
         (row("app", None).started(true, None), "await applied"),

@@ -5,7 +5,8 @@
 
 use jiff::{SignedDuration, Timestamp};
 
-use crate::domain::model::{KeyInfo, KeyLookup, KeyManager};
+use crate::domain::arn::KeyArn;
+use crate::domain::model::{KeyInfo, KeyLookup, KeyManager, ProofMode};
 
 /// So long after our Start a key that turns out unusable is put down to that Start. Later somebody else made it unusable.
 pub const PUT_BACK_WITHIN: SignedDuration = SignedDuration::from_mins(15);
@@ -15,6 +16,12 @@ const CLOCK_SLACK: SignedDuration = SignedDuration::from_mins(1);
 /// Whether our Start, sent at `started_at`, is so young that the key before it may be put back.
 pub fn is_in_time(started_at: Option<Timestamp>, now: Timestamp) -> bool {
     started_at.map(|at| now.duration_since(at)).is_some_and(|age| age <= PUT_BACK_WITHIN && age >= -CLOCK_SLACK)
+}
+
+/// Whether a probe has to show that the stream cannot be written, before the key before is put back: only a refused record of ours says so.
+/// Without such a key, or where no probe may be sent, KMS's word about the stream's key is all there is.
+pub fn needs_probe(mode: ProofMode, previous: Option<&KeyArn>) -> bool {
+    mode == ProofMode::Probe && previous.is_some()
 }
 
 /// Whether a stream may go back from the key that it is on to the one before, by what KMS says of both now: that one has to be usable,
@@ -45,6 +52,19 @@ mod tests {
         }
         assert!(!is_in_time(None, now));
         assert!(!is_in_time(Some(Timestamp::MIN), now) && !is_in_time(Some(Timestamp::MAX), now));
+    }
+
+    #[test]
+    fn a_probe_is_sent_where_it_may_be_and_there_is_a_key_to_put_back() {
+        let previous = KeyArn::parse("arn:aws:kms:eu-west-1:111122223333:key/old").unwrap();
+        for (mode, previous, expect) in [
+            (ProofMode::Probe, Some(&previous), true),
+            (ProofMode::Probe, None, false),
+            (ProofMode::Observe, Some(&previous), false),
+            (ProofMode::Describe, Some(&previous), false),
+        ] {
+            assert_eq!(needs_probe(mode, previous), expect, "{mode:?} {previous:?}");
+        }
     }
 
     #[test]

@@ -66,6 +66,23 @@ impl Wrong {
             self.current.as_ref().is_some_and(|c| c.info.as_ref().is_none_or(|i| i.manager == KeyManager::Customer));
         from_customer && self.target_manager == KeyManager::Aws && !self.replace_customer_key
     }
+
+    /// What to warn of where a stream, observed as `before`, leaves its key: records stay under the key that they were put with, and where
+    /// that one cannot be used any more, they cannot be read.
+    pub fn old_records(&self, before: Option<&Observed>) -> Option<String> {
+        let (current, before) = (self.current.as_ref()?, before?);
+        let why = match (&current.info, &current.foreign) {
+            (Some(KeyInfo { problem: Some(problem), .. }), _) => format!("cannot be used: {problem}"),
+            (Some(KeyInfo { problem: None, .. }), _) => return None,
+            (None, Some(account)) => format!("is of account {account} and is not known to us"),
+            (None, None) => "is not known to KMS any more".to_owned(),
+        };
+        let Encryption::Kms(key) = &before.encryption else { return None };
+        let hours = before.retention_hours;
+        Some(format!(
+            "the key before, {key}, {why}; records under it cannot be read until it can be used, and expire within {hours} hours"
+        ))
+    }
 }
 
 impl Situation {

@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 
-use super::proof::{Owed, proof_owed};
+use super::proof::{Owed, PROPAGATION, proof_owed};
 use super::put_back;
 use super::sight::{Sight, sight_of_none};
 use super::situation::{CurrentKey, Keys, Situation, Wrong, material_of};
@@ -236,6 +236,13 @@ impl State {
         if !put_back::is_allowed(on, before) {
             self.progress.get_or_insert_default().put_back = None;
         }
+    }
+
+    /// From when on a probe proves something, where the setting has been right since `right_since`: until then a record may be encrypted with
+    /// the key before, which says nothing of the new one. Only where our own Start found the stream unencrypted is there no such key.
+    pub fn probe_from(&self, right_since: Timestamp) -> Timestamp {
+        let from_plain = self.has_started() && !self.work.rekeyed;
+        if from_plain { right_since } else { right_since + PROPAGATION }
     }
 
     /// The stream is another one of the same name: forgets what belonged to the one before. Who made this one is not known.
@@ -472,6 +479,53 @@ mod tests {
             let left = state.progress.unwrap().put_back.is_some();
             assert_eq!(left, expected, "{only_reported} {before:?} {seconds}");
         }
+    }
+
+    #[test]
+    fn records_under_a_key_that_cannot_be_used_are_warned_of() {
+        let before = Observed { encryption: Encryption::Kms(KeyRef::parse("alias/x").unwrap()), ..observed(60, 0) };
+        let disabled = Some(KeyProblem::State(EventText::new("Disabled")));
+        let warning = |current: Option<CurrentKey>, before: Option<&Observed>| {
+            let Sight::Active(Situation::Wrong(wrong)) = wrong(None) else { panic!() };
+            Wrong { current, ..wrong }.old_records(before)
+        };
+        let on = |info, foreign: Option<&str>| {
+            let foreign = foreign.map(str::to_owned);
+            Some(CurrentKey { key: KeyRef::parse("alias/x").unwrap(), info, foreign })
+        };
+        for (current, expected) in [
+            (None, None),
+            (on(Some(info("old", None)), None), None),
+            (
+                on(Some(info("old", disabled)), None),
+                Some("the key before, alias/x, cannot be used: its KeyState is Disabled;"),
+            ),
+            (on(None, None), Some("the key before, alias/x, is not known to KMS any more;")),
+            (
+                on(None, Some("999988887777")),
+                Some("the key before, alias/x, is of account 999988887777 and is not known to us;"),
+            ),
+        ] {
+            let found = warning(current.clone(), Some(&before));
+            assert_eq!(found.is_some(), expected.is_some(), "{current:?}");
+            if let (Some(found), Some(expected)) = (found, expected) {
+                assert!(found.starts_with(expected) && found.ends_with("within 24 hours"), "{found}");
+            }
+        }
+        assert_eq!(warning(on(None, None), Some(&observed(60, 0))), None, "it was not encrypted");
+        assert_eq!(warning(on(None, None), None), None);
+    }
+
+    #[test]
+    fn a_probe_waits_for_the_key_before_it_and_for_nothing_else() {
+        let mut state = state("CreateStream");
+        state.found(&observed(60, 0), Mode::Enforce, true, at(0));
+        // Somebody else set it: maybe from another key.
+        assert_eq!(state.probe_from(at(10)), at(10) + PROPAGATION);
+        let _ = state.starting(&wrong(None), at(0));
+        assert_eq!(state.probe_from(at(10)), at(10));
+        state.work.rekeyed = true;
+        assert_eq!(state.probe_from(at(10)), at(10) + PROPAGATION);
     }
 
     #[test]

@@ -39,8 +39,14 @@ pub struct Started {
 pub enum Step {
     /// Look again soon.
     Await(Condition),
-    /// Ask CloudTrail's history who else changes the stream, which was made at this time.
-    ReadHistory(Timestamp),
+    /// Read CloudTrail's history: whether somebody else changes the stream, which was created at `created`. Where nobody does, encryption
+    /// with `key` is started.
+    ReadHistory {
+        /// The rule's key.
+        key: KeyIdentity,
+        /// `StreamCreationTimestamp`.
+        created: Timestamp,
+    },
     /// Send the one Start request.
     Start(KeyIdentity),
     /// Make the proof that is owed.
@@ -67,6 +73,23 @@ pub enum Condition {
 }
 
 impl Condition {
+    /// The time that is awaited; `None` where the stream has to be observed to know.
+    pub fn not_before(self) -> Option<Timestamp> {
+        match self {
+            Self::Settled(until) => Some(until),
+            Self::Exists | Self::Active | Self::Applied => None,
+        }
+    }
+
+    /// How long a run waits for it: no longer than `wait_until`, so that a later run goes on. Without a queue a later run would let the
+    /// stream settle anew, so that this one waits while it has time.
+    pub fn wait_limit(self, has_queue: bool, wait_until: Timestamp, deadline: Timestamp) -> Timestamp {
+        match self {
+            Self::Settled(_) if !has_queue => deadline,
+            Self::Settled(_) | Self::Exists | Self::Active | Self::Applied => wait_until.min(deadline),
+        }
+    }
+
     /// The word in logs and evidence.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -137,7 +160,9 @@ pub fn next_step(
         Situation::Wrong(wrong) => match progress.started {
             None => match permission(wrong) {
                 Permission::Allowed => return Step::Start(wrong.target.clone()),
-                Permission::Unweighed => return Step::ReadHistory(wrong.created),
+                Permission::Unweighed => {
+                    return Step::ReadHistory { key: wrong.target.clone(), created: wrong.created };
+                }
                 Permission::Settling(until) => return Step::Await(Condition::Settled(until)),
                 Permission::Withheld(why) => {
                     let words = wrong_words(wrong);
@@ -209,5 +234,27 @@ fn wrong_words(Wrong { target, current, .. }: &Wrong) -> String {
         Some(CurrentKey { key, foreign: None, .. }) => {
             format!("the stream is on the key {key}; its rule wants {target}")
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_run_waits_for_a_creator_as_long_as_it_has_time_where_no_other_run_would() {
+        let at = |seconds| Timestamp::from_second(seconds).unwrap();
+        for (condition, has_queue, expected) in [
+            (Condition::Settled(at(500)), false, at(900)),
+            (Condition::Settled(at(500)), true, at(20)),
+            (Condition::Active, false, at(20)),
+            (Condition::Active, true, at(20)),
+            (Condition::Applied, false, at(20)),
+        ] {
+            assert_eq!(condition.wait_limit(has_queue, at(20), at(900)), expected, "{condition:?} {has_queue}");
+        }
+        assert_eq!(Condition::Applied.wait_limit(true, at(20), at(10)), at(10), "never beyond the deadline");
+        assert_eq!(Condition::Settled(at(500)).not_before(), Some(at(500)));
+        assert_eq!(Condition::Exists.not_before(), None);
     }
 }

@@ -7,8 +7,9 @@
 pub mod subject;
 pub mod tally;
 pub mod v1;
+pub mod warnings;
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use self::subject::{KeyEvent, Subject};
@@ -20,8 +21,6 @@ use super::hash::hash;
 
 /// The version that this code writes and the only one that it reads.
 pub const VERSION: &str = "streamseal.scan/v1";
-/// A stream this old whose creation nobody told us of was missed: EventBridge delivers within minutes.
-pub const MISSED_AFTER: SignedDuration = SignedDuration::from_mins(15);
 /// The longest id: that of a key or an alias, and of an event. (Both are bounded, and so is what we write.)
 const ID_MAX: usize = 800;
 

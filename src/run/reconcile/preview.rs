@@ -80,7 +80,7 @@ impl<W: StreamApi + KeyApi + TrailApi + Clock> Run<'_, W> {
     async fn first_step(&mut self) -> Result<Step, Unfinished> {
         let sight = self.observe().await.map_err(Unseen::why)?;
         let step = self.next_step(&sight);
-        let Step::ReadHistory(created) = step else { return Ok(step) };
+        let Step::ReadHistory { created, .. } = step else { return Ok(step) };
         self.contention = Some(self.read_history(created).await?);
         Ok(self.next_step(&sight))
     }

@@ -95,7 +95,7 @@ impl<W: StreamApi + KeyApi + TrailApi + Clock> Run<'_, W> {
         let why = Unfinished::open("streamseal:Look", "KeyUnusable", &verdict.detail);
         let now = self.world.now();
         let HowToProve { mode, .. } = self.how_to_prove(now);
-        if mode != ProofMode::Probe || self.state.work.previous_key.is_none() {
+        if !put_back::needs_probe(mode, self.state.work.previous_key.as_ref()) {
             return self.key_refused(why, false).await;
         }
         self.proof.mode = Some(mode);
@@ -129,7 +129,7 @@ impl<W: StreamApi + KeyApi + TrailApi + Clock> Run<'_, W> {
             None => KeyLookup::NotFound,
         };
         let before = match previous.and_then(|key| KeyRef::parse(key.as_str())) {
-            Some(key) => match self.world.lookup(&key, &self.log).await {
+            Some(key) => match self.observer.ask_again(&key, &self.log).await {
                 Ok(found) => Some(found),
                 Err(failure) => return later(failure),
             },
@@ -150,11 +150,8 @@ impl<W: StreamApi + KeyApi + TrailApi + Clock> Run<'_, W> {
     }
 
     async fn probe(&mut self, right_since: Timestamp) -> Judgement {
-        // Until then a record may be encrypted with the key before, which says nothing of the new one. Only where our own Start
-        // found the stream unencrypted is there no such key.
-        let from_plain = self.state.has_started() && !self.state.work.rekeyed;
-        let (now, since) = (self.world.now(), right_since + PROPAGATION);
-        if !from_plain && now < since {
+        let (now, since) = (self.world.now(), self.state.probe_from(right_since));
+        if now < since {
             if since + CALL_TIME > self.session.deadline {
                 let why = "no time was left to prove the encryption";
                 return Judgement::Later(Unfinished::open("streamseal:Prove", "NoTimeLeft", why));

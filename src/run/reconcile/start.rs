@@ -6,10 +6,10 @@ use tracing::info;
 use super::Run;
 use crate::domain::failure::{Class, Failure};
 use crate::domain::history::accepted_starts;
-use crate::domain::model::{Encryption, KeyIdentity, KeyInfo};
+use crate::domain::model::KeyIdentity;
 use crate::domain::plan::close::{After, End, later, no_time_left};
 use crate::domain::plan::sight::Sight;
-use crate::domain::plan::situation::{CurrentKey, Situation, Wrong};
+use crate::domain::plan::situation::Situation;
 use crate::domain::plan::start::{AfterStart, RefusedStart, judge_start, may_be_rate};
 use crate::domain::work::Work;
 use crate::ports::{Clock, KeyApi, StreamApi, TrailApi};
@@ -57,8 +57,8 @@ impl<W: StreamApi + KeyApi + TrailApi + Clock> Run<'_, W> {
         if let Some(role) = &self.session.config.own_role_arn {
             self.session.history.started(&self.state.work.stream.name, key, role, sent);
         }
-        if let Sight::Active(Situation::Wrong(Wrong { current: Some(current), .. })) = sight {
-            self.warn_of_old_records(current);
+        if let Sight::Active(Situation::Wrong(wrong)) = sight {
+            self.warnings.extend(wrong.old_records(self.state.before.as_ref().map(|before| &before.observed)));
         }
         None
     }
@@ -90,21 +90,5 @@ impl<W: StreamApi + KeyApi + TrailApi + Clock> Run<'_, W> {
         // Where it was not read whole these are some of them: the quota where they are enough, and else as if it was not read.
         let trail = history.of(&self.state.work.stream, None, self.world, (paces, deadline), &self.log).await.ok()?;
         Some(accepted_starts(&trail.changes, self.world.now()))
-    }
-
-    /// Records stay under the key that they were put with: where that one cannot be used any more, they cannot be read.
-    fn warn_of_old_records(&mut self, current: &CurrentKey) {
-        let Some(before) = &self.state.before else { return };
-        let hours = before.observed.retention_hours;
-        let why = match (&current.info, &current.foreign) {
-            (Some(KeyInfo { problem: Some(problem), .. }), _) => format!("cannot be used: {problem}"),
-            (Some(KeyInfo { problem: None, .. }), _) => return,
-            (None, Some(account)) => format!("is of account {account} and is not known to us"),
-            (None, None) => "is not known to KMS any more".to_owned(),
-        };
-        let Encryption::Kms(key) = &before.observed.encryption else { return };
-        self.warnings.push(format!(
-            "the key before, {key}, {why}; records under it cannot be read until it can be used, and expire within {hours} hours"
-        ));
     }
 }
