@@ -117,9 +117,9 @@ fn describe(item: &Item, seen: Option<&Preview>, as_json: bool) -> (String, Exit
 fn scan_words(scan: &Scan) -> String {
     let which = match &scan.subject {
         Subject::Fleet => "every stream".to_owned(),
-        Subject::Alias(alias) => format!("every stream whose rule or setting names {alias}"),
+        Subject::Alias { alias } => format!("every stream whose rule or setting names {alias}"),
         Subject::Aliases => "every stream whose setting names an alias and whose rule accepts other keys".to_owned(),
-        Subject::Key(key, _) => format!("every stream that is on {key} or should be"),
+        Subject::Key { key, .. } => format!("every stream that is on {key} or should be"),
     };
     format!("would look at {which} because of {}", scan.cause.call)
 }

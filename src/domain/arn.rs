@@ -55,7 +55,8 @@ impl Scope {
 }
 
 /// A stream's name: 1 to 128 of `[a-zA-Z0-9_.-]` (Kinesis API reference, CreateStream).
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
 pub struct StreamName(String);
 
 impl StreamName {
@@ -185,7 +186,8 @@ pub const AWS_MANAGED_ALIAS: &str = "alias/aws/kinesis";
 /// alias ARN, or `alias/aws/kinesis`.
 ///
 /// Two of these are never compared for sameness: one key has many spellings, so sameness is decided on [`KeyIdentity`](super::model::KeyIdentity).
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
 pub struct KeyRef(String);
 
 impl KeyRef {
@@ -326,6 +328,8 @@ macro_rules! as_text {
 
 as_text!(StreamArn, "not the ARN of a stream");
 as_text!(KeyArn, "not the ARN of a key");
+as_text!(StreamName, "not a stream's name");
+as_text!(KeyRef, "not the id, ARN or alias of a key");
 
 #[cfg(test)]
 mod tests {

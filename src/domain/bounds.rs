@@ -56,6 +56,20 @@ pub(super) fn member<'de, T: Deserialize<'de>, D: Deserializer<'de>>(name: &str,
     T::deserialize(from).map_err(|fault| D::Error::custom(format!("field `{name}`: {fault}")))
 }
 
+/// The time of a field that is missing or null.
+pub(super) fn unset() -> Timestamp {
+    Timestamp::MIN
+}
+
+pub(super) fn is_unset(at: &Timestamp) -> bool {
+    *at == unset()
+}
+
+/// Reads a time that may be null.
+pub(super) fn time<'de, D: Deserializer<'de>>(from: D) -> Result<Timestamp, D::Error> {
+    Ok(Option::deserialize(from)?.unwrap_or_else(unset))
+}
+
 /// Cuts a text to `most` characters, and marks where it was cut.
 pub fn cut(text: &str, most: usize) -> String {
     match text.char_indices().nth(most) {

@@ -84,8 +84,8 @@ impl ResultEvent {
     /// What a scan found, as it was written out.
     pub fn of_summary(summary: &Summary, document: &str) -> Self {
         let resource = match &summary.scan.subject {
-            Subject::Key(key, _) => Some(key.to_string()),
-            Subject::Fleet | Subject::Alias(_) | Subject::Aliases => None,
+            Subject::Key { key, .. } => Some(key.to_string()),
+            Subject::Fleet | Subject::Alias { .. } | Subject::Aliases => None,
         };
         Self { detail_type: SUMMARY, time: summary.finished_at, resource, detail: bounded(document) }
     }

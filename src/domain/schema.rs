@@ -55,7 +55,7 @@ impl Kind {
             Self::Summary => of::<scan::v1::Document<'_>>(),
             Self::Note => of::<NoteDocument<'_>>(),
             Self::Work => of::<work::Work>(),
-            Self::Scan => of::<scan::Wire>(),
+            Self::Scan => of::<scan::Scan>(),
         };
         let growth = match self {
             Self::Evidence | Self::Summary | Self::Note => GROWTH,

@@ -50,7 +50,7 @@ pub struct Work {
     pub first_seen: Timestamp,
     /// Where the deadline counts from: the first run, later by the times when the policy could not be used, or the look that is
     /// due for a quota.
-    #[serde(default = "unset", deserialize_with = "deadline_from", skip_serializing_if = "is_unset")]
+    #[serde(default = "bounds::unset", deserialize_with = "bounds::time", skip_serializing_if = "bounds::is_unset")]
     #[cfg_attr(feature = "schema", schemars(with = "crate::domain::time::Time"))]
     pub deadline_from: Timestamp,
     /// How many runs there were before.
@@ -112,19 +112,6 @@ fn previous_key<'de, D: Deserializer<'de>>(from: D) -> Result<Option<KeyArn>, D:
     bounds::member("previous_key", from)
 }
 
-fn deadline_from<'de, D: Deserializer<'de>>(from: D) -> Result<Timestamp, D::Error> {
-    Ok(Option::deserialize(from)?.unwrap_or_else(unset))
-}
-
-/// No time: the field is missing.
-fn unset() -> Timestamp {
-    Timestamp::MIN
-}
-
-fn is_unset(at: &Timestamp) -> bool {
-    *at == unset()
-}
-
 impl Work {
     /// Work that begins now, because of `cause`.
     pub fn new(stream: StreamArn, cause: Cause, now: Timestamp) -> Self {
@@ -174,7 +161,7 @@ impl Work {
         // It is Kinesis's time, and tells a stream from a later one of its name: without it the next look says.
         work.created = work.created.filter(|created| !is_odd(*created, now));
         work.cause = work.cause.within_bounds(now);
-        if is_unset(&work.deadline_from) {
+        if bounds::is_unset(&work.deadline_from) {
             work.deadline_from = work.first_seen.min(now);
         }
         // A time ahead of ours would keep the message going round, or a stream settling, for ever.

@@ -23,14 +23,14 @@ pub async fn of_concern<W: KeyApi>(world: &W, scan: Scan, session: &Session<'_>)
     let Session { config, policy, .. } = *session;
     match &scan.subject {
         Subject::Fleet | Subject::Aliases => Ok(scan),
-        Subject::Alias(alias) if policy.names_alias(alias, &config.own) => Ok(scan),
+        Subject::Alias { alias } if policy.names_alias(alias, &config.own) => Ok(scan),
         // A stream's setting may name it.
-        Subject::Alias(_) if policy.accepts_others() && !scan.cause.is_a_new_alias() => Ok(scan.of_all_aliases()),
-        Subject::Alias(alias) => Err(IgnoreReason::OtherAlias(EventText::new(alias.as_str()))),
-        Subject::Key(key, _) if is_no_streams_key(&Observer::of_scan(world, session), key).await => {
+        Subject::Alias { .. } if policy.accepts_others() && !scan.cause.is_a_new_alias() => Ok(scan.of_all_aliases()),
+        Subject::Alias { alias } => Err(IgnoreReason::OtherAlias(EventText::new(alias.as_str()))),
+        Subject::Key { key, .. } if is_no_streams_key(&Observer::of_scan(world, session), key).await => {
             Err(IgnoreReason::OtherKey(EventText::new(key.as_str())))
         }
-        Subject::Key(..) => Ok(scan),
+        Subject::Key { .. } => Ok(scan),
     }
 }
 
@@ -59,13 +59,13 @@ pub async fn not_named<W: KeyApi>(world: &W, scan: &Scan, session: &Session<'_>)
     let own = &session.config.own;
     match &scan.subject {
         Subject::Fleet | Subject::Aliases => None,
-        Subject::Alias(alias) => {
+        Subject::Alias { alias } => {
             let is_foreign = alias.account().is_some_and(|account| account != own.account);
             (is_foreign && !session.policy.names_alias(alias, own))
                 .then(|| RejectReason::ForeignKey(EventText::new(alias.as_str())))
         }
-        Subject::Key(key, _) if key.account() == own.account => None,
-        Subject::Key(key, _) => {
+        Subject::Key { key, .. } if key.account() == own.account => None,
+        Subject::Key { key, .. } => {
             let observer = Observer::of_scan(world, session);
             for named in session.policy.keys_of(key.account()) {
                 let may_be_it = match named {

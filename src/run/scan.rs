@@ -107,7 +107,7 @@ impl<W: StreamApi + FleetApi + KeyApi + TrailApi + WorkQueue + EvidenceSink + Cl
     async fn run(&mut self) -> Result<bool, Unfinished> {
         if self.scan.began.is_none() {
             self.scan.began = Some(self.world.now());
-            if let Subject::Key(key, KeyEvent::Lost) = &self.scan.subject {
+            if let Subject::Key { key, event: KeyEvent::Lost } = &self.scan.subject {
                 let key = key.clone();
                 self.read_history(&key).await;
             }
@@ -168,7 +168,7 @@ impl<W: StreamApi + FleetApi + KeyApi + TrailApi + WorkQueue + EvidenceSink + Cl
             return Ok(true);
         }
         // Which key it is on, or should be, concerns a scan for a key whatever else is so.
-        let all_keys = matches!(self.scan.subject, Subject::Key(..));
+        let all_keys = matches!(self.scan.subject, Subject::Key { .. });
         let inspected = match inspect(&self.observer, stream, &decision, all_keys, log).await {
             Ok(Some(inspected)) => inspected,
             Ok(None) => return Ok(true),
@@ -232,7 +232,7 @@ impl<W: StreamApi + FleetApi + KeyApi + TrailApi + WorkQueue + EvidenceSink + Cl
             }
         };
         let is_right = verdict.compliance == Compliance::Compliant;
-        let to_prove = is_right && matches!(self.scan.subject, Subject::Key(_, KeyEvent::Rotated));
+        let to_prove = is_right && matches!(self.scan.subject, Subject::Key { event: KeyEvent::Rotated, .. });
         if to_prove {
             self.hand_on_to_prove(inspected).await?;
         }
@@ -328,7 +328,7 @@ impl<W: StreamApi + FleetApi + KeyApi + TrailApi + WorkQueue + EvidenceSink + Cl
 
     async fn done(mut self) -> ScanEnd {
         let mut key_material = None;
-        if let Subject::Key(key, KeyEvent::Rotated) = &self.scan.subject {
+        if let Subject::Key { key, event: KeyEvent::Rotated } = &self.scan.subject {
             let identity = KeyIdentity::Arn(key.clone());
             let log = CallLog::default();
             let material = self.observer.material(&identity, KeyRef::parse(key.as_str()), &log).await;

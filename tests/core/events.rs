@@ -56,9 +56,9 @@ fn words_of(items: &[Item]) -> Vec<String> {
 fn scan_subject(scan: &Scan) -> String {
     match &scan.subject {
         Subject::Fleet => "fleet".to_owned(),
-        Subject::Alias(alias) => alias.to_string(),
+        Subject::Alias { alias } => alias.to_string(),
         Subject::Aliases => "aliases".to_owned(),
-        Subject::Key(key, event) => format!("{event:?} {}", key.as_str().rsplit('/').next().unwrap()),
+        Subject::Key { key, event } => format!("{event:?} {}", key.as_str().rsplit('/').next().unwrap()),
     }
 }
 
@@ -225,8 +225,8 @@ fn the_turn_of_a_scan_comes_from_the_queue_of_scans_alone() {
     let standard = json!("arn:aws:sqs:eu-west-1:111122223333:streamseal-WorkQueue-1X2Y3Z");
     let asked = with("sqs-batch-scan-message", "/Records/0/eventSourceARN", standard);
     assert_eq!(words(&asked), ["scan alias/kinesis/regulated UpdateAlias"]);
-    let broken = with("streamseal-scan-message", "/scan", json!("all"));
-    assert!(words(&broken)[0].starts_with("malformed scan message (streamseal.scan/v1): field `scan`"));
+    let broken = with("streamseal-scan-message", "/subject", json!("all"));
+    assert!(words(&broken)[0].starts_with("malformed scan message (streamseal.scan/v1): field `subject`"));
     let deep = with("streamseal-scan-message", "/streamseal", json!("streamseal.scan/v2"));
     assert!(words(&deep)[0].contains("streamseal.scan/v2"), "{:?}", words(&deep));
 }
@@ -427,8 +427,8 @@ fn what_happened_to_a_key_of_another_account_is_asked_about() {
     };
     let subject = |event: &Value| match items(event).remove(0) {
         Item::Scan(scan) => match scan.subject {
-            Subject::Key(key, _) => key.to_string(),
-            Subject::Alias(alias) => alias.to_string(),
+            Subject::Key { key, .. } => key.to_string(),
+            Subject::Alias { alias } => alias.to_string(),
             Subject::Fleet | Subject::Aliases => scan.subject.kind().to_owned(),
         },
         Item::Rejected(why) => format!("rejected {}", why.code()),

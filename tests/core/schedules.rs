@@ -250,7 +250,7 @@ fn judge(state: &State, now: Timestamp) -> Vec<String> {
             let hour = |time: Timestamp| time.as_second() / 3600;
             let same = told.scan.cause.event_id.as_ref().is_some_and(|event| event.as_str() == id);
             // One rotation is one scan.
-            let rotated = matches!(told.scan.subject, Subject::Key(_, KeyEvent::Rotated));
+            let rotated = matches!(told.scan.subject, Subject::Key { event: KeyEvent::Rotated, .. });
             same || (rotated && told.scan.cause.at.is_some_and(|told| hour(told) == hour(*at)))
         };
         if !state.summaries.iter().any(told) {

@@ -28,7 +28,7 @@ fn first_work() -> Value {
 fn first_scan() -> Value {
     json!({
         "streamseal": "streamseal.scan/v1",
-        "scan": "sweep",
+        "subject": {"kind": "sweep"},
         "id": "sweep@1",
         "cause": {"call": "sweep"},
         "asked": "2026-03-02T07:59:00Z",

@@ -163,7 +163,7 @@ fn about_new_streams(name: &str) -> (Value, Vec<String>) {
 
 /// Work messages of the files are long past their deadline, and of another stream of the same name.
 fn renew(event: &mut Value) {
-    if event.get("streamseal").is_some() && event.get("scan").is_none() {
+    if event.get("streamseal").is_some() && event.get("subject").is_none() {
         event["first_seen"] = json!(Timestamp::now().to_string());
         event.as_object_mut().unwrap().remove("stream_creation_timestamp");
     }

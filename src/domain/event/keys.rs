@@ -69,7 +69,7 @@ pub(super) fn direct(event: &Value, kind: &str, own: &Scope, now: Timestamp) -> 
         at: happened_at(text(event, "time"), now),
         creator: None,
     };
-    Item::Scan(Box::new(Scan::new(Subject::Key(key, key_event), cause, now)))
+    Item::Scan(Box::new(Scan::new(Subject::Key { key, event: key_event }, cause, now)))
 }
 
 /// A call of KMS that CloudTrail recorded, AWS's own (`AWS Service Event via CloudTrail`) included.
@@ -88,8 +88,8 @@ pub(super) fn call(event: &Value, own: &Scope, now: Timestamp) -> Item {
         Err(reason) => return Item::Rejected(reason),
     };
     let subject = match key_event {
-        Some(key_event) => key_of(detail, &call, &account, own).map(|key| Subject::Key(key, key_event)),
-        None => alias_of(detail, &call, &account, own).map(Subject::Alias),
+        Some(key_event) => key_of(detail, &call, &account, own).map(|key| Subject::Key { key, event: key_event }),
+        None => alias_of(detail, &call, &account, own).map(|alias| Subject::Alias { alias }),
     };
     let cause = cause_of(event, detail, call, now);
     match subject {

@@ -124,7 +124,7 @@ fn items(value: &Value, own: &Scope, now: Timestamp, depth: usize, found: &mut F
     if object.contains_key("action") {
         return found.push(command(value, own, now));
     }
-    if object.contains_key("scan") && object.contains_key("streamseal") {
+    if text(value, "streamseal").is_some_and(|version| version.starts_with("streamseal.scan/")) {
         return found.push(scan_message(value, now));
     }
     if object.contains_key("streamseal") {

@@ -10,11 +10,11 @@ pub mod v1;
 pub mod warnings;
 
 use jiff::Timestamp;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use self::subject::{KeyEvent, Subject};
 use self::tally::{Tally, is_plain};
-use super::arn::{KeyArn, KeyRef, StreamName};
+use super::arn::StreamName;
 use super::bounds;
 use super::cause::Cause;
 use super::hash::hash;
@@ -24,31 +24,57 @@ pub const VERSION: &str = "streamseal.scan/v1";
 /// The longest id: that of a key or an alias, and of an event. (Both are bounded, and so is what we write.)
 const ID_MAX: usize = 800;
 
-/// A scan, whole: as it was asked for, or with its place and what it counted so far.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// A scan, whole: as it was asked for, or with its place and what it counted so far. It is the message of the queue of scans, and of the
+/// work queue where it is put off.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(title = "Streamseal scan message, version 1"))]
 pub struct Scan {
+    /// The message's version.
+    #[cfg_attr(feature = "schema", schemars(extend("const" = VERSION)))]
+    pub streamseal: String,
+    /// What it is about.
+    #[serde(deserialize_with = "subject")]
+    pub subject: Subject,
     /// Names it in logs and messages: one asked for twice by the same event is one.
     pub id: String,
-    /// What it is about.
-    pub subject: Subject,
     /// What asked for it.
     pub cause: Cause,
     /// When it was asked for.
+    #[cfg_attr(feature = "schema", schemars(with = "crate::domain::time::Time"))]
     pub asked: Timestamp,
     /// Where the deadline counts from: when it was asked for, later by the times when the policy could not be used.
+    #[serde(default = "bounds::unset", deserialize_with = "bounds::time", skip_serializing_if = "bounds::is_unset")]
+    #[cfg_attr(feature = "schema", schemars(with = "crate::domain::time::Time"))]
     pub deadline_from: Timestamp,
     /// How many parts in a row failed.
+    #[serde(default, deserialize_with = "bounds::counter")]
     pub failures: u32,
     /// How many times in a row the policy or the mode could not be read.
+    #[serde(default, deserialize_with = "bounds::counter")]
     pub unread: u32,
     /// When its first part began.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "schema", schemars(with = "crate::domain::time::Time"))]
     pub began: Option<Timestamp>,
     /// The last stream that was looked at.
+    #[serde(default, deserialize_with = "after", skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "schema", schemars(with = "String"))]
     pub after: Option<StreamName>,
     /// How many parts there were before.
+    #[serde(default, deserialize_with = "bounds::counter")]
     pub parts: u32,
     /// What was counted so far.
+    #[serde(default)]
     pub tally: Tally,
+}
+
+fn subject<'de, D: Deserializer<'de>>(from: D) -> Result<Subject, D::Error> {
+    bounds::member("subject", from)
+}
+
+fn after<'de, D: Deserializer<'de>>(from: D) -> Result<Option<StreamName>, D::Error> {
+    bounds::member("after", from)
 }
 
 impl Scan {
@@ -56,18 +82,19 @@ impl Scan {
     pub fn new(subject: Subject, cause: Cause, now: Timestamp) -> Self {
         let what = match &subject {
             Subject::Fleet => "sweep".to_owned(),
-            Subject::Alias(alias) => alias.to_string(),
+            Subject::Alias { alias } => alias.to_string(),
             Subject::Aliases => "aliases".to_owned(),
-            Subject::Key(key, _) => key.to_string(),
+            Subject::Key { key, .. } => key.to_string(),
         };
         // One rotation is told up to three times, by KMS and by CloudTrail, and changes nothing that a second look would see.
-        let rotated = cause.at.filter(|_| matches!(subject, Subject::Key(_, KeyEvent::Rotated)));
+        let rotated = cause.at.filter(|_| matches!(subject, Subject::Key { event: KeyEvent::Rotated, .. }));
         let because = match (rotated, &cause.event_id) {
             (Some(at), _) => format!("rotated-{}", at.as_second() / 3600),
             (None, Some(id)) => id.to_string(),
             (None, None) => now.as_millisecond().to_string(),
         };
         Self {
+            streamseal: VERSION.to_owned(),
             id: format!("{what}@{because}"),
             subject,
             cause,
@@ -101,30 +128,8 @@ impl Scan {
 
     /// The message's body.
     pub fn to_json(&self) -> String {
-        let (alias, key, key_event) = match &self.subject {
-            Subject::Fleet | Subject::Aliases => (None, None, None),
-            Subject::Alias(alias) => (Some(alias.to_string()), None, None),
-            Subject::Key(key, event) => (None, Some(key.to_string()), Some(*event)),
-        };
-        let wire = Wire {
-            streamseal: VERSION.to_owned(),
-            scan: self.subject.kind().to_owned(),
-            alias,
-            key,
-            key_event,
-            id: self.id.clone(),
-            cause: self.cause.clone(),
-            asked: self.asked,
-            deadline_from: Some(self.deadline_from),
-            failures: self.failures,
-            unread: self.unread,
-            began: self.began,
-            after: self.after.as_ref().map(ToString::to_string),
-            parts: self.parts,
-            tally: self.tally.clone(),
-        };
         // Only a map with keys that are not strings can fail here, and there is none.
-        serde_json::to_string(&wire).unwrap_or_default()
+        serde_json::to_string(self).unwrap_or_default()
     }
 
     /// Reads a message of ours.
@@ -132,93 +137,35 @@ impl Scan {
     /// # Errors
     /// What is wrong with it, naming the field.
     pub fn parse(value: &serde_json::Value, now: Timestamp) -> Result<Self, String> {
-        let wire = Wire::deserialize(value).map_err(|e| bounds::fault(&e))?;
-        if wire.streamseal != VERSION {
-            let version = bounds::fault(&wire.streamseal);
+        let mut scan = Self::deserialize(value).map_err(|e| bounds::fault(&e))?;
+        if scan.streamseal != VERSION {
+            let version = bounds::fault(&scan.streamseal);
             return Err(format!("field `streamseal`: version `{version}` is not {VERSION}"));
         }
-        let missing = |field: &str| format!("field `{field}` is missing");
-        let subject = match wire.scan.as_str() {
-            "sweep" => Subject::Fleet,
-            "alias" => {
-                let alias = wire.alias.ok_or_else(|| missing("alias"))?;
-                let alias = KeyRef::parse(&alias).filter(|key| key.as_key_arn().is_none() && alias.contains("alias/"));
-                Subject::Alias(alias.ok_or("field `alias`: not an alias")?)
-            }
-            "aliases" => Subject::Aliases,
-            "key" => {
-                let key = KeyArn::parse(&wire.key.ok_or_else(|| missing("key"))?);
-                let event = wire.key_event.ok_or_else(|| missing("key_event"))?;
-                Subject::Key(key.ok_or("field `key`: not the ARN of a key")?, event)
-            }
-            _ => return Err("field `scan`: none of `sweep`, `alias`, `aliases` and `key`".to_owned()),
-        };
-        let after = match wire.after {
-            None => None,
-            Some(name) => Some(StreamName::parse(&name).ok_or("field `after`: not a stream's name")?),
-        };
-        for (field, time) in [("asked", Some(wire.asked)), ("began", wire.began), ("deadline_from", wire.deadline_from)]
-        {
+        if bounds::is_unset(&scan.deadline_from) {
+            scan.deadline_from = scan.asked;
+        }
+        let times = [("asked", Some(scan.asked)), ("began", scan.began), ("deadline_from", Some(scan.deadline_from))];
+        for (field, time) in times {
             if time.is_some_and(|time| bounds::is_odd(time, now)) {
                 return Err(format!("field `{field}`: {}", bounds::ODD));
             }
         }
-        if !is_plain(&wire.id) {
+        if !is_plain(&scan.id) {
             return Err("field `id`: not printable".to_owned());
         }
-        wire.tally.check(now)?;
+        scan.tally.check(now)?;
         Ok(Self {
-            id: bounds::cut(&wire.id, ID_MAX),
-            subject,
-            cause: wire.cause.within_bounds(now),
+            id: bounds::cut(&scan.id, ID_MAX),
+            cause: scan.cause.within_bounds(now),
             // None of these is later than now, whatever another instance's clock said.
-            asked: wire.asked.min(now),
-            deadline_from: wire.deadline_from.unwrap_or(wire.asked).min(now),
-            failures: wire.failures,
-            unread: wire.unread,
-            began: wire.began.map(|began| began.min(now)),
-            after,
-            parts: wire.parts,
-            tally: wire.tally.within_bounds(now),
+            asked: scan.asked.min(now),
+            deadline_from: scan.deadline_from.min(now),
+            began: scan.began.map(|began| began.min(now)),
+            tally: scan.tally.within_bounds(now),
+            ..scan
         })
     }
-}
-
-/// A scan that was asked for, or the rest of one: a message of the queue of scans, or of the work queue where it is put off.
-#[derive(Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(title = "Streamseal scan message, version 1"))]
-pub(crate) struct Wire {
-    #[cfg_attr(feature = "schema", schemars(extend("const" = VERSION)))]
-    streamseal: String,
-    #[cfg_attr(feature = "schema", schemars(extend("enum" = ["sweep", "alias", "aliases", "key"])))]
-    scan: String,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    alias: Option<String>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    key: Option<String>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    key_event: Option<KeyEvent>,
-    id: String,
-    cause: Cause,
-    #[cfg_attr(feature = "schema", schemars(with = "crate::domain::time::Time"))]
-    asked: Timestamp,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[cfg_attr(feature = "schema", schemars(with = "crate::domain::time::Time"))]
-    deadline_from: Option<Timestamp>,
-    #[serde(default, deserialize_with = "bounds::counter")]
-    failures: u32,
-    #[serde(default, deserialize_with = "bounds::counter")]
-    unread: u32,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[cfg_attr(feature = "schema", schemars(with = "crate::domain::time::Time"))]
-    began: Option<Timestamp>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    after: Option<String>,
-    #[serde(default, deserialize_with = "bounds::counter")]
-    parts: u32,
-    #[serde(default)]
-    tally: Tally,
 }
 
 #[cfg(test)]
@@ -227,6 +174,7 @@ mod tests {
 
     use super::tally::{CHANGES_MAX, Candidate, LEFT_MAX};
     use super::*;
+    use crate::domain::arn::{KeyArn, KeyRef};
     use crate::domain::history::Left;
     use crate::domain::text::EventText;
 
@@ -292,7 +240,7 @@ mod tests {
         scan.tally.compete(Candidate { place: 7, stream: "bills".into(), created: Some(now()) }, 10);
         let key = KeyArn::parse("arn:aws:kms:eu-west-1:111122223333:key/k").unwrap();
         let alias = KeyRef::parse("alias/app").unwrap();
-        for subject in [Subject::Fleet, Subject::Alias(alias), Subject::Key(key, KeyEvent::Lost)] {
+        for subject in [Subject::Fleet, Subject::Alias { alias }, Subject::Key { key, event: KeyEvent::Lost }] {
             let scan = Scan { subject, ..scan.clone() };
             let value: serde_json::Value = serde_json::from_str(&scan.to_json()).unwrap();
             assert_eq!(Scan::parse(&value, now()).unwrap(), scan);
@@ -303,9 +251,17 @@ mod tests {
     fn every_fault_of_a_message_names_its_field() {
         let good: serde_json::Value = serde_json::from_str(&scan("x").to_json()).unwrap();
         for (field, value) in [
-            ("scan", serde_json::json!("all")),
-            ("scan", serde_json::json!("alias")),
-            ("scan", serde_json::json!("key")),
+            ("subject", serde_json::json!("sweep")),
+            ("subject", serde_json::json!({"kind": "all"})),
+            ("subject", serde_json::json!({"kind": "alias"})),
+            ("subject", serde_json::json!({"kind": "alias", "alias": "1234abcd"})),
+            ("subject", serde_json::json!({"kind": "alias", "alias": "alias/app", "key": 1})),
+            ("subject", serde_json::json!({"kind": "key"})),
+            ("subject", serde_json::json!({"kind": "key", "key": "alias/app", "event": "lost"})),
+            (
+                "subject",
+                serde_json::json!({"kind": "key", "key": "arn:aws:kms:eu-west-1:111122223333:key/k", "event": "x"}),
+            ),
             ("after", serde_json::json!("a b")),
             ("asked", serde_json::json!("2027-01-01T00:00:00Z")),
             ("began", serde_json::json!("2027-01-01T00:00:00Z")),
@@ -327,8 +283,7 @@ mod tests {
             let mut bad = good.clone();
             bad[field] = value;
             let why = Scan::parse(&bad, now()).unwrap_err();
-            let named = ["alias", "key"].iter().any(|named| field == "scan" && why.contains(named));
-            assert!(why.contains(field) || named, "{why}");
+            assert!(why.contains(field), "{why}");
         }
     }
 

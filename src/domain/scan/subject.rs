@@ -1,23 +1,49 @@
 //! What a scan is about, and which streams concern it.
 
-use serde::{Deserialize, Serialize};
+use serde::de::Error;
+use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::domain::arn::{KeyArn, KeyRef, Scope, is_alias};
+use crate::domain::bounds;
 use crate::domain::model::{Encryption, KeyIdentity};
 use crate::domain::policy::Outcome;
 
 /// What a scan is about.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "lowercase", deny_unknown_fields)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub enum Subject {
     /// Every stream.
+    #[serde(rename = "sweep")]
     Fleet,
     /// The streams whose rule, or whose setting, names this alias: it means another key now, or none.
-    Alias(KeyRef),
+    Alias {
+        /// By its name or its ARN.
+        #[serde(deserialize_with = "alias")]
+        #[cfg_attr(feature = "schema", schemars(with = "String"))]
+        alias: KeyRef,
+    },
     /// The streams whose setting names an alias, where their rule accepts other keys than its own: some alias that no rule names means
     /// another key now, or none.
     Aliases,
     /// The streams that are on this key, or that should be.
-    Key(KeyArn, KeyEvent),
+    Key {
+        /// The key.
+        #[serde(deserialize_with = "key")]
+        #[cfg_attr(feature = "schema", schemars(with = "String"))]
+        key: KeyArn,
+        /// What happened to it.
+        event: KeyEvent,
+    },
+}
+
+fn alias<'de, D: Deserializer<'de>>(from: D) -> Result<KeyRef, D::Error> {
+    let key: KeyRef = bounds::member("alias", from)?;
+    if key.is_alias() { Ok(key) } else { Err(D::Error::custom("field `alias`: not an alias")) }
+}
+
+fn key<'de, D: Deserializer<'de>>(from: D) -> Result<KeyArn, D::Error> {
+    bounds::member("key", from)
 }
 
 /// What happened to a key.
@@ -38,17 +64,17 @@ impl Subject {
     pub fn kind(&self) -> &'static str {
         match self {
             Self::Fleet => "sweep",
-            Self::Alias(_) => "alias",
+            Self::Alias { .. } => "alias",
             Self::Aliases => "aliases",
-            Self::Key(..) => "key",
+            Self::Key { .. } => "key",
         }
     }
 
     /// Whether a stream with this decision can concern the scan, before anybody has looked at the stream.
     pub fn may_concern(&self, outcome: &Outcome, own: &Scope) -> bool {
         match self {
-            Self::Fleet | Self::Key(..) => true,
-            Self::Alias(alias) => names(outcome, alias, own) || accepts_others(outcome),
+            Self::Fleet | Self::Key { .. } => true,
+            Self::Alias { alias } => names(outcome, alias, own) || accepts_others(outcome),
             Self::Aliases => accepts_others(outcome),
         }
     }
@@ -65,20 +91,20 @@ impl Subject {
         let is = |identity: Option<&KeyIdentity>, key: &KeyArn| identity.is_some_and(|identity| identity.is(key));
         match (self, setting) {
             (Self::Fleet, _) => true,
-            (Self::Alias(alias), Encryption::Kms(key)) => names(outcome, alias, own) || is_alias(key, alias, own),
-            (Self::Alias(alias), Encryption::None | Encryption::Unreadable(_)) => names(outcome, alias, own),
+            (Self::Alias { alias }, Encryption::Kms(key)) => names(outcome, alias, own) || is_alias(key, alias, own),
+            (Self::Alias { alias }, Encryption::None | Encryption::Unreadable(_)) => names(outcome, alias, own),
             // The alias of AWS's own key stays where it is.
             (Self::Aliases, Encryption::Kms(key)) => key.is_alias() && !key.is_aws_managed_alias(own),
             (Self::Aliases, Encryption::None | Encryption::Unreadable(_)) => false,
             // New material is of no concern to a stream that only should be on the key.
-            (Self::Key(key, KeyEvent::Rotated), _) => is(current, key),
-            (Self::Key(key, KeyEvent::Changed | KeyEvent::Lost), _) => is(current, key) || is(wanted, key),
+            (Self::Key { key, event: KeyEvent::Rotated }, _) => is(current, key),
+            (Self::Key { key, event: KeyEvent::Changed | KeyEvent::Lost }, _) => is(current, key) || is(wanted, key),
         }
     }
 
     /// Whether a stream that is wrong may be handed on to be changed.
     pub fn may_change(&self) -> bool {
-        !matches!(self, Self::Key(_, KeyEvent::Rotated))
+        !matches!(self, Self::Key { event: KeyEvent::Rotated, .. })
     }
 }
 

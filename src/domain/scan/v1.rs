@@ -230,8 +230,8 @@ impl Summary {
         let Scan { id, subject, cause, asked, began, parts, tally, .. } = &self.scan;
         let (alias, key, key_event) = match subject {
             Subject::Fleet | Subject::Aliases => (None, None, None),
-            Subject::Alias(alias) => (Some(alias.as_str()), None, None),
-            Subject::Key(key, event) => (None, Some(key.as_str()), Some(*event)),
+            Subject::Alias { alias } => (Some(alias.as_str()), None, None),
+            Subject::Key { key, event } => (None, Some(key.as_str()), Some(*event)),
         };
         let document = Document {
             schema: SCHEMA,

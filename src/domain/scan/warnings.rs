@@ -62,7 +62,7 @@ impl Scan {
         current: Option<&KeyIdentity>,
         now: Timestamp,
     ) -> Option<OldRecords> {
-        let Subject::Key(key, KeyEvent::Lost) = &self.subject else { return None };
+        let Subject::Key { key, event: KeyEvent::Lost } = &self.subject else { return None };
         let left = *self.tally.left.get(stream.as_str())?;
         let Left { at, surely } = left;
         let created = observed.created;
@@ -148,7 +148,7 @@ mod tests {
             (-60, true, -119, on("new"), 0, true),
             (-60, false, -120, on("new"), 0, true),
         ] {
-            let mut scan = scan(Subject::Key(key("lost"), KeyEvent::Lost), "DisableKey");
+            let mut scan = scan(Subject::Key { key: key("lost"), event: KeyEvent::Lost }, "DisableKey");
             scan.tally.left.insert("orders".to_owned(), Left { at: at(left), surely });
             let found = scan.old_records(&stream, &observed(created), current.as_ref(), at(now));
             assert_eq!(found.is_some(), expected, "{left} {surely} {created} {current:?} {now}");
@@ -156,7 +156,7 @@ mod tests {
                 assert_eq!(found.until, at(left + 24 * 60));
                 assert_eq!(found.words().contains(" may be under "), !surely);
             }
-            let rotated = Scan { subject: Subject::Key(key("lost"), KeyEvent::Rotated), ..scan };
+            let rotated = Scan { subject: Subject::Key { key: key("lost"), event: KeyEvent::Rotated }, ..scan };
             assert_eq!(rotated.old_records(&stream, &observed(created), None, at(now)), None);
         }
     }

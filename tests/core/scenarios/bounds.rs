@@ -46,7 +46,7 @@ fn junk(bytes: usize) -> Vec<(&'static str, String, Option<u64>)> {
     };
     let scan = |more: &str| {
         format!(
-            r#"{{"streamseal":"streamseal.scan/v1","scan":"sweep","id":"{more}","cause":{{"call":"sweep"}},"asked":"2026-03-02T08:00:00Z",
+            r#"{{"streamseal":"streamseal.scan/v1","subject":{{"kind":"sweep"}},"id":"{more}","cause":{{"call":"sweep"}},"asked":"2026-03-02T08:00:00Z",
                "tally":{{"by_rule":{{"{more}":1}},"by_key":{{"{more}":1}},"history_unknown":"{more}"}}}}"#
         )
     };
@@ -66,7 +66,7 @@ fn junk(bytes: usize) -> Vec<(&'static str, String, Option<u64>)> {
         ("a long name in one that is rejected", call("CreateStream").replace("a b", &long), Some(1)),
         ("a long text", format!("\"{long}\""), Some(1)),
         ("a long field", format!(r#"{{"streamseal":"streamseal.work/v1","{plain}":1}}"#), Some(1)),
-        ("a long version", format!(r#"{{"streamseal":"{plain}","scan":"{plain}"}}"#), Some(1)),
+        ("a long version", format!(r#"{{"streamseal":"{plain}","subject":{{"kind":"{plain}"}}}}"#), Some(1)),
         ("a long action", format!(r#"{{"action":"{plain}"}}"#), Some(1)),
         ("a long command", format!(r#"{{"action":"reconcile","stream":"{plain}"}}"#), Some(1)),
         ("work with long texts", work(&plain), None),
@@ -195,7 +195,7 @@ async fn counters_at_their_end_stop_nothing() {
             "first_seen": "2026-03-02T08:00:00Z", "attempt": most, "looks": most, "proof_owed": true,
         });
         let scan = json!({
-            "streamseal": "streamseal.scan/v1", "scan": "sweep", "id": "sweep@odd", "cause": {"call": "sweep"}, "parts": most - 1,
+            "streamseal": "streamseal.scan/v1", "subject": {"kind": "sweep"}, "id": "sweep@odd", "cause": {"call": "sweep"}, "parts": most - 1,
             "asked": "2026-03-02T08:00:00Z", "failures": most, "tally": {"listed": most, "streams": most, "calls": {"a": most}},
         });
         for message in [work, scan] {

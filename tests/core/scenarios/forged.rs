@@ -157,7 +157,7 @@ async fn a_scan_hands_on_no_more_than_allowed_whatever_its_message_says() {
     let now: Timestamp = s.set(|_, now| now);
     let candidates: Vec<Value> = names.iter().map(|name| json!({"place": 1, "stream": name})).collect();
     let message = json!({
-        "streamseal": "streamseal.scan/v1", "scan": "sweep", "id": "sweep@forged",
+        "streamseal": "streamseal.scan/v1", "subject": {"kind": "sweep"}, "id": "sweep@forged",
         "cause": {"call": "sweep"}, "asked": now, "began": now, "after": "zzz",
         "tally": {"candidates": candidates},
     });
