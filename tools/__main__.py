@@ -18,6 +18,7 @@ TOOLS = {
     "fault": "emulators.fault.main",
     "package": "release.package",
     "parts": "emulators.parts",
+    "renames": "renames.main",
     "report-screenshot": "report.screenshot",
     "rie": "emulators.rie",
     "sbom": "release.sbom",
