@@ -128,7 +128,7 @@ soak-short: setup
 	cargo build --locked --bin bootstrap --test system
 	@$(tool) soak --short --seed $(or $(SEED),1) $(CARGO_TARGET_DIR)/debug/bootstrap
 
-sweep: setup ## sweep 2,000 streams at 5 looks a second under a limit of 20, twice, and kill it half way (some 25 minutes)
+sweep: setup ## sweep 2,000 streams at 5 observations a second under a limit of 20, twice, and kill it half way (some 25 minutes)
 	STREAMSEAL_SWEEP=2000 STREAMSEAL_SWEEP_RATE=5 cargo test --locked --test system scans::a_large_sweep -- --nocapture
 
 .PHONY: deny deny-offline sbom reproduce

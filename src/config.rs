@@ -12,7 +12,7 @@ use crate::domain::bus::Bus;
 use crate::domain::model::Mode;
 use crate::domain::scan::tally::CHANGES_MAX;
 
-/// Instances that may share one look a second: beyond it each would wait for minutes, and no run could end.
+/// Instances that may share one observation a second: beyond it each would wait for minutes, and no run could end.
 const SHARERS_MAX: u32 = 10;
 
 /// Where a text lives.
@@ -66,9 +66,9 @@ pub struct Config {
     /// `SCAN_DESCRIBES_PER_SECOND`: what a scan takes of the account's 20 DescribeStreamSummary a second. One scan runs at a time,
     /// so that it is shared with no other.
     pub scan_describes_per_second: u32,
-    /// `MAX_CHANGES`: how many streams one scan hands on to be changed, at most.
+    /// `MAX_CHANGES`: how many streams one scan hands over to be changed, at most.
     pub max_changes: u32,
-    /// `SWEEP_HOURS`: how far apart sweeps are. A stream made since the last one that no event told of was missed.
+    /// `SWEEP_HOURS`: how far apart sweeps are. A stream made since the last one that no event reported was missed.
     pub sweep_hours: u32,
     /// `WAIT_SECONDS`: how long one run waits for a stream before it leaves the rest to a later run.
     pub wait: Duration,
@@ -91,7 +91,7 @@ pub struct Config {
 pub enum LogLevel {
     /// What failed for good.
     Error,
-    /// What may need a look.
+    /// What may need a check.
     Warn,
     /// What was done.
     Info,
@@ -231,7 +231,8 @@ impl Config {
         let max_changes = vars.number("MAX_CHANGES", 10, 0..=CHANGES_MAX);
         let sweep_hours = vars.number("SWEEP_HOURS", 24, 1..=168);
         if max_concurrency > describes_per_second.saturating_mul(SHARERS_MAX) {
-            let message = format!("`{max_concurrency}` instances cannot share {describes_per_second} looks a second");
+            let message =
+                format!("`{max_concurrency}` instances cannot share {describes_per_second} observations a second");
             vars.fault("MAX_CONCURRENCY", format!("{message}: at most {SHARERS_MAX} for each"));
         }
         let log_level = vars.log_level();
@@ -241,7 +242,7 @@ impl Config {
             vars.fault("SCAN_QUEUE_URL", "is not the URL of a FIFO queue, which ends in `.fifo`");
         }
         if scan_queue_url.is_some() && queue_url.is_none() {
-            vars.fault("WORK_QUEUE_URL", "is missing; scans hand on what they find through it");
+            vars.fault("WORK_QUEUE_URL", "is missing; scans hand over what they find through it");
         }
         let own_role_arn = vars.given("OWN_ROLE_ARN");
         if own_role_arn.as_ref().is_some_and(|arn| !is_role(arn, &own.account)) {

@@ -43,12 +43,12 @@ pub fn report_panics() {
     std::panic::set_hook(Box::new(|panic| {
         let place = panic.location().map(ToString::to_string);
         let line = panic_line(panic.payload_as_str(), place.as_deref(), Timestamp::now());
-        // Nobody is left to tell when standard error is gone.
+        // Nobody is left to know when standard error is gone.
         let _ = writeln!(std::io::stderr().lock(), "{line}");
     }));
 }
 
-/// What a panic is told as. Its words may hold what came in: they are escaped and cut.
+/// What a panic is reported as. Its words may hold what came in: they are escaped and cut.
 fn panic_line(words: Option<&str>, place: Option<&str>, at: Timestamp) -> Value {
     let (words, place) = (EventText::new(words.unwrap_or("without words")), EventText::new(place.unwrap_or("unknown")));
     let fields = json!({"message": format!("panicked: {words}"), "place": place});
@@ -70,7 +70,7 @@ pub async fn serve<W: World + 'static>(app: App<W>) -> Result<(), Error> {
     .await
 }
 
-/// The payload comes as it is: one that is nested too deeply for a JSON value must be told so in our words.
+/// The payload comes as it is: one that is nested too deeply for a JSON value must be reported so in our words.
 async fn invoke<W: World>(app: &App<W>, event: LambdaEvent<Box<RawValue>>) -> Result<Value, Diagnostic> {
     let deadline = i64::try_from(event.context.deadline).ok().and_then(|ms| Timestamp::from_millisecond(ms).ok());
     let invocation = Invocation {

@@ -52,7 +52,7 @@ pub struct ProbeAnswer {
 
 /// A record that was read back; its payload was dropped unread.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct SeenRecord {
+pub struct ReadRecord {
     /// The shard it is in.
     pub shard_id: String,
     /// Its sequence number.
@@ -63,9 +63,9 @@ pub struct SeenRecord {
     pub at: Timestamp,
 }
 
-/// Which records to look for.
+/// Which records to search for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Look {
+pub enum ReadBack {
     /// The first record of any producer that arrived at or after this time, in any open shard.
     Any(Timestamp),
     /// An encrypted probe of ours (by its partition key) that arrived at or after this time. One that is not encrypted is no
@@ -89,13 +89,13 @@ pub trait StreamApi: Send + Sync {
     /// PutRecord of the probe, one request.
     fn put_probe(&self, stream: &StreamArn, log: &CallLog)
     -> impl Future<Output = Result<ProbeAnswer, Failure>> + Send;
-    /// GetRecords until a record of `look` is found or the shards have nothing more to show now; a bounded number of requests.
+    /// GetRecords until a record of `which` is found or the shards have nothing more to show now; a bounded number of requests.
     fn read_back(
         &self,
         stream: &StreamArn,
-        look: Look,
+        which: ReadBack,
         log: &CallLog,
-    ) -> impl Future<Output = Result<Option<SeenRecord>, Failure>> + Send;
+    ) -> impl Future<Output = Result<Option<ReadRecord>, Failure>> + Send;
 }
 
 /// Where a page of names begins.
@@ -176,7 +176,7 @@ pub trait WorkQueue: Send + Sync {
     /// within 5 minutes (SQS developer guide, FIFO deduplication).
     fn send_scan(&self, scan: &Scan) -> impl Future<Output = Result<(), Failure>> + Send;
     /// Sends `scan` through the work queue so that it is asked for again after `delay`, at most 900 s.
-    fn put_off_scan(&self, scan: &Scan, delay: Duration) -> impl Future<Output = Result<(), Failure>> + Send;
+    fn defer_scan(&self, scan: &Scan, delay: Duration) -> impl Future<Output = Result<(), Failure>> + Send;
 }
 
 /// The event bus that results go to besides the log.

@@ -152,7 +152,7 @@ pub(crate) async fn profiles() -> Result<Vec<String>, String> {
     Ok(names)
 }
 
-/// The name is a constant of legal characters; without it requests are only harder to tell apart.
+/// The name is a constant of legal characters; without it requests are only harder to distinguish.
 fn app_name() -> Option<AppName> {
     AppName::new(APP_NAME).ok()
 }

@@ -63,7 +63,7 @@ pub(super) fn was_sent<E: Error + 'static>(error: &SdkError<E, HttpResponse>) ->
     }
 }
 
-/// A refusal with a code of a status below 500 changed nothing; with any other answer, or none, nobody can tell.
+/// A refusal with a code of a status below 500 changed nothing; with any other answer, or none, nobody can know.
 fn may_have_applied<E>(error: &SdkError<E, HttpResponse>, status: Option<u16>) -> bool
 where
     E: ProvideErrorMetadata + Error + 'static,

@@ -16,7 +16,7 @@ use crate::domain::failure::Failure;
 use crate::domain::model::{Encryption, KeyIdentity, Observed, StreamStatus, Tags};
 use crate::domain::probe::{PROBE_DATA, PROBE_HASH, PROBE_PARTITION_KEY};
 use crate::domain::text::EventText;
-use crate::ports::{CallLog, Look, ProbeAnswer, SeenRecord, StreamApi};
+use crate::ports::{CallLog, ProbeAnswer, ReadBack, ReadRecord, StreamApi};
 
 const DESCRIBE: &str = "kinesis:DescribeStreamSummary";
 const LIST_TAGS: &str = "kinesis:ListTagsForStream";
@@ -31,9 +31,9 @@ const TAGS_PER_PAGE: i32 = 50;
 const TAG_PAGES_MAX: usize = 10;
 /// The usual page of ListShards (Kinesis API reference).
 const SHARDS_PER_PAGE: i32 = 1_000;
-/// Ten thousand shards; what lies beyond is not looked at.
+/// Ten thousand shards; what lies beyond is not checked.
 const SHARD_PAGES_MAX: usize = 10;
-/// Shards that one look reads from: enough to meet a record where there is traffic, few enough to stay cheap.
+/// Shards that one observation reads from: enough to meet a record where there is traffic, few enough to stay cheap.
 const SHARDS_MAX: usize = 8;
 
 impl StreamApi for Aws {
@@ -108,15 +108,20 @@ impl StreamApi for Aws {
         })
     }
 
-    async fn read_back(&self, stream: &StreamArn, look: Look, log: &CallLog) -> Result<Option<SeenRecord>, Failure> {
-        let (Look::Any(since) | Look::Probe(since)) = look;
+    async fn read_back(
+        &self,
+        stream: &StreamArn,
+        which: ReadBack,
+        log: &CallLog,
+    ) -> Result<Option<ReadRecord>, Failure> {
+        let (ReadBack::Any(since) | ReadBack::Probe(since)) = which;
         // Nothing can have arrived yet, and Kinesis refuses a time to come as an invalid argument.
         if since > Timestamp::now() {
             return Ok(None);
         }
         let arn = stream.to_string();
-        for shard in self.shards(&arn, look, log).await? {
-            if let Some(record) = self.look_into(&arn, &shard, look, since, log).await? {
+        for shard in self.shards(&arn, which, log).await? {
+            if let Some(record) = self.read_shard(&arn, &shard, which, since, log).await? {
                 return Ok(Some(record));
             }
         }
@@ -131,8 +136,8 @@ impl Aws {
         aws_sdk_kinesis::Config::builder().timeout_config(records_timeouts(others))
     }
 
-    /// The shards worth a look, at most [`SHARDS_MAX`].
-    async fn shards(&self, arn: &str, look: Look, log: &CallLog) -> Result<Vec<String>, Failure> {
+    /// The shards worth an observation, at most [`SHARDS_MAX`].
+    async fn shards(&self, arn: &str, which: ReadBack, log: &CallLog) -> Result<Vec<String>, Failure> {
         let mut found = Vec::new();
         let mut after: Option<String> = None;
         for _ in 0..SHARD_PAGES_MAX {
@@ -148,34 +153,34 @@ impl Aws {
             let more = page.next_token.is_some();
             let shards = page.shards.unwrap_or_default();
             after = shards.last().map(|shard| shard.shard_id.clone());
-            found.extend(shards.into_iter().filter(|shard| is_wanted(shard, look)).map(|shard| shard.shard_id));
-            let enough = matches!(look, Look::Any(_)) && found.len() >= SHARDS_MAX;
+            found.extend(shards.into_iter().filter(|shard| is_wanted(shard, which)).map(|shard| shard.shard_id));
+            let enough = matches!(which, ReadBack::Any(_)) && found.len() >= SHARDS_MAX;
             if !more || after.is_none() || enough {
                 break;
             }
         }
         // A probe is in the shard that took its key last, or in one of those before it.
-        if matches!(look, Look::Probe(_)) {
+        if matches!(which, ReadBack::Probe(_)) {
             found.reverse();
         }
         found.truncate(SHARDS_MAX);
         Ok(found)
     }
 
-    /// The first record of `look` in one shard, with a bounded number of requests.
-    async fn look_into(
+    /// The first record of `which` in one shard, with a bounded number of requests.
+    async fn read_shard(
         &self,
         arn: &str,
         shard: &str,
-        look: Look,
+        which: ReadBack,
         since: Timestamp,
         log: &CallLog,
-    ) -> Result<Option<SeenRecord>, Failure> {
+    ) -> Result<Option<ReadRecord>, Failure> {
         // Any record will do: one record and three more requests, since a stretch without records takes several. The probe
         // may stand behind others of the same second.
-        let (limit, requests) = match look {
-            Look::Any(_) => (1, 4),
-            Look::Probe(_) => (100, 5),
+        let (limit, requests) = match which {
+            ReadBack::Any(_) => (1, 4),
+            ReadBack::Probe(_) => (100, 5),
         };
         let request = self
             .kinesis()
@@ -191,9 +196,9 @@ impl Aws {
             let request = self.kinesis().get_records().stream_arn(arn).shard_iterator(place).limit(limit).customize();
             let request = request.config_override(self.records_config());
             let answer = logged(log, GET_RECORDS, request.send()).await?;
-            let seen = answer.records.into_iter().find_map(|record| seen(record, shard, look, since));
-            if seen.is_some() {
-                return Ok(seen);
+            let read_record = answer.records.into_iter().find_map(|record| read_record(record, shard, which, since));
+            if read_record.is_some() {
+                return Ok(read_record);
             }
             // At the tip; absent is taken for it, so that nothing is asked for ever.
             if answer.millis_behind_latest.unwrap_or_default() <= 0 {
@@ -206,26 +211,28 @@ impl Aws {
 }
 
 /// An open shard for any record; for the probe each one that has or had its key, since a stream may be resharded meanwhile.
-fn is_wanted(shard: &sdk::Shard, look: Look) -> bool {
-    match look {
+fn is_wanted(shard: &sdk::Shard, which: ReadBack) -> bool {
+    match which {
         // Kinesis API reference, SequenceNumberRange: open shards have no ending number.
-        Look::Any(_) => shard.sequence_number_range.as_ref().is_none_or(|range| range.ending_sequence_number.is_none()),
-        Look::Probe(_) => shard.hash_key_range.as_ref().is_some_and(|range| {
+        ReadBack::Any(_) => {
+            shard.sequence_number_range.as_ref().is_none_or(|range| range.ending_sequence_number.is_none())
+        }
+        ReadBack::Probe(_) => shard.hash_key_range.as_ref().is_some_and(|range| {
             let bounds = (range.starting_hash_key.parse::<u128>(), range.ending_hash_key.parse::<u128>());
             matches!(bounds, (Ok(first), Ok(last)) if (first..=last).contains(&PROBE_HASH))
         }),
     }
 }
 
-/// What is kept of a record that `look` asks for; its payload ends here. Without a time of arrival it proves nothing.
-fn seen(record: sdk::Record, shard: &str, look: Look, since: Timestamp) -> Option<SeenRecord> {
+/// What is kept of a record that `which` asks for; its payload ends here. Without a time of arrival it proves nothing.
+fn read_record(record: sdk::Record, shard: &str, which: ReadBack, since: Timestamp) -> Option<ReadRecord> {
     let at = from_sdk(record.approximate_arrival_timestamp.as_ref()?)?;
     let encrypted = record.encryption_type == Some(sdk::EncryptionType::Kms);
     let probe = encrypted && record.partition_key.as_deref() == Some(PROBE_PARTITION_KEY);
     // Arrival has milliseconds, our times have more.
     let late_enough = at.as_millisecond() >= since.as_millisecond();
-    let fits = probe || matches!(look, Look::Any(_));
-    (fits && late_enough).then(|| SeenRecord {
+    let fits = probe || matches!(which, ReadBack::Any(_));
+    (fits && late_enough).then(|| ReadRecord {
         shard_id: shard.to_owned(),
         sequence_number: record.sequence_number,
         encryption_type: record.encryption_type.map(|kind| kind.as_str().to_owned()),

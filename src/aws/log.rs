@@ -34,6 +34,6 @@ impl EvidenceSink for Aws {
 
 /// One write a line, so that lines of concurrent runs do not mix.
 fn line(text: &str) {
-    // Nobody is left to tell when standard output is gone.
+    // Nobody is left to know when standard output is gone.
     let _ = writeln!(std::io::stdout().lock(), "{text}");
 }

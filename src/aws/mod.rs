@@ -132,21 +132,22 @@ impl Aws {
 
     fn ssm(&self) -> &aws_sdk_ssm::Client {
         self.clients.ssm.get_or_init(|| {
-            let config = aws_sdk_ssm::config::Builder::from(&self.clients.sdk).retry_config(thrice());
+            let config = aws_sdk_ssm::config::Builder::from(&self.clients.sdk).retry_config(three_tries());
             aws_sdk_ssm::Client::from_conf(config.build())
         })
     }
 
     fn sqs(&self) -> &aws_sdk_sqs::Client {
         self.clients.sqs.get_or_init(|| {
-            let config = aws_sdk_sqs::config::Builder::from(&self.clients.sdk).retry_config(thrice());
+            let config = aws_sdk_sqs::config::Builder::from(&self.clients.sdk).retry_config(three_tries());
             aws_sdk_sqs::Client::from_conf(config.timeout_config(SEND_TIMEOUTS.into()).build())
         })
     }
 
     fn tagging(&self) -> &aws_sdk_resourcegroupstagging::Client {
         self.clients.tagging.get_or_init(|| {
-            let config = aws_sdk_resourcegroupstagging::config::Builder::from(&self.clients.sdk).retry_config(thrice());
+            let config =
+                aws_sdk_resourcegroupstagging::config::Builder::from(&self.clients.sdk).retry_config(three_tries());
             aws_sdk_resourcegroupstagging::Client::from_conf(config.build())
         })
     }
@@ -156,7 +157,7 @@ impl Aws {
         self.clients.bus.get_or_init(|| {
             let sdk = &self.clients.sdk;
             let config = aws_sdk_eventbridge::config::Builder::from(sdk)
-                .retry_config(thrice())
+                .retry_config(three_tries())
                 .timeout_config(SEND_TIMEOUTS.into());
             let region = bus.region.clone().map(Region::new).or_else(|| sdk.region().cloned());
             aws_sdk_eventbridge::Client::from_conf(config.region(region).build())
@@ -165,13 +166,13 @@ impl Aws {
 
     fn trail(&self) -> &aws_sdk_cloudtrail::Client {
         self.clients.trail.get_or_init(|| {
-            let config = aws_sdk_cloudtrail::config::Builder::from(&self.clients.sdk).retry_config(thrice());
+            let config = aws_sdk_cloudtrail::config::Builder::from(&self.clients.sdk).retry_config(three_tries());
             aws_sdk_cloudtrail::Client::from_conf(config.build())
         })
     }
 }
 
-fn thrice() -> RetryConfig {
+fn three_tries() -> RetryConfig {
     RetryConfig::standard().with_max_attempts(ATTEMPTS)
 }
 
@@ -215,14 +216,14 @@ where
     result
 }
 
-/// Now, to the millisecond: no service tells finer times, and people read these.
+/// Now, to the millisecond: no service reports finer times, and people read these.
 fn now() -> Timestamp {
     let now = Timestamp::now();
     Timestamp::from_millisecond(now.as_millisecond()).unwrap_or(now)
 }
 
 /// A time from the SDK, to the nearest millisecond: the services keep no more, and their JSON carries it as a fraction
-/// of seconds whose nanoseconds are noise. `None` beyond the years that can be told.
+/// of seconds whose nanoseconds are noise. `None` beyond the years that can be determined.
 fn from_sdk(at: &DateTime) -> Option<Timestamp> {
     let millis = (at.as_nanos() + 500_000).div_euclid(1_000_000);
     Timestamp::from_millisecond(i64::try_from(millis).ok()?).ok()

@@ -42,7 +42,7 @@ impl WorkQueue for Aws {
         posted(message).await
     }
 
-    async fn put_off_scan(&self, scan: &Scan, delay: Duration) -> Result<(), Failure> {
+    async fn defer_scan(&self, scan: &Scan, delay: Duration) -> Result<(), Failure> {
         self.send_later(scan.to_json(), delay).await
     }
 }

@@ -3,12 +3,12 @@
 
 use clap::ValueEnum;
 
-/// The exit codes of commands that look at streams.
+/// The exit codes of commands that observe streams.
 pub(crate) const EXIT_CODES: &str = "Exit codes: 0 compliant, 1 failure, 2 usage, 3 non-compliant, 4 try again.";
 /// Those of commands that print what is made from the program itself.
 pub(crate) const WRITTEN_CODES: &str = "Exit codes: 0 printed or written, 1 failure, 2 usage.";
 
-/// The modes that a run can be told to assume, as the variable MODE has them.
+/// The modes that a run can be asked to assume, as the variable MODE has them.
 pub(crate) const MODES: [&str; 2] = ["report", "enforce"];
 
 /// Options of every command.

@@ -26,8 +26,8 @@ use crate::run::session::Session;
 /// How long one run may take, and wait for its stream: longer than a function, since somebody watches.
 pub(crate) const RUN_MAX: SignedDuration = SignedDuration::from_mins(10);
 
-/// The same for a look.
-pub(crate) const LOOK_MAX: SignedDuration = SignedDuration::from_secs(60);
+/// The same for an observation.
+pub(crate) const OBSERVATION_MAX: SignedDuration = SignedDuration::from_secs(60);
 
 /// The connection, and whose streams they are: those of one Region. A command that works in several has one for each.
 pub(crate) struct Context {
@@ -80,7 +80,7 @@ impl Context {
         Ok(Self::new(sdk, config))
     }
 
-    /// One for each of these Regions, in their order, which an account may be without where it says `true`; looks are taken at
+    /// One for each of these Regions, in their order, which an account may be without where it says `true`; observations are taken at
     /// `rate`. And whether the account is known to be the one that the credentials are of.
     pub(crate) async fn of_regions(
         globals: &Globals,
@@ -209,11 +209,11 @@ impl Context {
         Ok(streams)
     }
 
-    /// Waits for its turn to look at one more stream, at the rate of scans.
+    /// Waits for its turn to observe one more stream, at the rate of scans.
     pub(crate) async fn turn(&self) -> Result<(), Stop> {
         let (call, deadline) = ("kinesis:DescribeStreamSummary", self.aws.now() + RUN_MAX);
         let turn = Paces::wait(&self.paces.scans, &self.aws, deadline, call).await;
-        turn.map(|_| ()).map_err(|why| Stop::unfinished("looking at streams", &why, None))
+        turn.map(|_| ()).map_err(|why| Stop::unfinished("observing streams", &why, None))
     }
 
     /// What a run that begins now goes by.
@@ -249,7 +249,7 @@ pub(crate) fn parameter_arn(own: &Scope, name: &str) -> String {
 struct Given<'a> {
     mode: Option<&'a str>,
     policy: Option<String>,
-    /// So many looks a second, where the command has an option for it. Such a one starts and waits for nothing, and of what
+    /// So many observations a second, where the command has an option for it. Such a one starts and waits for nothing, and of what
     /// variables say of that nothing concerns it.
     rate: Option<u32>,
 }
@@ -327,7 +327,7 @@ async fn caller(sdk: &SdkConfig) -> Result<String, Stop> {
     let how = "or name the account of the streams with `--account` or ACCOUNT_ID";
     match asked {
         Ok(answer) => answer.account.ok_or_else(|| Stop::failure("sts:GetCallerIdentity named no account").help(how)),
-        Err(failure) => Err(Stop::call("which account this is cannot be told", &failure, None, &[]).help(how)),
+        Err(failure) => Err(Stop::call("which account this is cannot be determined", &failure, None, &[]).help(how)),
     }
 }
 

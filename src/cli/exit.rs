@@ -7,7 +7,7 @@ use std::process::ExitCode;
 pub(crate) enum Exit {
     /// 0: nothing is wrong.
     Compliant,
-    /// 4: it could not be told now; try again.
+    /// 4: it could not be determined now; try again.
     TryAgain,
     /// 3: a stream is not as its rule says, or would be changed.
     NonCompliant,

@@ -1,21 +1,21 @@
 //! `streamseal explain`: which rule decides a stream and why, why no rule before it did, with which key, and what a run would do
-//! now. It looks; it changes nothing.
+//! now. It only reads; it changes nothing.
 
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::arguments::{EXIT_CODES, Globals, MODES};
-use super::context::{Context, LOOK_MAX};
+use super::context::{Context, OBSERVATION_MAX};
 use super::exit::Exit;
-use super::output::{GOOD, STRONG, Stop, advice_on, result, styled, tell};
+use super::output::{GOOD, STRONG, Stop, advice_on, result, styled, to_stderr};
 use super::policy::Explanation;
 use super::words::{self, coloured, would};
 use crate::domain::arn::{KeyRef, StreamArn, StreamName};
 use crate::domain::cause::{Cause, Creator};
 use crate::domain::failure::{Class, Unfinished};
 use crate::domain::model::{Encryption, KeyLookup, Mode, Observed, StreamStatus, Tags};
+use crate::domain::plan::observation::Observation;
 use crate::domain::plan::permit::BIRTH_MAX;
-use crate::domain::plan::sight::Sight;
 use crate::domain::plan::situation::{Keys, assess};
 use crate::domain::plan::step::{Condition, Step};
 use crate::domain::policy::{Outcome, Policy};
@@ -46,8 +46,8 @@ pub(crate) struct ExplainArguments {
     mode: Option<String>,
 }
 
-/// All that is told.
-struct Told {
+/// All that is reported.
+struct Reported {
     stream: StreamArn,
     /// `None` for a stream that need not exist.
     setting: Option<(StreamStatus, Encryption)>,
@@ -64,24 +64,24 @@ pub(super) async fn run(arguments: &ExplainArguments, globals: &Globals) -> Resu
     let context = Context::open(globals, arguments.mode.as_deref(), &named).await?;
     let policy = context.policy().await?;
     let mode = context.mode().await?;
-    let (told, exit) = match (&arguments.stream, &arguments.name) {
+    let (reported, exit) = match (&arguments.stream, &arguments.name) {
         (Some(stream), _) => existing(&context, &policy, mode, stream).await?,
         (None, name) => imagined(&context, &policy, mode, name.as_deref().unwrap_or_default(), &arguments.tags).await?,
     };
-    let advice = advice_of(&told, &context);
+    let advice = advice_of(&reported, &context);
     if globals.json {
-        result(told.to_json(&policy, exit));
+        result(reported.to_json(&policy, exit));
     } else {
-        told.print(&policy, exit);
+        reported.print(&policy, exit);
     }
     if let Some(advice) = advice {
-        tell(format_args!("{}: {advice}", styled(GOOD, "help")));
+        to_stderr(format_args!("{}: {advice}", styled(GOOD, "help")));
     }
     Ok(exit)
 }
 
 /// A stream that is there.
-async fn existing(context: &Context, policy: &Policy, mode: Mode, stream: &str) -> Result<(Told, Exit), Stop> {
+async fn existing(context: &Context, policy: &Policy, mode: Mode, stream: &str) -> Result<(Reported, Exit), Stop> {
     let stream = context.stream(stream)?;
     let (own, name) = (&context.config.own, stream.to_string());
     let tags = if policy.needs_tags() {
@@ -94,16 +94,16 @@ async fn existing(context: &Context, policy: &Policy, mode: Mode, stream: &str) 
         Tags::new()
     };
     let explanation = policy.explain(&stream, &tags, context.aws.now());
-    let session = context.session(policy, mode, LOOK_MAX);
-    let seen = preview(&context.aws, &context.work(stream.clone(), "explain"), &session).await;
-    if matches!(&seen.step, Ok(Step::Finish(verdict)) if verdict.reason == Reason::StreamGone) {
+    let session = context.session(policy, mode, OBSERVATION_MAX);
+    let previewed = preview(&context.aws, &context.work(stream.clone(), "explain"), &session).await;
+    if matches!(&previewed.step, Ok(Step::Finish(verdict)) if verdict.reason == Reason::StreamGone) {
         return Err(no_such_stream(&stream));
     }
     let key = look_up(context, &session, &explanation.decision.outcome).await?;
-    let setting = seen.setting.as_ref().map(|s| (s.observed.status.clone(), s.observed.encryption.clone()));
-    let created = seen.setting.as_ref().map(|s| s.observed.created);
-    let (_, exit) = would(&seen.step, &seen.remedy);
-    Ok((Told { stream, setting, created, explanation, key, step: seen.step, remedy: seen.remedy }, exit))
+    let setting = previewed.setting.as_ref().map(|s| (s.observed.status.clone(), s.observed.encryption.clone()));
+    let created = previewed.setting.as_ref().map(|s| s.observed.created);
+    let (_, exit) = would(&previewed.step, &previewed.remedy);
+    Ok((Reported { stream, setting, created, explanation, key, step: previewed.step, remedy: previewed.remedy }, exit))
 }
 
 fn no_such_stream(stream: &StreamArn) -> Stop {
@@ -118,13 +118,13 @@ async fn imagined(
     mode: Mode,
     name: &str,
     tags: &[String],
-) -> Result<(Told, Exit), Stop> {
+) -> Result<(Reported, Exit), Stop> {
     let own = &context.config.own;
     let (name, tags) = named(name, tags)?;
     let (stream, now) = (own.stream(name), context.aws.now());
     let explanation = policy.explain(&stream, &tags, now);
     let outcome = &explanation.decision.outcome;
-    let session = context.session(policy, mode, LOOK_MAX);
+    let session = context.session(policy, mode, OBSERVATION_MAX);
     let key = look_up(context, &session, outcome).await?;
     let keys: Keys = key.iter().cloned().collect();
     let observed = Observed {
@@ -134,12 +134,12 @@ async fn imagined(
         retention_hours: 24,
         at: now,
     };
-    let sight = Sight::Active(assess(outcome, &observed, &keys, own));
+    let observation = Observation::Active(assess(outcome, &observed, &keys, own));
     let creator = Some(Creator::Other);
     let cause = Cause { call: EventText::new("CreateStream"), event_id: None, actor: None, at: Some(now), creator };
-    let step = session.first_step(&sight, &cause, now);
-    let situation = match &sight {
-        Sight::Active(situation) => Some(situation),
+    let step = session.first_step(&observation, &cause, now);
+    let situation = match &observation {
+        Observation::Active(situation) => Some(situation),
         _ => None,
     };
     let verdict = match &step {
@@ -159,7 +159,7 @@ async fn imagined(
     };
     let remedy = remedy(&facts);
     let exit = exit_of_imagined(&step, &remedy);
-    Ok((Told { stream, setting: None, created: Some(now), explanation, key, step: Ok(step), remedy }, exit))
+    Ok((Reported { stream, setting: None, created: Some(now), explanation, key, step: Ok(step), remedy }, exit))
 }
 
 /// The name and the tags of a stream, as they stand on the command line.
@@ -177,7 +177,7 @@ fn named(name: &str, tags: &[String]) -> Result<(StreamName, Tags), Stop> {
 fn exit_of_imagined(step: &Step, remedy: &Remedy) -> Exit {
     match step {
         Step::Finish(verdict) if verdict.withheld.is_none() => words::exit_of(verdict, remedy),
-        Step::LookLater(_) => Exit::TryAgain,
+        Step::Defer(_) => Exit::TryAgain,
         Step::Finish(_)
         | Step::Start(_)
         | Step::Await(_)
@@ -200,14 +200,14 @@ async fn look_up(
 }
 
 /// What to do about what could not be seen, where that is no remedy of the stream's.
-fn advice_of(told: &Told, context: &Context) -> Option<String> {
-    match (&told.step, &told.remedy) {
-        (Err(why), Remedy::None) => advice_on(why, Some(&context.config.own), &[&told.stream.to_string()]),
+fn advice_of(reported: &Reported, context: &Context) -> Option<String> {
+    match (&reported.step, &reported.remedy) {
+        (Err(why), Remedy::None) => advice_on(why, Some(&context.config.own), &[&reported.stream.to_string()]),
         _ => None,
     }
 }
 
-impl Told {
+impl Reported {
     fn print(&self, policy: &Policy, exit: Exit) {
         let label = |name: &str| styled(STRONG, format_args!("{name:<9}"));
         result(format_args!("{}{}", label("stream"), self.stream));

@@ -1,7 +1,7 @@
 //! The command line: which commands there are. Each has its own file or folder here, and its arguments in it.
 //!
 //! Results go to standard output, everything else to standard error. Only `seal` changes a stream's encryption, and only after
-//! it was told to.
+//! it was asked to.
 
 mod arguments;
 mod audit;
@@ -56,7 +56,7 @@ enum Command {
 
 /// Runs the command line of this process.
 pub fn main() -> ExitCode {
-    // What is wrong with the arguments is told in colours too, and so `--color` is looked for first.
+    // What is wrong with the arguments is reported in colours too, and so `--color` is searched for first.
     let color = Color::of(std::env::args_os().skip(1).map(|argument| argument.to_string_lossy().into_owned()));
     color.write_global();
     let parsed = Arguments::command().color(color.of_clap()).try_get_matches();
@@ -64,9 +64,9 @@ pub fn main() -> ExitCode {
     let Arguments { command, globals } = parsed.unwrap_or_else(|error| error.exit());
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
-        Err(error) => return Stop::failure(format!("the async runtime cannot be built: {error}")).told().into(),
+        Err(error) => return Stop::failure(format!("the async runtime cannot be built: {error}")).print().into(),
     };
-    let exit = runtime.block_on(run(command, &globals)).unwrap_or_else(|stop| stop.told());
+    let exit = runtime.block_on(run(command, &globals)).unwrap_or_else(|stop| stop.print());
     // A question may still wait for its answer, on a thread that nobody waits for.
     runtime.shutdown_background();
     exit.into()
@@ -94,7 +94,7 @@ mod tests {
     use super::Arguments;
 
     #[test]
-    fn the_arguments_hold_together() {
+    fn the_arguments_are_consistent() {
         Arguments::command().debug_assert();
     }
 }

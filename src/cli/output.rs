@@ -14,7 +14,7 @@ use anstyle::{AnsiColor, Style};
 pub(crate) const GOOD: Style = AnsiColor::Green.on_default();
 /// What is wrong.
 pub(crate) const BAD: Style = AnsiColor::Red.on_default().bold();
-/// What may need a look.
+/// What may need a check.
 pub(crate) const ODD: Style = AnsiColor::Yellow.on_default();
 /// What stands out.
 pub(crate) const STRONG: Style = Style::new().bold();
@@ -33,7 +33,7 @@ pub(crate) fn result(text: impl Display) {
 }
 
 /// Anything else.
-pub(crate) fn tell(text: impl Display) {
+pub(crate) fn to_stderr(text: impl Display) {
     let _ = writeln!(anstream::stderr().lock(), "{text}");
 }
 
@@ -102,12 +102,12 @@ impl Stop {
     }
 
     /// Prints it; the exit code.
-    pub(crate) fn told(&self) -> Exit {
+    pub(crate) fn print(&self) -> Exit {
         for why in &self.why {
-            tell(format_args!("{BAD}error{BAD:#}: {why}"));
+            to_stderr(format_args!("{BAD}error{BAD:#}: {why}"));
         }
         for help in &self.help {
-            tell(format_args!("{GOOD}help{GOOD:#}: {help}"));
+            to_stderr(format_args!("{GOOD}help{GOOD:#}: {help}"));
         }
         self.exit
     }
@@ -150,14 +150,14 @@ pub(crate) fn advice(failure: &Failure, own: Option<&Scope>, resources: &[&str])
                 .to_owned(),
         ),
         Refusal::NoAnswer => Some(
-            "nothing answered: see to the network, the Region (`--region`) and the endpoint (`--endpoint-url`)".to_owned(),
+            "nothing answered: check the network, the Region (`--region`) and the endpoint (`--endpoint-url`)".to_owned(),
         ),
         Refusal::Other => matches!(failure.class, Class::Retryable | Class::Waiting | Class::RateOrQuota | Class::Quota)
             .then(|| TRY_AGAIN.to_owned()),
     }
 }
 
-/// Advice as it is told at a terminal: the words, and below them what is to be pasted.
+/// Advice as it is reported at a terminal: the words, and below them what is to be pasted.
 pub(crate) fn in_lines(text: &str, commands: &[&str], statement: Option<&str>) -> String {
     let pasted = commands.iter().copied().chain(statement);
     let lines: Vec<String> = pasted.map(|line| format!("\n  {line}")).collect();

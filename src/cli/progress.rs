@@ -12,7 +12,7 @@ use crate::domain::arn::{KeyRef, StreamArn};
 use crate::domain::failure::Failure;
 use crate::domain::history::Query;
 use crate::domain::model::{KeyIdentity, KeyLookup, Observed, Tags};
-use crate::ports::{CallLog, Clock, KeyApi, Look, ProbeAnswer, SeenRecord, StreamApi, TrailApi, TrailPage};
+use crate::ports::{CallLog, Clock, KeyApi, ProbeAnswer, ReadBack, ReadRecord, StreamApi, TrailApi, TrailPage};
 
 /// How often it moves while nothing is heard.
 const TICK: Duration = Duration::from_millis(120);
@@ -29,7 +29,7 @@ pub(crate) fn bar(length: usize, doing: &'static str) -> ProgressBar {
     bar
 }
 
-/// The world, with each call told to a bar before it is made.
+/// The world, with each call reported to a bar before it is made.
 pub(crate) struct Watched<'a> {
     aws: &'a Aws,
     bar: &'a ProgressBar,
@@ -37,7 +37,7 @@ pub(crate) struct Watched<'a> {
 }
 
 impl<'a> Watched<'a> {
-    /// The world, told to `bar`.
+    /// The world, reported to `bar`.
     pub(crate) fn new(aws: &'a Aws, bar: &'a ProgressBar) -> Self {
         Self { aws, bar, sent: AtomicBool::new(false) }
     }
@@ -54,11 +54,11 @@ impl<'a> Watched<'a> {
 
 impl StreamApi for Watched<'_> {
     async fn describe(&self, stream: &StreamArn, log: &CallLog) -> Result<Observed, Failure> {
-        let seen = self.aws.describe(stream, log).await;
-        if let Ok(observed) = &seen {
+        let answer = self.aws.describe(stream, log).await;
+        if let Ok(observed) = &answer {
             self.says(stream, &observed.status.to_string());
         }
-        seen
+        answer
     }
 
     async fn tags(&self, stream: &StreamArn, log: &CallLog) -> Result<Tags, Failure> {
@@ -77,9 +77,14 @@ impl StreamApi for Watched<'_> {
         self.aws.put_probe(stream, log).await
     }
 
-    async fn read_back(&self, stream: &StreamArn, look: Look, log: &CallLog) -> Result<Option<SeenRecord>, Failure> {
-        self.says(stream, "looking for a record");
-        self.aws.read_back(stream, look, log).await
+    async fn read_back(
+        &self,
+        stream: &StreamArn,
+        which: ReadBack,
+        log: &CallLog,
+    ) -> Result<Option<ReadRecord>, Failure> {
+        self.says(stream, "searching for a record");
+        self.aws.read_back(stream, which, log).await
     }
 }
 

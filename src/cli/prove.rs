@@ -18,7 +18,7 @@ pub(crate) struct ProveArguments {
     /// The streams: names or ARNs
     #[arg(value_name = "STREAM", required = true)]
     streams: Vec<String>,
-    /// Write nothing: look for a record of a producer, whatever the rule says
+    /// Write nothing: search for a record of a producer, whatever the rule says
     #[arg(long)]
     observe: bool,
 }

@@ -1,5 +1,5 @@
 //! `streamseal replay EVENT.json`: what the function would do with this event, by the function's own code, up to the first
-//! step of each run. It looks; it never starts encryption and writes no probe.
+//! step of each run. It only reads; it never starts encryption and writes no probe.
 
 use std::path::PathBuf;
 
@@ -28,7 +28,7 @@ pub(crate) struct ReplayArguments {
     /// The mode to assume [env: MODE; else report]
     #[arg(long, value_parser = MODES)]
     mode: Option<String>,
-    /// Only tell the event apart; call nothing
+    /// Only read the event; call nothing
     #[arg(long)]
     offline: bool,
 }
@@ -54,7 +54,7 @@ pub(super) async fn run(arguments: &ReplayArguments, globals: &Globals) -> Resul
     let mut worst = Exit::Compliant;
     for mut item in items {
         let session = policy.as_ref().map(|policy| context.session(policy, mode, PREVIEW_MAX));
-        let seen = match (&item, &session) {
+        let previewed = match (&item, &session) {
             (Item::Reconcile(work), Some(session)) => Some(preview(aws, work, session).await),
             (Item::Scan(scan), Some(session)) => {
                 item = match not_named(aws, scan, session).await {
@@ -68,7 +68,7 @@ pub(super) async fn run(arguments: &ReplayArguments, globals: &Globals) -> Resul
             }
             _ => None,
         };
-        let (line, exit) = describe(&item, seen.as_ref(), globals.json);
+        let (line, exit) = describe(&item, previewed.as_ref(), globals.json);
         result(line);
         worst = worst.worse(exit);
     }
@@ -76,8 +76,8 @@ pub(super) async fn run(arguments: &ReplayArguments, globals: &Globals) -> Resul
 }
 
 /// One item in one line.
-fn describe(item: &Item, seen: Option<&Preview>, as_json: bool) -> (String, Exit) {
-    let (outcome, reason, words, exit) = match (item, seen) {
+fn describe(item: &Item, previewed: Option<&Preview>, as_json: bool) -> (String, Exit) {
+    let (outcome, reason, words, exit) = match (item, previewed) {
         (Item::Ignored(why), _) => ("ignored", why.code(), why.to_string(), Exit::Compliant),
         (Item::Rejected(why), _) => ("rejected", why.code(), why.to_string(), Exit::Failure),
         (Item::Malformed(why), _) => ("malformed", "Malformed", why.to_string(), Exit::Failure),
@@ -105,8 +105,8 @@ fn describe(item: &Item, seen: Option<&Preview>, as_json: bool) -> (String, Exit
         }
     };
     let line = if as_json {
-        let rule = seen.and_then(|s| s.rule.clone());
-        let reasons = seen.map(|s| s.reasons.clone()).unwrap_or_default();
+        let rule = previewed.and_then(|s| s.rule.clone());
+        let reasons = previewed.map(|s| s.reasons.clone()).unwrap_or_default();
         json!({"outcome": outcome, "reason": reason, "detail": words, "rule": rule, "reasons": reasons}).to_string()
     } else {
         format!("{outcome}: {words}")
@@ -121,5 +121,5 @@ fn scan_words(scan: &Scan) -> String {
         Subject::Aliases => "every stream whose setting names an alias and whose rule accepts other keys".to_owned(),
         Subject::Key { key, .. } => format!("every stream that is on {key} or should be"),
     };
-    format!("would look at {which} because of {}", scan.cause.call)
+    format!("would observe {which} because of {}", scan.cause.call)
 }

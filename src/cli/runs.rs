@@ -1,4 +1,4 @@
-//! Runs of the loop, one stream after the other, each told as it ends. Ctrl-C lets a run that has written something come to its
+//! Runs of the loop, one stream after the other, each reported as it ends. Ctrl-C lets a run that has written something come to its
 //! end, and leaves the rest; a second one cuts that run off, and says what is not known then.
 
 use std::pin::pin;
@@ -7,7 +7,7 @@ use futures_util::future::{Either, select};
 
 use super::context::{Context, RUN_MAX};
 use super::exit::Exit;
-use super::output::{BAD, FAINT, GOOD, ODD, Stop, in_lines, result, styled, tell};
+use super::output::{BAD, FAINT, GOOD, ODD, Stop, in_lines, result, styled, to_stderr};
 use super::progress::{Watched, bar};
 use super::words::{self, exit_of};
 use crate::domain::arn::StreamArn;
@@ -74,7 +74,7 @@ pub(crate) async fn run_all(
                 }
                 Either::Right(_) => {
                     let words = format!("{}: finishing what was begun; Ctrl-C again stops at once", work.stream.name);
-                    bar.suspend(|| tell(styled(ODD, words)));
+                    bar.suspend(|| to_stderr(styled(ODD, words)));
                 }
             }
             interrupted = true;
@@ -82,9 +82,9 @@ pub(crate) async fn run_all(
         match evidence {
             Some(evidence) => {
                 if is_out_of_date(&evidence) {
-                    bar.suspend(|| tell(styled(ODD, out_of_date(&evidence))));
+                    bar.suspend(|| to_stderr(styled(ODD, out_of_date(&evidence))));
                 } else if !as_json {
-                    bar.suspend(|| told(&evidence));
+                    bar.suspend(|| report_run(&evidence));
                 }
                 ran.done.push(evidence);
             }
@@ -98,7 +98,7 @@ pub(crate) async fn run_all(
     bar.finish_and_clear();
     if !ran.left.is_empty() {
         let names: Vec<&str> = ran.left.iter().map(|stream| stream.name.as_str()).collect();
-        tell(styled(ODD, format_args!("interrupted; nothing was done with: {}", names.join(", "))));
+        to_stderr(styled(ODD, format_args!("interrupted; nothing was done with: {}", names.join(", "))));
     }
     Ok(ran)
 }
@@ -139,7 +139,7 @@ pub(crate) async fn interrupt() {
 }
 
 /// One run in a line or two.
-fn told(evidence: &Evidence) {
+fn report_run(evidence: &Evidence) {
     let Evidence { stream, verdict, remediation, .. } = evidence;
     let (style, word) = match (verdict.compliance, remediation) {
         (Compliance::Compliant, Remediation::Applied) => (GOOD, "sealed"),
@@ -158,7 +158,7 @@ fn told(evidence: &Evidence) {
     }
     if let (Remedy::Permission(_), Some(text)) = (&evidence.remedy, evidence.remedy.text()) {
         let lines = in_lines(text, &evidence.remedy.commands(), evidence.remedy.statement());
-        tell(format_args!("{}: {lines}", styled(GOOD, "help")));
+        to_stderr(format_args!("{}: {lines}", styled(GOOD, "help")));
     } else if verdict.compliance != Compliance::Compliant
         && let Some(lines) = words::remedy(&evidence.remedy)
     {

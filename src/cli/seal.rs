@@ -8,11 +8,11 @@ use indicatif::ProgressBar;
 use serde_json::{Value, json};
 
 use super::arguments::Globals;
-use super::context::{Context, LOOK_MAX};
+use super::context::{Context, OBSERVATION_MAX};
 use super::exit::Exit;
-use super::output::{BAD, FAINT, GOOD, ODD, STRONG, Stop, advice_on, result, styled, tell};
+use super::output::{BAD, FAINT, GOOD, ODD, STRONG, Stop, advice_on, result, styled, to_stderr};
 use super::progress::bar;
-use super::runs::{Ran, is_out_of_date, run_all};
+use super::runs::{Ran, interrupt, is_out_of_date, run_all};
 use super::words::{self, exit_of};
 use crate::domain::arn::StreamArn;
 use crate::domain::evidence::v1::Document;
@@ -72,7 +72,7 @@ enum Action {
     Withheld,
     /// It is wrong, and cannot be made right by a change of its key.
     Fault,
-    /// It cannot be told now.
+    /// It cannot be determined now.
     Unknown,
     /// It vanished after it was listed.
     Gone,
@@ -94,7 +94,7 @@ impl Action {
                 Compliance::NonCompliant => Self::Fault,
                 Compliance::InsufficientData => Self::Unknown,
             },
-            Ok(Step::LookLater(_) | Step::StartAfresh) | Err(_) => Self::Unknown,
+            Ok(Step::Defer(_) | Step::StartAfresh) | Err(_) => Self::Unknown,
         }
     }
 
@@ -139,9 +139,9 @@ impl Planned {
                 format!("{} -> {key}{proof}", from())
             }
             Ok(Step::Await(Condition::Settled(until))) => {
-                let wanted =
-                    self.preview.wanted.as_ref().map(|key| format!("{} -> {key}, ", from())).unwrap_or_default();
-                format!("{wanted}not before {until}: its creator may be about to set it")
+                let desired =
+                    self.preview.desired.as_ref().map(|key| format!("{} -> {key}, ", from())).unwrap_or_default();
+                format!("{desired}not before {until}: its creator may be about to set it")
             }
             Ok(Step::Await(condition)) => format!("waits until it is {}, then decides", condition.as_str()),
             Ok(Step::Prove) => "as its rule says".to_owned(),
@@ -150,7 +150,7 @@ impl Planned {
                 Some(why) => format!("withheld ({}): {}", why.as_str(), verdict.detail),
                 None => format!("{}: {}", verdict.reason.as_str(), verdict.detail),
             },
-            step @ (Ok(Step::LookLater(_) | Step::StartAfresh) | Err(_)) => words::would(step, &self.preview.remedy).0,
+            step @ (Ok(Step::Defer(_) | Step::StartAfresh) | Err(_)) => words::would(step, &self.preview.remedy).0,
         }
     }
 
@@ -172,7 +172,7 @@ impl Planned {
             "rule": self.preview.rule,
             "reasons": self.preview.reasons,
             "setting": setting.map(|s| words::setting_json(&s.observed.status, &s.observed.encryption)),
-            "key": self.preview.wanted.as_ref().map(|key| key.as_str()),
+            "key": self.preview.desired.as_ref().map(|key| key.as_str()),
             "detail": self.words(),
             "beyond_max_changes": left_for_max,
             "at_source": self.preview.remedy.at_source(),
@@ -187,24 +187,24 @@ pub(super) async fn run(arguments: &SealArguments, globals: &Globals) -> Result<
         let stop = Stop::usage("nobody can be asked here, since standard input is no terminal");
         return Err(stop.help("say `--yes` to go ahead unasked, or `--dry-run` to see the plan"));
     }
-    let looking = bar(arguments.streams.len(), "looking");
+    let observing = bar(arguments.streams.len(), "observing");
     let prepared = async {
         let context = Context::open(globals, None, &arguments.streams).await?;
         let policy = context.policy().await?;
-        let plan = planned(&context, &policy, arguments, &looking).await?;
+        let plan = planned(&context, &policy, arguments, &observing).await?;
         Ok::<_, Stop>((context, policy, plan))
     };
     let prepared = unless_interrupted(prepared).await;
-    looking.finish_and_clear();
+    observing.finish_and_clear();
     let Some(prepared) = prepared else { return Ok(Exit::TryAgain) };
     let (context, policy, plan) = prepared?;
     let changes = plan.iter().filter(|planned| planned.action.changes()).count();
     let beyond = changes.saturating_sub(arguments.max_changes);
-    let told = lines(&plan, &context, &policy, arguments);
+    let reported = lines(&plan, &context, &policy, arguments);
     if !globals.json {
-        result(&told);
+        result(&reported);
     } else if asks {
-        tell(&told);
+        to_stderr(&reported);
     }
     let before = plan.iter().fold(Exit::Compliant, |exit, planned| exit.worse(planned.exit()));
     let now = changes - beyond;
@@ -220,7 +220,8 @@ pub(super) async fn run(arguments: &SealArguments, globals: &Globals) -> Result<
     if goes {
         let works = plan.iter().filter(|planned| planned.action.changes()).take(arguments.max_changes);
         // A stream that is not ready may have no key in the plan; its rule's is taken then.
-        let works = works.map(|planned| (context.work(planned.stream.clone(), "seal"), planned.preview.wanted.clone()));
+        let works =
+            works.map(|planned| (context.work(planned.stream.clone(), "seal"), planned.preview.desired.clone()));
         let ran = run_all(&context, &policy, Mode::Enforce, works.collect(), "sealing", globals.json).await?;
         let rest = plan.iter().filter(|planned| !planned.action.changes()).map(Planned::exit);
         let rest = rest.fold(ran.exit(), Exit::worse);
@@ -254,7 +255,7 @@ fn to_json(plan: &[Planned], applied: Option<&Ran>, policy: &Policy, max_changes
     })
 }
 
-/// One look at each stream.
+/// One observation of each stream.
 async fn planned(
     context: &Context,
     policy: &Policy,
@@ -273,7 +274,7 @@ async fn planned(
         context.turn().await?;
         bar.set_message(stream.name.to_string());
         let work = context.work(stream.clone(), "seal");
-        let preview = preview(&context.aws, &work, &context.session(policy, Mode::Enforce, LOOK_MAX)).await;
+        let preview = preview(&context.aws, &work, &context.session(policy, Mode::Enforce, OBSERVATION_MAX)).await;
         bar.inc(1);
         // One that vanished from the list is nobody's fault; one that was named is a slip of the pen.
         let action = Action::of(&preview);
@@ -322,7 +323,7 @@ fn lines(plan: &[Planned], context: &Context, policy: &Policy, arguments: &SealA
         gone => format!(", {gone} gone since they were listed"),
     };
     lines.push(format!(
-        "{} to encrypt, {} to re-key, {} to wait for, {} withheld, {} that a key cannot mend, {} not known now, {} as they should be{gone}",
+        "{} to encrypt, {} to re-key, {} to wait for, {} withheld, {} that a key cannot fix, {} not known now, {} as they should be{gone}",
         count(Action::Encrypt),
         count(Action::Rekey),
         count(Action::Wait),
@@ -339,7 +340,7 @@ async fn unless_interrupted<T>(work: impl Future<Output = T>) -> Option<T> {
     match select(pin!(work), pin!(interrupt())).await {
         Either::Left((done, _)) => Some(done),
         Either::Right(_) => {
-            tell("\nnothing was changed");
+            to_stderr("\nnothing was changed");
             None
         }
     }
@@ -361,7 +362,7 @@ async fn confirmed(changes: usize) -> Result<bool, Stop> {
     let answer = read.map_err(|error| Stop::failure(format!("the answer cannot be read: {error}")))?;
     let yes = answer.trim() == "yes";
     if !yes {
-        tell("nothing was changed");
+        to_stderr("nothing was changed");
     }
     Ok(yes)
 }

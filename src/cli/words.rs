@@ -15,8 +15,8 @@ use crate::domain::verdict::{Compliance, Verdict};
 pub(crate) fn would(step: &Result<Step, Unfinished>, remedy: &Remedy) -> (String, Exit) {
     let step = match step {
         Ok(step) => step,
-        Err(why) if may_go_on(why) => return (format!("cannot be told now: {why}"), Exit::TryAgain),
-        Err(why) => return (format!("cannot be told: {why}"), Exit::Failure),
+        Err(why) if may_go_on(why) => return (format!("cannot be determined now: {why}"), Exit::TryAgain),
+        Err(why) => return (format!("cannot be determined: {why}"), Exit::Failure),
     };
     match step {
         Step::Await(Condition::Settled(until)) => {
@@ -27,7 +27,7 @@ pub(crate) fn would(step: &Result<Step, Unfinished>, remedy: &Remedy) -> (String
             (format!("would start encryption with {key}, then prove it"), Exit::NonCompliant)
         }
         Step::Prove => ("is as its rule says; would prove it".to_owned(), Exit::Compliant),
-        Step::LookLater(why) => (format!("would look again later: {why}"), Exit::TryAgain),
+        Step::Defer(why) => (format!("would observe again later: {why}"), Exit::TryAgain),
         Step::StartAfresh => ("is another stream of the same name; would start afresh".to_owned(), Exit::TryAgain),
         Step::Finish(verdict) => {
             let withheld = verdict.withheld.map(|why| format!(", withheld ({})", why.as_str())).unwrap_or_default();
@@ -90,7 +90,7 @@ pub(crate) fn key(found: &KeyLookup) -> String {
             }
         }
         KeyLookup::NotFound => "KMS does not know it".to_owned(),
-        KeyLookup::Denied { code, .. } => format!("cannot be looked at ({code})"),
+        KeyLookup::Denied { code, .. } => format!("cannot be looked up ({code})"),
     }
 }
 
@@ -102,7 +102,7 @@ pub(crate) fn key_json(found: &KeyLookup) -> Value {
         }
         KeyLookup::NotFound => json!({"found": false, "key": null, "usable": false, "problem": "KMS does not know it"}),
         KeyLookup::Denied { code, .. } => {
-            json!({"found": false, "key": null, "usable": null, "problem": format!("cannot be looked at ({code})")})
+            json!({"found": false, "key": null, "usable": null, "problem": format!("cannot be looked up ({code})")})
         }
     }
 }
@@ -140,7 +140,7 @@ pub(crate) fn step_word(step: &Result<Step, Unfinished>) -> &'static str {
         Ok(Step::Await(_)) => "wait",
         Ok(Step::Start(_) | Step::ReadHistory { .. }) => "start",
         Ok(Step::Prove) => "prove",
-        Ok(Step::LookLater(_)) => "look-later",
+        Ok(Step::Defer(_)) => "defer",
         Ok(Step::StartAfresh) => "start-afresh",
         Ok(Step::Finish(verdict)) => verdict.reason.as_str(),
     }

@@ -13,7 +13,7 @@ use super::text::EventText;
 
 /// Kinesis was announced in November 2013: nothing that a message can be about happened before that year.
 pub const EARLIEST: Timestamp = Timestamp::constant(1_356_998_400, 0);
-/// The longest that anything is put off is four hours, for the quota.
+/// The longest that anything is deferred is four hours, for the quota.
 pub const AHEAD_MAX: SignedDuration = SignedDuration::from_hours(5);
 /// How that is said of a field.
 pub const ODD: &str = "before 2013 or more than 5 hours ahead of now";
@@ -23,8 +23,8 @@ pub fn is_odd(at: Timestamp, now: Timestamp) -> bool {
     at < EARLIEST || at.duration_since(now) > AHEAD_MAX
 }
 
-/// When something happened that a message tells of. An odd time is dropped. One that is a little ahead is taken for now: clocks
-/// differ, and nothing is told before it happens.
+/// When something happened that a message reports. An odd time is dropped. One that is a little ahead is taken for now: clocks
+/// differ, and nothing is reported before it happens.
 pub fn happened(at: Option<Timestamp>, now: Timestamp) -> Option<Timestamp> {
     at.filter(|at| !is_odd(*at, now)).map(|at| at.min(now))
 }

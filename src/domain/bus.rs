@@ -28,7 +28,7 @@ const TIME_BYTES: usize = 14;
 
 /// What may be left out of a document that is too large, in this order, by its place.
 const MAY_BE_CUT: &[&str] =
-    &["/calls", "/changes/handed_on", "/streams/by_key", "/streams/by_rule", "/reasons", "/warnings"];
+    &["/calls", "/changes/handed_over", "/streams/by_key", "/streams/by_rule", "/reasons", "/warnings"];
 
 /// An event bus, of any account and Region of the partition.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -111,7 +111,7 @@ fn bounded(document: &str) -> String {
         *member = if member.is_array() { json!([]) } else { json!({}) };
         cut.push(place.trim_start_matches('/').replace('/', "."));
         if let Some(members) = document.as_object_mut() {
-            members.insert("cut".to_owned(), json!(cut));
+            members.insert("truncated".to_owned(), json!(cut));
         }
         let shorter = document.to_string();
         if shorter.len() <= most {
@@ -195,11 +195,14 @@ mod tests {
         let long: Vec<String> = (0..3_000).map(|i| format!("{i:0100}")).collect();
         let large = json!({"schema": "x", "calls": long, "reasons": ["r"], "warnings": ["w"]});
         let cut: Value = serde_json::from_str(&bounded(&large.to_string())).unwrap();
-        assert_eq!(cut, json!({"schema": "x", "calls": [], "reasons": ["r"], "warnings": ["w"], "cut": ["calls"]}));
+        assert_eq!(
+            cut,
+            json!({"schema": "x", "calls": [], "reasons": ["r"], "warnings": ["w"], "truncated": ["calls"]})
+        );
         let by_key =
             json!({"schema": "x", "streams": {"listed": 1, "by_key": {"k": "x".repeat(BYTES_MAX)}}, "calls": {"c": 1}});
         let cut: Value = serde_json::from_str(&bounded(&by_key.to_string())).unwrap();
-        let expected = json!({"schema": "x", "streams": {"listed": 1, "by_key": {}}, "calls": {}, "cut": ["calls", "streams.by_key"]});
+        let expected = json!({"schema": "x", "streams": {"listed": 1, "by_key": {}}, "calls": {}, "truncated": ["calls", "streams.by_key"]});
         assert_eq!(cut, expected);
     }
 }

@@ -1,4 +1,4 @@
-//! What woke a run, and what that says of when to look. It never says what is right.
+//! What woke a run, and what that says of when to observe. It never says what is right.
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -19,7 +19,7 @@ pub const STOP: &str = "StopStreamEncryption";
 /// The call that makes a stream.
 pub const CREATE: &str = "CreateStream";
 
-/// What woke a run. It goes into evidence and decides *when* we look and whether a proof is owed, never *what* is right.
+/// What woke a run. It goes into evidence and decides *when* we observe and whether a proof is owed, never *what* is right.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]

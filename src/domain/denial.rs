@@ -20,7 +20,7 @@ pub struct DeniedBy {
     pub kind: PolicyKind,
     /// It has a Deny; otherwise it lacks an Allow.
     pub explicit: bool,
-    /// Its ARN, where AWS tells it.
+    /// Its ARN, where AWS reports it.
     pub policy: Option<String>,
 }
 

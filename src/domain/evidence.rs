@@ -19,7 +19,7 @@ use super::remedy::remedy;
 use super::text::EventText;
 use super::verdict::Verdict;
 
-/// A stream's setting at one look.
+/// A stream's setting at one observation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Setting {
     /// What was seen.
@@ -134,9 +134,9 @@ pub struct Evidence {
     pub rule: Option<(usize, String)>,
     /// Why that rule.
     pub reasons: Vec<String>,
-    /// The first look.
+    /// The first observation.
     pub before: Option<Setting>,
-    /// The last look.
+    /// The last observation.
     pub after: Option<Setting>,
     /// The key that the rule names, and which key that is.
     pub desired: Option<(KeyRef, Option<KeyIdentity>)>,
@@ -156,8 +156,8 @@ pub struct Evidence {
     pub previous_key_needed_until: Option<Timestamp>,
     /// What to do about it.
     pub remedy: Remedy,
-    /// When it is looked at again.
-    pub next_look: Option<Timestamp>,
+    /// When it is observed again.
+    pub next_run: Option<Timestamp>,
 }
 
 /// What evidence is made of, by a run, a scan or an audit.
@@ -185,8 +185,8 @@ pub struct Report<'a> {
     pub first_seen: Timestamp,
     /// What the policy says of the stream, where that was decided.
     pub decision: Option<&'a Decision>,
-    /// Which key the rule wants, as far as KMS said so.
-    pub wanted: Option<KeyIdentity>,
+    /// Which key the rule requires, as far as KMS said so.
+    pub desired: Option<KeyIdentity>,
     /// The first observation.
     pub before: Option<Setting>,
     /// The last one.
@@ -211,8 +211,8 @@ pub struct Report<'a> {
     pub rekeyed: bool,
     /// Until when the key before a re-key is needed.
     pub previous_key_needed_until: Option<Timestamp>,
-    /// When the stream is looked at again.
-    pub next_look: Option<Timestamp>,
+    /// When the stream is observed again.
+    pub next_run: Option<Timestamp>,
 }
 
 impl Report<'_> {
@@ -246,7 +246,7 @@ impl Report<'_> {
             before: self.before,
             after: self.after,
             desired: match self.decision.map(|decision| &decision.outcome) {
-                Some(Outcome::Encrypt(target)) => Some((target.key.clone(), self.wanted)),
+                Some(Outcome::Encrypt(target)) => Some((target.key.clone(), self.desired)),
                 Some(Outcome::Exempt(_) | Outcome::Unmatched | Outcome::Unresolvable(_)) | None => None,
             },
             calls: self.calls,
@@ -257,7 +257,7 @@ impl Report<'_> {
             rekeyed: self.rekeyed,
             previous_key_needed_until: self.previous_key_needed_until,
             remedy,
-            next_look: self.next_look,
+            next_run: self.next_run,
         }
     }
 }
@@ -279,7 +279,7 @@ mod tests {
         let changed = at("2026-11-28T10:00:00Z");
         assert_eq!(previous_key_needed_until(changed, 24), Some(at("2026-11-29T10:00:05Z")));
         assert_eq!(previous_key_needed_until(changed, 8760), Some(at("2027-11-28T10:00:05Z")));
-        assert_eq!(previous_key_needed_until(changed, u32::MAX), None, "no time that can be told");
+        assert_eq!(previous_key_needed_until(changed, u32::MAX), None, "no time that can be determined");
         assert_eq!(previous_key_needed_until(Timestamp::MAX, 24), None);
     }
 }

@@ -200,7 +200,7 @@ pub fn weigh(
         (Check::IfChanged, Ok(trail)) if !is_changed(trail, of_it, own_role) => Ok(Contention::Clear),
         (Check::IfChanged | Check::Full, Ok(trail)) => Ok(contention(trail, of_it, own_role, since, now)),
         (Check::Full, Err(why)) if why.fault().is_some() => {
-            Ok(Contention::Unknown(format!("whether somebody else changes it cannot be told: {why}")))
+            Ok(Contention::Unknown(format!("whether somebody else changes it cannot be determined: {why}")))
         }
         (Check::Full, Err(why)) => Err(why),
     }
@@ -229,10 +229,10 @@ pub fn contention(
     let is_ours = |change: &Change| change.role.as_deref() == Some(own_role);
     of_it.sort_by_key(|change| (change.at, !is_ours(change)));
     let Rounds { rounds, undone, newest, stands } = rounds_of(&of_it, is_ours);
-    // Where ours stands by the history, it is the very change that woke us that undid it, or its rule wants another key now.
+    // Where ours stands by the history, it is the very change that woke us that undid it, or its rule requires another key now.
     let undone_again = !stands || cause.is_about_encryption();
     if rounds >= ROUNDS_MAX && undone_again {
-        let told: Vec<String> = undone
+        let reported: Vec<String> = undone
             .iter()
             .rev()
             .take(ROUNDS_MAX)
@@ -240,11 +240,11 @@ pub fn contention(
             .collect();
         return Contention::Contested(format!(
             "we started encryption {rounds} times in 24 hours and each time it was changed again: {}",
-            told.join(", ")
+            reported.join(", ")
         ));
     }
     if !trail.whole {
-        let why = "whether somebody else changes it back cannot be told: CloudTrail's history of the last 24 hours is too long to be read whole";
+        let why = "whether somebody else changes it back cannot be determined: CloudTrail's history of the last 24 hours is too long to be read whole";
         return Contention::Unknown(why.to_owned());
     }
     if let Some(until) = newest.max(started_at).map(|at| at + SETTLED_AFTER).filter(|until| *until > now) {
@@ -318,9 +318,9 @@ pub struct Left {
     /// When.
     #[cfg_attr(feature = "schema", schemars(with = "crate::domain::time::Time"))]
     pub at: Timestamp,
-    /// Whether it was on that key. A Start tells the key that was set and not the one before: where that was set before the history
+    /// Whether it was on that key. A Start reports the key that was set and not the one before: where that was set before the history
     /// begins, or by an alias, it may have been this one.
-    pub surely: bool,
+    pub certain: bool,
 }
 
 /// When streams left `key` (its ARN), or may have left it, for another one or for none, by the latest change of each; `changes` in
@@ -343,7 +343,7 @@ pub fn left_key(changes: &[Change], key: &str) -> BTreeMap<StreamName, Left> {
             ChangeKind::Start => (known, is_it(change)),
         };
         if is != Some(true) && was != Some(false) {
-            left.insert(change.stream.clone(), Left { at: change.at, surely: was == Some(true) });
+            left.insert(change.stream.clone(), Left { at: change.at, certain: was == Some(true) });
         }
         before = Some((&change.stream, is));
     }
@@ -462,7 +462,7 @@ mod tests {
         // Nor is what others do among themselves.
         let theirs: Vec<Change> = fight(5, ChangeKind::Stop).into_iter().map(|c| Change { role: None, ..c }).collect();
         assert_eq!(weighed(&theirs, &cause("sweep", 0), 200), Contention::Clear);
-        // Nor is a new key that our rule wants, though two before were undone.
+        // Nor is a new key that our rule requires, though two before were undone.
         let ours = [fight(2, ChangeKind::Stop), vec![change(45, ChangeKind::Start, OURS)]].concat();
         assert_eq!(weighed(&ours, &cause("UpdateAlias", 200), 200), Contention::Clear);
         assert!(
@@ -613,10 +613,10 @@ mod tests {
             let minutes = |left: &Left| left.at.duration_since(at(0)).as_mins();
             left_key(changes, key)
                 .iter()
-                .map(|(stream, left)| (stream.to_string(), minutes(left), left.surely))
+                .map(|(stream, left)| (stream.to_string(), minutes(left), left.certain))
                 .collect()
         };
-        let orders = |minute, surely| vec![("orders".to_owned(), minute, surely)];
+        let orders = |minute, certain| vec![("orders".to_owned(), minute, certain)];
         assert_eq!(left(&[to(9, "k2"), to(0, key)]), orders(9, true), "in any order, by id too");
         assert_eq!(left(&[to(0, "k1"), to(5, "k1"), to(9, "k2")]), orders(9, true));
         assert_eq!(left(&[to(0, "k1")]), [], "it is on it still");
@@ -627,7 +627,7 @@ mod tests {
             "and not when it left the next one"
         );
         assert_eq!(left(&[change(4, ChangeKind::Stop, THEIRS)]), orders(4, true), "Stop names it");
-        // What it was on before the first change, or by an alias, is not told.
+        // What it was on before the first change, or by an alias, is not reported.
         assert_eq!(left(&[to(0, "k2"), to(5, "k3")]), orders(0, false));
         assert_eq!(left(&[to(0, "k2"), to(5, "alias/app"), to(9, "k3")]), orders(9, false));
         let bills = Change { stream: name("bills"), ..to(1, "k2") };

@@ -1,4 +1,4 @@
-//! What is known of a stream and of a key, as AWS told it. Nothing here decides.
+//! What is known of a stream and of a key, as AWS reported it. Nothing here decides.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -152,18 +152,18 @@ pub enum Encryption {
 /// Tags of a stream.
 pub type Tags = BTreeMap<String, String>;
 
-/// One look at a stream.
+/// One observation of a stream.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Observed {
     /// Its status.
     pub status: StreamStatus,
     /// Its setting.
     pub encryption: Encryption,
-    /// `StreamCreationTimestamp`: with the ARN it tells a stream from a later one of the same name.
+    /// `StreamCreationTimestamp`: with the ARN it distinguishes a stream from a later one of the same name.
     pub created: Timestamp,
     /// `RetentionPeriodHours`: how long its records stay.
     pub retention_hours: u32,
-    /// When we looked.
+    /// When we observed.
     pub at: Timestamp,
 }
 
@@ -174,7 +174,7 @@ pub struct Observed {
 pub enum ProofMode {
     /// A small record is put into the stream and the answer's `EncryptionType` read.
     Probe,
-    /// A record that somebody else put is read and its `EncryptionType` looked at; nothing is written.
+    /// A record that somebody else put is read and its `EncryptionType` observed; nothing is written.
     Observe,
     /// The setting alone.
     Describe,

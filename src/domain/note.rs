@@ -29,8 +29,8 @@ pub enum Outcome {
     Rejected,
     /// A scan that was put into its queue.
     Queued,
-    /// Kept until the policy can be used.
-    Kept,
+    /// Deferred until the policy can be used.
+    Deferred,
     /// Not acknowledged.
     Failed,
     /// So many results may not have reached the bus. They are in the log, and nothing comes again.
@@ -44,7 +44,7 @@ impl Outcome {
             Self::Ignored => "ignored",
             Self::Rejected => "rejected",
             Self::Queued => "queued",
-            Self::Kept => "kept",
+            Self::Deferred => "deferred",
             Self::Failed => "failed",
             Self::Lost(_) => "lost",
         }
@@ -61,7 +61,7 @@ pub(crate) struct NoteDocument<'a> {
     schema: &'static str,
     /// `ignored`, `rejected` and `queued`: acknowledged. `kept`: until the policy can be used. `failed`: it comes again, or is a dead
     /// letter. `lost`: results that may not have reached the bus.
-    #[cfg_attr(feature = "schema", schemars(extend("enum" = ["ignored", "rejected", "queued", "kept", "failed", "lost"])))]
+    #[cfg_attr(feature = "schema", schemars(extend("enum" = ["ignored", "rejected", "queued", "deferred", "failed", "lost"])))]
     outcome: &'static str,
     /// Why, in a stable word; docs/metrics.md lists them by outcome.
     reason: &'static str,
@@ -95,7 +95,7 @@ impl Note {
     pub fn to_json(&self) -> Value {
         let results = match self.outcome {
             Outcome::Lost(results) => Some(results),
-            Outcome::Ignored | Outcome::Rejected | Outcome::Queued | Outcome::Kept | Outcome::Failed => None,
+            Outcome::Ignored | Outcome::Rejected | Outcome::Queued | Outcome::Deferred | Outcome::Failed => None,
         };
         let document = NoteDocument {
             schema: NOTE_SCHEMA,

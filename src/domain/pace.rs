@@ -1,6 +1,6 @@
 //! A rate that is kept on our side, so that many runs at once do not take an account's shared quota from everybody else.
 //!
-//! Pure: the caller says what time it is and waits as long as it is told. (The generic cell rate algorithm.)
+//! Pure: the caller says what time it is and waits as long as the answer says. (The generic cell rate algorithm.)
 
 use jiff::{SignedDuration, Timestamp};
 

@@ -1,6 +1,6 @@
 //! The probe: the one record that Streamseal writes into a stream, so that PutRecord's answer proves the encryption.
 //!
-//! For those who consume a stream: it is a normal record and reaches every consumer. It can be told by its partition key,
+//! For those who consume a stream: it is a normal record and reaches every consumer. Its partition key identifies it,
 //! [`PROBE_PARTITION_KEY`], and its data is always exactly [`PROBE_DATA`], with nothing of the stream or of anybody in it.
 //! Skip it.
 

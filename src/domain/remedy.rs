@@ -1,6 +1,6 @@
 //! What to do about a stream that is not as it should be: one function for every output.
 //!
-//! Pure. A remedy has to be true: nobody is told to move a stream to a key that this very look found unusable, unknown, of another
+//! Pure. A remedy has to be true: nobody is asked to move a stream to a key that this very observation found unusable, unknown, of another
 //! Region or hidden from us, nor away from a key that its rule accepts. There it is about the key, the alias, the rule, or a
 //! permission. What stands in `commands` and `statement` can be pasted as it is.
 
@@ -104,19 +104,19 @@ fn by_situation(facts: &Facts<'_>) -> Remedy {
 /// A customer's key is not given up for one of AWS's unless the rule says so: it is the rule that says what is right.
 fn instead_of_a_downgrade(facts: &Facts<'_>, current: Option<&CurrentKey>) -> Advice {
     let rule = named(facts);
-    let replace = "`replace-customer-key: true` lets it take that one's place";
+    let replace = "`replace_customer_key: true` lets it take that one's place";
     let usable = current.filter(|current| current.info.as_ref().is_some_and(|info| info.problem.is_none()));
     let text = match usable.map(|current| &current.foreign) {
         Some(None) => format!(
-            "the stream is on a customer-managed key and its rule{rule} wants an AWS-managed one: `accept: [customer-managed]` in the \
+            "the stream is on a customer-managed key and its rule{rule} requires an AWS-managed one: `accept: [customer-managed]` in the \
              rule leaves it there, {replace}"
         ),
         Some(Some(account)) => format!(
-            "the stream is on a customer-managed key of account {account} and its rule{rule} wants an AWS-managed one: `accept: \
+            "the stream is on a customer-managed key of account {account} and its rule{rule} requires an AWS-managed one: `accept: \
              [{{customer-managed: [\"{account}\"]}}]` in the rule leaves it there, {replace}"
         ),
         None => format!(
-            "the stream is on a customer-managed key that cannot be used or is not known, and its rule{rule} wants an AWS-managed \
+            "the stream is on a customer-managed key that cannot be used or is not known, and its rule{rule} requires an AWS-managed \
              one: {replace}"
         ),
     };

@@ -68,7 +68,7 @@ impl Kind {
             && matches!(self, Self::Evidence | Self::Summary)
         {
             let cut = json!({ "type": "array", "items": { "type": "string" }, "description": CUT });
-            properties.insert("cut".to_owned(), cut);
+            properties.insert("truncated".to_owned(), cut);
         }
         format!("{schema:#}\n")
     }

@@ -9,7 +9,7 @@ pub enum Compliance {
     NonCompliant,
     /// No rule asks for anything, or there is no stream.
     NotApplicable,
-    /// It could not be told.
+    /// It could not be determined.
     InsufficientData,
 }
 
@@ -43,7 +43,7 @@ pub enum Withheld {
     Contested,
     /// The run is there to prove alone.
     ProveOnly,
-    /// Its rule wants another key by now than the one that a person agreed to.
+    /// Its rule requires another key by now than the one that a person agreed to.
     PlanOutOfDate,
 }
 
@@ -73,13 +73,13 @@ pub struct Verdict {
     pub detail: String,
     /// The change that was not made, and why.
     pub withheld: Option<Withheld>,
-    /// Whether somebody has to look.
+    /// Whether somebody has to act.
     pub alarm: bool,
-    /// When it is looked at again without being asked.
+    /// When it is observed again without being asked.
     pub again: Again,
 }
 
-/// Whether and when a finished stream is looked at again.
+/// Whether and when a finished stream is observed again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Again {
     /// By the next event or sweep.
@@ -103,7 +103,7 @@ pub enum Reason {
     KeyUnresolvable,
     /// A key that the stream is on or should be on cannot be used.
     KeyUnusable,
-    /// A key or a setting could not be looked at.
+    /// A key or a setting could not be checked.
     Unreadable,
     /// On the rule's key.
     RightKey,
@@ -125,19 +125,19 @@ pub enum Reason {
     ProofImpossible,
     /// A record was read back without an `EncryptionType`.
     ProofUnclear,
-    /// Nobody wrote a record to look at.
+    /// Nobody wrote a record to observe.
     Idle,
     /// Our Start put the stream on a key that turned out unusable, and no key before it can be put back.
     Unwritable,
     /// Our re-key turned out unusable, and the key before it was put back.
     PutBack,
-    /// We may not look at the stream.
+    /// We may not observe the stream.
     AccessDenied,
     /// The deadline passed.
     GaveUp,
     /// Not at its end: it goes on in a later run.
     Unfinished,
-    /// A scan found it wrong; a run of its own goes on with it, as far as the scan may hand on changes.
+    /// A scan found it wrong; a run of its own goes on with it, as far as the scan may hand over changes.
     Found,
 }
 
@@ -178,12 +178,12 @@ impl Verdict {
         Self { compliance, reason, detail: detail.into(), withheld: None, alarm: false, again: Again::No }
     }
 
-    /// The same, and somebody has to look.
+    /// The same, and somebody has to act.
     pub fn alarm(self) -> Self {
         Self { alarm: true, ..self }
     }
 
-    /// The same, looked at again.
+    /// The same, observed again.
     pub fn again(self, again: Again) -> Self {
         Self { again, ..self }
     }

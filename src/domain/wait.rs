@@ -1,24 +1,24 @@
-//! When a run looks again at a stream that is not ready: soon after it is, and seldom before.
+//! When a run observes a stream again that is not ready: soon after it is, and seldom before.
 //!
-//! Pure: the caller says how long it has waited and what it has seen. Who knows nothing looks in growing steps; who has seen new
-//! streams become ready looks closely when the next one should be, since a service takes about as long each time.
+//! Pure: the caller says how long it has waited and what it has seen. Who knows nothing observes in growing steps; who has seen new
+//! streams become ready observes closely when the next one should be, since a service takes about as long each time.
 
 use std::time::Duration;
 
-/// The shortest and the longest pause between two looks.
+/// The shortest and the longest pause between two observations.
 const PAUSE: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(30));
 /// The first pause, in which what takes a moment is over: 1 s × 2^-½.
 const FIRST: Duration = Duration::from_millis(707);
-/// Pauses grow with the time waited: two looks for each doubling of it (√2 - 1), and so, until pauses are the longest, no more than
+/// Pauses grow with the time waited: two observations for each doubling of it (√2 - 1), and so, until pauses are the longest, no more than
 /// 4 + 2 × log2(seconds) in all.
 const GROWTH: f64 = 0.414_22;
-/// By so much of itself a pause may be longer, and never shorter: that would be more looks.
+/// By so much of itself a pause may be longer, and never shorter: that would be more observations.
 const SPREAD: f64 = 0.03;
-/// After a change of ours looks are closer, since somebody may change it back.
+/// After a change of ours observations are closer, since somebody may change it back.
 const GROWTH_AFTER_CHANGE: f64 = 0.4;
 /// And this is the longest pause between them.
 const LONGEST_AFTER_CHANGE: Duration = Duration::from_secs(20);
-/// Around the time that is expected: from when looks are close, in what steps, and until when, as parts of it.
+/// Around the time that is expected: from when observations are close, in what steps, and until when, as parts of it.
 const CLOSE: (f64, f64, f64) = (0.9, 0.05, 1.3);
 /// How many waits are remembered.
 const REMEMBERED: usize = 7;
@@ -30,7 +30,7 @@ pub struct Waits {
 }
 
 impl Waits {
-    /// A wait was over between two looks, so long after its beginning.
+    /// A wait was over between two observations, so long after its beginning.
     pub fn ended(&mut self, not_before: Duration, at: Duration) {
         if self.took.len() == REMEMBERED {
             self.took.remove(0);
@@ -46,7 +46,7 @@ impl Waits {
     }
 }
 
-/// The pause before the next look at a new stream. `waited`: since the first look. `since`: since what is waited for began, at least as long.
+/// The pause before the next observation of a new stream. `waited`: since the first observation. `since`: since what is waited for began, at least as long.
 /// `spread`, 0 to 1, takes many that began together a little apart.
 pub fn pause(waited: Duration, since: Duration, expected: Option<Duration>, spread: f64) -> Duration {
     let (shortest, longest) = PAUSE;
@@ -54,7 +54,7 @@ pub fn pause(waited: Duration, since: Duration, expected: Option<Duration>, spre
     let pause = match expected {
         Some(expected) if since < expected.mul_f64(from) => {
             let (rest, doubled) = (expected.mul_f64(from) - since, waited.max(FIRST));
-            // Doubled, in case it ends much sooner this time; but no look just before the first close one.
+            // Doubled, in case it ends much sooner this time; but no observation just before the first close one.
             if rest < doubled.mul_f64(1.5) { rest } else { doubled }
         }
         Some(expected) if since < expected.mul_f64(until) => expected.mul_f64(step),
@@ -64,7 +64,7 @@ pub fn pause(waited: Duration, since: Duration, expected: Option<Duration>, spre
     pause.clamp(shortest, longest)
 }
 
-/// The pause before the next look in any other wait.
+/// The pause before the next observation in any other wait.
 pub fn pause_after_change(waited: Duration, spread: f64) -> Duration {
     let pause = waited.mul_f64(GROWTH_AFTER_CHANGE).clamp(PAUSE.0, LONGEST_AFTER_CHANGE);
     pause.mul_f64(0.9 + 0.2 * spread.clamp(0.0, 1.0))
@@ -74,12 +74,12 @@ pub fn pause_after_change(waited: Duration, spread: f64) -> Duration {
 mod tests {
     use super::*;
 
-    fn looks(waits: &mut Waits, seconds: f64) -> (usize, f64) {
-        looks_spread(waits, seconds, 0.5)
+    fn observations(waits: &mut Waits, seconds: f64) -> (usize, f64) {
+        observations_spread(waits, seconds, 0.5)
     }
 
-    /// The looks at something that takes `seconds`: how many, how late the last is, and what is then expected.
-    fn looks_spread(waits: &mut Waits, seconds: f64, spread: f64) -> (usize, f64) {
+    /// The observations of something that takes `seconds`: how many, how late the last is, and what is then expected.
+    fn observations_spread(waits: &mut Waits, seconds: f64, spread: f64) -> (usize, f64) {
         let ready = Duration::from_secs_f64(seconds);
         let (mut now, mut before, mut count) = (Duration::ZERO, Duration::ZERO, 1);
         while now < ready {
@@ -91,7 +91,7 @@ mod tests {
         (count, now.as_secs_f64() - seconds)
     }
 
-    /// What a wait of so many seconds may cost in looks: four, and two more for each doubling.
+    /// What a wait of so many seconds may cost in observations: four, and two more for each doubling.
     fn budget(seconds: f64) -> usize {
         let least_to_most = 2..40;
         least_to_most.rev().find(|&n| f64::from(n) <= 4.0 + 2.0 * seconds.log2()).unwrap_or(2) as usize
@@ -101,8 +101,8 @@ mod tests {
     fn the_first_wait_is_followed_in_growing_steps() {
         for spread in [0.0, 0.5, 1.0] {
             for seconds in (0..85).map(|step| 0.4 * 1.07_f64.powi(step)) {
-                let (count, late) = looks_spread(&mut Waits::default(), seconds, spread);
-                assert!(count <= budget(seconds), "{seconds} s: {count} looks");
+                let (count, late) = observations_spread(&mut Waits::default(), seconds, spread);
+                assert!(count <= budget(seconds), "{seconds} s: {count} observations");
                 let most = (0.46 * seconds).max(0.31);
                 assert!(late <= most, "{seconds} s: {late} s late");
             }
@@ -113,10 +113,10 @@ mod tests {
     fn later_waits_are_met_when_they_end() {
         for seconds in [0.5, 1.3, 5.0, 17.0, 30.0, 77.0, 120.0_f64] {
             let mut waits = Waits::default();
-            let tries: Vec<_> = (0..20).map(|_| looks(&mut waits, seconds)).collect();
+            let tries: Vec<_> = (0..20).map(|_| observations(&mut waits, seconds)).collect();
             for (count, late) in tries.into_iter().skip(8) {
                 assert!(late <= (0.1 * seconds).max(0.3), "{seconds} s: {late} s late");
-                assert!(count <= budget(seconds).max(4), "{seconds} s: {count} looks");
+                assert!(count <= budget(seconds).max(4), "{seconds} s: {count} observations");
             }
         }
     }
@@ -125,15 +125,15 @@ mod tests {
     fn what_changes_is_met_no_later_than_blindly_and_learnt() {
         let mut waits = Waits::default();
         for _ in 0..REMEMBERED {
-            looks(&mut waits, 120.0);
+            observations(&mut waits, 120.0);
         }
-        let (count, late) = looks(&mut waits, 10.0);
-        assert!(count <= 8 && late <= 10.0, "much sooner: {count} looks, {late} s late");
+        let (count, late) = observations(&mut waits, 10.0);
+        assert!(count <= 8 && late <= 10.0, "much sooner: {count} observations, {late} s late");
         for _ in 0..REMEMBERED {
-            looks(&mut waits, 10.0);
+            observations(&mut waits, 10.0);
         }
-        let (count, late) = looks(&mut waits, 40.0);
-        assert!(count <= 18 && late <= 20.0, "much later: {count} looks, {late} s late");
+        let (count, late) = observations(&mut waits, 40.0);
+        assert!(count <= 18 && late <= 20.0, "much later: {count} observations, {late} s late");
         // One that is unlike the others changes nothing.
         let expected = waits.expected().unwrap();
         assert!((9.0..=11.0).contains(&expected.as_secs_f64()), "{expected:?}");

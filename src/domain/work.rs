@@ -35,7 +35,7 @@ pub struct Work {
     /// The message's version.
     #[cfg_attr(feature = "schema", schemars(extend("const" = VERSION)))]
     pub streamseal: String,
-    /// The stream to look at.
+    /// The stream to observe.
     #[serde(rename = "stream_arn", deserialize_with = "stream_arn")]
     #[cfg_attr(feature = "schema", schemars(with = "String"))]
     pub stream: StreamArn,
@@ -48,7 +48,7 @@ pub struct Work {
     /// When the first run began.
     #[cfg_attr(feature = "schema", schemars(with = "crate::domain::time::Time"))]
     pub first_seen: Timestamp,
-    /// Where the deadline counts from: the first run, later by the times when the policy could not be used, or the look that is
+    /// Where the deadline counts from: the first run, later by the times when the policy could not be used, or the observation that is
     /// due for a quota.
     #[serde(default = "bounds::unset", deserialize_with = "bounds::time", skip_serializing_if = "bounds::is_unset")]
     #[cfg_attr(feature = "schema", schemars(with = "crate::domain::time::Time"))]
@@ -76,7 +76,7 @@ pub struct Work {
     /// Whether that moved the stream from one key to another.
     #[serde(default)]
     pub rekeyed: bool,
-    /// Not before this time; an earlier arrival is sent on without a look.
+    /// Not before this time; an earlier arrival is handed over without an observation.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "schema", schemars(with = "crate::domain::time::Time"))]
     pub not_before: Option<Timestamp>,
@@ -96,9 +96,9 @@ pub struct Work {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "schema", schemars(with = "crate::domain::time::Time"))]
     pub not_found_since: Option<Timestamp>,
-    /// How many times it was looked at again after a run that ended without certainty.
+    /// How many times it was observed again after a run that ended without certainty.
     #[serde(default, deserialize_with = "bounds::counter")]
-    pub looks: u32,
+    pub reruns: u32,
     /// How many times in a row the policy or the mode could not be read.
     #[serde(default, deserialize_with = "bounds::counter")]
     pub unread: u32,
@@ -134,7 +134,7 @@ impl Work {
             right_since: None,
             refused_since: None,
             not_found_since: None,
-            looks: 0,
+            reruns: 0,
             unread: 0,
         }
     }
@@ -158,7 +158,7 @@ impl Work {
         if work.stream.scope != *own {
             return Err(WorkError::Foreign);
         }
-        // It is Kinesis's time, and tells a stream from a later one of its name: without it the next look says.
+        // It is Kinesis's time, and distinguishes a stream from a later one of its name: without it the next observation says.
         work.created = work.created.filter(|created| !is_odd(*created, now));
         work.cause = work.cause.within_bounds(now);
         if bounds::is_unset(&work.deadline_from) {
@@ -182,8 +182,8 @@ impl Work {
         // What was seen was not seen later than now, whatever another instance's clock said.
         work.first_seen = work.first_seen.min(now);
         let Self { started_at, active_since, right_since, refused_since, not_found_since, .. } = &mut work;
-        for seen in [started_at, active_since, right_since, refused_since, not_found_since] {
-            *seen = seen.map(|seen| seen.min(now));
+        for past in [started_at, active_since, right_since, refused_since, not_found_since] {
+            *past = past.map(|past| past.min(now));
         }
         Ok(work)
     }

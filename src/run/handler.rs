@@ -1,6 +1,6 @@
-//! One payload in, one answer out: tells the payload apart, runs each item, and sees to it that nothing is lost.
+//! One payload in, one answer out: reads the payload, runs each item, and ensures that nothing is lost.
 //!
-//! An item that is not finished is sent on as a work message *before* it is acknowledged; where there is no queue, or the
+//! An item that is not finished is handed over as a work message *before* it is acknowledged; where there is no queue, or the
 //! send fails, the item fails and whoever sent it sends it again. Messages of one batch run concurrently, those of one stream
 //! (and the items of one message) one after the other, and one that panics fails alone. Shared by the function and `streamseal replay`.
 
@@ -20,7 +20,7 @@ use jiff::SignedDuration;
 use serde_json::{Value, json};
 use tracing::{error, info, warn};
 
-use self::answer::{Answer, Invocation, Told, Unhandled};
+use self::answer::{Answer, Invocation, Reported, Unhandled};
 use self::notes::Notes;
 use self::parameters::{InForce, Parameters};
 use super::history::History;
@@ -41,7 +41,7 @@ use crate::domain::work::{PutBack, Work};
 use crate::domain::{bounds, event};
 use crate::ports::World;
 
-/// What is kept of an invocation's time for the answer and for sending work on.
+/// What is kept of an invocation's time for the answer and for handing work over.
 const MARGIN: SignedDuration = SignedDuration::from_secs(10);
 
 /// What holds for an invocation, or why nothing is changed in it.
@@ -109,7 +109,7 @@ impl<W: World> App<W> {
         for item in items {
             ends.push(self.guarded(item, session).await);
         }
-        let answers = ends.into_iter().map(|told| told.map(Told::into_value));
+        let answers = ends.into_iter().map(|reported| reported.map(Reported::into_value));
         let mut answers = answers.collect::<Result<Vec<Value>, Unhandled>>()?;
         match (answers.pop(), answers.is_empty()) {
             (Some(only), true) => Ok(Answer::Direct(only)),
@@ -156,7 +156,7 @@ impl<W: World> App<W> {
     }
 
     /// One item, whose panic is its own.
-    async fn guarded(&self, item: Item, session: Under<'_>) -> Result<Told, Unhandled> {
+    async fn guarded(&self, item: Item, session: Under<'_>) -> Result<Reported, Unhandled> {
         // Boxed: the run's future is large, and its type so deep that the compiler loses its way in it.
         match AssertUnwindSafe(self.item(item, session).boxed()).catch_unwind().await {
             Ok(end) => end.map_err(|unhandled| self.unhandled(unhandled)),
@@ -171,7 +171,7 @@ impl<W: World> App<W> {
         }
     }
 
-    async fn item(&self, item: Item, session: Under<'_>) -> Result<Told, Unhandled> {
+    async fn item(&self, item: Item, session: Under<'_>) -> Result<Reported, Unhandled> {
         match item {
             Item::Ignored(why) => Ok(self.ignored(&why)),
             Item::Rejected(why) => Ok(self.rejected(&why)),
@@ -200,11 +200,11 @@ impl<W: World> App<W> {
         })
     }
 
-    async fn reconcile(&self, work: Work, session: Under<'_>) -> Result<Told, Unhandled> {
+    async fn reconcile(&self, work: Work, session: Under<'_>) -> Result<Reported, Unhandled> {
         let now = self.world.now();
         if let Some(at) = work.not_before.filter(|at| *at > now) {
             let delay = until(now, at).min(DELAY_MAX);
-            return self.put_off(&work, delay, "TooEarly", "not before its time").await;
+            return self.defer(&work, delay, "TooEarly", "not before its time").await;
         }
         let session = match session {
             Ok(session) => session,
@@ -212,9 +212,9 @@ impl<W: World> App<W> {
         };
         let work = Work { unread: 0, ..work };
         if now >= session.deadline {
-            // An earlier message of this batch took the time: this one is for another invocation, unseen.
+            // An earlier message of this batch took the time: this one is for another invocation.
             let delay = WORK.pause(0, dice(now));
-            return self.put_off(&work, delay, "NoTimeLeft", "no time was left").await;
+            return self.defer(&work, delay, "NoTimeLeft", "no time was left").await;
         }
         let mut end = reconcile(&self.world, &work, &session).await;
         if let Next::Must(work, delay, _) = &end.next
@@ -222,7 +222,7 @@ impl<W: World> App<W> {
         {
             let document = self.results.evidence(&self.world, &end.evidence);
             if self.send(work, *delay).await.is_ok() {
-                return Ok(Told::Document(document));
+                return Ok(Reported::Document(document));
             }
             // The event that comes again would not know of the key to put back: here and now, then.
             let work = work.clone();
@@ -243,11 +243,11 @@ impl<W: World> App<W> {
                 }
             }
         }
-        Ok(Told::Document(document))
+        Ok(Reported::Document(document))
     }
 
     /// No policy, no writes; the event is kept until it can be used, and no deadline runs meanwhile.
-    async fn keep(&self, mut work: Work, unusable: &Unhandled) -> Result<Told, Unhandled> {
+    async fn keep(&self, mut work: Work, unusable: &Unhandled) -> Result<Reported, Unhandled> {
         let (unread, delay) = self.kept(unusable, work.unread, &format!("`{}`", work.stream.name));
         work.unread = unread;
         // Not anew: a policy that can be read now and then would have it followed for ever.
@@ -258,8 +258,8 @@ impl<W: World> App<W> {
         }
     }
 
-    /// Sends work on unseen.
-    async fn put_off(&self, work: &Work, delay: Duration, code: &str, why: &str) -> Result<Told, Unhandled> {
+    /// Sends work on without a run.
+    async fn defer(&self, work: &Work, delay: Duration, code: &str, why: &str) -> Result<Reported, Unhandled> {
         match self.send(work, delay).await {
             Ok(()) => Ok(self.deferred(work, delay, code, why)),
             Err(Some(not_sent)) => Err(not_sent),
@@ -278,23 +278,23 @@ impl<W: World> App<W> {
         self.world.send(work, delay).await.map_err(|failure| Some(Unhandled::Retryable(failure.into())))
     }
 
-    fn deferred(&self, work: &Work, delay: Duration, code: &str, why: &str) -> Told {
-        Told::Other(json!({
+    fn deferred(&self, work: &Work, delay: Duration, code: &str, why: &str) -> Reported {
+        Reported::Other(json!({
             "outcome": "deferred", "reason": code, "detail": why,
             "stream": work.stream.to_string(), "delay_s": delay.as_secs(),
         }))
     }
 
-    fn ignored(&self, why: &IgnoreReason) -> Told {
+    fn ignored(&self, why: &IgnoreReason) -> Reported {
         self.note(Outcome::Ignored, why.code(), &why.to_string())
     }
 
-    fn rejected(&self, why: &RejectReason) -> Told {
+    fn rejected(&self, why: &RejectReason) -> Reported {
         self.note(Outcome::Rejected, why.code(), &why.to_string())
     }
 
     /// More of a message that led to nothing: counted. Where they could not be read, the message fails.
-    fn rest(&self, Rest { fate, code, count }: Rest) -> Result<Told, Unhandled> {
+    fn rest(&self, Rest { fate, code, count }: Rest) -> Result<Reported, Unhandled> {
         let (outcome, counted) = match fate {
             Fate::Ignored => (Outcome::Ignored, count),
             Fate::Rejected => (Outcome::Rejected, count),
@@ -304,22 +304,22 @@ impl<W: World> App<W> {
         self.notes.count(outcome, code, counted);
         let note = Note { items: count, ..Note::new(outcome, code, &format!("{count} more items of the message")) };
         match fate {
-            Fate::Ignored | Fate::Rejected => Ok(Told::Other(note.to_json())),
+            Fate::Ignored | Fate::Rejected => Ok(Reported::Other(note.to_json())),
             Fate::Malformed => Err(Unhandled::Malformed(note.detail.to_string())),
         }
     }
 
-    fn note(&self, outcome: Outcome, code: &'static str, detail: &str) -> Told {
+    fn note(&self, outcome: Outcome, code: &'static str, detail: &str) -> Reported {
         let note = Note::new(outcome, code, detail);
         if self.notes.may_report(outcome, code) {
             match outcome {
                 Outcome::Ignored => info!(reason = code, "ignored: {detail}"),
                 Outcome::Rejected => warn!(reason = code, "rejected: {detail}"),
-                Outcome::Queued | Outcome::Kept | Outcome::Failed | Outcome::Lost(_) => {}
+                Outcome::Queued | Outcome::Deferred | Outcome::Failed | Outcome::Lost(_) => {}
             }
             self.world.note(&note);
         }
-        Told::Other(note.to_json())
+        Reported::Other(note.to_json())
     }
 
     fn unhandled(&self, unhandled: Unhandled) -> Unhandled {

@@ -56,7 +56,7 @@ impl Reading {
 }
 
 impl History {
-    /// The changes of a stream in the last day: as CloudTrail tells them, and those of this instance. Read no sooner than `after`.
+    /// The changes of a stream in the last day: as CloudTrail reports them, and those of this instance. Read no sooner than `after`.
     pub(crate) async fn of<W: TrailApi + Clock>(
         &self,
         stream: &StreamArn,
@@ -91,9 +91,9 @@ impl History {
         }
         let ours = self.ours.lock().unwrap_or_else(PoisonError::into_inner);
         for change in ours.iter().filter(|change| change.stream == stream.name) {
-            let same = |told: &Change| {
-                let apart = told.at.duration_since(change.at).abs();
-                told.kind == change.kind && told.role == change.role && apart <= SAME_START
+            let same = |reported: &Change| {
+                let apart = reported.at.duration_since(change.at).abs();
+                reported.kind == change.kind && reported.role == change.role && apart <= SAME_START
             };
             if !trail.changes.iter().any(same) {
                 trail.changes.push(change.clone());
@@ -106,7 +106,7 @@ impl History {
     pub(crate) fn started(&self, stream: &StreamName, key: &KeyIdentity, role: &str, at: Timestamp) {
         let mut ours = self.ours.lock().unwrap_or_else(PoisonError::into_inner);
         ours.retain(|change| at.duration_since(change.at) < SETTLED_AFTER * 2);
-        // In whole seconds, as the history tells it.
+        // In whole seconds, as the history reports it.
         let at = Timestamp::from_second(at.as_second()).unwrap_or(at);
         let (key, role, actor) = (Some(EventText::new(key.as_str())), Some(role.to_owned()), EventText::new(role));
         ours.push(Change { at, kind: ChangeKind::Start, stream: stream.clone(), key, role, actor });

@@ -2,13 +2,13 @@
 
 use jiff::Timestamp;
 
-use super::observe::{Observer, Seen, Unseen};
+use super::observe::{Compared, Observer, Unobserved};
 use super::session::Session;
 use crate::domain::arn::StreamArn;
 use crate::domain::cause::Cause;
 use crate::domain::evidence::{Evidence, Proof, Remediation, Report, Setting};
 use crate::domain::failure::Unfinished;
-use crate::domain::plan::sight::Sight;
+use crate::domain::plan::observation::Observation;
 use crate::domain::plan::situation::Keys;
 use crate::domain::plan::step::Step;
 use crate::domain::policy::Decision;
@@ -19,7 +19,7 @@ use crate::ports::{CallLog, Clock, KeyApi, StreamApi};
 pub(crate) struct Inspected<'d> {
     pub(crate) stream: StreamArn,
     pub(crate) decision: &'d Decision,
-    pub(crate) seen: Seen,
+    pub(crate) compared: Compared,
 }
 
 /// Observes `stream`; `None` where it is gone. `all_keys`: which key it is on, or should be, is asked whatever else is so.
@@ -29,10 +29,10 @@ pub(crate) async fn inspect<'d, W: StreamApi + KeyApi + Clock>(
     decision: &'d Decision,
     all_keys: bool,
     log: &CallLog,
-) -> Result<Option<Inspected<'d>>, Unseen> {
+) -> Result<Option<Inspected<'d>>, Unobserved> {
     let Some(observed) = observer.describe(&stream, log).await? else { return Ok(None) };
-    let seen = observer.compare(decision, observed, all_keys, log).await?;
-    Ok((seen.sight != Sight::Gone).then_some(Inspected { stream, decision, seen }))
+    let compared = observer.compare(decision, observed, all_keys, log).await?;
+    Ok((compared.observation != Observation::Gone).then_some(Inspected { stream, decision, compared }))
 }
 
 /// What the observations are for, as it goes into evidence.
@@ -43,7 +43,7 @@ pub(crate) struct Inspection<'a> {
     /// What asked for them.
     pub(crate) cause: Cause,
     /// When they were asked for.
-    pub(crate) asked: Timestamp,
+    pub(crate) requested_at: Timestamp,
     /// How many parts there were before.
     pub(crate) attempt: u32,
     /// Who observes, in words: `a scan`.
@@ -52,8 +52,8 @@ pub(crate) struct Inspection<'a> {
 
 impl Inspection<'_> {
     /// The end of a run that observed now and did nothing, or the step that it would take.
-    pub(crate) fn verdict(&self, seen: &Seen, now: Timestamp) -> Result<Verdict, Step> {
-        match self.session.first_step(&seen.sight, &self.cause, now) {
+    pub(crate) fn verdict(&self, compared: &Compared, now: Timestamp) -> Result<Verdict, Step> {
+        match self.session.first_step(&compared.observation, &self.cause, now) {
             Step::Finish(verdict) => Ok(verdict),
             step => Err(step),
         }
@@ -64,17 +64,17 @@ impl Inspection<'_> {
         let by = self.by;
         match step {
             Step::Start(key) | Step::ReadHistory { key, .. } => {
-                let detail = format!("found by {by}; its rule wants {key}");
+                let detail = format!("found by {by}; its rule requires {key}");
                 Verdict::new(Compliance::NonCompliant, Reason::Found, detail)
             }
             Step::Await(condition) => {
-                let detail = format!("not to be told yet: waiting for {}", condition.as_str());
+                let detail = format!("not known yet: waiting for {}", condition.as_str());
                 Verdict::new(Compliance::InsufficientData, Reason::Unfinished, detail)
             }
-            Step::LookLater(why) => Verdict::new(Compliance::InsufficientData, Reason::Unfinished, why.as_str()),
+            Step::Defer(why) => Verdict::new(Compliance::InsufficientData, Reason::Unfinished, why.as_str()),
             Step::Finish(verdict) => verdict.clone(),
             Step::Prove | Step::StartAfresh => {
-                let detail = format!("not to be told by {by}");
+                let detail = format!("not known by {by}");
                 Verdict::new(Compliance::InsufficientData, Reason::Unfinished, detail)
             }
         }
@@ -85,16 +85,16 @@ impl Inspection<'_> {
         &self,
         stream: &StreamArn,
         decision: &Decision,
-        seen: Option<&Seen>,
+        compared: Option<&Compared>,
         verdict: Verdict,
         warnings: Vec<String>,
         (log, now): (&CallLog, Timestamp),
     ) -> Evidence {
         let Session { config, policy, mode, run_id, .. } = *self.session;
-        let setting = seen.map(|seen| Setting {
-            observed: seen.observed.clone(),
-            key: seen.key.clone(),
-            material: seen.material.clone(),
+        let setting = compared.map(|compared| Setting {
+            observed: compared.observed.clone(),
+            key: compared.key.clone(),
+            material: compared.material.clone(),
         });
         let (calls, no_keys) = (log.calls(), Keys::new());
         let report = Report {
@@ -107,16 +107,16 @@ impl Inspection<'_> {
             finished_at: now,
             stream,
             cause: &self.cause,
-            first_seen: self.asked,
+            first_seen: self.requested_at,
             decision: Some(decision),
-            wanted: seen.and_then(|seen| seen.wanted.clone()),
+            desired: compared.and_then(|compared| compared.desired.clone()),
             before: setting.clone(),
             after: setting,
-            situation: seen.and_then(|seen| match &seen.sight {
-                Sight::Active(situation) => Some(situation),
+            situation: compared.and_then(|compared| match &compared.observation {
+                Observation::Active(situation) => Some(situation),
                 _ => None,
             }),
-            keys: seen.map_or(&no_keys, |seen| &seen.keys),
+            keys: compared.map_or(&no_keys, |compared| &compared.keys),
             calls,
             proof: Proof::default(),
             remediation: if verdict.withheld.is_some() { Remediation::Withheld } else { Remediation::None },
@@ -125,14 +125,14 @@ impl Inspection<'_> {
             started: false,
             rekeyed: false,
             previous_key_needed_until: None,
-            next_look: None,
+            next_run: None,
         };
         report.evidence()
     }
 }
 
 /// What is said of a stream that could not be observed: what is wrong is not its own, and a run may have more luck.
-pub(crate) fn unseen(why: &Unfinished) -> Verdict {
+pub(crate) fn unobserved(why: &Unfinished) -> Verdict {
     let permanent = why.fault().is_some();
     let reason = if permanent { Reason::AccessDenied } else { Reason::Unfinished };
     let verdict = Verdict::new(Compliance::InsufficientData, reason, why.to_string());

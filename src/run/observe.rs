@@ -15,7 +15,7 @@ use crate::domain::backoff::SCAN_CALL;
 use crate::domain::failure::{Class, Failure, Unfinished};
 use crate::domain::model::{Encryption, KeyIdentity, KeyLookup, Observed, Tags};
 use crate::domain::pace::Pace;
-use crate::domain::plan::sight::{Sight, sight_of};
+use crate::domain::plan::observation::{Observation, observation_of};
 use crate::domain::plan::situation::{Keys, assess, identity_of, key_needed, keys_of, material_of};
 use crate::domain::policy::{Decision, Outcome};
 use crate::domain::text::EventText;
@@ -49,14 +49,14 @@ struct Met {
 
 /// Why a stream was not observed.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Unseen {
+pub(crate) enum Unobserved {
     /// A call failed, and so did all its tries. Other streams may be observed.
     Failed(Failure),
     /// The time was up before all tries were made.
     NoTime(Unfinished),
 }
 
-impl Unseen {
+impl Unobserved {
     /// What failed last.
     pub(crate) fn why(self) -> Unfinished {
         match self {
@@ -72,20 +72,20 @@ impl Unseen {
 }
 
 /// A stream that was observed, and what was decided of it.
-pub(crate) struct Seen {
+pub(crate) struct Compared {
     pub(crate) observed: Observed,
     /// Which key it is on, where that is known.
     pub(crate) key: Option<KeyIdentity>,
     /// The current material of that key, where KMS said so.
     pub(crate) material: Option<EventText>,
     /// Which key it should be on, where that is known.
-    pub(crate) wanted: Option<KeyIdentity>,
-    pub(crate) sight: Sight,
+    pub(crate) desired: Option<KeyIdentity>,
+    pub(crate) observation: Observation,
     /// What KMS said of the keys that matter for this stream.
     pub(crate) keys: Keys,
 }
 
-impl Seen {
+impl Compared {
     /// The key that the stream is on, for counting: its ARN, or as its setting names it; `None` where it is not encrypted.
     pub(crate) fn key_words(&self) -> Option<&str> {
         match (&self.key, &self.observed.encryption) {
@@ -137,13 +137,13 @@ impl<W: FleetApi + Clock> Observer<'_, W> {
                             continue;
                         }
                     }
-                    self.pause(&mut tries, failure).await.map_err(Unseen::why)?;
+                    self.pause(&mut tries, failure).await.map_err(Unobserved::why)?;
                 }
             }
         }
     }
 
-    /// The tags of a page's streams, where the policy looks at tags and the tagging API may be asked.
+    /// The tags of a page's streams, where the policy reads tags and the tagging API may be asked.
     pub(crate) async fn tags_of(&mut self, names: &[StreamName], log: &CallLog) -> BTreeMap<StreamName, Tags> {
         if !self.session.policy.needs_tags() || self.tags_one_by_one || names.is_empty() {
             return BTreeMap::new();
@@ -175,13 +175,13 @@ impl<W: KeyApi> Observer<'_, W> {
 }
 
 impl<W: StreamApi + KeyApi + Clock> Observer<'_, W> {
-    /// What the policy wants of `stream`, with the tags from [`Self::tags_of`].
+    /// What the policy requires of `stream`, with the tags from [`Self::tags_of`].
     pub(crate) async fn decide(
         &self,
         stream: &StreamArn,
         tags: Option<&Tags>,
         log: &CallLog,
-    ) -> Result<Decision, Unseen> {
+    ) -> Result<Decision, Unobserved> {
         let Session { policy, paces, deadline, .. } = *self.session;
         // Streams without tags are missing in the tagging API's answer.
         let mut tags = tags.cloned().unwrap_or_default();
@@ -189,7 +189,7 @@ impl<W: StreamApi + KeyApi + Clock> Observer<'_, W> {
             let mut tries = 0;
             tags = loop {
                 let turn = Paces::wait(&paces.tags, self.world, deadline, "kinesis:ListTagsForStream").await;
-                turn.map_err(Unseen::NoTime)?;
+                turn.map_err(Unobserved::NoTime)?;
                 match self.world.tags(stream, log).await {
                     Ok(tags) => break tags,
                     Err(failure) => self.pause(&mut tries, failure).await?,
@@ -200,13 +200,13 @@ impl<W: StreamApi + KeyApi + Clock> Observer<'_, W> {
     }
 
     /// DescribeStreamSummary; `None` where the stream is gone.
-    pub(crate) async fn describe(&self, stream: &StreamArn, log: &CallLog) -> Result<Option<Observed>, Unseen> {
+    pub(crate) async fn describe(&self, stream: &StreamArn, log: &CallLog) -> Result<Option<Observed>, Unobserved> {
         let mut tries = 0;
         loop {
             if let Some(pace) = self.pace {
                 let deadline = self.session.deadline;
                 let turn = Paces::wait(pace, self.world, deadline, "kinesis:DescribeStreamSummary").await;
-                turn.map_err(Unseen::NoTime)?;
+                turn.map_err(Unobserved::NoTime)?;
             }
             match self.world.describe(stream, log).await {
                 Ok(observed) => return Ok(Some(observed)),
@@ -224,10 +224,10 @@ impl<W: StreamApi + KeyApi + Clock> Observer<'_, W> {
         observed: Observed,
         all_keys: bool,
         log: &CallLog,
-    ) -> Result<Seen, Unseen> {
+    ) -> Result<Compared, Unobserved> {
         let (encryption, outcome, own) = (&observed.encryption, &decision.outcome, &self.session.config.own);
         let mut met = self.keys.lock().await;
-        let not_active = sight_of(&observed, None);
+        let not_active = observation_of(&observed, None);
         if not_active.is_none() || all_keys {
             while let Some(key) = key_needed(outcome, encryption, &met.keys, own) {
                 self.ask(key, &mut met, log).await?;
@@ -240,7 +240,7 @@ impl<W: StreamApi + KeyApi + Clock> Observer<'_, W> {
             self.ask(key.clone(), &mut met, log).await?;
         }
         let known = &met.keys;
-        let wanted = match outcome {
+        let desired = match outcome {
             Outcome::Encrypt(target) => identity_of(&target.key, known, own),
             Outcome::Exempt(_) | Outcome::Unmatched | Outcome::Unresolvable(_) => None,
         };
@@ -249,9 +249,9 @@ impl<W: StreamApi + KeyApi + Clock> Observer<'_, W> {
             Encryption::None | Encryption::Unreadable(_) => None,
         };
         let material = key.as_ref().and_then(|key| material_of(key, known));
-        let sight = not_active.unwrap_or_else(|| Sight::Active(assess(outcome, &observed, known, own)));
+        let observation = not_active.unwrap_or_else(|| Observation::Active(assess(outcome, &observed, known, own)));
         let keys = keys_of(outcome, encryption, known);
-        Ok(Seen { observed, key, material, wanted, sight, keys })
+        Ok(Compared { observed, key, material, desired, observation, keys })
     }
 
     /// The current material of a key, where KMS says so; asked for unless the key was met.
@@ -282,9 +282,9 @@ impl<W: StreamApi + KeyApi + Clock> Observer<'_, W> {
     }
 
     /// Asks KMS for a key, unless it could not be read before.
-    async fn ask(&self, key: KeyRef, met: &mut Met, log: &CallLog) -> Result<(), Unseen> {
+    async fn ask(&self, key: KeyRef, met: &mut Met, log: &CallLog) -> Result<(), Unobserved> {
         if let Some(failure) = met.unread.get(&key) {
-            return Err(Unseen::Failed(failure.clone()));
+            return Err(Unobserved::Failed(failure.clone()));
         }
         let mut tries = 0;
         loop {
@@ -296,7 +296,7 @@ impl<W: StreamApi + KeyApi + Clock> Observer<'_, W> {
                 Err(failure) => {
                     let ended = self.pause(&mut tries, failure).await;
                     // A run asks again at its next observation.
-                    if let Err(Unseen::Failed(failure)) = &ended
+                    if let Err(Unobserved::Failed(failure)) = &ended
                         && self.tries > 1
                     {
                         met.unread.insert(key.clone(), failure.clone());
@@ -310,14 +310,14 @@ impl<W: StreamApi + KeyApi + Clock> Observer<'_, W> {
 
 impl<W: Clock> Observer<'_, W> {
     /// Waits before another try; why there is none to be made.
-    async fn pause(&self, tries: &mut u32, failure: Failure) -> Result<(), Unseen> {
+    async fn pause(&self, tries: &mut u32, failure: Failure) -> Result<(), Unobserved> {
         *tries += 1;
         if *tries >= self.tries || matches!(failure.class, Class::Permanent(_) | Class::Ignored) {
-            return Err(Unseen::Failed(failure));
+            return Err(Unobserved::Failed(failure));
         }
         let pause = SCAN_CALL.pause(*tries - 1, 0.0);
         if self.world.now() + pause > self.session.deadline {
-            return Err(Unseen::NoTime(failure.into()));
+            return Err(Unobserved::NoTime(failure.into()));
         }
         self.world.sleep(pause).await;
         Ok(())

@@ -1,9 +1,9 @@
 //! Results on their way: each is written to the log first and, where there is a bus, kept for the end of the invocation, when all
 //! are sent together, so that no stream waits for them.
 //!
-//! The log is the record. Whatever fails here is told (a note, a metric, an alarm) and changes no answer: a run whose result was
+//! The log is the record. Whatever fails here is reported (a note, a metric, an alarm) and changes no answer: a run whose result was
 //! not delivered is as finished as any other, and its message does not come again. A result may come twice, since a request
-//! whose answer was lost is sent again: `run.id` and the stream tell. An invocation that is killed before its end may have sent
+//! whose answer was lost is sent again: `run.id` and the stream identify it. An invocation that is killed before its end may have sent
 //! nothing: messages of a queue come again, with new evidence, and one that somebody invoked by hand does not. A part of a scan that
 //! is killed here has already sent the scan on, so that the rest of it may run twice.
 
@@ -74,7 +74,7 @@ impl Outbox {
         Self { has_bus, waiting: Mutex::default() }
     }
 
-    /// Writes evidence, and a line of the error log where somebody has to look. Returns the document, which is written out once.
+    /// Writes evidence, and a line of the error log where somebody has to act. Returns the document, which is written out once.
     pub fn evidence<W: EvidenceSink>(&self, world: &W, evidence: &Evidence) -> String {
         if evidence.verdict.alarm {
             error!(stream = %evidence.stream, reason = evidence.verdict.reason.as_str(), "{}", evidence.verdict.detail);
@@ -91,7 +91,7 @@ impl Outbox {
     /// Writes what a scan found. Returns the document.
     pub fn summary<W: EvidenceSink>(&self, world: &W, summary: &Summary) -> String {
         if summary.alarm() {
-            error!(scan = summary.scan.id, "a scan found what somebody has to look at");
+            error!(scan = summary.scan.id, "a scan found what somebody has to check");
         }
         let document = summary.to_json().to_string();
         world.summary(summary, &document);
@@ -101,7 +101,7 @@ impl Outbox {
         document
     }
 
-    /// Sends what has gathered, and tells what may not have arrived. It ends before `deadline`, and whatever happens in it stays
+    /// Sends what has gathered, and reports what may not have arrived. It ends before `deadline`, and whatever happens in it stays
     /// in it.
     pub async fn send<W: ResultBus + EvidenceSink + Clock>(&self, world: &W, deadline: Timestamp) {
         let waiting = std::mem::take(&mut *lock(&self.waiting));

@@ -12,8 +12,8 @@ use crate::domain::wait::Waits;
 use crate::ports::Clock;
 
 /// ListTagsForStream has 5 a second, for the account or for the stream, depending on the page one reads (Kinesis API reference
-/// and developer guide), where DescribeStreamSummary has 20: of every five looks a second three may read tags.
-const TAGS_OF_LOOKS: (u32, u32) = (3, 5);
+/// and developer guide), where DescribeStreamSummary has 20: of every five observations a second three may read tags.
+const TAGS_OF_DESCRIBES: (u32, u32) = (3, 5);
 
 /// What LookupEvents has for the account and Region (CloudTrail API reference, LookupEvents).
 const LOOKUPS_PER_SECOND: u32 = 2;
@@ -31,12 +31,12 @@ pub struct Paces {
 }
 
 impl Paces {
-    /// The configured rates, divided by how many instances share them. Bursts are small: a few looks in the first second of
+    /// The configured rates, divided by how many instances share them. Bursts are small: a few observations in the first second of
     /// a wait, for one run.
     pub fn new(config: &Config) -> Self {
         let sharers = config.max_concurrency;
-        let (of, looks) = TAGS_OF_LOOKS;
-        let tags_per_second = config.describes_per_second.saturating_mul(of).div_ceil(looks);
+        let (of, describes) = TAGS_OF_DESCRIBES;
+        let tags_per_second = config.describes_per_second.saturating_mul(of).div_ceil(describes);
         Self {
             describes: Mutex::new(Pace::new(config.describes_per_second, sharers, 6)),
             tags: Mutex::new(Pace::new(tags_per_second, sharers, 4)),
@@ -68,7 +68,7 @@ impl Paces {
         let taken = pace.lock().unwrap_or_else(PoisonError::into_inner).take(now, deadline.duration_since(now));
         let Some(wait) = taken else {
             let why = "the rate that is kept left no time for it";
-            return Err(Unfinished::open(call, "RateKept", why));
+            return Err(Unfinished::open(call, "RateLimited", why));
         };
         if wait.is_zero() {
             return Ok(false);

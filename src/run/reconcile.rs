@@ -16,7 +16,7 @@ use futures_util::future::{Either, select};
 use jiff::Timestamp;
 use tracing::debug;
 
-use super::observe::{Observer, Unseen};
+use super::observe::{Observer, Unobserved};
 use super::session::{CALL_TIME, Session};
 use crate::domain::arn::KeyRef;
 use crate::domain::backoff::OBSERVATION;
@@ -29,9 +29,9 @@ use crate::domain::model::{Observed, StreamStatus};
 use crate::domain::plan::close::{
     After, End, Ending, Next, close, failed_observation, later, no_time_left, unfinished,
 };
+use crate::domain::plan::observation::{Observation, observation_of};
 use crate::domain::plan::permit::is_only_reported;
 use crate::domain::plan::proof::is_new;
-use crate::domain::plan::sight::{Sight, sight_of};
 use crate::domain::plan::state::State;
 use crate::domain::plan::step::{Condition, Step};
 use crate::domain::policy::{Decision, Outcome};
@@ -54,7 +54,7 @@ where
     W: StreamApi + KeyApi + TrailApi + Clock,
 {
     let mut run = Run::new(world, work, session);
-    // Whatever a call takes, the run is over in time to send on what is left.
+    // Whatever a call takes, the run is over in time to hand over what is left.
     let time = until(world.now(), session.deadline);
     let ended = match select(pin!(run.run()), pin!(world.sleep(time))).await {
         Either::Left((end, _)) => Some(end),
@@ -79,7 +79,7 @@ struct Run<'a, W> {
     /// What CloudTrail's history says of the change that is due, where it was asked since the last observation.
     contention: Option<Contention>,
     proof: Proof,
-    /// Looks in vain for what a proof is made with, though the stream is there.
+    /// Observations in vain for what a proof is made with, though the stream is there.
     proofs_gone: u32,
     /// Whether the run has waited for its turn to start and not used it yet.
     has_turn: bool,
@@ -114,24 +114,24 @@ impl<'a, W: StreamApi + KeyApi + TrailApi + Clock> Run<'a, W> {
 
     async fn run(&mut self) -> End {
         loop {
-            let sight = match self.observe().await {
-                Ok(sight) => sight,
-                Err(unseen) => match self.after_failure(unseen).await {
+            let observation = match self.observe().await {
+                Ok(observation) => observation,
+                Err(unobserved) => match self.after_failure(unobserved).await {
                     Some(end) => return end,
                     None => continue,
                 },
             };
             loop {
-                let step = self.next_step(&sight);
-                debug!(stream = %self.state.work.stream, ?sight, ?step, "step");
+                let step = self.next_step(&observation);
+                debug!(stream = %self.state.work.stream, ?observation, ?step, "step");
                 if !matches!(step, Step::Start(_) | Step::ReadHistory { .. }) {
                     self.has_turn = false;
                 }
                 if !matches!(step, Step::ReadHistory { .. }) {
                     self.troubles = 0;
                 }
-                match self.take(step, &sight).await {
-                    Taken::SameSight => {}
+                match self.take(step, &observation).await {
+                    Taken::SameObservation => {}
                     Taken::ObserveAgain => break,
                     Taken::End(end) => return end,
                 }
@@ -140,77 +140,77 @@ impl<'a, W: StreamApi + KeyApi + TrailApi + Clock> Run<'a, W> {
     }
 
     /// Takes one step.
-    async fn take(&mut self, step: Step, sight: &Sight) -> Taken {
+    async fn take(&mut self, step: Step, observation: &Observation) -> Taken {
         match step {
             Step::Await(condition) => match self.pause(condition).await {
                 true => Taken::ObserveAgain,
                 false => Taken::End(still_waiting(condition)),
             },
-            Step::Start(key) => self.start(&key, sight).await.map_or(Taken::ObserveAgain, Taken::End),
+            Step::Start(key) => self.start(&key, observation).await.map_or(Taken::ObserveAgain, Taken::End),
             Step::Prove => self.prove().await,
             Step::Finish(verdict) if self.state.is_left_unwritable(self.session.mode, self.world.now()) => {
                 Taken::End(self.unwritable(&verdict).await)
             }
             Step::Finish(verdict) => Taken::End((verdict, After::Verdict)),
-            Step::LookLater(why) => {
+            Step::Defer(why) => {
                 self.state.observed_in_vain();
-                Taken::End(later(Unfinished::open("streamseal:Look", "LookLater", &why)))
+                Taken::End(later(Unfinished::open("streamseal:Observe", "Deferred", &why)))
             }
             Step::StartAfresh => {
                 let started = self.state.has_started();
                 self.start_afresh().await;
                 if started {
                     let why = "the stream was re-created while this run was under way";
-                    return Taken::End(later(Unfinished::open("streamseal:Look", "Recreated", why)));
+                    return Taken::End(later(Unfinished::open("streamseal:Observe", "Recreated", why)));
                 }
                 Taken::ObserveAgain
             }
             Step::ReadHistory { created, .. } => match self.read_history(created).await {
                 Ok(contention) => {
                     self.contention = Some(contention);
-                    Taken::SameSight
+                    Taken::SameObservation
                 }
                 Err(why) => self.after_failed(why).await.map_or(Taken::ObserveAgain, Taken::End),
             },
         }
     }
 
-    fn next_step(&self, sight: &Sight) -> Step {
+    fn next_step(&self, observation: &Observation) -> Step {
         let Work { cause, active_since, .. } = &self.state.work;
         let progress = self.state.progress.clone().unwrap_or_default();
         let known = (*active_since, self.contention.as_ref());
-        self.session.next_step(sight, &progress, cause, known, self.world.now())
+        self.session.next_step(observation, &progress, cause, known, self.world.now())
     }
 
     /// Observes once, and decides where there is something to decide.
-    async fn observe(&mut self) -> Result<Sight, Unseen> {
+    async fn observe(&mut self) -> Result<Observation, Unobserved> {
         self.contention = None;
         let Some(observed) = self.observer.describe(&self.state.work.stream, &self.log).await? else {
             return Ok(self.state.not_found(self.world.now()));
         };
         self.state.work.not_found_since = None;
-        let sight = sight_of(&observed, self.state.work.created);
-        if sight == Some(Sight::Recreated) {
-            return Ok(Sight::Recreated);
+        let observation = observation_of(&observed, self.state.work.created);
+        if observation == Some(Observation::Recreated) {
+            return Ok(Observation::Recreated);
         }
         self.state.found(&observed, self.session.mode, self.session.has_queue, self.world.now());
-        let (sight, keys) = match sight {
-            Some(sight) => (sight, self.state.keys.clone()),
+        let (observation, keys) = match observation {
+            Some(observation) => (observation, self.state.keys.clone()),
             None => {
                 self.state.work.active_since.get_or_insert(observed.at);
                 let decision = self.decide().await?;
-                let seen = self.observer.compare(&decision, observed.clone(), false, &self.log).await?;
-                self.check_put_back(&seen.sight, &decision, observed.created).await?;
-                (seen.sight, seen.keys)
+                let compared = self.observer.compare(&decision, observed.clone(), false, &self.log).await?;
+                self.check_put_back(&compared.observation, &decision, observed.created).await?;
+                (compared.observation, compared.keys)
             }
         };
         self.learn(&observed);
-        self.state.observed(&sight, &observed, keys, self.world.now());
-        Ok(sight)
+        self.state.observed(&observation, &observed, keys, self.world.now());
+        Ok(observation)
     }
 
     /// Decides, until a Start was sent: from then on the run keeps to its decision.
-    async fn decide(&mut self) -> Result<Decision, Unseen> {
+    async fn decide(&mut self) -> Result<Decision, Unobserved> {
         if let Some(decision) = self.decision.as_ref().filter(|_| self.state.has_started()) {
             return Ok(decision.clone());
         }
@@ -222,15 +222,20 @@ impl<'a, W: StreamApi + KeyApi + TrailApi + Clock> Run<'a, W> {
 
     /// A key that is to be put back has to be one that may be, now and not only when that was decided; and the stream has to be one that
     /// its rule lets us change, whatever the message says that was done to it.
-    async fn check_put_back(&mut self, sight: &Sight, decision: &Decision, created: Timestamp) -> Result<(), Unseen> {
-        let is_on_it = matches!(sight, Sight::Active(situation) if situation.is_on_unusable_target());
+    async fn check_put_back(
+        &mut self,
+        observation: &Observation,
+        decision: &Decision,
+        created: Timestamp,
+    ) -> Result<(), Unobserved> {
+        let is_on_it = matches!(observation, Observation::Active(situation) if situation.is_on_unusable_target());
         let (Outcome::Encrypt(target), true) = (&decision.outcome, is_on_it && !self.state.has_started()) else {
             return Ok(());
         };
         let only_reported = is_only_reported(target.existing, self.session.policy, created);
         let due = self.state.key_due_back(only_reported, self.world.now());
         if let Some(key) = due.and_then(|key| KeyRef::parse(key.as_str())) {
-            let before = self.observer.ask_again(&key, &self.log).await.map_err(Unseen::Failed)?;
+            let before = self.observer.ask_again(&key, &self.log).await.map_err(Unobserved::Failed)?;
             let on = self.observer.met(&target.key).await;
             self.state.check_put_back(on.as_ref(), &before);
         }
@@ -276,14 +281,14 @@ impl<'a, W: StreamApi + KeyApi + TrailApi + Clock> Run<'a, W> {
     /// The pause before the next observation of a stream that is not as it should be yet, by what the instance has seen of new streams.
     fn pause_for(&mut self, now: Timestamp) -> Duration {
         let spread = self.dice.f64();
-        let seen = self.state.after.as_ref().map(|setting| &setting.observed);
-        match seen.filter(|seen| seen.status == StreamStatus::Creating && !self.state.has_started()) {
+        let last = self.state.after.as_ref().map(|setting| &setting.observed);
+        match last.filter(|last| last.status == StreamStatus::Creating && !self.state.has_started()) {
             None => pause_after_change(until(self.waiting_since, now), spread),
-            Some(seen) => {
+            Some(last) => {
                 let creating = self.session.paces.creating.lock().unwrap_or_else(PoisonError::into_inner);
                 // Earlier runs have waited for it too.
                 let waited = until(self.state.work.first_seen, now);
-                pause(waited, until(seen.created, now).max(waited), creating.expected(), spread)
+                pause(waited, until(last.created, now).max(waited), creating.expected(), spread)
             }
         }
     }
@@ -300,10 +305,10 @@ impl<'a, W: StreamApi + KeyApi + TrailApi + Clock> Run<'a, W> {
     }
 
     /// An observation that failed: again after a pause, or the end.
-    async fn after_failure(&mut self, unseen: Unseen) -> Option<End> {
-        match unseen {
-            Unseen::Failed(failure) => self.after_failed(failure.into()).await,
-            Unseen::NoTime(why) => Some(later(why)),
+    async fn after_failure(&mut self, unobserved: Unobserved) -> Option<End> {
+        match unobserved {
+            Unobserved::Failed(failure) => self.after_failed(failure.into()).await,
+            Unobserved::NoTime(why) => Some(later(why)),
         }
     }
 
@@ -346,7 +351,7 @@ impl<'a, W: StreamApi + KeyApi + TrailApi + Clock> Run<'a, W> {
             now,
         });
         self.proof.state = closed.proof;
-        let State { work, situation, wanted, before, after, keys, .. } = &self.state;
+        let State { work, situation, desired, before, after, keys, .. } = &self.state;
         let report = Report {
             run_id,
             mode,
@@ -359,7 +364,7 @@ impl<'a, W: StreamApi + KeyApi + TrailApi + Clock> Run<'a, W> {
             cause: &work.cause,
             first_seen: work.first_seen,
             decision: self.decision.as_ref(),
-            wanted: wanted.clone(),
+            desired: desired.clone(),
             before: before.clone(),
             after: after.clone(),
             situation: situation.as_ref(),
@@ -372,7 +377,7 @@ impl<'a, W: StreamApi + KeyApi + TrailApi + Clock> Run<'a, W> {
             started: work.started,
             rekeyed: work.rekeyed,
             previous_key_needed_until: closed.previous_key_needed_until,
-            next_look: closed.next_look,
+            next_run: closed.next_run,
         };
         RunEnd { evidence: report.evidence(), next: closed.next }
     }
@@ -381,7 +386,7 @@ impl<'a, W: StreamApi + KeyApi + TrailApi + Clock> Run<'a, W> {
 /// What taking a step came to.
 enum Taken {
     /// Nothing about the stream changed: the next step follows from the same observation.
-    SameSight,
+    SameObservation,
     /// It has to be observed again.
     ObserveAgain,
     /// The run is over.

@@ -1,8 +1,8 @@
-//! The loop of a scan: pages of streams, one look at each, the same decision as a run's, and what follows from it counted, told
-//! or handed on. It changes no stream itself.
+//! The loop of a scan: pages of streams, one observation of each, the same decision as a run's, and what follows from it counted, reported
+//! or handed over. It changes no stream itself.
 //!
 //! It holds one page and the keys it met, and nothing that grows with the number of streams; before its time is up it ends with
-//! the place to go on from. Work messages carry the changes, so that each is made by a run that looks again.
+//! the place to go on from. Work messages carry the changes, so that each is made by a run that observes again.
 
 use std::pin::pin;
 use std::time::Duration;
@@ -10,8 +10,8 @@ use std::time::Duration;
 use futures_util::future::{Either, select};
 use jiff::{SignedDuration, Timestamp};
 
-use super::inspect::{Inspected, Inspection, inspect, unseen};
-use super::observe::{Observer, Seen, Unseen};
+use super::inspect::{Inspected, Inspection, inspect, unobserved};
+use super::observe::{Compared, Observer, Unobserved};
 use super::outbox::Outbox;
 use super::session::{CALL_TIME, Session};
 use super::trail::{Limits, read};
@@ -36,7 +36,7 @@ const HISTORY_LIMITS: Limits = Limits { pages: 80, time: Duration::from_secs(45)
 /// How a part of a scan ended.
 #[derive(Debug)]
 pub enum ScanEnd {
-    /// The scan is complete: its summary, and the streams to hand on.
+    /// The scan is complete: its summary, and the streams to hand over.
     Done(Box<Summary>, Vec<Work>),
     /// The time was up: what is left is another part.
     Unfinished(Box<Scan>),
@@ -50,8 +50,13 @@ where
     W: StreamApi + FleetApi + KeyApi + TrailApi + WorkQueue + EvidenceSink + Clock,
 {
     let was_at = scan.after.clone();
-    let inspection =
-        Inspection { session, cause: scan.cause.clone(), asked: scan.asked, attempt: scan.parts, by: "a scan" };
+    let inspection = Inspection {
+        session,
+        cause: scan.cause.clone(),
+        requested_at: scan.requested_at,
+        attempt: scan.parts,
+        by: "a scan",
+    };
     let mut part = Part {
         world,
         session,
@@ -69,7 +74,7 @@ where
         Either::Right(((), _)) => Ok(false),
     };
     if matches!(ended, Ok(false)) && part.scan.after == was_at {
-        part.pass_over();
+        part.skip();
     }
     let came_forward = part.scan.after != was_at;
     match ended {
@@ -83,7 +88,7 @@ where
     }
 }
 
-/// The end of a scan that is given up because of `why`: what it found so far, and the streams of these to hand on.
+/// The end of a scan that is given up because of `why`: what it found so far, and the streams of these to hand over.
 pub fn given_up(scan: Scan, session: &Session<'_>, why: &Unfinished, now: Timestamp) -> (Summary, Vec<Work>) {
     end(scan, session, now, None, Some(why.to_string()))
 }
@@ -96,7 +101,7 @@ struct Part<'a, W> {
     scan: Scan,
     observer: Observer<'a, W>,
     inspection: Inspection<'a>,
-    /// What could not be sent on, for want of a queue.
+    /// What could not be handed over, for want of a queue.
     to_prove: Vec<Work>,
     /// The stream that is being observed, and the last failure where the time was up before its tries were made.
     at: Option<(StreamName, Option<Unfinished>)>,
@@ -105,8 +110,8 @@ struct Part<'a, W> {
 impl<W: StreamApi + FleetApi + KeyApi + TrailApi + WorkQueue + EvidenceSink + Clock> Part<'_, W> {
     /// `false` where the time was up first.
     async fn run(&mut self) -> Result<bool, Unfinished> {
-        if self.scan.began.is_none() {
-            self.scan.began = Some(self.world.now());
+        if self.scan.started_at.is_none() {
+            self.scan.started_at = Some(self.world.now());
             if let Subject::Key { key, event: KeyEvent::Lost } = &self.scan.subject {
                 let key = key.clone();
                 self.read_history(&key).await;
@@ -149,7 +154,7 @@ impl<W: StreamApi + FleetApi + KeyApi + TrailApi + WorkQueue + EvidenceSink + Cl
     /// takes no message is a failure of the scan.
     async fn stream(&mut self, name: &StreamName, tags: Option<&Tags>) -> Result<bool, Unfinished> {
         let log = CallLog::default();
-        let ended = self.look(name, tags, &log).await;
+        let ended = self.observe(name, tags, &log).await;
         self.count_calls(&log);
         if let Ok(true) = ended {
             self.scan.tally.listed_one();
@@ -157,12 +162,12 @@ impl<W: StreamApi + FleetApi + KeyApi + TrailApi + WorkQueue + EvidenceSink + Cl
         ended
     }
 
-    async fn look(&mut self, name: &StreamName, tags: Option<&Tags>, log: &CallLog) -> Result<bool, Unfinished> {
+    async fn observe(&mut self, name: &StreamName, tags: Option<&Tags>, log: &CallLog) -> Result<bool, Unfinished> {
         let stream = self.own.stream(name.clone());
         let decision = match self.observer.decide(&stream, tags, log).await {
             Ok(decision) => decision,
-            Err(unseen) if unseen.is_gone() => return Ok(true),
-            Err(unseen) => return Ok(self.not_seen(name, &no_decision(), unseen, log)),
+            Err(unobserved) if unobserved.is_gone() => return Ok(true),
+            Err(unobserved) => return Ok(self.not_observed(name, &no_decision(), unobserved, log)),
         };
         if !self.scan.subject.may_concern(&decision.outcome, self.own) {
             return Ok(true);
@@ -172,15 +177,15 @@ impl<W: StreamApi + FleetApi + KeyApi + TrailApi + WorkQueue + EvidenceSink + Cl
         let inspected = match inspect(&self.observer, stream, &decision, all_keys, log).await {
             Ok(Some(inspected)) => inspected,
             Ok(None) => return Ok(true),
-            Err(unseen) => return Ok(self.not_seen(name, &decision, unseen, log)),
+            Err(unobserved) => return Ok(self.not_observed(name, &decision, unobserved, log)),
         };
-        let Seen { key, wanted, observed, .. } = &inspected.seen;
+        let Compared { key, desired, observed, .. } = &inspected.compared;
         let (outcome, subject) = (&decision.outcome, &self.scan.subject);
-        if subject.concerns(outcome, &observed.encryption, key.as_ref(), wanted.as_ref(), self.own) {
+        if subject.concerns(outcome, &observed.encryption, key.as_ref(), desired.as_ref(), self.own) {
             self.conclude(&inspected, log).await?;
         } else if let Some(warning) = self.old_records(&inspected) {
-            // It is of no other concern: told, and not counted.
-            let verdict = self.inspection.verdict(&inspected.seen, self.world.now());
+            // It is of no other concern: reported, and not counted.
+            let verdict = self.inspection.verdict(&inspected.compared, self.world.now());
             let verdict = verdict.unwrap_or_else(|step| self.inspection.unfinished(&step));
             self.record(&inspected, verdict, vec![warning], log);
         }
@@ -188,13 +193,13 @@ impl<W: StreamApi + FleetApi + KeyApi + TrailApi + WorkQueue + EvidenceSink + Cl
     }
 
     /// A stream that could not be observed: reported, where all tries were made; `false` where the time was up before.
-    fn not_seen(&mut self, name: &StreamName, decision: &Decision, unseen: Unseen, log: &CallLog) -> bool {
-        match unseen {
-            Unseen::Failed(failure) => {
-                self.tell_unseen(name, decision, &failure.into(), log);
+    fn not_observed(&mut self, name: &StreamName, decision: &Decision, unobserved: Unobserved, log: &CallLog) -> bool {
+        match unobserved {
+            Unobserved::Failed(failure) => {
+                self.report_unobserved(name, decision, &failure.into(), log);
                 true
             }
-            Unseen::NoTime(why) => {
+            Unobserved::NoTime(why) => {
                 self.at = Some((name.clone(), Some(why)));
                 false
             }
@@ -202,29 +207,29 @@ impl<W: StreamApi + FleetApi + KeyApi + TrailApi + WorkQueue + EvidenceSink + Cl
     }
 
     /// One stream takes all the time of a part, and did so before: it is reported, and the scan goes on behind it.
-    fn pass_over(&mut self) {
+    fn skip(&mut self) {
         if self.scan.failures == 0 {
             return;
         }
         let Some((name, why)) = self.at.take() else { return };
         let no_time = || Unfinished::open("streamseal:Scan", "NoTimeLeft", "observing it took all the time of a part");
-        self.tell_unseen(&name, &no_decision(), &why.unwrap_or_else(no_time), &CallLog::default());
+        self.report_unobserved(&name, &no_decision(), &why.unwrap_or_else(no_time), &CallLog::default());
         self.scan.tally.listed_one();
         self.scan.after = Some(name);
     }
 
-    /// Counts a stream that concerns the scan, and tells or hands on what follows.
+    /// Counts a stream that concerns the scan, and reports or hands over what follows.
     async fn conclude(&mut self, inspected: &Inspected<'_>, log: &CallLog) -> Result<(), Unfinished> {
-        let Inspected { stream, decision, seen } = inspected;
+        let Inspected { stream, decision, compared } = inspected;
         let name = &stream.name;
-        let verdict = match self.inspection.verdict(seen, self.world.now()) {
+        let verdict = match self.inspection.verdict(compared, self.world.now()) {
             Ok(verdict) => verdict,
             Err(step) => {
-                if self.scan.is_missed(&seen.observed, &step, self.session.config.sweep_hours, self.world.now()) {
-                    self.scan.tally.missed.push(name.as_str(), &seen.observed.created.to_string());
+                if self.scan.is_missed(&compared.observed, &step, self.session.config.sweep_hours, self.world.now()) {
+                    self.scan.tally.missed.push(name.as_str(), &compared.observed.created.to_string());
                 }
                 if self.scan.subject.may_change() {
-                    let (place, created) = (self.scan.place(name), Some(seen.observed.created));
+                    let (place, created) = (self.scan.place(name), Some(compared.observed.created));
                     let candidate = Candidate { place, stream: name.to_string(), created };
                     self.scan.tally.compete(candidate, self.session.config.max_changes);
                 }
@@ -234,14 +239,14 @@ impl<W: StreamApi + FleetApi + KeyApi + TrailApi + WorkQueue + EvidenceSink + Cl
         let is_right = verdict.compliance == Compliance::Compliant;
         let to_prove = is_right && matches!(self.scan.subject, Subject::Key { event: KeyEvent::Rotated, .. });
         if to_prove {
-            self.hand_on_to_prove(inspected).await?;
+            self.hand_over_to_prove(inspected).await?;
         }
         let rule = decision.rule.as_ref().map(|rule| rule.name.as_str());
-        self.scan.tally.count(verdict.compliance.as_str(), rule, seen.key_words());
+        self.scan.tally.count(verdict.compliance.as_str(), rule, compared.key_words());
         if !matches!(verdict.compliance, Compliance::Compliant | Compliance::NotApplicable) {
-            self.scan.tally.wrong.push(name.as_str(), verdict.reason.as_str());
+            self.scan.tally.not_compliant.push(name.as_str(), verdict.reason.as_str());
         }
-        // One that is right is told too: the document before may say that it was not. A run will tell of one that is to be proven.
+        // One that is right is reported too: the document before may say that it was not. A run will report one that is to be proven.
         if !to_prove {
             let warnings = self.old_records(inspected).into_iter().collect();
             self.record(inspected, verdict, warnings, log);
@@ -249,10 +254,10 @@ impl<W: StreamApi + FleetApi + KeyApi + TrailApi + WorkQueue + EvidenceSink + Cl
         Ok(())
     }
 
-    /// New material: the run looks again and proves, and has nothing to change.
-    async fn hand_on_to_prove(&mut self, inspected: &Inspected<'_>) -> Result<(), Unfinished> {
+    /// New material: the run observes again and proves, and has nothing to change.
+    async fn hand_over_to_prove(&mut self, inspected: &Inspected<'_>) -> Result<(), Unfinished> {
         let mut work = Work::new(inspected.stream.clone(), self.scan.cause.clone(), self.world.now());
-        work.created = Some(inspected.seen.observed.created);
+        work.created = Some(inspected.compared.observed.created);
         work.proof_owed = true;
         if self.session.has_queue {
             self.world.send(&work, Duration::ZERO).await?;
@@ -274,7 +279,7 @@ impl<W: StreamApi + FleetApi + KeyApi + TrailApi + WorkQueue + EvidenceSink + Cl
                 let some = left.by_ref().take(LEFT_MAX).map(|(stream, left)| (stream.to_string(), left));
                 self.scan.tally.left = some.collect();
                 let more = left.next().is_some();
-                (more || !trail.whole).then(|| "CloudTrail's history tells of more than is kept".to_owned())
+                (more || !trail.whole).then(|| "CloudTrail's history reports more than is kept".to_owned())
             }
             Err(failure) => Some(failure.to_string()),
         };
@@ -283,24 +288,24 @@ impl<W: StreamApi + FleetApi + KeyApi + TrailApi + WorkQueue + EvidenceSink + Cl
     }
 
     /// Counts a stream that has records under the key that was lost: the warning about it.
-    fn old_records(&mut self, Inspected { stream, seen, .. }: &Inspected<'_>) -> Option<String> {
-        let found = self.scan.old_records(&stream.name, &seen.observed, seen.key.as_ref(), self.world.now())?;
+    fn old_records(&mut self, Inspected { stream, compared, .. }: &Inspected<'_>) -> Option<String> {
+        let found = self.scan.old_records(&stream.name, &compared.observed, compared.key.as_ref(), self.world.now())?;
         self.scan.tally.under_lost_key.push(stream.name.as_str(), &found.until.to_string());
         Some(found.words())
     }
 
     /// A stream that could not be observed: what is wrong is not its own, and a run may have more luck.
-    fn tell_unseen(&mut self, name: &StreamName, decision: &Decision, why: &Unfinished, log: &CallLog) {
+    fn report_unobserved(&mut self, name: &StreamName, decision: &Decision, why: &Unfinished, log: &CallLog) {
         let stream = self.own.stream(name.clone());
         let permanent = why.fault().is_some();
-        let verdict = unseen(why);
+        let verdict = unobserved(why);
         if !permanent && self.scan.subject.may_change() {
             let candidate = Candidate { place: self.scan.place(name), stream: name.to_string(), created: None };
             self.scan.tally.compete(candidate, self.session.config.max_changes);
         }
-        let rule = decision.rule.as_ref().map_or("(not told)", |rule| rule.name.as_str());
+        let rule = decision.rule.as_ref().map_or("(unknown)", |rule| rule.name.as_str());
         self.scan.tally.count(verdict.compliance.as_str(), Some(rule), Some("(not seen)"));
-        self.scan.tally.wrong.push(name.as_str(), verdict.reason.as_str());
+        self.scan.tally.not_compliant.push(name.as_str(), verdict.reason.as_str());
         let when = (log, self.world.now());
         let evidence = self.inspection.evidence(&stream, decision, None, verdict, Vec::new(), when);
         self.results.evidence(self.world, &evidence);
@@ -308,9 +313,9 @@ impl<W: StreamApi + FleetApi + KeyApi + TrailApi + WorkQueue + EvidenceSink + Cl
 
     fn record(&self, inspected: &Inspected<'_>, verdict: Verdict, warnings: Vec<String>, log: &CallLog) {
         let alarm = verdict.alarm || !warnings.is_empty();
-        let (verdict, Inspected { stream, decision, seen }) = (Verdict { alarm, ..verdict }, inspected);
+        let (verdict, Inspected { stream, decision, compared }) = (Verdict { alarm, ..verdict }, inspected);
         let when = (log, self.world.now());
-        let evidence = self.inspection.evidence(stream, decision, Some(seen), verdict, warnings, when);
+        let evidence = self.inspection.evidence(stream, decision, Some(compared), verdict, warnings, when);
         self.results.evidence(self.world, &evidence);
     }
 
@@ -341,12 +346,12 @@ impl<W: StreamApi + FleetApi + KeyApi + TrailApi + WorkQueue + EvidenceSink + Cl
     }
 }
 
-/// What is said of a stream whose tags could not be read, so that no rule can be told.
+/// What is said of a stream whose tags could not be read, so that no rule can be determined.
 fn no_decision() -> Decision {
     Decision { rule: None, outcome: Outcome::Unmatched, reasons: Vec::new() }
 }
 
-/// The summary of a scan, and the streams to hand on, chosen from all that it found.
+/// The summary of a scan, and the streams to hand over, chosen from all that it found.
 fn end(
     mut scan: Scan,
     session: &Session<'_>,

@@ -8,8 +8,8 @@ use crate::config::Config;
 use crate::domain::cause::Cause;
 use crate::domain::history::Contention;
 use crate::domain::model::{KeyIdentity, Mode};
+use crate::domain::plan::observation::Observation;
 use crate::domain::plan::permit::{Circumstances, permit};
-use crate::domain::plan::sight::Sight;
 use crate::domain::plan::step::{Progress, Step, next_step};
 use crate::domain::policy::Policy;
 
@@ -44,7 +44,7 @@ impl Session<'_> {
     /// CloudTrail's history says, where it was asked.
     pub(crate) fn next_step(
         &self,
-        sight: &Sight,
+        observation: &Observation,
         progress: &Progress,
         cause: &Cause,
         (active_since, contention): (Option<Timestamp>, Option<&Contention>),
@@ -52,12 +52,12 @@ impl Session<'_> {
     ) -> Step {
         let Self { mode, policy, planned, .. } = *self;
         let circumstances = Circumstances { mode, policy, cause, active_since, contention, planned, now };
-        next_step(sight, progress, |wrong| permit(wrong, &circumstances), now)
+        next_step(observation, progress, |wrong| permit(wrong, &circumstances), now)
     }
 
     /// The first step of a run that has observed the stream and read nothing else.
-    pub(crate) fn first_step(&self, sight: &Sight, cause: &Cause, now: Timestamp) -> Step {
-        self.next_step(sight, &Progress::default(), cause, (None, None), now)
+    pub(crate) fn first_step(&self, observation: &Observation, cause: &Cause, now: Timestamp) -> Step {
+        self.next_step(observation, &Progress::default(), cause, (None, None), now)
     }
 }
 

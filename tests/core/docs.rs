@@ -85,7 +85,7 @@ fn the_runbook_has_an_entry_for_each_alarm_and_for_no_other() {
     assert_eq!(entries.iter().map(|(name, _)| (*name).to_owned()).collect::<BTreeSet<_>>(), alarms);
     assert_eq!(entries.len(), alarms.len(), "one each");
     for (name, text) in entries {
-        for part in ["- **Means**: ", "- **Look**: ", "- **Do**: ", "- **Ends**: ", "```console\n$ "] {
+        for part in ["- **Means**: ", "- **Check**: ", "- **Do**: ", "- **Ends**: ", "```console\n$ "] {
             assert_eq!(text.matches(part).count(), 1, "{name}: {part}");
         }
     }

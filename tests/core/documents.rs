@@ -139,6 +139,6 @@ async fn a_metric_that_is_not_documented_is_refused() {
     let mut line = good.clone();
     line["stream"] = json!("orders");
     assert_eq!(faults(&line).unwrap(), ["member stream"]);
-    let swapped = emf::of_note("kept", "OtherEvent", 1, last.finished_at);
+    let swapped = emf::of_note("deferred", "OtherEvent", 1, last.finished_at);
     assert!(!faults(&swapped).unwrap().is_empty(), "a reason is one of its outcome's");
 }

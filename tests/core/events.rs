@@ -81,7 +81,7 @@ fn with(name: &str, pointer: &str, value: Value) -> Value {
 }
 
 #[test]
-fn every_file_is_told_apart() {
+fn every_file_is_distinguished() {
     let config = "orders-ingest NON_COMPLIANT by Config rule kinesis-stream-encrypted";
     let hub = "orders-ingest Security Hub Kinesis.1";
     let expected: &[(&str, &[&str])] = &[
@@ -296,7 +296,7 @@ fn an_odd_time_of_a_message_is_refused_or_dropped() {
             let read = words(&with(own_work, &format!("/{field}"), json!(time)));
             assert!(read[0].starts_with("malformed") && read[0].contains(field), "{time}: {read:?}");
         }
-        for field in ["asked", "began", "deadline_from"] {
+        for field in ["requested_at", "started_at", "deadline_from"] {
             let read = words(&with(own_scan, &format!("/{field}"), json!(time)));
             assert!(read[0].starts_with("malformed") && read[0].contains(field), "{time}: {read:?}");
         }
@@ -304,7 +304,7 @@ fn an_odd_time_of_a_message_is_refused_or_dropped() {
         assert_eq!(work(&with(own_work, "/cause/at", json!(time))).cause.at, None);
         let Item::Scan(scan) = items(&with(own_scan, "/cause/at", json!(time))).remove(0) else { panic!() };
         assert_eq!(scan.cause.at, None);
-        let left = with(own_scan, "/tally", json!({"left": {"a": {"at": time, "surely": true}}}));
+        let left = with(own_scan, "/tally", json!({"left": {"a": {"at": time, "certain": true}}}));
         assert!(words(&left)[0].contains("tally.left"), "{time}");
         let candidates = json!({"candidates": [{"place": 1, "stream": "a", "created": time}]});
         let Item::Scan(scan) = items(&with(own_scan, "/tally", candidates)).remove(0) else { panic!() };
@@ -320,13 +320,13 @@ fn an_odd_time_of_a_message_is_refused_or_dropped() {
 fn a_counter_near_its_end_stays_there() {
     for most in [u64::from(u32::MAX), u64::from(u32::MAX) + 1, u64::MAX] {
         let mut message = with("streamseal-work-message", "/attempt", json!(most));
-        message["looks"] = json!(most);
+        message["reruns"] = json!(most);
         message["unread"] = json!(most);
         let work = work(&message);
-        assert_eq!([work.attempt, work.looks, work.unread], [u32::MAX; 3]);
+        assert_eq!([work.attempt, work.reruns, work.unread], [u32::MAX; 3]);
         let mut message = with("streamseal-scan-message", "/parts", json!(most));
         message["failures"] = json!(most);
-        message["tally"] = json!({"listed": most, "streams": most, "to_prove": most, "wrong": {"names": [], "more": most},
+        message["tally"] = json!({"listed": most, "streams": most, "to_prove": most, "not_compliant": {"names": [], "more": most},
             "by_rule": {"a": most}, "candidates": [{"place": most, "stream": "a"}]});
         let Item::Scan(mut scan) = items(&message).remove(0) else { panic!("{message}") };
         assert_eq!((scan.parts, scan.failures), (u32::MAX, u32::MAX));
@@ -334,14 +334,17 @@ fn a_counter_near_its_end_stays_there() {
             scan.tally.listed_one();
             scan.tally.proves_one();
             scan.tally.count("COMPLIANT", Some("a"), None);
-            scan.tally.wrong.push("b", "withheld");
+            scan.tally.not_compliant.push("b", "withheld");
         }
-        let told = &scan.tally;
-        for count in [told.listed, told.streams, told.to_prove, told.by_rule["a"]] {
+        let reported = &scan.tally;
+        for count in [reported.listed, reported.streams, reported.to_prove, reported.by_rule["a"]] {
             assert_eq!(count, most.saturating_add(200));
         }
         // A list keeps its first hundred.
-        assert_eq!((told.wrong.more, told.wrong.count()), (most.saturating_add(100), most.saturating_add(200)));
+        assert_eq!(
+            (reported.not_compliant.more, reported.not_compliant.count()),
+            (most.saturating_add(100), most.saturating_add(200))
+        );
         assert!(matches!(&items(&serde_json::from_str(&scan.to_json()).unwrap())[..], [Item::Scan(_)]));
     }
 }
@@ -464,7 +467,7 @@ fn what_happened_to_a_key_of_another_account_is_asked_about() {
 }
 
 #[test]
-fn the_creator_is_told_from_agent_and_caller() {
+fn agent_and_caller_name_the_creator() {
     let agent = |text: &str| with("kinesis-create-stream-on-demand", "/detail/userAgent", json!(text));
     for (event, creator) in [
         (file("kinesis-create-stream-with-tags"), Creator::Terraform),
@@ -531,7 +534,7 @@ fn what_must_not_be_acted_on_is_rejected() {
     nowhere.as_object_mut().unwrap().remove("account");
     nowhere["detail"].as_object_mut().unwrap().remove("recipientAccountId");
     assert_eq!(items(&nowhere), [Item::Rejected(RejectReason::NoScope("account"))]);
-    // CloudTrail tells the account that called too: the caller's account is not the stream's.
+    // CloudTrail reports the account that called too: the caller's account is not the stream's.
     let cross = with(STOP, "/detail/userIdentity/accountId", json!("999999999999"));
     assert_eq!(words(&cross), ["orders-ingest StopStreamEncryption"]);
 }

@@ -112,7 +112,7 @@ fn odd(corpus: &[Vec<u8>], seed: u64) -> Vec<u8> {
     event.to_string().into_bytes()
 }
 
-/// Something that nobody sends on purpose, in place of what was there.
+/// Something that nobody hands over purpose, in place of what was there.
 fn oddity(dice: &mut fastrand::Rng, was: Value) -> Value {
     let numbers = [
         json!(u64::MAX),
@@ -170,7 +170,7 @@ fn now() -> Timestamp {
 }
 
 /// Whatever comes in, a run is only ever for a stream of ours, no message makes more than so many items, every text in them can be
-/// logged, and what the function would send on is read again as it was sent.
+/// logged, and what the function would hand over is read again as it was sent.
 fn payload(bytes: &[u8]) {
     let Ok(payload) = serde_json::from_slice::<Value>(bytes) else { return };
     let messages = match parse(&payload, &own(), now()) {
@@ -184,10 +184,14 @@ fn payload(bytes: &[u8]) {
     for items in messages {
         assert!(!items.is_empty());
         let leads_to_nothing = |item: &&Item| matches!(item, Item::Ignored(_) | Item::Rejected(_) | Item::Malformed(_));
-        let told = items.iter().filter(leads_to_nothing).count();
+        let reported = items.iter().filter(leads_to_nothing).count();
         let rest = items.iter().filter(|item| matches!(item, Item::Rest(_))).count();
         // Of the rest there is one for each reason.
-        assert!(told <= REPORTED_MAX && rest <= 25 && items.len() - told - rest <= TODO_MAX, "{} items", items.len());
+        assert!(
+            reported <= REPORTED_MAX && rest <= 25 && items.len() - reported - rest <= TODO_MAX,
+            "{} items",
+            items.len()
+        );
         items.into_iter().for_each(item);
     }
 }
@@ -200,7 +204,7 @@ fn item(item: Item) {
             let json = work.to_json();
             assert!(json.len() < 5_000, "{json}");
             // One more run, as late as can be.
-            let next = Work { attempt: work.attempt.saturating_add(1), looks: work.looks.saturating_add(1), ..*work };
+            let next = Work { attempt: work.attempt.saturating_add(1), reruns: work.reruns.saturating_add(1), ..*work };
             let later = now() + std::time::Duration::from_secs(900);
             let read = Work::parse(&serde_json::from_str(&next.to_json()).unwrap(), &own(), later);
             assert_eq!(read, Ok(next));

@@ -13,9 +13,9 @@ use streamseal::domain::event::item::{Input, Item};
 use streamseal::domain::event::parse;
 use streamseal::domain::history::Contention;
 use streamseal::domain::model::{Encryption, KeyIdentity, KeyManager, Mode, Observed, StreamStatus, Tags};
+use streamseal::domain::plan::observation::{Observation, observation_of};
 use streamseal::domain::plan::permit::{Circumstances, Permission, permit};
 use streamseal::domain::plan::proof::Owed;
-use streamseal::domain::plan::sight::{Sight, sight_of};
 use streamseal::domain::plan::situation::{Keys as KnownKeys, Situation, Wrong, assess, key_needed};
 use streamseal::domain::plan::step::{Progress, Started, Step, next_step};
 use streamseal::domain::policy::{Outcome, Policy};
@@ -118,13 +118,13 @@ impl Row {
         self
     }
 
-    fn sight(&self) -> Sight {
+    fn observation(&self) -> Observation {
         let encryption = self.on.map_or(Encryption::None, |key| Encryption::Kms(KeyRef::parse(key).unwrap()));
         let (status, created) = (self.status.clone(), self.created);
         let observed = Observed { status, encryption, created, retention_hours: 24, at: now() };
-        match sight_of(&observed, Some(ago(86_400))) {
-            Some(sight) => sight,
-            None => Sight::Active(self.situation(&observed)),
+        match observation_of(&observed, Some(ago(86_400))) {
+            Some(observation) => observation,
+            None => Observation::Active(self.situation(&observed)),
         }
     }
 
@@ -140,7 +140,7 @@ impl Row {
     }
 
     fn step(&self) -> Step {
-        next_step(&self.sight(), &self.progress, |_| self.permission.clone(), now())
+        next_step(&self.observation(), &self.progress, |_| self.permission.clone(), now())
     }
 
     /// The step in a few words.
@@ -152,7 +152,7 @@ impl Row {
                 format!("read history, then start {}", key.as_str().rsplit('/').next().unwrap())
             }
             Step::Prove => "prove".to_owned(),
-            Step::LookLater(_) => "later".to_owned(),
+            Step::Defer(_) => "later".to_owned(),
             Step::StartAfresh => "afresh".to_owned(),
             Step::Finish(verdict) => {
                 let alarm = if verdict.alarm { " alarm" } else { "" };
@@ -200,7 +200,7 @@ fn the_state_table() {
         (row("app", None).key("app", "Disabled"), unusable),
         (row("app", Some("alias/other")).key("app", "PendingDeletion").owes(), unusable),
         (row("app", None).key("app", "Creating"), "later"),
-        // A key that cannot be looked at.
+        // A key that cannot be checked.
         (row("app", Some("alias/other")).secret("other"), "INSUFFICIENT_DATA unreadable alarm"),
         (row("app", Some("alias/other")).secret("other").owes(), "INSUFFICIENT_DATA unreadable alarm"),
         // Right, on a key that cannot be used.
@@ -277,7 +277,7 @@ fn the_state_table() {
     }
 }
 
-/// Who is allowed a change, and which reason is told where several hold: settling first, then the mode.
+/// Who is allowed a change, and which reason is reported where several hold: settling first, then the mode.
 #[test]
 fn the_reasons_to_withhold() {
     let policy = Policy::load(SETTING_OUT).unwrap();
@@ -390,7 +390,7 @@ fn any_row() -> impl Strategy<Value = Row> {
     )
 }
 
-/// JSON of any shape, rich in the words that the parser looks for.
+/// JSON of any shape, rich in the words that the parser searches for.
 fn any_json() -> impl Strategy<Value = Value> {
     let words = prop::sample::select(vec![
         "Records",
@@ -495,12 +495,12 @@ fn any_work() -> impl Strategy<Value = Work> {
     let flags = (any::<bool>(), any::<bool>(), any::<bool>(), put_back);
     let texts = ("[a-zA-Z0-9_.-]{1,128}", ".{0,300}", prop::option::of(".{0,300}"));
     (texts, flags, key, (any::<u32>(), any::<u32>()), [time(), time(), time(), time(), time(), time()]).prop_map(
-        |((name, call, actor), (proof_owed, started, rekeyed, put_back), previous_key, (attempt, looks), times)| {
+        |((name, call, actor), (proof_owed, started, rekeyed, put_back), previous_key, (attempt, reruns), times)| {
             let [created, not_before, active_since, right_since, started_at, at] = times;
             let [call, actor] = [Some(call), actor].map(|text| text.map(|text| EventText::new(&text)));
             let cause = Cause { call: call.unwrap(), event_id: None, actor, at, creator: None };
             let work = Work::new(arn(&name), cause, now());
-            let work = Work { attempt, looks, proof_owed, started, rekeyed, put_back, previous_key, ..work };
+            let work = Work { attempt, reruns, proof_owed, started, rekeyed, put_back, previous_key, ..work };
             Work { created, not_before, active_since, right_since, started_at, ..work }
         },
     )
@@ -543,15 +543,15 @@ proptest! {
     /// for it.
     #[test]
     fn permission_is_asked_for_a_wrong_stream_before_the_start_alone(row in any_row()) {
-        let sight = row.sight();
+        let observation = row.observation();
         let asked = std::cell::Cell::new(0);
         let permission = |_: &Wrong| {
             asked.set(asked.get() + 1);
             row.permission.clone()
         };
-        let step = next_step(&sight, &row.progress, permission, now());
-        let is_wrong = matches!(&sight, Sight::Active(Situation::Wrong(_))) && row.progress.started.is_none();
-        prop_assert_eq!(asked.get(), usize::from(is_wrong), "{:?} {:?}", sight, step);
+        let step = next_step(&observation, &row.progress, permission, now());
+        let is_wrong = matches!(&observation, Observation::Active(Situation::Wrong(_))) && row.progress.started.is_none();
+        prop_assert_eq!(asked.get(), usize::from(is_wrong), "{:?} {:?}", observation, step);
     }
 
     #[test]

@@ -23,7 +23,7 @@ use crate::sim::scene::{Scene, secs};
 use crate::sim::{Op, State, arn};
 
 const SCHEDULES: u64 = 2_000;
-/// A message was sent on at most so often: 6 h of quarters of an hour, the shorter delays before them, two later looks of
+/// A message was handed over at most so often: 6 h of quarters of an hour, the shorter delays before them, two later observations of
 /// 15 min and 1 h, and what faults add; times in which the policy cannot be read do not count towards the 6 h, and are hops.
 const HOPS_MAX: u32 = 70;
 
@@ -53,7 +53,7 @@ enum Deed {
     Alias(&'static str),
     Mode(&'static str),
     BreakPolicy,
-    MendPolicy,
+    FixPolicy,
     Rotate,
     Sweep,
     RemoveAlias,
@@ -107,14 +107,14 @@ fn plan(seed: u64) -> Plan {
         draw(dice, &names, &mut deeds);
     }
     if terraform.is_some() {
-        // Somebody else may look at Terraform's stream and tag it. A change of it would be in Terraform's way.
+        // Somebody else may observe Terraform's stream and tag it. A change of it would be in Terraform's way.
         for _ in 0..dice.usize(0..=3) {
             let deed = if dice.bool() { Deed::Command("terraformed") } else { Deed::Tag("terraformed", "orders") };
             deeds.push((dice.f64() * 400.0, deed));
         }
         names.push("terraformed");
     }
-    // What makes no event of its own is told to the function by somebody who looks at each stream.
+    // What makes no event of its own is asked to the function by somebody who observes each stream.
     let silent: Vec<f64> = deeds.iter().filter(|(_, deed)| is_silent(*deed)).map(|(at, _)| *at).collect();
     for at in silent {
         deeds.extend(names.iter().map(|name| (at + 5.0 + dice.f64() * 20.0, Deed::Command(name))));
@@ -143,7 +143,7 @@ fn draw(dice: &mut fastrand::Rng, names: &[&'static str], deeds: &mut Vec<(f64, 
         7 => deeds.extend([(at, Deed::Delete(name)), (after, Deed::Create(name))]),
         8 => deeds.extend([(at, Deed::Key("app", "Disabled")), (after, Deed::Key("app", "Enabled"))]),
         9 => deeds.extend([(at, Deed::Mode("report")), (after, Deed::Mode("enforce"))]),
-        10 => deeds.extend([(at, Deed::BreakPolicy), (after, Deed::MendPolicy)]),
+        10 => deeds.extend([(at, Deed::BreakPolicy), (after, Deed::FixPolicy)]),
         11 => deeds.push((at, Deed::Rotate)),
         12 => deeds.push((at, Deed::Sweep)),
         13 => deeds.extend([(at, Deed::RemoveAlias), (after, Deed::Alias("app"))]),
@@ -191,7 +191,7 @@ fn act(state: &mut State, deed: Deed, now: Timestamp) {
         Deed::Sweep => state.sweep(now),
         Deed::Mode(mode) => state.set_parameter("/mode", mode, now),
         Deed::BreakPolicy => state.set_parameter("/policy", "rules: [", now),
-        Deed::MendPolicy => state.set_parameter("/policy", POLICY, now),
+        Deed::FixPolicy => state.set_parameter("/policy", POLICY, now),
     }
 }
 
@@ -219,7 +219,7 @@ async fn run(seed: u64) -> Result<Scene, String> {
     if scene.lambda.timeouts > 0 {
         faults.push(format!("{} invocations ran into the timeout", scene.lambda.timeouts));
     }
-    if faults.is_empty() { Ok(scene) } else { Err(tell(seed, &faults, &scene)) }
+    if faults.is_empty() { Ok(scene) } else { Err(describe(seed, &faults, &scene)) }
 }
 
 /// What must hold in the end.
@@ -229,7 +229,7 @@ fn judge(state: &State, now: Timestamp) -> Vec<String> {
         faults.push(format!("lost: {}", message.body));
     }
     if state.queue.most_hops > HOPS_MAX {
-        faults.push(format!("a message was sent on {} times", state.queue.most_hops));
+        faults.push(format!("a message was handed over {} times", state.queue.most_hops));
     }
     for accepted in &state.queue.accepted {
         let of_it = |e: &&Evidence| {
@@ -240,20 +240,20 @@ fn judge(state: &State, now: Timestamp) -> Vec<String> {
             faults.push(format!("{accepted:?} never ended in evidence"));
         }
     }
-    let (missing, told) = (state.missing(), state.told_lost());
-    let has_bus = !state.bus.requests.is_empty() || told > 0;
-    if has_bus && u64::try_from(missing.len()).unwrap() > told {
-        faults.push(format!("{} results never reached the bus, and {told} were told lost", missing.len()));
+    let (missing, reported) = (state.missing(), state.reported_lost());
+    let has_bus = !state.bus.requests.is_empty() || reported > 0;
+    if has_bus && u64::try_from(missing.len()).unwrap() > reported {
+        faults.push(format!("{} results never reached the bus, and {reported} were reported lost", missing.len()));
     }
     for (id, at) in &state.queue.scans_asked {
-        let told = |told: &Summary| {
+        let reported = |reported: &Summary| {
             let hour = |time: Timestamp| time.as_second() / 3600;
-            let same = told.scan.cause.event_id.as_ref().is_some_and(|event| event.as_str() == id);
+            let same = reported.scan.cause.event_id.as_ref().is_some_and(|event| event.as_str() == id);
             // One rotation is one scan.
-            let rotated = matches!(told.scan.subject, Subject::Key { event: KeyEvent::Rotated, .. });
-            same || (rotated && told.scan.cause.at.is_some_and(|told| hour(told) == hour(*at)))
+            let rotated = matches!(reported.scan.subject, Subject::Key { event: KeyEvent::Rotated, .. });
+            same || (rotated && reported.scan.cause.at.is_some_and(|reported| hour(reported) == hour(*at)))
         };
-        if !state.summaries.iter().any(told) {
+        if !state.summaries.iter().any(reported) {
             faults.push(format!("the scan {id} of {at} never ended in a summary"));
         }
     }
@@ -278,7 +278,7 @@ fn judge_stream(state: &State, policy: &Policy, name: &str, now: Timestamp) -> R
         return Ok(());
     }
     let all: Vec<&Evidence> = state.evidence.iter().filter(|e| e.stream.name.as_str() == name).collect();
-    // Of a message that came twice, one may have ended all there is to do while the other could not be sent on.
+    // Of a message that came twice, one may have ended all there is to do while the other could not be handed over.
     let last = all.iter().rfind(|e| e.verdict.reason != Reason::Unfinished).ok_or("no evidence")?;
     if last.verdict.reason == Reason::GaveUp {
         let followed = last.finished_at.duration_since(last.first_seen);
@@ -293,7 +293,7 @@ fn judge_stream(state: &State, policy: &Policy, name: &str, now: Timestamp) -> R
         return if state.rounds_of(name) >= 3 { Ok(()) } else { Err("taken for contested".to_owned()) };
     }
     if !accepted && !body.key.as_deref().is_some_and(|key| state.keys.same(key, target.key.as_str())) {
-        return Err(format!("ends on {:?}, its rule wants {}", body.key, target.key));
+        return Err(format!("ends on {:?}, its rule requires {}", body.key, target.key));
     }
     if last.verdict.compliance != Compliance::Compliant && last.verdict.reason != Reason::Idle {
         return Err(format!(
@@ -314,7 +314,7 @@ fn judge_stream(state: &State, policy: &Policy, name: &str, now: Timestamp) -> R
     }
 }
 
-fn tell(seed: u64, faults: &[String], scene: &Scene) -> String {
+fn describe(seed: u64, faults: &[String], scene: &Scene) -> String {
     let plan = plan(seed);
     let deeds: Vec<String> = plan.deeds.iter().map(|(at, deed)| format!("  {at:7.1} s  {deed:?}")).collect();
     let streams: Vec<String> = scene.set(|state, _| state.streams.keys().cloned().collect());

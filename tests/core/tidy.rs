@@ -202,6 +202,68 @@ fn every_file_says_what_it_is() {
     }
 }
 
+/// Words that the vocabulary of `CONTRIBUTING.md` replaced, alone or in a name; `look up`, as KMS and CloudTrail have it, is none.
+const REPLACED: [&str; 15] = [
+    "look", "looks", "looked", "looking", "told", "tell", "tells", "telling", "mend", "mends", "mended", "sight",
+    "sights", "thrice", "unseen",
+];
+
+/// The words of a text in their order, those of `a_name` and `AName` one by one.
+fn words(text: &str) -> Vec<String> {
+    let mut words = vec![String::new()];
+    let mut before = ' ';
+    for letter in text.chars() {
+        if !letter.is_ascii_alphabetic() || (letter.is_ascii_uppercase() && before.is_ascii_lowercase()) {
+            words.push(String::new());
+        }
+        if letter.is_ascii_alphabetic() {
+            words.last_mut().unwrap().push(letter.to_ascii_lowercase());
+        }
+        before = letter;
+    }
+    words.retain(|word| !word.is_empty());
+    words
+}
+
+/// The replaced words of a line.
+fn replaced(line: &str) -> Vec<String> {
+    let words = words(line);
+    let followed = words.iter().zip(words.iter().skip(1).map(String::as_str).chain([""]));
+    let found = followed.filter(|(word, next)| match word.as_str() {
+        "look" | "looks" | "looked" | "looking" => *next != "up",
+        "hand" | "hands" | "handed" | "handing" => *next == "on",
+        word => REPLACED.contains(&word),
+    });
+    found.map(|(word, _)| word.clone()).collect()
+}
+
+#[test]
+fn the_words_that_the_vocabulary_replaced_do_not_come_back() {
+    for (line, expected) in [
+        ("fn name_told(sight: &Sight) {}", 3),
+        ("LookLater, hand on; he tells", 3),
+        ("LookupEvents looked up a look-up, handed over", 0),
+    ] {
+        assert_eq!(replaced(line).len(), expected, "{line}: {:?}", words(line));
+    }
+    let documents =
+        ["README.md", "ARCHITECTURE.md", "SECURITY.md", "PERFORMANCE.md", "template.yaml"].map(str::to_owned);
+    let docs = fs::read_dir(root().join("docs")).unwrap().map(|file| file.unwrap().path());
+    let docs = docs.filter(|path| path.extension().is_some_and(|kind| kind == "md"));
+    let docs = docs.map(|path| path.strip_prefix(root()).unwrap().to_string_lossy().into_owned());
+    let texts = documents.into_iter().chain(docs).map(|path| {
+        let text = fs::read_to_string(root().join(&path)).unwrap();
+        Source { path, text }
+    });
+    let this = |source: &Source| source.path != "tests/core/tidy.rs";
+    let code = sources("src").into_iter().chain(sources("tests")).filter(this);
+    for Source { path, text } in code.chain(texts) {
+        for (number, line) in text.lines().enumerate() {
+            assert_eq!(replaced(line), Vec::<String>::new(), "{path}:{}: {line}", number + 1);
+        }
+    }
+}
+
 /// The files of a folder by their names, without what they end with.
 fn stems(folder: &str) -> Vec<String> {
     let files = fs::read_dir(root().join(folder)).unwrap().map(|file| file.unwrap().path());

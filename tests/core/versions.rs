@@ -31,7 +31,7 @@ fn first_scan() -> Value {
         "subject": {"kind": "sweep"},
         "id": "sweep@1",
         "cause": {"call": "sweep"},
-        "asked": "2026-03-02T07:59:00Z",
+        "requested_at": "2026-03-02T07:59:00Z",
     })
 }
 
@@ -45,13 +45,13 @@ fn read(message: &Value) -> Item {
 #[test]
 fn messages_of_the_first_version_are_read() {
     let Item::Reconcile(work) = read(&first_work()) else { panic!("not work") };
-    assert_eq!((work.attempt, work.proof_owed, work.looks), (1, true, 0));
+    assert_eq!((work.attempt, work.proof_owed, work.reruns), (1, true, 0));
     assert_eq!(work.deadline_from, work.first_seen);
     assert_eq!((work.put_back, work.started, work.started_at, work.rekeyed), (PutBack::No, false, None, false));
     assert_eq!((work.previous_key, work.not_before, work.active_since, work.right_since), (None, None, None, None));
     let Item::Scan(scan) = read(&first_scan()) else { panic!("not a scan") };
-    assert_eq!((scan.deadline_from, scan.parts, scan.failures), (scan.asked, 0, 0));
-    assert_eq!((scan.began, scan.after, scan.tally), (None, None, Default::default()));
+    assert_eq!((scan.deadline_from, scan.parts, scan.failures), (scan.requested_at, 0, 0));
+    assert_eq!((scan.started_at, scan.after, scan.tally), (None, None, Default::default()));
 }
 
 #[test]
@@ -63,7 +63,7 @@ fn messages_of_a_later_version_are_refused_whole() {
             let mut message = first.clone();
             let (parent, field) = place.rsplit_once('/').unwrap();
             message.pointer_mut(parent).unwrap()[field] = value;
-            let Item::Malformed(why) = read(&message) else { panic!("{place} is passed over") };
+            let Item::Malformed(why) = read(&message) else { panic!("{place} is skipped") };
             assert!(why.as_str().contains(field) || why.as_str().contains("v2"), "{why}");
         }
     }
@@ -107,7 +107,7 @@ async fn no_name_that_others_read_goes_away() {
          cause.actor cause.at cause.first_seen policy.source policy.digest policy.rule policy.rule_index reasons before.status
          before.encryption_type before.key_id before.key_arn before.at desired.key desired.key_arn calls.call calls.at
          calls.duration_ms calls.request_id calls.result after.status after.key_arn proof.state proof.mode proof.shard_id
-         proof.sequence_number proof.encryption_type proof.at remediation.state remediation.withheld remediation.next_look_at
+         proof.sequence_number proof.encryption_type proof.at remediation.state remediation.withheld remediation.next_run_at
          at_source.terraform at_source.cloudformation remedy.about remedy.text",
     );
     s.parameter("/mode", "report");
@@ -119,9 +119,9 @@ async fn no_name_that_others_read_goes_away() {
     let summary = s.set(|state, _| state.summaries.clone()).pop().unwrap();
     assert_has(
         &summary.to_json(),
-        "schema alarm scan.id scan.kind scan.tool scan.mode scan.asked_at scan.began_at scan.finished_at scan.parts cause.call
-         cause.event_id cause.actor cause.at policy.source policy.digest streams.listed streams.concerned streams.by_compliance
-         streams.by_rule streams.by_key wrong.count wrong.streams wrong.more changes.handed_on changes.withheld to_prove
+        "schema alarm scan.id scan.kind scan.tool scan.mode scan.requested_at scan.started_at scan.finished_at scan.parts cause.call
+         cause.event_id cause.actor cause.at policy.source policy.digest streams.listed streams.relevant streams.by_compliance
+         streams.by_rule streams.by_key not_compliant.count not_compliant.streams not_compliant.more changes.handed_over changes.withheld to_prove
          exemptions_ending missed_by_events.count under_lost_key.count calls",
     );
     let note = s.set(|state, _| state.notes.clone()).pop().unwrap();

@@ -36,8 +36,8 @@ impl Written {
     }
 
     /// Each metric above nought with each set of its dimensions, as CloudWatch sees it.
-    fn seen(&self) -> BTreeSet<(String, Vec<(String, String)>)> {
-        let mut seen = BTreeSet::new();
+    fn emitted(&self) -> BTreeSet<(String, Vec<(String, String)>)> {
+        let mut emitted = BTreeSet::new();
         for line in &self.metrics {
             for directive in line["_aws"]["CloudWatchMetrics"].as_array().unwrap() {
                 assert_eq!(directive["Namespace"], emf::NAMESPACE);
@@ -49,12 +49,12 @@ impl Written {
                             let dimension = dimension.as_str().unwrap();
                             (dimension.to_owned(), line[dimension].as_str().unwrap().to_owned())
                         };
-                        seen.insert((name.to_owned(), set.as_array().unwrap().iter().map(pair).collect()));
+                        emitted.insert((name.to_owned(), set.as_array().unwrap().iter().map(pair).collect()));
                     }
                 }
             }
         }
-        seen
+        emitted
     }
 }
 
@@ -117,7 +117,7 @@ async fn everything() -> Written {
     unheard.drain().await;
     written.take(&unheard);
 
-    // A sweep that finds every kind of stream, and one that nobody told of; and scans of the other kinds.
+    // A sweep that finds every kind of stream, and one that nobody reported; and scans of the other kinds.
     let mut swept = Scene::new(
         "{version: 1, defaults: {existing: enforce}, rules: [{name: scratch, match: {stream: ['scratch*']}, exempt: {reason: r}}, \
          {name: lost, match: {stream: [lost]}, key: alias/nobody}, {name: all, key: alias/app, accept: [alias/other]}]}",
@@ -149,7 +149,7 @@ fn alarms() -> Vec<(String, Value)> {
 
 #[tokio::test(start_paused = true)]
 async fn every_alarm_is_on_a_metric_that_is_emitted() {
-    let seen = everything().await.seen();
+    let emitted = everything().await.emitted();
     let mut ours = 0;
     for (name, alarm) in alarms() {
         if alarm["Namespace"] != emf::NAMESPACE {
@@ -159,7 +159,7 @@ async fn every_alarm_is_on_a_metric_that_is_emitted() {
         let dimensions = alarm["Dimensions"].as_array().into_iter().flatten();
         let dimensions: Vec<_> = dimensions.map(|one| (text(&one["Name"]), text(&one["Value"]))).collect();
         let wanted = (text(&alarm["MetricName"]), dimensions);
-        assert!(seen.contains(&wanted), "{name} waits for {wanted:?}, and there is {seen:#?}");
+        assert!(emitted.contains(&wanted), "{name} waits for {wanted:?}, and there is {emitted:#?}");
         ours += 1;
     }
     assert!(ours >= 8, "{ours}");
@@ -185,7 +185,7 @@ async fn a_policy_that_cannot_be_read_is_an_alarm_from_the_second_time_on() {
             text(&alarm["MetricName"]),
             dimensions.map(|one| (text(&one["Name"]), text(&one["Value"]))).collect::<Vec<_>>(),
         );
-        assert_eq!(written.seen().contains(&wanted), alarms_then, "{reads} failed reads");
+        assert_eq!(written.emitted().contains(&wanted), alarms_then, "{reads} failed reads");
     }
 }
 
@@ -217,7 +217,7 @@ fn metrics(widget: &Value) -> Vec<Vec<String>> {
 
 #[tokio::test(start_paused = true)]
 async fn the_dashboard_shows_what_is_emitted_and_every_alarm() {
-    let seen = everything().await.seen();
+    let emitted = everything().await.emitted();
     let template = template();
     let stack = Deployed::new(&[("PolicyParameterName", "/policy")]);
     let queues = resources(&template, "AWS::SQS::Queue").into_iter();
@@ -249,7 +249,7 @@ async fn the_dashboard_shows_what_is_emitted_and_every_alarm() {
             let fits = |(name, pairs): &&(String, Vec<(String, String)>)| {
                 name == metric && pairs.iter().map(|(name, _)| name.as_str()).eq(dimensions.split(','))
             };
-            assert!(seen.iter().any(|one| fits(&one)), "{title}: {search}");
+            assert!(emitted.iter().any(|one| fits(&one)), "{title}: {search}");
             shown += 1;
         }
         for row in metrics(&widget).into_iter().filter(|row| !row.is_empty()) {
@@ -257,7 +257,7 @@ async fn the_dashboard_shows_what_is_emitted_and_every_alarm() {
                 "Streamseal" => {
                     let pairs = row[2..].chunks(2).map(|pair| (pair[0].clone(), pair[1].clone())).collect();
                     let wanted = (row[1].clone(), pairs);
-                    assert!(seen.contains(&wanted), "{title}: {wanted:?} is not in {seen:#?}");
+                    assert!(emitted.contains(&wanted), "{title}: {wanted:?} is not in {emitted:#?}");
                 }
                 "AWS/SQS" => {
                     assert!(queues.contains(&row[3]) && row[2] == "QueueName", "{title}: {row:?}");

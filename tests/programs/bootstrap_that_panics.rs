@@ -17,8 +17,8 @@ use streamseal::domain::scan::Scan;
 use streamseal::domain::scan::v1::Summary;
 use streamseal::domain::work::Work;
 use streamseal::ports::{
-    CallLog, Clock, EvidenceSink, FleetApi, KeyApi, Look, Page, PageStart, ParameterApi, ProbeAnswer, ResultBus,
-    SeenRecord, StreamApi, TrailApi, TrailPage, WorkQueue,
+    CallLog, Clock, EvidenceSink, FleetApi, KeyApi, Page, PageStart, ParameterApi, ProbeAnswer, ReadBack, ReadRecord,
+    ResultBus, StreamApi, TrailApi, TrailPage, WorkQueue,
 };
 use streamseal::run::handler::App;
 
@@ -45,7 +45,7 @@ impl StreamApi for Panics {
     async fn put_probe(&self, _: &StreamArn, _: &CallLog) -> Result<ProbeAnswer, Failure> {
         unreachable!()
     }
-    async fn read_back(&self, _: &StreamArn, _: Look, _: &CallLog) -> Result<Option<SeenRecord>, Failure> {
+    async fn read_back(&self, _: &StreamArn, _: ReadBack, _: &CallLog) -> Result<Option<ReadRecord>, Failure> {
         unreachable!()
     }
 }
@@ -93,7 +93,7 @@ impl WorkQueue for Panics {
     async fn send_scan(&self, _: &Scan) -> Result<(), Failure> {
         unreachable!()
     }
-    async fn put_off_scan(&self, _: &Scan, _: Duration) -> Result<(), Failure> {
+    async fn defer_scan(&self, _: &Scan, _: Duration) -> Result<(), Failure> {
         unreachable!()
     }
 }

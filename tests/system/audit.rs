@@ -121,7 +121,7 @@ fn fleet() -> &'static Fleet {
         });
         parts.kms("DisableKey", json!({"KeyId": keys["alias/retired"]}));
         let tagging = tagging(&all);
-        told(&format!("audit: {} streams made in {:.1} s", all.len(), began.elapsed().as_secs_f32()));
+        reported(&format!("audit: {} streams made in {:.1} s", all.len(), began.elapsed().as_secs_f32()));
         Fleet { parts, tagging, keys }
     })
 }
@@ -182,7 +182,7 @@ fn arn(name: &str) -> String {
 }
 
 /// Past the test runner's capture.
-fn told(text: &str) {
+fn reported(text: &str) {
     let _ = writeln!(std::io::stderr(), "{text}");
 }
 
@@ -218,8 +218,8 @@ fn ran(command: &mut Command) -> (i32, String, String) {
     (status.code().unwrap(), text(stdout), text(stderr))
 }
 
-/// What is so, as the AWS CLI tells it: each stream's type and key.
-fn as_the_aws_cli_tells(folder: &Path) -> BTreeMap<String, (String, Option<String>)> {
+/// What is so, as the AWS CLI reports it: each stream's type and key.
+fn as_the_aws_cli_reports(folder: &Path) -> BTreeMap<String, (String, Option<String>)> {
     let run = |commands: &[Vec<String>]| -> Vec<Value> {
         let answers = aws_cli(&fleet().parts, commands, folder);
         answers.iter().map(|answer| serde_json::from_str(answer.as_ref().unwrap()).unwrap()).collect()
@@ -236,18 +236,18 @@ fn as_the_aws_cli_tells(folder: &Path) -> BTreeMap<String, (String, Option<Strin
         }
     }
     let describe = |name: &String| words(&format!("kinesis describe-stream-summary --stream-name {name}"));
-    let told = run(&names.iter().map(describe).collect::<Vec<_>>());
-    let one = |(name, told): (String, Value)| {
-        let told = &told["StreamDescriptionSummary"];
-        assert_eq!(told["StreamName"], name.as_str());
-        let kind = told["EncryptionType"].as_str().unwrap().to_owned();
-        (name, (kind, told["KeyId"].as_str().map(str::to_owned)))
+    let reported = run(&names.iter().map(describe).collect::<Vec<_>>());
+    let one = |(name, reported): (String, Value)| {
+        let reported = &reported["StreamDescriptionSummary"];
+        assert_eq!(reported["StreamName"], name.as_str());
+        let kind = reported["EncryptionType"].as_str().unwrap().to_owned();
+        (name, (kind, reported["KeyId"].as_str().map(str::to_owned)))
     };
-    names.into_iter().zip(told).map(one).collect()
+    names.into_iter().zip(reported).map(one).collect()
 }
 
 #[test]
-fn every_stream_is_told_as_it_is_in_every_form() {
+fn every_stream_is_reported_as_it_is_in_every_form() {
     let folder = tempfile::tempdir().unwrap();
     let policy = file(&folder, "policy.yaml", POLICY);
     // Once to standard output, and once into a file of each other form; both at a time, for the time it takes.
@@ -257,7 +257,7 @@ fn every_stream_is_told_as_it_is_in_every_form() {
     many.args(&outputs);
     let (one, many, so) = std::thread::scope(|scope| {
         let many = scope.spawn(|| ran(&mut many));
-        let so = scope.spawn(|| as_the_aws_cli_tells(folder.path()));
+        let so = scope.spawn(|| as_the_aws_cli_reports(folder.path()));
         (ran(&mut one), many.join().unwrap(), so.join().unwrap())
     });
     let (code, out, err) = one;
@@ -296,11 +296,11 @@ fn every_stream_is_told_as_it_is_in_every_form() {
         calls.collect::<Vec<_>>(),
         ["kinesis:DescribeStreamSummary", "kinesis:ListStreams", "kms:DescribeKey", "tag:GetResources"]
     );
-    // One look a stream, its tags a hundred at a time, each key once: six aliases, and what the streams are on.
+    // One observation a stream, its tags a hundred at a time, each key once: six aliases, and what the streams are on.
     assert_eq!(region["calls"]["kinesis:DescribeStreamSummary"], 500);
     assert_eq!((&region["calls"]["kinesis:ListStreams"], &region["calls"]["tag:GetResources"]), (&json!(5), &json!(5)));
     assert!(region["calls"]["kms:DescribeKey"].as_u64().unwrap() <= 12, "{region}");
-    // What is to be done about each kind of stream; nobody is told to move one to a key that cannot be used, nor away from one that is
+    // What is to be done about each kind of stream; nobody is asked to move one to a key that cannot be used, nor away from one that is
     // accepted.
     for row in rows {
         let name = row["stream"].as_str().unwrap();
@@ -444,8 +444,8 @@ fn in_a_browser(folder: &tempfile::TempDir, html: &str, expected: &[[String; 5]]
         // What is to be done where the key cannot be used.
         {"evaluate": "(() => { const b = [...document.querySelectorAll('#rows > tr > th .open')].find(b => b.textContent === 'retiring-000'); if (b.getAttribute('aria-expanded') !== 'true') b.click(); const d = document.getElementById(b.getAttribute('aria-controls')); return [...d.querySelectorAll('h3, pre')].map(e => e.textContent); })()"},
     ]);
-    let Some(seen) = browser(&page, &steps) else { return };
-    let values = seen["values"].as_array().unwrap();
+    let Some(found) = browser(&page, &steps) else { return };
+    let values = found["values"].as_array().unwrap();
     assert_eq!(values[0]["verdict"], "230 of 500 streams are not as the policy says.");
     assert_eq!(
         values[0]["tiles"],
@@ -478,20 +478,20 @@ fn in_a_browser(folder: &tempfile::TempDir, html: &str, expected: &[[String; 5]]
     let enable = format!("aws kms enable-key --key-id {} --region {REGION}", fleet().keys["alias/retired"]);
     assert_eq!(values[21], json!(["What to do", enable, "Evidence"]));
     // What the stranger's script came to is the one line that may be there.
-    let console = seen["console"].as_array().unwrap();
+    let console = found["console"].as_array().unwrap();
     assert!(
         console.len() == 1 && console[0]["text"].as_str().unwrap().contains("Content Security Policy"),
         "{console:?}"
     );
     assert_eq!(
-        seen["requests"].as_array().unwrap().len(),
+        found["requests"].as_array().unwrap().len(),
         1,
         "no request but for the file itself: {}",
-        seen["requests"]
+        found["requests"]
     );
 }
 
-/// What the steps came to; `None` where there is no browser, which is told.
+/// What the steps came to; `None` where there is no browser, which is reported.
 fn browser(page: &Path, steps: &Value) -> Option<Value> {
     let mut tool = crate::support::tool("browser");
     let mut child = tool.arg(page).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
@@ -499,7 +499,7 @@ fn browser(page: &Path, steps: &Value) -> Option<Value> {
     let _ = child.stdin.take().unwrap().write_all(steps.to_string().as_bytes());
     let Output { status, stdout, stderr } = child.wait_with_output().unwrap();
     if status.code() == Some(3) {
-        told("audit: LEFT OUT: the HTML report was not opened in a browser (Debian: apt-get install chromium)");
+        reported("audit: LEFT OUT: the HTML report was not opened in a browser (Debian: apt-get install chromium)");
         return None;
     }
     assert!(status.success(), "{}", String::from_utf8_lossy(&stderr));
@@ -518,7 +518,7 @@ fn broken_off_it_says_so_and_leaves_nothing() {
         let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let end = Instant::now() + PATIENCE;
         while layer.calls("kinesis:DescribeStreamSummary", "*").is_empty() {
-            assert!(Instant::now() < end, "it looks at no stream");
+            assert!(Instant::now() < end, "it observes no stream");
             std::thread::sleep(Duration::from_millis(20));
         }
         Command::new("kill").args([signal, &child.id().to_string()]).status().unwrap();
@@ -531,7 +531,7 @@ fn broken_off_it_says_so_and_leaves_nothing() {
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 2);
 }
 
-/// A Kinesis with one stream in eu-west-1, one in us-east-1 that may not be looked at, and none elsewhere; the Regions that say no
+/// A Kinesis with one stream in eu-west-1, one in us-east-1 that may not be observed, and none elsewhere; the Regions that say no
 /// say so.
 fn regions_stub() -> MockServer {
     stub(|request| {
@@ -568,9 +568,9 @@ fn regions_stub() -> MockServer {
     })
 }
 
-/// How long answers take does not decide how long an audit takes, since several looks are under way; and each is told in its place.
+/// How long answers take does not decide how long an audit takes, since several observations are under way; and each is reported in its place.
 #[test]
-fn looks_do_not_wait_for_each_others_answers() {
+fn observations_do_not_wait_for_each_others_answers() {
     const ANSWER: Duration = Duration::from_secs(3);
     let folder = tempfile::tempdir().unwrap();
     let policy = file(&folder, "policy.yaml", POLICY);
@@ -606,9 +606,9 @@ fn looks_do_not_wait_for_each_others_answers() {
     let (code, out, err) = ran(command.env("AWS_ENDPOINT_URL", server.uri()));
     assert_eq!((code, err.as_str()), (0, ""), "{out}");
     let found: Value = serde_json::from_str(&out).unwrap();
-    let told: Vec<&str> =
+    let reported: Vec<&str> =
         found["streams"].as_array().unwrap().iter().map(|row| row["stream"].as_str().unwrap()).collect();
-    assert_eq!(told, names);
+    assert_eq!(reported, names);
     let arrived = arrived.lock().unwrap();
     let after: Vec<Duration> = arrived.iter().map(|at| *at - arrived[0]).collect();
     assert_eq!(after.len(), 20);
@@ -616,7 +616,7 @@ fn looks_do_not_wait_for_each_others_answers() {
     assert!(after[16] >= ANSWER - Duration::from_millis(100), "and no more than that: {after:?}");
 }
 
-/// A key that KMS keeps failing on costs its tries once, and gives no Region up: each of its streams is told, and so are the others.
+/// A key that KMS keeps failing on costs its tries once, and gives no Region up: each of its streams is reported, and so are the others.
 #[test]
 fn a_key_that_kms_never_answers_for_costs_its_tries_once() {
     let folder = tempfile::tempdir().unwrap();
@@ -660,7 +660,7 @@ fn a_key_that_kms_never_answers_for_costs_its_tries_once() {
     assert_eq!(asked.iter().filter(|key| *key == "alias/orders").count(), 4, "{asked:?}");
 }
 
-/// A list of streams is of the account of the credentials: of another account there is nothing to tell.
+/// A list of streams is of the account of the credentials: of another account there is nothing to report.
 #[test]
 fn credentials_of_another_account_are_refused() {
     let folder = tempfile::tempdir().unwrap();
@@ -691,7 +691,7 @@ fn credentials_of_another_account_are_refused() {
 }
 
 #[test]
-fn regions_that_fail_are_told_and_stop_no_other() {
+fn regions_that_fail_are_reported_and_stop_no_other() {
     let folder = tempfile::tempdir().unwrap();
     let policy = file(&folder, "policy.yaml", POLICY);
     let server = regions_stub();
@@ -737,7 +737,7 @@ fn regions_that_fail_are_told_and_stop_no_other() {
 }
 
 #[test]
-fn arguments_that_are_wrong_are_told_before_anything_is_called() {
+fn arguments_that_are_wrong_are_reported_before_anything_is_called() {
     let folder = tempfile::tempdir().unwrap();
     let policy = file(&folder, "policy.yaml", POLICY);
     let run = |arguments: &[&str]| ran(command(&policy, arguments).env("AWS_ENDPOINT_URL", "http://127.0.0.1:1"));

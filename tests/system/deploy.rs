@@ -97,7 +97,7 @@ fn detail(compliance: &str, reason: &str, alarm: bool) -> Value {
 }
 
 #[test]
-fn what_somebody_has_to_look_at_arrives_in_the_central_queue() {
+fn what_somebody_has_to_check_arrives_in_the_central_queue() {
     let bus = unique("central");
     let outputs = deploy(&bus, &known(CENTRAL), &[("OrganizationId", "o-a1b2c3d4e5"), ("BusName", &bus)]);
     let arn = outputs("BusArn");
@@ -155,7 +155,7 @@ fn chat() -> (String, std::thread::JoinHandle<[(String, Value); 2]>) {
 }
 
 #[test]
-fn people_are_told_by_the_topic_and_in_the_chat() {
+fn people_are_notified_by_the_topic_and_in_the_chat() {
     let name = unique("notify");
     parts().events("CreateEventBus", json!({"Name": name}));
     let mut template = known(NOTIFY);
@@ -199,14 +199,14 @@ fn people_are_told_by_the_topic_and_in_the_chat() {
     };
     put(&name, "streamseal", "Streamseal Scan Summary", &summary(false));
     put(&name, "streamseal", "Streamseal Scan Summary", &summary(true));
-    let told = received(&queue, 2);
-    assert_eq!(told.len(), 2);
+    let reported = received(&queue, 2);
+    assert_eq!(reported.len(), 2);
     for words in [
         "Kinesis stream orders in account 999999999999, eu-north-1: NON_COMPLIANT (withheld).",
-        "Scan of account 999999999999, eu-north-1: new streams that no event told of: 3, streams with records under a lost key: 0.",
+        "Scan of account 999999999999, eu-north-1: new streams that no event reported: 3, streams with records under a lost key: 0.",
     ] {
         let about = |message: &&Value| message["Message"].as_str().unwrap().contains(words);
-        let message = told.iter().find(about).unwrap_or_else(|| panic!("{words}: {told:?}"));
+        let message = reported.iter().find(about).unwrap_or_else(|| panic!("{words}: {reported:?}"));
         assert!(message["Message"].as_str().unwrap().contains(&format!("Sent by account {ACCOUNT}.")), "{message}");
     }
     let mut taken = taken.join().unwrap();
@@ -217,7 +217,7 @@ fn people_are_told_by_the_topic_and_in_the_chat() {
         "Kinesis stream orders in account 999999999999, eu-north-1: *NON_COMPLIANT* (withheld), run run-1, {sent}"
     );
     let scan = format!(
-        "Scan of account 999999999999, eu-north-1: new streams that no event told of: *3*, streams with records under a lost key: *0*, \
+        "Scan of account 999999999999, eu-north-1: new streams that no event reported: *3*, streams with records under a lost key: *0*, \
          scan scan-1, {sent}"
     );
     assert_eq!(texts, [json!({"text": stream}), json!({"text": scan})]);
@@ -229,7 +229,7 @@ fn people_are_told_by_the_topic_and_in_the_chat() {
 
 /// The queue and the people get the same, and may both be sent to by the rules that there are.
 #[test]
-fn people_are_told_what_the_central_queue_has() {
+fn people_are_notified_of_what_the_central_queue_has() {
     let (central, notify) = (read(CENTRAL), read(NOTIFY));
     let pattern = |of: &Value, rule: &str| of["Resources"][rule]["Properties"]["EventPattern"].clone();
     let queue = pattern(&central, "Attention");
@@ -295,14 +295,14 @@ fn queries_and_messages_name_fields_that_there_are() {
         })
     };
     assert!(is_there("after.key_arn") && is_there("scan.account") && !is_there("stream.nothing"));
-    let mut seen = 0;
+    let mut count = 0;
     for text in [CENTRAL, NOTIFY] {
         for path in text.split("detail.").skip(1) {
             let path: String =
                 path.chars().take_while(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '.')).collect();
             assert!(is_there(path.trim_end_matches('.')), "{path}");
-            seen += 1;
+            count += 1;
         }
     }
-    assert!(seen > 40, "{seen}");
+    assert!(count > 40, "{count}");
 }

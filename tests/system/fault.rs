@@ -1,4 +1,4 @@
-//! The fault layer (`tools/emulators/fault`) does what it says: each of its powers, as the adapters meet it and as its log tells it.
+//! The fault layer (`tools/emulators/fault`) does what it says: each of its powers, as the adapters meet it and as its log reports it.
 //!
 //! Real SDK clients, the layer, the emulators.
 
@@ -13,11 +13,11 @@ use streamseal::domain::failure::{Class, Failure, Fault as Permanent};
 use streamseal::domain::history::{ChangeKind, Query};
 use streamseal::domain::model::{Encryption, KeyIdentity, Observed, StreamStatus};
 use streamseal::domain::work::Work;
-use streamseal::ports::{CallLog, FleetApi, KeyApi, Look, PageStart, StreamApi, TrailApi, WorkQueue};
+use streamseal::ports::{CallLog, FleetApi, KeyApi, PageStart, ReadBack, StreamApi, TrailApi, WorkQueue};
 
 use crate::support::{ACCOUNT, Layer, PATIENCE, REGION, create_event, parts, root, unique};
 
-/// A key that nobody looks at, unless the layer is told to.
+/// A key that nobody observes, unless the layer is asked to.
 const KEY: &str = "arn:aws:kms:eu-west-1:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab";
 const BAD_KEY: Class = Class::Permanent(Permanent::Key);
 
@@ -231,9 +231,9 @@ async fn kinesis_answers_as_aws_was_seen_to() {
     let refused = recorded("kinesis-start-stop", "stop-unencrypted");
     assert_eq!(ask("StopStreamEncryption", stop.clone()), (400, refused["body"].clone()));
     // Creation has whole seconds, and is not later than it was.
-    let seen = describe()["StreamCreationTimestamp"].as_f64().unwrap();
+    let found = describe()["StreamCreationTimestamp"].as_f64().unwrap();
     let made = parts().describe(&stream)["StreamCreationTimestamp"].as_f64().unwrap();
-    assert!(seen.fract() == 0.0 && (0.0..1.0).contains(&(made - seen)), "{seen} {made}");
+    assert!(found.fract() == 0.0 && (0.0..1.0).contains(&(made - found)), "{found} {made}");
     let list = |body: Value| fault.ask("Kinesis_20131202.ListStreams", &body);
     let case = |label: &str| recorded("kinesis-list-streams", label)["body"].clone();
     assert_eq!(list(json!({"NextToken": "not-a-token"})), (400, case("bad-token")));
@@ -268,7 +268,7 @@ async fn a_history_comes_late_out_of_order_and_in_the_recorded_form() {
         fault.advance(1_000);
     }
     let by_name = json!({"LookupAttributes": [{"AttributeKey": "EventName", "AttributeValue": "AddTagsToStream"}], "MaxResults": 3});
-    let seen = || {
+    let found = || {
         let events = look_up(&fault, &by_name);
         let records = events
             .iter()
@@ -278,15 +278,15 @@ async fn a_history_comes_late_out_of_order_and_in_the_recorded_form() {
             .collect::<Vec<u32>>()
     };
     fault.advance(38_000);
-    assert_eq!(seen(), [] as [u32; 0], "the first is 58 s old");
+    assert_eq!(found(), [] as [u32; 0], "the first is 58 s old");
     fault.advance(35_000);
-    let some = seen();
+    let some = found();
     assert!(some.windows(2).all(|pair| pair[0] > pair[1]), "the newest first: {some:?}");
     let newest = some[0];
     assert!((0..newest).any(|older| !some.contains(&older)), "one is missing that is older than another: {some:?}");
-    assert_eq!(some, seen(), "what is there stays, and what is not does not come by asking");
+    assert_eq!(some, found(), "what is there stays, and what is not does not come by asking");
     fault.advance(60_000);
-    assert_eq!(seen(), (0..20).rev().collect::<Vec<_>>());
+    assert_eq!(found(), (0..20).rev().collect::<Vec<_>>());
 
     // What was denied has neither parameters nor resources to be found by.
     fault.configure(json!({"trail": {}, "rules": [{"op": "Start*", "error": "AccessDeniedException"}]}));
@@ -347,8 +347,8 @@ async fn latency_and_a_client_that_gives_up() {
     let fault = Fault::with_timeouts(json!({"rules": [{"op": "Describe*", "delay_ms": [100, 150]}]}), timeouts).await;
     let stream = plain("fault-slow");
     fault.describe(&stream).await.unwrap();
-    let seen = fault.log.calls()[0].duration;
-    assert!(seen >= Duration::from_millis(100) && seen < timeouts.attempt, "{seen:?}");
+    let found = fault.log.calls()[0].duration;
+    assert!(found >= Duration::from_millis(100) && found < timeouts.attempt, "{found:?}");
     assert_eq!(fault.last("kinesis:DescribeStreamSummary", &stream)["injected"], json!(["delay"]));
 
     // Too slow for the client, and it takes effect all the same.
@@ -370,8 +370,8 @@ async fn connections_that_break_before_and_after_the_effect() {
         let stream = plain("fault-drop");
         fault.configure(json!({"rules": [{"op": "kinesis:Start*", "stream": stream, "next": 1, "drop": when}]}));
         let failure = fault.encrypt(&stream, KEY).await.unwrap_err();
-        let told = (failure.code.as_str(), failure.class, failure.may_have_applied);
-        assert_eq!(told, ("NoAnswer", Class::Retryable, true), "{when}");
+        let reported = (failure.code.as_str(), failure.class, failure.may_have_applied);
+        assert_eq!(reported, ("NoAnswer", Class::Retryable, true), "{when}");
         assert_eq!(is_encrypted(&stream), applied, "{when}");
         let calls = fault.calls("kinesis:StartStreamEncryption", &stream);
         assert_eq!(calls.len(), 1, "nobody repeats a Start: {calls:?}");
@@ -470,8 +470,8 @@ async fn rates_are_limited_for_the_whole_account() {
     // Whatever the stream, five at once and then five a second.
     assert_eq!(refused.len(), 5, "{refused:?}");
     for (_, failure) in &refused {
-        let told = (failure.code.as_str(), failure.class);
-        assert_eq!(told, ("LimitExceededException", Class::Retryable));
+        let reported = (failure.code.as_str(), failure.class);
+        assert_eq!(reported, ("LimitExceededException", Class::Retryable));
         assert_eq!(failure.message.as_str(), format!("Rate exceeded for account {ACCOUNT}"));
     }
     let (_, counters) = fault.control("GET", "counters", &Value::Null);
@@ -562,7 +562,7 @@ async fn records_are_plain_until_a_while_after_active() {
     fault.advance(20);
     assert_eq!(fault.probe(&stream).await.unwrap().as_deref(), Some("KMS"));
     // Who reads sees the same as who wrote.
-    let first = fault.aws.read_back(&arn(&stream), Look::Any(since), &fault.log).await.unwrap().unwrap();
+    let first = fault.aws.read_back(&arn(&stream), ReadBack::Any(since), &fault.log).await.unwrap().unwrap();
     assert_eq!(first.encryption_type, None);
     // Also where the call names no stream: the one before the last was plain, the last one is not.
     let (_, shards) = fault.ask("Kinesis_20131202.ListShards", &json!({"StreamName": stream}));
@@ -622,8 +622,8 @@ async fn a_stream_has_its_quota_of_key_changes() {
     let failure = fault.encrypt(&spent, KEY).await.unwrap_err();
     let words =
         recorded("kinesis-errors", "quota-of-24-hours")["body"]["message"].as_str().unwrap().replace("orders", &spent);
-    let told = (failure.code.as_str(), failure.message.as_str(), failure.class);
-    assert_eq!(told, ("LimitExceededException", &*words, Class::RateOrQuota));
+    let reported = (failure.code.as_str(), failure.message.as_str(), failure.class);
+    assert_eq!(reported, ("LimitExceededException", &*words, Class::RateOrQuota));
     assert_eq!(fault.last("kinesis:StartStreamEncryption", &spent)["injected"], json!(["quota"]));
     fault.encrypt(&other, KEY).await.unwrap();
     // The quota is the name's: a stream that is made anew has none of its own.
@@ -703,7 +703,7 @@ fn look_up(fault: &Fault, body: &Value) -> Vec<Value> {
 }
 
 #[tokio::test]
-async fn cloudtrail_tells_the_changes_it_saw() {
+async fn cloudtrail_reports_the_changes_it_saw() {
     let (ours, theirs) = ("arn:aws:iam::111122223333:role/streamseal", "arn:aws:iam::111122223333:role/terraform");
     let roles = json!({"AKIDOURS": ours, "AKIDTHEIRS": theirs});
     let fault =
@@ -721,7 +721,7 @@ async fn cloudtrail_tells_the_changes_it_saw() {
     fault.probe(&stream).await.unwrap();
 
     let by_name = json!({"LookupAttributes": [{"AttributeKey": "EventName", "AttributeValue": "StartStreamEncryption"}], "MaxResults": 2});
-    // Times are told in whole seconds, so that the lag counts from up to a second before the first call.
+    // Times are reported in whole seconds, so that the lag counts from up to a second before the first call.
     fault.advance(3_598_000);
     assert_eq!(look_up(&fault, &by_name), [] as [Value; 0], "the history lags");
     fault.advance(2_000);
@@ -729,9 +729,9 @@ async fn cloudtrail_tells_the_changes_it_saw() {
     let records: Vec<Value> =
         events.iter().map(|event| serde_json::from_str(event["CloudTrailEvent"].as_str().unwrap()).unwrap()).collect();
     let role = |record: &Value| record["userIdentity"]["sessionContext"]["sessionIssuer"]["arn"].clone();
-    let told: Vec<_> = records.iter().map(|record| (role(record), record["errorCode"].clone())).collect();
+    let reported: Vec<_> = records.iter().map(|record| (role(record), record["errorCode"].clone())).collect();
     let expected = [(theirs, Value::Null), (theirs, json!("ResourceInUseException")), (ours, Value::Null)];
-    assert_eq!(told, expected.map(|(role, code)| (json!(role), code)), "the newest first");
+    assert_eq!(reported, expected.map(|(role, code)| (json!(role), code)), "the newest first");
     for (event, record) in events.iter().zip(&records) {
         assert_eq!(event["EventName"], "StartStreamEncryption");
         assert_eq!(event["Resources"][0]["ResourceName"], arn(&stream).to_string(), "as it was named");
@@ -746,9 +746,9 @@ async fn cloudtrail_tells_the_changes_it_saw() {
     let hour_ago = Timestamp::now() - SignedDuration::from_hours(1);
     let [starts, _] = Query::ALL;
     let changes = fault.aws.trail_page(&starts, hour_ago, None, &fault.log).await.unwrap().changes;
-    let told: Vec<_> = changes.iter().map(|c| (c.kind, c.stream.as_str(), c.role.as_deref())).collect();
+    let reported: Vec<_> = changes.iter().map(|c| (c.kind, c.stream.as_str(), c.role.as_deref())).collect();
     let start = |role| (ChangeKind::Start, stream.as_str(), Some(role));
-    assert_eq!(told, [start(theirs), start(ours)], "the adapter leaves out what was refused");
+    assert_eq!(reported, [start(theirs), start(ours)], "the adapter leaves out what was refused");
     let later = json!({"StartTime": Timestamp::now().as_second() + 7_200});
     assert_eq!(look_up(&fault, &later), [] as [Value; 0]);
 }
@@ -852,7 +852,7 @@ async fn tags_of_many_streams_are_answered_at_once() {
     const GET: &str = "ResourceGroupsTaggingAPI_20170126.GetResources";
     let fault = Fault::start(json!({"tagging": true})).await;
     let [blue, plain_one] = [plain("fault-tags"), plain("fault-tags")];
-    // More than Kinesis tells at once.
+    // More than Kinesis reports at once.
     let tags: Vec<(String, String)> = (0..12).map(|n| (format!("key-{n:02}"), format!("value {n}"))).collect();
     for some in tags.chunks(5) {
         let tags: Value = some.iter().map(|(key, value)| (key.clone(), json!(value))).collect();
@@ -867,8 +867,8 @@ async fn tags_of_many_streams_are_answered_at_once() {
     let found = json!([{"ResourceARN": arns[0], "Tags": expected}]);
     assert_eq!((status, &answer["ResourceTagMappingList"]), (200, &found), "{answer}");
     assert_eq!(fault.last("tag:GetResources", "*")["by"], "AKIDOTHER");
-    let told = fault.aws.tags_of(&[arn(&plain_one), arn(&blue)], &fault.log).await.unwrap();
-    assert_eq!(told, [(arn(&blue).name, tags.iter().cloned().collect())].into());
+    let reported = fault.aws.tags_of(&[arn(&plain_one), arn(&blue)], &fault.log).await.unwrap();
+    assert_eq!(reported, [(arn(&blue).name, tags.iter().cloned().collect())].into());
     assert_eq!(fault.calls("kinesis:*", "*"), [] as [Value; 0], "what the layer asks itself is nobody's call");
 
     let too_many = vec![&arns[0]; 101];

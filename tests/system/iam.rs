@@ -1,6 +1,6 @@
 //! The function's role by evaluation: what the real `bootstrap` asks of AWS, recorded by the fault layer with the resources that IAM
 //! authorises it on, is put to an IAM evaluator that is not ours (`tools/emulators/iam.cjs`) with the template's policy, whole and with each part of it
-//! taken away. What the recording cannot have (what Lambda, Kinesis and SQS ask in the function's name) is told apart below.
+//! taken away. What the recording cannot have (what Lambda, Kinesis and SQS ask in the function's name) is distinguished below.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
@@ -162,10 +162,10 @@ fn recorded(deployed: &Deployed) -> (BTreeSet<Request>, Vec<String>) {
     }
     stack.send(&json!({"action": "reconcile", "stream": "old"}));
     stack.run_until(120, |stack| stack.parts.describe("old")["EncryptionType"] == "KMS");
-    // The scan finds the one that nobody told of, and hands it on.
+    // The scan finds the one that nobody reported, and hands it on.
     stack.send(&json!({"action": "sweep"}));
     stack.run_until(120, |stack| !stack.summaries().is_empty() && sealed(stack, "unheard") >= 1);
-    // Work that is put off.
+    // Work that is deferred.
     stack.parts.stream("slow");
     stack.send(&create_event("slow"));
     let unfinished = |one: &Value| one["stream"]["name"] == "slow" && one["reason"] == "unfinished";
@@ -348,7 +348,7 @@ fn what_the_role_may_not_do() {
         (&narrowed_policy, request(start, KEY), true),
         (&narrowed_policy, request(start, FOREIGN_KEY), true),
         (&narrowed_policy, request(start, &other_key), false),
-        // A key that may not be set may be looked at, and used where an accepted stream has it.
+        // A key that may not be set may be observed, and used where an accepted stream has it.
         (&narrowed_policy, request("kms:DescribeKey", &other_key), true),
         (&narrowed_policy, Request::through_kinesis("kms:GenerateDataKey", &other_key, STREAM), true),
         (&usual_policy, request("kms:DescribeKey", FOREIGN_KEY), true),

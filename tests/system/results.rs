@@ -81,7 +81,7 @@ fn a_result_arrives_with_the_content_of_its_line_and_wakes_no_rule_of_ours() {
 #[test]
 fn a_scan_sends_its_summary_too() {
     let (arn, url) = bus();
-    // It looks at every stream there is, and changes none.
+    // It observes every stream there is, and changes none.
     let nothing = "inline:{version: 1, rules: [{name: all, exempt: {reason: nothing to do}}]}";
     let variables = [("POLICY", nothing), ("RESULT_BUS", arn.as_str()), ("SCAN_DESCRIBES_PER_SECOND", "500")];
     let function = Function::start(60, &variables);
@@ -89,16 +89,16 @@ fn a_scan_sends_its_summary_too() {
     parts().stream(&stream);
     let answer = function.invoke(&json!({"action": "sweep"}));
     assert_eq!(answer.body["schema"], "streamseal.summary/v1", "{}", answer.body);
-    let told = function.lines(1, |line| is(line, "streamseal.evidence/v1")).len();
-    let events = received(&url, told + 1);
+    let reported = function.lines(1, |line| is(line, "streamseal.evidence/v1")).len();
+    let events = received(&url, reported + 1);
     let summaries: Vec<&Value> = events.iter().filter(|e| e["detail-type"] == "Streamseal Scan Summary").collect();
     assert_eq!(summaries.len(), 1);
     assert_eq!(summaries[0]["detail"], answer.body);
-    assert_eq!(events.len(), told + 1, "one for each line of evidence");
+    assert_eq!(events.len(), reported + 1, "one for each line of evidence");
 }
 
 #[test]
-fn a_bus_that_cannot_be_written_to_is_told_and_changes_nothing_else() {
+fn a_bus_that_cannot_be_written_to_is_reported_and_changes_nothing_else() {
     // Refused; no answer, in vain for as long as it may take; and for a while only, which costs nothing.
     for (rule, reason) in [
         (json!({"op": "events:*", "error": "AccessDeniedException", "status": 400}), Some("Refused")),

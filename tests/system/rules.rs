@@ -14,7 +14,7 @@ use crate::support::{ACCOUNT, REGION, event, parts, root};
 
 /// Passes although nothing follows from it, and why the pattern lets it.
 const PASSES_IN_VAIN: &[(&str, &str)] =
-    &[("kinesis-tag-resource-channel", "the ARN alone tells a channel from a stream, and few have channels")];
+    &[("kinesis-tag-resource-channel", "the ARN alone distinguishes a channel from a stream, and few have channels")];
 
 /// Something follows from it, and no pattern passes it, since it comes by another way.
 const COMES_OTHERWISE: &[(&str, &str)] = &[
@@ -51,14 +51,14 @@ fn the_rules_pass_what_is_needed_and_little_else() {
     assert_eq!(patterns.len(), 7);
     let own = Scope { partition: "aws".into(), region: REGION.into(), account: ACCOUNT.into() };
     let mut passed: BTreeMap<&str, Vec<Value>> = BTreeMap::new();
-    let mut seen = 0;
+    let mut count = 0;
     for entry in std::fs::read_dir(root().join("events")).unwrap() {
         let name = entry.unwrap().path().file_stem().unwrap().to_string_lossy().into_owned();
         let event = event(&name);
         if event.get("detail-type").is_none() {
             continue;
         }
-        seen += 1;
+        count += 1;
         let by: Vec<&str> =
             patterns.iter().filter(|(_, pattern)| passes(pattern, &event)).map(|(rule, _)| rule.as_str()).collect();
         let Input::Direct(items) = parse(&event, &own, Timestamp::now()) else { panic!("{name}") };
@@ -71,7 +71,7 @@ fn the_rules_pass_what_is_needed_and_little_else() {
             passed.entry(rule).or_default().push(event.clone());
         }
     }
-    assert!(seen > 40, "{seen}");
+    assert!(count > 40, "{count}");
     // A pattern that no file passes is wrong or has no file; the same holds for each name that it lists.
     for (rule, pattern) in &patterns {
         let passed = passed.get(rule.as_str()).unwrap_or_else(|| panic!("{rule}"));

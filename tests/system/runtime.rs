@@ -55,7 +55,7 @@ fn sealed(stream: &str, key: &str, records: usize) {
 }
 
 /// Waits until the layer has answered a call of the function's.
-fn until_seen(fault: &Layer, operation: &str, stream: &str, function: &Function) {
+fn until_observed(fault: &Layer, operation: &str, stream: &str, function: &Function) {
     let end = Instant::now() + PATIENCE;
     while fault.calls(&format!("kinesis:{operation}"), stream).is_empty() {
         assert!(Instant::now() < end, "no {operation}: {:?}", function.log());
@@ -81,14 +81,14 @@ fn a_stream_that_is_still_creating_is_sealed_and_the_event_again_writes_nothing(
 
     let first = std::thread::scope(|scope| {
         let invoked = scope.spawn(|| function.invoke(&event));
-        until_seen(&fault, "DescribeStreamSummary", &stream, &function);
+        until_observed(&fault, "DescribeStreamSummary", &stream, &function);
         fault.control("PUT", "config", &json!({}));
         invoked.join().unwrap()
     });
     assert_eq!(first.body["compliance"], "COMPLIANT", "{}", first.body);
     assert_eq!(first.body["before"]["status"], "CREATING");
     assert_eq!((first.count("StartStreamEncryption"), first.count("PutRecord")), (1, 1), "{:?}", first.calls());
-    assert_eq!(first.count("ListTagsForStream"), 0, "no selector of the policy looks at tags");
+    assert_eq!(first.count("ListTagsForStream"), 0, "no selector of the policy reads tags");
     sealed(&stream, &key, 1);
     let record = &parts().records(&stream)[0];
     assert_eq!(first.body["proof"]["state"], "proven");
@@ -118,7 +118,7 @@ fn after_a_run_that_was_killed_between_start_and_proof_the_proof_is_made_and_no_
         let killed = Function::start_at(&fault.url, &fault.url, 120, &[("POLICY", &policy)]);
         std::thread::scope(|scope| {
             let invoked = scope.spawn(|| killed.invoke(&payload));
-            until_seen(&fault, "StartStreamEncryption", &stream, &killed);
+            until_observed(&fault, "StartStreamEncryption", &stream, &killed);
             killed.kill();
             let answer = invoked.join().unwrap();
             assert!(answer.body.get("compliance").is_none(), "{}", answer.body);
@@ -215,8 +215,8 @@ fn every_shape_of_event_makes_the_right_calls() {
                 assert!(["ignored", "queued"].contains(&outcome), "{name}: {}", answer.body);
             } else if name == "kms-disable-key-other-account" {
                 // No rule here names that key.
-                let told = (&answer.body["outcome"], &answer.body["reason"]);
-                assert_eq!(told, (&json!("rejected"), &json!("ForeignKey")), "{name}");
+                let reported = (&answer.body["outcome"], &answer.body["reason"]);
+                assert_eq!(reported, (&json!("rejected"), &json!("ForeignKey")), "{name}");
             } else {
                 assert_eq!(answer.body["outcome"], "queued", "{name}: {}", answer.body);
                 queued += 1;
@@ -293,7 +293,7 @@ fn report_mode_writes_nothing() {
 }
 
 #[test]
-fn a_disabled_key_a_missing_key_and_a_missing_stream_are_told_and_nothing_is_written() {
+fn a_disabled_key_a_missing_key_and_a_missing_stream_are_reported_and_nothing_is_written() {
     let (function, key) = enforcing(&[]);
     parts().kms("DisableKey", json!({"KeyId": key}));
     let stream = unique("disabled");
@@ -401,7 +401,7 @@ fn a_run_ends_before_the_function_is_ended() {
     slow.stream(&stream);
     let answer = function.invoke(&create_event(&stream));
     assert_eq!(answer.body["errorType"], "Retryable", "{}", answer.body);
-    // It stops at a pause that would be too long, or is cut off within a look.
+    // It stops at a pause that would be too long, or is cut off within an observation.
     let words = answer.body["errorMessage"].as_str().unwrap();
     assert!(words.contains("active") || words.contains("NoTimeLeft"), "{}", answer.body);
 }
@@ -569,9 +569,9 @@ fn a_panic_is_reported_and_takes_nothing_with_it() {
     // It is one line of JSON in the log, and no other line is longer for it.
     let is_panic =
         |line: &Value| line["fields"]["message"].as_str().is_some_and(|m| m.starts_with("panicked: on purpose"));
-    let told =
+    let reported =
         function.lines(1, |line| is_panic(line) && line["level"] == "ERROR" && line["fields"]["place"].is_string());
-    assert_eq!(told.len(), 1, "{:?}", function.log());
+    assert_eq!(reported.len(), 1, "{:?}", function.log());
     assert!(function.log().iter().all(|line| line.len() < 1_000), "{:?}", function.log());
     // In a batch it fails alone, and the process goes on.
     let ignored = event("kinesis-delete-stream").to_string();

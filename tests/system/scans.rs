@@ -17,7 +17,7 @@ fn variable(name: &str, default: u32) -> u32 {
     std::env::var(name).map_or(default, |text| text.parse().unwrap())
 }
 
-/// Parts of this test's own (a sweep looks at every stream there is), two queues, and the function behind the fault layer.
+/// Parts of this test's own (a sweep observes every stream there is), two queues, and the function behind the fault layer.
 pub(crate) struct Stack {
     pub(crate) parts: Parts,
     pub(crate) fault: Layer,
@@ -131,8 +131,8 @@ impl Stack {
     pub(crate) fn is_idle(&self) -> bool {
         [&self.work, &self.scans].iter().all(|url| {
             let asked = json!({"QueueUrl": url, "AttributeNames": ["All"]});
-            let told = self.parts.sqs("GetQueueAttributes", asked)["Attributes"].take();
-            let number = |name: &str| told[name].as_str().map_or(0, |text| text.parse::<u64>().unwrap());
+            let reported = self.parts.sqs("GetQueueAttributes", asked)["Attributes"].take();
+            let number = |name: &str| reported[name].as_str().map_or(0, |text| text.parse::<u64>().unwrap());
             let counts =
                 ["", "NotVisible", "Delayed"].map(|kind| number(&format!("ApproximateNumberOfMessages{kind}")));
             counts == [0, 0, 0]
@@ -150,7 +150,7 @@ impl Stack {
         self.documents("streamseal.summary/v1")
     }
 
-    /// The evidence of runs that were told `compliance`, by stream.
+    /// The evidence of runs that were reported `compliance`, by stream.
     pub(crate) fn evidence(&self, fits: impl Fn(&Value) -> bool) -> Vec<Value> {
         self.documents("streamseal.evidence/v1").into_iter().filter(fits).collect()
     }
@@ -233,10 +233,10 @@ fn an_alias_that_is_pointed_elsewhere_moves_its_fifty_streams_and_no_other() {
         assert_eq!((&now["KeyId"], stack.parts.records(name).len()), (&json!(other), 0), "{name}");
     }
     assert_eq!((stack.count("kinesis:StartStreamEncryption"), stack.count("kinesis:PutRecord")), (50, 50));
-    let looks = stack.ask("calls?call=kinesis:DescribeStreamSummary&stream=b-*");
-    assert_eq!(looks, json!([]), "streams of other rules are not looked at");
+    let reruns = stack.ask("calls?call=kinesis:DescribeStreamSummary&stream=b-*");
+    assert_eq!(reruns, json!([]), "streams of other rules are not checked");
 
-    // The same event again, which SQS takes for the same scan, and the same change told by another event.
+    // The same event again, which SQS takes for the same scan, and the same change reported by another event.
     stack.reset();
     stack.send(&moved);
     stack.send(&kms_event("kms-update-alias", Some("alias/a"), &second));
@@ -255,7 +255,7 @@ fn a_rotation_starts_nothing_and_puts_nothing_into_existing_streams() {
     names.iter().for_each(|name| stack.parts.encrypted(name, &key));
     stack.parts.encrypted("b-0", &other);
     stack.new_function();
-    // KMS tells it directly and through CloudTrail.
+    // KMS reports it directly and through CloudTrail.
     stack.send(&kms_event("kms-cmk-rotation", None, &key));
     stack.send(&kms_event("kms-rotate-key-on-demand", None, &key));
     let proven = |stack: &Stack| stack.evidence(|one| one["proof"]["state"] == "observed").len();
@@ -280,17 +280,17 @@ fn a_rotation_starts_nothing_and_puts_nothing_into_existing_streams() {
     });
     // The producers do not go through the layer: these are the function's own calls.
     assert_eq!((stack.count("kinesis:StartStreamEncryption"), stack.count("kinesis:PutRecord")), (0, 0));
-    let told = stack.summaries();
-    assert_eq!((told.len(), &told[0]["to_prove"]), (1, &json!(4)), "{told:?}");
-    assert!(told[0]["scan"]["key_material_id"].is_string(), "{}", told[0]);
+    let reported = stack.summaries();
+    assert_eq!((reported.len(), &reported[0]["to_prove"]), (1, &json!(4)), "{reported:?}");
+    assert!(reported[0]["scan"]["key_material_id"].is_string(), "{}", reported[0]);
     for one in stack.evidence(|one| one["proof"]["state"] == "observed") {
         assert_eq!((&one["compliance"], &one["remediation"]["state"]), (&json!("COMPLIANT"), &json!("none")), "{one}");
-        assert_eq!(one["after"]["key_material_id"], told[0]["scan"]["key_material_id"]);
+        assert_eq!(one["after"]["key_material_id"], reported[0]["scan"]["key_material_id"]);
         assert!(one["stream"]["name"].as_str().unwrap().starts_with("a-"));
     }
 }
 
-/// Sweeps under the account's limit of 20 looks a second: at the configured rate, one after the other, killed half way.
+/// Sweeps under the account's limit of 20 observations a second: at the configured rate, one after the other, killed half way.
 #[test]
 fn a_large_sweep_keeps_its_rate_and_survives_a_kill() {
     let (streams, rate) = (variable("STREAMSEAL_SWEEP", 200), variable("STREAMSEAL_SWEEP_RATE", 15));
@@ -330,18 +330,18 @@ fn a_large_sweep_keeps_its_rate_and_survives_a_kill() {
     stack.run_until(2 * time_for(streams), |stack| stack.summaries().len() == 2 && stack.is_idle());
     let memory_of_many = stack.peak_memory();
     let (pages, keys) = (u64::from(streams.div_ceil(100)), 2);
-    for told in stack.summaries() {
-        assert_eq!(told["streams"]["by_compliance"], json!({"COMPLIANT": streams}), "{told}");
-        let parts = told["scan"]["parts"].as_u64().unwrap();
-        assert_eq!(told["calls"]["kinesis:DescribeStreamSummary"], json!(streams), "{}", told["calls"]);
+    for reported in stack.summaries() {
+        assert_eq!(reported["streams"]["by_compliance"], json!({"COMPLIANT": streams}), "{reported}");
+        let parts = reported["scan"]["parts"].as_u64().unwrap();
+        assert_eq!(reported["calls"]["kinesis:DescribeStreamSummary"], json!(streams), "{}", reported["calls"]);
         // Each part begins a page of its own and asks for the keys anew.
-        let (lists, lookups) = (&told["calls"]["kinesis:ListStreams"], &told["calls"]["kms:DescribeKey"]);
-        assert!((pages..pages + parts).contains(&lists.as_u64().unwrap()), "{}", told["calls"]);
-        assert!((keys..=keys * parts).contains(&lookups.as_u64().unwrap()), "{}", told["calls"]);
+        let (lists, lookups) = (&reported["calls"]["kinesis:ListStreams"], &reported["calls"]["kms:DescribeKey"]);
+        assert!((pages..pages + parts).contains(&lists.as_u64().unwrap()), "{}", reported["calls"]);
+        assert!((keys..=keys * parts).contains(&lookups.as_u64().unwrap()), "{}", reported["calls"]);
     }
     assert_eq!(stack.count("kinesis:DescribeStreamSummary"), u64::from(2 * streams));
     let throttled = stack.ask("counters")["kinesis:DescribeStreamSummary"]["injected"].clone();
-    assert_eq!(throttled, json!({}), "no look is one too many");
+    assert_eq!(throttled, json!({}), "no observation is one too many");
     let seconds = |calls: &Value| {
         let at: Vec<f64> = calls.as_array().unwrap().iter().map(|call| call["at"].as_f64().unwrap()).collect();
         at.last().unwrap() - at.first().unwrap()
@@ -349,7 +349,7 @@ fn a_large_sweep_keeps_its_rate_and_survives_a_kill() {
     let took = seconds(&stack.ask("calls?call=kinesis:DescribeStreamSummary"));
     assert!(
         took >= f64::from(2 * streams - 2) / f64::from(rate),
-        "{took:.1} s for {} looks at {rate} a second",
+        "{took:.1} s for {} observes {rate} a second",
         2 * streams
     );
     let grown = memory_of_many * 100 / memory_of_few;
@@ -385,11 +385,11 @@ fn a_large_sweep_keeps_its_rate_and_survives_a_kill() {
     });
     stack.new_function();
     stack.run_until(time_for(streams), |stack| !stack.summaries().is_empty() && stack.is_idle());
-    let told = &stack.summaries()[0];
-    assert_eq!(told["streams"]["by_compliance"], json!({"COMPLIANT": streams}), "{told}");
+    let reported = &stack.summaries()[0];
+    assert_eq!(reported["streams"]["by_compliance"], json!({"COMPLIANT": streams}), "{reported}");
     assert_eq!((stack.count("kinesis:StartStreamEncryption"), stack.count("kinesis:PutRecord")), (0, 0));
     // What the part that was killed had seen is seen again, and no more than that.
-    let looks = stack.count("kinesis:DescribeStreamSummary");
+    let reruns = stack.count("kinesis:DescribeStreamSummary");
     let again = u64::from(rate) * u64::from(stack.timeout_s);
-    assert!(looks > u64::from(streams) && looks <= u64::from(streams) + again.min(half + 50), "{looks}");
+    assert!(reruns > u64::from(streams) && reruns <= u64::from(streams) + again.min(half + 50), "{reruns}");
 }

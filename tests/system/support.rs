@@ -275,7 +275,7 @@ pub(crate) fn aws_cli(parts: &Parts, commands: &[Vec<String>], folder: &Path) ->
     answers.lines().map(answer).collect()
 }
 
-/// One call of an AWS JSON API; the emulators look at the shape of the signature only.
+/// One call of an AWS JSON API; the emulators observe the shape of the signature only.
 pub(crate) fn call(url: &str, target: &str, service: &str, body: &Value) -> Result<Value, Value> {
     let signature = format!(
         "AWS4-HMAC-SHA256 Credential=test/20260101/{REGION}/{service}/aws4_request, SignedHeaders=host, Signature=00"

@@ -87,7 +87,7 @@ fn every_rule_delivers_to_the_work_queue_or_puts_aside() {
         });
         let mut members = vec!["Description", "EventPattern", "Targets"];
         if name == "Sweep" {
-            // A schedule has no event to hand on: a command.
+            // A schedule has no event to hand over: a command.
             target["Input"] = json!(r#"{"action":"sweep"}"#);
             members[1] = "ScheduleExpression";
         }
@@ -141,7 +141,7 @@ fn the_queues_give_the_function_time() {
 }
 
 #[test]
-fn concurrency_is_what_the_function_is_told() {
+fn the_function_knows_its_concurrency() {
     let template = template();
     let bounds = template.pointer("/Parameters/MaximumConcurrency").cloned().unwrap_or_default();
     assert_eq!((&bounds["Default"], &bounds["MinValue"], &bounds["MaxValue"]), (&json!(5), &json!(2), &json!(50)));
@@ -298,7 +298,7 @@ fn the_role_is_bound_to_this_account_and_to_kinesis() {
     let template = template();
     let streams = "arn:${AWS::Partition}:kinesis:${AWS::Region}:${AWS::AccountId}:stream/*";
     let keys = "arn:${AWS::Partition}:kms:${AWS::Region}:${AWS::AccountId}:key/*";
-    // To look at the key that a stream is on, and to use it by way of Kinesis: it may be another account's.
+    // To observe the key that a stream is on, and to use it by way of Kinesis: it may be another account's.
     let any_key = "arn:${AWS::Partition}:kms:${AWS::Region}:*:key/*";
     let mut on_streams = 0;
     for statement in role_statements(&template) {
@@ -396,7 +396,7 @@ fn only_the_bus_that_is_given_is_written_to() {
 }
 
 #[test]
-fn the_function_is_told_what_it_needs() {
+fn the_function_gets_what_it_needs() {
     let template = template();
     let variables = property(&template, "Function/Environment/Variables");
     let names: Vec<_> = variables.as_object().unwrap().keys().map(String::as_str).collect();
@@ -440,7 +440,7 @@ fn the_function_is_told_what_it_needs() {
 }
 
 #[test]
-fn sweeps_are_daily_and_gentle_unless_told_otherwise() {
+fn sweeps_are_daily_and_gentle_unless_set_otherwise() {
     let template = template();
     assert_eq!(template.pointer("/Parameters/SweepSchedule/Default"), Some(&json!("rate(1 day)")));
     for (parameter, default, least, most) in [
@@ -481,16 +481,16 @@ fn every_parameter_is_described_and_has_its_place_in_the_form() {
 #[test]
 fn the_published_application_is_this_one() {
     let template = template();
-    let told = &template["Metadata"]["AWS::ServerlessRepo::Application"];
-    assert_eq!(told["SemanticVersion"], env!("CARGO_PKG_VERSION"));
-    assert_eq!(told["SpdxLicenseId"], env!("CARGO_PKG_LICENSE"));
-    assert_eq!(told["Name"], env!("CARGO_PKG_NAME"));
+    let reported = &template["Metadata"]["AWS::ServerlessRepo::Application"];
+    assert_eq!(reported["SemanticVersion"], env!("CARGO_PKG_VERSION"));
+    assert_eq!(reported["SpdxLicenseId"], env!("CARGO_PKG_LICENSE"));
+    assert_eq!(reported["Name"], env!("CARGO_PKG_NAME"));
     for file in ["LicenseUrl", "ReadmeUrl"] {
-        let path = root().join(told[file].as_str().unwrap());
+        let path = root().join(reported[file].as_str().unwrap());
         assert!(path.is_file(), "{file}: {}", path.display());
     }
     for place in ["HomePageUrl", "SourceCodeUrl"] {
-        assert_eq!(told.get(place), None, "there is none yet");
+        assert_eq!(reported.get(place), None, "there is none yet");
     }
 }
 
@@ -505,7 +505,7 @@ const ALARMS: &[Alarm] = &[
     ("FunctionErrorsAlarm", "AWS/Lambda", "Errors", &[("FunctionName", "Function")]),
     ("GaveUpAlarm", "Streamseal", "Alarms", &[("Reason", "gave-up")]),
     ("MissedByEventsAlarm", "Streamseal", "MissedByEvents", &[]),
-    ("PolicyUnusableAlarm", "Streamseal", "Items", &[("Outcome", "kept"), ("Reason", "PolicyUnusable")]),
+    ("PolicyUnusableAlarm", "Streamseal", "Items", &[("Outcome", "deferred"), ("Reason", "PolicyUnusable")]),
     ("ResultsLostAlarm", "Streamseal", "ResultsLost", &[]),
     ("ScanBacklogAlarm", "AWS/SQS", "ApproximateAgeOfOldestMessage", &[("QueueName", "ScanQueue")]),
     ("ScanDeadLettersAlarm", "AWS/SQS", "ApproximateNumberOfMessagesVisible", &[("QueueName", "ScanDeadLetterQueue")]),

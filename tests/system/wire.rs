@@ -29,7 +29,7 @@ use streamseal::domain::probe::{PROBE_DATA, PROBE_HASH, PROBE_PARTITION_KEY};
 use streamseal::domain::text::EventText;
 use streamseal::domain::work::Work;
 use streamseal::ports::{
-    CallLog, Clock, FleetApi, KeyApi, Look, PageStart, ParameterApi, SeenRecord, StreamApi, TrailApi, WorkQueue,
+    CallLog, Clock, FleetApi, KeyApi, PageStart, ParameterApi, ReadBack, ReadRecord, StreamApi, TrailApi, WorkQueue,
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpSocket};
@@ -272,7 +272,7 @@ impl Port {
             Self::Start => aws.start_encryption(&stream, &key(), log).await,
             Self::Probe => aws.put_probe(&stream, log).await.map(drop),
             Self::Shards | Self::Iterator | Self::Records => {
-                aws.read_back(&stream, Look::Any(time("2026-08-07T12:00:00Z")), log).await.map(drop)
+                aws.read_back(&stream, ReadBack::Any(time("2026-08-07T12:00:00Z")), log).await.map(drop)
             }
             Self::Key => aws.lookup(&key_ref("alias/x"), log).await.map(drop),
             Self::List => aws.list(&PageStart::Beginning, log).await.map(drop),
@@ -423,7 +423,7 @@ async fn an_answer_without_a_code_is_retryable_and_may_have_applied() {
 async fn a_success_that_cannot_be_read_is_retryable_and_may_have_applied() {
     let mut wire = Wire::start().await;
     let garbage = ResponseTemplate::new(200).set_body_string("<html>hello</html>");
-    // Start's answer is empty by design, so that its body is never looked at.
+    // Start's answer is empty by design, so that its body is never observed.
     for port in Port::ALL.into_iter().filter(|port| !matches!(port, Port::Start)) {
         let failure = check(&mut wire, port, garbage.clone(), Class::Retryable, "Unreadable").await;
         assert_eq!(failure.may_have_applied, port.is_write(), "{port:?} {failure:?}");
@@ -606,11 +606,12 @@ async fn describe_reads_the_setting() {
 #[tokio::test]
 async fn describe_reads_the_retention() {
     let mut wire = Wire::start().await;
-    for (told, hours) in [(json!(24), 24), (json!(8_760), 8_760), (json!(null), 24), (json!(0), 24), (json!(-1), 0)] {
+    for (reported, hours) in [(json!(24), 24), (json!(8_760), 8_760), (json!(null), 24), (json!(0), 24), (json!(-1), 0)]
+    {
         wire.reset().await;
-        wire.always("DescribeStreamSummary", ok(summary(json!({ "RetentionPeriodHours": told })))).await;
+        wire.always("DescribeStreamSummary", ok(summary(json!({ "RetentionPeriodHours": reported })))).await;
         let observed = wire.aws.describe(&stream(), &wire.log).await.unwrap();
-        assert_eq!(observed.retention_hours, hours, "{told}");
+        assert_eq!(observed.retention_hours, hours, "{reported}");
     }
 }
 
@@ -624,12 +625,12 @@ async fn calls_are_logged_with_their_request_ids() {
     wire.aws.describe(&stream(), &wire.log).await.unwrap();
     wire.aws.start_encryption(&stream(), &key(), &wire.log).await.unwrap();
     let calls = wire.log.calls();
-    let seen: Vec<_> = calls.iter().map(|call| (call.call, call.request_id.as_deref(), call.is_write())).collect();
+    let found: Vec<_> = calls.iter().map(|call| (call.call, call.request_id.as_deref(), call.is_write())).collect();
     let expected = [
         ("kinesis:DescribeStreamSummary", Some("req-ok"), false),
         ("kinesis:StartStreamEncryption", Some("req-2"), true),
     ];
-    assert_eq!(seen, expected);
+    assert_eq!(found, expected);
     for call in &calls {
         assert!(call.error.is_none() && call.duration > Duration::ZERO && call.at >= before, "{call:?}");
     }
@@ -745,14 +746,14 @@ async fn the_first_record_of_any_producer_will_do() {
     wire.always_for("GetRecords", json!({ "ShardIterator": "it-1" }), records(&[], 0, Some("it-1b"))).await;
     let found = records(&[record("42", "customer-7", SINCE_SECONDS + 0.123)], 0, Some("it-2b"));
     wire.always_for("GetRecords", json!({ "ShardIterator": "it-2" }), found).await;
-    let seen = wire.aws.read_back(&stream(), Look::Any(since()), &wire.log).await.unwrap().unwrap();
-    let expected = SeenRecord {
+    let found = wire.aws.read_back(&stream(), ReadBack::Any(since()), &wire.log).await.unwrap().unwrap();
+    let expected = ReadRecord {
         shard_id: "shardId-2".into(),
         sequence_number: "42".into(),
         encryption_type: Some("KMS".into()),
         at: time("2026-08-07T12:00:00.123Z"),
     };
-    assert_eq!(seen, expected);
+    assert_eq!(found, expected);
     assert_eq!(wire.requests("ListShards").await, [json!({ "StreamARN": STREAM, "MaxResults": 1000 })]);
     let iterators = wire.requests("GetShardIterator").await;
     let at = json!(SINCE_SECONDS as i64);
@@ -764,7 +765,7 @@ async fn the_first_record_of_any_producer_will_do() {
 }
 
 #[tokio::test]
-async fn a_look_for_any_record_is_bounded() {
+async fn a_search_for_any_record_is_bounded() {
     let shards: Vec<_> = (0..20).map(|n| shard(&format!("shardId-{n}"), 0, 9, true)).collect();
     // Behind and never at the tip; at the tip; the end of the shard; a time of arrival that is too early or absent.
     let early = record("1", "k", SINCE_SECONDS - 0.001);
@@ -782,7 +783,7 @@ async fn a_look_for_any_record_is_bounded() {
         wire.always("ListShards", ok(json!({ "Shards": shards }))).await;
         wire.always("GetShardIterator", ok(json!({ "ShardIterator": "first" }))).await;
         wire.always("GetRecords", answer).await;
-        assert_eq!(wire.aws.read_back(&stream(), Look::Any(since()), &wire.log).await.unwrap(), None);
+        assert_eq!(wire.aws.read_back(&stream(), ReadBack::Any(since()), &wire.log).await.unwrap(), None);
         let (read, records) = reads(&wire).await;
         assert_eq!(read, (0..8).map(|n| format!("shardId-{n}")).collect::<Vec<_>>());
         assert_eq!(records, 8 * each);
@@ -794,7 +795,7 @@ async fn a_look_for_any_record_is_bounded() {
 }
 
 #[tokio::test]
-async fn the_probe_is_looked_for_where_its_key_can_be() {
+async fn the_probe_is_searched_for_where_its_key_can_be() {
     let wire = Wire::start().await;
     let shards = [
         shard("shardId-0-parent", 0, u128::MAX, false),
@@ -819,10 +820,10 @@ async fn the_probe_is_looked_for_where_its_key_can_be() {
     wire.always_for("GetRecords", json!({ "ShardIterator": "exact" }), records(&others, 9, None)).await;
     let found = [record("4", "x", SINCE_SECONDS + 1.0), record("5", PROBE_PARTITION_KEY, SINCE_SECONDS + 0.456)];
     wire.always_for("GetRecords", json!({ "ShardIterator": "parent" }), records(&found, 9, None)).await;
-    let look = Look::Probe(since() + SignedDuration::from_nanos(123_999));
-    let seen = wire.aws.read_back(&stream(), look, &wire.log).await.unwrap().unwrap();
-    assert_eq!((seen.shard_id.as_str(), seen.sequence_number.as_str()), ("shardId-0-parent", "5"));
-    assert_eq!(seen.at, time("2026-08-07T12:00:00.456Z"));
+    let which = ReadBack::Probe(since() + SignedDuration::from_nanos(123_999));
+    let found = wire.aws.read_back(&stream(), which, &wire.log).await.unwrap().unwrap();
+    assert_eq!((found.shard_id.as_str(), found.sequence_number.as_str()), ("shardId-0-parent", "5"));
+    assert_eq!(found.at, time("2026-08-07T12:00:00.456Z"));
     let (read, _) = reads(&wire).await;
     assert_eq!(read, ["shardId-2-exact", "shardId-0-parent"], "the newest first, and closed ones too");
     assert!(wire.requests("GetRecords").await.iter().all(|body| body["Limit"] == 100 && body["StreamARN"] == STREAM));
@@ -830,7 +831,7 @@ async fn the_probe_is_looked_for_where_its_key_can_be() {
 
 #[tokio::test]
 async fn arrival_is_compared_to_the_millisecond() {
-    // The probe was put at …123.456 ms and arrived, as Kinesis tells it, at …123 ms; and a fraction of seconds is inexact.
+    // The probe was put at …123.456 ms and arrived, as Kinesis reports it, at …123 ms; and a fraction of seconds is inexact.
     for (nanos, arrival, found) in [
         (123_456_000, 0.123, true),
         (123_000_000, 0.123, true),
@@ -841,20 +842,20 @@ async fn arrival_is_compared_to_the_millisecond() {
         wire.always("ListShards", ok(json!({ "Shards": [shard("shardId-0", 0, u128::MAX, true)] }))).await;
         wire.always("GetShardIterator", ok(json!({ "ShardIterator": "it" }))).await;
         wire.always("GetRecords", records(&[record("1", PROBE_PARTITION_KEY, SINCE_SECONDS + arrival)], 0, None)).await;
-        let look = Look::Probe(since() + SignedDuration::from_nanos(nanos));
-        let seen = wire.aws.read_back(&stream(), look, &wire.log).await.unwrap();
-        assert_eq!(seen.is_some(), found, "{nanos} {arrival}");
+        let which = ReadBack::Probe(since() + SignedDuration::from_nanos(nanos));
+        let read = wire.aws.read_back(&stream(), which, &wire.log).await.unwrap();
+        assert_eq!(read.is_some(), found, "{nanos} {arrival}");
     }
 }
 
 #[tokio::test]
-async fn a_look_for_the_probe_is_bounded() {
+async fn a_search_for_the_probe_is_bounded() {
     let wire = Wire::start().await;
     let shards: Vec<_> = (0..20).map(|n| shard(&format!("shardId-{n}"), 0, u128::MAX, n == 19)).collect();
     wire.always("ListShards", ok(json!({ "Shards": shards }))).await;
     wire.always("GetShardIterator", ok(json!({ "ShardIterator": "first" }))).await;
     wire.always("GetRecords", records(&[record("1", "x", SINCE_SECONDS)], 5_000, Some("next"))).await;
-    assert_eq!(wire.aws.read_back(&stream(), Look::Probe(since()), &wire.log).await.unwrap(), None);
+    assert_eq!(wire.aws.read_back(&stream(), ReadBack::Probe(since()), &wire.log).await.unwrap(), None);
     let (read, records) = reads(&wire).await;
     assert_eq!(read, (12..20).rev().map(|n| format!("shardId-{n}")).collect::<Vec<_>>());
     assert_eq!(records, 8 * 5);
@@ -870,7 +871,7 @@ async fn shards_are_listed_over_all_pages() {
     wire.then("ListShards", page("shardId-2", None)).await;
     wire.always("GetShardIterator", ok(json!({ "ShardIterator": "it" }))).await;
     wire.always("GetRecords", records(&[], 0, None)).await;
-    wire.aws.read_back(&stream(), Look::Probe(since()), &wire.log).await.unwrap();
+    wire.aws.read_back(&stream(), ReadBack::Probe(since()), &wire.log).await.unwrap();
     let expected = [
         json!({ "StreamARN": STREAM, "MaxResults": 1000 }),
         json!({ "StreamARN": STREAM, "MaxResults": 1000, "ExclusiveStartShardId": "shardId-0" }),
@@ -882,18 +883,18 @@ async fn shards_are_listed_over_all_pages() {
 
 #[tokio::test]
 async fn a_list_of_shards_that_never_ends_is_cut() {
-    for (shards, look, requests) in [
-        (json!([shard("shardId-0", 0, 9, false)]), Look::Any(since()), 10),
-        (json!([]), Look::Any(since()), 1),
-        (json!([shard("shardId-0", 0, 9, true)]), Look::Any(since()), 8),
-        (json!([shard("shardId-0", 0, 9, true)]), Look::Probe(since()), 10),
+    for (shards, which, requests) in [
+        (json!([shard("shardId-0", 0, 9, false)]), ReadBack::Any(since()), 10),
+        (json!([]), ReadBack::Any(since()), 1),
+        (json!([shard("shardId-0", 0, 9, true)]), ReadBack::Any(since()), 8),
+        (json!([shard("shardId-0", 0, 9, true)]), ReadBack::Probe(since()), 10),
     ] {
         let wire = Wire::start().await;
         wire.always("ListShards", ok(json!({ "Shards": shards, "NextToken": "t" }))).await;
         wire.always("GetShardIterator", ok(json!({ "ShardIterator": "it" }))).await;
         wire.always("GetRecords", records(&[], 0, None)).await;
-        assert_eq!(wire.aws.read_back(&stream(), look, &wire.log).await.unwrap(), None);
-        assert_eq!(wire.requests("ListShards").await.len(), requests, "{look:?}");
+        assert_eq!(wire.aws.read_back(&stream(), which, &wire.log).await.unwrap(), None);
+        assert_eq!(wire.requests("ListShards").await.len(), requests, "{which:?}");
     }
 }
 
@@ -901,8 +902,8 @@ async fn a_list_of_shards_that_never_ends_is_cut() {
 async fn nothing_is_asked_about_a_time_to_come() {
     let wire = Wire::start().await;
     let soon = Timestamp::now() + SignedDuration::from_hours(1);
-    for look in [Look::Any(soon), Look::Probe(soon)] {
-        assert_eq!(wire.aws.read_back(&stream(), look, &wire.log).await.unwrap(), None);
+    for which in [ReadBack::Any(soon), ReadBack::Probe(soon)] {
+        assert_eq!(wire.aws.read_back(&stream(), which, &wire.log).await.unwrap(), None);
     }
     assert_eq!(wire.count().await, 0);
 }
@@ -967,7 +968,7 @@ async fn a_key_is_described() {
 }
 
 #[tokio::test]
-async fn the_material_of_a_key_is_told() {
+async fn the_material_of_a_key_is_reported() {
     let mut wire = Wire::start().await;
     let id = "123d90926f00e7f1adbb2b4b1e1e1fbe3f2a4b2d9b1c4c8d0f5e6a7b8c9d0e1f";
     for (material, expected) in
@@ -1200,7 +1201,7 @@ async fn endpoints_and_the_package_come_from_the_environment() {
 fn futures_are_send() {
     fn is_send<T: Send>(_: T) {}
     fn all<T: StreamApi + KeyApi + ParameterApi + WorkQueue + Clock + Debug>(aws: &T, log: &CallLog) {
-        is_send(aws.read_back(&stream(), Look::Any(since()), log));
+        is_send(aws.read_back(&stream(), ReadBack::Any(since()), log));
     }
     let _ = all::<Aws>;
 }

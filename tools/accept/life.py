@@ -104,7 +104,7 @@ def disabled(world: World) -> str:
 
 
 def swept(world: World) -> str:
-    """A stream that is made where the function is told nothing: on AWS its event may come first, which is as good."""
+    """A stream that no event reports to the function: on AWS its event may come first, which is as good."""
     missed, since = world.missed, utc().timestamp()
     world.new_stream(missed)
     world.await_active(missed)
@@ -120,5 +120,5 @@ STEPS = {
     "rekeyed": ("an alias that moves re-keys the stream", rekeyed),
     "stopped": ("a stream whose encryption was stopped is encrypted again", stopped),
     "disabled": ("a key that is disabled is an alarm, and no change", disabled),
-    "swept": ("a sweep finds what no event told of", swept),
+    "swept": ("a sweep finds what no event reported", swept),
 }

@@ -13,7 +13,7 @@ with what AWS was seen to do and the guard in the code; nothing in the product d
 REFUTED is news and no failure. An answer against what was seen is marked. Status 1: a step of the life failed, or
 something could not be removed.
 
---here then fails on purpose after each step in turn, and looks whether anything is left in the emulators.
+--here then fails on purpose after each step in turn, and checks whether anything is left in the emulators.
 """
 
 import argparse

@@ -203,7 +203,7 @@ class World:
         return await_(f"CloudTrail to show {call}", probe, 1800, HISTORY_EVERY)[0]
 
     def has_trail(self) -> bool:
-        """Whether a trail tells EventBridge of management writes in this Region."""
+        """Whether a trail reports management writes to EventBridge in this Region."""
         trail = self.aws.cloudtrail
         for one in trail.describe_trails()["trailList"]:
             if not one.get("IsMultiRegionTrail") and one["HomeRegion"] != self.aws.region:

@@ -8,7 +8,7 @@ most accounts have used them up; with them a small account pays next to nothing 
 
 Prices are list prices in us-east-1, in dollars, as of 2026. Those of Lambda and CloudWatch were read in copies of
 their pricing pages (aws.amazon.com/lambda/pricing, /cloudwatch/pricing); those of SQS, KMS, Kinesis and EventBridge
-are as commonly quoted. They change, and differ by Region: look at the pages before you rely on them. Calls of
+are as commonly quoted. They change, and differ by Region: read the pages before you rely on them. Calls of
 Kinesis's control plane, SSM's standard parameters, the tagging API, CloudTrail's LookupEvents and EventBridge's rules
 on AWS's own events have no price. CloudTrail's first trail, which EventBridge's events need, has none either, but for
 its storage. What Kinesis calls KMS for, and the key itself, is the encryption's price and not this function's.
@@ -43,9 +43,9 @@ RUN_METRICS = 3  # Series that one run writes
 NEW, OTHER = 0.10, 0.5
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-# What a look at one stream writes, in a sweep as well: a document such as this one, and a line of metrics of some 0.4
+# What an observation of one stream writes, in a sweep as well: a document such as this one, metrics of some 0.4
 # kB.
-LOOK_KB = (
+OBSERVATION_KB = (
     len(json.dumps(json.loads((ROOT / "events/streamseal-evidence-event.json").read_text())["detail"])) / 1000 + 0.4
 )
 
@@ -73,12 +73,12 @@ def month(streams: int, one: Mapping[str, float], template: str) -> dict[str, fl
     runs = new + other
     sweep_seconds = streams / SWEEP_RATE
     parts = max(1, -(-sweep_seconds // PART_SECONDS))
-    # A run about a stream that is as it should be takes a look and no wait; batches share an invocation, which is
+    # A run about a stream that is as it should be takes one observation, no wait; batches share an invocation, which is
     # left out.
     seconds = new * one["seconds"] + other * 0.3 + SWEEPS * sweep_seconds
     invocations = runs + SWEEPS * parts
-    looks = SWEEPS * streams
-    log_gb = (new * one["log_kb"] + (other + looks) * LOOK_KB) / 1e6
+    observations = SWEEPS * streams
+    log_gb = (new * one["log_kb"] + (other + observations) * OBSERVATION_KB) / 1e6
     series = min(HOURS, SWEEPS) * SWEEP_METRICS + min(HOURS, runs) * RUN_METRICS
     return {
         "Lambda": seconds * MEMORY_GB * GB_SECOND["arm64" if "Default: arm64" in template else "x86_64"]
@@ -91,7 +91,7 @@ def month(streams: int, one: Mapping[str, float], template: str) -> dict[str, fl
         "alarms": alarms * ALARM,
         "dashboard": DASHBOARD,
         # The events, and what the central log group takes in.
-        "result bus": (runs + looks) * BUS + log_gb * LOG_GB,
+        "result bus": (runs + observations) * BUS + log_gb * LOG_GB,
     }
 
 

@@ -43,5 +43,5 @@ class Table:
 
 
 def say(text: str) -> None:
-    """Tells of the progress, on standard error."""
+    """Reports the progress, on standard error."""
     print(text, file=sys.stderr, flush=True)

@@ -72,7 +72,7 @@ class World:
     # The fault layer.
 
     def control(self, method: str, what: str, value: object = None) -> Any:
-        """Asks the fault layer for something, or tells it something."""
+        """Asks the fault layer for something, or reports it something."""
         data = None if value is None else json.dumps(value).encode()
         request = urllib.request.Request(f"{self.fault}/_fault/{what}", data, method=method)
         with HTTP.open(request, timeout=60) as answer:

@@ -1,4 +1,4 @@
-"""Seals one stream from end to end on this machine, and tells the story.
+"""Seals one stream from end to end on this machine, and reports the story.
 
     tools demo [BOOTSTRAP]      (default: target/debug/bootstrap)
 
@@ -75,26 +75,26 @@ def seal(stack: contextlib.ExitStack, bootstrap: pathlib.Path, log: IO[str]) -> 
         "LOG_LEVEL": "warn",
     }
     _, function = child(stack, "rie", bootstrap, env=environment, stderr=log)
-    tell("ready", f"the parts and the Lambda emulator, in {ms(started)} ms")
+    report("ready", f"the parts and the Lambda emulator, in {ms(started)} ms")
 
     key = aws("kms", "CreateKey", Description="Streamseal demo")["KeyMetadata"]["Arn"]
     aws("kms", "CreateAlias", AliasName=ALIAS, TargetKeyId=key)
-    tell("key", f"{ALIAS} is {key}")
+    report("key", f"{ALIAS} is {key}")
 
     stream = f"orders-{secrets.token_hex(3)}"
     aws("kinesis", "CreateStream", StreamName=stream, ShardCount=1)
     born = aws.describe(stream)
     require(born["StreamStatus"] == "CREATING", f"the new stream is {born['StreamStatus']}, not CREATING")
     require(born["EncryptionType"] == "NONE", f"the new stream's encryption is {born['EncryptionType']}")
-    tell("created", f"{stream}: {born['StreamStatus']}, EncryptionType {born['EncryptionType']}")
+    report("created", f"{stream}: {born['StreamStatus']}, EncryptionType {born['EncryptionType']}")
 
     event = create_stream_event(parts, stream)
-    tell("event", "CreateStream, as CloudTrail and EventBridge report it, given to the function at once")
+    report("event", "CreateStream, as CloudTrail and EventBridge report it, given to the function at once")
     first = invoke(function, event)
     report_first(aws, first, stream, key)
     record, probes = read_back(aws, stream, first["proof"]), operations(first)["PutRecord"]
     found = f"partition key {record['PartitionKey']}, EncryptionType {record['EncryptionType']}"
-    tell("read back", f"that record is in the shard: {found}")
+    report("read back", f"that record is in the shard: {found}")
 
     second = invoke(function, event)
     writes = [call for call in operations(second) if not call.startswith(("Describe", "List", "Get"))]
@@ -102,7 +102,7 @@ def seal(stack: contextlib.ExitStack, bootstrap: pathlib.Path, log: IO[str]) -> 
     require(second["compliance"] == "COMPLIANT", f"the second run ended {second['compliance']}: {second['annotation']}")
     kept = records(aws, stream, first["proof"]["shard_id"], "TRIM_HORIZON")
     require(len(kept) == probes, "the stream has more than the probes of the first run")
-    tell("again", f"the same event a second time: {counted(second)}, none of them a write; {second['compliance']}")
+    report("again", f"the same event a second time: {counted(second)}, none of them a write; {second['compliance']}")
 
     print(f"\n{bold('The evidence of the first run')}\n\n{json.dumps(first, indent=2)}\n")
     print(f"compliance: {first['compliance']}")
@@ -110,7 +110,7 @@ def seal(stack: contextlib.ExitStack, bootstrap: pathlib.Path, log: IO[str]) -> 
 
 
 def report_first(aws: Aws, evidence: Json, stream: str, key: str) -> None:
-    """Tells what the evidence says, and holds each claim against the stream."""
+    """Reports what the evidence says, and holds each claim against the stream."""
     require(evidence["compliance"] == "COMPLIANT", f"the run ended {evidence['compliance']}: {evidence['annotation']}")
     calls = {
         name: [call for call in evidence["calls"] if call["call"].endswith(f":{name}")] for name in operations(evidence)
@@ -121,9 +121,9 @@ def report_first(aws: Aws, evidence: Json, stream: str, key: str) -> None:
     )
     start = starts[0]
     waited = instant(start["at"]) - instant(evidence["calls"][0]["at"])
-    tell(
+    report(
         "waited",
-        f"{waited} ms for the stream to become ACTIVE, {len(calls['DescribeStreamSummary'])} looks at it in all",
+        f"{waited} ms for the stream to become ACTIVE, {len(calls['DescribeStreamSummary'])} observations of it in all",
     )
 
     rule, desired = evidence["policy"]["rule"], evidence["desired"]
@@ -131,8 +131,8 @@ def report_first(aws: Aws, evidence: Json, stream: str, key: str) -> None:
         rule == "orders" and desired["key"] == ALIAS and desired["key_arn"] == key,
         f"the wrong key was chosen: {rule}, {desired}",
     )
-    tell("chose", f"{desired['key']} by rule `{rule}`, which is {desired['key_arn']}")
-    tell("started", f"StartStreamEncryption, accepted in {start['duration_ms']} ms")
+    report("chose", f"{desired['key']} by rule `{rule}`, which is {desired['key_arn']}")
+    report("started", f"StartStreamEncryption, accepted in {start['duration_ms']} ms")
 
     now, after = aws.describe(stream), evidence["after"]
     require(
@@ -143,13 +143,15 @@ def report_first(aws: Aws, evidence: Json, stream: str, key: str) -> None:
         (now["StreamStatus"], now["EncryptionType"], now["KeyId"]) == ("ACTIVE", "KMS", key),
         f"the stream itself is {now}",
     )
-    tell("active", f"{after['status']}, EncryptionType {after['encryption_type']}, with this key")
+    report("active", f"{after['status']}, EncryptionType {after['encryption_type']}, with this key")
 
     proof = evidence["proof"]
     require((proof["state"], proof["encryption_type"]) == ("proven", "KMS"), f"the proof is {proof}")
     probed(aws, stream, calls["PutRecord"], proof)
-    tell("proven", f"by record {proof['sequence_number']} in {proof['shard_id']}, stored as {proof['encryption_type']}")
-    tell("in all", f"{evidence['run']['duration_ms']} ms and {counted(evidence)}")
+    report(
+        "proven", f"by record {proof['sequence_number']} in {proof['shard_id']}, stored as {proof['encryption_type']}"
+    )
+    report("in all", f"{evidence['run']['duration_ms']} ms and {counted(evidence)}")
 
 
 def probed(aws: Aws, stream: str, puts: list[Json], proof: Json) -> None:
@@ -158,9 +160,9 @@ def probed(aws: Aws, stream: str, puts: list[Json], proof: Json) -> None:
     types = [one.get("EncryptionType") for one in records(aws, stream, proof["shard_id"], "TRIM_HORIZON")]
     early = len(puts) - 1
     require(early and types == [None] * early + ["KMS"], f"{len(puts)} probes, and the shard has {types}")
-    answers = f"{early} answer{'s' if early > 1 else ''} without EncryptionType, too early to tell, and then KMS"
+    answers = f"{early} answer{'s' if early > 1 else ''} without EncryptionType, too early to report, and then KMS"
     took = instant(puts[-1]["at"]) - instant(puts[0]["at"])
-    tell("probed", f"{len(puts)} times in {took} ms: {answers}")
+    report("probed", f"{len(puts)} times in {took} ms: {answers}")
 
 
 def read_back(aws: Aws, stream: str, proof: Json) -> Json:
@@ -247,5 +249,5 @@ def bold(text: str) -> str:
     return f"\033[1m{text}\033[0m" if sys.stdout.isatty() and "NO_COLOR" not in os.environ else text
 
 
-def tell(label: str, text: str) -> None:
+def report(label: str, text: str) -> None:
     print(f"  {bold(f'{label:<10}')} {text}", flush=True)

@@ -120,7 +120,7 @@ def aws(family: Family, kinesis: str | None = None) -> Started:
         "PERSIST_STATE": "0",
         "STATE_DIR": str(family.folder / "state"),
         "S3_DATA_DIR": str(family.folder / "s3"),
-        "DOCKER_HOST": f"unix://{family.folder}/no-docker",  # It would look for containers to tidy up at its end.
+        "DOCKER_HOST": f"unix://{family.folder}/no-docker",  # It would search for containers to tidy up at its end.
         "LOG_LEVEL": "WARNING",
     }
     # The interpreter is named, since the script's own first line breaks when a long path holds it.

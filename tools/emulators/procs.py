@@ -1,8 +1,8 @@
 """Starts processes that end when we do, however we end.
 
 A `Family` forks a watcher before anything else. The watcher does nothing until our end of a pipe closes, which the
-kernel sees to even when we are killed; then it ends, by process id, whatever of the family still runs, and removes
-the family's folder. Members are told by a variable in their environment, so that grandchildren are found too,
+kernel ensures even when we are killed; then it ends, by process id, whatever of the family still runs, and removes
+the family's folder. Members are reported by a variable in their environment, so that grandchildren are found too,
 whatever process group or session they have put themselves in. Linux only (/proc). No process outside the family is
 ever touched.
 """

@@ -9,7 +9,7 @@ invocation, in this process's environment plus each --env; what it writes goes t
 What the emulator answers: status 200 with the function's answer, or with its error as {"errorType": ..,
 "errorMessage": ..}; 200 with the text `Task timed out after N seconds` (it then ends the function, and the next
 invocation starts it anew); 502 when the function ended by itself. LAMBDA_TASK_ROOT is not set: a `file:` policy is
-looked for in the directory where this was started.
+searched for in the directory where this was started.
 
 Nothing is left behind, even when this process is killed: see emulators/procs.py.
 """

@@ -259,7 +259,7 @@ class Bus:
             if test(EventPattern=pattern, Event=json.dumps(event))["Result"]
         ]
         if isinstance(event["detail"].get("findings"), list):
-            expect(not bodies, f"{name}: moto looks into arrays now, so the way around it can go")
+            expect(not bodies, f"{name}: moto reads arrays now, so the way around it can go")
             bodies = [json.dumps(event | {"id": str(uuid.uuid4()), "time": utc()})] * len(rules)
         expect(
             len(bodies) == len(rules) <= 1,

@@ -23,7 +23,7 @@ from samtranslator.yaml_helper import yaml_parse
 
 
 class NoManagedPolicies:
-    """The transform would look names of managed policies up in IAM. The role of the template is its own: there are
+    """The transform would observe names of managed policies up in IAM. The role of the template is its own: there are
     none.
     """
 

@@ -1,0 +1,1 @@
+"""Names that changed before there was a version."""

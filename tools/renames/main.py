@@ -1,5 +1,5 @@
-"""Shows that the names in `table.tsv` are all that changed since a revision in what others read: snapshots of the command
-line, JSON schemas without their descriptions, sample messages and sample policies.
+"""Shows that the names in `table.tsv` are all that changed since a revision in what others read: snapshots of the
+command line, JSON schemas without their descriptions, sample messages and sample policies.
 
 Each such file of the revision, with the table applied, must equal the file of the tree byte for byte; of schemas,
 whose descriptions are the code's comments, the JSON without them.
@@ -49,8 +49,8 @@ def read(text: str) -> list[tuple[str, str]]:
 
 
 def rename(text: str, table: list[tuple[str, str]], in_lists: bool) -> str:
-    """The text with each name of the table replaced, as a whole word. A quoted one is replaced as the name of a member, also
-    where the document is a string in another one, and `in_lists`, as a schema has names and values.
+    """The text with each name of the table replaced, as a whole word. A quoted one is replaced as the name of a member,
+    also where the document is a string in another one, and `in_lists`, as a schema has names and values.
     """
     behind = r"\s*[:,\]]?" if in_lists else r"\s*:"
     for before, after in table:
@@ -64,7 +64,7 @@ def rename(text: str, table: list[tuple[str, str]], in_lists: bool) -> str:
 
 def same_schema(one: str, other: str) -> bool:
     """Whether two JSON schemas differ in descriptions, and the order of lists of names, at most."""
-    return _plain(json.loads(one)) == _plain(json.loads(other))
+    return bool(_plain(json.loads(one)) == _plain(json.loads(other)))
 
 
 def _plain(value: Any) -> Any:

@@ -87,7 +87,7 @@ class Judge:
             record = records[name].get((proof["shard_id"], proof["sequence_number"]))
             if (record or {}).get("EncryptionType") != "KMS" or proof["encryption_type"] != "KMS":
                 stored = record["EncryptionType"] if record else "absent"
-                claim = f"the proof {proof['sequence_number']}, told as {proof['encryption_type']}"
+                claim = f"the proof {proof['sequence_number']}, reported as {proof['encryption_type']}"
                 failures.append(f"{name}: {claim}, is {stored} in the stream")
         for name, found in records.items():
             if any(record["PartitionKey"] != "streamseal-probe" for record in found.values()):
@@ -102,10 +102,10 @@ class Judge:
             name = document["stream"]["name"]
             ours = [s for s in starts if s["by"] == actor and s["stream"] == name]
             seen = [s for s in ours if window[0] - 0.002 <= s["at"] <= window[1]]
-            told = [call for call in document["calls"] if call["call"] == "kinesis:StartStreamEncryption"]
-            if len(seen) > 1 or len(told) != len(seen):
+            reported = [call for call in document["calls"] if call["call"] == "kinesis:StartStreamEncryption"]
+            if len(seen) > 1 or len(reported) != len(seen):
                 run = document["run"]["id"]
-                failures.append(f"{name}: run {run} tells of {len(told)} Starts, {len(seen)} were on the wire")
+                failures.append(f"{name}: run {run} reports {len(reported)} Starts, {len(seen)} were on the wire")
         for start in starts:
             kind = self.world.streams[start["stream"]]
             if kind in ("scratch", "locked", "stray") or (kind == "spent" and start["applied"]):
@@ -161,7 +161,7 @@ class Judge:
             ("Start requests", f"{len(starts)}, {sum(accepted.values())} accepted, at most {most} a stream"),
             ("invocations", ", ".join(f"{count} {how}" for how, count in ended.most_common())),
             ("killed in flight", ", ".join(f"{count} x {what}" for what, count in record.kills.items()) or "none"),
-            ("sent on", f"{sent} work messages; still in the queue: {sum(world.aws.waiting(world.queue))}"),
+            ("handed over", f"{sent} work messages; still in the queue: {sum(world.aws.waiting(world.queue))}"),
             ("DLQ", dead),
         ]
         print()

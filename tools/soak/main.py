@@ -11,7 +11,7 @@ layer (tools fault): about a fifth of all calls fail, streams are held in CREATI
 encryption lag, rates are limited. Meanwhile functions are killed in flight, with SIGKILL. After a while the failing
 and the killing end, so that whatever can still finish does.
 
-It ends when every event has its evidence and every stream is as the policy wants it, or at the limit. Then the
+It ends when every event has its evidence and every stream is as the policy requires it, or at the limit. Then the
 evidence is compared with the streams themselves, read from the Kinesis emulator directly, and with the fault layer's
 log of what was on the wire. Status 1 if an event was lost, a stream ended wrong, a proof was claimed that is not in
 the stream as an encrypted record, or a run sent more than one Start. What is chosen by chance comes from the seed,

@@ -69,7 +69,7 @@ class World:
         }
 
     def control(self, method: str, what: str, body: object = None) -> Any:
-        """Asks the fault layer for something, or tells it something."""
+        """Asks the fault layer for something, or reports it something."""
         data = json.dumps(body).encode() if body is not None else None
         request = urllib.request.Request(f"{self.fault}/_fault/{what}", data, method=method)
         with HTTP.open(request, timeout=60) as answer:

@@ -92,12 +92,12 @@ def others(world: World) -> None:
     for name, taken in runs.items():
         said = world.final(taken, name)
         expect(said["compliance"] == "COMPLIANT" and not writes(said), f"{name}: {brief(said)} {calls(said)}")
-    # One rotation is told up to three times, and is one scan.
+    # One rotation is reported up to three times, and is one scan.
     rotations = {scans.pop(name) for name in ROTATIONS}
     scans["a rotation"] = await_("the scan for a rotation", lambda: rotations & scanned(world)).pop()
     for name, taken in scans.items():
         said = world.summary(taken, name)
-        world.by_compliance(said, {"COMPLIANT": said["streams"]["concerned"]}, name)
+        world.by_compliance(said, {"COMPLIANT": said["streams"]["relevant"]}, name)
     after = {stream: world.setting(stream) for stream in STREAMS}
     expect(before == after, f"the streams were {before} and are {after}")
     enough = len(runs) >= 10 and len(scans) >= 12 and len(dropped) >= 8
@@ -184,7 +184,7 @@ def sweep(world: World) -> None:
     world.await_setting("forgotten-1", world.keys[1])
     plain = world.setting("scratch-1")
     expect(plain[:2] == ("ACTIVE", "NONE"), f"scratch-1 is {plain}")
-    words = "the scheduled sweep finds the stream that no event told of and has it sealed"
+    words = "the scheduled sweep finds the stream that no event reported and has it sealed"
     world.holds(f"{words}, and leaves the exempt one alone")
 
 

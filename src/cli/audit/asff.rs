@@ -49,13 +49,13 @@ fn finding(audit: &Audit, evidence: &Evidence) -> Value {
         "AwsAccountId": scope.account,
         "Region": scope.region,
         "Types": ["Software and Configuration Checks/AWS Security Best Practices"],
-        "CreatedAt": row.looked_at,
-        "LastObservedAt": row.looked_at,
-        "UpdatedAt": row.looked_at,
+        "CreatedAt": row.observed_at,
+        "LastObservedAt": row.observed_at,
+        "UpdatedAt": row.observed_at,
         "Severity": {"Label": severity, "Original": row.compliance},
         "Title": "Kinesis data streams should be encrypted with the key that the policy names",
         "Description": cut(row.annotation, DESCRIPTION_MAX),
-        "ProductFields": told(&product),
+        "ProductFields": present(&product),
         "Resources": [{
             "Type": "AwsKinesisStream",
             "Id": row.arn,
@@ -79,10 +79,10 @@ fn finding(audit: &Audit, evidence: &Evidence) -> Value {
 
 fn details(row: &Row<'_>, evidence: &Evidence) -> Value {
     let mut details = json!({"Name": row.stream, "Arn": row.arn});
-    if let (Some(fields), Some(seen)) = (details.as_object_mut(), &evidence.before) {
-        fields.insert("RetentionPeriodHours".to_owned(), json!(seen.observed.retention_hours));
+    if let (Some(fields), Some(setting)) = (details.as_object_mut(), &evidence.before) {
+        fields.insert("RetentionPeriodHours".to_owned(), json!(setting.observed.retention_hours));
         let encryption = [("EncryptionType", row.encryption_type), ("KeyId", row.key_arn.or(row.key_id))];
-        fields.insert("StreamEncryption".to_owned(), told(&encryption));
+        fields.insert("StreamEncryption".to_owned(), present(&encryption));
     }
     details
 }
@@ -105,7 +105,7 @@ fn fits(text: &str) -> bool {
 }
 
 /// Only what there is to say: ASFF takes no empty text.
-fn told(fields: &[(&str, Option<&str>)]) -> Value {
+fn present(fields: &[(&str, Option<&str>)]) -> Value {
     let said = fields.iter().filter_map(|(name, value)| Some(((*name).to_owned(), json!((*value)?))));
     Value::Object(said.collect())
 }

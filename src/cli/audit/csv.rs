@@ -3,7 +3,7 @@
 use super::report::{Audit, Row, one_line};
 
 const HEAD: &str = "region,stream,arn,compliance,reason,withheld,rule,status,encryption_type,key_id,key_arn,desired_key,\
-desired_key_arn,created_at,looked_at,annotation,at_source_terraform,at_source_cloudformation,\
+desired_key_arn,created_at,observed_at,annotation,at_source_terraform,at_source_cloudformation,\
 at_source_cli,remedy_about,remedy,remedy_command,remedy_statement\r\n";
 
 pub(super) fn render(audit: &Audit) -> String {
@@ -11,7 +11,7 @@ pub(super) fn render(audit: &Audit) -> String {
     for evidence in audit.streams() {
         let row = Row::new(evidence);
         let (status, created) = (row.status.as_deref(), row.created_at.map(|at| at.to_string()));
-        let looked = row.looked_at.to_string();
+        let observed_at = row.observed_at.to_string();
         let remedy = &evidence.remedy;
         let (change, command) = (remedy.at_source(), one_line(remedy));
         let fields = [
@@ -29,7 +29,7 @@ pub(super) fn render(audit: &Audit) -> String {
             row.desired_key,
             row.desired_key_arn,
             created.as_deref(),
-            Some(looked.as_str()),
+            Some(observed_at.as_str()),
             Some(row.annotation),
             change.map(|change| change.terraform.as_str()),
             change.map(|change| change.cloudformation.as_str()),

@@ -71,8 +71,8 @@ mod tests {
     fn it_asks_for_nothing_outside() {
         let page = render(&samples::audit());
         let outside = ["http://", "https://", "src=", "url(", "@import", "style=\"", " onclick"];
-        let told = page.replace("http://www.w3.org/2000/svg", "");
-        let found: Vec<&str> = outside.into_iter().filter(|word| told.contains(word)).collect();
+        let reported = page.replace("http://www.w3.org/2000/svg", "");
+        let found: Vec<&str> = outside.into_iter().filter(|word| reported.contains(word)).collect();
         // The hostile sample has a `src=` in its data.
         assert_eq!(found, ["src="]);
         assert!(page.contains("default-src 'none'") && page.contains("script-src 'sha256-"));

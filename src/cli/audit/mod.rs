@@ -1,13 +1,13 @@
 //! `streamseal audit`: how every stream stands with the policy, as a table, JSON, CSV, HTML, findings or evidence.
 //!
-//! It looks as a scan does and decides nothing itself; it changes no stream and writes no record. The result is written once
+//! It observes as a scan does and decides nothing itself; it changes no stream and writes no record. The result is written once
 //! and whole: an audit that is broken off leaves no file and no output.
 
 mod asff;
 mod csv;
 mod file;
 mod html;
-mod look;
+mod observe;
 mod regions;
 mod report;
 #[cfg(test)]
@@ -29,7 +29,7 @@ use self::report::{Audit, Broken, Ended};
 use super::arguments::{Globals, MODES};
 use super::context::{Context, known_profile};
 use super::exit::Exit;
-use super::output::{GOOD, Stop, in_lines, styled, tell};
+use super::output::{GOOD, Stop, in_lines, styled, to_stderr};
 use crate::domain::remedy::advice::Remedy;
 use crate::run::session::Session;
 
@@ -37,13 +37,13 @@ use crate::run::session::Session;
 const LONGEST: SignedDuration = SignedDuration::from_hours(7 * 24);
 
 const CODES: &str = "Exit codes: 0 compliant, 1 failure, incomplete, or broken off, 2 usage, 3 non-compliant, 4 try again, since \
-                           something could not be told now.";
+                           something could not be determined now.";
 
 /// Shows how every stream stands with the policy, also as a report; changes nothing
 #[derive(Debug, clap::Args)]
 #[command(after_help = CODES)]
 pub(crate) struct AuditArguments {
-    /// Look at every Region that has Kinesis Data Streams
+    /// Observe every Region that has Kinesis Data Streams
     #[arg(long, conflicts_with = "region")]
     all_regions: bool,
     /// The mode to assume [env: MODE] [default: report]
@@ -119,9 +119,9 @@ pub(super) async fn run(arguments: &AuditArguments, globals: &Globals) -> Result
     };
     bar.finish_and_clear();
     let audit = done?;
-    tell_of_regions(&audit);
+    report_regions(&audit);
     for lines in refusals(&audit) {
-        tell(format_args!("{}: some streams or keys could not be looked at: {lines}", styled(GOOD, "help")));
+        to_stderr(format_args!("{}: some streams or keys could not be checked: {lines}", styled(GOOD, "help")));
     }
     for (path, format) in &outputs {
         let written = match path {
@@ -131,7 +131,7 @@ pub(super) async fn run(arguments: &AuditArguments, globals: &Globals) -> Result
         written.map_err(|error| not_written(*path, &error))?;
     }
     if outputs.iter().all(|(path, _)| path.is_some()) {
-        tell(table::sums(&audit).trim_end());
+        to_stderr(table::sums(&audit).trim_end());
     }
     Ok(audit.exit())
 }
@@ -142,16 +142,16 @@ fn not_written(path: Option<&Path>, error: &std::io::Error) -> Stop {
 }
 
 /// Those that the audit lacks.
-fn tell_of_regions(audit: &Audit) {
+fn report_regions(audit: &Audit) {
     for region in &audit.regions {
         match &region.ended {
             Ended::Failed(Broken { why, help, .. }) => {
                 let stop = Stop::failure(format!("{}: {why}", region.name));
                 let stop = help.iter().fold(stop, |stop, help| stop.help(help.as_str()));
-                stop.told();
+                stop.print();
             }
             Ended::NotEnabled if audit.regions.len() > 1 => {
-                tell(format_args!("{}: left out, the account has not enabled it", region.name));
+                to_stderr(format_args!("{}: left out, the account has not enabled it", region.name));
             }
             Ended::Complete | Ended::NotEnabled => {}
         }
@@ -194,15 +194,15 @@ async fn audit(arguments: &AuditArguments, globals: &Globals, bar: &ProgressBar)
     let regions = regions::chosen(globals, arguments.all_regions).await?;
     let (contexts, is_known) =
         Context::of_regions(globals, arguments.mode.as_deref(), arguments.rate, &regions).await?;
-    let Some(first) = contexts.first() else { return Err(Stop::usage("there is no Region to look at")) };
+    let Some(first) = contexts.first() else { return Err(Stop::usage("there is no Region to observe")) };
     let (policy, mode) = (first.policy().await?, first.mode().await?);
     let started_at = now();
     // Each Region has quotas of its own.
-    let looks = contexts.iter().zip(&regions).map(async |(context, (_, opt_in))| {
+    let audits = contexts.iter().zip(&regions).map(async |(context, (_, opt_in))| {
         let session = Session { run_id: "audit", ..context.session(&policy, mode, LONGEST) };
-        look::region(&context.aws, &session, *opt_in, bar).await
+        observe::region(&context.aws, &session, *opt_in, bar).await
     });
-    let mut found = join_all(looks).await;
+    let mut found = join_all(audits).await;
     if !is_known {
         found.iter_mut().for_each(report::Region::doubt);
     }
@@ -228,7 +228,7 @@ fn now() -> Timestamp {
 /// Nothing is drawn where standard error is no terminal.
 fn bar() -> ProgressBar {
     let bar = ProgressBar::new(0);
-    // The template is a constant; a fault in it would only change how the bar looks.
+    // The template is a constant; a fault in it would only change how the bar appears.
     if let Ok(style) = ProgressStyle::with_template("{msg} {wide_bar} {pos}/{len}  {eta} left") {
         bar.set_style(style);
     }

@@ -1,4 +1,4 @@
-//! The Regions that an audit looks at: those that are named, or all that have Kinesis Data Streams; and which of these an account
+//! The Regions that an audit observes: those that are named, or all that have Kinesis Data Streams; and which of these an account
 //! has without asking for them.
 
 use crate::cli::arguments::Globals;
@@ -6,7 +6,7 @@ use crate::cli::context::sdk_of;
 use crate::cli::output::Stop;
 use crate::domain::arn::Scope;
 
-/// The Regions to look at, and whether an account may be without each.
+/// The Regions to observe, and whether an account may be without each.
 pub(super) async fn chosen(globals: &Globals, all: bool) -> Result<Vec<(String, bool)>, Stop> {
     if !globals.region.is_empty() {
         let mut regions: Vec<(String, bool)> = Vec::new();

@@ -52,7 +52,7 @@ pub(super) struct Region {
     pub(super) ended: Ended,
     /// How many streams were listed.
     pub(super) listed: usize,
-    /// How many of them went away before they were looked at.
+    /// How many of them went away before they were observed.
     pub(super) gone: usize,
     /// In the order of the service: by name.
     pub(super) streams: Vec<Evidence>,
@@ -63,11 +63,11 @@ pub(super) struct Region {
 /// How the audit of a Region ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Ended {
-    /// Every stream was looked at.
+    /// Every stream was observed.
     Complete,
     /// The account does not have the Region: nobody enabled it, and so it has no streams.
     NotEnabled,
-    /// It could not be looked at to its end.
+    /// It could not be observed to its end.
     Failed(Broken),
 }
 
@@ -133,14 +133,14 @@ pub(super) struct Row<'a> {
     pub(super) desired_key: Option<&'a str>,
     pub(super) desired_key_arn: Option<&'a str>,
     pub(super) created_at: Option<Timestamp>,
-    pub(super) looked_at: Timestamp,
+    pub(super) observed_at: Timestamp,
     pub(super) annotation: &'a str,
 }
 
 impl<'a> Row<'a> {
     pub(super) fn new(evidence: &'a Evidence) -> Self {
-        let (verdict, seen) = (&evidence.verdict, evidence.before.as_ref());
-        let (encryption_type, key_id) = match seen.map(|seen| &seen.observed.encryption) {
+        let (verdict, setting) = (&evidence.verdict, evidence.before.as_ref());
+        let (encryption_type, key_id) = match setting.map(|setting| &setting.observed.encryption) {
             None => (None, None),
             Some(Encryption::None) => (Some("NONE"), None),
             Some(Encryption::Kms(key)) => (Some("KMS"), Some(key.as_str())),
@@ -155,14 +155,14 @@ impl<'a> Row<'a> {
             withheld: verdict.withheld.map(|why| why.as_str()),
             alarm: verdict.alarm,
             rule: evidence.rule.as_ref().map(|(_, name)| name.as_str()),
-            status: seen.map(|seen| seen.observed.status.to_string()),
+            status: setting.map(|setting| setting.observed.status.to_string()),
             encryption_type,
             key_id,
-            key_arn: seen.and_then(|seen| seen.key.as_ref()).and_then(arn),
+            key_arn: setting.and_then(|setting| setting.key.as_ref()).and_then(arn),
             desired_key: evidence.desired.as_ref().map(|(key, _)| key.as_str()),
             desired_key_arn: evidence.desired.as_ref().and_then(|(_, identity)| identity.as_ref()).and_then(arn),
-            created_at: seen.map(|seen| seen.observed.created),
-            looked_at: seen.map_or(evidence.finished_at, |seen| seen.observed.at),
+            created_at: setting.map(|setting| setting.observed.created),
+            observed_at: setting.map_or(evidence.finished_at, |setting| setting.observed.at),
             annotation: &verdict.detail,
         }
     }
@@ -193,10 +193,10 @@ impl Audit {
         self.streams().filter(|evidence| evidence.verdict.compliance == compliance).count()
     }
 
-    /// Whether every Region that the account has was looked at to its end.
+    /// Whether every Region that the account has was observed to its end.
     pub(super) fn is_complete(&self) -> bool {
         let failed = self.regions.iter().any(|region| matches!(region.ended, Ended::Failed(_)));
-        // Credentials that are good nowhere look like Regions that nobody enabled.
+        // Credentials that are good nowhere give the same answer as Regions that nobody enabled.
         let somewhere = self.regions.iter().any(|region| region.ended == Ended::Complete);
         !failed && somewhere
     }
@@ -330,7 +330,7 @@ mod tests {
 
     /// A permission that is missing is missing with the next try too.
     #[test]
-    fn a_stream_that_may_not_be_looked_at_is_a_failure_and_no_reason_to_try_again() {
+    fn a_stream_that_may_not_be_observed_is_a_failure_and_no_reason_to_try_again() {
         let mut audit = samples::audit();
         audit.regions[0].streams.retain(|evidence| evidence.verdict.compliance == Compliance::InsufficientData);
         assert_eq!(audit.exit(), Exit::TryAgain);
@@ -340,7 +340,7 @@ mod tests {
     }
 
     #[test]
-    fn a_statement_is_told_for_all_streams() {
+    fn a_statement_is_reported_for_all_streams() {
         let audit = samples::audit();
         let evidence = &audit.regions[0].streams[0];
         let arn = evidence.stream.to_string();

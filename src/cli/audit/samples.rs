@@ -50,14 +50,14 @@ fn evidence(region: &str, name: &str, key: Option<&str>, rule: Option<&str>, ver
         rekeyed: false,
         previous_key_needed_until: None,
         remedy: Remedy::None,
-        next_look: None,
+        next_run: None,
     }
 }
 
 /// Five streams of one Region.
 pub(super) fn audit() -> Audit {
     use Compliance::{Compliant, InsufficientData, NonCompliant, NotApplicable};
-    let withheld = Verdict::new(NonCompliant, Reason::Withheld, "the stream is not encrypted; its rule wants a key");
+    let withheld = Verdict::new(NonCompliant, Reason::Withheld, "the stream is not encrypted; its rule requires a key");
     let withheld = Verdict { withheld: Some(Withheld::ReportMode), ..withheld };
     let hostile = r#"no tag `team`, </script><img src=x onerror="alert(1)">"#;
     let of = |name, key, rule, verdict| evidence("eu-west-1", name, key, rule, verdict);

@@ -182,7 +182,7 @@ mod tests {
     }
 
     #[test]
-    fn a_region_that_failed_is_told() {
+    fn a_region_that_failed_is_reported() {
         let text = render(&samples::incomplete(), false);
         let mut audit = samples::audit();
         audit.regions[0].gone = 2;

@@ -11,7 +11,7 @@ use self::source::Source;
 use super::arguments::Globals;
 use super::context::{Context, policy_source, read_file};
 use super::exit::Exit;
-use super::output::{BAD, GOOD, Stop, result, styled, tell};
+use super::output::{BAD, GOOD, Stop, result, styled, to_stderr};
 use super::policy::cases::{self, Case};
 use super::policy::keys::resolve;
 use crate::domain::policy::{Place, Policy, PolicyFault};
@@ -43,7 +43,7 @@ pub(super) async fn run(arguments: &CheckArguments, globals: &Globals) -> Result
     let policy = match Policy::load(&text) {
         Ok(policy) => policy,
         Err(faults) => {
-            told_faults(&source, &faults, "policy", globals.json);
+            report_faults(&source, &faults, "policy", globals.json);
             return Ok(Exit::Failure);
         }
     };
@@ -58,7 +58,7 @@ pub(super) async fn run(arguments: &CheckArguments, globals: &Globals) -> Result
     }
     for warning in &warnings {
         if !globals.json {
-            tell(source.warning(warning));
+            to_stderr(source.warning(warning));
         }
     }
     let tests = match &arguments.test {
@@ -79,7 +79,7 @@ pub(super) async fn run(arguments: &CheckArguments, globals: &Globals) -> Result
     let strict = if arguments.strict && !warnings.is_empty() { Exit::Failure } else { Exit::Compliant };
     if strict == Exit::Failure && !globals.json {
         let s = if warnings.len() == 1 { "" } else { "s" };
-        tell(format_args!("{name}: {} warning{s}, and none is allowed (--strict)", warnings.len()));
+        to_stderr(format_args!("{name}: {} warning{s}, and none is allowed (--strict)", warnings.len()));
     }
     Ok(strict.worse(if failed { Exit::NonCompliant } else { Exit::Compliant }))
 }
@@ -110,7 +110,7 @@ struct Tested {
 
 impl Tested {
     fn to_json(&self) -> Value {
-        json!({"name": self.case.name, "line": self.case.place.line, "passed": self.wrong.is_none(), "wrong": self.wrong})
+        json!({"name": self.case.name, "line": self.case.place.line, "passed": self.wrong.is_none(), "not_compliant": self.wrong})
     }
 }
 
@@ -132,7 +132,7 @@ async fn test(
     let name = path.display().to_string();
     let text = read_file(&path)?;
     let cases = cases::load(&text).map_err(|faults| {
-        told_faults(&Source::new(&name, &text), &faults, "tests", globals.json);
+        report_faults(&Source::new(&name, &text), &faults, "tests", globals.json);
         Stop::failure(format!("the tests in {name} cannot be run"))
     })?;
     let run = |case: Case| Tested { wrong: case.run(policy, Timestamp::now()).err(), case };
@@ -161,14 +161,14 @@ fn beside(policy: &Path) -> PathBuf {
     policy.with_extension("test.yaml")
 }
 
-fn told_faults(source: &Source<'_>, faults: &[PolicyFault], what: &str, as_json: bool) {
+fn report_faults(source: &Source<'_>, faults: &[PolicyFault], what: &str, as_json: bool) {
     if as_json {
         result(json!({"schema": "streamseal.check/v1", what: source.name(), "valid": false, "faults": faults}));
         return;
     }
     for fault in faults {
-        tell(source.fault(fault));
+        to_stderr(source.fault(fault));
     }
     let s = if faults.len() == 1 { "" } else { "s" };
-    tell(format_args!("{}: {} fault{s}", source.name(), faults.len()));
+    to_stderr(format_args!("{}: {} fault{s}", source.name(), faults.len()));
 }

@@ -29,7 +29,7 @@ impl<'a> Source<'a> {
         self.drawn(Level::ERROR, &fault.message, span, &fault.path, fault.help.as_deref())
     }
 
-    /// Something that is worth a look.
+    /// Something that is worth a check.
     pub(super) fn warning(&self, warning: &PolicyWarning) -> String {
         let span = word(self.text, warning.line, warning.column);
         self.drawn(Level::WARNING, &warning.message, span, &warning.path, None)

@@ -14,9 +14,9 @@ use crate::domain::failure::Failure;
 use crate::ports::CallLog;
 
 const CODES: &str = "Exit codes: 0 all is well, 1 failure, 2 usage, 3 a fault was found, 4 no fault, but something could not be \
-                            looked at.";
+                            observed.";
 
-/// Says whether the account and the function are able to see streams and to act, and how to mend what is not
+/// Says whether the account and the function are able to see streams and to act, and how to fix what is not
 #[derive(Debug, clap::Args)]
 #[command(after_help = CODES)]
 pub(crate) struct DoctorArguments {
@@ -97,7 +97,7 @@ async fn stack(context: &Context, name: &str, found: &mut Deployed) -> Vec<Findi
     let stack = match logged(&log, "cloudformation:DescribeStacks", asked).await {
         Ok(answer) => answer.stacks.unwrap_or_default().into_iter().next(),
         Err(failure) if is_absent(&failure) => None,
-        Err(failure) => return vec![Finding::unseen("stack", &failure, own)],
+        Err(failure) => return vec![Finding::unobserved("stack", &failure, own)],
     };
     let region = &own.region;
     let Some(stack) = stack else {
@@ -121,7 +121,7 @@ async fn stack(context: &Context, name: &str, found: &mut Deployed) -> Vec<Findi
         *known = known.take().or(value);
     }
     if let Err(failure) = rules(&client, name, found).await {
-        return vec![Finding::unseen("stack", &failure, own)];
+        return vec![Finding::unobserved("stack", &failure, own)];
     }
     let status = stack.stack_status.map(|status| status.as_str().to_owned()).unwrap_or_default();
     vec![if found.work.is_none() || found.function.is_none() {
@@ -177,7 +177,7 @@ async fn configuration(context: &Context, name: &str, found: &mut Deployed) -> V
             let words = format!("there is no function {name} in {}", own.region);
             vec![Finding::fault("function", words, "deploy the stack: sam build && sam deploy")]
         }
-        Err(failure) => vec![Finding::unseen("function", &failure, own)],
+        Err(failure) => vec![Finding::unobserved("function", &failure, own)],
     }
 }
 

@@ -1,4 +1,4 @@
-//! One thing that `doctor` looked at: its state, and how to fix it.
+//! One thing that `doctor` observed: its state, and how to fix it.
 
 use serde::Serialize;
 
@@ -9,7 +9,7 @@ use crate::domain::failure::{Class, Failure, Fault};
 /// How to fix it.
 pub(super) const REDEPLOY: &str = "deploy the stack again: sam build && sam deploy";
 
-/// One thing that was looked at.
+/// One thing that was observed.
 #[derive(Debug, Serialize)]
 pub(super) struct Finding {
     pub(super) about: &'static str,
@@ -25,7 +25,7 @@ pub(super) struct Finding {
 pub(super) enum State {
     Good,
     Fault,
-    /// It could not be looked at.
+    /// It could not be checked.
     Unknown,
 }
 
@@ -42,9 +42,9 @@ impl Finding {
         Self { about, state: State::Unknown, words: words.into(), fix: Some(fix.into()) }
     }
 
-    /// A call of ours that failed says nothing of what it was to look at.
-    pub(super) fn unseen(about: &'static str, failure: &Failure, own: &Scope) -> Self {
-        let words = format!("not looked at: {} failed ({}): {}", failure.call, failure.code, failure.message);
+    /// A call of ours that failed says nothing of what it was to observe.
+    pub(super) fn unobserved(about: &'static str, failure: &Failure, own: &Scope) -> Self {
+        let words = format!("not checked: {} failed ({}): {}", failure.call, failure.code, failure.message);
         Self { about, state: State::Unknown, words, fix: advice(failure, Some(own), &[]) }
     }
 

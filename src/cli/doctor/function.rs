@@ -41,7 +41,7 @@ pub(super) async fn function(context: &Context, deployed: &Deployed) -> Vec<Find
             findings.push(Finding::fault("function", words, how));
         }
         Ok(_) => {}
-        Err(failure) => findings.push(Finding::unseen("function", &failure, &context.config.own)),
+        Err(failure) => findings.push(Finding::unobserved("function", &failure, &context.config.own)),
     }
     // Nothing is said to run that something keeps from it.
     if findings.iter().all(|finding| finding.state != How::Fault) {
@@ -121,7 +121,7 @@ async fn sources(context: &Context, deployed: &Deployed, name: &str) -> Vec<Find
                 mappings.extend(page.event_source_mappings.unwrap_or_default());
                 next = page.next_marker.filter(|marker| !marker.is_empty());
             }
-            Err(failure) => return vec![Finding::unseen("source", &failure, own)],
+            Err(failure) => return vec![Finding::unobserved("source", &failure, own)],
         }
         if next.is_none() {
             break;
@@ -159,7 +159,7 @@ fn source(mappings: &[EventSourceMappingConfiguration], what: &str, queue: &str,
     if mapping.filter_criteria.as_ref().is_some_and(|criteria| !criteria.filters().is_empty()) {
         // Lambda deletes it (Lambda developer guide, event filtering with SQS).
         let words =
-            format!("of the queue of {what} only what its filters match wakes {name}: the rest is deleted unseen");
+            format!("of the queue of {what} only what its filters match wakes {name}: the rest is deleted unobserved");
         let how = update(&format!("--filter-criteria '{{}}' --region {region}"));
         return Finding::fault("source", words, how);
     }

@@ -1,11 +1,11 @@
 //! `streamseal doctor`: what must be there so that the function sees streams and can act, each fault with the command or the
-//! statement that fixes it. It only looks, and says what it could not look at.
+//! statement that fixes it. It only reads, and says what it could not check.
 
+mod checks;
 mod deployed;
 mod finding;
 mod function;
 mod judge;
-mod look;
 mod needs;
 mod role;
 mod rules;
@@ -24,11 +24,11 @@ use super::output::{FAINT, Stop, result, styled};
 
 pub(super) async fn run(arguments: &DoctorArguments, globals: &Globals) -> Result<Exit, Stop> {
     let named = policy_source(globals);
-    // Without a policy there is still much to look at, and the function may name it.
+    // Without a policy there is still much to observe, and the function may name it.
     let none = || Some("inline:none".to_owned());
     let context = Context::with_policy(globals, None, &[], named.clone().or_else(none)).await?;
     let (deployed, of_deployed) = deployed(&context, arguments).await;
-    let (policy, not_looked_at) = chosen(named, deployed.variable("POLICY"));
+    let (policy, not_checked) = chosen(named, deployed.variable("POLICY"));
     let context = match &policy {
         Some(_) => {
             let globals = Globals { account: Some(context.config.own.account.clone()), ..globals.clone() };
@@ -38,19 +38,19 @@ pub(super) async fn run(arguments: &DoctorArguments, globals: &Globals) -> Resul
     };
     let mut findings = vec![caller(&context).await];
     findings.extend(of_deployed);
-    findings.push(look::streams(&context).await);
+    findings.push(checks::streams(&context).await);
     findings.push(trail::trail(&context).await);
     // Those that hold the policy and the mode.
     let sources = [policy.clone(), deployed.variable("MODE")].into_iter().flatten();
     let parameters: Vec<String> = sources.filter_map(|source| source.strip_prefix("ssm:").map(str::to_owned)).collect();
     match &deployed.work {
-        Some(url) => findings.extend(look::queue(&context, &deployed, url, &parameters).await),
+        Some(url) => findings.extend(checks::queue(&context, &deployed, url, &parameters).await),
         None => {
             findings.push(unnamed("queue", ", and the rules that send to it neither", "--queue-url", "WorkQueueUrl"))
         }
     }
     match &deployed.scans {
-        Some(url) => findings.extend(look::scans(&context, &deployed, url).await),
+        Some(url) => findings.extend(checks::scans(&context, &deployed, url).await),
         None => findings.push(unnamed("scans", "", "--scan-queue-url", "ScanQueueUrl")),
     }
     match &deployed.function {
@@ -59,14 +59,14 @@ pub(super) async fn run(arguments: &DoctorArguments, globals: &Globals) -> Resul
     }
     let (keys, observes) = match &policy {
         Some(_) => {
-            findings.extend(not_looked_at);
-            let (of_policy, keys, observes) = look::policy(&context).await;
+            findings.extend(not_checked);
+            let (of_policy, keys, observes) = checks::policy(&context).await;
             findings.extend(of_policy);
             (keys, observes)
         }
         None => {
             let how = "give it with `--policy`, such as `--policy ssm:/streamseal/policy`";
-            findings.push(Finding::unknown("policy", "not looked at: it is not named", how));
+            findings.push(Finding::unknown("policy", "not checked: it is not named", how));
             (Vec::new(), true)
         }
     };
@@ -83,10 +83,10 @@ pub(super) async fn run(arguments: &DoctorArguments, globals: &Globals) -> Resul
 
 fn print(findings: &[Finding], as_json: bool) {
     if as_json {
-        result(json!({"schema": "streamseal.doctor/v1", "findings": findings, "not_looked_at": NOT_LOOKED_AT}));
+        result(json!({"schema": "streamseal.doctor/v1", "findings": findings, "not_checked": NOT_CHECKED}));
     } else {
         findings.iter().for_each(Finding::print);
-        result(styled(FAINT, format_args!("not looked at by any of this: {NOT_LOOKED_AT}")));
+        result(styled(FAINT, format_args!("not checked by any of this: {NOT_CHECKED}")));
     }
 }
 
@@ -95,7 +95,7 @@ async fn caller(context: &Context) -> Finding {
     let own = &context.config.own;
     let answer = match identity(&context.sdk).await {
         Ok(answer) => answer,
-        Err(failure) => return Finding::unseen("caller", &failure, own),
+        Err(failure) => return Finding::unobserved("caller", &failure, own),
     };
     let arn = answer.arn.unwrap_or_default();
     let words = format!("{arn}, for the streams of {} in {}", own.account, own.region);
@@ -114,14 +114,14 @@ fn exit_of(finding: &Finding) -> Exit {
     }
 }
 
-const NOT_LOOKED_AT: &str = "key policies, service control policies, the conditions of a queue's policy that are not about the rule, \
+const NOT_CHECKED: &str = "key policies, service control policies, the conditions of a queue's policy that are not about the rule, \
                              endpoints of a VPC, alarms";
 
-/// Which policy is looked at: that of the function, if it can be read from here. A finding where another one was named.
+/// Which policy is observed: that of the function, if it can be read from here. A finding where another one was named.
 fn chosen(named: Option<String>, of_function: Option<String>) -> (Option<String>, Option<Finding>) {
     let short = |source: &str| if source.starts_with("inline:") { "a text".to_owned() } else { source.to_owned() };
-    let told = |words: String| {
-        let how = "name the policy of the function, or none: `streamseal check --resolve` looks at another one";
+    let reported = |words: String| {
+        let how = "name the policy of the function, or none: `streamseal check --resolve` checks another one";
         Some(Finding::unknown("policy", words, how))
     };
     match (named, of_function) {
@@ -129,25 +129,24 @@ fn chosen(named: Option<String>, of_function: Option<String>) -> (Option<String>
         // A file of its package may be the one that is named, and no other can be read.
         (Some(named), Some(own)) if own.starts_with("file:") => {
             let is_file = named.starts_with("file:");
-            let words =
-                format!("the function goes by {own} of its package, and what is looked at is {}", short(&named));
-            (Some(named), if is_file { None } else { told(words) })
+            let words = format!("the function goes by {own} of its package, and what is observed is {}", short(&named));
+            (Some(named), if is_file { None } else { reported(words) })
         }
         (Some(named), Some(own)) => {
             let (named, by) = (short(&named), short(&own));
-            (Some(own), told(format!("{named} is not looked at, though it is named: the function goes by {by}")))
+            (Some(own), reported(format!("{named} is not checked, though it is named: the function goes by {by}")))
         }
         (named, own) => (named.or(own.filter(|source| !source.starts_with("file:"))), None),
     }
 }
 
-/// What is not looked at, since nobody named it.
+/// What is not checked, since nobody named it.
 fn unnamed(about: &'static str, more: &str, option: &str, output: &str) -> Finding {
     let how = format!(
         "name the stack with `--stack`, or give it with `{option}`, the output of:\naws cloudformation describe-stacks --stack-name \
          NAME --query \"Stacks[0].Outputs[?OutputKey=='{output}'].OutputValue\" --output text"
     );
-    Finding::unknown(about, format!("not looked at{more}: it is not named"), how)
+    Finding::unknown(about, format!("not checked{more}: it is not named"), how)
 }
 
 #[cfg(test)]
@@ -156,7 +155,7 @@ mod tests {
 
     #[test]
     fn the_policy_of_the_function_goes_before_one_that_is_named() {
-        for (named, own, chosen_one, told) in [
+        for (named, own, chosen_one, reported) in [
             (None, None, None, None),
             (Some("ssm:/a"), None, Some("ssm:/a"), None),
             (None, Some("ssm:/a"), Some("ssm:/a"), None),
@@ -164,14 +163,14 @@ mod tests {
             (Some("ssm:/a"), Some("ssm:/a"), Some("ssm:/a"), None),
             (Some("file:mine.yaml"), Some("file:policy.yaml"), Some("file:mine.yaml"), None),
             (Some("ssm:/a"), Some("file:policy.yaml"), Some("ssm:/a"), Some("the function goes by file:policy.yaml")),
-            (Some("file:mine.yaml"), Some("ssm:/a"), Some("ssm:/a"), Some("file:mine.yaml is not looked at")),
+            (Some("file:mine.yaml"), Some("ssm:/a"), Some("ssm:/a"), Some("file:mine.yaml is not checked")),
             (Some("ssm:/b"), Some("inline:version: 1"), Some("inline:version: 1"), Some("goes by a text")),
         ] {
             let (policy, finding) = chosen(named.map(str::to_owned), own.map(str::to_owned));
             assert_eq!(policy.as_deref(), chosen_one, "{named:?} {own:?}");
             let words = finding.as_ref().map(|finding| finding.words.as_str());
-            assert_eq!(words.is_some(), told.is_some(), "{finding:?}");
-            assert!(words.unwrap_or_default().contains(told.unwrap_or_default()), "{finding:?}");
+            assert_eq!(words.is_some(), reported.is_some(), "{finding:?}");
+            assert!(words.unwrap_or_default().contains(reported.unwrap_or_default()), "{finding:?}");
         }
     }
 }

@@ -66,7 +66,7 @@ fn config(own: &Scope) -> Need {
     Need {
         rule: "ConfigFindings",
         what: "findings of AWS Config",
-        without: "a stream that Config finds unencrypted is looked at by the next sweep alone",
+        without: "a stream that Config finds unencrypted is observed by the next sweep alone",
         pattern: json!({
             "source": ["aws.config"], "detail-type": [kind],
             "detail": {
@@ -91,7 +91,7 @@ fn security_hub(own: &Scope) -> Need {
     Need {
         rule: "SecurityHubFindings",
         what: "findings of Security Hub (ASFF)",
-        without: "a stream that Security Hub finds unencrypted is looked at by the next sweep alone",
+        without: "a stream that Security Hub finds unencrypted is observed by the next sweep alone",
         pattern: json!({
             "source": ["aws.securityhub"], "detail-type": kinds,
             "detail": {"findings": {
@@ -114,7 +114,7 @@ fn security_hub_v2(own: &Scope) -> Need {
     Need {
         rule: "SecurityHubFindingsV2",
         what: "findings of Security Hub (OCSF)",
-        without: "a stream that Security Hub finds unencrypted is looked at by the next sweep alone",
+        without: "a stream that Security Hub finds unencrypted is observed by the next sweep alone",
         pattern: json!({
             "source": ["aws.securityhub"], "detail-type": [kind],
             "detail": {"findings": {"class_uid": [2003], "compliance": {"control": ["Kinesis.1"]}}},

@@ -6,9 +6,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use aws_sdk_iam::types::{ContextEntry, ContextKeyTypeEnum, EvaluationResult, PolicyEvaluationDecisionType};
 use aws_sdk_lambda::types::TracingMode;
 
+use super::checks::queue_keys;
 use super::deployed::{Deployed, queue_arn};
 use super::finding::Finding;
-use super::look::queue_keys;
 use crate::aws::logged;
 use crate::cli::context::{Context, parameter_arn};
 use crate::domain::arn::{Arn, Scope};
@@ -126,7 +126,7 @@ fn refusal(result: Option<&EvaluationResult>) -> Option<Refusal> {
 }
 
 /// What is said of a call that is refused on these resources, and how to fix it.
-fn told(call: &str, why: &Refusal, resources: &[&str], role: &str, own: &Scope) -> Finding {
+fn finding(call: &str, why: &Refusal, resources: &[&str], role: &str, own: &Scope) -> Finding {
     let allow = statement(call, Some(own), resources);
     match why {
         Refusal::NoStatement => {
@@ -171,7 +171,7 @@ pub(super) async fn role(context: &Context, deployed: &Deployed, role: &str, wor
                 .set_context_entries(Some(circumstances(own, &resource, through).into_iter().map(entry).collect()));
             let answer = match logged(&CallLog::default(), "iam:SimulatePrincipalPolicy", request.send()).await {
                 Ok(answer) => answer,
-                Err(failure) => return vec![Finding::unseen("role", &failure, own)],
+                Err(failure) => return vec![Finding::unobserved("role", &failure, own)],
             };
             let results = answer.evaluation_results();
             for call in &calls {
@@ -189,7 +189,7 @@ pub(super) async fn role(context: &Context, deployed: &Deployed, role: &str, wor
     }
     findings.extend(refused.iter().map(|((call, why), resources)| {
         let resources: Vec<&str> = resources.iter().map(String::as_str).collect();
-        told(call, why, &resources, role, own)
+        finding(call, why, &resources, role, own)
     }));
     findings
 }
@@ -334,7 +334,7 @@ mod tests {
     }
 
     #[test]
-    fn a_refusal_is_told_by_what_refuses() {
+    fn a_refusal_is_reported_by_what_refuses() {
         let result = |decision: PolicyEvaluationDecisionType| {
             EvaluationResult::builder().eval_action_name("sqs:SendMessage").eval_decision(decision)
         };
@@ -373,7 +373,8 @@ mod tests {
         ] {
             let why = refusal(Some(&result.build().unwrap())).unwrap();
             assert_eq!(why, expected);
-            let finding = told("sqs:SendMessage", &why, &["arn:aws:sqs:eu-west-1:111122223333:work"], "ROLE", &own());
+            let finding =
+                finding("sqs:SendMessage", &why, &["arn:aws:sqs:eu-west-1:111122223333:work"], "ROLE", &own());
             assert!(finding.words.starts_with(words), "{finding:?}");
             assert!(finding.fix.as_ref().unwrap().contains(fix), "{finding:?}");
             assert!(finding.fix.unwrap().contains("111122223333:work"));

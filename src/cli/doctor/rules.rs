@@ -22,7 +22,7 @@ use crate::domain::scan::subject::Subject;
 use crate::ports::CallLog;
 
 /// What the rules came to.
-pub(super) struct Seen {
+pub(super) struct Checked {
     /// The ARNs of the rules that are on and send to the queue.
     pub(super) on: Vec<String>,
     /// Which of them send to each queue what they cannot deliver: ARNs by the queue's ARN.
@@ -42,13 +42,13 @@ struct Rule {
 }
 
 impl Rule {
-    /// Whether the event arrives as it is; of a schedule, whatever is sent is looked at by itself.
+    /// Whether the event arrives as it is; of a schedule, whatever is sent is observed by itself.
     fn is_whole(&self, target: &Target) -> bool {
         self.schedule.is_some()
             || (target.input.is_none() && target.input_path.is_none() && target.input_transformer.is_none())
     }
 
-    /// Whether it asks for a sweep with what it sends, or is told of since it sends nothing.
+    /// Whether it asks for a sweep with what it sends, or is reported since it sends nothing.
     fn sweeps(&self, own: &Scope) -> bool {
         let Some(target) = &self.target else { return self.schedule.is_some() };
         if self.schedule.is_none() {
@@ -70,61 +70,61 @@ impl Rule {
     }
 }
 
-/// Looks at all of them. `parameters` hold the policy and the mode.
-pub(super) async fn rules(context: &Context, deployed: &Deployed, queue: &str, parameters: &[String]) -> Seen {
+/// Observes all of them. `parameters` hold the policy and the mode.
+pub(super) async fn rules(context: &Context, deployed: &Deployed, queue: &str, parameters: &[String]) -> Checked {
     let own = &context.config.own;
     let client = Client::new(&context.sdk);
-    let mut seen = Seen { on: Vec::new(), undelivered: BTreeMap::new(), findings: Vec::new() };
+    let mut checked = Checked { on: Vec::new(), undelivered: BTreeMap::new(), findings: Vec::new() };
     let all = match all(&client, deployed, queue).await {
         Ok(all) => all,
         Err(failure) => {
-            seen.findings.push(Finding::unseen("rules", &failure, own));
-            return seen;
+            checked.findings.push(Finding::unobserved("rules", &failure, own));
+            return checked;
         }
     };
     let known = all.iter().filter_map(|rule| dead_letters(rule.target.as_ref()?)).next();
     let own_queue = deployed.undelivered.as_deref().map(|url| queue_arn(url, own));
     let dead = own_queue.or(known).unwrap_or_else(|| "DLQ-ARN".to_owned());
     for rule in &all {
-        seen.findings.extend(wrong_with(rule, queue, &dead, &own.region));
+        checked.findings.extend(wrong_with(rule, queue, &dead, &own.region));
         if rule.on && rule.target.is_some() {
-            seen.on.push(rule.arn.clone());
+            checked.on.push(rule.arn.clone());
         }
         if let Some(dead) = rule.target.as_ref().and_then(dead_letters) {
-            seen.undelivered.entry(dead).or_default().push(rule.arn.clone());
+            checked.undelivered.entry(dead).or_default().push(rule.arn.clone());
         }
     }
     let mut come = Vec::new();
     for need in needs(own, parameters) {
         match missing(&client, &need, &all).await {
-            // A rule that is wrong has been told of.
+            // A rule that is wrong has been reported.
             Ok(missing) if missing.is_empty() => come.push(need.what),
-            Ok(missing) => seen.findings.push(lacking(&need, &missing, deployed, queue, &dead, &own.region)),
+            Ok(missing) => checked.findings.push(lacking(&need, &missing, deployed, queue, &dead, &own.region)),
             Err(failure) => {
-                seen.findings.push(Finding::unseen("rules", &failure, own));
-                return seen;
+                checked.findings.push(Finding::unobserved("rules", &failure, own));
+                return checked;
             }
         }
     }
     match all.iter().find(|rule| rule.sweeps(own)) {
         Some(rule) => {
             let schedule = rule.schedule.as_deref().unwrap_or_default();
-            if seen.findings.is_empty() {
+            if checked.findings.is_empty() {
                 let words = format!(
                     "{} rules send to the queue: {}, and a sweep at {schedule}",
-                    seen.on.len(),
+                    checked.on.len(),
                     come.join(", ")
                 );
-                seen.findings.push(Finding::good("rules", words));
+                checked.findings.push(Finding::good("rules", words));
             }
         }
-        None => seen.findings.push(no_sweep(deployed, queue, &dead, &own.region)),
+        None => checked.findings.push(no_sweep(deployed, queue, &dead, &own.region)),
     }
-    seen
+    checked
 }
 
 fn no_sweep(deployed: &Deployed, queue: &str, dead: &str, region: &str) -> Finding {
-    let words = "no rule with a schedule asks for a sweep: a lost event is noticed by nobody (EventBridge Scheduler is not looked at)";
+    let words = "no rule with a schedule asks for a sweep: a lost event is noticed by nobody (EventBridge Scheduler is not checked)";
     let name = named(deployed, "Sweep");
     let put = format!("aws events put-rule --name {name} --schedule-expression 'rate(1 day)' --region {region}");
     let target = target_of(queue, dead, Some(r#"{"action":"sweep"}"#));

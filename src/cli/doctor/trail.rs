@@ -20,7 +20,7 @@ use crate::ports::{CallLog, Clock};
 /// What is said of a trail that was switched on a moment ago.
 const FRESH: &str = "switched on less than 5 minutes ago: of calls until then there may be no events";
 
-/// A trail, as far as it could be looked at.
+/// A trail, as far as it could be observed.
 struct Found {
     name: String,
     arn: String,
@@ -34,7 +34,7 @@ struct Found {
 enum State {
     Idle,
     Logs(Selectors),
-    Unseen(Failure),
+    Unobserved(Failure),
 }
 
 /// A trail that logs management events that write, without which EventBridge gets none.
@@ -44,17 +44,17 @@ pub(super) async fn trail(context: &Context) -> Finding {
     let asked = client.describe_trails().send();
     let trails = match logged(&CallLog::default(), "cloudtrail:DescribeTrails", asked).await {
         Ok(answer) => answer.trail_list.unwrap_or_default(),
-        Err(failure) => return Finding::unseen("trail", &failure, own),
+        Err(failure) => return Finding::unobserved("trail", &failure, own),
     };
     let mut found = Vec::new();
     for trail in trails {
-        found.push(look(context, trail).await);
+        found.push(observe(context, trail).await);
     }
     verdict(&found, own)
 }
 
 /// One of them, asked where its home is.
-async fn look(context: &Context, trail: Trail) -> Found {
+async fn observe(context: &Context, trail: Trail) -> Found {
     let home = trail.home_region.unwrap_or_else(|| context.config.own.region.clone());
     let arn = trail.trail_arn.unwrap_or_default();
     let config = aws_sdk_cloudtrail::config::Builder::from(&context.sdk).region(Region::new(home.clone()));
@@ -71,11 +71,11 @@ async fn look(context: &Context, trail: Trail) -> Found {
                 let asked = client.get_event_selectors().trail_name(&arn).send();
                 match logged(&log, "cloudtrail:GetEventSelectors", asked).await {
                     Ok(answer) => State::Logs(selectors(&answer)),
-                    Err(failure) => State::Unseen(failure),
+                    Err(failure) => State::Unobserved(failure),
                 }
             }
         }
-        Err(failure) => State::Unseen(failure),
+        Err(failure) => State::Unobserved(failure),
     };
     Found { name: trail.name.unwrap_or_default(), arn, home, fresh, state }
 }
@@ -85,7 +85,7 @@ fn verdict(trails: &[Found], own: &Scope) -> Finding {
     let logging = || {
         trails.iter().filter_map(|trail| match &trail.state {
             State::Logs(selectors) => Some((trail, selectors)),
-            State::Idle | State::Unseen(_) => None,
+            State::Idle | State::Unobserved(_) => None,
         })
     };
     // Those that have been on for a while, and where these do not do, the others too.
@@ -100,13 +100,13 @@ fn verdict(trails: &[Found], own: &Scope) -> Finding {
             return Finding::good("trail", format!("{names} {log} management events that write{fresh}"));
         }
     }
-    // One that could not be looked at may log what the others do not.
-    let unseen = trails.iter().find_map(|trail| match &trail.state {
-        State::Unseen(failure) => Some(failure),
+    // One that could not be observed may log what the others do not.
+    let unobserved = trails.iter().find_map(|trail| match &trail.state {
+        State::Unobserved(failure) => Some(failure),
         State::Idle | State::Logs(_) => None,
     });
-    if let Some(failure) = unseen {
-        return Finding::unseen("trail", failure, own);
+    if let Some(failure) = unobserved {
+        return Finding::unobserved("trail", failure, own);
     }
     if let Some((trail, selectors)) = logging().find(|(_, selectors)| selectors.log().kinesis) {
         let words = format!(
@@ -244,7 +244,7 @@ mod tests {
             // One that has been on for a while is enough, and by itself.
             (vec![fresh("a", all()), found("b", all())], How::Good, false),
             (vec![fresh("a", kms_alone()), found("b", without_kms())], How::Good, true),
-            // What it is told to log is wrong at any age.
+            // What it is asked to log is wrong at any age.
             (vec![fresh("a", without_kms())], How::Fault, false),
         ] {
             let finding = verdict_of(&trails);
@@ -257,12 +257,12 @@ mod tests {
 
     #[test]
     fn a_trail_that_cannot_be_read_may_be_the_one() {
-        let unseen =
-            || State::Unseen(Failure::retryable("cloudtrail:GetEventSelectors", "ThrottlingException", "slower"));
+        let unobserved =
+            || State::Unobserved(Failure::retryable("cloudtrail:GetEventSelectors", "ThrottlingException", "slower"));
         for (trails, expected) in [
-            (vec![found("a", without_kms()), found("b", unseen())], How::Unknown),
-            (vec![found("a", State::Idle), found("b", unseen())], How::Unknown),
-            (vec![found("a", unseen()), found("b", without_kms()), found("c", kms_alone())], How::Good),
+            (vec![found("a", without_kms()), found("b", unobserved())], How::Unknown),
+            (vec![found("a", State::Idle), found("b", unobserved())], How::Unknown),
+            (vec![found("a", unobserved()), found("b", without_kms()), found("c", kms_alone())], How::Good),
         ] {
             let finding = verdict_of(&trails);
             assert_eq!(finding.state, expected, "{finding:?}");

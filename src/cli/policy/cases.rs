@@ -48,14 +48,14 @@ impl Case {
         let decision = policy.decide(&self.stream, &self.tags, self.at.unwrap_or(now));
         let mut wrong = Vec::new();
         let rule = decision.rule.as_ref().map(|rule| rule.name.as_str());
-        if let Some(wanted) = self.rule.as_deref().filter(|wanted| rule != Some(wanted)) {
-            let unknown = policy.rules.iter().all(|rule| rule.name != wanted);
+        if let Some(desired) = self.rule.as_deref().filter(|desired| rule != Some(desired)) {
+            let unknown = policy.rules.iter().all(|rule| rule.name != desired);
             let unknown = if unknown { ", which the policy does not have" } else { "" };
             let got = rule.map_or("no rule".to_owned(), |rule| format!("rule `{rule}`"));
-            wrong.push(format!("expected rule `{wanted}`{unknown}; {got} decided"));
+            wrong.push(format!("expected rule `{desired}`{unknown}; {got} decided"));
         }
-        if let Some(wanted) = self.outcome.as_ref().filter(|wanted| !wanted.fits(&decision.outcome)) {
-            wrong.push(format!("expected {}; it is {}", wanted.words(), words(&decision.outcome)));
+        if let Some(desired) = self.outcome.as_ref().filter(|desired| !desired.fits(&decision.outcome)) {
+            wrong.push(format!("expected {}; it is {}", desired.words(), words(&decision.outcome)));
         }
         if wrong.is_empty() {
             return Ok(());

@@ -1,7 +1,7 @@
-//! Whether one rule takes every stream that another one matches, as far as that can be told from the two alone.
+//! Whether one rule takes every stream that another one matches, as far as that can be determined from the two alone.
 //!
 //! A `true` is certain. A `false` may only mean that it was not seen: several rules together can cover one, and so can patterns
-//! that overlap in ways that are not looked for here.
+//! that overlap in ways that are not searched for here.
 
 use wildmatch::WildMatch;
 

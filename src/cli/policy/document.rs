@@ -110,7 +110,7 @@ pub enum Rule {
 
 /// Streams are encrypted with a key.
 #[derive(JsonSchema)]
-#[schemars(deny_unknown_fields, rename_all = "kebab-case")]
+#[schemars(deny_unknown_fields)]
 pub struct Encrypt {
     /// Unique in the policy; evidence names the rule by it.
     pub name: Name,

@@ -74,13 +74,16 @@ impl Selectors {
             }
         }
         for (name, patterns) in &self.tags {
-            let name_told = EventText::new(name);
+            let name_reported = EventText::new(name);
             match tags.get(name) {
-                None => why.push(format!("there is no tag `{name_told}`")),
+                None => why.push(format!("there is no tag `{name_reported}`")),
                 Some(value) if patterns.iter().any(|p| p.matches(value)) => {}
                 Some(value) => {
                     let value = EventText::new(value);
-                    why.push(format!("tag `{name_told}` is `{value}` and does not match {}", alternatives(patterns)));
+                    why.push(format!(
+                        "tag `{name_reported}` is `{value}` and does not match {}",
+                        alternatives(patterns)
+                    ));
                 }
             }
         }
@@ -114,12 +117,12 @@ rules:
         let stream = StreamArn::parse("arn:aws:kinesis:eu-west-1:111122223333:stream/orders").unwrap();
         let tags = Tags::from([("t".into(), "b".into())]);
         let explained = policy.explain(&stream, &tags, "2026-01-01T00:00:00Z".parse().unwrap());
-        let told: Vec<(usize, &str, String)> =
+        let reported: Vec<(usize, &str, String)> =
             explained.passed_over.iter().map(|p| (p.place.line, p.rule.name.as_str(), p.why.join("; "))).collect();
         let lacks = "stream `orders` does not match `x` or `y*`; account `111122223333` does not match `9*`; region `eu-west-1` \
                      does not match `us-*`; tag `t` is `b` and does not match `a`; there is no tag `u`";
         assert_eq!(
-            told,
+            reported,
             [
                 (5, "ended", "its exemption ended on 2020-01-01".to_owned()),
                 (6, "other", lacks.to_owned()),

@@ -10,7 +10,7 @@ use crate::domain::policy::decide::utc_date;
 use crate::domain::policy::fault::write_placed;
 use crate::domain::policy::{Effect, Place, Policy, Rule};
 
-/// Something that is legal and yet worth a look. Displayed as `12:5: rules[2]: message`.
+/// Something that is legal and yet worth a check. Displayed as `12:5: rules[2]: message`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct PolicyWarning {
     /// Counted from 1.
@@ -19,7 +19,7 @@ pub struct PolicyWarning {
     pub column: usize,
     /// What it is about, such as `rules[2]`.
     pub path: String,
-    /// What is worth a look.
+    /// What is worth a check.
     pub message: String,
 }
 

@@ -1,4 +1,4 @@
-//! Findings of AWS Config and Security Hub that a stream is not encrypted. A finding says no more than any event: look at
+//! Findings of AWS Config and Security Hub that a stream is not encrypted. A finding says no more than any event: observe
 //! that stream. What it says of the state is not believed.
 //!
 //! Delegated administrators and aggregation Regions receive findings of other accounts and Regions: those are rejected.

@@ -26,7 +26,7 @@ pub struct Message {
 /// One thing to do, or the reason why there is nothing to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Item {
-    /// Look at a stream.
+    /// Observe a stream.
     Reconcile(Box<Work>),
     /// A scan is asked for.
     Scan(Box<Scan>),

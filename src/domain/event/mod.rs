@@ -1,7 +1,7 @@
-//! What came in, told apart: any JSON at all becomes a list of [`Item`]s, each of which is work, or is ignored, rejected or
+//! What came in: any JSON at all becomes a list of [`Item`]s, each of which is work, or is ignored, rejected or
 //! malformed with a reason.
 //!
-//! Total and pure: no input makes this fail, and nothing here looks at the world. An event only says *look at this stream
+//! Total and pure: no input makes this fail, and nothing here observes the world. An event only says *observe this stream
 //! now*; what it says about the stream's state is never believed. Everything in an event is optional, because about a fifth
 //! of real CloudTrail records miss something that a typed structure would ask for.
 
@@ -31,7 +31,7 @@ use super::text::EventText;
 /// How deep envelopes may stand in each other (a destination record of a notification of an event is three).
 const ENVELOPES_MAX: usize = 4;
 
-/// Tells a payload apart. `now` is when the work begins; `own` is what this deployment answers for.
+/// Reads a payload. `now` is when the work begins; `own` is what this deployment answers for.
 pub fn parse(payload: &Value, own: &Scope, now: Timestamp) -> Input {
     if let Some(records) = payload.get("Records").and_then(Value::as_array)
         && records.iter().any(|r| record_source(r) == Some("aws:sqs"))

@@ -130,7 +130,9 @@ impl fmt::Display for RejectReason {
             Self::ForeignKey(key) => {
                 write!(f, "`{key}` is of another account, and no rule names it by its ARN or an alias's")
             }
-            Self::NoScope(field) => write!(f, "field `{field}` is missing, so it cannot be told whose event this is"),
+            Self::NoScope(field) => {
+                write!(f, "field `{field}` is missing, so it cannot be determined whose event this is")
+            }
             Self::Disagreement(name, arn) => write!(f, "the name `{name}` and the ARN `{arn}` are of two streams"),
             Self::IllegalName(field, value) => write!(f, "field `{field}`: `{value}` cannot name a stream"),
             Self::NoStream(call) => write!(f, "`{call}` names no stream"),

@@ -13,7 +13,7 @@ use crate::domain::scan::v1::Summary;
 /// The metrics' namespace.
 pub const NAMESPACE: &str = "Streamseal";
 
-/// One evaluation of a stream: `Evaluations` by `Compliance`, and `Alarms` in all and by `Reason` where somebody has to look.
+/// One evaluation of a stream: `Evaluations` by `Compliance`, and `Alarms` in all and by `Reason` where somebody has to act.
 pub fn of_evidence(evidence: &Evidence) -> Value {
     let verdict = &evidence.verdict;
     let directives = [directive("Evaluations", json!([["Compliance"]])), directive("Alarms", json!([[], ["Reason"]]))];

@@ -33,7 +33,7 @@ pub struct Document<'a> {
     reason: &'static str,
     /// Why, in a sentence for people.
     annotation: &'a str,
-    /// Whether somebody has to look.
+    /// Whether somebody has to act.
     alarm: bool,
     run: Run<'a>,
     stream: Stream<'a>,
@@ -41,13 +41,13 @@ pub struct Document<'a> {
     policy: Policy<'a>,
     /// Why the rule that decided did, in sentences.
     reasons: &'a [String],
-    /// The setting at the first look.
+    /// The setting at the first observation.
     before: Option<SettingWire<'a>>,
-    /// The key that the rule wants.
+    /// The key that the rule requires.
     desired: Option<Desired<'a>>,
     /// Every request that was answered or failed, in their order.
     calls: Vec<CallWire<'a>>,
-    /// The setting at the last look.
+    /// The setting at the last observation.
     after: Option<SettingWire<'a>>,
     proof: ProofWire<'a>,
     remediation: RemediationWire,
@@ -105,7 +105,7 @@ struct Stream<'a> {
 #[derive(Debug, Serialize)]
 #[cfg_attr(feature = "schema", derive(JsonSchema))]
 struct Cause<'a> {
-    /// The call that an event told of, or the command.
+    /// The call that an event reported, or the command.
     call: &'a str,
     /// EventBridge's id of that event.
     event_id: Option<&'a str>,
@@ -131,7 +131,7 @@ struct Policy<'a> {
     rule_index: Option<usize>,
 }
 
-/// A stream's setting at one look.
+/// A stream's setting at one observation.
 #[derive(Debug, Serialize)]
 #[cfg_attr(feature = "schema", derive(JsonSchema))]
 struct SettingWire<'a> {
@@ -151,7 +151,7 @@ struct SettingWire<'a> {
     at: Timestamp,
 }
 
-/// The key that the rule wants.
+/// The key that the rule requires.
 #[derive(Debug, Serialize)]
 #[cfg_attr(feature = "schema", derive(JsonSchema))]
 struct Desired<'a> {
@@ -205,9 +205,9 @@ struct RemediationWire {
     /// Why the change was not made, on purpose.
     #[cfg_attr(feature = "schema", schemars(extend("enum" = words::withheld())))]
     withheld: Option<&'static str>,
-    /// When the function looks again by itself.
+    /// When the function observes again by itself.
     #[cfg_attr(feature = "schema", schemars(with = "Option<crate::domain::time::Time>"))]
-    next_look_at: Option<Timestamp>,
+    next_run_at: Option<Timestamp>,
 }
 
 /// What to do about the stream.
@@ -349,7 +349,7 @@ impl<'a> From<&'a Evidence> for Document<'a> {
             remediation: RemediationWire {
                 state: evidence.remediation.as_str(),
                 withheld: verdict.withheld.map(|why| why.as_str()),
-                next_look_at: evidence.next_look,
+                next_run_at: evidence.next_run,
             },
             warnings: &evidence.warnings,
             producers: evidence.rekeyed.then_some("unknown"),

@@ -13,8 +13,8 @@ use crate::domain::failure::{Fault, Unfinished};
 use crate::domain::verdict::{Again, Compliance, Reason, Verdict};
 use crate::domain::work::{PutBack, Work};
 
-/// Looks at a stream whose quota is used up: after 1 h and then every 4 h, past the 24 h that the quota counts over.
-const QUOTA_LOOKS_MAX: u32 = 8;
+/// Observes a stream whose quota is used up: after 1 h and then every 4 h, past the 24 h that the quota counts over.
+const QUOTA_RERUNS_MAX: u32 = 8;
 /// Observations that fail in a row before a run leaves the rest to a later one.
 pub const TROUBLES_MAX: u32 = 6;
 
@@ -37,7 +37,7 @@ pub type End = (Verdict, After);
 pub enum Next {
     /// Nothing.
     Nothing,
-    /// Another look would be good; events and sweeps look too.
+    /// Another observation would be good; events and sweeps observe too.
     May(Box<Work>, Duration),
     /// It is not finished: this work must be done, or the event is lost.
     Must(Box<Work>, Duration, Unfinished),
@@ -52,7 +52,7 @@ pub struct Ending<'a> {
     pub end: End,
     /// How far the proof came.
     pub proof: ProofState,
-    /// Whether unfinished work can be sent on.
+    /// Whether unfinished work can be handed over.
     pub has_queue: bool,
     /// How long an event is followed.
     pub give_up_after: Duration,
@@ -75,8 +75,8 @@ pub struct Closed {
     pub remediation: Remediation,
     /// Until when the key before a re-key is needed.
     pub previous_key_needed_until: Option<Timestamp>,
-    /// When the stream is looked at again.
-    pub next_look: Option<Timestamp>,
+    /// When the stream is observed again.
+    pub next_run: Option<Timestamp>,
 }
 
 /// Closes a run.
@@ -86,7 +86,7 @@ pub fn close(ending: Ending<'_>) -> Closed {
     let mut work = state.work.clone();
     work.proof_owed = owed == Owed::Now || (owed == Owed::No && work.proof_owed);
     let (verdict, next) = match after {
-        After::Verdict if verdict.again == Again::ForQuota && work.looks >= QUOTA_LOOKS_MAX => {
+        After::Verdict if verdict.again == Again::ForQuota && work.reruns >= QUOTA_RERUNS_MAX => {
             (given_up(&verdict.detail), Next::Nothing)
         }
         After::Verdict => {
@@ -117,7 +117,7 @@ pub fn close(ending: Ending<'_>) -> Closed {
         (Owed::Now, _) => true,
         (Owed::SinceTheEvent, _) => verdict.reason == Reason::Unfinished,
     };
-    let next_look = match &next {
+    let next_run = match &next {
         Next::Nothing => None,
         Next::May(..) if !has_queue => None,
         Next::May(work, delay) | Next::Must(work, delay, _) => Some(work.not_before.unwrap_or(now + *delay)),
@@ -130,7 +130,7 @@ pub fn close(ending: Ending<'_>) -> Closed {
         previous_key_needed_until: retention.and_then(|hours| previous_key_needed_until(changed_at, hours)),
         verdict,
         next,
-        next_look,
+        next_run,
     }
 }
 
@@ -144,25 +144,25 @@ fn is_over(work: &Work, give_up_after: Duration, now: Timestamp) -> bool {
 fn left(work: &Work, owed: Owed, verdict: &Verdict, now: Timestamp) -> Work {
     let in_vain =
         matches!(verdict.reason, Reason::Unproven | Reason::ProofImpossible | Reason::ProofUnclear | Reason::Idle);
-    let by_then = now + again_after(verdict.again, work.looks).unwrap_or_default().max(DELAY_MAX);
+    let by_then = now + again_after(verdict.again, work.reruns).unwrap_or_default().max(DELAY_MAX);
     let old_by_then = work.created.is_some_and(|created| !is_new(created, by_then));
     let proof_owed = work.proof_owed || (owed == Owed::SinceTheEvent && (in_vain || old_by_then));
     Work { attempt: work.attempt.saturating_add(1), proof_owed, not_before: None, ..work.clone() }
 }
 
-/// Another look at a stream whose run is over.
+/// Another observation of a stream whose run is over.
 fn again(left: Work, again: Again, now: Timestamp) -> Next {
-    let Some(delay) = again_after(again, left.looks) else { return Next::Nothing };
+    let Some(delay) = again_after(again, left.reruns) else { return Next::Nothing };
     let at = now + delay;
-    // A quota takes longer than an event is followed: each look has a deadline of its own.
+    // A quota takes longer than an event is followed: each observation has a deadline of its own.
     let deadline_from = if again == Again::ForQuota { at } else { left.deadline_from };
-    let looks = left.looks.saturating_add(1);
-    Next::May(Box::new(Work { looks, not_before: Some(at), deadline_from, ..left }), delay.min(DELAY_MAX))
+    let reruns = left.reruns.saturating_add(1);
+    Next::May(Box::new(Work { reruns, not_before: Some(at), deadline_from, ..left }), delay.min(DELAY_MAX))
 }
 
-/// When a finished stream is looked at again, by how often it was.
-fn again_after(again: Again, looks: u32) -> Option<Duration> {
-    match (again, looks) {
+/// When a finished stream is observed again, by how often it was.
+fn again_after(again: Again, reruns: u32) -> Option<Duration> {
+    match (again, reruns) {
         (Again::No, _) => None,
         (Again::Twice, 0) => Some(Duration::from_mins(15)),
         (Again::Twice, 1) | (Again::ForQuota, 0) => Some(Duration::from_hours(1)),
@@ -207,8 +207,8 @@ fn given_up(why: &str) -> Verdict {
 pub fn failed_observation(why: &Unfinished, troubles: u32) -> Option<End> {
     if let Some(fault) = why.fault() {
         let what = match fault {
-            Fault::Access => "we may not look at it",
-            Fault::Key | Fault::Request | Fault::Credentials => "it cannot be looked at",
+            Fault::Access => "we may not observe it",
+            Fault::Key | Fault::Request | Fault::Credentials => "it cannot be checked",
         };
         let verdict = Verdict::new(Compliance::InsufficientData, Reason::AccessDenied, format!("{what}: {why}"));
         return Some((verdict.alarm().again(Again::Twice), After::Verdict));
@@ -257,13 +257,13 @@ mod tests {
         Unfinished::open("streamseal:Wait", "StillWaiting", "still waiting")
     }
 
-    /// The kind of what is left, its delay in seconds, and in how many seconds the stream is looked at again.
+    /// The kind of what is left, its delay in seconds, and in how many seconds the stream is observed again.
     fn left(closed: &Closed) -> (&'static str, u64, i64) {
-        let look = closed.next_look.map_or(-1, |at| at.duration_since(now()).as_secs());
+        let again = closed.next_run.map_or(-1, |at| at.duration_since(now()).as_secs());
         match &closed.next {
-            Next::Nothing => ("nothing", 0, look),
-            Next::May(_, delay) => ("may", delay.as_secs(), look),
-            Next::Must(_, delay, _) => ("must", delay.as_secs(), look),
+            Next::Nothing => ("nothing", 0, again),
+            Next::May(_, delay) => ("may", delay.as_secs(), again),
+            Next::Must(_, delay, _) => ("must", delay.as_secs(), again),
         }
     }
 
@@ -275,12 +275,12 @@ mod tests {
     }
 
     #[test]
-    fn when_a_stream_is_looked_at_again() {
+    fn when_a_stream_is_observed_again() {
         let at = now() + SignedDuration::from_secs(40);
         let far = now() + SignedDuration::from_hours(2);
         let finished = |again| (verdict(Reason::Withheld, again), After::Verdict);
         let unfinished = |not_before| (unfinished(&open()), After::Later(open(), not_before));
-        for (looks, end, expected) in [
+        for (reruns, end, expected) in [
             (0, finished(Again::No), ("nothing", 0, -1)),
             (0, finished(Again::Twice), ("may", 900, 900)),
             (1, finished(Again::Twice), ("may", 900, 3600)),
@@ -295,8 +295,8 @@ mod tests {
             (0, (verdict(Reason::Unwritable, Again::No), After::PutBack(open())), ("must", 0, 0)),
         ] {
             let mut state = state(1);
-            state.work.looks = looks;
-            assert_eq!(left(&closed(&state, end.clone())), expected, "after {looks} looks: {end:?}");
+            state.work.reruns = reruns;
+            assert_eq!(left(&closed(&state, end.clone())), expected, "after {reruns} observations: {end:?}");
         }
     }
 
@@ -308,24 +308,24 @@ mod tests {
         let Verdict { reason, alarm, .. } = closed_late.verdict;
         assert_eq!((reason, alarm, left(&closed(&state(24), later()))), (Reason::GaveUp, true, ("may", 900, 900)));
         let mut state = state(48);
-        state.work.looks = 8;
+        state.work.reruns = 8;
         let quota = closed(&state, (verdict(Reason::Withheld, Again::ForQuota), After::Verdict));
         assert_eq!((quota.verdict.reason, quota.verdict.alarm), (Reason::GaveUp, true), "the quota lasts 24 h");
     }
 
     #[test]
-    fn what_the_next_run_is_told() {
+    fn what_the_next_run_gets() {
         let mut state = state(1);
         state.work.not_before = Some(now());
         let next = work(closed(&state, later(open())));
         assert_eq!((next.attempt, next.not_before, next.put_back), (3, None, PutBack::No));
         let put_back = work(closed(&state, (verdict(Reason::Unwritable, Again::No), After::PutBack(open()))));
         assert_eq!(put_back.put_back, PutBack::Due);
-        // A look for the quota has a deadline of its own, any other one has that of its event.
+        // An observation for the quota has a deadline of its own, any other one has that of its event.
         let quota = work(closed(&state, (verdict(Reason::Withheld, Again::ForQuota), After::Verdict)));
-        assert_eq!((quota.deadline_from, quota.looks), (now() + SignedDuration::from_hours(1), 1));
+        assert_eq!((quota.deadline_from, quota.reruns), (now() + SignedDuration::from_hours(1), 1));
         let twice = work(closed(&state, (verdict(Reason::Withheld, Again::Twice), After::Verdict)));
-        assert_eq!((twice.deadline_from, twice.looks), (state.work.deadline_from, 1));
+        assert_eq!((twice.deadline_from, twice.reruns), (state.work.deadline_from, 1));
     }
 
     #[test]

@@ -25,9 +25,9 @@ pub enum Permission {
     Settling(Timestamp),
     /// No.
     Withheld(Withheld),
-    /// No: somebody undoes our changes, as these words tell.
+    /// No: somebody undoes our changes, as these words report.
     Contested(String),
-    /// It cannot be told, and this is why.
+    /// It cannot be determined, and this is why.
     Unknown(String),
     /// Nothing else speaks against it: CloudTrail's history has to be asked.
     Unweighed,

@@ -85,7 +85,7 @@ pub fn proof_owed(work_owes: bool, created: Timestamp, now: Timestamp) -> Owed {
 pub enum Judgement {
     /// The record is encrypted.
     Encrypted,
-    /// Too soon to tell.
+    /// Too soon to know.
     TryAgain,
     /// It is not to be proven now: the end of the run.
     End(Verdict),
@@ -112,10 +112,14 @@ pub fn judge_probe(answer: &Result<Option<&str>, Failure>, right_since: Timestam
     }
 }
 
-/// Reads a look for somebody's record: its `EncryptionType` if one was seen.
-pub fn judge_seen(seen: &Result<Option<Option<&str>>, Failure>, right_since: Timestamp, now: Timestamp) -> Judgement {
+/// Reads a search for somebody's record: its `EncryptionType` if one was seen.
+pub fn judge_read_back(
+    read: &Result<Option<Option<&str>>, Failure>,
+    right_since: Timestamp,
+    now: Timestamp,
+) -> Judgement {
     let early = now < right_since + PROPAGATION + OBSERVE_WINDOW;
-    match seen {
+    match read {
         Ok(Some(Some("KMS"))) => Judgement::Encrypted,
         Ok(Some(Some("NONE"))) => Judgement::End(unproven()),
         Ok(Some(None)) => {
@@ -129,7 +133,7 @@ pub fn judge_seen(seen: &Result<Option<Option<&str>>, Failure>, right_since: Tim
         }
         Ok(None) if early => Judgement::TryAgain,
         Ok(None) => {
-            let detail = "nobody wrote a record to look at; the setting is right";
+            let detail = "nobody wrote a record to observe; the setting is right";
             Judgement::End(Verdict::new(Compliance::InsufficientData, Reason::Idle, detail).again(Again::Twice))
         }
         Err(failure) => failed_proof(failure, early),
@@ -238,7 +242,7 @@ mod tests {
 
     #[test]
     fn a_record_that_was_read_back_is_no_proof_without_its_type() {
-        for (seen, seconds, expected) in [
+        for (read, seconds, expected) in [
             (Some(Some("KMS")), 0.0, "Encrypted"),
             (Some(Some("NONE")), 20.0, "NON_COMPLIANT unproven alarm"),
             (Some(None), 20.0, "INSUFFICIENT_DATA proof-unclear"),
@@ -246,7 +250,7 @@ mod tests {
             (None, 14.9, "TryAgain"),
             (None, 15.0, "INSUFFICIENT_DATA idle"),
         ] {
-            assert_eq!(end(judge_seen(&Ok(seen), at(0.0), at(seconds))), expected, "{seen:?} after {seconds} s");
+            assert_eq!(end(judge_read_back(&Ok(read), at(0.0), at(seconds))), expected, "{read:?} after {seconds} s");
         }
     }
 }

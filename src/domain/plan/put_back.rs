@@ -25,7 +25,7 @@ pub fn needs_probe(mode: ProofMode, previous: Option<&KeyArn>) -> bool {
 }
 
 /// Whether a stream may go back from the key that it is on to the one before, by what KMS says of both now: that one has to be usable,
-/// and is not AWS's own where the other is a customer's. A key that KMS does not know any more, or does not tell of, counts as a customer's.
+/// and is not AWS's own where the other is a customer's. A key that KMS does not know any more, or does not report, counts as a customer's.
 pub fn is_allowed(on: Option<&KeyLookup>, before: &KeyLookup) -> bool {
     let KeyLookup::Found(KeyInfo { manager, problem: None, .. }) = before else { return false };
     let from_aws = matches!(on, Some(KeyLookup::Found(KeyInfo { manager: KeyManager::Aws, .. })));

@@ -24,7 +24,7 @@ pub enum Situation {
     TargetUnusable(KeyIdentity, KeyProblem, Option<KeyIdentity>),
     /// The rule's key will be usable in a moment.
     TargetNotReady(KeyIdentity, KeyProblem),
-    /// The stream's own key, or one that the rule accepts, cannot be looked at: why.
+    /// The stream's own key, or one that the rule accepts, cannot be checked: why.
     Unreadable(String),
     /// On an accepted key that cannot be used now.
     AcceptedUnusable(KeyIdentity, KeyProblem),
@@ -39,7 +39,7 @@ pub enum Situation {
     Wrong(Wrong),
 }
 
-/// A stream on no key or on another one than its rule wants, with all that decides whether it may be changed.
+/// A stream on no key or on another one than its rule requires, with all that decides whether it may be changed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Wrong {
     /// The key to set.
@@ -120,7 +120,7 @@ pub struct CurrentKey {
 /// The keys that were looked up so far.
 pub type Keys = BTreeMap<KeyRef, KeyLookup>;
 
-/// The next key that [`assess`] has to know; `None` when it knows enough. Asked again after each look-up, so that no key
+/// The next key that [`assess`] has to know; `None` when it knows enough. Asked again after each lookup, so that no key
 /// is looked up that does not matter.
 pub fn key_needed(outcome: &Outcome, encryption: &Encryption, keys: &Keys, own: &Scope) -> Option<KeyRef> {
     let Outcome::Encrypt(target) = outcome else { return None };
@@ -176,7 +176,7 @@ fn is_unborn_aws_key(lookup: &KeyLookup) -> bool {
     matches!(lookup, KeyLookup::Found(KeyInfo { identity: KeyIdentity::AwsManagedAlias, .. }))
 }
 
-/// Compares an ACTIVE stream's setting with what its rule wants. `keys` has what [`key_needed`] asked for.
+/// Compares an ACTIVE stream's setting with what its rule requires. `keys` has what [`key_needed`] asked for.
 pub fn assess(outcome: &Outcome, observed: &Observed, keys: &Keys, own: &Scope) -> Situation {
     let encryption = &observed.encryption;
     let target = match outcome {
@@ -185,13 +185,13 @@ pub fn assess(outcome: &Outcome, observed: &Observed, keys: &Keys, own: &Scope) 
         Outcome::Unresolvable(why) => return Situation::Unresolvable(why.clone()),
         Outcome::Encrypt(target) => target,
     };
-    let wanted = match keys.get(&target.key) {
+    let desired = match keys.get(&target.key) {
         Some(KeyLookup::Found(info)) => info,
         Some(KeyLookup::NotFound) => {
             return Situation::NoSuchKey(format!("KMS does not know the key `{}`", target.key));
         }
         Some(KeyLookup::Denied { code, .. }) => {
-            let why = format!("the key `{}` cannot be looked at ({code})", target.key);
+            let why = format!("the key `{}` cannot be looked up ({code})", target.key);
             // A stream that is not encrypted is wrong whatever that key is; one that is may be right.
             return match encryption {
                 Encryption::None => Situation::NoSuchKey(why),
@@ -204,20 +204,20 @@ pub fn assess(outcome: &Outcome, observed: &Observed, keys: &Keys, own: &Scope) 
         Encryption::Kms(current) => identity_of(current, keys, own),
         Encryption::None | Encryption::Unreadable(_) => None,
     };
-    let on_target = current_identity.as_ref() == Some(&wanted.identity);
-    match &wanted.problem {
+    let on_target = current_identity.as_ref() == Some(&desired.identity);
+    match &desired.problem {
         Some(KeyProblem::NotReady(state)) => {
-            return Situation::TargetNotReady(wanted.identity.clone(), KeyProblem::NotReady(state.clone()));
+            return Situation::TargetNotReady(desired.identity.clone(), KeyProblem::NotReady(state.clone()));
         }
         Some(problem) => {
-            return Situation::TargetUnusable(wanted.identity.clone(), problem.clone(), current_identity);
+            return Situation::TargetUnusable(desired.identity.clone(), problem.clone(), current_identity);
         }
         None => {}
     }
     let wrong = |current| {
         Situation::Wrong(Wrong {
-            target: wanted.identity.clone(),
-            target_manager: wanted.manager,
+            target: desired.identity.clone(),
+            target_manager: desired.manager,
             current,
             existing: target.existing,
             replace_customer_key: target.replace_customer_key,
@@ -228,29 +228,29 @@ pub fn assess(outcome: &Outcome, observed: &Observed, keys: &Keys, own: &Scope) 
     match encryption {
         Encryption::None => wrong(None),
         Encryption::Unreadable(text) => Situation::Unreadable(format!("the setting cannot be read: {text}")),
-        Encryption::Kms(_) if on_target => Situation::Right { key: wanted.identity.clone(), accepted: false },
+        Encryption::Kms(_) if on_target => Situation::Right { key: desired.identity.clone(), accepted: false },
         Encryption::Kms(current) => {
-            on_another_key((target, &wanted.identity), current, keys, own, |current| wrong(Some(current)))
+            on_another_key((target, &desired.identity), current, keys, own, |current| wrong(Some(current)))
         }
     }
 }
 
 /// How a stream stands that is on another key than its rule's.
 fn on_another_key(
-    (target, wanted): (&Target, &KeyIdentity),
+    (target, desired): (&Target, &KeyIdentity),
     current: &KeyRef,
     keys: &Keys,
     own: &Scope,
     wrong: impl FnOnce(CurrentKey) -> Situation,
 ) -> Situation {
-    let foreign = foreign_account(target, wanted, current, keys, own);
+    let foreign = foreign_account(target, desired, current, keys, own);
     let info = match keys.get(current) {
         Some(KeyLookup::Found(info)) => Some(info),
         Some(KeyLookup::NotFound) => None,
         // Whatever it is: it is none of those that the rule names.
         Some(KeyLookup::Denied { .. }) if foreign.is_some() => None,
         Some(KeyLookup::Denied { code, .. }) => {
-            return Situation::Unreadable(format!("the stream's key `{current}` cannot be looked at ({code})"));
+            return Situation::Unreadable(format!("the stream's key `{current}` cannot be looked up ({code})"));
         }
         None => return Situation::Unreadable(format!("the stream's key `{current}` was not looked up")),
     };
@@ -275,7 +275,7 @@ fn on_another_key(
 /// accepts, or in the list of `customer-managed`.
 fn foreign_account(
     target: &Target,
-    wanted: &KeyIdentity,
+    desired: &KeyIdentity,
     current: &KeyRef,
     keys: &Keys,
     own: &Scope,
@@ -285,7 +285,7 @@ fn foreign_account(
         None => key.account().map(str::to_owned),
     };
     let account = account_of(current).filter(|account| *account != own.account)?;
-    let by_target = wanted.account() == Some(&account) || target.key.account() == Some(&account);
+    let by_target = desired.account() == Some(&account) || target.key.account() == Some(&account);
     let named = by_target
         || target.accept.iter().any(|accept| match accept {
             Accept::Key(key) => account_of(key).as_ref() == Some(&account) || key.account() == Some(&account),
@@ -295,7 +295,7 @@ fn foreign_account(
     (!named).then_some(account)
 }
 
-/// Whether the rule accepts a stream on this key. An accepted key that cannot be looked at leaves it open.
+/// Whether the rule accepts a stream on this key. An accepted key that cannot be observed leaves it open.
 fn accepts(target: &Target, current: &KeyInfo, keys: &Keys, own: &Scope) -> Result<bool, String> {
     let mut unknown = None;
     for accept in &target.accept {
@@ -309,7 +309,7 @@ fn accepts(target: &Target, current: &KeyInfo, keys: &Keys, own: &Scope) -> Resu
             Accept::Key(key) => {
                 let identity = identity_of(key, keys, own);
                 if let (None, Some(KeyLookup::Denied { code, .. })) = (&identity, keys.get(key)) {
-                    unknown = Some(format!("the accepted key `{key}` cannot be looked at ({code})"));
+                    unknown = Some(format!("the accepted key `{key}` cannot be looked up ({code})"));
                 }
                 identity.as_ref() == Some(&current.identity)
             }

@@ -2,9 +2,9 @@
 
 use jiff::Timestamp;
 
+use super::observation::{Observation, observation_of_none};
 use super::proof::{Owed, PROPAGATION, proof_owed};
 use super::put_back;
-use super::sight::{Sight, sight_of_none};
 use super::situation::{CurrentKey, Keys, Situation, Wrong, material_of};
 use super::step::{Progress, Started};
 use crate::domain::cause::Cause;
@@ -21,8 +21,8 @@ pub struct State {
     pub progress: Option<Progress>,
     /// How it stood with the policy at the last observation, where it was ACTIVE.
     pub situation: Option<Situation>,
-    /// Which key the rule wants, as far as KMS said so.
-    pub wanted: Option<KeyIdentity>,
+    /// Which key the rule requires, as far as KMS said so.
+    pub desired: Option<KeyIdentity>,
     /// The first observation.
     pub before: Option<Setting>,
     /// The last one.
@@ -44,7 +44,7 @@ impl State {
             work,
             progress: None,
             situation: None,
-            wanted: None,
+            desired: None,
             before: None,
             after: None,
             keys: Keys::new(),
@@ -58,12 +58,12 @@ impl State {
     }
 
     /// The stream was not found.
-    pub fn not_found(&mut self, now: Timestamp) -> Sight {
+    pub fn not_found(&mut self, now: Timestamp) -> Observation {
         let Work { cause, created, not_found_since, .. } = &mut self.work;
         let born = cause.at.filter(|_| cause.creator.is_some());
-        let sight = sight_of_none(created.is_some(), *not_found_since, born, now);
+        let observation = observation_of_none(created.is_some(), *not_found_since, born, now);
         not_found_since.get_or_insert(now);
-        sight
+        observation
     }
 
     /// The stream that the work is for was found: what is owed is known from now on.
@@ -85,14 +85,14 @@ impl State {
     }
 
     /// Keeps what evidence and later steps need of an observation.
-    pub fn observed(&mut self, sight: &Sight, observed: &Observed, keys: Keys, now: Timestamp) {
-        self.situation = match sight {
-            Sight::Active(situation) => Some(situation.clone()),
+    pub fn observed(&mut self, observation: &Observation, observed: &Observed, keys: Keys, now: Timestamp) {
+        self.situation = match observation {
+            Observation::Active(situation) => Some(situation.clone()),
             _ => None,
         };
-        let is_right = match sight {
-            Sight::Active(situation) => self.is_right(situation),
-            Sight::Busy => Some(false),
+        let is_right = match observation {
+            Observation::Active(situation) => self.is_right(situation),
+            Observation::Busy => Some(false),
             _ => None,
         };
         match is_right {
@@ -104,21 +104,21 @@ impl State {
             Some(false) => (self.work.right_since, self.right_here) = (None, None),
             None => {}
         }
-        let is_wrong = is_right == Some(false) && *sight != Sight::Busy;
+        let is_wrong = is_right == Some(false) && *observation != Observation::Busy;
         if let Some(progress) = &mut self.progress {
             progress.wrong_since =
                 if is_wrong && progress.started.is_some() { progress.wrong_since.or(Some(now)) } else { None };
         }
-        if is_right == Some(true) && matches!(sight, Sight::Active(Situation::TargetUnusable(..))) {
+        if is_right == Some(true) && matches!(observation, Observation::Active(Situation::TargetUnusable(..))) {
             // Seen where it was put back to: that was the one time.
             self.work.put_back = PutBack::Done;
         }
-        let (key, target) = match sight {
-            Sight::Active(situation) => keys_in(situation),
+        let (key, target) = match observation {
+            Observation::Active(situation) => keys_in(situation),
             _ => (None, None),
         };
         if target.is_some() {
-            self.wanted = target;
+            self.desired = target;
         }
         let material = key.as_ref().and_then(|key| material_of(key, &keys));
         let setting = Setting { observed: observed.clone(), key, material };
@@ -127,7 +127,7 @@ impl State {
         self.keys = keys;
     }
 
-    /// Whether the stream is where this run wants it; `None` where that cannot be told, or is of no concern.
+    /// Whether the stream is where this run requires it; `None` where that cannot be determined, or is of no concern.
     fn is_right(&self, situation: &Situation) -> Option<bool> {
         match situation {
             Situation::Right { .. } => Some(true),
@@ -148,7 +148,7 @@ impl State {
     }
 
     /// A Start is about to be sent. From here on it may be under way, also where the run is cut off before the answer.
-    pub fn starting(&mut self, sight: &Sight, now: Timestamp) -> BeforeStart {
+    pub fn starting(&mut self, observation: &Observation, now: Timestamp) -> BeforeStart {
         let before = BeforeStart(self.progress.clone(), self.work.clone());
         let progress = self.progress.get_or_insert_default();
         progress.started = Some(Started { acknowledged: false });
@@ -157,7 +157,8 @@ impl State {
         let Work { proof_owed, started, started_at, rekeyed, previous_key, put_back, .. } = &mut self.work;
         *proof_owed = true;
         *started = true;
-        if let Sight::Active(Situation::Wrong(Wrong { current: Some(CurrentKey { info, .. }), .. })) = sight {
+        if let Observation::Active(Situation::Wrong(Wrong { current: Some(CurrentKey { info, .. }), .. })) = observation
+        {
             *rekeyed = true;
             // Once a cause: where a key was put back before, there is no way back a second time.
             let usable = info.as_ref().filter(|info| info.problem.is_none() && *put_back == PutBack::No);
@@ -185,7 +186,7 @@ impl State {
         self.work = Work { refused_since, not_found_since, ..work };
     }
 
-    /// The run ends since what it waited for cannot be told now. A Start without an answer had no effect, or none that is known of.
+    /// The run ends since what it waited for cannot be determined now. A Start without an answer had no effect, or none that is known of.
     pub fn observed_in_vain(&mut self) {
         if self.progress.as_ref().is_some_and(|p| p.started == Some(Started { acknowledged: false })) {
             self.work.started_at = None;
@@ -252,7 +253,7 @@ impl State {
     }
 }
 
-/// The key that the stream is on, and the one that its rule wants, as far as they are known.
+/// The key that the stream is on, and the one that its rule requires, as far as they are known.
 fn keys_in(situation: &Situation) -> (Option<KeyIdentity>, Option<KeyIdentity>) {
     match situation {
         Situation::Right { key, accepted } => (Some(key.clone()), (!accepted).then(|| key.clone())),
@@ -309,10 +310,10 @@ mod tests {
         KeyInfo { identity: key(id), manager: KeyManager::Customer, problem, material: None }
     }
 
-    fn wrong(current: Option<KeyInfo>) -> Sight {
+    fn wrong(current: Option<KeyInfo>) -> Observation {
         let current =
             current.map(|info| CurrentKey { key: KeyRef::parse("alias/x").unwrap(), info: Some(info), foreign: None });
-        Sight::Active(Situation::Wrong(Wrong {
+        Observation::Active(Situation::Wrong(Wrong {
             target: key("app"),
             target_manager: KeyManager::Customer,
             current,
@@ -323,13 +324,13 @@ mod tests {
         }))
     }
 
-    fn right(id: &str) -> Sight {
-        Sight::Active(Situation::Right { key: key(id), accepted: false })
+    fn right(id: &str) -> Observation {
+        Observation::Active(Situation::Right { key: key(id), accepted: false })
     }
 
-    fn unusable(current: &str) -> Sight {
+    fn unusable(current: &str) -> Observation {
         let problem = KeyProblem::State(EventText::new("Disabled"));
-        Sight::Active(Situation::TargetUnusable(key("app"), problem, Some(key(current))))
+        Observation::Active(Situation::TargetUnusable(key("app"), problem, Some(key(current))))
     }
 
     #[test]
@@ -373,11 +374,11 @@ mod tests {
     fn since_when_it_is_right_or_wrong() {
         let mut state = state("sweep");
         state.found(&observed(60, 0), Mode::Enforce, true, at(0));
-        let mut see = |sight: &Sight, seconds: i64, started: bool| {
+        let mut see = |observation: &Observation, seconds: i64, started: bool| {
             if started {
                 state.progress.get_or_insert_default().started = Some(Started { acknowledged: true });
             }
-            state.observed(sight, &observed(60, seconds), Keys::new(), at(seconds));
+            state.observed(observation, &observed(60, seconds), Keys::new(), at(seconds));
             let wrong_since = state.progress.as_ref().and_then(|progress| progress.wrong_since);
             let offset = |time: Option<Timestamp>| time.map(|time| time.duration_since(at(0)).as_secs());
             (offset(state.work.right_since), offset(wrong_since))
@@ -385,11 +386,11 @@ mod tests {
         assert_eq!(see(&wrong(None), 1, false), (None, None), "wrong before our Start");
         assert_eq!(see(&wrong(None), 2, true), (None, Some(2)));
         assert_eq!(see(&wrong(None), 3, true), (None, Some(2)), "without a break");
-        assert_eq!(see(&Sight::Busy, 4, true), (None, None));
+        assert_eq!(see(&Observation::Busy, 4, true), (None, None));
         assert_eq!(see(&right("app"), 5, true), (Some(5), None));
         assert_eq!(see(&right("app"), 6, true), (Some(5), None), "the first time counts");
-        assert_eq!(see(&Sight::Unknown(EventText::new("NEW")), 7, true), (Some(5), None));
-        assert_eq!(see(&Sight::Busy, 8, true), (None, None), "it may come back with another setting");
+        assert_eq!(see(&Observation::Unknown(EventText::new("NEW")), 7, true), (Some(5), None));
+        assert_eq!(see(&Observation::Busy, 8, true), (None, None), "it may come back with another setting");
         assert_eq!(see(&right("app"), 9, true), (Some(9), None));
         assert_eq!(see(&wrong(None), 10, true), (None, Some(10)));
     }
@@ -403,7 +404,7 @@ mod tests {
         assert_eq!((state.work.put_back, state.work.right_since), (PutBack::Due, None));
         state.observed(&unusable("old"), &observed(60, 2), Keys::new(), at(2));
         assert_eq!((state.work.put_back, state.work.right_since), (PutBack::Done, Some(at(2))));
-        assert_eq!((state.after.unwrap().key, state.wanted), (Some(key("old")), Some(key("app"))));
+        assert_eq!((state.after.unwrap().key, state.desired), (Some(key("old")), Some(key("app"))));
     }
 
     #[test]
@@ -486,7 +487,7 @@ mod tests {
         let before = Observed { encryption: Encryption::Kms(KeyRef::parse("alias/x").unwrap()), ..observed(60, 0) };
         let disabled = Some(KeyProblem::State(EventText::new("Disabled")));
         let warning = |current: Option<CurrentKey>, before: Option<&Observed>| {
-            let Sight::Active(Situation::Wrong(wrong)) = wrong(None) else { panic!() };
+            let Observation::Active(Situation::Wrong(wrong)) = wrong(None) else { panic!() };
             Wrong { current, ..wrong }.old_records(before)
         };
         let on = |info, foreign: Option<&str>| {
@@ -542,12 +543,12 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_found_is_looked_for_once_more() {
+    fn what_is_not_found_is_observed_once_more() {
         let mut state = state("sweep");
-        assert_eq!(state.not_found(at(0)), Sight::Gone, "it was never there");
+        assert_eq!(state.not_found(at(0)), Observation::Gone, "it was never there");
         let mut known = self::state("sweep");
         known.found(&observed(86_400, 0), Mode::Enforce, true, at(0));
-        assert_eq!((known.not_found(at(1)), known.not_found(at(5))), (Sight::NotYet, Sight::NotYet));
-        assert_eq!((known.not_found(at(6)), known.work.not_found_since), (Sight::Gone, Some(at(1))));
+        assert_eq!((known.not_found(at(1)), known.not_found(at(5))), (Observation::NotYet, Observation::NotYet));
+        assert_eq!((known.not_found(at(6)), known.work.not_found_since), (Observation::Gone, Some(at(1))));
     }
 }

@@ -2,9 +2,9 @@
 
 use jiff::{SignedDuration, Timestamp};
 
+use super::observation::Observation;
 use super::permit::Permission;
 use super::proof::Owed;
-use super::sight::Sight;
 use super::situation::{CurrentKey, Situation, Wrong};
 use crate::domain::model::KeyIdentity;
 use crate::domain::verdict::{Again, Compliance, Reason, Verdict, Withheld};
@@ -37,7 +37,7 @@ pub struct Started {
 /// The one next step.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Step {
-    /// Look again soon.
+    /// Observe again soon.
     Await(Condition),
     /// Read CloudTrail's history: whether somebody else changes the stream, which was created at `created`. Where nobody does, encryption
     /// with `key` is started.
@@ -53,8 +53,8 @@ pub enum Step {
     Prove,
     /// The end of this run.
     Finish(Verdict),
-    /// Not to be decided now; a later run has to look.
-    LookLater(String),
+    /// Not to be decided now; a later run has to observe.
+    Defer(String),
     /// The stream is another one: forget what was owed to the old one.
     StartAfresh,
 }
@@ -103,25 +103,25 @@ impl Condition {
 
 /// The state table. `permission` is asked for only where the stream is wrong and nothing was started.
 pub fn next_step(
-    sight: &Sight,
+    observation: &Observation,
     progress: &Progress,
     permission: impl FnOnce(&Wrong) -> Permission,
     now: Timestamp,
 ) -> Step {
     use Compliance::{Compliant, InsufficientData, NonCompliant, NotApplicable};
-    let situation = match sight {
-        Sight::Gone => {
+    let situation = match observation {
+        Observation::Gone => {
             return Step::Finish(Verdict::new(
                 NotApplicable,
                 Reason::StreamGone,
                 "the stream is gone or being deleted",
             ));
         }
-        Sight::Recreated => return Step::StartAfresh,
-        Sight::NotYet => return Step::Await(Condition::Exists),
-        Sight::Unknown(status) => return Step::LookLater(format!("the stream's status `{status}` is not known")),
-        Sight::Busy => return Step::Await(Condition::Active),
-        Sight::Active(situation) => situation,
+        Observation::Recreated => return Step::StartAfresh,
+        Observation::NotYet => return Step::Await(Condition::Exists),
+        Observation::Unknown(status) => return Step::Defer(format!("the stream's status `{status}` is not known")),
+        Observation::Busy => return Step::Await(Condition::Active),
+        Observation::Active(situation) => situation,
     };
     let verdict = match situation {
         Situation::Exempt => Verdict::new(NotApplicable, Reason::Exempt, "a rule exempts the stream"),
@@ -140,7 +140,7 @@ pub fn next_step(
             Verdict::new(NonCompliant, Reason::KeyUnusable, detail).alarm().again(Again::Twice)
         }
         Situation::TargetNotReady(key, problem) => {
-            return Step::LookLater(format!("the rule's key {key} is not ready: {problem}"));
+            return Step::Defer(format!("the rule's key {key} is not ready: {problem}"));
         }
         Situation::Unreadable(why) => {
             Verdict::new(InsufficientData, Reason::Unreadable, why.as_str()).alarm().again(Again::Twice)
@@ -195,7 +195,7 @@ fn after_start(started: Started, wrong_since: Option<Timestamp>, words: &str, no
         Some(_) | None => return Step::Await(Condition::Applied),
     }
     if !started.acknowledged {
-        return Step::LookLater("the answer to StartStreamEncryption was lost and it had no effect".to_owned());
+        return Step::Defer("the answer to StartStreamEncryption was lost and it had no effect".to_owned());
     }
     let detail = format!("somebody changed it after our Start: {words}");
     let verdict = Verdict::new(Compliance::NonCompliant, Reason::Overtaken, detail);
@@ -203,7 +203,7 @@ fn after_start(started: Started, wrong_since: Option<Timestamp>, words: &str, no
 }
 
 /// The rule's key turned out unusable after our re-key: back to the one before, once, prove that, and say so. The stream stays
-/// NON_COMPLIANT, since its rule wants another key. `None` where there is nothing to put back, or somebody else moved it.
+/// NON_COMPLIANT, since its rule requires another key. `None` where there is nothing to put back, or somebody else moved it.
 fn put_back_step(
     target: &KeyIdentity,
     current: Option<&KeyIdentity>,
@@ -227,12 +227,12 @@ fn put_back_step(
 
 fn wrong_words(Wrong { target, current, .. }: &Wrong) -> String {
     match current {
-        None => format!("the stream is not encrypted; its rule wants {target}"),
+        None => format!("the stream is not encrypted; its rule requires {target}"),
         Some(CurrentKey { key, foreign: Some(account), .. }) => format!(
-            "the stream is on the key {key} of account {account}, which nothing in its rule names; its rule wants {target}"
+            "the stream is on the key {key} of account {account}, which nothing in its rule names; its rule requires {target}"
         ),
         Some(CurrentKey { key, foreign: None, .. }) => {
-            format!("the stream is on the key {key}; its rule wants {target}")
+            format!("the stream is on the key {key}; its rule requires {target}")
         }
     }
 }

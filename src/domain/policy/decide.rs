@@ -1,7 +1,7 @@
 //! What is right for a stream: the policy as it is after loading, and [`Policy::decide`], the one question put to it.
 //!
 //! The first rule that matches wins, and a key that cannot be worked out fails closed: it never falls through to the next
-//! rule. Nothing here reads YAML (`load`), asks AWS or looks at a clock; the caller says which stream, which tags, when.
+//! rule. Nothing here reads YAML (`load`), asks AWS or reads a clock; the caller says which stream, which tags, when.
 
 use std::collections::BTreeMap;
 use std::time::Duration;

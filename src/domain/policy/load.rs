@@ -24,8 +24,8 @@ use crate::domain::text::EventText;
 /// Longest policy, in bytes.
 const TEXT_MAX: usize = 256 * 1024;
 const RULE: &[&str] =
-    &["name", "match", "unless", "key", "exempt", "accept", "existing", "proof", "replace-customer-key"];
-const ENCRYPT_ONLY: &[&str] = &["accept", "existing", "proof", "replace-customer-key"];
+    &["name", "match", "unless", "key", "exempt", "accept", "existing", "proof", "replace_customer_key"];
+const ENCRYPT_ONLY: &[&str] = &["accept", "existing", "proof", "replace_customer_key"];
 
 impl Policy {
     /// Reads and checks a whole policy: YAML, or JSON. All its faults come at once, in the order of the text.
@@ -212,7 +212,7 @@ impl Loader {
         let exemption = exempt.as_ref().map(|item| self.exemption(item));
         let encrypt = self.encrypt(fields, defaults);
         match (key, exempt) {
-            // It is there, misspelt, and that is told already.
+            // It is there, misspelt, and that is reported already.
             (None, None) if fields.has_near(&["key", "exempt"], RULE) => None,
             (None, None) => {
                 let flaw = Flaw::new("a rule needs `key` or `exempt`");
@@ -263,7 +263,7 @@ impl Loader {
         }
         let existing = fields.get("existing").and_then(|item| self.keep(&item, existing(item.node)));
         let proof = self.proof(fields.get("proof"), defaults.proof);
-        let replace = fields.get("replace-customer-key").and_then(|item| self.keep(&item, boolean(item.node)));
+        let replace = fields.get("replace_customer_key").and_then(|item| self.keep(&item, boolean(item.node)));
         Some(Encrypt {
             key: key?,
             accept,
@@ -293,7 +293,7 @@ impl Loader {
         let known = ["customer-managed"];
         let fields = self.fields(item, &known)?;
         let Some(accounts) = fields.get("customer-managed") else {
-            // One that is misspelt is told already.
+            // One that is misspelt is reported already.
             if !fields.has_near(&known, &known) {
                 self.missing(&fields, "customer-managed", "list the accounts whose keys are accepted");
             }
@@ -466,7 +466,7 @@ defaults:
   settle: { terraform: 15m, other: 7s }
 rules:
   - { name: a, key: alias/a, accept: [aws-managed, alias/b, customer-managed, customer-managed: [444455556666]] }
-  - { name: b, key: alias/b, accept: { customer-managed: 012345678901 }, proof: { existing: probe }, existing: enforce, replace-customer-key: true }
+  - { name: b, key: alias/b, accept: { customer-managed: 012345678901 }, proof: { existing: probe }, existing: enforce, replace_customer_key: true }
 ";
         let policy = load(text).unwrap();
         assert_eq!(policy.enforce_from, Some("2026-12-01T00:00:00Z".parse().unwrap()));
@@ -578,7 +578,7 @@ rules:
         for (text, expect) in [
             ("exmept", Some("exempt")),
             ("keys", Some("key")),
-            ("replace_customer_key", Some("replace-customer-key")),
+            ("replace_customer_key", Some("replace_customer_key")),
             ("colour", None),
             ("", None),
         ] {

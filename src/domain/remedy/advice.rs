@@ -133,16 +133,16 @@ impl Remedy {
     }
 }
 
-/// What one look came to.
+/// What one observation came to.
 #[derive(Clone, Copy, Debug)]
 pub struct Facts<'a> {
     /// The stream.
     pub stream: &'a StreamArn,
-    /// What the policy wants of it, where that was decided.
+    /// What the policy requires of it, where that was decided.
     pub outcome: Option<&'a Outcome>,
     /// The name of the rule that decided.
     pub rule: Option<&'a str>,
-    /// Its setting at the last look.
+    /// Its setting at the last observation.
     pub encryption: Option<&'a Encryption>,
     /// How it stood with the policy then, where it was ACTIVE.
     pub situation: Option<&'a Situation>,

@@ -39,7 +39,7 @@ fn denied(words: &str) -> KeyLookup {
     KeyLookup::Denied { code: EventText::new("Denied"), words: EventText::of_service(words) }
 }
 
-/// One look at the stream `orders`.
+/// One observation of the stream `orders`.
 struct Case {
     rule: &'static str,
     on: Option<&'static str>,
@@ -343,7 +343,7 @@ fn advice_follows_the_end_of_the_words() {
 }
 
 #[test]
-fn a_refused_call_is_told_with_the_permission_that_it_lacked() {
+fn a_refused_call_is_reported_with_the_permission_that_it_lacked() {
     let access = Class::Permanent(Fault::Access);
     let statement =
         |remedy: &Remedy| -> serde_json::Value { serde_json::from_str(remedy.statement().unwrap()).unwrap() };
@@ -440,13 +440,14 @@ fn no_remedy_is_a_downgrade() {
             let remedy = case(rule, Some(on), &keys(on, problem)).withheld(why).ended(Some(reason));
             let text = remedy.text().unwrap();
             assert!(
-                remedy.about() == Some("rule") && text.contains(says) && text.contains("replace-customer-key"),
+                remedy.about() == Some("rule") && text.contains(says) && text.contains("replace_customer_key"),
                 "{text}"
             );
         }
     }
-    let told = "key: alias/aws/kinesis, replace-customer-key: true";
-    let remedy = case(told, Some(GOOD), &keys(GOOD, None)).withheld(Withheld::ReportMode).ended(Some(Reason::Withheld));
+    let reported = "key: alias/aws/kinesis, replace_customer_key: true";
+    let remedy =
+        case(reported, Some(GOOD), &keys(GOOD, None)).withheld(Withheld::ReportMode).ended(Some(Reason::Withheld));
     assert_eq!(remedy.about(), Some("source"), "the rule says that it may");
 }
 

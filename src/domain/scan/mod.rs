@@ -1,5 +1,5 @@
-//! A scan: a look at every stream of the account and Region, for a sweep or because of a key or an alias. What it is for, which
-//! streams concern it, what it counted, and which of the wrong ones it hands on.
+//! A scan: an observation of every stream of the account and Region, for a sweep or because of a key or an alias. What it is for, which
+//! streams concern it, what it counted, and which of the wrong ones it hands over.
 //!
 //! Pure. The scan goes through the queue as a message of its own that carries its place and what it counted so far, so that no
 //! part of it is kept anywhere else; nothing in it grows with the number of streams. The loop is `run/scan.rs`.
@@ -25,7 +25,7 @@ pub const VERSION: &str = "streamseal.scan/v1";
 const ID_MAX: usize = 800;
 
 /// A scan, whole: as it was asked for, or with its place and what it counted so far. It is the message of the queue of scans, and of the
-/// work queue where it is put off.
+/// work queue where it is deferred.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(title = "Streamseal scan message, version 1"))]
@@ -42,7 +42,7 @@ pub struct Scan {
     pub cause: Cause,
     /// When it was asked for.
     #[cfg_attr(feature = "schema", schemars(with = "crate::domain::time::Time"))]
-    pub asked: Timestamp,
+    pub requested_at: Timestamp,
     /// Where the deadline counts from: when it was asked for, later by the times when the policy could not be used.
     #[serde(default = "bounds::unset", deserialize_with = "bounds::time", skip_serializing_if = "bounds::is_unset")]
     #[cfg_attr(feature = "schema", schemars(with = "crate::domain::time::Time"))]
@@ -56,8 +56,8 @@ pub struct Scan {
     /// When its first part began.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "schema", schemars(with = "crate::domain::time::Time"))]
-    pub began: Option<Timestamp>,
-    /// The last stream that was looked at.
+    pub started_at: Option<Timestamp>,
+    /// The last stream that was observed.
     #[serde(default, deserialize_with = "after", skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "schema", schemars(with = "String"))]
     pub after: Option<StreamName>,
@@ -86,7 +86,7 @@ impl Scan {
             Subject::Aliases => "aliases".to_owned(),
             Subject::Key { key, .. } => key.to_string(),
         };
-        // One rotation is told up to three times, by KMS and by CloudTrail, and changes nothing that a second look would see.
+        // One rotation is reported up to three times, by KMS and by CloudTrail, and changes nothing that a second observation would see.
         let rotated = cause.at.filter(|_| matches!(subject, Subject::Key { event: KeyEvent::Rotated, .. }));
         let because = match (rotated, &cause.event_id) {
             (Some(at), _) => format!("rotated-{}", at.as_second() / 3600),
@@ -98,11 +98,11 @@ impl Scan {
             id: format!("{what}@{because}"),
             subject,
             cause,
-            asked: now,
+            requested_at: now,
             deadline_from: now,
             failures: 0,
             unread: 0,
-            began: None,
+            started_at: None,
             after: None,
             parts: 0,
             tally: Tally::default(),
@@ -111,8 +111,8 @@ impl Scan {
 
     /// The same, of all streams whose setting names an alias: which one it was does not matter.
     pub fn of_all_aliases(self) -> Self {
-        let Self { asked, deadline_from, unread, cause, .. } = self;
-        Self { deadline_from, unread, ..Self::new(Subject::Aliases, cause, asked) }
+        let Self { requested_at, deadline_from, unread, cause, .. } = self;
+        Self { deadline_from, unread, ..Self::new(Subject::Aliases, cause, requested_at) }
     }
 
     /// How far `stream` is, on the ring of all names, from where this scan starts to choose. The start is another one in each
@@ -143,9 +143,13 @@ impl Scan {
             return Err(format!("field `streamseal`: version `{version}` is not {VERSION}"));
         }
         if bounds::is_unset(&scan.deadline_from) {
-            scan.deadline_from = scan.asked;
+            scan.deadline_from = scan.requested_at;
         }
-        let times = [("asked", Some(scan.asked)), ("began", scan.began), ("deadline_from", Some(scan.deadline_from))];
+        let times = [
+            ("requested_at", Some(scan.requested_at)),
+            ("started_at", scan.started_at),
+            ("deadline_from", Some(scan.deadline_from)),
+        ];
         for (field, time) in times {
             if time.is_some_and(|time| bounds::is_odd(time, now)) {
                 return Err(format!("field `{field}`: {}", bounds::ODD));
@@ -159,9 +163,9 @@ impl Scan {
             id: bounds::cut(&scan.id, ID_MAX),
             cause: scan.cause.within_bounds(now),
             // None of these is later than now, whatever another instance's clock said.
-            asked: scan.asked.min(now),
+            requested_at: scan.requested_at.min(now),
             deadline_from: scan.deadline_from.min(now),
-            began: scan.began.map(|began| began.min(now)),
+            started_at: scan.started_at.map(|started_at| started_at.min(now)),
             tally: scan.tally.within_bounds(now),
             ..scan
         })
@@ -197,8 +201,8 @@ mod tests {
         StreamName::parse(text).unwrap()
     }
 
-    /// What a scan with this id hands on of streams `s0`, `s1`, ….
-    fn handed_on(id: &str, streams: u32, most: u32) -> (Vec<String>, u64) {
+    /// What a scan with this id hands over of streams `s0`, `s1`, ….
+    fn handed_over(id: &str, streams: u32, most: u32) -> (Vec<String>, u64) {
         let mut scan = scan(id);
         for number in 0..streams {
             let stream = name(&format!("s{number}"));
@@ -209,19 +213,19 @@ mod tests {
     }
 
     #[test]
-    fn at_most_so_many_are_handed_on_and_the_rest_is_withheld() {
-        let (chosen, withheld) = handed_on("a", 25, 10);
+    fn at_most_so_many_are_handed_over_and_the_rest_is_withheld() {
+        let (chosen, withheld) = handed_over("a", 25, 10);
         assert_eq!((chosen.len(), withheld), (10, 15));
-        assert_eq!(handed_on("a", 25, 10).0, chosen, "the same scan chooses the same");
-        assert_eq!(handed_on("a", 5, 10), (handed_on("a", 5, 5).0, 0));
-        assert_eq!(handed_on("a", 5, 0), (vec![], 5));
+        assert_eq!(handed_over("a", 25, 10).0, chosen, "the same scan chooses the same");
+        assert_eq!(handed_over("a", 5, 10), (handed_over("a", 5, 5).0, 0));
+        assert_eq!(handed_over("a", 5, 0), (vec![], 5));
     }
 
     #[test]
     fn no_stream_is_passed_over_for_ever() {
         let mut often: BTreeMap<String, u32> = BTreeMap::new();
         for day in 0..60 {
-            for stream in handed_on(&format!("day {day}"), 40, 10).0 {
+            for stream in handed_over(&format!("day {day}"), 40, 10).0 {
                 *often.entry(stream).or_default() += 1;
             }
         }
@@ -233,10 +237,10 @@ mod tests {
     fn messages_are_read_as_they_were_written() {
         let mut scan = scan("x");
         scan.after = Some(name("orders"));
-        scan.began = Some(now());
+        scan.started_at = Some(now());
         scan.parts = 3;
         scan.tally.count("COMPLIANT", Some("all"), None);
-        scan.tally.wrong.push("bills", "withheld");
+        scan.tally.not_compliant.push("bills", "withheld");
         scan.tally.compete(Candidate { place: 7, stream: "bills".into(), created: Some(now()) }, 10);
         let key = KeyArn::parse("arn:aws:kms:eu-west-1:111122223333:key/k").unwrap();
         let alias = KeyRef::parse("alias/app").unwrap();
@@ -263,8 +267,8 @@ mod tests {
                 serde_json::json!({"kind": "key", "key": "arn:aws:kms:eu-west-1:111122223333:key/k", "event": "x"}),
             ),
             ("after", serde_json::json!("a b")),
-            ("asked", serde_json::json!("2027-01-01T00:00:00Z")),
-            ("began", serde_json::json!("2027-01-01T00:00:00Z")),
+            ("requested_at", serde_json::json!("2027-01-01T00:00:00Z")),
+            ("started_at", serde_json::json!("2027-01-01T00:00:00Z")),
             ("deadline_from", serde_json::json!("2027-01-01T00:00:00Z")),
             ("tally", serde_json::json!({"candidates": [{"place": 1, "stream": "a b"}]})),
             // What goes into the log and into metrics: no dimension that is not ours, no text that reads as another one.
@@ -272,10 +276,10 @@ mod tests {
             ("tally", serde_json::json!({"by_rule": {"a\u{202e}b": 1}})),
             ("tally", serde_json::json!({"by_key": {"a\nb": 1}})),
             ("tally", serde_json::json!({"calls": (0..300).map(|n| (n.to_string(), 1)).collect::<BTreeMap<_, _>>()})),
-            ("tally", serde_json::json!({"wrong": {"names": [["a b", "withheld"]], "more": 0}})),
+            ("tally", serde_json::json!({"not_compliant": {"names": [["a b", "withheld"]], "more": 0}})),
             ("tally", serde_json::json!({"missed": {"names": [["a", "\u{7}"]], "more": 0}})),
             ("tally", serde_json::json!({"withheld": {"names": vec![("a", "b"); 101], "more": 0}})),
-            ("tally", serde_json::json!({"left": {"a b": {"at": "2026-03-02T08:00:00Z", "surely": true}}})),
+            ("tally", serde_json::json!({"left": {"a b": {"at": "2026-03-02T08:00:00Z", "certain": true}}})),
             ("tally", serde_json::json!({"history_unknown": "\u{1b}[31m"})),
             ("id", serde_json::json!("a\nb")),
             ("more", serde_json::json!(1)),
@@ -294,16 +298,16 @@ mod tests {
         for number in 0..2_000 {
             let stream = long(number);
             scan.tally.count("COMPLIANT", Some(&stream), Some(&stream));
-            scan.tally.wrong.push(&stream, "key-unresolvable");
+            scan.tally.not_compliant.push(&stream, "key-unresolvable");
             scan.tally.withheld.push(&stream, "max-changes");
             scan.tally.missed.push(&stream, "2026-03-02T08:00:00Z");
             scan.tally.under_lost_key.push(&stream, "2026-03-02T08:00:00Z");
             if scan.tally.left.len() < LEFT_MAX {
-                scan.tally.left.insert(stream.clone(), Left { at: now(), surely: true });
+                scan.tally.left.insert(stream.clone(), Left { at: now(), certain: true });
             }
             scan.tally.compete(Candidate { place: 1, stream, created: Some(now()) }, CHANGES_MAX);
         }
-        assert_eq!(scan.tally.wrong.count(), 2_000);
+        assert_eq!(scan.tally.not_compliant.count(), 2_000);
         assert_eq!(scan.tally.by_rule.values().sum::<u64>(), 2_000);
         let json = scan.to_json();
         assert!(json.len() < 256 * 1024, "{} bytes", json.len());

@@ -51,7 +51,7 @@ fn key<'de, D: Deserializer<'de>>(from: D) -> Result<KeyArn, D::Error> {
 #[serde(rename_all = "lowercase")]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub enum KeyEvent {
-    /// It has new material: its streams are looked at and proven, and none is changed.
+    /// It has new material: its streams are observed and proven, and none is changed.
     Rotated,
     /// It may be usable again, or by others than before.
     Changed,
@@ -70,7 +70,7 @@ impl Subject {
         }
     }
 
-    /// Whether a stream with this decision can concern the scan, before anybody has looked at the stream.
+    /// Whether a stream with this decision can concern the scan, before anybody has observed the stream.
     pub fn may_concern(&self, outcome: &Outcome, own: &Scope) -> bool {
         match self {
             Self::Fleet | Self::Key { .. } => true,
@@ -79,13 +79,13 @@ impl Subject {
         }
     }
 
-    /// Whether a stream concerns the scan that has this decision and this setting, is on `current` and should be on `wanted`.
+    /// Whether a stream concerns the scan that has this decision and this setting, is on `current` and should be on `desired`.
     pub fn concerns(
         &self,
         outcome: &Outcome,
         setting: &Encryption,
         current: Option<&KeyIdentity>,
-        wanted: Option<&KeyIdentity>,
+        desired: Option<&KeyIdentity>,
         own: &Scope,
     ) -> bool {
         let is = |identity: Option<&KeyIdentity>, key: &KeyArn| identity.is_some_and(|identity| identity.is(key));
@@ -98,11 +98,11 @@ impl Subject {
             (Self::Aliases, Encryption::None | Encryption::Unreadable(_)) => false,
             // New material is of no concern to a stream that only should be on the key.
             (Self::Key { key, event: KeyEvent::Rotated }, _) => is(current, key),
-            (Self::Key { key, event: KeyEvent::Changed | KeyEvent::Lost }, _) => is(current, key) || is(wanted, key),
+            (Self::Key { key, event: KeyEvent::Changed | KeyEvent::Lost }, _) => is(current, key) || is(desired, key),
         }
     }
 
-    /// Whether a stream that is wrong may be handed on to be changed.
+    /// Whether a stream that is wrong may be handed over to be changed.
     pub fn may_change(&self) -> bool {
         !matches!(self, Self::Key { event: KeyEvent::Rotated, .. })
     }

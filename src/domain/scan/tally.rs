@@ -18,14 +18,14 @@ pub const LEFT_MAX: usize = 200;
 /// How many rules and keys are counted each for itself; the rest together. With [`NAMES_MAX`] this keeps the message far below
 /// SQS's 256 KiB.
 const GROUPS_MAX: usize = 200;
-/// The most streams that one scan may hand on to be changed.
+/// The most streams that one scan may hand over to be changed.
 pub const CHANGES_MAX: u32 = 500;
 /// The longest words about the history, in characters.
 const WORDS_MAX: usize = 2_500;
 /// Where streams are counted whose rule or key is one of too many.
 const OTHERS: &str = "(others)";
 
-/// A stream that a run could do more about, and when it was made: which of them are handed on is known at the end.
+/// A stream that a run could do more about, and when it was made: which of them are handed over is known at the end.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
@@ -82,21 +82,21 @@ pub struct Tally {
     pub by_rule: BTreeMap<String, u64>,
     /// By the key that they are on.
     pub by_key: BTreeMap<String, u64>,
-    /// Those that are not as they should be, or could not be told, with the reason.
-    pub wrong: Names,
+    /// Those that are not as they should be, or could not be determined, with the reason.
+    pub not_compliant: Names,
     /// Those that a run could do more about: the nearest to where the scan starts to choose.
     pub candidates: Vec<Candidate>,
-    /// Those that were not handed on since there were too many.
+    /// Those that were not handed over since there were too many.
     pub withheld: Names,
     /// Streams of whose creation no event came.
     pub missed: Names,
-    /// Streams handed on to be proven.
+    /// Streams handed over to be proven.
     pub to_prove: u64,
     /// Streams with records under the lost key that have not expired, and until when.
     pub under_lost_key: Names,
     /// When streams left the lost key, or may have, by CloudTrail's history, which is read once a scan.
     pub left: BTreeMap<String, Left>,
-    /// Why that could not be told, or not of all.
+    /// Why that could not be determined, or not of all.
     pub history_unknown: Option<String>,
     /// Requests sent, by operation.
     pub calls: BTreeMap<String, u64>,
@@ -154,7 +154,7 @@ impl Tally {
         self.listed = self.listed.saturating_add(1);
     }
 
-    /// One more stream that is handed on to be proven.
+    /// One more stream that is handed over to be proven.
     pub fn proves_one(&mut self) {
         self.to_prove = self.to_prove.saturating_add(1);
     }
@@ -173,7 +173,7 @@ impl Tally {
             short.extend(others.map(|number| (OTHERS.to_owned(), number)));
             *groups = short;
         }
-        for list in [&mut self.wrong, &mut self.withheld, &mut self.missed, &mut self.under_lost_key] {
+        for list in [&mut self.not_compliant, &mut self.withheld, &mut self.missed, &mut self.under_lost_key] {
             list.names.iter_mut().for_each(|(_, what)| *what = EventText::new(what).to_string());
         }
         self.history_unknown = self.history_unknown.map(|why| bounds::cut(&why, WORDS_MAX));
@@ -186,7 +186,7 @@ impl Tally {
             by_compliance,
             by_rule,
             by_key,
-            wrong,
+            not_compliant,
             candidates,
             withheld,
             missed,
@@ -213,7 +213,12 @@ impl Tally {
                 return Err(format!("field `tally.{field}`: more than {GROUPS_MAX} names, or not printable"));
             }
         }
-        let lists = [("wrong", wrong), ("withheld", withheld), ("missed", missed), ("under_lost_key", under_lost_key)];
+        let lists = [
+            ("not_compliant", not_compliant),
+            ("withheld", withheld),
+            ("missed", missed),
+            ("under_lost_key", under_lost_key),
+        ];
         for (field, Names { names, .. }) in lists {
             let fits = |(name, said): &(String, String)| StreamName::parse(name).is_some() && is_plain(said);
             if names.len() > NAMES_MAX || !names.iter().all(fits) {

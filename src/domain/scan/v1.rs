@@ -49,20 +49,20 @@ pub struct Summary {
 pub(crate) struct Document<'a> {
     #[cfg_attr(feature = "schema", schemars(extend("const" = SCHEMA)))]
     schema: &'static str,
-    /// Whether somebody has to look.
+    /// Whether somebody has to act.
     alarm: bool,
     scan: ScanWire<'a>,
     cause: CauseWire<'a>,
     policy: Policy<'a>,
     streams: Streams<'a>,
-    /// Streams that are not as they should be, or could not be told.
-    wrong: Listed<Wrong<'a>>,
+    /// Streams that are not as they should be, or could not be determined.
+    not_compliant: Listed<NotCompliant<'a>>,
     changes: Changes<'a>,
-    /// Streams handed on to be proven.
+    /// Streams handed over to be proven.
     to_prove: u64,
     /// Rules whose exemption ends within two weeks.
     exemptions_ending: Vec<Ending<'a>>,
-    /// New streams that no event had told of.
+    /// New streams that no event had reported.
     missed_by_events: Listed<Missed<'a>>,
     /// Streams with records under the key that was lost.
     under_lost_key: Listed<UnderLostKey<'a>>,
@@ -70,7 +70,7 @@ pub(crate) struct Document<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "schema", schemars(with = "String"))]
     gave_up: Option<&'a str>,
-    /// Why `under_lost_key` could not be told, or not of all.
+    /// Why `under_lost_key` could not be determined, or not of all.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "schema", schemars(with = "String"))]
     history_unknown: Option<&'a str>,
@@ -105,9 +105,9 @@ struct ScanWire<'a> {
     tool: &'static str,
     mode: Mode,
     #[cfg_attr(feature = "schema", schemars(with = "crate::domain::time::Time"))]
-    asked_at: Timestamp,
+    requested_at: Timestamp,
     #[cfg_attr(feature = "schema", schemars(with = "Option<crate::domain::time::Time>"))]
-    began_at: Option<Timestamp>,
+    started_at: Option<Timestamp>,
     #[cfg_attr(feature = "schema", schemars(with = "crate::domain::time::Time"))]
     finished_at: Timestamp,
     /// How many invocations it took.
@@ -141,7 +141,7 @@ struct Streams<'a> {
     /// All of the account and Region.
     listed: u64,
     /// Those that the scan is about.
-    concerned: u64,
+    relevant: u64,
     /// Of those, by AWS Config's words.
     by_compliance: &'a BTreeMap<String, u64>,
     /// By rule.
@@ -154,8 +154,8 @@ struct Streams<'a> {
 #[derive(Serialize)]
 #[cfg_attr(feature = "schema", derive(JsonSchema))]
 struct Changes<'a> {
-    /// Streams handed on to be changed.
-    handed_on: Vec<&'a str>,
+    /// Streams handed over to be changed.
+    handed_over: Vec<&'a str>,
     /// Those that were not, since there were too many.
     withheld: Listed<Withheld<'a>>,
 }
@@ -183,12 +183,12 @@ struct Listed<T> {
 /// A stream that is not as it should be, and the reason as in its evidence.
 #[derive(Serialize)]
 #[cfg_attr(feature = "schema", derive(JsonSchema))]
-struct Wrong<'a> {
+struct NotCompliant<'a> {
     stream: &'a str,
     reason: &'a str,
 }
 
-/// A stream that was not handed on.
+/// A stream that was not handed over.
 #[derive(Serialize)]
 #[cfg_attr(feature = "schema", derive(JsonSchema))]
 struct Withheld<'a> {
@@ -213,13 +213,13 @@ struct UnderLostKey<'a> {
     until: &'a str,
 }
 
-fn listed<'a, T>(names: &'a Names, told: impl Fn(&'a str, &'a str) -> T) -> Listed<T> {
-    let streams = names.names.iter().map(|(name, said)| told(name, said)).collect();
+fn listed<'a, T>(names: &'a Names, reported: impl Fn(&'a str, &'a str) -> T) -> Listed<T> {
+    let streams = names.names.iter().map(|(name, said)| reported(name, said)).collect();
     Listed { count: names.count(), streams, more: names.more }
 }
 
 impl Summary {
-    /// Whether somebody has to look: an event was lost, records cannot be read, or it was given up.
+    /// Whether somebody has to act: an event was lost, records cannot be read, or it was given up.
     pub fn alarm(&self) -> bool {
         let tally = &self.scan.tally;
         self.gave_up.is_some() || tally.missed.count() > 0 || tally.under_lost_key.count() > 0
@@ -227,7 +227,7 @@ impl Summary {
 
     /// Its JSON form.
     pub fn to_json(&self) -> Value {
-        let Scan { id, subject, cause, asked, began, parts, tally, .. } = &self.scan;
+        let Scan { id, subject, cause, requested_at, started_at, parts, tally, .. } = &self.scan;
         let (alias, key, key_event) = match subject {
             Subject::Fleet | Subject::Aliases => (None, None, None),
             Subject::Alias { alias } => (Some(alias.as_str()), None, None),
@@ -247,8 +247,8 @@ impl Summary {
                 key_material_id: self.key_material.as_deref(),
                 tool: concat!("streamseal/", env!("CARGO_PKG_VERSION")),
                 mode: self.mode,
-                asked_at: *asked,
-                began_at: *began,
+                requested_at: *requested_at,
+                started_at: *started_at,
                 finished_at: self.finished_at,
                 parts: parts.saturating_add(1),
             },
@@ -261,14 +261,14 @@ impl Summary {
             policy: Policy { source: &self.policy_source, digest: &self.policy_digest },
             streams: Streams {
                 listed: tally.listed,
-                concerned: tally.streams,
+                relevant: tally.streams,
                 by_compliance: &tally.by_compliance,
                 by_rule: &tally.by_rule,
                 by_key: &tally.by_key,
             },
-            wrong: listed(&tally.wrong, |stream, reason| Wrong { stream, reason }),
+            not_compliant: listed(&tally.not_compliant, |stream, reason| NotCompliant { stream, reason }),
             changes: Changes {
-                handed_on: tally.candidates.iter().map(|candidate| candidate.stream.as_str()).collect(),
+                handed_over: tally.candidates.iter().map(|candidate| candidate.stream.as_str()).collect(),
                 withheld: listed(&tally.withheld, |stream, why| Withheld { stream, why }),
             },
             to_prove: tally.to_prove,

@@ -30,8 +30,8 @@ pub struct OldRecords {
 impl OldRecords {
     /// The warning in the stream's evidence.
     pub fn words(&self) -> String {
-        let Self { key, left: Left { at, surely }, until } = self;
-        let are = if *surely { "are" } else { "may be" };
+        let Self { key, left: Left { at, certain }, until } = self;
+        let are = if *certain { "are" } else { "may be" };
         format!(
             "records that were put before {at} {are} under {key}, which cannot be used any more or will not be; they cannot be read \
              until it can, and expire by {until}"
@@ -41,7 +41,7 @@ impl OldRecords {
 
 impl Scan {
     /// Whether a stream was created since the last sweep, `sweep_hours` ago, and seems to have come without an event: one that was
-    /// reported is encrypted by now. One that we may not change looks the same in both cases and is not taken for missed, nor is one that a
+    /// reported is encrypted by now. One that we may not change is the same in both cases and is not taken for missed, nor is one that a
     /// new policy or mode has just made ours to change. `step` is what a run would do first.
     pub fn is_missed(&self, observed: &Observed, step: &Step, sweep_hours: u32, now: Timestamp) -> bool {
         let since = SignedDuration::from_hours(sweep_hours.into()) + SWEEP_SLACK;
@@ -51,7 +51,7 @@ impl Scan {
             && matches!(step, Step::Start(_) | Step::ReadHistory { .. })
             && observed.encryption == Encryption::None
             && now.duration_since(created) > MISSED_AFTER
-            && self.began.unwrap_or(now).duration_since(created) < since
+            && self.started_at.unwrap_or(now).duration_since(created) < since
     }
 
     /// Whether records under the key that was lost are still in a stream that is on the key `current` now.
@@ -64,12 +64,12 @@ impl Scan {
     ) -> Option<OldRecords> {
         let Subject::Key { key, event: KeyEvent::Lost } = &self.subject else { return None };
         let left = *self.tally.left.get(stream.as_str())?;
-        let Left { at, surely } = left;
+        let Left { at, certain } = left;
         let created = observed.created;
         let until = later(at, SignedDuration::from_hours(observed.retention_hours.into()));
         let is_on_it = current.is_some_and(|current| current.is(key));
         // Of an earlier stream of the name, or its first encryption: there was no key before.
-        let is_first = at < created || (!surely && at.duration_since(created) < NEW);
+        let is_first = at < created || (!certain && at.duration_since(created) < NEW);
         let are_there = !is_on_it && !is_first && until > now;
         are_there.then(|| OldRecords { key: key.clone(), left, until })
     }
@@ -103,7 +103,7 @@ mod tests {
 
     fn scan(subject: Subject, call: &str) -> Scan {
         let cause = Cause { call: EventText::new(call), event_id: None, actor: None, at: None, creator: None };
-        Scan { began: Some(at(0)), ..Scan::new(subject, cause, at(0)) }
+        Scan { started_at: Some(at(0)), ..Scan::new(subject, cause, at(0)) }
     }
 
     #[test]
@@ -134,7 +134,7 @@ mod tests {
     fn records_under_a_lost_key_are_there_until_they_expire() {
         let stream = StreamName::parse("orders").unwrap();
         let on = |id: &str| Some(KeyIdentity::Arn(key(id)));
-        for (left, surely, created, current, now, expected) in [
+        for (left, certain, created, current, now, expected) in [
             (-60, true, -10_000, on("new"), 0, true),
             (-60, true, -10_000, None, 0, true),
             // It is on the key: its own compliance says so.
@@ -149,12 +149,12 @@ mod tests {
             (-60, false, -120, on("new"), 0, true),
         ] {
             let mut scan = scan(Subject::Key { key: key("lost"), event: KeyEvent::Lost }, "DisableKey");
-            scan.tally.left.insert("orders".to_owned(), Left { at: at(left), surely });
+            scan.tally.left.insert("orders".to_owned(), Left { at: at(left), certain });
             let found = scan.old_records(&stream, &observed(created), current.as_ref(), at(now));
-            assert_eq!(found.is_some(), expected, "{left} {surely} {created} {current:?} {now}");
+            assert_eq!(found.is_some(), expected, "{left} {certain} {created} {current:?} {now}");
             if let Some(found) = found {
                 assert_eq!(found.until, at(left + 24 * 60));
-                assert_eq!(found.words().contains(" may be under "), !surely);
+                assert_eq!(found.words().contains(" may be under "), !certain);
             }
             let rotated = Scan { subject: Subject::Key { key: key("lost"), event: KeyEvent::Rotated }, ..scan };
             assert_eq!(rotated.old_records(&stream, &observed(created), None, at(now)), None);

@@ -30,14 +30,14 @@ pub enum Answer {
 
 /// What became of one item. A document is not read back unless somebody waits for the answer.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) enum Told {
+pub(super) enum Reported {
     /// Evidence or a summary, as it was written out.
     Document(String),
     /// Why there is none.
     Other(Value),
 }
 
-impl Told {
+impl Reported {
     /// As it is answered.
     pub(super) fn into_value(self) -> Value {
         match self {
@@ -56,7 +56,7 @@ pub enum Unhandled {
     PolicyUnusable(String),
     /// The policy or the mode cannot be read now.
     PolicyUnread(String),
-    /// The run could not be finished and could not be sent on.
+    /// The run could not be finished and could not be handed over.
     Retryable(Unfinished),
     /// A fault of ours.
     Panicked(String),

@@ -24,7 +24,7 @@ use crate::run::session::dice;
 /// A policy that lives in a parameter is read again when it is older than this.
 const POLICY_AGE_MAX: SignedDuration = SignedDuration::from_secs(60);
 /// How many of a policy's faults go into one log line; `streamseal check` shows all.
-const FAULTS_TOLD: usize = 20;
+const FAULTS_MAX: usize = 20;
 /// A mode that lives in a parameter is read again when it is older than this.
 const MODE_AGE_MAX: SignedDuration = SignedDuration::from_secs(5);
 /// While the policy is not valid, work comes back as after this many attempts: every few minutes.
@@ -68,8 +68,8 @@ impl<W: World> App<W> {
         let policy = Policy::load(&text).map_err(|faults| {
             // What was in force before is not any more.
             *self.parameters.policy.lock().unwrap_or_else(PoisonError::into_inner) = None;
-            let more = faults.len().saturating_sub(FAULTS_TOLD);
-            let mut faults: Vec<String> = faults.iter().take(FAULTS_TOLD).map(ToString::to_string).collect();
+            let more = faults.len().saturating_sub(FAULTS_MAX);
+            let mut faults: Vec<String> = faults.iter().take(FAULTS_MAX).map(ToString::to_string).collect();
             if more > 0 {
                 faults.push(format!("and {more} more"));
             }
@@ -116,18 +116,18 @@ impl<W: World> App<W> {
         };
         let alarm = unread == 0 || unread >= UNREAD_ALARM;
         let reason = if alarm { POLICY_UNUSABLE } else { unusable.kind() };
-        self.world.note(&Note::new(Outcome::Kept, reason, &unusable.to_string()));
+        self.world.note(&Note::new(Outcome::Deferred, reason, &unusable.to_string()));
         if alarm {
             error!("{what} is kept: {unusable}");
         } else {
             warn!("{what} is kept: {unusable}");
         }
-        (unread, kept_for(unread, self.world.now()))
+        (unread, deferred_for(unread, self.world.now()))
     }
 }
 
 /// How long work is kept whose policy could not be read so many times in a row; 0: it is not valid.
-fn kept_for(unread: u32, now: Timestamp) -> Duration {
+fn deferred_for(unread: u32, now: Timestamp) -> Duration {
     match unread.checked_sub(1) {
         None => WORK.pause(KEPT_ATTEMPT, dice(now)),
         Some(before) => UNREAD.pause(before, 0.0),
@@ -140,10 +140,11 @@ mod tests {
 
     #[test]
     fn what_cannot_be_read_waits_for_seconds_and_what_is_not_valid_for_minutes() {
-        let waits = [1, 2, 3, 4, 5, 6, 60, u32::MAX].map(|unread| kept_for(unread, Timestamp::UNIX_EPOCH).as_secs());
+        let waits =
+            [1, 2, 3, 4, 5, 6, 60, u32::MAX].map(|unread| deferred_for(unread, Timestamp::UNIX_EPOCH).as_secs());
         assert_eq!(waits, [15, 30, 60, 120, 240, 240, 240, 240]);
         for at in 0..50 {
-            let waits = kept_for(0, Timestamp::from_second(at).unwrap()).as_secs();
+            let waits = deferred_for(0, Timestamp::from_second(at).unwrap()).as_secs();
             assert!((384..=576).contains(&waits), "{waits}");
         }
     }

@@ -1,4 +1,4 @@
-//! Scans on their way: asked for, put into their queue, run a part at a time, put off, given up.
+//! Scans on their way: asked for, put into their queue, run a part at a time, deferred, given up.
 //!
 //! What goes for streams goes for scans: a part that is not the last sends the next one on *before* it is acknowledged.
 
@@ -9,7 +9,7 @@ use jiff::SignedDuration;
 use serde_json::json;
 use tracing::{error, info};
 
-use super::answer::{Told, Unhandled};
+use super::answer::{Reported, Unhandled};
 use super::{App, Under};
 use crate::config::{ModeSource, Source};
 use crate::domain::backoff::WORK;
@@ -43,7 +43,7 @@ impl<W: World> App<W> {
         name: &EventText,
         scan: Scan,
         session: Under<'_>,
-    ) -> Result<Told, Unhandled> {
+    ) -> Result<Reported, Unhandled> {
         let mode = match &self.config.mode {
             ModeSource::Read(source) => Some(source),
             ModeSource::Fixed(_) => None,
@@ -58,9 +58,9 @@ impl<W: World> App<W> {
     }
 
     /// A scan that is asked for: into its queue, unless its key or alias can be no stream's; without a queue it runs here.
-    pub(super) async fn ask_for_scan(&self, mut scan: Scan, session: Under<'_>) -> Result<Told, Unhandled> {
+    pub(super) async fn ask_for_scan(&self, mut scan: Scan, session: Under<'_>) -> Result<Reported, Unhandled> {
         // One that goes on has begun.
-        if scan.began.is_none()
+        if scan.started_at.is_none()
             && let Ok(session) = &session
         {
             scan.unread = 0;
@@ -79,13 +79,13 @@ impl<W: World> App<W> {
     }
 
     /// A part of a scan whose turn it is.
-    pub(super) async fn run_scan(&self, asked: Scan, session: Under<'_>) -> Result<Told, Unhandled> {
+    pub(super) async fn run_scan(&self, asked: Scan, session: Under<'_>) -> Result<Reported, Unhandled> {
         let session = match session {
             Ok(session) => session,
-            Err(unusable) => return self.keep_scan(asked, unusable).await,
+            Err(unusable) => return self.wait_for_policy(asked, unusable).await,
         };
         // The policy could not be read when it was asked for, or does not name its key any more.
-        if asked.began.is_none()
+        if asked.started_at.is_none()
             && let Some(why) = not_named(&self.world, &asked, &session).await
         {
             return Ok(self.rejected(&why));
@@ -94,8 +94,8 @@ impl<W: World> App<W> {
         let asked = Scan { unread: 0, ..asked };
         match scan(&self.world, asked, &session, &self.results).await {
             ScanEnd::Done(summary, works) => {
-                self.hand_on(&summary, works, session).await?;
-                Ok(Told::Document(self.results.summary(&self.world, &summary)))
+                self.hand_over(&summary, works, session).await?;
+                Ok(Reported::Document(self.results.summary(&self.world, &summary)))
             }
             ScanEnd::Unfinished(next) if self.world.has_scan_queue() => self.queue(&next).await,
             ScanEnd::Unfinished(next) => {
@@ -108,7 +108,7 @@ impl<W: World> App<W> {
     }
 
     /// The changes first, each through a run of its own: the summary is written when they are all on their way.
-    async fn hand_on(&self, summary: &Summary, works: Vec<Work>, session: Session<'_>) -> Result<(), Unhandled> {
+    async fn hand_over(&self, summary: &Summary, works: Vec<Work>, session: Session<'_>) -> Result<(), Unhandled> {
         // Other instances go on with the policy that they read up to a minute ago.
         let delay = if summary.scan.cause.is_a_new_policy() { POLICY_DELAY } else { Duration::ZERO };
         if self.world.has_queue() {
@@ -129,53 +129,53 @@ impl<W: World> App<W> {
         Ok(())
     }
 
-    async fn scan_failed(&self, why: Unfinished, next: Scan, session: Session<'_>) -> Result<Told, Unhandled> {
+    async fn scan_failed(&self, why: Unfinished, next: Scan, session: Session<'_>) -> Result<Reported, Unhandled> {
         let now = self.world.now();
         let refused = why.fault().is_some() && next.failures >= REFUSALS_MAX;
         if refused || now.duration_since(next.deadline_from) > GIVE_UP_AFTER {
             return self.give_up(why, next, session).await;
         }
         let delay = WORK.pause(next.failures.saturating_sub(1), dice(now));
-        self.put_off_scan(&next, delay, &Unhandled::Retryable(why)).await
+        self.defer_scan(&next, delay, &Unhandled::Retryable(why)).await
     }
 
-    /// A scan that cannot go on: what it found is handed on all the same, and its summary says why it ended. Without a queue of scans
-    /// whoever asked for it is told.
-    async fn give_up(&self, why: Unfinished, scan: Scan, session: Session<'_>) -> Result<Told, Unhandled> {
+    /// A scan that cannot go on: what it found is handed over all the same, and its summary says why it ended. Without a queue of scans
+    /// whoever asked for it is notified.
+    async fn give_up(&self, why: Unfinished, scan: Scan, session: Session<'_>) -> Result<Reported, Unhandled> {
         error!(scan = scan.id, "given up: {why}");
         let (summary, works) = given_up(scan, &session, &why, self.world.now());
         if self.world.has_queue() {
-            self.hand_on(&summary, works, session).await?;
+            self.hand_over(&summary, works, session).await?;
         }
         if !self.world.has_scan_queue() {
             return Err(Unhandled::Retryable(why));
         }
-        Ok(Told::Document(self.results.summary(&self.world, &summary)))
+        Ok(Reported::Document(self.results.summary(&self.world, &summary)))
     }
 
     /// No policy, no scan; it is asked for again until there is one.
-    async fn keep_scan(&self, scan: Scan, unusable: &Unhandled) -> Result<Told, Unhandled> {
+    async fn wait_for_policy(&self, scan: Scan, unusable: &Unhandled) -> Result<Reported, Unhandled> {
         let (unread, delay) = self.kept(unusable, scan.unread, &format!("scan {}", scan.id));
         // Another part, or the queue of scans would take it for one that it has had.
         let (parts, deadline_from) = (scan.next_part(), bounds::later(scan.deadline_from, delay));
         let next = Scan { parts, deadline_from, unread, ..scan };
-        self.put_off_scan(&next, delay, unusable).await
+        self.defer_scan(&next, delay, unusable).await
     }
 
-    async fn put_off_scan(&self, scan: &Scan, delay: Duration, why: &Unhandled) -> Result<Told, Unhandled> {
+    async fn defer_scan(&self, scan: &Scan, delay: Duration, why: &Unhandled) -> Result<Reported, Unhandled> {
         if !self.world.has_queue() || !self.world.has_scan_queue() {
             return Err(why.clone());
         }
-        self.world.put_off_scan(scan, delay).await.map_err(|failure| Unhandled::Retryable(failure.into()))?;
-        Ok(Told::Other(json!({
+        self.world.defer_scan(scan, delay).await.map_err(|failure| Unhandled::Retryable(failure.into()))?;
+        Ok(Reported::Other(json!({
             "outcome": "deferred", "reason": why.kind(), "detail": why.to_string(),
             "scan": scan.id, "delay_s": delay.as_secs(),
         })))
     }
 
-    async fn queue(&self, scan: &Scan) -> Result<Told, Unhandled> {
+    async fn queue(&self, scan: &Scan) -> Result<Reported, Unhandled> {
         self.world.send_scan(scan).await.map_err(|failure| Unhandled::Retryable(failure.into()))?;
-        let seen = scan.tally.listed;
-        Ok(self.note(Outcome::Queued, scan.subject.kind(), &format!("scan {}, {seen} streams seen so far", scan.id)))
+        let listed = scan.tally.listed;
+        Ok(self.note(Outcome::Queued, scan.subject.kind(), &format!("scan {}, {listed} streams seen so far", scan.id)))
     }
 }

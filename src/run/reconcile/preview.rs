@@ -12,13 +12,13 @@ use crate::domain::remedy::advice::{Facts, Remedy};
 use crate::domain::remedy::{of_failure, remedy};
 use crate::domain::work::Work;
 use crate::ports::{Clock, KeyApi, StreamApi, TrailApi};
-use crate::run::observe::{Observer, Unseen};
+use crate::run::observe::{Observer, Unobserved};
 use crate::run::session::Session;
 
 /// What a run would do first.
 #[derive(Debug)]
 pub struct Preview {
-    /// The first step, or why it cannot be told.
+    /// The first step, or why it cannot be determined.
     pub step: Result<Step, Unfinished>,
     /// The deciding rule.
     pub rule: Option<String>,
@@ -26,8 +26,8 @@ pub struct Preview {
     pub reasons: Vec<String>,
     /// What was seen, where anything was.
     pub setting: Option<Setting>,
-    /// Which key the rule wants, as far as KMS said so.
-    pub wanted: Option<KeyIdentity>,
+    /// Which key the rule requires, as far as KMS said so.
+    pub desired: Option<KeyIdentity>,
     /// How it would be proven.
     pub proof: Option<ProofMode>,
     /// What to do about it.
@@ -42,11 +42,11 @@ where
     let mut run = Run::new(world, work, session);
     run.observer = Observer::of_preview(world, session);
     let step = run.first_step().await;
-    let State { work, situation, wanted, after, keys, .. } = &run.state;
+    let State { work, situation, desired, after, keys, .. } = &run.state;
     let outcome = run.decision.as_ref().map(|decision| &decision.outcome);
     let proof = match (outcome, after) {
-        (Some(Outcome::Encrypt(target)), Some(seen)) => {
-            Some(proof_mode(target, seen.observed.created, session.mode, world.now()))
+        (Some(Outcome::Encrypt(target)), Some(setting)) => {
+            Some(proof_mode(target, setting.observed.created, session.mode, world.now()))
         }
         _ => None,
     };
@@ -71,17 +71,17 @@ where
         Err(Unfinished::Open { .. }) => Remedy::None,
         Ok(_) => remedy(&facts),
     };
-    let (wanted, setting) = (wanted.clone(), after.clone());
+    let (desired, setting) = (desired.clone(), after.clone());
     let (rule, reasons) = run.decision.map_or((None, Vec::new()), |d| (d.rule.map(|r| r.name), d.reasons));
-    Preview { step, rule, reasons, setting, wanted, proof, remedy }
+    Preview { step, rule, reasons, setting, desired, proof, remedy }
 }
 
 impl<W: StreamApi + KeyApi + TrailApi + Clock> Run<'_, W> {
     async fn first_step(&mut self) -> Result<Step, Unfinished> {
-        let sight = self.observe().await.map_err(Unseen::why)?;
-        let step = self.next_step(&sight);
+        let observation = self.observe().await.map_err(Unobserved::why)?;
+        let step = self.next_step(&observation);
         let Step::ReadHistory { created, .. } = step else { return Ok(step) };
         self.contention = Some(self.read_history(created).await?);
-        Ok(self.next_step(&sight))
+        Ok(self.next_step(&observation))
     }
 }

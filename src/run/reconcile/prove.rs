@@ -14,17 +14,18 @@ use crate::domain::failure::Unfinished;
 use crate::domain::model::{Encryption, KeyLookup, ProofMode};
 use crate::domain::plan::close::{After, End, TROUBLES_MAX, later, no_time_left};
 use crate::domain::plan::proof::{
-    HowToProve, Judgement, PROBE_MARGIN, PROPAGATION, Refusal, how_to_prove, judge_probe, judge_refusal, judge_seen,
+    HowToProve, Judgement, PROBE_MARGIN, PROPAGATION, Refusal, how_to_prove, judge_probe, judge_read_back,
+    judge_refusal,
 };
 use crate::domain::plan::put_back;
 use crate::domain::text::EventText;
 use crate::domain::verdict::{Reason, Verdict};
-use crate::ports::{Clock, KeyApi, Look, SeenRecord, StreamApi, TrailApi};
+use crate::ports::{Clock, KeyApi, ReadBack, ReadRecord, StreamApi, TrailApi};
 use crate::run::session::CALL_TIME;
 
 /// How far our clock may be ahead of Kinesis's.
 const CLOCK_SLACK: SignedDuration = SignedDuration::from_secs(1);
-/// How far back somebody's record may lie and still count: the looks that wait for one are over by then, and a message that says
+/// How far back somebody's record may lie and still count: the observations that wait for one are over by then, and a message that says
 /// that the setting was right before, since it lay in a queue for long or is not ours, does not know what happened since.
 const SEEN_SINCE_MAX: SignedDuration = SignedDuration::from_hours(2);
 /// Between two tries of a proof.
@@ -55,7 +56,7 @@ impl<W: StreamApi + KeyApi + TrailApi + Clock> Run<'_, W> {
             match judgement {
                 Judgement::Encrypted if mode == ProofMode::Probe => return self.proven(ProofState::Proven),
                 Judgement::Encrypted => return self.proven(ProofState::Observed),
-                // It may have been a shard only: whether the stream is gone is for a look to say.
+                // It may have been a shard only: whether the stream is gone is for an observation to say.
                 Judgement::Gone => {
                     self.proofs_gone += 1;
                     if self.proofs_gone < TROUBLES_MAX {
@@ -92,7 +93,7 @@ impl<W: StreamApi + KeyApi + TrailApi + Clock> Run<'_, W> {
     /// KMS says that the key of our Start cannot be used. Only a probe that is refused says that the stream cannot be written: where there
     /// is a key to put back one is sent, and another later where that one was taken.
     pub(super) async fn unwritable(&mut self, verdict: &Verdict) -> End {
-        let why = Unfinished::open("streamseal:Look", "KeyUnusable", &verdict.detail);
+        let why = Unfinished::open("streamseal:Observe", "KeyUnusable", &verdict.detail);
         let now = self.world.now();
         let HowToProve { mode, .. } = self.how_to_prove(now);
         if !put_back::needs_probe(mode, self.state.work.previous_key.as_ref()) {
@@ -146,7 +147,7 @@ impl<W: StreamApi + KeyApi + TrailApi + Clock> Run<'_, W> {
     fn proven(&mut self, state: ProofState) -> Taken {
         self.proof.state = state;
         self.state.proven();
-        Taken::SameSight
+        Taken::SameObservation
     }
 
     async fn probe(&mut self, right_since: Timestamp) -> Judgement {
@@ -179,29 +180,30 @@ impl<W: StreamApi + KeyApi + TrailApi + Clock> Run<'_, W> {
         if now < resume && resume < self.session.deadline {
             self.world.sleep(until(now, resume)).await;
         }
-        let seen = self.world.read_back(&self.state.work.stream, Look::Any(since), &self.log).await;
-        if let Ok(Some(record)) = &seen {
+        let read = self.world.read_back(&self.state.work.stream, ReadBack::Any(since), &self.log).await;
+        if let Ok(Some(record)) = &read {
             self.keep(record);
         }
-        let kind = match &seen {
+        let kind = match &read {
             Ok(Some(record)) => Ok(Some(record.encryption_type.as_deref())),
             Ok(None) => Ok(None),
             Err(failure) => Err(failure.clone()),
         };
-        judge_seen(&kind, right_since, self.world.now())
+        judge_read_back(&kind, right_since, self.world.now())
     }
 
     /// Whether an encrypted probe of ours since the event is in the stream: then this is a repeated event, and nothing is
-    /// written. Any failure to look means that it was not found.
+    /// written. Any failure to search means that it was not found.
     async fn earlier_probe(&mut self, since: Timestamp) -> bool {
-        let found = self.world.read_back(&self.state.work.stream, Look::Probe(since), &self.log).await.ok().flatten();
+        let found =
+            self.world.read_back(&self.state.work.stream, ReadBack::Probe(since), &self.log).await.ok().flatten();
         if let Some(record) = &found {
             self.keep(record);
         }
         found.is_some()
     }
 
-    fn keep(&mut self, record: &SeenRecord) {
+    fn keep(&mut self, record: &ReadRecord) {
         self.proof.shard_id = Some(record.shard_id.clone());
         self.proof.sequence_number = Some(record.sequence_number.clone());
         self.proof.encryption_type = record.encryption_type.as_deref().map(EventText::new);

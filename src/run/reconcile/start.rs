@@ -8,7 +8,7 @@ use crate::domain::failure::{Class, Failure};
 use crate::domain::history::accepted_starts;
 use crate::domain::model::KeyIdentity;
 use crate::domain::plan::close::{After, End, later, no_time_left};
-use crate::domain::plan::sight::Sight;
+use crate::domain::plan::observation::Observation;
 use crate::domain::plan::situation::Situation;
 use crate::domain::plan::start::{AfterStart, RefusedStart, judge_start, may_be_rate};
 use crate::domain::work::Work;
@@ -18,7 +18,7 @@ use crate::run::session::Session;
 
 impl<W: StreamApi + KeyApi + TrailApi + Clock> Run<'_, W> {
     /// The one Start request of a run.
-    pub(super) async fn start(&mut self, key: &KeyIdentity, sight: &Sight) -> Option<End> {
+    pub(super) async fn start(&mut self, key: &KeyIdentity, observation: &Observation) -> Option<End> {
         if !self.has_turn {
             let Session { paces, deadline, .. } = *self.session;
             match Paces::wait(&paces.starts, self.world, deadline, "kinesis:StartStreamEncryption").await {
@@ -26,7 +26,7 @@ impl<W: StreamApi + KeyApi + TrailApi + Clock> Run<'_, W> {
                 Ok(waited) => self.has_turn = waited,
             }
             if self.has_turn {
-                // What was seen before the wait may not be so any more: look again, then start without another wait.
+                // What was seen before the wait may not be so any more: observe again, then start without another wait.
                 self.observer.forget_keys().await;
                 return None;
             }
@@ -36,7 +36,7 @@ impl<W: StreamApi + KeyApi + TrailApi + Clock> Run<'_, W> {
         }
         info!(stream = %self.state.work.stream, %key, "StartStreamEncryption");
         let sent = self.world.now();
-        let before = self.state.starting(sight, sent);
+        let before = self.state.starting(observation, sent);
         let result = self.world.start_encryption(&self.state.work.stream, key, &self.log).await;
         self.waiting_since = self.world.now();
         let surely_not = match result {
@@ -44,7 +44,7 @@ impl<W: StreamApi + KeyApi + TrailApi + Clock> Run<'_, W> {
                 self.state.started();
                 None
             }
-            Err(failure) => match self.refused_start(&failure, sight).await {
+            Err(failure) => match self.refused_start(&failure, observation).await {
                 AfterStart::Observe => None,
                 AfterStart::End(verdict) => Some((verdict, After::Verdict)),
                 AfterStart::Later(failure) | AfterStart::NotFound(failure) => Some(later(failure)),
@@ -57,19 +57,19 @@ impl<W: StreamApi + KeyApi + TrailApi + Clock> Run<'_, W> {
         if let Some(role) = &self.session.config.own_role_arn {
             self.session.history.started(&self.state.work.stream.name, key, role, sent);
         }
-        if let Sight::Active(Situation::Wrong(wrong)) = sight {
+        if let Observation::Active(Situation::Wrong(wrong)) = observation {
             self.warnings.extend(wrong.old_records(self.state.before.as_ref().map(|before| &before.observed)));
         }
         None
     }
 
     /// What follows from a Start that failed. CloudTrail is asked only where the words and the time leave it open.
-    async fn refused_start(&mut self, failure: &Failure, sight: &Sight) -> AfterStart {
+    async fn refused_start(&mut self, failure: &Failure, observation: &Observation) -> AfterStart {
         let may_be_quota = failure.class == Class::RateOrQuota;
         let is_open = may_be_quota && may_be_rate(self.state.work.refused_since, self.world.now());
         let accepted = if is_open { self.accepted_starts().await } else { None };
         let now = self.world.now();
-        let unprotected = matches!(sight, Sight::Active(situation) if situation.is_unprotected());
+        let unprotected = matches!(observation, Observation::Active(situation) if situation.is_unprotected());
         let Work { refused_since, not_found_since, .. } = &mut self.state.work;
         let refused = RefusedStart { unprotected, accepted, refused_since: *refused_since, now };
         let after = judge_start(failure, refused);

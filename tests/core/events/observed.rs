@@ -56,7 +56,7 @@ fn work(payload: &Value) -> Work {
 
 /// Each recorded call, what it asks for as an event, and which change it is in the history.
 #[test]
-fn recorded_calls_are_told_apart() {
+fn recorded_calls_are_distinguished() {
     use ChangeKind::{Start, Stop};
     let lost = "scan Lost 1234abcd-12ab-34cd-56ef-1234567890ab";
     let (disabled, scheduled) = (format!("{lost} DisableKey"), format!("{lost} ScheduleKeyDeletion"));
@@ -85,8 +85,8 @@ fn recorded_calls_are_told_apart() {
         let found = Change::parse(&record, &there());
         assert_eq!(found.as_ref().map(|change| change.kind), *change, "{name} {pointer}");
         let Some(found) = found else { continue };
-        let told = (found.stream.as_str(), found.key.as_ref().map(|key| key.as_str()), found.role.as_deref());
-        assert_eq!(told, ("orders", Some("alias/aws/kinesis"), None), "{name}: a user has no role");
+        let reported = (found.stream.as_str(), found.key.as_ref().map(|key| key.as_str()), found.role.as_deref());
+        assert_eq!(reported, ("orders", Some("alias/aws/kinesis"), None), "{name}: a user has no role");
         assert_eq!(found.actor.as_str(), "arn:aws:iam::111122223333:user/alice", "{name}");
         // The history has the same time as the event, to the second.
         let cause = work(&event).cause;
@@ -196,16 +196,16 @@ fn our_samples_have_the_recorded_members() {
                 assert_eq!(record[member], like[member], "{name}: {member}");
             }
             let stream = arn.map(|arn| arn.rsplit('/').next().unwrap()).or(parameters["streamName"].as_str());
-            let stream = stream.unwrap_or("scratch"); // Of the call that was denied, which tells no parameters.
+            let stream = stream.unwrap_or("scratch"); // Of the call that was denied, which reports no parameters.
             let region = record["awsRegion"].as_str().unwrap();
-            let told = [(stream, "STREAM"), (region, "REGION")];
+            let reported = [(stream, "STREAM"), (region, "REGION")];
             let recorded_as = [("orders", "STREAM"), ("us-east-1", "REGION")];
             // What a call about a channel has there was never recorded.
             if is_kinesis && !arn.is_some_and(|arn| arn.contains(":channel/")) {
-                assert_eq!(shape(&record["resources"], &told), shape(&like["resources"], &recorded_as), "{name}");
+                assert_eq!(shape(&record["resources"], &reported), shape(&like["resources"], &recorded_as), "{name}");
             }
             if let Some(tls) = record.get("tlsDetails") {
-                assert_eq!(shape(tls, &told), shape(&like["tlsDetails"], &recorded_as), "{name}");
+                assert_eq!(shape(tls, &reported), shape(&like["tlsDetails"], &recorded_as), "{name}");
             }
             for pointer in ["/responseElements/deletionDate", "/requestParameters/validTo"] {
                 let date = record.pointer(pointer).map(|date| date.as_str().unwrap().parse::<Timestamp>());

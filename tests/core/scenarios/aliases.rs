@@ -52,10 +52,14 @@ async fn an_alias_that_only_a_streams_setting_names_is_followed() {
     s.set(|state, now| state.keys.set_state("bad", "Disabled", now));
     happened(&s, "UpdateAlias", "alias/theirs", Some("bad"));
     s.drain().await;
-    let told = summaries(&s);
-    assert_eq!(told.iter().map(|told| told.scan.subject.clone()).collect::<Vec<_>>(), [Subject::Aliases]);
-    assert_eq!(told[0].to_json()["scan"]["kind"], "aliases");
-    assert_eq!((told[0].scan.tally.listed, told[0].scan.tally.streams), (5, 2), "those on an alias that may move");
+    let reported = summaries(&s);
+    assert_eq!(reported.iter().map(|reported| reported.scan.subject.clone()).collect::<Vec<_>>(), [Subject::Aliases]);
+    assert_eq!(reported[0].to_json()["scan"]["kind"], "aliases");
+    assert_eq!(
+        (reported[0].scan.tally.listed, reported[0].scan.tally.streams),
+        (5, 2),
+        "those on an alias that may move"
+    );
     let any = s.last("any");
     assert_eq!((any.verdict.reason, any.verdict.alarm), (Reason::KeyUnusable, true), "{}", s.story("any"));
     assert_eq!(any.cause.call.as_str(), "UpdateAlias");
@@ -97,8 +101,8 @@ async fn a_scan_for_an_alias_that_rules_name_takes_the_streams_along_whose_setti
     let any = s.last("any-app");
     assert_eq!((any.verdict.reason, any.verdict.alarm), (Reason::KeyUnusable, true), "{}", s.story("any-app"));
     // Those whose rule names it, and that one.
-    let told = summaries(&s);
-    assert_eq!((told.len(), told[0].scan.tally.streams), (1, 3));
+    let reported = summaries(&s);
+    assert_eq!((reported.len(), reported[0].scan.tally.streams), (1, 3));
     assert!(s.all("any").is_empty() && s.all("any-by-arn").is_empty());
     // It moves back: what was reported is not so any more.
     happened(&s, "UpdateAlias", "alias/app", Some("app"));

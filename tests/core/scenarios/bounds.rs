@@ -46,7 +46,7 @@ fn junk(bytes: usize) -> Vec<(&'static str, String, Option<u64>)> {
     };
     let scan = |more: &str| {
         format!(
-            r#"{{"streamseal":"streamseal.scan/v1","subject":{{"kind":"sweep"}},"id":"{more}","cause":{{"call":"sweep"}},"asked":"2026-03-02T08:00:00Z",
+            r#"{{"streamseal":"streamseal.scan/v1","subject":{{"kind":"sweep"}},"id":"{more}","cause":{{"call":"sweep"}},"requested_at":"2026-03-02T08:00:00Z",
                "tally":{{"by_rule":{{"{more}":1}},"by_key":{{"{more}":1}},"history_unknown":"{more}"}}}}"#
         )
     };
@@ -74,7 +74,7 @@ fn junk(bytes: usize) -> Vec<(&'static str, String, Option<u64>)> {
     ]
 }
 
-/// How long each line is that the function wrote for one payload, and how many items it told of.
+/// How long each line is that the function wrote for one payload, and how many items it reported.
 async fn lines_of(payload: &str) -> (Vec<usize>, u64) {
     let mut s = Scene::new(ALL_WITH_APP);
     // What leads to nothing is dropped here, and not tried again.
@@ -109,11 +109,14 @@ async fn junk_of_any_size_makes_some_dozens_of_lines_and_all_of_it_is_counted() 
             if bytes > 60_000 && !large.contains(&name) {
                 continue;
             }
-            let (lengths, told) = lines_of(&payload).await;
+            let (lengths, reported) = lines_of(&payload).await;
             let (count, longest) = (lengths.len(), lengths.iter().max().copied().unwrap_or_default());
             assert!((1..=LINES_MAX).contains(&count), "{name} of {bytes} bytes: {count} lines");
             assert!(longest <= LENGTH_MAX, "{name} of {bytes} bytes: a line of {longest}");
-            assert!(items.is_none_or(|items| items == told), "{name} of {bytes} bytes: {told} of {items:?} told");
+            assert!(
+                items.is_none_or(|items| items == reported),
+                "{name} of {bytes} bytes: {reported} of {items:?} reported"
+            );
         }
     }
 }
@@ -135,15 +138,15 @@ async fn a_batch_of_junk_fails_whole_and_alone() {
     assert_eq!(failed, (0..500).chain([501]).collect::<Vec<_>>());
     s.drain().await;
     s.assert_sealed("orders", "app");
-    let told: u64 = s.set(|state, _| state.notes.iter().map(|note| note.items).sum());
-    assert_eq!(told, 500 + 1_000);
-    // The next invocation tells of its own.
+    let reported: u64 = s.set(|state, _| state.notes.iter().map(|note| note.items).sum());
+    assert_eq!(reported, 500 + 1_000);
+    // The next invocation reports its own.
     let before = s.set(|state, _| state.notes.len());
     assert!(s.direct(&json!({})).await.is_err());
     assert_eq!(s.set(|state, _| state.notes.split_off(before)).iter().map(|note| note.items).sum::<u64>(), 1);
 }
 
-/// What an event says of its time decides when we look: an odd one must not send the stream's work where nothing brings it back.
+/// What an event says of its time decides when we observe: an odd one must not send the stream's work where nothing brings it back.
 #[tokio::test(start_paused = true)]
 async fn an_event_of_an_odd_time_is_done_as_any_other() {
     for time in [
@@ -184,7 +187,7 @@ async fn a_scan_that_is_asked_for_at_an_odd_time_is_made() {
     }
 }
 
-/// Counters at their end neither overflow nor make the follow-up one that is refused, wherever a message is put off.
+/// Counters at their end neither overflow nor make the follow-up one that is refused, wherever a message is deferred.
 #[tokio::test(start_paused = true)]
 async fn counters_at_their_end_stop_nothing() {
     for most in [u64::from(u32::MAX), u64::MAX] {
@@ -192,11 +195,11 @@ async fn counters_at_their_end_stop_nothing() {
         s.created("orders", secs(300.0));
         let work = json!({
             "streamseal": "streamseal.work/v1", "stream_arn": arn("orders").to_string(), "cause": {"call": "CreateStream"},
-            "first_seen": "2026-03-02T08:00:00Z", "attempt": most, "looks": most, "proof_owed": true,
+            "first_seen": "2026-03-02T08:00:00Z", "attempt": most, "reruns": most, "proof_owed": true,
         });
         let scan = json!({
             "streamseal": "streamseal.scan/v1", "subject": {"kind": "sweep"}, "id": "sweep@odd", "cause": {"call": "sweep"}, "parts": most - 1,
-            "asked": "2026-03-02T08:00:00Z", "failures": most, "tally": {"listed": most, "streams": most, "calls": {"a": most}},
+            "requested_at": "2026-03-02T08:00:00Z", "failures": most, "tally": {"listed": most, "streams": most, "calls": {"a": most}},
         });
         for message in [work, scan] {
             s.set(|state, now| state.enqueue(message.to_string(), now, secs(0.0), 0));
@@ -209,8 +212,8 @@ async fn counters_at_their_end_stop_nothing() {
         });
         s.drain().await;
         s.assert_sealed("orders", "app");
-        let told = s.set(|state, _| state.summaries.pop()).unwrap();
-        assert_eq!(told.scan.tally.listed, most.saturating_add(1));
+        let reported = s.set(|state, _| state.summaries.pop()).unwrap();
+        assert_eq!(reported.scan.tally.listed, most.saturating_add(1));
         s.assert_queues_empty();
     }
 }

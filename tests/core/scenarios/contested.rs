@@ -1,4 +1,4 @@
-//! Two who want different things of one stream: when the function stops, and that it says who the other is.
+//! Two who require different things of one stream: when the function stops, and that it says who the other is.
 
 use jiff::SignedDuration;
 use streamseal::domain::evidence::Evidence;
@@ -60,10 +60,10 @@ async fn with_a_history_that_is_up_to_date_we_stop_after_three() {
     assert_eq!((last.verdict.compliance, last.verdict.reason), (Compliance::NonCompliant, Reason::Contested));
     assert_eq!((last.verdict.withheld, last.verdict.alarm), (Some(Withheld::Contested), true));
     assert!(last.verdict.detail.contains("role/terraform") && last.verdict.detail.contains("StopStreamEncryption"));
-    let told = serde_json::to_value(Document::from(&last)).unwrap();
-    let terraform = told["at_source"]["terraform"].as_str().unwrap();
+    let reported = serde_json::to_value(Document::from(&last)).unwrap();
+    let terraform = reported["at_source"]["terraform"].as_str().unwrap();
     assert!(terraform.contains("encryption_type") && terraform.contains("kms_key_id"), "{terraform}");
-    assert!(told["at_source"]["cloudformation"].as_str().unwrap().contains("StreamEncryption"));
+    assert!(reported["at_source"]["cloudformation"].as_str().unwrap().contains("StreamEncryption"));
 }
 
 #[tokio::test(start_paused = true)]
@@ -116,10 +116,10 @@ async fn where_the_history_may_not_be_read_existing_streams_are_left_alone() {
     s.set(|state, now| state.command("orders", now));
     s.created("new", secs(1.0));
     s.drain().await;
-    let told = s.all("orders").remove(0);
-    assert_eq!((told.verdict.compliance, told.verdict.alarm), (Compliance::InsufficientData, true));
+    let reported = s.all("orders").remove(0);
+    assert_eq!((reported.verdict.compliance, reported.verdict.alarm), (Compliance::InsufficientData, true));
     assert_eq!(s.starts("orders"), [] as [&str; 0]);
-    assert!(told.verdict.detail.contains("LookupEvents"), "{}", told.verdict.detail);
+    assert!(reported.verdict.detail.contains("LookupEvents"), "{}", reported.verdict.detail);
     assert_eq!(s.end("new").0, Compliance::Compliant, "a new stream needs no history");
 }
 
@@ -221,7 +221,7 @@ async fn pages_that_come_slowly_are_not_waited_for() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn where_that_is_too_long_as_well_nothing_is_started_and_somebody_is_told() {
+async fn where_that_is_too_long_as_well_nothing_is_started_and_an_alarm_fires() {
     for by in ["orders".to_owned(), arn("orders").to_string()] {
         let mut s = Scene::with(ALL_WITH_APP, 7, filled(), &[]);
         s.existing("orders", None);
@@ -236,7 +236,7 @@ async fn where_that_is_too_long_as_well_nothing_is_started_and_somebody_is_told(
             assert!(run.verdict.detail.contains("too long"), "{}", run.verdict.detail);
             assert_eq!(lookups(&run), 8, "four pages of all streams and four of this one");
         }
-        assert_eq!(s.all("orders").len(), 3, "it is looked at again twice");
+        assert_eq!(s.all("orders").len(), 3, "it is observed again twice");
     }
 }
 
@@ -298,8 +298,9 @@ async fn a_new_stream_that_somebody_stops_again_and_again_is_contested_too() {
         let begun: jiff::Timestamp = crate::sim::BEGIN.parse().unwrap();
         assert!(starts[0] < begun + secs(10.0), "the first Start is free: {starts:?}");
         assert!((3..=12).contains(&spent(&s)), "{lag:?}, tags {tags}: {}: {}", spent(&s), s.story("orders"));
-        let told = s.all("orders").into_iter().any(|run| run.verdict.reason == Reason::Contested && run.verdict.alarm);
-        assert!(told, "{}", s.story("orders"));
+        let reported =
+            s.all("orders").into_iter().any(|run| run.verdict.reason == Reason::Contested && run.verdict.alarm);
+        assert!(reported, "{}", s.story("orders"));
     }
 }
 

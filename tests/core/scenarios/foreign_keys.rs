@@ -78,7 +78,7 @@ async fn an_alias_of_another_account_that_moves_moves_its_streams() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_key_that_no_rule_names_is_rejected_without_a_look_at_any_stream() {
+async fn a_key_that_no_rule_names_is_rejected_without_an_observation_of_any_stream() {
     let of_a_third = CENTRAL.replace("999988887777", "444455556666");
     for (rule, call, key) in [
         ("key: alias/app".to_owned(), "DisableKey", CENTRAL),
@@ -102,7 +102,7 @@ async fn a_key_that_no_rule_names_is_rejected_without_a_look_at_any_stream() {
 
 /// Where KMS does not say which key the alias is of, it may be this one: a scan changes nothing.
 #[tokio::test(start_paused = true)]
-async fn where_it_cannot_be_told_it_is_checked() {
+async fn where_it_cannot_be_determined_it_is_checked() {
     for gone in [true, false] {
         let mut s = scene(&format!("key: '{ALIAS}'"));
         s.set(|state, _| match gone {

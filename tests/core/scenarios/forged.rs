@@ -102,7 +102,7 @@ async fn a_key_is_put_back_only_where_the_rule_lets_us_change_the_stream() {
 
 #[tokio::test(start_paused = true)]
 async fn no_message_has_a_customers_key_replaced_by_one_of_awss_own() {
-    let replace = ALL_WITH_APP.replace("key: alias/app", "key: alias/app, replace-customer-key: true");
+    let replace = ALL_WITH_APP.replace("key: alias/app", "key: alias/app, replace_customer_key: true");
     for policy in [ALL_WITH_APP, &replace] {
         for state in ["Disabled", "PendingDeletion"] {
             let mut s = Scene::new(policy);
@@ -150,7 +150,7 @@ async fn an_old_record_proves_nothing_whatever_the_message_says_of_the_past() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_scan_hands_on_no_more_than_allowed_whatever_its_message_says() {
+async fn a_scan_hands_over_no_more_than_allowed_whatever_its_message_says() {
     let mut s = Scene::new(ALL_WITH_APP);
     let names: Vec<String> = (0..25).map(|number| format!("app-{number:02}")).collect();
     names.iter().for_each(|name| s.existing(name, None));
@@ -158,13 +158,13 @@ async fn a_scan_hands_on_no_more_than_allowed_whatever_its_message_says() {
     let candidates: Vec<Value> = names.iter().map(|name| json!({"place": 1, "stream": name})).collect();
     let message = json!({
         "streamseal": "streamseal.scan/v1", "subject": {"kind": "sweep"}, "id": "sweep@forged",
-        "cause": {"call": "sweep"}, "asked": now, "began": now, "after": "zzz",
+        "cause": {"call": "sweep"}, "requested_at": now, "started_at": now, "after": "zzz",
         "tally": {"candidates": candidates},
     });
     let scan = Scan::parse(&message, now + SignedDuration::from_secs(1)).unwrap();
     s.direct(&serde_json::from_str(&scan.to_json()).unwrap()).await.unwrap();
     s.drain().await;
     assert_eq!(s.count(Op::Start), 10, "MAX_CHANGES");
-    let told = s.set(|state, _| state.summaries.clone()).pop().unwrap().scan.tally;
-    assert_eq!((told.candidates.len(), told.withheld.count()), (10, 15));
+    let reported = s.set(|state, _| state.summaries.clone()).pop().unwrap().scan.tally;
+    assert_eq!((reported.candidates.len(), reported.withheld.count()), (10, 15));
 }

@@ -1,4 +1,4 @@
-//! Which key: aliases, the AWS-managed key, accepted keys, downgrades, keys that cannot be used or looked at.
+//! Which key: aliases, the AWS-managed key, accepted keys, downgrades, keys that cannot be used or observed.
 
 use serde_json::json;
 use streamseal::domain::arn::AWS_MANAGED_ALIAS;
@@ -17,8 +17,8 @@ rules:
   - { name: all, key: alias/aws/kinesis, accept: [customer-managed] }
 ";
 
-/// A stream on `key`, looked at because of an event.
-async fn looked_at(policy: &str, key: Option<&str>, set: impl FnOnce(&Scene)) -> Scene {
+/// A stream on `key`, observed because of an event.
+async fn observed_at(policy: &str, key: Option<&str>, set: impl FnOnce(&Scene)) -> Scene {
     let mut s = Scene::new(policy);
     s.existing("orders", key);
     set(&s);
@@ -29,7 +29,7 @@ async fn looked_at(policy: &str, key: Option<&str>, set: impl FnOnce(&Scene)) ->
 
 /// The same, where it must not be changed.
 async fn left_alone(policy: &str, key: Option<&str>, set: impl FnOnce(&Scene)) -> Scene {
-    let s = looked_at(policy, key, set).await;
+    let s = observed_at(policy, key, set).await;
     assert!(s.journal().iter().all(|call| !matches!(call.op, Op::Start | Op::Put)), "{}", s.story("orders"));
     s
 }
@@ -48,7 +48,7 @@ async fn every_form_of_the_right_key_is_the_right_key() {
 
 #[tokio::test(start_paused = true)]
 async fn an_alias_that_was_pointed_elsewhere_means_the_other_key() {
-    let s = looked_at(ALL_WITH_APP, Some("app"), |s| s.set(|state, _| state.keys.alias("alias/app", "other"))).await;
+    let s = observed_at(ALL_WITH_APP, Some("app"), |s| s.set(|state, _| state.keys.alias("alias/app", "other"))).await;
     s.assert_sealed("orders", "other");
 }
 
@@ -89,8 +89,8 @@ async fn a_customers_key_is_not_replaced_by_an_aws_managed_one() {
     // Nor is one that is gone: only a customer's can be.
     let s = left_alone(policy, Some("12345678-1234-1234-1234-123456789012"), |_| ()).await;
     assert_eq!(s.last("orders").verdict.withheld.map(|w| w.as_str()), Some("downgrade"));
-    let told_to = policy.replace("key:", "replace-customer-key: true, proof: {existing: describe}, key:");
-    let s = looked_at(&told_to, Some("alias/other"), |_| ()).await;
+    let reported_to = policy.replace("key:", "replace_customer_key: true, proof: {existing: describe}, key:");
+    let s = observed_at(&reported_to, Some("alias/other"), |_| ()).await;
     assert_eq!(s.starts("orders"), [AWS_MANAGED_ALIAS]);
     assert_eq!(s.end("orders"), (Compliance::Compliant, Reason::RightKey, ProofState::Described));
 }
@@ -101,7 +101,7 @@ async fn a_stream_is_never_put_on_a_key_that_cannot_be_used() {
         let set = |s: &Scene| s.set(|world, now| world.keys.set_state("app", state, now));
         let s = left_alone(ALL_WITH_APP, None, set).await;
         assert_eq!((s.end("orders").0, s.end("orders").1), (Compliance::NonCompliant, Reason::KeyUnusable), "{state}");
-        assert!(s.last("orders").verdict.alarm, "it stays unencrypted until somebody looks: {state}");
+        assert!(s.last("orders").verdict.alarm, "it stays unencrypted until somebody checks: {state}");
     }
 }
 
@@ -134,7 +134,7 @@ async fn a_key_that_kms_does_not_know_fails_closed() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_key_that_we_may_not_look_at_is_never_taken_for_right() {
+async fn a_key_that_we_may_not_observe_is_never_taken_for_right() {
     let hidden = |key: &'static str| move |s: &Scene| s.set(|state, _| state.keys.key(key).secret = true);
     let s = left_alone(ALL_WITH_APP, Some("alias/other"), hidden("other")).await;
     assert_eq!((s.end("orders").0, s.end("orders").1), (Compliance::InsufficientData, Reason::Unreadable));
@@ -147,7 +147,7 @@ async fn a_key_that_we_may_not_look_at_is_never_taken_for_right() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_key_that_is_disabled_while_the_run_waits_is_looked_at_again() {
+async fn a_key_that_is_disabled_while_the_run_waits_is_observed_again() {
     // Settling: the key was fine when the stream was first seen ACTIVE and is not when its creator has had its time.
     let mut s = Scene::with(ALL_WITH_APP, 7, crate::sim::faults::Weather::calm(), &[("WAIT_SECONDS", "100")]);
     s.created_by("orders", secs(1.0), Tool::CloudFormation);
@@ -158,7 +158,7 @@ async fn a_key_that_is_disabled_while_the_run_waits_is_looked_at_again() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_key_that_is_disabled_while_a_start_waits_for_its_turn_is_looked_at_again() {
+async fn a_key_that_is_disabled_while_a_start_waits_for_its_turn_is_observed_again() {
     let mut s = Scene::new(ALL_WITH_APP);
     s.existing("bills", None);
     s.existing("orders", None);

@@ -34,7 +34,7 @@ async fn a_new_stream_is_sealed_in_seconds() {
 
 #[tokio::test(start_paused = true)]
 async fn however_long_creating_lasts() {
-    for (creating, runs, looks) in [(0.5, 1, 10), (60.0, 3, 45), (180.0, 5, 100), (900.0, 9, 220)] {
+    for (creating, runs, reruns) in [(0.5, 1, 10), (60.0, 3, 45), (180.0, 5, 100), (900.0, 9, 220)] {
         let mut s = Scene::new(ALL_WITH_APP);
         s.created("orders", secs(creating));
         s.drain().await;
@@ -43,7 +43,7 @@ async fn however_long_creating_lasts() {
         let attempts: Vec<u32> = s.all("orders").iter().map(|e| e.attempt).collect();
         assert_eq!(attempts, (0..u32::try_from(attempts.len()).unwrap()).collect::<Vec<_>>());
         assert!(attempts.len() <= runs, "{creating} s: {} runs", attempts.len());
-        assert!(s.count(Op::Describe) <= looks, "{creating} s: {} looks", s.count(Op::Describe));
+        assert!(s.count(Op::Describe) <= reruns, "{creating} s: {} observations", s.count(Op::Describe));
         // Encrypted within a quarter of an hour of being ACTIVE, and within 15 s where it was quick.
         let late = s.elapsed() - creating;
         assert!(late < if creating < 60.0 { 20.0 } else { 920.0 }, "{creating} s: {late} s late");
@@ -78,7 +78,7 @@ async fn killed_between_start_and_proof_it_makes_the_proof_and_no_second_start()
                 state.create("orders", now, secs(0.0), Tool::Cli);
             });
         }
-        // The probe is the first call after the Start that can be told from others; the run dies of it.
+        // The probe is the first call after the Start that can be known from others; the run dies of it.
         s.fault(Op::Put, Fault::Panic);
         if direct {
             s.event("CreateStream", "orders", Tool::Cli).await.unwrap_err();
@@ -237,7 +237,7 @@ async fn an_unknown_status_is_never_acted_on() {
     s.later(secs(100.0), |state, now| state.set_status("orders", now, StreamStatus::Active));
     s.drain().await;
     s.assert_sealed("orders", "app");
-    assert!(s.all("orders").len() > 1, "it was looked at again by a later run");
+    assert!(s.all("orders").len() > 1, "it was observed again by a later run");
 }
 
 #[tokio::test(start_paused = true)]
@@ -247,7 +247,7 @@ async fn after_the_deadline_it_gives_up_and_says_so() {
     s.drain().await;
     let all = s.all("orders");
     let gave_up: Vec<_> = all.iter().filter(|e| e.verdict.reason == Reason::GaveUp).collect();
-    // At the deadline, and at each of the two looks after it.
+    // At the deadline, and at each of the two observations after it.
     assert_eq!(gave_up.len(), 3);
     assert!(gave_up.iter().all(|e| e.verdict.alarm && e.verdict.compliance == Compliance::InsufficientData));
     let after = |e: &streamseal::domain::evidence::Evidence| e.finished_at.duration_since(e.first_seen).as_secs();
@@ -312,7 +312,7 @@ async fn somebody_who_changes_it_back_at_once_is_reported() {
     let overtaken = s.all("orders").into_iter().find(|e| e.verdict.reason == Reason::Overtaken).unwrap();
     assert!(overtaken.verdict.alarm);
     assert_eq!(overtaken.remediation, Remediation::Failed);
-    // It is looked at again a quarter of an hour later, and then it holds.
+    // It is observed again a quarter of an hour later, and then it holds.
     s.assert_sealed("orders", "app");
 }
 
@@ -333,7 +333,7 @@ async fn refused_for_good_it_ends_with_an_alarm_and_is_tried_again_much_later() 
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_stream_that_we_may_not_look_at_is_insufficient_data_with_an_alarm() {
+async fn a_stream_that_we_may_not_observe_is_insufficient_data_with_an_alarm() {
     let mut s = Scene::new(ALL_WITH_APP);
     s.existing("orders", None);
     s.faults(Op::Describe, Fault::Refused(Class::Permanent(Lasting::Access), "AccessDeniedException"), 3);
@@ -466,7 +466,7 @@ async fn a_moments_trouble_does_not_end_the_wait_for_the_quota() {
         state.streams.get_mut("orders").unwrap().starts.extend((0..25).map(|_| now));
         state.emit("StopStreamEncryption", "orders", Tool::Cli, now);
     });
-    // Nine hours later, longer than an event is followed, the look goes wrong once.
+    // Nine hours later, longer than an event is followed, the observation goes wrong once.
     s.later(hours(9) - secs(60.0), |state, _| {
         let once = |op, fault| Script { op, target: None, fault };
         state.script.push(once(Op::Start, Fault::Throttled));

@@ -147,7 +147,7 @@ async fn while_the_policy_cannot_be_used_every_event_is_kept_and_nothing_written
         s.drain().await;
         // Longer than the deadline; it did not run meanwhile. The stream is not new any more, and proven all the same.
         s.assert_sealed("orders", "app");
-        let kept = s.set(|state, _| state.notes.iter().filter(|note| note.outcome.as_str() == "kept").count());
+        let kept = s.set(|state, _| state.notes.iter().filter(|note| note.outcome.as_str() == "deferred").count());
         assert!((100..250).contains(&kept), "{kept} times in 30 h");
         assert_eq!(s.all("orders").len(), 1);
     }
@@ -160,7 +160,7 @@ async fn no_deadline_runs_while_the_policy_cannot_be_used() {
     s.created("orders", secs(1.0));
     s.later(hours(30), |state, now| {
         state.parameters.insert("/policy".to_owned(), ALL_WITH_APP.to_owned());
-        // The run after that has to be put off once more.
+        // The run after that has to be deferred once more.
         state.update("orders", now, secs(1_500.0)).unwrap();
     });
     s.drain().await;

@@ -19,7 +19,7 @@ rules:
   - { name: all, key: alias/app }
 ";
 
-/// A stream on no key, about to be looked at because of an event.
+/// A stream on no key, about to be observed because of an event.
 fn unencrypted(policy: &str) -> Scene {
     let s = Scene::new(policy);
     s.existing("orders", None);
@@ -46,7 +46,7 @@ async fn a_record_that_is_not_encrypted_within_5_s_is_not_yet_a_failure() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn encryption_that_never_takes_hold_is_unproven_and_looked_at_twice_more() {
+async fn encryption_that_never_takes_hold_is_unproven_and_observed_twice_more() {
     let mut s = unencrypted(ALL_WITH_APP);
     s.set(|state, _| state.streams.get_mut("orders").unwrap().never_encrypts = true);
     s.drain().await;
@@ -58,8 +58,8 @@ async fn encryption_that_never_takes_hold_is_unproven_and_looked_at_twice_more()
         assert!(evidence.verdict.alarm);
     }
     // Not before 5 s after it was seen ACTIVE, and not much later.
-    let seen = all[0].after.as_ref().unwrap().observed.at;
-    let judged = all[0].finished_at.duration_since(seen).as_secs_f64();
+    let observed_at = all[0].after.as_ref().unwrap().observed.at;
+    let judged = all[0].finished_at.duration_since(observed_at).as_secs_f64();
     assert!((5.0..12.0).contains(&judged), "{judged} s");
     assert_eq!(s.starts("orders"), ["app"], "no Start can help");
     assert!((4_500.0..4_700.0).contains(&s.elapsed()), "15 min and 1 h later: {} s", s.elapsed());
@@ -136,7 +136,7 @@ async fn a_re_key_whose_probe_is_still_taken_is_put_back_when_one_is_refused() {
     assert_eq!(s.end("orders").1, Reason::PutBack);
 }
 
-/// On AWS's own key, where its rule wants a customer's.
+/// On AWS's own key, where its rule requires a customer's.
 fn on_awss_own() -> Scene {
     let s = Scene::new(ALL_WITH_APP);
     s.set(|state, _| state.keys.add_aws_managed());
@@ -153,8 +153,8 @@ async fn nothing_is_put_back_from_a_customers_key_to_one_of_awss_own() {
         s.later(secs(after), |state, now| state.keys.set_state("app", "PendingDeletion", now));
         s.drain().await;
         assert_eq!(s.starts("orders"), ["app"], "{}", s.story("orders"));
-        let told = s.all("orders").into_iter().find(|e| e.verdict.reason == Reason::Unwritable).unwrap();
-        assert!(told.verdict.alarm && told.rekeyed);
+        let reported = s.all("orders").into_iter().find(|e| e.verdict.reason == Reason::Unwritable).unwrap();
+        assert!(reported.verdict.alarm && reported.rekeyed);
     }
 }
 
@@ -223,7 +223,7 @@ async fn nothing_is_put_back_where_the_key_before_is_unusable_too() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_key_to_put_back_is_looked_at_again_before_it_is() {
+async fn the_key_to_put_back_is_observed_again_before_it_is() {
     let mut s = on_other();
     s.later(secs(7.5), |state, now| state.keys.set_state("app", "Disabled", now));
     // The message that asks to put `other` back is on its way for so long that `other` is disabled too.
@@ -258,8 +258,8 @@ async fn an_existing_stream_is_proven_by_somebody_elses_record() {
     let record = s.set(|state, _| {
         state.stream("orders").records.iter().find(|r| Some(&r.sequence_number) == number.as_ref()).cloned()
     });
-    let seen_right = s.last("orders").after.unwrap().observed.at;
-    assert!(record.unwrap().at >= seen_right + secs(5.0));
+    let observed_right = s.last("orders").after.unwrap().observed.at;
+    assert!(record.unwrap().at >= observed_right + secs(5.0));
 }
 
 #[tokio::test(start_paused = true)]
@@ -317,7 +317,7 @@ async fn a_proof_is_made_when_asked_for() {
 #[tokio::test(start_paused = true)]
 async fn a_proof_owed_for_a_new_stream_is_not_forgotten_when_it_grows_old() {
     let mut s = Scene::new(ALL_WITH_APP);
-    // Right from the start of its life, and impossible to look at until it is more than an hour old.
+    // Right from the start of its life, and impossible to observe until it is more than an hour old.
     s.set(|state, now| {
         state.create("orders", now - secs(3_500.0), secs(0.0), Tool::Cli);
         state.start("orders", "alias/app", now - secs(3_400.0)).unwrap();

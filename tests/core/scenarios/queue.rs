@@ -120,7 +120,7 @@ async fn without_a_queue_what_is_not_finished_is_the_callers_to_retry() {
     });
     let answer = s.event("CreateStream", "orders", Tool::Cli).await;
     assert!(matches!(&answer, Err(Unhandled::Retryable(Unfinished::Open { code: "StillWaiting", .. }))), "{answer:?}");
-    // What is finished is an answer, even if another look would be good.
+    // What is finished is an answer, even if another observation would be good.
     s.existing("bills", None);
     s.fault(Op::Describe, Fault::Refused(Class::Permanent(Lasting::Access), "AccessDeniedException"));
     let answer = s.direct(&json!({"action": "reconcile", "stream": "bills"})).await.unwrap();
@@ -173,7 +173,7 @@ async fn a_run_that_is_asked_for_with_little_time_left_ends_in_time() {
     let payload = s.set(|_, now| event("CreateStream", "orders", Tool::Cli, "e", now)).to_string();
     let answer = s.lambda.invoke(&payload, secs(15.0)).await.expect("it was not ended by the platform").unwrap();
     assert!(format!("{answer:?}").contains("unfinished"), "{answer:?}");
-    assert!(s.elapsed() <= 10.0, "{} s: some time is kept for sending on", s.elapsed());
+    assert!(s.elapsed() <= 10.0, "{} s: some time is kept for handing over", s.elapsed());
     s.drain().await;
     s.assert_sealed("orders", "app");
 }
@@ -218,7 +218,7 @@ async fn a_payload_out_of_all_proportion_is_refused_in_clear_words() {
     s.assert_sealed("orders", "app");
 }
 
-/// Where an invocation has many runs, other instances are likely to have as many: each has the rate, one look a second, and no burst.
+/// Where an invocation has many runs, other instances are likely to have as many: each has the rate, one observation a second, and no burst.
 #[tokio::test(start_paused = true)]
 async fn a_full_batch_has_the_rate_and_no_burst() {
     let mut s = Scene::new(ALL_WITH_APP);

@@ -10,13 +10,13 @@ use crate::sim::faults::Fault;
 use crate::sim::scene::{ALL_WITH_APP, Scene};
 use crate::sim::{Op, key_arn};
 
-fn told(s: &Scene, stream: &str) -> Value {
+fn reported(s: &Scene, stream: &str) -> Value {
     serde_json::to_value(Document::from(&s.last(stream))).unwrap()
 }
 
 /// The rule's alias is left on a key that is going away, and the streams are on a good one.
 #[tokio::test(start_paused = true)]
-async fn nobody_is_told_to_move_a_stream_to_a_key_that_is_going_away() {
+async fn no_remedy_moves_a_stream_to_a_key_that_is_going_away() {
     let mut s = Scene::new(ALL_WITH_APP);
     let names: Vec<String> = (0..14).map(|n| format!("orders-{n}")).collect();
     names.iter().for_each(|name| s.existing(name, Some(&key_arn("other"))));
@@ -25,16 +25,20 @@ async fn nobody_is_told_to_move_a_stream_to_a_key_that_is_going_away() {
     s.drain().await;
     assert_eq!(s.count(Op::Start), 0);
     for name in &names {
-        let told = told(&s, name);
-        assert_eq!((&told["compliance"], &told["reason"]), (&json!("NON_COMPLIANT"), &json!("key-unusable")));
-        assert_eq!(told["at_source"], Value::Null, "the key is going away");
+        let reported = reported(&s, name);
+        assert_eq!((&reported["compliance"], &reported["reason"]), (&json!("NON_COMPLIANT"), &json!("key-unusable")));
+        assert_eq!(reported["at_source"], Value::Null, "the key is going away");
         let (dying, good) = (key_arn("app"), key_arn("other"));
         let at = format!("--key-id {dying} --region eu-west-1");
         let commands = json!([
             format!("aws kms cancel-key-deletion {at} && aws kms enable-key {at}"),
             format!("aws kms update-alias --alias-name alias/app --target-key-id {good} --region eu-west-1"),
         ]);
-        assert_eq!((&told["remedy"]["about"], &told["remedy"]["commands"]), (&json!("key"), &commands), "{told}");
+        assert_eq!(
+            (&reported["remedy"]["about"], &reported["remedy"]["commands"]),
+            (&json!("key"), &commands),
+            "{reported}"
+        );
     }
 }
 
@@ -48,16 +52,16 @@ async fn a_compliant_stream_gets_no_remedy_but_to_keep_what_we_set() {
     s.existing("plain", None);
     s.set(|state, now| state.sweep(now));
     s.drain().await;
-    let accepted = told(&s, "accepted");
+    let accepted = reported(&s, "accepted");
     assert_eq!(accepted["reason"], "accepted-key");
     assert_eq!((&accepted["at_source"], &accepted["remedy"]), (&Value::Null, &Value::Null), "a downgrade is no remedy");
-    let plain = told(&s, "plain");
+    let plain = reported(&s, "plain");
     assert_eq!((&plain["reason"], &plain["remedy"]["about"]), (&json!("right-key"), &json!("source")));
     assert!(plain["at_source"]["terraform"].as_str().unwrap().contains("alias/aws/kinesis"), "{plain}");
     assert_eq!(plain["at_source"]["cli"], Value::Null, "that call was made");
     s.set(|state, now| state.sweep(now));
     s.drain().await;
-    assert_eq!(told(&s, "plain")["remedy"], Value::Null, "it was right when this sweep came");
+    assert_eq!(reported(&s, "plain")["remedy"], Value::Null, "it was right when this sweep came");
 }
 
 #[tokio::test(start_paused = true)]
@@ -84,7 +88,7 @@ rules:
         old.verdict.alarm && old.verdict.detail.contains("of account 999988887777, which nothing in its rule names")
     );
     assert_eq!(old.verdict.withheld.map(|why| why.as_str()), Some("existing"));
-    assert!(told(&s, "old")["at_source"]["cli"].as_str().unwrap().contains(&key_arn("app")));
+    assert!(reported(&s, "old")["at_source"]["cli"].as_str().unwrap().contains(&key_arn("app")));
     assert_eq!(s.last("named").verdict.reason, Reason::AcceptedKey);
     assert_eq!((s.starts("old"), s.starts("named")), (vec![], vec![]));
     assert_eq!(s.starts("hidden"), ["app"], "{}", s.story("hidden"));
@@ -129,11 +133,14 @@ async fn after_a_re_key_evidence_says_until_when_the_key_before_is_needed() {
         let written: Timestamp = document["previous_key_needed_until"].as_str().unwrap().parse().unwrap();
         assert_eq!(written, until);
     }
-    // Counted from the first look that saw it on the new key, and not from when the last run ended.
+    // Counted from the first observation that saw it on the new key, and not from when the last run ended.
     let last = all.last().unwrap();
-    let seen = last.after.as_ref().unwrap().observed.at;
+    let observed_at = last.after.as_ref().unwrap().observed.at;
     let until = last.previous_key_needed_until.unwrap();
-    assert!(until >= seen.min(last.finished_at) + SignedDuration::from_hours(i64::from(hours)), "{until} {seen}");
+    assert!(
+        until >= observed_at.min(last.finished_at) + SignedDuration::from_hours(i64::from(hours)),
+        "{until} {observed_at}"
+    );
     assert!(until <= last.finished_at + SignedDuration::from_hours(i64::from(hours)) + SignedDuration::from_secs(5));
     s.set(|state, now| state.command("orders", now));
     s.drain().await;
@@ -160,13 +167,14 @@ async fn advice_follows_the_end_of_awss_words() {
     s.faults(Op::Start, Fault::Denied(words), 9);
     s.set(|state, now| state.command("orders", now));
     s.drain().await;
-    let told = told(&s, "orders");
-    assert_eq!(told["reason"], "start-refused");
-    let start = told["calls"].as_array().unwrap().iter().find(|call| call["call"] == "kinesis:StartStreamEncryption");
+    let reported = reported(&s, "orders");
+    assert_eq!(reported["reason"], "start-refused");
+    let start =
+        reported["calls"].as_array().unwrap().iter().find(|call| call["call"] == "kinesis:StartStreamEncryption");
     let message = start.unwrap()["message"].as_str().unwrap();
     assert!(message.len() > 200 && message.ends_with(organization), "{message}");
-    assert!(told["annotation"].as_str().unwrap().ends_with(organization), "{}", told["annotation"]);
-    let remedy = &told["remedy"];
+    assert!(reported["annotation"].as_str().unwrap().ends_with(organization), "{}", reported["annotation"]);
+    let remedy = &reported["remedy"];
     assert_eq!(remedy["about"], "permission");
     assert!(
         remedy["text"].as_str().unwrap().starts_with("a service control policy denies kinesis:StartStreamEncryption"),

@@ -122,9 +122,9 @@ async fn a_bus_that_fails_costs_its_results_and_nothing_else() {
         }
         assert_eq!(s.arrived(), [], "{fault:?}");
         let lost = s.lost();
-        assert!(!lost.is_empty(), "{fault:?}: it is told");
+        assert!(!lost.is_empty(), "{fault:?}: it is reported");
         assert!(lost.iter().all(|note| note.reason == reason), "{fault:?}: {lost:?}");
-        assert_eq!(s.set(|state, _| state.told_lost()), u64::try_from(s.all("orders").len()).unwrap());
+        assert_eq!(s.set(|state, _| state.reported_lost()), u64::try_from(s.all("orders").len()).unwrap());
     }
 }
 

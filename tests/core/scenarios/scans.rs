@@ -71,10 +71,10 @@ async fn an_alias_that_moved_moves_every_stream_of_its_rules_and_no_other() {
         assert_eq!(s.end(&name).2, ProofState::Proven);
         assert_eq!(s.last(&name).cause.call.as_str(), "UpdateAlias");
     }
-    // Streams of other rules are not even looked at.
+    // Streams of other rules are not even observed.
     assert!(ops(&s, Op::Describe).iter().all(|target| target.starts_with("app-")), "{:?}", ops(&s, Op::Describe));
-    let told = summary(&s);
-    assert_eq!((told.scan.tally.listed, told.scan.tally.streams), (12, 7));
+    let reported = summary(&s);
+    assert_eq!((reported.scan.tally.listed, reported.scan.tally.streams), (12, 7));
 
     // The same event again.
     let before = s.count(Op::Start);
@@ -132,9 +132,9 @@ async fn a_rotation_is_verified_and_changes_nothing() {
         assert_eq!(after.material.unwrap().as_str(), "app-1", "the new material");
     }
     assert!(s.all("wrong").is_empty() && s.all("plain").is_empty(), "they are not on that key");
-    let told = summaries(&s);
-    assert_eq!(told.len(), 1, "one rotation is one scan, however often it is told");
-    assert_eq!((told[0].scan.tally.to_prove, told[0].key_material.as_deref()), (5, Some("app-1")));
+    let reported = summaries(&s);
+    assert_eq!(reported.len(), 1, "one rotation is one scan, however often it is reported");
+    assert_eq!((reported[0].scan.tally.to_prove, reported[0].key_material.as_deref()), (5, Some("app-1")));
 }
 
 #[tokio::test(start_paused = true)]
@@ -144,9 +144,9 @@ async fn a_rotation_leaves_what_is_wrong_to_others() {
     s.set(|state, now| state.emit_key("RotateKeyOnDemand", None, "app", now));
     s.drain().await;
     assert_eq!((s.count(Op::Start), s.count(Op::Put)), (0, 0));
-    let told = summary(&s);
-    assert_eq!((told.scan.tally.to_prove, told.scan.tally.wrong.count()), (0, 2));
-    assert!(told.scan.tally.candidates.is_empty());
+    let reported = summary(&s);
+    assert_eq!((reported.scan.tally.to_prove, reported.scan.tally.not_compliant.count()), (0, 2));
+    assert!(reported.scan.tally.candidates.is_empty());
 }
 
 #[tokio::test(start_paused = true)]
@@ -161,10 +161,10 @@ async fn a_lost_key_is_reported_and_what_waited_for_it_is_repaired_when_it_is_ba
     });
     s.drain().await;
     for name in names("app", 3).iter().map(String::as_str).chain(["app-plain"]) {
-        let told = s.last(name);
-        assert_eq!((told.verdict.reason, told.verdict.alarm), (Reason::KeyUnusable, true), "{name}");
+        let reported = s.last(name);
+        assert_eq!((reported.verdict.reason, reported.verdict.alarm), (Reason::KeyUnusable, true), "{name}");
     }
-    // Its rule names a key that can be used: repaired at once, and told that records under the old one cannot be read.
+    // Its rule names a key that can be used: repaired at once, and reported that records under the old one cannot be read.
     s.assert_sealed("other-on-app", "other");
     let moved = s.all("other-on-app").into_iter().find(|e| !e.warnings.is_empty()).expect("a warning");
     assert!(moved.warnings[0].contains("Disabled") && moved.warnings[0].contains("24 hours"), "{:?}", moved.warnings);
@@ -204,10 +204,10 @@ async fn records_under_a_key_that_is_lost_later_are_warned_of_until_they_expire(
         state.emit_key("ScheduleKeyDeletion", None, "old", now);
     });
     s.drain().await;
-    let told = summary(&s);
-    let at_risk: Vec<&str> = told.scan.tally.under_lost_key.names.iter().map(|(name, _)| name.as_str()).collect();
+    let reported = summary(&s);
+    let at_risk: Vec<&str> = reported.scan.tally.under_lost_key.names.iter().map(|(name, _)| name.as_str()).collect();
     assert_eq!(at_risk, ["app-0000"], "the records of the other have expired");
-    assert!(told.alarm());
+    assert!(reported.alarm());
     let warned = s.last("app-0000");
     assert_eq!((warned.verdict.compliance, warned.verdict.alarm), (Compliance::Compliant, true));
     assert!(warned.warnings[0].contains(&key_arn("old")), "{:?}", warned.warnings);
@@ -215,7 +215,7 @@ async fn records_under_a_key_that_is_lost_later_are_warned_of_until_they_expire(
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_key_that_the_history_does_not_tell_of_may_have_been_the_lost_one() {
+async fn a_key_that_the_history_does_not_show_may_have_been_the_lost_one() {
     let mut s = with_streams(TWO_KEYS, "app", 2, Some("app"));
     s.set(|state, now| {
         // Moved to its key five hours ago, from one that was set before CloudTrail's history begins.
@@ -240,8 +240,8 @@ async fn a_history_that_may_not_be_read_is_said_to_be_unknown() {
     s.fault(Op::Trail, Fault::Refused(Class::Permanent(Lasting::Access), "AccessDenied"));
     s.set(|state, now| state.emit_key("DisableKey", None, "other", now));
     s.drain().await;
-    let told = summary(&s).to_json();
-    assert!(told["history_unknown"].as_str().unwrap().contains("LookupEvents"), "{told}");
+    let reported = summary(&s).to_json();
+    assert!(reported["history_unknown"].as_str().unwrap().contains("LookupEvents"), "{reported}");
 }
 
 #[tokio::test(start_paused = true)]
@@ -282,8 +282,11 @@ async fn one_key_that_is_refused_stops_no_scan() {
         state.sweep(now);
     });
     s.drain().await;
-    let told = summary(&s).scan.tally;
-    assert_eq!(told.by_compliance, BTreeMap::from([("COMPLIANT".to_owned(), 3), ("INSUFFICIENT_DATA".to_owned(), 3)]));
+    let reported = summary(&s).scan.tally;
+    assert_eq!(
+        reported.by_compliance,
+        BTreeMap::from([("COMPLIANT".to_owned(), 3), ("INSUFFICIENT_DATA".to_owned(), 3)])
+    );
     assert!(s.all("other-0000")[0].verdict.alarm, "{}", s.story("other-0000"));
 }
 
@@ -313,13 +316,13 @@ async fn a_sweep_finds_what_events_missed_and_counts_the_rest() {
     names("other", 2).iter().for_each(|name| s.existing(name, Some("alias/other")));
     s.existing("scratch", None);
     s.existing("stopped", None);
-    // Made half an hour ago, and nobody told us.
+    // Made half an hour ago, and nobody reported to us.
     s.set(|state, now| state.create("unheard", now - SignedDuration::from_mins(30), secs(1.0), Tool::Cli));
     s.set(|state, now| state.create("just-made", now - SignedDuration::from_mins(5), secs(1.0), Tool::Cli));
     s.set(|state, now| state.sweep(now));
     s.drain().await;
-    let told = summary(&s);
-    let tally = &told.scan.tally;
+    let reported = summary(&s);
+    let tally = &reported.scan.tally;
     assert_eq!((tally.listed, tally.streams), (10, 10));
     let counts = |groups: &BTreeMap<String, u64>| groups.iter().map(|(k, n)| format!("{k} {n}")).collect::<Vec<_>>();
     assert_eq!(
@@ -331,14 +334,14 @@ async fn a_sweep_finds_what_events_missed_and_counts_the_rest() {
     assert_eq!(counts(&tally.by_key), ["(not encrypted) 4".to_owned(), format!("{app} 4"), format!("{other} 2")]);
     let missed: Vec<&str> = tally.missed.names.iter().map(|(name, _)| name.as_str()).collect();
     assert_eq!(missed, ["unheard"]);
-    let mut wrong: Vec<&str> = tally.wrong.names.iter().map(|(name, _)| name.as_str()).collect();
+    let mut wrong: Vec<&str> = tally.not_compliant.names.iter().map(|(name, _)| name.as_str()).collect();
     wrong.sort_unstable();
     assert_eq!(wrong, ["just-made", "stopped", "unheard"]);
-    assert_eq!(told.exemptions_ending.keys().collect::<Vec<_>>(), ["scratch"]);
+    assert_eq!(reported.exemptions_ending.keys().collect::<Vec<_>>(), ["scratch"]);
     for name in ["stopped", "unheard", "just-made"] {
         s.assert_sealed(name, "app");
     }
-    // One look each, pages of three, and one DescribeKey for each spelling of a key.
+    // One observation each, pages of three, and one DescribeKey for each spelling of a key.
     let spellings = 3;
     assert_eq!((tally.calls["kinesis:DescribeStreamSummary"], tally.calls["kms:DescribeKey"]), (10, spellings));
     assert!(
@@ -349,14 +352,14 @@ async fn a_sweep_finds_what_events_missed_and_counts_the_rest() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_scan_hands_on_so_many_changes_and_withholds_the_rest() {
+async fn a_scan_hands_over_so_many_changes_and_withholds_the_rest() {
     let mut s = with_streams(ALL_WITH_APP, "app", 25, None);
     s.set(|state, now| state.sweep(now));
     s.drain().await;
     let right = |s: &Scene| names("app", 25).iter().filter(|name| s.key(name).is_some()).count();
     assert_eq!((s.count(Op::Start), right(&s)), (10, 10));
-    let told = summary(&s).scan.tally;
-    assert_eq!((told.candidates.len(), told.withheld.count(), told.wrong.count()), (10, 15, 25));
+    let reported = summary(&s).scan.tally;
+    assert_eq!((reported.candidates.len(), reported.withheld.count(), reported.not_compliant.count()), (10, 15, 25));
     for _ in 0..20 {
         if right(&s) == 25 {
             break;
@@ -398,8 +401,8 @@ async fn a_function_that_only_reports_sweeps_and_changes_nothing() {
     for name in names("app", 3) {
         assert_eq!(s.last(&name).verdict.withheld, Some(Withheld::ReportMode), "{name}");
     }
-    let told = summary(&s).scan.tally;
-    assert_eq!((told.wrong.count(), told.candidates.len()), (3, 0));
+    let reported = summary(&s).scan.tally;
+    assert_eq!((reported.not_compliant.count(), reported.candidates.len()), (3, 0));
 }
 
 #[tokio::test(start_paused = true)]
@@ -412,12 +415,12 @@ async fn a_large_fleet_takes_several_parts_and_keeps_its_rate_even_when_killed()
         });
         s.lambda.kill_scan_at = kill_at;
         s.drain().await;
-        let told = summary(&s);
-        assert_eq!(told.scan.tally.by_compliance, BTreeMap::from([("COMPLIANT".to_owned(), 1_200)]));
-        assert!(told.scan.parts >= 2, "{}", told.scan.parts);
-        let looks = s.count(Op::Describe);
+        let reported = summary(&s);
+        assert_eq!(reported.scan.tally.by_compliance, BTreeMap::from([("COMPLIANT".to_owned(), 1_200)]));
+        assert!(reported.scan.parts >= 2, "{}", reported.scan.parts);
+        let reruns = s.count(Op::Describe);
         let most = if kill_at.is_some() { 1_200 + 600 } else { 1_200 };
-        assert!((1_200..=most).contains(&looks), "{looks}: what a part had done is done again");
+        assert!((1_200..=most).contains(&reruns), "{reruns}: what a part had done is done again");
         assert_rate(&s, 5);
     }
 }
@@ -427,18 +430,18 @@ async fn sweeps_asked_for_at_once_take_turns() {
     let mut s = with_streams(ALL_WITH_APP, "app", 60, Some("app"));
     s.set(|state, now| (0..3).for_each(|_| state.sweep(now)));
     s.drain().await;
-    assert_eq!(summaries(&s).iter().map(|told| told.scan.tally.listed).collect::<Vec<_>>(), [60, 60, 60]);
+    assert_eq!(summaries(&s).iter().map(|reported| reported.scan.tally.listed).collect::<Vec<_>>(), [60, 60, 60]);
     assert_rate(&s, 5);
 }
 
-/// No more looks a second than this, at any time.
+/// No more observations a second than this, at any time.
 fn assert_rate(s: &Scene, most: usize) {
-    let looks: Vec<_> = s.journal().iter().filter(|call| call.op == Op::Describe).map(|call| call.at).collect();
+    let reruns: Vec<_> = s.journal().iter().filter(|call| call.op == Op::Describe).map(|call| call.at).collect();
     let second = SignedDuration::from_millis(990);
-    // Latency moves a look by some milliseconds.
-    let within = |at| looks.iter().filter(|other| **other >= at && other.duration_since(at) < second).count();
-    let worst = looks.iter().map(|at| within(*at)).max().unwrap_or_default();
-    assert!(worst <= most + 1, "{worst} looks in one second");
+    // Latency moves an observation by some milliseconds.
+    let within = |at| reruns.iter().filter(|other| **other >= at && other.duration_since(at) < second).count();
+    let worst = reruns.iter().map(|at| within(*at)).max().unwrap_or_default();
+    assert!(worst <= most + 1, "{worst} observations in one second");
 }
 
 #[tokio::test(start_paused = true)]
@@ -461,8 +464,8 @@ rules:
             s.fault(Op::TagsOf, Fault::Refused(Class::Permanent(Lasting::Access), "AccessDenied"));
         }
         s.drain().await;
-        let told = summary(&s).scan.tally;
-        assert_eq!(told.by_rule, BTreeMap::from([("all".to_owned(), 5), ("scratch".to_owned(), 1)]));
+        let reported = summary(&s).scan.tally;
+        assert_eq!(reported.by_rule, BTreeMap::from([("all".to_owned(), 5), ("scratch".to_owned(), 1)]));
         let (bulk, single) = if denied { (1, 6) } else { (2, 0) };
         assert_eq!((s.count(Op::TagsOf), s.count(Op::Tags)), (bulk, single));
     }
@@ -514,7 +517,7 @@ async fn without_a_queue_of_scans_a_sweep_runs_where_it_is_asked_for() {
     s.set(|state, _| (state.queue.exists, state.queue.has_scans) = (false, false));
     names("app", 3).iter().for_each(|name| s.existing(name, None));
     let answer = s.direct(&json!({"action": "sweep"})).await.unwrap();
-    assert_eq!((&answer["schema"], &answer["streams"]["concerned"]), (&json!("streamseal.summary/v1"), &json!(3)));
+    assert_eq!((&answer["schema"], &answer["streams"]["relevant"]), (&json!("streamseal.summary/v1"), &json!(3)));
     names("app", 3).iter().for_each(|name| s.assert_sealed(name, "app"));
     // One that does not fit into an invocation says so.
     names("more", 700).iter().for_each(|name| s.existing(name, Some("app")));
@@ -523,7 +526,7 @@ async fn without_a_queue_of_scans_a_sweep_runs_where_it_is_asked_for() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_stream_that_cannot_be_looked_at_stops_no_scan() {
+async fn a_stream_that_cannot_be_observed_stops_no_scan() {
     let mut s = with_streams(ALL_WITH_APP, "app", 5, Some("app"));
     s.set(|state, now| {
         let denied = Fault::Refused(Class::Permanent(Lasting::Access), "AccessDenied");
@@ -536,9 +539,12 @@ async fn a_stream_that_cannot_be_looked_at_stops_no_scan() {
         state.sweep(now);
     });
     s.drain().await;
-    let told = summary(&s).scan.tally;
-    assert_eq!(told.by_compliance, BTreeMap::from([("COMPLIANT".to_owned(), 3), ("INSUFFICIENT_DATA".to_owned(), 2)]));
+    let reported = summary(&s).scan.tally;
+    assert_eq!(
+        reported.by_compliance,
+        BTreeMap::from([("COMPLIANT".to_owned(), 3), ("INSUFFICIENT_DATA".to_owned(), 2)])
+    );
     assert_eq!(s.all("app-0001")[0].verdict.reason, Reason::AccessDenied);
-    // What may pass is looked at again by a run of its own.
+    // What may pass is observed again by a run of its own.
     assert_eq!(s.end("app-0002").0, Compliance::Compliant, "{}", s.story("app-0002"));
 }

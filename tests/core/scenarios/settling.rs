@@ -8,8 +8,8 @@ use jiff::Timestamp;
 use streamseal::domain::evidence::{Evidence, ProofState};
 use streamseal::domain::verdict::Compliance;
 
-/// Terraform creates a stream, while events of its tags, commands to look at it and sweeps keep coming in. None of Terraform's calls
-/// may fail; `Scene::drain` sees to that.
+/// Terraform creates a stream, while events of its tags, commands to observe it and sweeps keep coming in. None of Terraform's calls
+/// may fail; `Scene::drain` ensures that.
 async fn terraform_with_others_about(creating: f64, key: Option<&'static str>, seed: u64) -> Scene {
     let weather = Weather { event_delay_ms: 500..=20_000, describe_lag_ms: 1_000, echoes: true, ..Weather::calm() };
     let mut s = Scene::with(ALL_WITH_APP, seed, weather, &[]);
@@ -115,7 +115,7 @@ rules:
 
 #[tokio::test(start_paused = true)]
 async fn a_stream_made_anew_by_another_tool_is_left_to_that_tool() {
-    // Somebody's stream, not settled for. Its run is put off, and meanwhile Terraform makes another of the same name.
+    // Somebody's stream, not settled for. Its run is deferred, and meanwhile Terraform makes another of the same name.
     let mut s = Scene::new(ALL_WITH_APP);
     s.created("orders", secs(300.0));
     s.later(secs(48.0), |state, now| state.delete("orders", now));
@@ -128,5 +128,5 @@ async fn a_stream_made_anew_by_another_tool_is_left_to_that_tool() {
     s.drain().await;
     s.assert_sealed("orders", "app");
     let anew = |e: &Evidence| e.cause.creator.is_none() && e.after.is_some();
-    assert!(s.all("orders").iter().any(anew), "the run that was put off met the new stream: {}", s.story("orders"));
+    assert!(s.all("orders").iter().any(anew), "the run that was deferred met the new stream: {}", s.story("orders"));
 }

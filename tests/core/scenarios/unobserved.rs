@@ -29,7 +29,7 @@ impl Scene {
         self.set(|state, _| state.always.push(Script { op, target: target.map(str::to_owned), fault }));
     }
 
-    fn told(&self) -> Vec<Summary> {
+    fn reported(&self) -> Vec<Summary> {
         self.set(|state, _| state.summaries.clone())
     }
 
@@ -48,7 +48,7 @@ fn seconds(times: &[Timestamp]) -> Vec<f64> {
 }
 
 fn took(summary: &Summary) -> f64 {
-    summary.finished_at.duration_since(summary.scan.asked).as_secs_f64()
+    summary.finished_at.duration_since(summary.scan.requested_at).as_secs_f64()
 }
 
 fn refused(fault: Lasting) -> Fault {
@@ -69,7 +69,7 @@ async fn a_key_that_kms_never_answers_for_stops_no_scan() {
     for fault in PASSING.into_iter().chain(lasting) {
         for ask in [Ask::Sweep, Ask::Alias, Ask::Key] {
             let mut s = Scene::new(TWO_KEYS);
-            // Before and after it in the list, and more of it than a scan may hand on.
+            // Before and after it in the list, and more of it than a scan may hand over.
             s.existing("a-plain", None);
             s.many("other", 30, Some("alias/other"));
             s.existing("z-plain", None);
@@ -80,16 +80,20 @@ async fn a_key_that_kms_never_answers_for_stops_no_scan() {
                 Ask::Key => state.emit_key("EnableKey", None, "app", now),
             });
             s.drain().await;
-            let told = s.told();
-            assert_eq!(told.len(), 1, "{fault:?} {ask:?}");
-            assert!(took(&told[0]) < 120.0 && told[0].gave_up.is_none(), "{fault:?} {ask:?}: {} s", took(&told[0]));
+            let reported = s.reported();
+            assert_eq!(reported.len(), 1, "{fault:?} {ask:?}");
+            assert!(
+                took(&reported[0]) < 120.0 && reported[0].gave_up.is_none(),
+                "{fault:?} {ask:?}: {} s",
+                took(&reported[0])
+            );
             s.assert_sealed("a-plain", "app");
             s.assert_sealed("z-plain", "app");
-            let tally = &told[0].scan.tally;
-            // A scan for another alias does not look at them.
-            let unseen = if matches!(ask, Ask::Alias) { None } else { Some(&30) };
-            assert_eq!(tally.by_compliance.get("INSUFFICIENT_DATA"), unseen, "{fault:?} {ask:?}");
-            if unseen.is_some() {
+            let tally = &reported[0].scan.tally;
+            // A scan for another alias does not observe them.
+            let unobserved = if matches!(ask, Ask::Alias) { None } else { Some(&30) };
+            assert_eq!(tally.by_compliance.get("INSUFFICIENT_DATA"), unobserved, "{fault:?} {ask:?}");
+            if unobserved.is_some() {
                 let first = &s.all("other-0007")[0];
                 assert_eq!(first.verdict.compliance, Compliance::InsufficientData);
                 let lasts = matches!(fault, Fault::Refused(..));
@@ -113,11 +117,11 @@ async fn a_key_costs_its_tries_once_a_part_however_many_streams_are_on_it() {
             state.sweep(now);
         });
         s.lambda.drain(&mut s.actors).await;
-        let told = s.told().remove(0);
-        // 1,001 looks at five a second take 200 s; each part adds the tries of one key.
-        assert!(took(&told) < 320.0, "{fault:?}: {} s", took(&told));
-        let parts = u64::from(told.scan.parts) + 1;
-        let asked = told.scan.tally.calls["kms:DescribeKey"];
+        let reported = s.reported().remove(0);
+        // 1,001 observes five a second take 200 s; each part adds the tries of one key.
+        assert!(took(&reported) < 320.0, "{fault:?}: {} s", took(&reported));
+        let parts = u64::from(reported.scan.parts) + 1;
+        let asked = reported.scan.tally.calls["kms:DescribeKey"];
         // The other key is asked for once by the part that meets it.
         assert!(asked <= 4 * parts + 1, "{fault:?}: {asked} times in {parts} parts");
         s.assert_sealed("z-plain", "app");
@@ -142,9 +146,9 @@ rules:
             s.always(op, Some("app-0001"), fault);
             s.set(|state, now| state.sweep(now));
             s.drain().await;
-            let told = s.told();
-            assert_eq!(told.len(), 1, "{op:?} {fault:?}");
-            assert!(took(&told[0]) < 60.0, "{op:?} {fault:?}: {} s", took(&told[0]));
+            let reported = s.reported();
+            assert_eq!(reported.len(), 1, "{op:?} {fault:?}");
+            assert!(took(&reported[0]) < 60.0, "{op:?} {fault:?}: {} s", took(&reported[0]));
             for name in ["app-0000", "app-0002", "app-0003"] {
                 s.assert_sealed(name, "app");
             }
@@ -173,11 +177,11 @@ async fn the_tries_of_a_scan_are_a_second_apart_then_two_then_four() {
         s.drain().await;
         let pauses = seconds(&s.times(op, target));
         for (pause, due) in pauses.iter().zip([1.0, 2.0, 4.0]) {
-            // The way there and back, and the rate of looks.
+            // The way there and back, and the rate of observations.
             assert!((due..due + 0.4).contains(pause), "{op:?}: {pauses:?}");
         }
         assert!(pauses.len() >= 3, "{op:?}: {pauses:?}");
-        assert_eq!(s.told()[0].scan.tally.by_compliance["COMPLIANT"], 3, "{op:?}: the fourth try is good");
+        assert_eq!(s.reported()[0].scan.tally.by_compliance["COMPLIANT"], 3, "{op:?}: the fourth try is good");
     }
 }
 
@@ -214,10 +218,10 @@ async fn a_page_whose_token_is_broken_is_asked_for_by_name() {
         s.many("app", 30, Some("app"));
         s.set(|state, now| state.sweep(now));
         s.drain().await;
-        let told = s.told().remove(0);
-        assert_eq!((told.scan.tally.listed, told.scan.parts), (30, 0));
+        let reported = s.reported().remove(0);
+        assert_eq!((reported.scan.tally.listed, reported.scan.parts), (30, 0));
         // Nothing passes while one waits: the same page is asked for at once.
-        assert!(took(&told) < 10.0, "{} s", took(&told));
+        assert!(took(&reported) < 10.0, "{} s", took(&reported));
         broken += s.journal().iter().filter(|call| call.op == Op::List && !call.took_effect).count();
         s.assert_queues_empty();
     }
@@ -226,7 +230,7 @@ async fn a_page_whose_token_is_broken_is_asked_for_by_name() {
 
 #[tokio::test(start_paused = true)]
 async fn a_stream_that_takes_all_the_time_of_a_part_is_passed_over() {
-    // Each call takes six seconds, and the stream's key has to be told from twenty others.
+    // Each call takes six seconds, and the stream's key is one of twenty.
     let names: Vec<String> = (0..20).map(|number| format!("alias/k{number}")).collect();
     let policy = format!(
         "{{version: 1, defaults: {{existing: enforce}}, rules: [{{name: slow, match: {{stream: [slow]}}, key: alias/app, accept: [{}]}}, {{name: all, key: alias/app}}]}}",
@@ -240,9 +244,9 @@ async fn a_stream_that_takes_all_the_time_of_a_part_is_passed_over() {
     s.existing("z-right", Some("app"));
     s.set(|state, now| state.sweep(now));
     s.lambda.drain(&mut s.actors).await;
-    let told = s.told();
-    assert_eq!(told.len(), 1);
-    let tally = &told[0].scan.tally;
+    let reported = s.reported();
+    assert_eq!(reported.len(), 1);
+    let tally = &reported[0].scan.tally;
     assert_eq!((tally.listed, tally.by_compliance["COMPLIANT"]), (3, 2));
     assert_eq!(tally.by_compliance["INSUFFICIENT_DATA"], 1);
     let first = &s.all("slow")[0];
@@ -250,7 +254,7 @@ async fn a_stream_that_takes_all_the_time_of_a_part_is_passed_over() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_scan_that_is_given_up_hands_on_what_it_found_and_says_why() {
+async fn a_scan_that_is_given_up_hands_over_what_it_found_and_says_why() {
     // Throttled for two days; and refused, which a person has to change.
     for (fault, within) in [(Fault::Throttled, hours(49)), (refused(Lasting::Access), hours(1))] {
         let mut s = Scene::new(ALL_WITH_APP);
@@ -265,18 +269,18 @@ async fn a_scan_that_is_given_up_hands_on_what_it_found_and_says_why() {
             state.always.push(Script { op: Op::List, target: None, fault })
         });
         s.drain().await;
-        let told = s.told();
-        assert_eq!(told.len(), 1, "{fault:?}");
-        let why = told[0].gave_up.as_deref().unwrap_or_default();
-        assert!(why.contains("ListStreams") && told[0].alarm(), "{fault:?}: {why}");
-        assert!(took(&told[0]) < within.as_secs_f64(), "{fault:?}: {} s", took(&told[0]));
-        assert_eq!(told[0].to_json()["gave_up"], why);
+        let reported = s.reported();
+        assert_eq!(reported.len(), 1, "{fault:?}");
+        let why = reported[0].gave_up.as_deref().unwrap_or_default();
+        assert!(why.contains("ListStreams") && reported[0].alarm(), "{fault:?}: {why}");
+        assert!(took(&reported[0]) < within.as_secs_f64(), "{fault:?}: {} s", took(&reported[0]));
+        assert_eq!(reported[0].to_json()["gave_up"], why);
         // Those that were seen: ten of the first twenty, by the ring of names.
         let right: Vec<usize> = (0..40).filter(|n| s.key(&format!("app-{n:04}")) == Some(key_arn("app"))).collect();
         assert!(right.len() == 10 && right.iter().all(|n| *n < 20), "{right:?}");
         assert!(right.last() > Some(&10), "not just the first ones: {right:?}");
         // It is no sweep that ended, nor are its counts those of the account.
-        let metrics = emf::of_summary(&told[0]);
+        let metrics = emf::of_summary(&reported[0]);
         assert_eq!((metrics.len(), &metrics[0]["Scans"], &metrics[0]["Alarms"]), (1, &0.into(), &1.into()));
         s.assert_queues_empty();
     }
@@ -291,14 +295,14 @@ async fn a_scan_that_is_refused_for_some_seconds_is_not_given_up() {
     s.always(Op::List, None, refused(Lasting::Access));
     s.later(secs(30.0), |state, _| state.always.clear());
     s.drain().await;
-    let told = s.told();
-    assert_eq!((told.len(), told[0].gave_up.as_deref()), (1, None));
-    assert_eq!(told[0].scan.tally.by_compliance["COMPLIANT"], 3);
-    assert!(told[0].finished_at.duration_since(told[0].scan.asked) < SignedDuration::from_mins(3));
+    let reported = s.reported();
+    assert_eq!((reported.len(), reported[0].gave_up.as_deref()), (1, None));
+    assert_eq!(reported[0].scan.tally.by_compliance["COMPLIANT"], 3);
+    assert!(reported[0].finished_at.duration_since(reported[0].scan.requested_at) < SignedDuration::from_mins(3));
 }
 
 #[tokio::test(start_paused = true)]
-async fn without_a_queue_of_scans_whoever_asked_is_told_that_it_failed() {
+async fn without_a_queue_of_scans_the_caller_gets_the_failure() {
     let mut s = Scene::with(ALL_WITH_APP, 7, Weather::calm(), &[("SCAN_QUEUE_URL", "")]);
     s.set(|state, _| state.queue.has_scans = false);
     s.many("app", 900, None);
@@ -307,5 +311,5 @@ async fn without_a_queue_of_scans_whoever_asked_is_told_that_it_failed() {
     assert!(failed.to_string().contains("no queue to go on in"), "{failed}");
     s.drain().await;
     let right = (0..900).filter(|n| s.key(&format!("app-{n:04}")).is_some()).count();
-    assert_eq!(right, 10, "what it found is handed on all the same");
+    assert_eq!(right, 10, "what it found is handed over all the same");
 }

@@ -15,7 +15,7 @@ impl Scene {
     /// Reasons of what was kept, in their order.
     fn kept(&self) -> Vec<&'static str> {
         let kept = |state: &crate::sim::State| {
-            let notes = state.notes.iter().filter(|note| note.outcome.as_str() == "kept");
+            let notes = state.notes.iter().filter(|note| note.outcome.as_str() == "deferred");
             notes.map(|note| note.reason).collect()
         };
         self.set(|state, _| kept(state))
@@ -135,7 +135,7 @@ async fn a_sweep_that_has_no_policy_for_a_moment_waits_for_seconds_too() {
         s.set(|state, now| {
             let cause = serde_json::json!({"call": "sweep"});
             let scan = serde_json::json!({
-                "streamseal": "streamseal.scan/v1", "subject": {"kind": "sweep"}, "id": "sweep@1", "cause": cause, "asked": now,
+                "streamseal": "streamseal.scan/v1", "subject": {"kind": "sweep"}, "id": "sweep@1", "cause": cause, "requested_at": now,
             });
             let scan = streamseal::domain::scan::Scan::parse(&scan, now).unwrap();
             state.enqueue_scan(&scan, now, 0);
@@ -208,6 +208,6 @@ async fn a_switch_to_report_holds_seconds_later_and_its_sweep_knows_it() {
     assert_eq!(s.count(Op::Start), 0);
     assert_eq!(s.last("bills").verdict.withheld, Some(Withheld::ReportMode));
     assert_eq!(s.end("bills").0, Compliance::NonCompliant);
-    let told = s.set(|state, _| state.summaries.clone());
-    assert_eq!(told.iter().map(|told| told.mode).collect::<Vec<_>>(), [Mode::Report]);
+    let reported = s.set(|state, _| state.summaries.clone());
+    assert_eq!(reported.iter().map(|reported| reported.mode).collect::<Vec<_>>(), [Mode::Report]);
 }

@@ -11,7 +11,7 @@ use super::kms::key_arn;
 use super::queue::Accepted;
 use super::{Sim, State};
 
-/// Who calls, as CloudTrail tells it.
+/// Who calls, as CloudTrail reports it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Tool {
     /// Somebody with the AWS CLI.
@@ -145,7 +145,7 @@ impl State {
         }
     }
 
-    /// A command to look at a stream.
+    /// A command to observe a stream.
     pub(crate) fn command(&mut self, stream: &str, now: Timestamp) {
         self.queue.accepted.push(Accepted { stream: stream.to_owned(), event_id: None, at: now });
         self.enqueue(json!({"action": "reconcile", "stream": stream}).to_string(), now, Duration::ZERO, 0);
@@ -208,7 +208,7 @@ pub(crate) async fn terraform_apply(world: Sim, resource: Resource) -> Result<()
     Ok(())
 }
 
-/// 10 s, then a look every 3 s: ACTIVE is the target, `pending` is waited for, anything else fails.
+/// 10 s, then an observation every 3 s: ACTIVE is the target, `pending` is waited for, anything else fails.
 async fn wait(world: &Sim, name: &str, pending: &StreamStatus) -> Result<(), String> {
     tokio::time::sleep(Duration::from_secs(10)).await;
     loop {

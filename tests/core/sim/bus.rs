@@ -50,7 +50,7 @@ impl State {
     }
 
     /// How many results the function said may be lost.
-    pub(crate) fn told_lost(&self) -> u64 {
+    pub(crate) fn reported_lost(&self) -> u64 {
         let lost = |outcome| if let Outcome::Lost(results) = outcome { results } else { 0 };
         self.notes.iter().map(|note| lost(note.outcome)).sum()
     }

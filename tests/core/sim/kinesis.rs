@@ -7,7 +7,7 @@ use streamseal::domain::arn::{KeyRef, StreamArn};
 use streamseal::domain::failure::Failure;
 use streamseal::domain::history::ChangeKind;
 use streamseal::domain::model::{Encryption, KeyIdentity, Observed, StreamStatus, Tags};
-use streamseal::ports::{CallLog, Clock, Look, ProbeAnswer, SeenRecord, StreamApi};
+use streamseal::ports::{CallLog, Clock, ProbeAnswer, ReadBack, ReadRecord, StreamApi};
 
 use super::actors::Tool;
 use super::{Op, SAYS, Sim, State, failed, own};
@@ -205,19 +205,19 @@ impl State {
         Ok(record)
     }
 
-    fn read(&mut self, name: &str, look: Look, now: Timestamp) -> Result<Option<SeenRecord>, Failure> {
+    fn read(&mut self, name: &str, which: ReadBack, now: Timestamp) -> Result<Option<ReadRecord>, Failure> {
         let Some(Body { created, .. }) = self.body(name, now) else {
             return Err(failed(Op::Read, "ResourceNotFoundException", SAYS));
         };
-        let (Look::Any(since) | Look::Probe(since)) = look;
-        let fits = |r: &Record| matches!(look, Look::Any(_)) || (r.ours && r.key.is_some());
+        let (ReadBack::Any(since) | ReadBack::Probe(since)) = which;
+        let fits = |r: &Record| matches!(which, ReadBack::Any(_)) || (r.ours && r.key.is_some());
         let wanted = |r: &&Record| r.created == created && r.at >= since && fits(r);
         let Some(record) = self.stream(name).records.iter().find(wanted).cloned() else { return Ok(None) };
         if let Some(key) = &record.key {
             let usable = self.keys.usable(key, now).and_then(|()| self.keys.allowed(key));
             usable.map_err(|code| failed(Op::Read, code, SAYS))?;
         }
-        Ok(Some(SeenRecord {
+        Ok(Some(ReadRecord {
             shard_id: "shardId-000000000000".to_owned(),
             sequence_number: record.sequence_number,
             encryption_type: record.key.is_some().then(|| "KMS".to_owned()),
@@ -229,7 +229,7 @@ impl State {
 impl StreamApi for Sim {
     async fn describe(&self, stream: &StreamArn, log: &CallLog) -> Result<Observed, Failure> {
         let name = stream.name.as_str();
-        let seen = self.call(Op::Describe, name, "", Some(log), |state, now, run| {
+        let described = self.call(Op::Describe, name, "", Some(log), |state, now, run| {
             let lag = Duration::from_millis(state.dice.u64(0..=state.weather.describe_lag_ms));
             let Some(body) = state.body(name, now - lag) else {
                 return Err(failed(Op::Describe, "ResourceNotFoundException", SAYS));
@@ -237,7 +237,7 @@ impl StreamApi for Sim {
             state.watch.served_stream(run, &body, now - lag);
             Ok(body)
         });
-        let body = seen.await?;
+        let body = described.await?;
         let encryption = match body.key {
             None => Encryption::None,
             Some(key) => Encryption::Kms(KeyRef::parse(&key).unwrap()),
@@ -290,9 +290,14 @@ impl StreamApi for Sim {
         .await
     }
 
-    async fn read_back(&self, stream: &StreamArn, look: Look, log: &CallLog) -> Result<Option<SeenRecord>, Failure> {
+    async fn read_back(
+        &self,
+        stream: &StreamArn,
+        which: ReadBack,
+        log: &CallLog,
+    ) -> Result<Option<ReadRecord>, Failure> {
         let name = stream.name.as_str();
-        self.call(Op::Read, name, "", Some(log), |state, now, _| state.read(name, look, now)).await
+        self.call(Op::Read, name, "", Some(log), |state, now, _| state.read(name, which, now)).await
     }
 }
 

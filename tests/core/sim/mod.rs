@@ -167,7 +167,7 @@ struct Shared {
 pub(crate) struct Sim {
     shared: Arc<Shared>,
     instance: u32,
-    /// How many times its present work was sent on before.
+    /// How many times its present work was handed over before.
     pub(crate) hops: Arc<AtomicU32>,
     /// Set when a message at hand would not survive another failure: then nothing of chance goes wrong any more.
     pub(crate) spared: Arc<AtomicBool>,
@@ -216,7 +216,7 @@ impl Sim {
         self.shared.state.lock().unwrap()
     }
 
-    /// Looks at the world, or changes it, now.
+    /// Observes the world, or changes it, now.
     pub(crate) fn with<T>(&self, act: impl FnOnce(&mut State, Timestamp) -> T) -> T {
         let now = self.now();
         act(&mut self.lock(), now)
@@ -268,7 +268,7 @@ impl Sim {
 }
 
 impl State {
-    /// A log without calls is that of a new run; runs are told apart by where their log lives.
+    /// A log without calls is that of a new run; runs are distinguished by where their log lives.
     fn run_of(&mut self, log: &CallLog, instance: u32) -> u32 {
         let place = std::ptr::from_ref(log).addr();
         if log.calls().is_empty() {

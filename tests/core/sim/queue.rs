@@ -181,7 +181,7 @@ impl State {
 }
 
 impl Sim {
-    /// Tells Lambda that there may be something in the queue.
+    /// There may be something in the queue.
     pub(crate) fn ring(&self) {
         self.shared.bell.notify_one();
     }
@@ -222,7 +222,7 @@ impl WorkQueue for Sim {
         result
     }
 
-    async fn put_off_scan(&self, scan: &Scan, delay: Duration) -> Result<(), Failure> {
+    async fn defer_scan(&self, scan: &Scan, delay: Duration) -> Result<(), Failure> {
         assert!(delay <= Duration::from_secs(900), "SQS refuses a delay of {delay:?}");
         assert_documented(&serde_json::from_str(&scan.to_json()).unwrap());
         let hops = self.hops.load(Ordering::Relaxed) + 1;

@@ -14,12 +14,12 @@ use super::actors::Tool;
 use super::kinesis::Body;
 use super::{Entry, Op, State, arn};
 
-/// More calls than this in one run are a loop. A wait of 60 s takes some 20 looks, a look up to 4 calls at its first time
+/// More calls than this in one run are a loop. A wait of 60 s takes some 20 observations, an observation up to 4 calls at its first time
 /// and 2 later, a proof up to 12.
 pub(crate) const CALLS_MAX: usize = 80;
-/// What a run was told of a key may not be older than an invocation.
+/// What a run was reported a key may not be older than an invocation.
 const KEY_AGE_MAX: SignedDuration = SignedDuration::from_secs(120);
-/// How far back a lagging describe may look, and a call take.
+/// How far back a lagging describe may observe, and a call take.
 const SLACK: Duration = Duration::from_secs(15);
 
 /// What each run was shown, and what it did against the rules.
@@ -109,9 +109,9 @@ impl State {
         };
         let looked_up = run.keys.values().filter_map(of_key).max_by_key(|(at, _)| *at);
         match looked_up {
-            None => return Err("it did not look at the key".to_owned()),
+            None => return Err("it did not observe the key".to_owned()),
             Some((_, KeyInfo { problem: Some(problem), .. })) => return Err(format!("{problem}")),
-            Some((at, _)) if now.duration_since(at) > KEY_AGE_MAX => return Err("it looked long ago".to_owned()),
+            Some((at, _)) if now.duration_since(at) > KEY_AGE_MAX => return Err("it observed long ago".to_owned()),
             Some(_) => {}
         }
         let Some((policy, mode)) = self.watch.in_force(run) else {
@@ -151,15 +151,15 @@ impl State {
 
     /// Whether it is the rule's key; it need not be where the stream is on that one and it cannot be used.
     fn is_the_rules_key(&self, run: &Run, target: &Target, body: &Body, key: &str) -> Result<bool, String> {
-        let Some((_, KeyLookup::Found(wanted))) = run.keys.get(target.key.as_str()) else {
-            return Err("it did not look at the rule's key".to_owned());
+        let Some((_, KeyLookup::Found(desired))) = run.keys.get(target.key.as_str()) else {
+            return Err("it did not observe the rule's key".to_owned());
         };
         let back =
-            wanted.problem.is_some() && body.key.as_ref().is_some_and(|on| self.keys.same(on, target.key.as_str()));
-        match wanted.identity.as_str() == key {
+            desired.problem.is_some() && body.key.as_ref().is_some_and(|on| self.keys.same(on, target.key.as_str()));
+        match desired.identity.as_str() == key {
             true => Ok(true),
             false if back => Ok(false),
-            false => Err(format!("its rule wants {}", wanted.identity)),
+            false => Err(format!("its rule requires {}", desired.identity)),
         }
     }
 
@@ -219,15 +219,15 @@ impl State {
         if matches!(proof.state, ProofState::Owed | ProofState::Failed) {
             return Err(format!("COMPLIANT with a proof that is {}", proof.state.as_str()));
         }
-        let after = evidence.after.as_ref().ok_or("COMPLIANT without a look")?;
+        let after = evidence.after.as_ref().ok_or("COMPLIANT without an observation")?;
         let Encryption::Kms(key) = &after.observed.encryption else { return Err("COMPLIANT and not encrypted".into()) };
         let was_so = |body: &Body| body.status == StreamStatus::Active && body.key.as_deref() == Some(key.as_str());
-        let looked = after.observed.at;
-        if !stream.is_some_and(|stream| stream.was(looked - SLACK, looked, was_so)) {
+        let observed_at = after.observed.at;
+        if !stream.is_some_and(|stream| stream.was(observed_at - SLACK, observed_at, was_so)) {
             return Err(format!("COMPLIANT on {key}, where the stream was not"));
         }
-        let wanted = evidence.desired.as_ref().and_then(|(_, identity)| identity.as_ref());
-        if evidence.verdict.reason == Reason::RightKey && after.key.as_ref() != wanted {
+        let desired = evidence.desired.as_ref().and_then(|(_, identity)| identity.as_ref());
+        if evidence.verdict.reason == Reason::RightKey && after.key.as_ref() != desired {
             return Err(format!("COMPLIANT on {key}, which is not the rule's key"));
         }
         Ok(())

@@ -1,4 +1,4 @@
-//! `streamseal doctor`: an account with nothing, the same one with everything, and one that refuses to be looked at.
+//! `streamseal doctor`: an account with nothing, the same one with everything, and one that refuses to be observed.
 
 use std::process::Command;
 
@@ -20,7 +20,7 @@ fn are(expected: &[(&str, &str)]) -> Vec<(String, String)> {
 }
 
 #[test]
-fn each_fault_comes_with_what_mends_it() {
+fn each_fault_comes_with_its_fix() {
     let own = Parts::start(&[]);
     let folder = tempfile::tempdir().unwrap();
     let policy = file(
@@ -62,8 +62,8 @@ fn each_fault_comes_with_what_mends_it() {
     let template = template();
     let mut rules: Vec<&str> = Vec::new();
     let faults: Value = serde_json::from_str(&out).unwrap();
-    for mend in faults["findings"].as_array().unwrap().iter().filter_map(|finding| finding["mend"].as_str()) {
-        let Some((put, pattern)) = mend.split_once(" --event-pattern '") else { continue };
+    for fix in faults["findings"].as_array().unwrap().iter().filter_map(|finding| finding["fix"].as_str()) {
+        let Some((put, pattern)) = fix.split_once(" --event-pattern '") else { continue };
         let (_, resources) = template["Resources"]
             .as_object()
             .unwrap()
@@ -108,7 +108,7 @@ fn each_fault_comes_with_what_mends_it() {
 }
 
 #[test]
-fn what_may_not_be_looked_at_is_said_to_be_so() {
+fn what_may_not_be_checked_is_reported() {
     let refusing = super::frame::refusing();
     let variables = [("AWS_ENDPOINT_URL", &*refusing), ("AWS_REGION", REGION), ("ACCOUNT_ID", ACCOUNT)];
     let Ran { code, out, .. } = run(&["doctor", "--json", "--policy", "ssm:/p"], &variables);
@@ -121,7 +121,7 @@ fn what_may_not_be_looked_at_is_said_to_be_so() {
     );
 }
 
-/// `template.yaml` as CloudFormation takes it without SAM, with what `doctor` looks at: its function and the event sources spelled out,
+/// `template.yaml` as CloudFormation takes it without SAM, with what `doctor` observes: its function and the event sources spelled out,
 /// tags in their long form. The role's conditions are left out, since this emulator's simulator is given none of the circumstances
 /// that they ask for.
 fn without_sam() -> Value {
@@ -288,9 +288,9 @@ impl Deployed {
         steady(text, &names)
     }
 
-    /// Runs every command that mends a fault, as a shell would read it.
-    fn mend(&self, faults: &[Value]) {
-        let lines = faults.iter().flat_map(|fault| fault["mend"].as_str().unwrap().lines());
+    /// Runs every command that fixes a fault, as a shell would read it.
+    fn fix(&self, faults: &[Value]) {
+        let lines = faults.iter().flat_map(|fault| fault["fix"].as_str().unwrap().lines());
         let commands: Vec<Vec<String>> = lines.filter_map(|line| line.strip_prefix("aws ")).map(words).collect();
         self.aws_words(&commands);
     }
@@ -304,7 +304,7 @@ fn words(line: &str) -> Vec<String> {
 }
 
 #[test]
-fn a_stack_is_looked_at_and_each_fault_is_mended_by_the_command_beside_it() {
+fn each_fault_of_a_stack_is_fixed_by_its_command() {
     let at = Deployed::start();
     let Ran { code, out, err } = at.doctor(&[]);
     assert_eq!((code, err.as_str()), (0, ""), "{out}");
@@ -363,8 +363,8 @@ fn a_stack_is_looked_at_and_each_fault_is_mended_by_the_command_beside_it() {
     assert_eq!(code, 3, "{out}");
     insta::assert_snapshot!("doctor_stack_faults", at.steady(&out));
     let faults = at.faults();
-    at.mend(&faults);
-    assert_eq!(at.faults(), [Value::Null; 0], "the commands mend what they stand beside");
+    at.fix(&faults);
+    assert_eq!(at.faults(), [Value::Null; 0], "the commands fix what they stand beside");
     assert_eq!(at.doctor(&[]).code, 0);
 
     // A trail keeps what else it logs.
@@ -375,7 +375,7 @@ fn a_stack_is_looked_at_and_each_fault_is_mended_by_the_command_beside_it() {
         at.aws_words(&[command.map(str::to_owned).to_vec()]);
         let faults = at.faults();
         assert_eq!(faults.len(), 1, "{faults:?}");
-        at.mend(&faults);
+        at.fix(&faults);
         assert_eq!(at.faults(), [Value::Null; 0]);
     };
     let data = json!([{"Type": "AWS::S3::Object", "Values": ["arn:aws:s3:::bucket/"]}]);
@@ -397,7 +397,7 @@ fn a_stack_is_looked_at_and_each_fault_is_mended_by_the_command_beside_it() {
         faults.len() == 1 && faults[0]["detail"].as_str().unwrap().contains("only what its filters match"),
         "{faults:?}"
     );
-    at.mend(&faults);
+    at.fix(&faults);
     assert_eq!(at.faults(), [Value::Null; 0]);
 
     // What takes a statement rather than a command, and what hides the rest.
@@ -420,7 +420,7 @@ fn a_stack_is_looked_at_and_each_fault_is_mended_by_the_command_beside_it() {
         let of = faults.iter().filter(|fault| fault["about"] == about && fault["state"] == "fault");
         let fits: Vec<&Value> = of.filter(|fault| fault["detail"].as_str().unwrap().contains(words)).collect();
         assert_eq!(fits.len(), 1, "{about}: {words}: {faults:?}");
-        fits[0]["mend"].as_str().unwrap().to_owned()
+        fits[0]["fix"].as_str().unwrap().to_owned()
     };
     let statement = said("queue", "its policy does not let these rules send to it");
     assert_eq!(statement.matches(":rule/").count(), 7, "all but the sweep's: {statement}");
@@ -434,7 +434,7 @@ fn a_stack_is_looked_at_and_each_fault_is_mended_by_the_command_beside_it() {
     };
     at.aws_words(&[attributes(&work, json!({"Policy": allow(&statement)}))]);
     at.aws_words(&[attributes(&undelivered, json!({"Policy": allow(&said("undelivered", "its policy"))}))]);
-    at.mend(&faults);
+    at.fix(&faults);
     assert_eq!(at.faults(), [Value::Null; 0]);
 
     // The function's own settings, and the texts that it reads.
@@ -458,28 +458,31 @@ fn a_stack_is_looked_at_and_each_fault_is_mended_by_the_command_beside_it() {
                 fault["state"].as_str().unwrap(),
                 about,
                 fault["detail"].as_str().unwrap(),
-                fault["mend"].as_str().unwrap()
+                fault["fix"].as_str().unwrap()
             )
         })
         .collect()
     };
     let faults = with(&[("MAX_CHANGES", "many"), ("POLICY", "")]);
-    let told = of(&faults, "function");
-    assert!(told.contains("variable MAX_CHANGES: ") && told.contains("variable POLICY: is missing"), "{told}");
-    let faults = with(&[("WORK_QUEUE_URL", "http://elsewhere"), ("OWN_ROLE_ARN", "")]);
-    let told = of(&faults, "function");
+    let reported = of(&faults, "function");
     assert!(
-        told.contains("variable WORK_QUEUE_URL is http://elsewhere, not http")
-            && told.contains("variable OWN_ROLE_ARN is not set"),
-        "{told}"
+        reported.contains("variable MAX_CHANGES: ") && reported.contains("variable POLICY: is missing"),
+        "{reported}"
+    );
+    let faults = with(&[("WORK_QUEUE_URL", "http://elsewhere"), ("OWN_ROLE_ARN", "")]);
+    let reported = of(&faults, "function");
+    assert!(
+        reported.contains("variable WORK_QUEUE_URL is http://elsewhere, not http")
+            && reported.contains("variable OWN_ROLE_ARN is not set"),
+        "{reported}"
     );
     // What is switched on by a variable takes a permission too.
     let bus = format!("arn:aws:events:{REGION}:{ACCOUNT}:event-bus/results");
     let faults = with(&[("RESULT_BUS", &bus)]);
-    let told = of(&faults, "role");
-    assert!(told.contains("it may not call events:PutEvents") && told.contains(&bus), "{told}");
+    let reported = of(&faults, "role");
+    assert!(reported.contains("it may not call events:PutEvents") && reported.contains(&bus), "{reported}");
     with(&[]);
-    // The function goes by its own policy, whatever is named; and variables of another deployment are not looked at.
+    // The function goes by its own policy, whatever is named; and variables of another deployment are not checked.
     let stale = [
         ("WORK_QUEUE_URL", "http://stale/work"),
         ("POLICY", "ssm:/stale"),
@@ -489,7 +492,7 @@ fn a_stack_is_looked_at_and_each_fault_is_mended_by_the_command_beside_it() {
     let Ran { code, out, err } = run(&["doctor", "--stack", "streamseal"], &[&reach[..], &stale].concat());
     assert_eq!(code, 4, "{out}{err}");
     assert!(
-        out.contains("ssm:/stale is not looked at, though it is named: the function goes by ssm:/streamseal/policy"),
+        out.contains("ssm:/stale is not checked, though it is named: the function goes by ssm:/streamseal/policy"),
         "{out}"
     );
     assert!(out.contains("every key that ssm:/streamseal/policy names") && !out.contains("FAULT"), "{out}");
@@ -514,10 +517,10 @@ fn a_stack_is_looked_at_and_each_fault_is_mended_by_the_command_beside_it() {
         of(&faults, "policy").contains("there is no parameter /streamseal/policy: every event is kept"),
         "{faults:?}"
     );
-    let told = of(&faults, "role");
-    assert!(told.contains("it may not call ssm:GetParameter") && told.contains("parameter/mode"), "{told}");
+    let reported = of(&faults, "role");
+    assert!(reported.contains("it may not call ssm:GetParameter") && reported.contains("parameter/mode"), "{reported}");
     assert!(of(&faults, "rules").contains("Update of /mode"), "the rule knows the policy's alone: {faults:?}");
-    at.mend(&faults);
+    at.fix(&faults);
     let faults = at.faults();
     assert_eq!(
         faults.iter().map(|fault| &fault["about"]).collect::<Vec<_>>(),

@@ -78,7 +78,7 @@ fn a_stream_that_need_not_be_there() {
     let Ran { code, out, .. } = explain(&["orders", "--tag", "team=blue", "--mode", "enforce"]);
     assert_eq!(code, 0, "{out}");
     insta::assert_snapshot!("explain_name", steady(&out, &names));
-    // It would be wrong and stay so, which is no success to look at, though no fault of a stream that is not there.
+    // It would be wrong and stay so, which is no success to observe, though no fault of a stream that is not there.
     let Ran { code, out, .. } = explain(&["orders", "--tag", "team=blue", "--color", "always"]);
     assert!(code == 0 && out.contains("\u{1b}[1m\u{1b}[31mNON_COMPLIANT, withheld (report-mode)"), "{out:?}");
     let Ran { code, out, err } = explain(&["orders", "--tag", "team=red"]);
@@ -99,7 +99,7 @@ fn a_stream_that_need_not_be_there() {
     assert_eq!(at_parts(&["explain"], Some(&policy)).code, 2);
 }
 
-/// How long it waits for a creator is no instant: every look begins anew, up to one that does not move.
+/// How long it waits for a creator is no instant: every observation begins anew, up to one that does not move.
 #[test]
 fn a_stream_whose_creator_may_be_at_work() {
     let folder = tempfile::tempdir().unwrap();

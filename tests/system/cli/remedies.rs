@@ -19,8 +19,8 @@ fn assert_shell(command: &str) {
     assert!(status.success(), "{command}");
 }
 
-/// Fourteen streams are on a good key, and their rule's alias is on one that is pending deletion: no output tells to move a stream
-/// there, and what each tells to do instead does it.
+/// Fourteen streams are on a good key, and their rule's alias is on one that is pending deletion: no output says to move a stream
+/// there, and what each says to do instead does it.
 #[test]
 fn no_output_moves_a_stream_to_a_dying_key() {
     let own = Parts::start(&["--create-ms", "1", "--update-ms", "1"]);
@@ -55,12 +55,15 @@ fn no_output_moves_a_stream_to_a_dying_key() {
         let Ran { code, out, err } = at_own(arguments);
         assert_eq!(code, 3, "{what}: {out}{err}");
         // As it is in JSON, in a page and in text.
-        let told = out.replace("\\u0026", "&");
-        assert!(!told.contains("start-stream-encryption") && !told.contains("kms_key_id"), "{what}: {told}");
-        assert!(told.contains(&enabled) && told.contains(&moved), "{what}: {told}");
+        let reported = out.replace("\\u0026", "&");
+        assert!(
+            !reported.contains("start-stream-encryption") && !reported.contains("kms_key_id"),
+            "{what}: {reported}"
+        );
+        assert!(reported.contains(&enabled) && reported.contains(&moved), "{what}: {reported}");
     }
     let Ran { out, .. } = at_own(&["audit", "--rate", "1000"]);
-    assert_eq!(out.matches(&enabled).count(), 1, "what holds for all is told once: {out}");
+    assert_eq!(out.matches(&enabled).count(), 1, "what holds for all is reported once: {out}");
     assert!(out.contains("orders-04 and 9 more"), "{out}");
     // The remedy, as it was printed.
     let Ran { out, .. } = at_own(&["explain", "orders-00", "--json"]);
@@ -104,9 +107,9 @@ fn a_key_policy_of_another_account_is_its_owners_to_change() {
         let more: &[&str] = if command == "seal" { &["--dry-run"] } else { &[] };
         let Ran { code, out, err } = run(&[&[command, &*stream], more, &named[..]].concat(), &variables);
         assert_eq!(code, 1, "{command}: to try again is of no use: {out}{err}");
-        let told = format!("{out}{err}");
-        assert!(told.contains(&says) && told.contains(&statement.to_string()), "{command}: {told}");
-        assert!(!told.contains("try again"), "{command}: {told}");
+        let reported = format!("{out}{err}");
+        assert!(reported.contains(&says) && reported.contains(&statement.to_string()), "{command}: {reported}");
+        assert!(!reported.contains("try again"), "{command}: {reported}");
     }
     let Ran { code, out, .. } = run(&[&["prove", &*stream, "--json"], &named[..]].concat(), &variables);
     assert_eq!(code, 1, "{out}");

@@ -18,7 +18,7 @@ fn replay(event: &Path, policy: Option<&Path>, more: &[&str]) -> Ran {
 }
 
 #[test]
-fn replay_tells_every_event_file_apart_without_calling_anything() {
+fn replay_reads_every_event_file_without_calling_anything() {
     for entry in std::fs::read_dir(root().join("events")).unwrap() {
         let path = entry.unwrap().path();
         let Ran { code, out, err } = replay(&path, None, &["--offline"]);

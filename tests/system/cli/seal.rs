@@ -206,7 +206,7 @@ fn at_a_terminal_it_asks_and_shows_what_it_does() {
     assert_eq!(code, 0, "{text}");
     assert!(is_sealed(&stream, &key));
     for shown in [
-        "looking 0/1 [",
+        "observing 0/1 [",
         &format!("{stream}: starting encryption"),
         &format!("{stream}: proving with a record"),
         "sealing 0/1 [",
@@ -323,10 +323,10 @@ fn a_second_ctrl_c_stops_at_once_and_says_what_is_not_known() {
 }
 
 #[test]
-fn ctrl_c_while_it_looks_says_that_nothing_was_changed() {
+fn ctrl_c_while_it_observes_says_that_nothing_was_changed() {
     let folder = tempfile::tempdir().unwrap();
     let policy = policy(&folder, "cut-early");
-    // Each look takes a second, and there are many of them; a call is seen once it was answered.
+    // Each observation takes a second, and there are many of them; a call is seen once it was answered.
     let rule =
         json!({"op": "DescribeStreamSummary", "delay_ms": 1000, "error": "AccessDeniedException", "status": 400});
     let layer = Layer::start(&json!({"rules": [rule]}));
@@ -337,7 +337,7 @@ fn ctrl_c_while_it_looks_says_that_nothing_was_changed() {
     let running = Running::start(command(&arguments, &[("AWS_ENDPOINT_URL", &layer.url), ("AWS_REGION", REGION)]));
     let end = Instant::now() + PATIENCE;
     while layer.calls("kinesis:DescribeStreamSummary", "*").is_empty() {
-        assert!(Instant::now() < end, "it looks at no stream");
+        assert!(Instant::now() < end, "it observes no stream");
         std::thread::sleep(Duration::from_millis(20));
     }
     running.interrupt();

@@ -223,8 +223,8 @@ async fn records_of_a_stream_that_is_not_encrypted_have_no_type() {
         wire.always("PutRecord", answered(&case)).await;
         let answer = wire.aws.put_probe(&orders(), &wire.log).await.unwrap();
         assert_eq!(answer.encryption_type, None, "{put}");
-        let told = json!({ "SequenceNumber": answer.sequence_number, "ShardId": answer.shard_id });
-        assert_eq!(told, case["body"], "{put}");
+        let reported = json!({ "SequenceNumber": answer.sequence_number, "ShardId": answer.shard_id });
+        assert_eq!(reported, case["body"], "{put}");
         let sent = wire.requests("PutRecord").await[0].as_object().unwrap().keys().cloned().collect::<BTreeSet<_>>();
         assert_eq!(sent, case["request"].as_object().unwrap().keys().cloned().collect(), "{put}");
     }
@@ -238,9 +238,9 @@ async fn records_of_a_stream_that_is_not_encrypted_have_no_type() {
         wire.always("ListShards", answered(&shards)).await;
         wire.always("GetShardIterator", answered(&case("kinesis-records", "iterator"))).await;
         wire.always("GetRecords", answered(&case("kinesis-records", records))).await;
-        let seen = wire.aws.read_back(&orders(), Look::Any(at), &wire.log).await.unwrap();
+        let found = wire.aws.read_back(&orders(), ReadBack::Any(at), &wire.log).await.unwrap();
         assert_eq!(
-            seen.as_ref().map(|seen| (seen.at, seen.encryption_type.as_deref())),
+            found.as_ref().map(|found| (found.at, found.encryption_type.as_deref())),
             expected.map(|at| (at, None)),
             "{records}"
         );
@@ -254,7 +254,7 @@ async fn records_of_a_stream_that_is_not_encrypted_have_no_type() {
     wire.always("ListShards", answered(&shards)).await;
     let future = case("kinesis-records", "iterator-in-the-future");
     wire.always("GetShardIterator", answered(&future)).await;
-    let failure = wire.aws.read_back(&orders(), Look::Any(at), &wire.log).await.unwrap_err();
+    let failure = wire.aws.read_back(&orders(), ReadBack::Any(at), &wire.log).await.unwrap_err();
     assert_eq!(failure.class, BAD_REQUEST);
     assert!(failure.message.as_str().starts_with(&words(&future)), "{failure:?}");
 
@@ -262,22 +262,22 @@ async fn records_of_a_stream_that_is_not_encrypted_have_no_type() {
     let split = case("kinesis-list-shards", "split");
     assert_eq!(split["request"], json!({ "StreamARN": orders().to_string() }));
     let shard = |number: u8| format!("shardId-{number:012}");
-    for (look, expected) in [(Look::Any(at), [1, 2]), (Look::Probe(at), [2, 0])] {
+    for (which, expected) in [(ReadBack::Any(at), [1, 2]), (ReadBack::Probe(at), [2, 0])] {
         wire.reset().await;
         wire.always("ListShards", answered(&split)).await;
         wire.always("GetShardIterator", answered(&case("kinesis-records", "iterator"))).await;
         wire.always("GetRecords", answered(&case("kinesis-records", "nothing"))).await;
-        assert_eq!(wire.aws.read_back(&orders(), look, &wire.log).await.unwrap(), None);
+        assert_eq!(wire.aws.read_back(&orders(), which, &wire.log).await.unwrap(), None);
         let asked: Vec<Value> =
             wire.requests("GetShardIterator").await.iter().map(|body| body["ShardId"].clone()).collect();
-        assert_eq!(asked, expected.map(|number| json!(shard(number))), "{look:?}");
+        assert_eq!(asked, expected.map(|number| json!(shard(number))), "{which:?}");
     }
 }
 
 /// The slowest answer that was recorded is GetRecords of a new shard. The client's clock jumps, see
 /// [`a_late_answer_is_a_timeout_that_may_have_applied_and_is_not_repeated`].
 #[tokio::test]
-async fn a_look_for_records_outlasts_the_slowest_that_was_recorded() {
+async fn a_search_for_records_outlasts_the_slowest_that_was_recorded() {
     let slowest = Duration::from_secs_f64(case("kinesis-records", "nothing")["seconds"].as_f64().unwrap());
     let mut wire = wire_in("us-east-1").await;
     for port in Port::ALL {
@@ -338,7 +338,7 @@ async fn keys_as_they_are_described() {
     }
 }
 
-/// Refusals of other calls of KMS too, since Kinesis hands on what KMS said.
+/// Refusals of other calls of KMS too, since Kinesis hands over what KMS said.
 #[tokio::test]
 async fn refusals_of_kms() {
     let rows = [

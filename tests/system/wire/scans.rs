@@ -30,7 +30,7 @@ fn assert_unreadable(failure: &Failure, call: &str) {
 // --- the list of streams ------------------------------------------------------------------------------------------------
 
 #[tokio::test]
-async fn a_page_of_names_begins_where_it_is_told() {
+async fn a_page_of_names_begins_where_the_request_says() {
     let mut wire = Wire::start().await;
     for (from, body) in [
         (PageStart::Beginning, json!({ "Limit": 100 })),
@@ -77,7 +77,7 @@ async fn the_next_page_is_known_by_token_or_by_name() {
 #[tokio::test]
 async fn a_list_that_cannot_be_followed_is_a_failure() {
     let mut wire = Wire::start().await;
-    for (body, told) in [
+    for (body, reported) in [
         (json!({ "StreamNames": [], "HasMoreStreams": true }), "none is named"),
         (json!({ "StreamNames": [], "HasMoreStreams": true, "NextToken": "t" }), "none is named"),
         (json!({ "HasMoreStreams": true }), "none is named"),
@@ -89,7 +89,7 @@ async fn a_list_that_cannot_be_followed_is_a_failure() {
         wire.always("ListStreams", ok(body.clone())).await;
         let failure = wire.aws.list(&PageStart::Beginning, &wire.log).await.unwrap_err();
         assert_unreadable(&failure, "kinesis:ListStreams");
-        assert!(failure.message.as_str().contains(told), "{body}: {failure:?}");
+        assert!(failure.message.as_str().contains(reported), "{body}: {failure:?}");
         assert_eq!(wire.count().await, 1);
     }
 }
@@ -222,13 +222,13 @@ async fn changes_are_looked_up_by_both_names_over_all_pages() {
     // Event times have whole seconds.
     let since = since() + SignedDuration::from_millis(900);
     let changes = changes(&wire.aws, since, &wire.log).await.unwrap();
-    let seen: Vec<_> = changes.iter().map(|c| (c.kind, c.stream.as_str(), c.at)).collect();
+    let found: Vec<_> = changes.iter().map(|c| (c.kind, c.stream.as_str(), c.at)).collect();
     let expected = [
         (ChangeKind::Start, "orders", time("2026-08-07T12:09:00Z")),
         (ChangeKind::Start, "bills", time("2026-08-07T12:01:00Z")),
         (ChangeKind::Stop, "orders", time("2026-08-07T12:03:00Z")),
     ];
-    assert_eq!(seen, expected);
+    assert_eq!(found, expected);
     let change = &changes[0];
     assert_eq!(change.key, Some(EventText::new(KEY)));
     assert_eq!(change.role.as_deref(), Some("arn:aws:iam::111122223333:role/terraform"));
@@ -386,7 +386,7 @@ async fn a_scan_is_put_off_through_the_work_queue() {
     for (delay, seconds) in [(0, 0), (29_001, 30), (86_400_000, 900)] {
         wire.reset().await;
         wire.always("SendMessage", ok(json!({ "MessageId": "m", "MD5OfMessageBody": "x" }))).await;
-        wire.aws.put_off_scan(&scan("e1"), Duration::from_millis(delay)).await.unwrap();
+        wire.aws.defer_scan(&scan("e1"), Duration::from_millis(delay)).await.unwrap();
         let body = json!({ "QueueUrl": QUEUE, "MessageBody": scan("e1").to_json(), "DelaySeconds": seconds });
         assert_eq!(wire.requests("SendMessage").await, [body], "{delay} ms");
     }
@@ -396,7 +396,7 @@ async fn a_scan_is_put_off_through_the_work_queue() {
 async fn a_scan_that_is_not_sent_is_a_failure() {
     let wire = Wire::start().await;
     wire.always("SendMessage", error(403, "AccessDenied", "not authorized")).await;
-    for failure in [wire.aws.send_scan(&scan("e1")).await, wire.aws.put_off_scan(&scan("e1"), Duration::ZERO).await] {
+    for failure in [wire.aws.send_scan(&scan("e1")).await, wire.aws.defer_scan(&scan("e1"), Duration::ZERO).await] {
         let failure = failure.unwrap_err();
         assert_eq!((failure.class, failure.call), (ACCESS, "sqs:SendMessage"), "{failure:?}");
     }
@@ -410,7 +410,7 @@ async fn a_scan_that_is_not_sent_is_a_failure() {
     assert_eq!((no_scans.has_queue(), no_scans.has_scan_queue()), (true, false));
     assert_eq!((no_work.has_queue(), no_work.has_scan_queue()), (false, true));
     let (scan, zero) = (scan("e1"), Duration::ZERO);
-    for failure in [no_scans.send_scan(&scan).await, no_work.put_off_scan(&scan, zero).await] {
+    for failure in [no_scans.send_scan(&scan).await, no_work.defer_scan(&scan, zero).await] {
         let failure = failure.unwrap_err();
         assert_eq!((failure.class, failure.code.as_str()), (Class::Retryable, "NoQueue"), "{failure:?}");
     }

@@ -45,7 +45,7 @@ def alias_follows(world: World) -> Answer:
         time.sleep(30)
         world.put_record(stream)
     after = moved + datetime.timedelta(minutes=6)
-    what = "CloudTrail to tell which key was used"
+    what = "CloudTrail to know which key was used"
     used = await_(what, lambda: used_keys(world, stream, after), 1800, HISTORY_EVERY)
     return f"six minutes after the move its records took {', '.join(sorted(used))}"
 

@@ -101,9 +101,9 @@ def run(world: World, into: Measured, name: str, argv: list[object], count: int)
     counters = world.control("GET", "counters")
     describes = {n: c for n, c in counters.items() if n.startswith("kinesis:DescribeStream")}
     limits = [c["injected"].get("limit", 0) for c in describes.values()]
-    looked = sum(c["calls"] for c in describes.values()) - sum(limits)
-    if looked != count:
-        raise Failed(f"{name} described {looked} of {count} streams: {counters} {log.read_text()[-2000:]}")
+    observed = sum(c["calls"] for c in describes.values()) - sum(limits)
+    if observed != count:
+        raise Failed(f"{name} described {observed} of {count} streams: {counters} {log.read_text()[-2000:]}")
     calls = world.control("GET", "calls?call=kinesis:DescribeStream*")
     applied = [c["at"] for c in calls if "limit" not in c["injected"]]
     limit = 20 if "kinesis:DescribeStreamSummary" in describes else 10

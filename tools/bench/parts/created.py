@@ -9,11 +9,11 @@ import concurrent.futures
 import time
 from typing import Any
 
-from bench.parts.told import told
+from bench.parts.reported import reported
 from bench.table import say
 from bench.world import World
 
-# What is measured: its words, its unit, its name in `told`, its digits.
+# What is measured: its words, its unit, its name in `reported`, its digits.
 ROWS = [
     ("ACTIVE → Start sent", "ms", "to_start", 0),
     ("describes before the Start", "calls", "describes", 0),
@@ -73,5 +73,5 @@ def created(world: World, name: str, seconds: float, rounds: int, delay: float) 
             stream = world.stream(f"wait{seconds}")
             answer, _ = function(world.event(stream))
             logged = (function.log.stat().st_size - before) / 1000
-            found.append({**told(world, stream, seconds, actor, since, answer), "log": logged})
+            found.append({**reported(world, stream, seconds, actor, since, answer), "log": logged})
     return found

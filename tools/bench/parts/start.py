@@ -18,13 +18,13 @@ from emulators.procs import Failed
 WORDS = {
     "next": "start → first `next`",
     "nothing": "start → first answer, an event to ignore",
-    "look": "start → first answer, a look at a sealed stream (floor: nothing)",
+    "observe": "start → first answer, an observation of a sealed stream (floor: nothing)",
     "warm": "warm answer, an event to ignore",
-    "warm look": "warm answer, a look at a sealed stream (floor: nothing)",
-    "memory": "peak memory after eleven looks",
-    "starting": "start → first answer less a warm one, a look (clients and TLS roots are in it, the emulators are not)",
+    "warm observation": "warm answer, an observation of a sealed stream (floor: nothing)",
+    "memory": "peak memory after eleven observations",
+    "starting": "start → first answer less a warm one, an observation (with clients and TLS roots, without emulators)",
 }
-# Looks follow each other faster here than the function would let them.
+# Observations follow each other faster here than the function would let them.
 UNPACED = {"DESCRIBES_PER_SECOND": "1000", "MAX_CONCURRENCY": "1"}
 
 Samples = dict[str, dict[str, list[float]]]
@@ -59,7 +59,7 @@ def one_round(world: World, contestant: Contestant, memory: int | None, sealed: 
     name = contestant.name
     through = Aws({**world.parts, "kinesis": world.fault, "aws": world.fault})
     samples["next"][name].append(first_next(world, contestant, memory) * 1000)
-    for what, event in (("look", world.event(sealed)), ("nothing", world.event("none", refused=True))):
+    for what, event in (("observe", world.event(sealed)), ("nothing", world.event("none", refused=True))):
         with world.function(contestant, memory, UNPACED) as function:
             # The emulators' own waking up is in nobody's figures.
             through("kinesis", "DescribeStreamSummary", StreamName=sealed)
@@ -67,10 +67,10 @@ def one_round(world: World, contestant: Contestant, memory: int | None, sealed: 
             samples[what][name].append(function(event)[1] * 1000)
             if memory is not None:
                 continue
-            if what == "look":
+            if what == "observe":
                 warm = statistics.median(function(event)[1] * 1000 for _ in range(10))
-                samples["warm look"][name].append(warm)
-                samples["starting"][name].append(samples["look"][name][-1] - warm)
+                samples["warm observation"][name].append(warm)
+                samples["starting"][name].append(samples["observe"][name][-1] - warm)
                 samples["memory"][name].append(function.peak_mb())
             else:
                 samples["warm"][name].append(statistics.median(function(event)[1] * 1000 for _ in range(20)))

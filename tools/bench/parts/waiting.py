@@ -13,7 +13,7 @@ from collections.abc import Callable
 from typing import Any
 
 from bench.contestants import Function, Json
-from bench.parts.told import told
+from bench.parts.reported import reported
 from bench.world import World
 from emulators.procs import ROOT, Failed
 
@@ -68,7 +68,7 @@ def waiting(
         began = time.time()
         answers = list(pool.map(feed, functions, batches))
     runs = [
-        told(world, stream, seconds, f"MANY{i}", began, answers[i])
+        reported(world, stream, seconds, f"MANY{i}", began, answers[i])
         for i, streams in enumerate(batches)
         if answers[i]
         for stream in streams

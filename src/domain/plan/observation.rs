@@ -13,9 +13,9 @@ pub const NOT_FOUND_AGAIN: SignedDuration = SignedDuration::from_secs(5);
 /// How late CloudTrail's records were seen to come (recorded: 60 to 118 s), and so how old a creation may be that we only hear of now.
 pub const TRAIL_LAG: SignedDuration = SignedDuration::from_mins(3);
 
-/// What one look found.
+/// What one observation found.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Sight {
+pub enum Observation {
     /// No such stream, or one that is being deleted.
     Gone,
     /// Another stream of the same name than the one that the work was for.
@@ -32,23 +32,28 @@ pub enum Sight {
 
 /// What it means that a describe did not find the stream. `known`: this work saw it before. `since` is when it was first not found
 /// without having been found again, `born` when it was created, where that woke us.
-pub fn sight_of_none(known: bool, since: Option<Timestamp>, born: Option<Timestamp>, now: Timestamp) -> Sight {
+pub fn observation_of_none(
+    known: bool,
+    since: Option<Timestamp>,
+    born: Option<Timestamp>,
+    now: Timestamp,
+) -> Observation {
     let younger = |than| born.is_some_and(|born| now.duration_since(born) < than);
     let once_more = known || younger(TRAIL_LAG);
     let is_believed = since.is_some_and(|since| now.duration_since(since) >= NOT_FOUND_AGAIN);
-    if younger(NOT_FOUND_GRACE) || (once_more && !is_believed) { Sight::NotYet } else { Sight::Gone }
+    if younger(NOT_FOUND_GRACE) || (once_more && !is_believed) { Observation::NotYet } else { Observation::Gone }
 }
 
 /// Sorts one observation, apart from the policy's view of it; `None` where it is ACTIVE and the policy has to say.
-pub fn sight_of(observed: &Observed, expected_created: Option<Timestamp>) -> Option<Sight> {
+pub fn observation_of(observed: &Observed, expected_created: Option<Timestamp>) -> Option<Observation> {
     if expected_created.is_some_and(|created| created.as_millisecond() != observed.created.as_millisecond()) {
-        return Some(Sight::Recreated);
+        return Some(Observation::Recreated);
     }
     match &observed.status {
         StreamStatus::Active => None,
-        StreamStatus::Creating | StreamStatus::Updating => Some(Sight::Busy),
-        StreamStatus::Deleting => Some(Sight::Gone),
-        StreamStatus::Unknown(text) => Some(Sight::Unknown(text.clone())),
+        StreamStatus::Creating | StreamStatus::Updating => Some(Observation::Busy),
+        StreamStatus::Deleting => Some(Observation::Gone),
+        StreamStatus::Unknown(text) => Some(Observation::Unknown(text.clone())),
     }
 }
 
@@ -74,9 +79,9 @@ mod tests {
             (false, Some(5), Some(170), true),
             (false, None, Some(181), true),
         ] {
-            let sight = sight_of_none(known, since.map(|s: i64| at(-s)), born.map(|s: i64| at(-s)), at(0));
-            let expected = if gone { Sight::Gone } else { Sight::NotYet };
-            assert_eq!(sight, expected, "known {known}, not found since {since:?}, born {born:?}");
+            let observation = observation_of_none(known, since.map(|s: i64| at(-s)), born.map(|s: i64| at(-s)), at(0));
+            let expected = if gone { Observation::Gone } else { Observation::NotYet };
+            assert_eq!(observation, expected, "known {known}, not found since {since:?}, born {born:?}");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! The looks of an audit: every stream of one Region, several at once, by the code that scans look with. It reads, and nothing else.
+//! The observations of an audit: every stream of one Region, several at once, by the code that scans observe with. It reads, and nothing else.
 
 use std::collections::BTreeMap;
 
@@ -17,25 +17,25 @@ use crate::domain::model::Tags;
 use crate::domain::policy::{Decision, Outcome};
 use crate::domain::text::EventText;
 use crate::ports::{CallLog, Clock, PageStart};
-use crate::run::inspect::{Inspection, inspect, unseen};
-use crate::run::observe::{Observer, Seen, Unseen};
+use crate::run::inspect::{Inspection, inspect, unobserved};
+use crate::run::observe::{Compared, Observer, Unobserved};
 use crate::run::session::Session;
 
 /// Streams whose tags are asked for with one request: as many as a page of ListStreams has.
 const PAGE: usize = 100;
-/// Looks that are under way at once: the rate is what bounds them, and not how long an answer takes to come here.
+/// Observations that are under way at once: the rate is what bounds them, and not how long an answer takes to come here.
 const AT_ONCE: usize = 16;
-/// So many streams in a row that cannot be looked at, for what passes elsewhere, are no fault of theirs: the Region is given up. Those
+/// So many streams in a row that cannot be checked, for what passes elsewhere, are no fault of theirs: the Region is given up. Those
 /// that are under way at once fail at once, and say no more than one.
 const IN_A_ROW: usize = AT_ONCE + 4;
 
-/// Looks at every stream of the Region that `session` and `aws` are of.
+/// Observes every stream of the Region that `session` and `aws` are of.
 pub(super) async fn region(aws: &Aws, session: &Session<'_>, opt_in: bool, bar: &ProgressBar) -> Region {
     let cause = Cause { call: EventText::new("audit"), event_id: None, actor: None, at: None, creator: None };
     let mut round = Round {
         aws,
         observer: Observer::of_scan(aws, session),
-        inspection: Inspection { session, cause, asked: aws.now(), attempt: 0, by: "an audit" },
+        inspection: Inspection { session, cause, requested_at: aws.now(), attempt: 0, by: "an audit" },
         session,
         bar,
         in_a_row: InARow::default(),
@@ -74,29 +74,30 @@ impl Round<'_> {
             let tags = self.observer.tags_of(page, &log).await;
             self.count_calls(&log);
             let logs: Vec<CallLog> = page.iter().map(|_| CallLog::default()).collect();
-            let ended = self.looks(page, &tags, &logs).await;
-            // Also of the looks that were under way when it was given up.
+            let ended = self.observations(page, &tags, &logs).await;
+            // Also of the observations that were under way when it was given up.
             logs.iter().for_each(|log| self.count_calls(log));
             ended?;
         }
         Ok(())
     }
 
-    /// The looks of one page, several under way at once, and each told in its place.
-    async fn looks(
+    /// The observations of one page, several under way at once, and each reported in its place.
+    async fn observations(
         &mut self,
         page: &[StreamName],
         tags: &BTreeMap<StreamName, Tags>,
         logs: &[CallLog],
     ) -> Result<(), Unfinished> {
         let own = &self.session.config.own;
-        let looker = Looker { aws: self.aws, observer: &self.observer, inspection: &self.inspection };
-        let looks = page.iter().zip(logs).map(|(name, log)| looker.look(own.stream(name.clone()), tags.get(name), log));
-        let mut looks = stream::iter(looks).buffered(AT_ONCE);
-        while let Some(ended) = looks.next().await {
+        let auditor = Auditor { aws: self.aws, observer: &self.observer, inspection: &self.inspection };
+        let observations =
+            page.iter().zip(logs).map(|(name, log)| auditor.observe(own.stream(name.clone()), tags.get(name), log));
+        let mut observations = stream::iter(observations).buffered(AT_ONCE);
+        while let Some(ended) = observations.next().await {
             self.bar.inc(1);
             match ended {
-                One::Told(evidence) => {
+                One::Reported(evidence) => {
                     self.in_a_row = InARow::default();
                     self.region.streams.push(*evidence);
                 }
@@ -139,59 +140,59 @@ impl Round<'_> {
     }
 }
 
-/// What one look came to.
+/// What one observation came to.
 enum One {
-    Told(Box<Evidence>),
+    Reported(Box<Evidence>),
     /// The stream went away meanwhile.
     Gone,
-    /// It could not be looked at: that is told, and why.
+    /// It could not be checked: that is reported, and why.
     Refused(Box<Evidence>, Unfinished),
 }
 
-/// What a look needs; many are under way at once.
+/// What an observation needs; many are under way at once.
 #[derive(Clone, Copy)]
-struct Looker<'a> {
+struct Auditor<'a> {
     aws: &'a Aws,
     observer: &'a Observer<'a, Aws>,
     inspection: &'a Inspection<'a>,
 }
 
-impl Looker<'_> {
-    /// One look; `log` has the calls that it took.
-    async fn look(self, stream: StreamArn, tags: Option<&Tags>, log: &CallLog) -> One {
+impl Auditor<'_> {
+    /// One observation; `log` has the calls that it took.
+    async fn observe(self, stream: StreamArn, tags: Option<&Tags>, log: &CallLog) -> One {
         let Self { aws, observer, inspection } = self;
-        let evidence = |decision: &Decision, seen: Option<&Seen>, verdict| {
-            Box::new(inspection.evidence(&stream, decision, seen, verdict, Vec::new(), (log, aws.now())))
+        let evidence = |decision: &Decision, compared: Option<&Compared>, verdict| {
+            Box::new(inspection.evidence(&stream, decision, compared, verdict, Vec::new(), (log, aws.now())))
         };
-        let refused = |decision: &Decision, unobserved: Unseen| {
-            let why = unobserved.why();
-            One::Refused(evidence(decision, None, unseen(&why)), why)
+        let refused = |decision: &Decision, failed: Unobserved| {
+            let why = failed.why();
+            One::Refused(evidence(decision, None, unobserved(&why)), why)
         };
         match observer.decide(&stream, tags, log).await {
             Err(unobserved) if unobserved.is_gone() => One::Gone,
             Err(unobserved) => {
-                let reasons = vec!["its tags cannot be read, so that no rule can be told".to_owned()];
+                let reasons = vec!["its tags cannot be read, so that no rule can be determined".to_owned()];
                 refused(&Decision { rule: None, outcome: Outcome::Unmatched, reasons }, unobserved)
             }
             Ok(decision) => match inspect(observer, stream.clone(), &decision, true, log).await {
                 Ok(None) => One::Gone,
                 Err(unobserved) => refused(&decision, unobserved),
                 Ok(Some(inspected)) => {
-                    let verdict = inspection.verdict(&inspected.seen, aws.now());
+                    let verdict = inspection.verdict(&inspected.compared, aws.now());
                     let verdict = verdict.unwrap_or_else(|step| inspection.unfinished(&step));
-                    One::Told(evidence(&decision, Some(&inspected.seen), verdict))
+                    One::Reported(evidence(&decision, Some(&inspected.compared), verdict))
                 }
             },
         }
     }
 }
 
-/// How many streams in a row could not be looked at.
+/// How many streams in a row could not be checked.
 #[derive(Debug, Default)]
 struct InARow(usize);
 
 impl InARow {
-    /// One is told as its own; many in a row are the fault of something else.
+    /// One is reported as its own; many in a row are the fault of something else.
     fn one_more(&mut self, why: &Unfinished) -> Result<(), Unfinished> {
         self.0 += 1;
         if why.fault().is_none() && self.0 >= IN_A_ROW { Err(why.clone()) } else { Ok(()) }
@@ -211,10 +212,10 @@ mod tests {
         let mut in_a_row = InARow::default();
         assert!(
             (0..2 * IN_A_ROW).all(|_| in_a_row.one_more(&refused).is_ok()),
-            "a policy may refuse every stream, and each is told"
+            "a policy may refuse every stream, and each is reported"
         );
         let mut in_a_row = InARow::default();
-        let told = (0..IN_A_ROW).filter(|_| in_a_row.one_more(&passing).is_ok()).count();
-        assert_eq!(told, 19);
+        let reported = (0..IN_A_ROW).filter(|_| in_a_row.one_more(&passing).is_ok()).count();
+        assert_eq!(reported, 19);
     }
 }

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::deployed::{Deployed, queue_arn};
 use super::finding::{Finding, REDEPLOY, is_absent};
 use super::judge::refused;
-use super::rules::{Seen, rules};
+use super::rules::{Checked, rules};
 use crate::aws::logged;
 use crate::cli::context::Context;
 use crate::cli::output::{Stop, in_lines};
@@ -21,30 +21,30 @@ use crate::domain::policy::{Effect, Policy};
 use crate::domain::remedy::permission::to_describe;
 use crate::ports::{CallLog, FleetApi, KeyApi, PageStart, ParameterApi, StreamApi};
 
-/// Whether the caller may list streams and look at one.
+/// Whether the caller may list streams and observe one.
 pub(super) async fn streams(context: &Context) -> Finding {
     let (own, log) = (&context.config.own, CallLog::default());
     let page = match context.aws.list(&PageStart::Beginning, &log).await {
         Ok(page) => page,
-        Err(failure) => return Finding::unseen("streams", &failure, own),
+        Err(failure) => return Finding::unobserved("streams", &failure, own),
     };
     let more = if page.next.is_some() { " at least" } else { "" };
     let streams = if page.names.len() == 1 { "stream" } else { "streams" };
     let words = format!("{} {streams}{more} can be listed", page.names.len());
     let Some(name) = page.names.first() else { return Finding::good("streams", words) };
     let stream = own.stream(name.clone());
-    let looked = match context.aws.describe(&stream, &log).await {
+    let described = match context.aws.describe(&stream, &log).await {
         Ok(_) => context.aws.tags(&stream, &log).await.map(|_| ()),
         Err(failure) => Err(failure),
     };
-    match looked {
-        Err(failure) if failure.class != Class::Ignored => Finding::unseen("streams", &failure, own),
-        _ => Finding::good("streams", format!("{words} and looked at")),
+    match described {
+        Err(failure) if failure.class != Class::Ignored => Finding::unobserved("streams", &failure, own),
+        _ => Finding::good("streams", format!("{words} and observed")),
     }
 }
 
 /// The customer managed key of each of the two queues, by its ARN: SQS uses it in the name of whoever sends and receives. What could not
-/// be looked at is a finding; a queue that is not there has been told of.
+/// be observed is a finding; a queue that is not there has been reported.
 pub(super) async fn queue_keys(context: &Context, deployed: &Deployed) -> (Vec<String>, Vec<Finding>) {
     let own = &context.config.own;
     let (mut arns, mut findings) = (BTreeSet::new(), Vec::new());
@@ -69,7 +69,7 @@ pub(super) async fn queue_keys(context: &Context, deployed: &Deployed) -> (Vec<S
                 let how = in_lines(&advice.text, &[], advice.statement.as_deref());
                 findings.push(Finding::unknown("role", words, how));
             }
-            Err(failure) => findings.push(Finding::unseen("role", &failure, own)),
+            Err(failure) => findings.push(Finding::unobserved("role", &failure, own)),
         }
     }
     (arns.into_iter().collect(), findings)
@@ -87,7 +87,7 @@ async fn attributes(
     match logged(&CallLog::default(), "sqs:GetQueueAttributes", asked).await {
         Ok(answer) => Ok(answer.attributes.unwrap_or_default()),
         Err(failure) if is_absent(&failure) => Err(Finding::fault(about, format!("there is no queue {url}"), REDEPLOY)),
-        Err(failure) => Err(Finding::unseen(about, &failure, own)),
+        Err(failure) => Err(Finding::unobserved(about, &failure, own)),
     }
 }
 
@@ -103,7 +103,7 @@ fn redrives(
         return None;
     }
     let redrive = json!({"RedrivePolicy": json!({"deadLetterTargetArn": dead, "maxReceiveCount": 5}).to_string()});
-    let words = "it has no dead-letter queue: what cannot be read is tried until it expires, and nobody is told";
+    let words = "it has no dead-letter queue: what cannot be read is tried until it expires, and nobody is notified";
     let how = format!("aws sqs set-queue-attributes --queue-url {url} --attributes '{redrive}'");
     Some(Finding::fault(about, words, how))
 }
@@ -116,7 +116,7 @@ pub(super) async fn queue(context: &Context, deployed: &Deployed, url: &str, par
     };
     let attribute = |name: QueueAttributeName| attributes.get(&name).cloned().unwrap_or_default();
     let arn = attribute(QueueAttributeName::QueueArn);
-    let Seen { on, undelivered, mut findings } = rules(context, deployed, &arn, parameters).await;
+    let Checked { on, undelivered, mut findings } = rules(context, deployed, &arn, parameters).await;
     let before = findings.len();
     findings.extend(lets_in("queue", &arn, &attribute(QueueAttributeName::Policy), &on));
     // EventBridge cannot use the key that AWS manages for SQS (SQS developer guide, key management).
@@ -168,7 +168,7 @@ async fn dead_letters(context: &Context, arn: &str, rules: &[String]) -> Option<
             );
             return Some(Finding::fault("undelivered", words, REDEPLOY));
         }
-        Err(failure) => return Some(Finding::unseen("undelivered", &failure, &context.config.own)),
+        Err(failure) => return Some(Finding::unobserved("undelivered", &failure, &context.config.own)),
     };
     match attributes(context, "undelivered", &url).await {
         Ok(attributes) => {
@@ -202,7 +202,7 @@ pub(super) async fn scans(context: &Context, deployed: &Deployed, url: &str) -> 
 /// The policy and its keys: what is wrong, the ARNs of the keys that can be used, and whether a rule observes records.
 pub(super) async fn policy(context: &Context) -> (Vec<Finding>, Vec<String>, bool) {
     let own = &context.config.own;
-    let told = |stop: Stop| Finding::unknown("policy", stop.words(), stop.what_to_do());
+    let reported = |stop: Stop| Finding::unknown("policy", stop.words(), stop.what_to_do());
     let source = &context.config.policy;
     let text = match source {
         Source::Parameter(name) => context.aws.read(source).await.map_err(|failure| {
@@ -213,10 +213,10 @@ pub(super) async fn policy(context: &Context) -> (Vec<Finding>, Vec<String>, boo
                 );
                 Finding::fault("policy", format!("there is no parameter {name}: every event is kept"), how)
             } else {
-                Finding::unseen("policy", &failure, own)
+                Finding::unobserved("policy", &failure, own)
             }
         }),
-        Source::File(_) | Source::Inline(_) => context.read(source).await.map_err(told),
+        Source::File(_) | Source::Inline(_) => context.read(source).await.map_err(reported),
     };
     let text = match text {
         Ok(text) => text,
@@ -238,7 +238,7 @@ pub(super) async fn policy(context: &Context) -> (Vec<Finding>, Vec<String>, boo
     let mut warnings = Vec::new();
     let keys = match resolve(context, &policy, &mut warnings).await {
         Ok(keys) => keys,
-        Err(stop) => return (vec![told(stop)], Vec::new(), observes),
+        Err(stop) => return (vec![reported(stop)], Vec::new(), observes),
     };
     let usable = keys.iter().filter(|key| key.get("usable") == Some(&json!(true)));
     let usable = usable.filter_map(|key| key.get("key").and_then(Value::as_str));
@@ -264,13 +264,13 @@ fn all_usable(keys: &[Value], source: &str) -> Finding {
         return Finding::good("keys", if fixed == 0 { format!("{source} names no key") } else { words });
     }
     let (depend, are) = if dependent == 1 { ("depends", "is") } else { ("depend", "are") };
-    let not_seen = format!("{dependent} {depend} on a stream's name or tags and {are} not looked at");
+    let not_observed = format!("{dependent} {depend} on a stream's name or tags and {are} not checked");
     if fixed == 0 {
-        let how = "`streamseal audit` looks at each stream's key, `streamseal explain STREAM` at one";
-        return Finding::unknown("keys", format!("of the keys that {source} names, {not_seen}"), how);
+        let how = "`streamseal audit` observes each stream's key, `streamseal explain STREAM` at one";
+        return Finding::unknown("keys", format!("of the keys that {source} names, {not_observed}"), how);
     }
     let keys = if fixed == 1 { "key" } else { "keys" };
-    Finding::good("keys", format!("the {fixed} fixed {keys} that {source} names can be used; {not_seen}"))
+    Finding::good("keys", format!("the {fixed} fixed {keys} that {source} names can be used; {not_observed}"))
 }
 
 #[cfg(test)]
@@ -279,7 +279,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_key_that_was_not_looked_at_is_not_said_to_be_usable() {
+    fn a_key_that_was_not_checked_is_not_said_to_be_usable() {
         let fixed = |name: &str| json!({"named": name, "usable": true});
         let depends = |name: &str| json!({"named": name, "depends_on_stream": true});
         for (keys, state, words) in [

@@ -7,7 +7,7 @@ from bench.world import World
 from emulators.procs import Failed
 
 
-def told(world: World, stream: str, seconds: float, actor: str, since: float, answer: Any) -> dict[str, Any]:
+def reported(world: World, stream: str, seconds: float, actor: str, since: float, answer: Any) -> dict[str, Any]:
     """The figures of one stream that was CREATING for so many seconds, by the calls of one actor."""
     created = world.aws.describe(stream)["StreamCreationTimestamp"]
     calls = [c for c in world.control("GET", f"calls?by={actor}") if c["at"] >= since]
