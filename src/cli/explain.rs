@@ -178,12 +178,9 @@ fn exit_of_imagined(step: &Step, remedy: &Remedy) -> Exit {
     match step {
         Step::Finish(verdict) if verdict.withheld.is_none() => words::exit_of(verdict, remedy),
         Step::Defer(_) => Exit::TryAgain,
-        Step::Finish(_)
-        | Step::Start(_)
-        | Step::Await(_)
-        | Step::ReadHistory { .. }
-        | Step::Prove
-        | Step::StartAfresh => Exit::Compliant,
+        Step::Finish(_) | Step::Start(_) | Step::Await(_) | Step::ReadHistory(_) | Step::Prove | Step::StartAfresh => {
+            Exit::Compliant
+        }
     }
 }
 

@@ -16,7 +16,7 @@ use super::runs::{Ran, interrupt, is_out_of_date, run_all};
 use super::words::{self, exit_of};
 use crate::domain::arn::StreamArn;
 use crate::domain::evidence::v1::Document;
-use crate::domain::model::{Encryption, Mode, ProofMode};
+use crate::domain::model::{Encryption, KeyIdentity, Mode, ProofMode};
 use crate::domain::plan::step::{Condition, Step};
 use crate::domain::policy::Policy;
 use crate::domain::remedy::advice::Remedy;
@@ -82,8 +82,8 @@ impl Action {
     fn of(preview: &Preview) -> Self {
         let is_encrypted = preview.setting.as_ref().is_some_and(|s| s.observed.encryption != Encryption::None);
         match &preview.step {
-            Ok(Step::Start(_) | Step::ReadHistory { .. }) if is_encrypted => Self::Rekey,
-            Ok(Step::Start(_) | Step::ReadHistory { .. }) => Self::Encrypt,
+            Ok(Step::Start(_) | Step::ReadHistory(_)) if is_encrypted => Self::Rekey,
+            Ok(Step::Start(_) | Step::ReadHistory(_)) => Self::Encrypt,
             Ok(Step::Await(_)) => Self::Wait,
             // Whether records are encrypted is for `prove`.
             Ok(Step::Prove) => Self::Nothing,
@@ -127,20 +127,28 @@ impl Planned {
         }
     }
 
+    /// What is changed to `key`, and how it is proven.
+    fn change(&self, key: &KeyIdentity) -> String {
+        let proof = match self.preview.proof {
+            Some(ProofMode::Probe) => ", proven with a small record that consumers see",
+            Some(ProofMode::Observe) => ", proven with a producer's record",
+            Some(ProofMode::Describe) | None => "",
+        };
+        format!("{} -> {key}{proof}", self.from())
+    }
+
+    /// The stream's setting.
+    fn from(&self) -> String {
+        self.preview.setting.as_ref().map(|s| words::setting(&s.observed.encryption)).unwrap_or_default()
+    }
+
     fn words(&self) -> String {
-        let from = || self.preview.setting.as_ref().map(|s| words::setting(&s.observed.encryption)).unwrap_or_default();
         match &self.preview.step {
-            Ok(Step::Start(key) | Step::ReadHistory { key, .. }) => {
-                let proof = match self.preview.proof {
-                    Some(ProofMode::Probe) => ", proven with a small record that consumers see",
-                    Some(ProofMode::Observe) => ", proven with a producer's record",
-                    Some(ProofMode::Describe) | None => "",
-                };
-                format!("{} -> {key}{proof}", from())
-            }
+            Ok(Step::Start(key)) => self.change(key),
+            Ok(Step::ReadHistory(wrong)) => self.change(&wrong.target),
             Ok(Step::Await(Condition::Settled(until))) => {
                 let desired =
-                    self.preview.desired.as_ref().map(|key| format!("{} -> {key}, ", from())).unwrap_or_default();
+                    self.preview.desired.as_ref().map(|key| format!("{} -> {key}, ", self.from())).unwrap_or_default();
                 format!("{desired}not before {until}: its creator may be about to set it")
             }
             Ok(Step::Await(condition)) => format!("waits until it is {}, then decides", condition.as_str()),

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::exit::Exit;
 use super::output::{BAD, FAINT, GOOD, ODD, may_go_on, styled};
 use crate::domain::failure::Unfinished;
-use crate::domain::model::{Encryption, KeyInfo, KeyLookup, KeyManager, StreamStatus};
+use crate::domain::model::{Encryption, KeyIdentity, KeyInfo, KeyLookup, KeyManager, StreamStatus};
 use crate::domain::plan::step::{Condition, Step};
 use crate::domain::remedy::advice::{AtSource, Remedy};
 use crate::domain::remedy::may_pass;
@@ -23,9 +23,8 @@ pub(crate) fn would(step: &Result<Step, Unfinished>, remedy: &Remedy) -> (String
             (format!("would wait until {until}: its creator may be about to set it"), Exit::TryAgain)
         }
         Step::Await(condition) => (format!("would wait until it is {}", condition.as_str()), Exit::TryAgain),
-        Step::Start(key) | Step::ReadHistory { key, .. } => {
-            (format!("would start encryption with {key}, then prove it"), Exit::NonCompliant)
-        }
+        Step::Start(key) => would_start(key),
+        Step::ReadHistory(wrong) => would_start(&wrong.target),
         Step::Prove => ("is as its rule says; would prove it".to_owned(), Exit::Compliant),
         Step::Defer(why) => (format!("would observe again later: {why}"), Exit::TryAgain),
         Step::StartAfresh => ("is another stream of the same name; would start afresh".to_owned(), Exit::TryAgain),
@@ -35,6 +34,10 @@ pub(crate) fn would(step: &Result<Step, Unfinished>, remedy: &Remedy) -> (String
             (words, exit_of(verdict, remedy))
         }
     }
+}
+
+fn would_start(key: &KeyIdentity) -> (String, Exit) {
+    (format!("would start encryption with {key}, then prove it"), Exit::NonCompliant)
 }
 
 /// The exit code of a verdict. What is not known and never will be, with nothing done about it, is no reason to try again.
@@ -138,7 +141,7 @@ pub(crate) fn step_word(step: &Result<Step, Unfinished>) -> &'static str {
     match step {
         Err(_) => "unknown",
         Ok(Step::Await(_)) => "wait",
-        Ok(Step::Start(_) | Step::ReadHistory { .. }) => "start",
+        Ok(Step::Start(_) | Step::ReadHistory(_)) => "start",
         Ok(Step::Prove) => "prove",
         Ok(Step::Defer(_)) => "defer",
         Ok(Step::StartAfresh) => "start-afresh",

@@ -8,6 +8,7 @@ use crate::domain::arn::StreamArn;
 use crate::domain::cause::Cause;
 use crate::domain::evidence::{Evidence, Proof, Remediation, Report, Setting};
 use crate::domain::failure::Unfinished;
+use crate::domain::model::KeyIdentity;
 use crate::domain::plan::observation::Observation;
 use crate::domain::plan::situation::Keys;
 use crate::domain::plan::step::Step;
@@ -63,10 +64,8 @@ impl Inspection<'_> {
     pub(crate) fn unfinished(&self, step: &Step) -> Verdict {
         let by = self.by;
         match step {
-            Step::Start(key) | Step::ReadHistory { key, .. } => {
-                let detail = format!("found by {by}; its rule requires {key}");
-                Verdict::new(Compliance::NonCompliant, Reason::Found, detail)
-            }
+            Step::Start(key) => found(by, key),
+            Step::ReadHistory(wrong) => found(by, &wrong.target),
             Step::Await(condition) => {
                 let detail = format!("not known yet: waiting for {}", condition.as_str());
                 Verdict::new(Compliance::InsufficientData, Reason::Unfinished, detail)
@@ -129,6 +128,11 @@ impl Inspection<'_> {
         };
         report.evidence()
     }
+}
+
+/// What is said of a stream that a run would change.
+fn found(by: &str, key: &KeyIdentity) -> Verdict {
+    Verdict::new(Compliance::NonCompliant, Reason::Found, format!("found by {by}; its rule requires {key}"))
 }
 
 /// What is said of a stream that could not be observed: what is wrong is not its own, and a run may have more luck.

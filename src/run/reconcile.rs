@@ -7,10 +7,9 @@
 pub mod preview;
 mod prove;
 mod start;
+mod wait;
 
 use std::pin::pin;
-use std::sync::PoisonError;
-use std::time::Duration;
 
 use futures_util::future::{Either, select};
 use jiff::Timestamp;
@@ -25,17 +24,13 @@ use crate::domain::evidence::{Evidence, Proof, Report};
 use crate::domain::failure::Unfinished;
 use crate::domain::hash::hash;
 use crate::domain::history::{Check, Contention, check_of, read_after, weigh};
-use crate::domain::model::{Observed, StreamStatus};
-use crate::domain::plan::close::{
-    After, End, Ending, Next, close, failed_observation, later, no_time_left, unfinished,
-};
+use crate::domain::plan::close::{After, End, Ending, Next, close, failed_observation, later, no_time_left};
 use crate::domain::plan::observation::{Observation, observation_of};
 use crate::domain::plan::permit::is_only_reported;
 use crate::domain::plan::proof::is_new;
 use crate::domain::plan::state::State;
-use crate::domain::plan::step::{Condition, Step};
+use crate::domain::plan::step::{Step, after_history};
 use crate::domain::policy::{Decision, Outcome};
-use crate::domain::wait::{pause, pause_after_change};
 use crate::domain::work::Work;
 use crate::ports::{CallLog, Clock, KeyApi, StreamApi, TrailApi};
 
@@ -76,8 +71,6 @@ struct Run<'a, W> {
     dice: fastrand::Rng,
     state: State,
     decision: Option<Decision>,
-    /// What CloudTrail's history says of the change that is due, where it was asked since the last observation.
-    contention: Option<Contention>,
     proof: Proof,
     /// Observations in vain for what a proof is made with, though the stream is there.
     proofs_gone: u32,
@@ -104,7 +97,6 @@ impl<'a, W: StreamApi + KeyApi + TrailApi + Clock> Run<'a, W> {
             dice: fastrand::Rng::with_seed(seed),
             state: State::new(work.clone()),
             decision: None,
-            contention: None,
             proof: Proof::default(),
             proofs_gone: 0,
             has_turn: false,
@@ -121,20 +113,21 @@ impl<'a, W: StreamApi + KeyApi + TrailApi + Clock> Run<'a, W> {
                     None => continue,
                 },
             };
+            let mut step = self.next_step(&observation);
             loop {
-                let step = self.next_step(&observation);
                 debug!(stream = %self.state.work.stream, ?observation, ?step, "step");
-                if !matches!(step, Step::Start(_) | Step::ReadHistory { .. }) {
+                if !matches!(step, Step::Start(_) | Step::ReadHistory(_)) {
                     self.has_turn = false;
                 }
-                if !matches!(step, Step::ReadHistory { .. }) {
+                if !matches!(step, Step::ReadHistory(_)) {
                     self.troubles = 0;
                 }
-                match self.take(step, &observation).await {
-                    Taken::SameObservation => {}
+                step = match self.take(step, &observation).await {
+                    Taken::Next(step) => step,
+                    Taken::SameObservation => self.next_step(&observation),
                     Taken::ObserveAgain => break,
                     Taken::End(end) => return end,
-                }
+                };
             }
         }
     }
@@ -144,7 +137,7 @@ impl<'a, W: StreamApi + KeyApi + TrailApi + Clock> Run<'a, W> {
         match step {
             Step::Await(condition) => match self.pause(condition).await {
                 true => Taken::ObserveAgain,
-                false => Taken::End(still_waiting(condition)),
+                false => Taken::End(wait::over(condition)),
             },
             Step::Start(key) => self.start(&key, observation).await.map_or(Taken::ObserveAgain, Taken::End),
             Step::Prove => self.prove().await,
@@ -165,11 +158,8 @@ impl<'a, W: StreamApi + KeyApi + TrailApi + Clock> Run<'a, W> {
                 }
                 Taken::ObserveAgain
             }
-            Step::ReadHistory { created, .. } => match self.read_history(created).await {
-                Ok(contention) => {
-                    self.contention = Some(contention);
-                    Taken::SameObservation
-                }
+            Step::ReadHistory(wrong) => match self.read_history(wrong.created).await {
+                Ok(contention) => Taken::Next(after_history(&wrong, &contention, self.world.now())),
                 Err(why) => self.after_failed(why).await.map_or(Taken::ObserveAgain, Taken::End),
             },
         }
@@ -178,13 +168,11 @@ impl<'a, W: StreamApi + KeyApi + TrailApi + Clock> Run<'a, W> {
     fn next_step(&self, observation: &Observation) -> Step {
         let Work { cause, active_since, .. } = &self.state.work;
         let progress = self.state.progress.clone().unwrap_or_default();
-        let known = (*active_since, self.contention.as_ref());
-        self.session.next_step(observation, &progress, cause, known, self.world.now())
+        self.session.next_step(observation, &progress, cause, *active_since, self.world.now())
     }
 
     /// Observes once, and decides where there is something to decide.
     async fn observe(&mut self) -> Result<Observation, Unobserved> {
-        self.contention = None;
         let Some(observed) = self.observer.describe(&self.state.work.stream, &self.log).await? else {
             return Ok(self.state.not_found(self.world.now()));
         };
@@ -260,48 +248,6 @@ impl<'a, W: StreamApi + KeyApi + TrailApi + Clock> Run<'a, W> {
     /// Whether too little time is left to begin a write.
     fn no_time(&self) -> bool {
         self.world.now() + CALL_TIME > self.session.deadline
-    }
-
-    /// Pauses before the next observation; `false` when this run has waited long enough.
-    async fn pause(&mut self, condition: Condition) -> bool {
-        let now = self.world.now();
-        let resume = condition.not_before().unwrap_or_else(|| now + self.pause_for(now));
-        let Session { has_queue, deadline, .. } = *self.session;
-        if resume > condition.wait_limit(has_queue, self.wait_until, deadline) {
-            return false;
-        }
-        if !self.state.has_started() {
-            // What KMS said before the wait may not hold after it.
-            self.observer.forget_keys().await;
-        }
-        self.world.sleep(until(now, resume)).await;
-        true
-    }
-
-    /// The pause before the next observation of a stream that is not as it should be yet, by what the instance has seen of new streams.
-    fn pause_for(&mut self, now: Timestamp) -> Duration {
-        let spread = self.dice.f64();
-        let last = self.state.after.as_ref().map(|setting| &setting.observed);
-        match last.filter(|last| last.status == StreamStatus::Creating && !self.state.has_started()) {
-            None => pause_after_change(until(self.waiting_since, now), spread),
-            Some(last) => {
-                let creating = self.session.paces.creating.lock().unwrap_or_else(PoisonError::into_inner);
-                // Earlier runs have waited for it too.
-                let waited = until(self.state.work.first_seen, now);
-                pause(waited, until(last.created, now).max(waited), creating.expected(), spread)
-            }
-        }
-    }
-
-    /// Learns from a stream that was CREATING when this run observed it before.
-    fn learn(&self, observed: &Observed) {
-        let before = self.state.after.as_ref().map(|setting| &setting.observed);
-        if let Some(before) = before.filter(|before| before.status == StreamStatus::Creating)
-            && observed.status == StreamStatus::Active
-        {
-            let mut creating = self.session.paces.creating.lock().unwrap_or_else(PoisonError::into_inner);
-            creating.ended(until(observed.created, before.at), until(observed.created, observed.at));
-        }
     }
 
     /// An observation that failed: again after a pause, or the end.
@@ -385,17 +331,12 @@ impl<'a, W: StreamApi + KeyApi + TrailApi + Clock> Run<'a, W> {
 
 /// What taking a step came to.
 enum Taken {
+    /// Nothing about the stream changed: this is the next step.
+    Next(Step),
     /// Nothing about the stream changed: the next step follows from the same observation.
     SameObservation,
     /// It has to be observed again.
     ObserveAgain,
     /// The run is over.
     End(End),
-}
-
-/// The run has waited long enough; a later one goes on.
-fn still_waiting(condition: Condition) -> End {
-    let why =
-        Unfinished::open("streamseal:Wait", "StillWaiting", &format!("still waiting for: {}", condition.as_str()));
-    (unfinished(&why), After::Later(why, condition.not_before()))
 }

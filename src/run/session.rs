@@ -6,7 +6,6 @@ use super::history::History;
 use super::paces::Paces;
 use crate::config::Config;
 use crate::domain::cause::Cause;
-use crate::domain::history::Contention;
 use crate::domain::model::{KeyIdentity, Mode};
 use crate::domain::plan::observation::Observation;
 use crate::domain::plan::permit::{Circumstances, permit};
@@ -40,24 +39,23 @@ pub struct Session<'a> {
 }
 
 impl Session<'_> {
-    /// The next step of a run for `cause`: what was observed, what the run did so far, when the stream was first observed ACTIVE, and what
-    /// CloudTrail's history says, where it was asked.
+    /// The next step of a run for `cause`: what was observed, what the run did so far, and when the stream was first observed ACTIVE.
     pub(crate) fn next_step(
         &self,
         observation: &Observation,
         progress: &Progress,
         cause: &Cause,
-        (active_since, contention): (Option<Timestamp>, Option<&Contention>),
+        active_since: Option<Timestamp>,
         now: Timestamp,
     ) -> Step {
         let Self { mode, policy, planned, .. } = *self;
-        let circumstances = Circumstances { mode, policy, cause, active_since, contention, planned, now };
+        let circumstances = Circumstances { mode, policy, cause, active_since, planned, now };
         next_step(observation, progress, |wrong| permit(wrong, &circumstances), now)
     }
 
     /// The first step of a run that has observed the stream and read nothing else.
     pub(crate) fn first_step(&self, observation: &Observation, cause: &Cause, now: Timestamp) -> Step {
-        self.next_step(observation, &Progress::default(), cause, (None, None), now)
+        self.next_step(observation, &Progress::default(), cause, None, now)
     }
 }
 

@@ -14,7 +14,7 @@ use streamseal::domain::event::parse;
 use streamseal::domain::history::Contention;
 use streamseal::domain::model::{Encryption, KeyIdentity, KeyManager, Mode, Observed, StreamStatus, Tags};
 use streamseal::domain::plan::observation::{Observation, observation_of};
-use streamseal::domain::plan::permit::{Circumstances, Permission, permit};
+use streamseal::domain::plan::permit::{Circumstances, Permission, by_history, permit};
 use streamseal::domain::plan::proof::Owed;
 use streamseal::domain::plan::situation::{Keys as KnownKeys, Situation, Wrong, assess, key_needed};
 use streamseal::domain::plan::step::{Progress, Started, Step, next_step};
@@ -148,8 +148,8 @@ impl Row {
         match self.step() {
             Step::Await(condition) => format!("await {}", condition.as_str()),
             Step::Start(key) => format!("start {}", key.as_str().rsplit('/').next().unwrap()),
-            Step::ReadHistory { key, .. } => {
-                format!("read history, then start {}", key.as_str().rsplit('/').next().unwrap())
+            Step::ReadHistory(wrong) => {
+                format!("read history, then start {}", wrong.target.as_str().rsplit('/').next().unwrap())
             }
             Step::Prove => "prove".to_owned(),
             Step::Defer(_) => "later".to_owned(),
@@ -292,10 +292,12 @@ fn the_reasons_to_withhold() {
     };
     let weighed = |stream: &str, mode, created, active_since, creator, contention: Contention| {
         let cause = cause(creator, created);
-        let (policy, cause, contention) = (&policy, &cause, &contention);
-        let (active_since, contention, planned) = (Some(active_since), Some(contention), None);
-        let circumstances = Circumstances { mode, policy, cause, active_since, contention, planned, now: now() };
-        permit(&wrong(stream, created), &circumstances)
+        let (policy, cause, active_since, planned) = (&policy, &cause, Some(active_since), None);
+        let circumstances = Circumstances { mode, policy, cause, active_since, planned, now: now() };
+        match permit(&wrong(stream, created), &circumstances) {
+            Permission::Unweighed => by_history(&contention, now()),
+            permission => permission,
+        }
     };
     let permission = |stream: &str, mode, created, active_since, creator| {
         weighed(stream, mode, created, active_since, creator, Contention::Clear)
@@ -320,17 +322,15 @@ fn the_reasons_to_withhold() {
     assert_eq!(permission("app", Enforce, young, young, Some("other")), Allowed);
     assert_eq!(permission("app", Enforce, young, young, None), until(120), "as long as any");
     // A person agreed to another key; the history need not be asked then.
-    let planned = |key: &KeyIdentity, mode, contention: Option<&Contention>| {
+    let planned = |key: &KeyIdentity, mode| {
         let (policy, cause) = (&policy, &cause(None, day));
-        let circumstances =
-            Circumstances { mode, policy, cause, active_since: None, contention, planned: Some(key), now: now() };
+        let circumstances = Circumstances { mode, policy, cause, active_since: None, planned: Some(key), now: now() };
         permit(&wrong("app", day), &circumstances)
     };
     let (agreed, other) = (KeyIdentity::AwsManagedAlias, KeyIdentity::Arn(KeyArn::parse(&key_arn("other")).unwrap()));
-    assert_eq!(planned(&agreed, Enforce, Some(&Contention::Clear)), Allowed);
-    assert_eq!(planned(&agreed, Enforce, None), Permission::Unweighed);
-    assert_eq!(planned(&other, Enforce, None), withheld(Withheld::PlanOutOfDate));
-    assert_eq!(planned(&other, Report, None), withheld(Withheld::ReportMode));
+    assert_eq!(planned(&agreed, Enforce), Permission::Unweighed);
+    assert_eq!(planned(&other, Enforce), withheld(Withheld::PlanOutOfDate));
+    assert_eq!(planned(&other, Report), withheld(Withheld::ReportMode));
     // Somebody else's changes come last: what is withheld anyway is withheld for its own reason.
     let fought = |mode, contention| weighed("app", mode, day, day, None, contention);
     let contested = Contention::Contested("by whom".into());

@@ -44,8 +44,6 @@ pub struct Circumstances<'a> {
     pub cause: &'a Cause,
     /// When the stream was first observed ACTIVE, where that was before this observation.
     pub active_since: Option<Timestamp>,
-    /// What CloudTrail's history says of it; `None` where it was not asked.
-    pub contention: Option<&'a Contention>,
     /// The one key that a person agreed to, where there is a plan.
     pub planned: Option<&'a KeyIdentity>,
     /// Now.
@@ -55,7 +53,7 @@ pub struct Circumstances<'a> {
 /// Whether the stream may be given its rule's key. Settling comes first: a stream whose creator may be about to encrypt it is not
 /// reported either. What somebody else does comes last, since CloudTrail is asked for it.
 pub fn permit(wrong: &Wrong, circumstances: &Circumstances<'_>) -> Permission {
-    let Circumstances { mode, policy, cause, active_since, contention, planned, now } = *circumstances;
+    let Circumstances { mode, policy, cause, active_since, planned, now } = *circumstances;
     if mode == Mode::Prove {
         // Whoever asks for a proof wants to know now.
         return Permission::Withheld(Withheld::ProveOnly);
@@ -76,13 +74,17 @@ pub fn permit(wrong: &Wrong, circumstances: &Circumstances<'_>) -> Permission {
     if planned.is_some_and(|planned| *planned != wrong.target) {
         return Permission::Withheld(Withheld::PlanOutOfDate);
     }
+    Permission::Unweighed
+}
+
+/// What CloudTrail's history says of a change against which nothing else speaks.
+pub fn by_history(contention: &Contention, now: Timestamp) -> Permission {
     match contention {
-        None => Permission::Unweighed,
-        Some(Contention::Clear) => Permission::Allowed,
-        Some(Contention::Wait(until)) if now < *until => Permission::Settling(*until),
-        Some(Contention::Wait(_)) => Permission::Allowed,
-        Some(Contention::Contested(who)) => Permission::Contested(who.clone()),
-        Some(Contention::Unknown(why)) => Permission::Unknown(why.clone()),
+        Contention::Clear => Permission::Allowed,
+        Contention::Wait(until) if now < *until => Permission::Settling(*until),
+        Contention::Wait(_) => Permission::Allowed,
+        Contention::Contested(who) => Permission::Contested(who.clone()),
+        Contention::Unknown(why) => Permission::Unknown(why.clone()),
     }
 }
 

@@ -3,9 +3,10 @@
 use jiff::{SignedDuration, Timestamp};
 
 use super::observation::Observation;
-use super::permit::Permission;
+use super::permit::{Permission, by_history};
 use super::proof::Owed;
 use super::situation::{CurrentKey, Situation, Wrong};
+use crate::domain::history::Contention;
 use crate::domain::model::KeyIdentity;
 use crate::domain::verdict::{Again, Compliance, Reason, Verdict, Withheld};
 
@@ -39,14 +40,8 @@ pub struct Started {
 pub enum Step {
     /// Observe again soon.
     Await(Condition),
-    /// Read CloudTrail's history: whether somebody else changes the stream, which was created at `created`. Where nobody does, encryption
-    /// with `key` is started.
-    ReadHistory {
-        /// The rule's key.
-        key: KeyIdentity,
-        /// `StreamCreationTimestamp`.
-        created: Timestamp,
-    },
+    /// Read CloudTrail's history, and go on with [`after_history`]: where nobody else changes the stream, encryption is started.
+    ReadHistory(Box<Wrong>),
     /// Send the one Start request.
     Start(KeyIdentity),
     /// Make the proof that is owed.
@@ -158,34 +153,41 @@ pub fn next_step(
             Owed::No => Verdict::new(Compliant, Reason::RightKey, format!("encrypted with {key}")),
         },
         Situation::Wrong(wrong) => match progress.started {
-            None => match permission(wrong) {
-                Permission::Allowed => return Step::Start(wrong.target.clone()),
-                Permission::Unweighed => {
-                    return Step::ReadHistory { key: wrong.target.clone(), created: wrong.created };
-                }
-                Permission::Settling(until) => return Step::Await(Condition::Settled(until)),
-                Permission::Withheld(why) => {
-                    let words = wrong_words(wrong);
-                    let verdict = match wrong.current.as_ref().and_then(|current| current.foreign.as_ref()) {
-                        Some(_) => Verdict::new(NonCompliant, Reason::ForeignKey, words).alarm(),
-                        None => Verdict::new(NonCompliant, Reason::Withheld, words),
-                    };
-                    Verdict { withheld: Some(why), ..verdict }
-                }
-                Permission::Contested(who) => {
-                    let detail = format!("{}; {who}", wrong_words(wrong));
-                    let verdict = Verdict::new(NonCompliant, Reason::Contested, detail).alarm();
-                    Verdict { withheld: Some(Withheld::Contested), ..verdict }
-                }
-                Permission::Unknown(why) => {
-                    let detail = format!("{}; {why}", wrong_words(wrong));
-                    Verdict::new(InsufficientData, Reason::Unreadable, detail).alarm().again(Again::Twice)
-                }
-            },
+            None => return permitted(wrong, permission(wrong)),
             Some(started) => return after_start(started, progress.wrong_since, &wrong_words(wrong), now),
         },
     };
     Step::Finish(verdict)
+}
+
+/// The step after [`Step::ReadHistory`]: `contention` is what the history says of a change of a stream that is `wrong`.
+pub fn after_history(wrong: &Wrong, contention: &Contention, now: Timestamp) -> Step {
+    permitted(wrong, by_history(contention, now))
+}
+
+/// The step for a stream that is wrong and was not changed, by whether it may be changed.
+fn permitted(wrong: &Wrong, permission: Permission) -> Step {
+    use Compliance::{InsufficientData, NonCompliant};
+    let words = wrong_words(wrong);
+    Step::Finish(match permission {
+        Permission::Allowed => return Step::Start(wrong.target.clone()),
+        Permission::Unweighed => return Step::ReadHistory(Box::new(wrong.clone())),
+        Permission::Settling(until) => return Step::Await(Condition::Settled(until)),
+        Permission::Withheld(why) => {
+            let verdict = match wrong.current.as_ref().and_then(|current| current.foreign.as_ref()) {
+                Some(_) => Verdict::new(NonCompliant, Reason::ForeignKey, words).alarm(),
+                None => Verdict::new(NonCompliant, Reason::Withheld, words),
+            };
+            Verdict { withheld: Some(why), ..verdict }
+        }
+        Permission::Contested(who) => {
+            let verdict = Verdict::new(NonCompliant, Reason::Contested, format!("{words}; {who}")).alarm();
+            Verdict { withheld: Some(Withheld::Contested), ..verdict }
+        }
+        Permission::Unknown(why) => {
+            Verdict::new(InsufficientData, Reason::Unreadable, format!("{words}; {why}")).alarm().again(Again::Twice)
+        }
+    })
 }
 
 /// A Start was sent and the stream is ACTIVE without it.

@@ -48,7 +48,7 @@ impl Scan {
         let created = observed.created;
         self.subject == Subject::Fleet
             && !self.cause.is_a_new_policy()
-            && matches!(step, Step::Start(_) | Step::ReadHistory { .. })
+            && matches!(step, Step::Start(_) | Step::ReadHistory(_))
             && observed.encryption == Encryption::None
             && now.duration_since(created) > MISSED_AFTER
             && self.started_at.unwrap_or(now).duration_since(created) < since
@@ -80,7 +80,9 @@ mod tests {
     use super::*;
     use crate::domain::arn::KeyRef;
     use crate::domain::cause::{Cause, PARAMETER_CHANGE};
-    use crate::domain::model::StreamStatus;
+    use crate::domain::model::{KeyManager, StreamStatus};
+    use crate::domain::plan::situation::Wrong;
+    use crate::domain::policy::Existing;
     use crate::domain::text::EventText;
 
     fn at(minutes: i64) -> Timestamp {
@@ -109,7 +111,16 @@ mod tests {
     #[test]
     fn a_new_stream_that_nobody_encrypted_was_missed() {
         let id = KeyIdentity::Arn(key("app"));
-        let (start, read) = (Step::Start(id.clone()), Step::ReadHistory { key: id, created: at(0) });
+        let wrong = Wrong {
+            target: id.clone(),
+            target_manager: KeyManager::Customer,
+            current: None,
+            existing: Existing::Enforce,
+            replace_customer_key: false,
+            created: at(0),
+            at: at(0),
+        };
+        let (start, read) = (Step::Start(id), Step::ReadHistory(Box::new(wrong)));
         let fleet = || scan(Subject::Fleet, "sweep");
         for (scan, created, step, expected) in [
             (fleet(), -16, &start, true),

@@ -6,7 +6,7 @@ use crate::domain::failure::Unfinished;
 use crate::domain::model::{KeyIdentity, ProofMode};
 use crate::domain::plan::proof::proof_mode;
 use crate::domain::plan::state::State;
-use crate::domain::plan::step::Step;
+use crate::domain::plan::step::{Step, after_history};
 use crate::domain::policy::Outcome;
 use crate::domain::remedy::advice::{Facts, Remedy};
 use crate::domain::remedy::{of_failure, remedy};
@@ -80,8 +80,8 @@ impl<W: StreamApi + KeyApi + TrailApi + Clock> Run<'_, W> {
     async fn first_step(&mut self) -> Result<Step, Unfinished> {
         let observation = self.observe().await.map_err(Unobserved::why)?;
         let step = self.next_step(&observation);
-        let Step::ReadHistory { created, .. } = step else { return Ok(step) };
-        self.contention = Some(self.read_history(created).await?);
-        Ok(self.next_step(&observation))
+        let Step::ReadHistory(wrong) = step else { return Ok(step) };
+        let contention = self.read_history(wrong.created).await?;
+        Ok(after_history(&wrong, &contention, self.world.now()))
     }
 }
