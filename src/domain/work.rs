@@ -9,6 +9,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 use super::arn::{KeyArn, Scope, StreamArn};
 use super::bounds::{self, is_odd};
 use super::cause::Cause;
+use super::text::EventText;
 
 /// The version that this code writes and the only one that it reads.
 pub const VERSION: &str = "streamseal.work/v1";
@@ -102,6 +103,10 @@ pub struct Work {
     /// How many times in a row the policy or the mode could not be read.
     #[serde(default, deserialize_with = "bounds::counter")]
     pub unread: u32,
+    /// The reason of the last alarm about this work: the same one is no alarm again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "schema", schemars(with = "String"))]
+    pub alarmed: Option<EventText>,
 }
 
 fn stream_arn<'de, D: Deserializer<'de>>(from: D) -> Result<StreamArn, D::Error> {
@@ -136,6 +141,7 @@ impl Work {
             not_found_since: None,
             reruns: 0,
             unread: 0,
+            alarmed: None,
         }
     }
 

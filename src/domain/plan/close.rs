@@ -10,6 +10,7 @@ use crate::domain::backoff::{DELAY_MAX, WORK};
 use crate::domain::bounds::until;
 use crate::domain::evidence::{ProofState, Remediation, previous_key_needed_until};
 use crate::domain::failure::{Fault, Unfinished};
+use crate::domain::text::EventText;
 use crate::domain::verdict::{Again, Compliance, Reason, Verdict};
 use crate::domain::work::{PutBack, Work};
 
@@ -85,7 +86,7 @@ pub fn close(ending: Ending<'_>) -> Closed {
     let owed = state.progress.as_ref().map(|progress| progress.proof).unwrap_or_default();
     let mut work = state.work.clone();
     work.proof_owed = owed == Owed::Now || (owed == Owed::No && work.proof_owed);
-    let (verdict, next) = match after {
+    let (mut verdict, mut next) = match after {
         After::Verdict if verdict.again == Again::ForQuota && work.reruns >= QUOTA_RERUNS_MAX => {
             (given_up(&verdict.detail), Next::Nothing)
         }
@@ -112,6 +113,14 @@ pub fn close(ending: Ending<'_>) -> Closed {
             (verdict, Next::Must(Box::new(left), delay, why))
         }
     };
+    if verdict.alarm {
+        let reason = verdict.reason.as_str();
+        // Once for each reason: work that comes again and again with the same one would hide what else there is.
+        verdict.alarm = state.work.alarmed.as_ref().is_none_or(|alarmed| alarmed.as_str() != reason);
+        if let Next::May(work, _) | Next::Must(work, ..) = &mut next {
+            work.alarmed = Some(EventText::new(reason));
+        }
+    }
     let owes = match (owed, verdict.compliance) {
         (_, Compliance::NotApplicable) | (Owed::No, _) => work.proof_owed,
         (Owed::Now, _) => true,
@@ -223,7 +232,6 @@ mod tests {
     use crate::domain::cause::Cause;
     use crate::domain::failure::{Class, Failure};
     use crate::domain::plan::step::Progress;
-    use crate::domain::text::EventText;
     use crate::domain::verdict::Withheld;
 
     fn now() -> Timestamp {
@@ -297,6 +305,25 @@ mod tests {
             let mut state = state(1);
             state.work.reruns = reruns;
             assert_eq!(left(&closed(&state, end.clone())), expected, "after {reruns} observations: {end:?}");
+        }
+    }
+
+    #[test]
+    fn the_same_reason_is_an_alarm_once() {
+        let alarm = |reason| (verdict(reason, Again::Twice).alarm(), After::Verdict);
+        for (alarmed, end, expected, next) in [
+            (None, alarm(Reason::KeyUnusable), true, Some("key-unusable")),
+            (Some("key-unusable"), alarm(Reason::KeyUnusable), false, Some("key-unusable")),
+            (Some("unproven"), alarm(Reason::KeyUnusable), true, Some("key-unusable")),
+            // What is no alarm says nothing of the last one.
+            (Some("unproven"), later(open()), false, Some("unproven")),
+            (None, later(open()), false, None),
+        ] {
+            let mut state = state(1);
+            state.work.alarmed = alarmed.map(EventText::new);
+            let closed = closed(&state, end.clone());
+            assert_eq!(closed.verdict.alarm, expected, "{alarmed:?} {end:?}");
+            assert_eq!(work(closed).alarmed, next.map(EventText::new), "{alarmed:?} {end:?}");
         }
     }
 

@@ -114,7 +114,7 @@ async fn no_message_has_a_customers_key_replaced_by_one_of_awss_own() {
             send(&s, forged("orders", &put_back_to("aws-kinesis")));
             s.drain().await;
             assert_eq!(s.count(Op::Start), 0, "{}", s.story("orders"));
-            assert_eq!((s.last("orders").verdict.reason, s.last("orders").verdict.alarm), (Reason::KeyUnusable, true));
+            assert_eq!((s.last("orders").verdict.reason, s.alarmed("orders")), (Reason::KeyUnusable, true));
         }
     }
 }
@@ -129,7 +129,7 @@ async fn a_key_is_put_back_only_soon_after_the_start_that_the_message_names() {
         send(&s, forged("orders", &[due.clone(), previous.clone(), ("started_at", started_at.clone())]));
         s.drain().await;
         assert_eq!(s.count(Op::Start), 0, "{started_at}: {}", s.story("orders"));
-        assert!(s.last("orders").verdict.alarm);
+        assert!(s.alarmed("orders"));
         // KMS is not asked about a key that may not be put back.
         let previous = key_arn("other");
         let asked = s.journal().iter().filter(|entry| entry.op == Op::Lookup && entry.target == previous).count();

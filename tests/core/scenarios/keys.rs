@@ -77,7 +77,7 @@ async fn an_accepted_key_is_left() {
 async fn an_accepted_key_that_cannot_be_used_is_an_alarm() {
     let s = left_alone(AWS_OR_ANY, Some("alias/other"), disabled("other")).await;
     assert_eq!((s.end("orders").0, s.end("orders").1), (Compliance::NonCompliant, Reason::KeyUnusable));
-    assert!(s.last("orders").verdict.alarm);
+    assert!(s.alarmed("orders"));
 }
 
 #[tokio::test(start_paused = true)]
@@ -101,7 +101,7 @@ async fn a_stream_is_never_put_on_a_key_that_cannot_be_used() {
         let set = |s: &Scene| s.set(|world, now| world.keys.set_state("app", state, now));
         let s = left_alone(ALL_WITH_APP, None, set).await;
         assert_eq!((s.end("orders").0, s.end("orders").1), (Compliance::NonCompliant, Reason::KeyUnusable), "{state}");
-        assert!(s.last("orders").verdict.alarm, "it stays unencrypted until somebody checks: {state}");
+        assert!(s.alarmed("orders"), "it stays unencrypted until somebody checks: {state}");
     }
 }
 
@@ -109,7 +109,7 @@ async fn a_stream_is_never_put_on_a_key_that_cannot_be_used() {
 async fn a_stream_on_its_own_rules_key_that_cannot_be_used_is_an_alarm() {
     let s = left_alone(ALL_WITH_APP, Some("alias/app"), disabled("app")).await;
     assert_eq!((s.end("orders").0, s.end("orders").1), (Compliance::NonCompliant, Reason::KeyUnusable));
-    assert!(s.last("orders").verdict.alarm);
+    assert!(s.alarmed("orders"));
 }
 
 #[tokio::test(start_paused = true)]
@@ -140,7 +140,7 @@ async fn a_key_that_we_may_not_observe_is_never_taken_for_right() {
     assert_eq!((s.end("orders").0, s.end("orders").1), (Compliance::InsufficientData, Reason::Unreadable));
     let s = left_alone(ALL_WITH_APP, Some("alias/app"), hidden("app")).await;
     assert_eq!((s.end("orders").0, s.end("orders").1), (Compliance::InsufficientData, Reason::Unreadable));
-    assert!(s.last("orders").verdict.alarm);
+    assert!(s.alarmed("orders"));
     // A stream that is not encrypted is wrong whatever that key is.
     let s = left_alone(ALL_WITH_APP, None, hidden("app")).await;
     assert_eq!((s.end("orders").0, s.end("orders").1), (Compliance::NonCompliant, Reason::KeyUnresolvable));

@@ -55,8 +55,8 @@ async fn encryption_that_never_takes_hold_is_unproven_and_observed_twice_more() 
     for evidence in &all {
         assert_eq!(evidence.verdict.compliance, Compliance::NonCompliant);
         assert_eq!((evidence.verdict.reason, evidence.proof.state), (Reason::Unproven, ProofState::Failed));
-        assert!(evidence.verdict.alarm);
     }
+    assert_eq!(s.alarms("orders"), [Reason::Unproven]);
     // Not before 5 s after it was seen ACTIVE, and not much later.
     let observed_at = all[0].after.as_ref().unwrap().observed.at;
     let judged = all[0].finished_at.duration_since(observed_at).as_secs_f64();
@@ -72,7 +72,7 @@ async fn a_probe_denied_to_our_role_says_nothing_about_the_stream() {
     s.set(|state, _| state.keys.key("app").forbidden = true);
     s.drain().await;
     assert_eq!(s.end("orders"), (Compliance::InsufficientData, Reason::ProofImpossible, ProofState::Failed));
-    assert!(s.last("orders").verdict.alarm);
+    assert!(s.alarmed("orders"));
     assert_eq!(s.starts("orders"), ["app"], "and nothing is put back");
 }
 
@@ -99,7 +99,7 @@ async fn a_re_key_that_turns_out_unusable_is_put_back_once() {
     assert!(all[0].rekeyed && all[0].proof.state == ProofState::Failed);
     // The second run put it back, proved that, and says that the rule is not kept.
     assert_eq!(s.end("orders"), (Compliance::NonCompliant, Reason::PutBack, ProofState::Proven));
-    assert!(s.last("orders").verdict.alarm);
+    assert!(s.alarmed("orders"));
     // The next event does not start it all over.
     s.set(|state, now| state.emit("StartStreamEncryption", "orders", Tool::Cli, now));
     s.drain().await;
@@ -174,7 +174,7 @@ async fn a_key_that_somebody_disables_later_is_no_reason_to_put_one_back() {
             s.later(hours(2), |state, _| state.script.clear());
             s.drain().await;
             assert_eq!(s.starts("orders"), ["app"], "after {minutes} min: {}", s.story("orders"));
-            assert!(s.last("orders").verdict.alarm, "{}", s.story("orders"));
+            assert!(s.alarmed("orders"), "{}", s.story("orders"));
         }
     }
 }
@@ -206,7 +206,7 @@ async fn a_key_is_put_back_once_for_a_cause() {
         s.drain().await;
         assert!(back.load(Ordering::Relaxed) && s.all("orders").len() > 2, "{}", s.story("orders"));
         assert_eq!(s.starts("orders"), ["app", "other"], "{}", s.story("orders"));
-        assert_eq!((s.end("orders").1, s.last("orders").verdict.alarm), (Reason::KeyUnusable, true));
+        assert_eq!((s.end("orders").1, s.alarmed("orders")), (Reason::KeyUnusable, true));
     }
 }
 
@@ -232,7 +232,7 @@ async fn the_key_to_put_back_is_observed_again_before_it_is() {
     s.later(secs(40.0), |state, _| state.parameters.insert("/mode".to_owned(), "enforce".to_owned()).map_or((), drop));
     s.drain().await;
     assert_eq!(s.starts("orders"), ["app"], "{}", s.story("orders"));
-    assert!(s.last("orders").verdict.alarm);
+    assert!(s.alarmed("orders"));
 }
 
 #[tokio::test(start_paused = true)]

@@ -182,6 +182,17 @@ impl Scene {
         (evidence.verdict.compliance, evidence.verdict.reason, evidence.proof.state)
     }
 
+    /// The reasons of the alarms about a stream, in their order. One chain of messages has each reason once in a row.
+    pub(crate) fn alarms(&self, stream: &str) -> Vec<Reason> {
+        let alarms = self.all(stream).into_iter().filter(|evidence| evidence.verdict.alarm);
+        alarms.map(|evidence| evidence.verdict.reason).collect()
+    }
+
+    /// Whether there was an alarm for what the last document says.
+    pub(crate) fn alarmed(&self, stream: &str) -> bool {
+        self.alarms(stream).contains(&self.end(stream).1)
+    }
+
     /// Every call of the function.
     pub(crate) fn journal(&self) -> Vec<Entry> {
         self.set(|state, _| state.journal.clone())
