@@ -126,6 +126,8 @@ pub struct Evidence {
     pub cause: Cause,
     /// When the first run for this cause began.
     pub first_seen: Timestamp,
+    /// Other events that the run answers.
+    pub also: Vec<EventText>,
     /// Where the policy came from.
     pub policy_source: String,
     /// The digest of its text.
@@ -183,6 +185,8 @@ pub struct Report<'a> {
     pub cause: &'a Cause,
     /// When the first run for this cause began.
     pub first_seen: Timestamp,
+    /// Other events that the run answers.
+    pub also: &'a [EventText],
     /// What the policy says of the stream, where that was decided.
     pub decision: Option<&'a Decision>,
     /// Which key the rule requires, as far as KMS said so.
@@ -239,6 +243,7 @@ impl Report<'_> {
             stream: self.stream.clone(),
             cause: self.cause.clone(),
             first_seen: self.first_seen,
+            also: self.also.to_vec(),
             policy_source: self.policy_source,
             policy_digest: self.policy_digest.to_owned(),
             rule: rule.map(|rule| (rule.index, rule.name.clone())),

@@ -107,6 +107,9 @@ pub struct Work {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "schema", schemars(with = "String"))]
     pub alarmed: Option<EventText>,
+    /// Events about the stream that came with the cause, and that this work answers too.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub also: Vec<EventText>,
 }
 
 fn stream_arn<'de, D: Deserializer<'de>>(from: D) -> Result<StreamArn, D::Error> {
@@ -116,6 +119,9 @@ fn stream_arn<'de, D: Deserializer<'de>>(from: D) -> Result<StreamArn, D::Error>
 fn previous_key<'de, D: Deserializer<'de>>(from: D) -> Result<Option<KeyArn>, D::Error> {
     bounds::member("previous_key", from)
 }
+
+/// So many other events are named; a batch of SQS has ten messages (`template.yaml`).
+const ALSO_MAX: usize = 10;
 
 impl Work {
     /// Work that begins now, because of `cause`.
@@ -142,7 +148,14 @@ impl Work {
             reruns: 0,
             unread: 0,
             alarmed: None,
+            also: Vec::new(),
         }
+    }
+
+    /// Whether it is as an event makes it: no run and no scan has observed the stream for it.
+    pub fn is_of_an_event(&self) -> bool {
+        let is_first = self.attempt == 0 && self.created.is_none() && self.not_before.is_none();
+        is_first && self.cause.event_id.is_some()
     }
 
     /// The message's body.
@@ -167,6 +180,7 @@ impl Work {
         // It is Kinesis's time, and distinguishes a stream from a later one of its name: without it the next observation says.
         work.created = work.created.filter(|created| !is_odd(*created, now));
         work.cause = work.cause.within_bounds(now);
+        work.also.truncate(ALSO_MAX);
         if bounds::is_unset(&work.deadline_from) {
             work.deadline_from = work.first_seen.min(now);
         }

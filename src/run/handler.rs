@@ -10,7 +10,7 @@ mod notes;
 mod parameters;
 mod scans;
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::panic::AssertUnwindSafe;
 use std::time::Duration;
 
@@ -32,6 +32,7 @@ use crate::config::Config;
 use crate::domain::backoff::{DELAY_MAX, WORK};
 use crate::domain::bounds::until;
 use crate::domain::event::item::{Fate, Input, Item, Message, Rest};
+use crate::domain::event::merge::{Task, lanes};
 use crate::domain::event::reason::{IgnoreReason, RejectReason};
 use crate::domain::failure::Unfinished;
 use crate::domain::note::{Note, Outcome};
@@ -123,31 +124,14 @@ impl<W: World> App<W> {
 
     async fn batch(&self, messages: Vec<Message>, invocation: &Invocation) -> Vec<String> {
         let in_force = self.in_force(messages.iter().flat_map(|m| &m.items)).await;
-        let mut streams: BTreeMap<String, Vec<Message>> = BTreeMap::new();
-        for message in messages {
-            let stream = message.items.iter().find_map(|item| match item {
-                Item::Reconcile(work) => Some(work.stream.to_string()),
-                Item::Scan(_)
-                | Item::ScanNow(_)
-                | Item::PolicyChanged(..)
-                | Item::Ignored(_)
-                | Item::Rejected(_)
-                | Item::Malformed(_)
-                | Item::Rest(_) => None,
-            });
-            streams.entry(stream.unwrap_or_else(|| message.id.clone())).or_default().push(message);
-        }
+        let lanes = lanes(messages);
         let session = self.session(&in_force, invocation);
-        self.paces.begin(streams.len());
-        let lanes = streams.into_values().map(|lane| async move {
-            let mut failed = Vec::new();
-            for Message { id, items } in lane {
-                let mut lost = false;
-                for item in items {
-                    lost |= self.guarded(item, session).await.is_err();
-                }
-                if lost {
-                    failed.push(id);
+        self.paces.begin(lanes.len());
+        let lanes = lanes.into_iter().map(|lane| async move {
+            let mut failed = BTreeSet::new();
+            for Task { item, messages } in lane {
+                if self.guarded(item, session).await.is_err() {
+                    failed.extend(messages);
                 }
             }
             failed

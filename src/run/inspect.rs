@@ -107,6 +107,7 @@ impl Inspection<'_> {
             stream,
             cause: &self.cause,
             first_seen: self.requested_at,
+            also: &[],
             decision: Some(decision),
             desired: compared.and_then(|compared| compared.desired.clone()),
             before: setting.clone(),

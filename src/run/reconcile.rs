@@ -309,6 +309,7 @@ impl<'a, W: StreamApi + KeyApi + TrailApi + Clock> Run<'a, W> {
             stream: &work.stream,
             cause: &work.cause,
             first_seen: work.first_seen,
+            also: &work.also,
             decision: self.decision.as_ref(),
             desired: desired.clone(),
             before: before.clone(),

@@ -233,8 +233,12 @@ fn judge(state: &State, now: Timestamp) -> Vec<String> {
     }
     for accepted in &state.queue.accepted {
         let of_it = |e: &&Evidence| {
-            let event = e.cause.event_id.as_ref().map(ToString::to_string);
-            e.stream.name.as_str() == accepted.stream && event == accepted.event_id && e.finished_at >= accepted.at
+            // A command has no id. Of events that came together one run answers all.
+            let answers = match &accepted.event_id {
+                None => e.cause.event_id.is_none(),
+                Some(id) => e.cause.event_id.iter().chain(&e.also).any(|event| event.as_str() == id),
+            };
+            e.stream.name.as_str() == accepted.stream && answers && e.finished_at >= accepted.at
         };
         if !state.evidence.iter().filter(of_it).any(|e| e.verdict.reason != Reason::Unfinished) {
             faults.push(format!("{accepted:?} never ended in evidence"));

@@ -44,8 +44,10 @@ class Record:
         """The evidence of each event that is not about a run to be continued, by event id."""
         found: dict[str, list[Json]] = collections.defaultdict(list)
         for _, document in list(self.evidence):
-            if document["reason"] != "unfinished" and document["cause"]["event_id"] in self.events:
-                found[document["cause"]["event_id"]].append(document)
+            cause = document["cause"]
+            for event in [cause["event_id"], *cause.get("also", [])]:
+                if document["reason"] != "unfinished" and event in self.events:
+                    found[event].append(document)
         return found
 
     def last(self, name: str) -> Json | None:

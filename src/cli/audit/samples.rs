@@ -35,6 +35,7 @@ fn evidence(region: &str, name: &str, key: Option<&str>, rule: Option<&str>, ver
         stream: scope.stream(StreamName::parse(name).unwrap()),
         cause,
         first_seen: at(),
+        also: Vec::new(),
         policy_source: "file:policy.yaml".into(),
         policy_digest: "sha256:00".into(),
         rule: rule.map(|rule| (0, rule.to_owned())),

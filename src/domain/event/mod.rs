@@ -12,6 +12,7 @@ pub mod found;
 pub mod item;
 pub mod keys;
 mod kinesis;
+pub mod merge;
 pub mod reason;
 pub mod record;
 

@@ -12,6 +12,7 @@ use super::{Evidence, Proof, Setting};
 use super::{ProofState, Remediation};
 use crate::domain::call::Call;
 use crate::domain::remedy::advice::{AtSource, Remedy};
+use crate::domain::text::EventText;
 #[cfg(feature = "schema")]
 use crate::domain::verdict::{Compliance, Reason};
 
@@ -117,6 +118,9 @@ struct Cause<'a> {
     /// When the first run for this cause began.
     #[cfg_attr(feature = "schema", schemars(with = "crate::domain::time::Time"))]
     first_seen: Timestamp,
+    /// EventBridge's ids of other events about the stream that came with this one: this run answers them too.
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    also: &'a [EventText],
 }
 
 /// The policy, and what decided in it.
@@ -330,6 +334,7 @@ impl<'a> From<&'a Evidence> for Document<'a> {
                 actor: evidence.cause.actor.as_ref().map(|actor| actor.as_str()),
                 at: evidence.cause.at,
                 first_seen: evidence.first_seen,
+                also: &evidence.also,
             },
             policy: Policy {
                 source: &evidence.policy_source,

@@ -1,0 +1,196 @@
+//! Which messages of a batch one run answers. Anybody may cause many events about one stream; one run, which observes it afterwards, answers
+//! all of them.
+//!
+//! Pure. What must be done is decided from what a run observes, so that of several events about a stream one has to run. A work message
+//! is never merged into another: it knows what a run before owes. Only copies of it, which SQS or a lost answer makes, are one.
+
+use std::cmp::Reverse;
+use std::collections::BTreeMap;
+
+use super::item::{Item, Message};
+use crate::domain::cause::{CREATE, Cause, STOP};
+use crate::domain::text::EventText;
+use crate::domain::work::Work;
+
+/// What is done for some messages: each of them fails where it fails.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Task {
+    /// What to do.
+    pub item: Item,
+    /// The messages, by SQS's `messageId`.
+    pub messages: Vec<String>,
+}
+
+/// The tasks of one stream, one after the other; those of different streams may run at once.
+pub type Lane = Vec<Task>;
+
+/// The lanes of a batch, the most urgent first: a stream that was just created or whose encryption was stopped takes writes without
+/// encryption.
+pub fn lanes(messages: Vec<Message>) -> Vec<Lane> {
+    let mut lanes: BTreeMap<String, Lane> = BTreeMap::new();
+    for Message { id, items } in messages {
+        let stream = items.iter().find_map(|item| match item {
+            Item::Reconcile(work) => Some(work.stream.to_string()),
+            _ => None,
+        });
+        let lane = lanes.entry(stream.unwrap_or_else(|| id.clone())).or_default();
+        if items.is_empty() {
+            continue;
+        }
+        lane.extend(items.into_iter().map(|item| Task { item, messages: vec![id.clone()] }));
+    }
+    let mut lanes: Vec<Lane> = lanes.into_values().map(merged).collect();
+    // A stable sort: what is as urgent keeps its order.
+    lanes.sort_by_key(|lane| Reverse(lane.iter().any(|task| is_urgent(&task.item))));
+    lanes
+}
+
+/// The same with one task for events about one stream, and for copies of one work message.
+fn merged(lane: Lane) -> Lane {
+    let mut merged: Lane = Vec::with_capacity(lane.len());
+    for task in lane {
+        match merged.iter_mut().find(|before| may_merge(&before.item, &task.item)) {
+            Some(before) => merge(before, task),
+            None => merged.push(task),
+        }
+    }
+    merged
+}
+
+fn may_merge(one: &Item, other: &Item) -> bool {
+    let (Item::Reconcile(one), Item::Reconcile(other)) = (one, other) else { return false };
+    let of_one_stream = one.stream == other.stream;
+    let are_events = one.is_of_an_event() && other.is_of_an_event();
+    let are_copies = one.first_seen == other.first_seen && one.attempt == other.attempt && !are_events;
+    of_one_stream && (are_events || (are_copies && one.cause == other.cause))
+}
+
+fn merge(before: &mut Task, task: Task) {
+    let Task { item, messages } = task;
+    before.messages.extend(messages);
+    let (Item::Reconcile(one), Item::Reconcile(other)) = (&mut before.item, item) else { return };
+    if !one.is_of_an_event() {
+        // Copies differ in nothing but what they owe.
+        one.proof_owed |= other.proof_owed;
+        return;
+    }
+    let other_runs = rank(&other.cause) >= rank(&one.cause);
+    let (mut runs, ends) = if other_runs { (other, one.clone()) } else { (one.clone(), other) };
+    runs.proof_owed |= ends.proof_owed;
+    let Work { cause, also, .. } = *ends;
+    for event in cause.event_id.into_iter().chain(also) {
+        if runs.cause.event_id.as_ref() != Some(&event) && !runs.also.contains(&event) {
+            runs.also.push(event);
+        }
+    }
+    *one = runs;
+}
+
+/// Of two events the one with the higher rank runs: the more urgent one, then the newer.
+fn rank(cause: &Cause) -> (bool, Option<jiff::Timestamp>) {
+    (is_urgent_call(&cause.call), cause.at)
+}
+
+fn is_urgent(item: &Item) -> bool {
+    matches!(item, Item::Reconcile(work) if work.is_of_an_event() && is_urgent_call(&work.cause.call))
+}
+
+fn is_urgent_call(call: &EventText) -> bool {
+    [CREATE, STOP].contains(&call.as_str())
+}
+
+#[cfg(test)]
+mod tests {
+    use jiff::{SignedDuration, Timestamp};
+
+    use super::*;
+    use crate::domain::arn::StreamArn;
+    use crate::domain::event::reason::IgnoreReason;
+
+    fn at(seconds: i64) -> Timestamp {
+        "2026-03-02T08:00:00Z".parse::<Timestamp>().unwrap() + SignedDuration::from_secs(seconds)
+    }
+
+    /// The work of an event about a stream, which happened at `seconds` and is named by that.
+    fn event(stream: &str, call: &str, seconds: i64) -> Work {
+        let stream = StreamArn::parse(&format!("arn:aws:kinesis:eu-west-1:111122223333:stream/{stream}")).unwrap();
+        let (call, event_id) = (EventText::new(call), Some(EventText::new(&seconds.to_string())));
+        Work::new(stream, Cause { call, event_id, actor: None, at: Some(at(seconds)), creator: None }, at(100))
+    }
+
+    /// A message of each of these works, named a, b, c, ….
+    fn messages(works: &[Work]) -> Vec<Message> {
+        let ids = ('a'..='z').map(String::from);
+        let message =
+            |(id, work): (String, &Work)| Message { id, items: vec![Item::Reconcile(Box::new(work.clone()))] };
+        ids.zip(works).map(message).collect()
+    }
+
+    /// The lanes in words: what runs, for which messages, and which events end with it.
+    fn words(works: &[Work]) -> Vec<Vec<String>> {
+        let task = |task: &Task| {
+            let Item::Reconcile(work) = &task.item else { panic!() };
+            let also: Vec<&str> = work.also.iter().map(EventText::as_str).collect();
+            let owed = if work.proof_owed { "!" } else { "" };
+            format!(
+                "{} {}{owed} for {} also {}",
+                work.stream.name,
+                work.cause.call,
+                task.messages.concat(),
+                also.join(" ")
+            )
+        };
+        lanes(messages(works)).iter().map(|lane| lane.iter().map(task).collect()).collect()
+    }
+
+    #[test]
+    fn one_run_answers_all_events_about_a_stream() {
+        let tags = |seconds| event("orders", "AddTagsToStream", seconds);
+        assert_eq!(words(&[tags(1), tags(3), tags(2)]), [["orders AddTagsToStream for abc also 1 2"]]);
+        // What is urgent runs, however old it is.
+        let stop = event("orders", STOP, 0);
+        assert_eq!(words(&[tags(1), stop, tags(3)]), [[format!("orders {STOP} for abc also 1 3")]]);
+        // A proof that one of them owes is owed.
+        let owing = Work { proof_owed: true, ..tags(1) };
+        assert_eq!(words(&[owing, tags(3)]), [["orders AddTagsToStream! for ab also 1"]]);
+        // The same event twice.
+        assert_eq!(words(&[tags(1), tags(1)]), [["orders AddTagsToStream for ab also "]]);
+    }
+
+    #[test]
+    fn what_is_urgent_comes_first() {
+        let works = [
+            event("a", "AddTagsToStream", 1),
+            event("b", CREATE, 2),
+            event("c", STOP, 3),
+            event("d", "TagResource", 4),
+        ];
+        let first: Vec<String> = words(&works).concat().iter().map(|words| words[..1].to_owned()).collect();
+        assert_eq!(first, ["b", "c", "a", "d"]);
+    }
+
+    #[test]
+    fn a_work_message_ends_with_its_copies_alone() {
+        let later = |attempt| Work { attempt, created: Some(at(-9)), ..event("orders", CREATE, 1) };
+        let owing = Work { proof_owed: true, ..later(1) };
+        assert_eq!(words(&[later(1), owing]), [["orders CreateStream! for ab also "]]);
+        let other = Work { first_seen: at(99), ..later(1) };
+        let scan = Work { created: Some(at(-9)), ..event("orders", "sweep", 1) };
+        let works = [later(1), later(2), other, event("orders", CREATE, 1), scan];
+        let runs: Vec<usize> = words(&works).iter().map(Vec::len).collect();
+        assert_eq!(runs, [5], "each runs itself, one after the other");
+        // Whoever gave a command has an answer of its own.
+        let mut command = event("orders", "reconcile", 2);
+        command.cause.event_id = None;
+        assert_eq!(words(&[command, event("orders", "AddTagsToStream", 1)]).concat().len(), 2);
+    }
+
+    #[test]
+    fn no_message_is_lost() {
+        let mut batch = messages(&[event("orders", "AddTagsToStream", 1), event("orders", "AddTagsToStream", 2)]);
+        batch.push(Message { id: "none".to_owned(), items: Vec::new() });
+        batch.push(Message { id: "odd".to_owned(), items: vec![Item::Ignored(IgnoreReason::Empty)] });
+        let ids: Vec<String> = lanes(batch).concat().into_iter().flat_map(|task| task.messages).collect();
+        assert_eq!(ids, ["a", "b", "odd"]);
+    }
+}
