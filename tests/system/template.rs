@@ -430,7 +430,20 @@ fn the_function_gets_what_it_needs() {
     ] {
         assert_eq!(variables[variable], from, "{variable}");
     }
-    assert_eq!(texts(&variables["POLICY"]), ["ssm:${PolicyParameterName}", "ssm:${PolicyParameter}"]);
+    for (parameter, value, policy) in [
+        ("Policy", "version: 1", "ssm:/streamseal/policy"),
+        ("PolicyParameterName", "/p", "ssm:/p"),
+        ("PolicyFile", "policies/policy.yaml", "file:policies/policy.yaml"),
+    ] {
+        let stack = Deployed::new(&[(parameter, value)]);
+        let function = stack.properties("Function").unwrap();
+        assert_eq!(function["Environment"]["Variables"]["POLICY"], policy, "{parameter}");
+        // What is in the package needs no right, and no pattern is without a name.
+        let role = stack.properties("Role").unwrap().to_string();
+        assert_eq!(role.contains("ssm:GetParameter"), parameter != "PolicyFile", "{parameter}");
+        let names = &stack.properties("PolicyChanges").unwrap()["EventPattern"]["detail"]["name"];
+        assert_eq!(names.as_array().unwrap().len(), 1, "{parameter}: {names}");
+    }
     assert_eq!(
         variables["MODE"],
         json!({"!If": ["HasModeParameter", {"!Sub": "ssm:${ModeParameterName}"}, {"!Ref": "Mode"}]})
