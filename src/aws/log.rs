@@ -4,10 +4,13 @@
 //! It may not fail and may not decide: what cannot be written is lost to the log, never to the queue.
 
 use std::io::Write;
+use std::sync::PoisonError;
 
 use jiff::Timestamp;
+use tracing::warn;
 
 use crate::aws::Aws;
+use crate::domain::cause::Cause;
 use crate::domain::evidence::{Evidence, emf};
 use crate::domain::note::Note;
 use crate::domain::scan::v1::Summary;
@@ -17,6 +20,7 @@ impl EvidenceSink for Aws {
     fn record(&self, evidence: &Evidence, document: &str) {
         line(document);
         line(&emf::of_evidence(evidence).to_string());
+        self.goes_by(&evidence.policy_digest, &evidence.cause);
     }
 
     fn summary(&self, summary: &Summary, document: &str) {
@@ -24,11 +28,22 @@ impl EvidenceSink for Aws {
         for metrics in emf::of_summary(summary) {
             line(&metrics.to_string());
         }
+        self.goes_by(&summary.policy_digest, &summary.scan.cause);
     }
 
     fn note(&self, note: &Note) {
         line(&note.to_json().to_string());
         line(&note.metrics(Timestamp::now()).to_string());
+    }
+}
+
+impl Aws {
+    /// Counts the first document by another policy.
+    fn goes_by(&self, digest: &str, cause: &Cause) {
+        if self.reported.lock().unwrap_or_else(PoisonError::into_inner).changes(digest, cause) {
+            warn!(digest, cause = %cause.call, "the policy is another one than before");
+            line(&emf::of_policy_change(Timestamp::now()).to_string());
+        }
     }
 }
 

@@ -20,7 +20,7 @@ mod trail;
 use std::error::Error;
 use std::future::Future;
 use std::path::PathBuf;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use aws_sdk_kinesis::config::Region;
@@ -41,6 +41,7 @@ pub use self::connect::{Timeouts, function_config};
 use crate::domain::arn::Scope;
 use crate::domain::bus::Bus;
 use crate::domain::call::Call;
+use crate::domain::evidence::digest::LastDigest;
 use crate::domain::failure::Failure;
 use crate::domain::text::EventText;
 use crate::ports::{CallLog, Clock};
@@ -69,6 +70,7 @@ pub struct Aws {
     package: PathBuf,
     clients: Arc<Clients>,
     bus: Option<Bus>,
+    reported: Arc<Mutex<LastDigest>>,
 }
 
 /// Each is built on first use: a cold start waits for each that is built, and no invocation needs all.
@@ -104,6 +106,7 @@ impl Aws {
             package: std::env::var_os("LAMBDA_TASK_ROOT").map(PathBuf::from).unwrap_or_default(),
             clients: Arc::new(clients),
             bus: None,
+            reported: Arc::default(),
         }
     }
 

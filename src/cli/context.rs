@@ -303,11 +303,13 @@ pub(crate) fn variable(name: &str) -> Option<String> {
 
 /// Where `--policy` or `POLICY` says that the policy is, as the function writes it.
 pub(crate) fn policy_source(globals: &Globals) -> Option<String> {
-    let given = globals.policy.clone().map(|text| {
-        let is_source = ["ssm:", "file:", "inline:"].iter().any(|kind| text.starts_with(kind));
-        if is_source { text } else { format!("file:{text}") }
-    });
-    given.or_else(|| variable("POLICY"))
+    globals.policy.as_deref().map(as_source).or_else(|| variable("POLICY"))
+}
+
+/// A policy as it is named on the command line, where a file needs no `file:`.
+pub(crate) fn as_source(text: &str) -> String {
+    let is_source = ["ssm:", "file:", "inline:"].iter().any(|kind| text.starts_with(kind));
+    if is_source { text.to_owned() } else { format!("file:{text}") }
 }
 
 /// The text of a file.

@@ -2,6 +2,7 @@
 //!
 //! `evidence/v1.rs` renders it; nothing here writes or decides.
 
+pub mod digest;
 pub mod emf;
 pub mod v1;
 

@@ -87,6 +87,7 @@ impl Note {
     pub fn metrics(&self, at: Timestamp) -> Value {
         match self.outcome {
             Outcome::Lost(results) => emf::of_lost(results, at),
+            Outcome::Rejected => emf::of_rejected(self.reason, self.items, at),
             outcome => emf::of_note(outcome.as_str(), self.reason, self.items, at),
         }
     }

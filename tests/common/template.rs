@@ -94,7 +94,18 @@ impl Deployed {
         match tag {
             Some((name, of_it)) if name == "!Ref" => self.reference(of_it.as_str().unwrap()),
             Some((name, of_it)) if name == "!GetAtt" => Some(json!(self.attribute(of_it.as_str().unwrap()))),
-            Some((name, of_it)) if name == "!Sub" => Some(json!(self.substituted(of_it.as_str().unwrap()))),
+            Some((name, of_it)) if name == "!Sub" => Some(json!(match of_it.as_array() {
+                Some(with) => self.substituted(with[0].as_str().unwrap(), &with[1]),
+                None => self.substituted(of_it.as_str().unwrap(), &Value::Null),
+            })),
+            Some((name, of_it)) if name == "!Select" => {
+                let index = usize::try_from(of_it[0].as_u64().unwrap()).unwrap();
+                Some(self.resolved(&of_it[1]).unwrap()[index].take())
+            }
+            Some((name, of_it)) if name == "!Split" => {
+                let whole = self.resolved(&of_it[1]).unwrap();
+                Some(whole.as_str().unwrap().split(of_it[0].as_str().unwrap()).map(|part| json!(part)).collect())
+            }
             Some((name, of_it)) if name == "!If" => {
                 self.resolved(&of_it[if self.holds(of_it[0].as_str().unwrap()) { 1 } else { 2 }])
             }
@@ -122,6 +133,10 @@ impl Deployed {
             "AWS::Partition" => "aws".to_owned(),
             "AWS::Region" => Self::REGION.to_owned(),
             "AWS::StackName" => Self::NAME.to_owned(),
+            "AWS::StackId" => {
+                let (region, account, name) = (Self::REGION, Self::ACCOUNT, Self::NAME);
+                format!("arn:aws:cloudformation:{region}:{account}:stack/{name}/5f1e0a2c-0b1d-4a6e-9c3f-7d2b8e4a6f10")
+            }
             "AWS::URLSuffix" => "amazonaws.com".to_owned(),
             _ => {
                 let parameter = &self.template["Parameters"][name];
@@ -149,7 +164,8 @@ impl Deployed {
     /// What `Ref` gives of a resource: its name, or the URL of a queue.
     fn physical(&self, resource: &str) -> String {
         let of_it = &self.template["Resources"][resource];
-        let name = match of_it["Properties"].get("Name") {
+        let properties = &of_it["Properties"];
+        let name = match properties.get("Name").or_else(|| properties.get("QueueName")) {
             Some(name) => self.resolved(name).unwrap().as_str().unwrap().to_owned(),
             None => format!("{}-{resource}{}", Self::NAME, Self::suffix(of_it)),
         };
@@ -183,12 +199,14 @@ impl Deployed {
         }
     }
 
-    fn substituted(&self, text: &str) -> String {
+    /// A text with its names replaced, those of `with` before all others.
+    fn substituted(&self, text: &str, with: &Value) -> String {
         let mut parts = text.split("${");
         let mut whole = parts.next().unwrap().to_owned();
         for part in parts {
             let (name, rest) = part.split_once('}').unwrap();
             let value = match name {
+                _ if with.get(name).is_some() => self.resolved(&with[name]).unwrap().as_str().unwrap().to_owned(),
                 _ if name.contains("::") || !name.contains('.') => match self.reference(name).unwrap() {
                     Value::String(text) => text,
                     other => panic!("{name} is {other}, and no text"),

@@ -32,6 +32,7 @@ impl Written {
             }
             self.metrics.extend(state.notes.iter().map(|note| note.metrics(now)));
             self.metrics.extend(state.summaries.iter().flat_map(emf::of_summary));
+            self.metrics.extend(state.policy_changes.iter().cloned());
         });
     }
 
@@ -117,6 +118,18 @@ async fn everything() -> Written {
     unheard.drain().await;
     written.take(&unheard);
 
+    // Another policy, and a stream of another account.
+    let mut changed = stopped();
+    changed.parameter("/policy", ALL_WITH_APP);
+    changed.drain().await;
+    changed.set(|state, now| {
+        state.set_parameter("/policy", &format!("{ALL_WITH_APP} "), now);
+        let command = json!({"action": "reconcile", "stream": "arn:aws:kinesis:eu-west-1:444455556666:stream/orders"});
+        state.enqueue(command.to_string(), now, secs(0.0), 0);
+    });
+    changed.drain().await;
+    written.take(&changed);
+
     // A sweep that finds every kind of stream, and one that nobody reported; and scans of the other kinds.
     let mut swept = Scene::new(
         "{version: 1, defaults: {existing: enforce}, rules: [{name: scratch, match: {stream: ['scratch*']}, exempt: {reason: r}}, \
@@ -163,6 +176,83 @@ async fn every_alarm_is_on_a_metric_that_is_emitted() {
         ours += 1;
     }
     assert!(ours >= 8, "{ours}");
+}
+
+/// How often an alarm's metric was above nought, line by line.
+fn times(written: &Written, alarm: &str) -> usize {
+    let (_, alarm) = alarms().into_iter().find(|(name, _)| name == alarm).unwrap();
+    assert!(alarm.get("Dimensions").is_none(), "{alarm}");
+    let metric = alarm["MetricName"].as_str().unwrap();
+    written.metrics.iter().filter(|line| line[metric].as_u64() > Some(0)).count()
+}
+
+/// Without a table an instance knows its own last policy alone; the cause of the sweep that follows says the rest.
+#[tokio::test(start_paused = true)]
+async fn a_changed_policy_is_an_alarm_with_the_first_document_by_it() {
+    const OTHER: &str = "{version: 1, defaults: {existing: enforce}, rules: [{name: none, exempt: {reason: r}}]}";
+    for cold in [false, true] {
+        for (parameter, text, alarms_then) in [
+            ("/policy", OTHER, 1),
+            // The same text again, and the mode. An instance that is new does not know.
+            ("/policy", ALL_WITH_APP, usize::from(cold)),
+            ("/mode", "report", usize::from(cold)),
+        ] {
+            let mut s = Scene::new(ALL_WITH_APP);
+            s.lambda.always_cold = cold;
+            s.parameter("/policy", ALL_WITH_APP);
+            s.existing("orders", None);
+            s.set(|state, now| state.emit("StopStreamEncryption", "orders", Tool::Cli, now));
+            s.set(|state, now| state.sweep(now));
+            s.drain().await;
+            let mut written = Written::default();
+            written.take(&s);
+            assert_eq!(times(&written, "PolicyChangedAlarm"), 0, "before {parameter}");
+            s.set(|state, now| state.set_parameter(parameter, text, now));
+            s.drain().await;
+            written.take(&s);
+            assert_eq!(times(&written, "PolicyChangedAlarm"), alarms_then, "{parameter}, cold: {cold}");
+            // The document that the log has at that time is by the new policy.
+            if text == OTHER {
+                let digest = &written.evidence.last().unwrap()["policy"]["digest"];
+                assert_ne!(digest, &written.evidence[0]["policy"]["digest"]);
+            }
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_must_not_be_done_is_an_alarm_and_another_accounts_key_is_none() {
+    let reconcile = |stream: &str| json!({"action": "reconcile", "stream": stream});
+    let file = |name: &str| -> Value {
+        let path = format!("{}/events/{name}.json", env!("CARGO_MANIFEST_DIR"));
+        serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap()
+    };
+    for (body, alarms_then) in [
+        (reconcile("arn:aws:kinesis:eu-west-1:444455556666:stream/orders"), 1),
+        (reconcile("arn:aws:kinesis:us-east-1:111122223333:stream/orders"), 1),
+        (reconcile("orders"), 0),
+        (json!({"source": "aws.other", "detail-type": "x", "account": "111122223333", "region": "eu-west-1"}), 0),
+        (file("kms-disable-key-other-account"), 0),
+    ] {
+        let mut s = Scene::new(ALL_WITH_APP);
+        s.set(|state, now| state.enqueue(body.to_string(), now, secs(0.0), 0));
+        s.drain().await;
+        let mut written = Written::default();
+        written.take(&s);
+        assert_eq!(times(&written, "RejectedAlarm"), alarms_then, "{body}");
+    }
+    // Those that are counted together are all of them.
+    let mut findings = file("securityhub-findings-imported-kinesis1");
+    let mut finding = findings["detail"]["findings"][0].clone();
+    finding["AwsAccountId"] = json!("444455556666");
+    findings["detail"]["findings"] = json!(vec![finding; 20]);
+    let mut s = Scene::new(ALL_WITH_APP);
+    s.set(|state, now| state.enqueue(findings.to_string(), now, secs(0.0), 0));
+    s.drain().await;
+    let mut written = Written::default();
+    written.take(&s);
+    let counts: Vec<u64> = written.metrics.iter().filter_map(|line| line["Rejected"].as_u64()).collect();
+    assert!(counts.iter().sum::<u64>() == 20 && counts.len() < 20, "{counts:?}");
 }
 
 /// Most failed reads pass within seconds: the first one, with its second try, wakes nobody, and the next one does.

@@ -247,6 +247,45 @@ fn people_are_notified_of_what_the_central_queue_has() {
     }
 }
 
+/// The statements of every policy in a value.
+fn statements<'a>(value: &'a Value, into: &mut Vec<&'a Value>) {
+    match value {
+        Value::Array(all) => all.iter().for_each(|one| statements(one, into)),
+        Value::Object(members) => {
+            into.extend(members.get("Statement").and_then(Value::as_array).into_iter().flatten());
+            members.values().for_each(|member| statements(member, into));
+        }
+        _ => {}
+    }
+}
+
+/// A service writes for whoever asks it to: the account that it does so for is named wherever one may.
+#[test]
+fn services_may_write_for_this_account_alone() {
+    for (text, least) in [(include_str!("../../template.yaml"), 2), (CENTRAL, 2), (NOTIFY, 4)] {
+        let template = read(text);
+        let mut all = Vec::new();
+        statements(&template, &mut all);
+        // Lambda takes the function's role for that function, and says of no account (Lambda developer guide, execution role).
+        let by_services = all.iter().filter(|it| {
+            let service = &it["Principal"]["Service"];
+            service.is_string() && service != "lambda.amazonaws.com"
+        });
+        let mut seen = 0;
+        for statement in by_services {
+            let account = &statement["Condition"]["StringEquals"]["aws:SourceAccount"];
+            assert_eq!(account, &json!({"!Ref": "AWS::AccountId"}), "{statement}");
+            seen += 1;
+        }
+        assert!(seen >= least, "{seen}");
+        for (name, queue) in resources(&template, "AWS::SQS::Queue") {
+            if name == "UndeliveredQueue" {
+                assert_eq!(queue["RedriveAllowPolicy"], json!({"redrivePermission": "denyAll"}));
+            }
+        }
+    }
+}
+
 /// What no emulator here shows.
 #[test]
 fn the_central_bus_is_the_organizations_and_its_log_takes_every_result() {

@@ -412,6 +412,67 @@ fn what_the_role_may_not_do() {
     }
 }
 
+/// Whom the queues let send, by their own policies: principals of the account that are allowed everything, and EventBridge.
+#[test]
+fn only_services_the_role_and_who_is_named_send_to_queues_that_are_closed() {
+    const ADMIN: &str = "arn:aws:iam::111122223333:role/admin";
+    const OPERATOR: &str = "arn:aws:iam::111122223333:role/ops/operator-1b0e";
+    const USER: &str = "arn:aws:iam::111122223333:user/operator";
+    let everything =
+        json!({"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"}]});
+    let named = format!("arn:aws:iam::111122223333:role/ops/operator-*,{USER}");
+    // By the parameters: who may send to the queue of work, in the order of the principals below.
+    let deployments = [
+        (vec![], [true, true, true, true, true]),
+        (vec![("RestrictQueueSenders", "true")], [true, true, false, false, false]),
+        (vec![("RestrictQueueSenders", "true"), ("RedriveRoleArns", named.as_str())], [true, true, false, true, true]),
+    ];
+    for (parameters, expected) in deployments {
+        let deployed = Deployed::new(&parameters);
+        let role = arn(&deployed, "Role");
+        for (policy, queue) in [("QueuePolicy", "WorkQueue"), ("ScanQueuePolicy", "ScanQueue")] {
+            let request = |action: &str, principal: &str| {
+                let service = principal == "events.amazonaws.com";
+                let of_iam = json!({"aws:PrincipalIsAWSService": service.to_string(), "aws:PrincipalArn": principal});
+                let rule = arn(&deployed, "StreamCalls");
+                let of_service = json!({
+                    "aws:PrincipalIsAWSService": "true", "aws:SourceArn": rule, "aws:SourceAccount": ACCOUNT,
+                });
+                json!({
+                    "action": action, "principal": principal, "resource": arn(&deployed, queue),
+                    "context": if service { of_service } else { of_iam },
+                })
+            };
+            let principals = ["events.amazonaws.com", &role, ADMIN, OPERATOR, USER];
+            let mut requests: Vec<Value> =
+                principals.iter().map(|principal| request("sqs:SendMessage", principal)).collect();
+            // Whatever else people do with a queue is none of its business.
+            requests.push(request("sqs:PurgeQueue", ADMIN));
+            let of_queue = deployed.properties(policy).map(|mut it| it["PolicyDocument"].take());
+            let case = json!({"policy": everything, "resource_policy": of_queue, "requests": requests});
+            let answer = ask(&json!({"role": role, "cases": [case], "actions": []}));
+            let mut expected = expected.to_vec();
+            // No rule sends scans.
+            expected[0] = queue == "WorkQueue";
+            expected.push(true);
+            assert_eq!(answer["allowed"], json!([expected]), "{queue} {parameters:?}");
+        }
+    }
+    // A rule of the same name in another account is none of ours.
+    let deployed = Deployed::new(&[]);
+    let (queue, rule) = (arn(&deployed, "WorkQueue"), arn(&deployed, "StreamCalls"));
+    let from = |account: &str| {
+        let context = json!({"aws:PrincipalIsAWSService": "true", "aws:SourceArn": rule, "aws:SourceAccount": account});
+        json!({"action": "sqs:SendMessage", "principal": "events.amazonaws.com", "resource": queue, "context": context})
+    };
+    let of_queue = deployed.properties("QueuePolicy").unwrap()["PolicyDocument"].take();
+    let case = json!({
+        "policy": everything, "resource_policy": of_queue, "requests": [from(ACCOUNT), from("444455556666")],
+    });
+    let answer = ask(&json!({"role": OWN_ROLE, "cases": [case], "actions": []}));
+    assert_eq!(answer["allowed"], json!([[true, false]]));
+}
+
 /// That the evaluator says no to what it does not understand, rather than yes.
 #[test]
 fn the_evaluator_refuses_what_it_cannot_evaluate() {

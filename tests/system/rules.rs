@@ -131,6 +131,32 @@ fn nearly_right_is_refused() {
         ("SecurityHubFindings", "securityhub-findings-imported-kinesis1", hub(Value::Null, "rule/Kinesis.10"), false),
         ("SecurityHubFindings", "securityhub-findings-imported-kinesis1", hub(Value::Null, "rule/NoKinesis.1"), false),
         ("SecurityHubFindings", "securityhub-findings-imported-kinesis1", hub(json!("Kinesis.2"), "rule"), false),
+        // To Security Hub's administrator come the findings of other accounts, and of other Regions where it aggregates them.
+        (
+            "SecurityHubFindings",
+            "securityhub-findings-imported-kinesis1",
+            all(&[("/detail/findings/0/AwsAccountId", json!("444455556666"))]),
+            false,
+        ),
+        (
+            "SecurityHubFindings",
+            "securityhub-findings-imported-kinesis1",
+            all(&[("/detail/findings/0/Region", json!("us-east-1"))]),
+            false,
+        ),
+        (
+            "SecurityHubFindingsV2",
+            "securityhub-findings-imported-v2-kinesis1",
+            all(&[("/detail/findings/0/cloud/account/uid", json!("444455556666"))]),
+            false,
+        ),
+        (
+            "SecurityHubFindingsV2",
+            "securityhub-findings-imported-v2-kinesis1",
+            all(&[("/detail/findings/0/cloud/region", json!("us-east-1"))]),
+            false,
+        ),
+        ("SecurityHubFindingsV2", "securityhub-findings-imported-v2-kinesis1", all(&[]), true),
         ("KeyEvents", "kms-cmk-rotation", all(&[("/detail-type", json!("KMS CMK Rotatio"))]), false),
         ("KeyEvents", "kms-update-alias", all(&[]), false),
         ("KeyCalls", "kms-update-alias", all(&[]), true),

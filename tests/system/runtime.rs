@@ -502,11 +502,27 @@ fn alarms_are_wired_to_metrics_that_the_function_emits() {
     let is_lost = |line: &Value| line.get("ResultsLost").is_some();
     let of_scan = |line: &Value| is_metrics(line) && (line.get("Scans").is_some() || line.get("Streams").is_some());
 
+    let parameter = format!("/{}", unique("policy"));
+    let put = |text: &str| {
+        parts().ssm("PutParameter", json!({"Name": parameter, "Type": "String", "Value": text, "Overwrite": true}))
+    };
+    let text = nothing.strip_prefix("inline:").unwrap();
+    put(text);
+    let changing =
+        Function::start(60, &[("POLICY", &format!("ssm:{parameter}")), ("SCAN_DESCRIBES_PER_SECOND", "500")]);
+    let other = format!("arn:aws:kinesis:{REGION}:444455556666:stream/{stream}");
+    changing.invoke(&json!({"action": "reconcile", "stream": other}));
+    changing.invoke(&json!({"action": "sweep"}));
+    put(&text.replace("nothing to do", "still nothing to do"));
+    changing.invoke(&json!({"action": "sweep"}));
+    let of_policy = |line: &Value| line.get("PolicyChanged").is_some();
+    let of_change = |line: &Value| of_policy(line) || line.get("Rejected").is_some();
+
     // Each emitted metric as CloudWatch would see it: its name, and each set of dimensions with the values in the line.
     let mut emitted = Vec::new();
     // One line for the evidence; one for the event that is kept and, since there is no queue for it, one for its failure.
     let lines = function.lines(1, is_metrics).into_iter().chain(unusable.lines(2, is_metrics));
-    let lines = lines.chain(unheard.lines(1, is_lost));
+    let lines = lines.chain(unheard.lines(1, is_lost)).chain(changing.lines(2, of_change));
     for line in lines.chain(sweeping.lines(2, of_scan)) {
         for directive in line["_aws"]["CloudWatchMetrics"].as_array().into_iter().flatten() {
             let metric = directive["Metrics"][0]["Name"].as_str().unwrap();
@@ -542,7 +558,9 @@ fn alarms_are_wired_to_metrics_that_the_function_emits() {
         assert!(known, "{metric} {wanted:?} is not in {emitted:?}");
         ours += 1;
     }
-    assert_eq!(ours, 9);
+    assert_eq!(ours, 11);
+    // However many documents there are by the new policy.
+    assert_eq!(changing.lines(1, of_policy).len(), 1);
 }
 
 #[test]

@@ -116,8 +116,6 @@ fn scans_run_one_at_a_time_and_none_is_lost() {
         ("ScanQueue/RedrivePolicy/maxReceiveCount", json!(5)),
         // SQS takes dead letters of a FIFO queue only into another one.
         ("ScanDeadLetterQueue/FifoQueue", json!(true)),
-        // A name of our own would have to be another one in each stack; CloudFormation's ends in `.fifo`.
-        ("ScanQueue/QueueName", Value::Null),
     ] {
         assert_eq!(property(&template, place), expected, "{place}");
     }
@@ -184,22 +182,78 @@ fn only_our_rules_may_send_to_the_queues() {
         .collect();
     assert!(!rules.is_empty());
     // Scans come from the function alone, by its role.
-    assert_eq!(resources(&template, "AWS::SQS::QueuePolicy").len(), 2);
+    assert_eq!(resources(&template, "AWS::SQS::QueuePolicy").len(), 3);
+    let open = Deployed::new(&[]);
+    assert_eq!(open.properties("ScanQueuePolicy"), None);
     for (policy, queue) in [("QueuePolicy", "WorkQueue"), ("UndeliveredQueuePolicy", "UndeliveredQueue")] {
-        assert_eq!(property(&template, &format!("{policy}/Queues")), json!([{"!Ref": queue}]));
-        let statements = property(&template, &format!("{policy}/PolicyDocument/Statement"));
-        assert_eq!(
-            statements,
-            json!([{
-                "Sid": "OurRules",
-                "Effect": "Allow",
-                "Principal": {"Service": "events.amazonaws.com"},
+        let given = json!([{
+            "Sid": "OurRules",
+            "Effect": "Allow",
+            "Principal": {"Service": "events.amazonaws.com"},
+            "Action": "sqs:SendMessage",
+            "Resource": {"!GetAtt": format!("{queue}.Arn")},
+            // Of this account, whoever else knows the name of a rule of ours.
+            "Condition": {
+                "StringEquals": {"aws:SourceAccount": {"!Ref": "AWS::AccountId"}},
+                "ArnEquals": {"aws:SourceArn": rules},
+            },
+        }]);
+        let found = open.properties(policy).unwrap();
+        assert_eq!(found["Queues"], json!([open.resolved(&json!({"!Ref": queue}))]), "{policy}");
+        assert_eq!(found["PolicyDocument"]["Statement"], open.resolved(&given).unwrap(), "{policy}");
+    }
+}
+
+#[test]
+fn only_the_queues_of_the_stack_put_dead_letters_aside() {
+    let stack = Deployed::new(&[]);
+    let arn = |queue: &str| stack.resolved(&json!({"!GetAtt": format!("{queue}.Arn")})).unwrap();
+    for (dead, of) in [("DeadLetterQueue", "WorkQueue"), ("ScanDeadLetterQueue", "ScanQueue")] {
+        let allowed = json!({"redrivePermission": "byQueue", "sourceQueueArns": [arn(of)]});
+        assert_eq!(stack.properties(dead).unwrap()["RedriveAllowPolicy"], allowed, "{dead}");
+        assert_eq!(stack.properties(of).unwrap()["RedrivePolicy"]["deadLetterTargetArn"], arn(dead), "{of}");
+        // A name is one of 80 characters at most, of one stack and no other.
+        let name = stack.properties(of).unwrap()["QueueName"].as_str().unwrap().to_owned();
+        assert!(name.len() <= 80 && name.contains("5f1e0a2c-0b1d-4a6e-9c3f-7d2b8e4a6f10"), "{name}");
+        assert_eq!(name.ends_with(".fifo"), of == "ScanQueue", "{name}");
+        // By CloudFormation's own names the two would need each other.
+        let text = template()["Resources"][dead].to_string();
+        assert!(!text.contains(&format!("{of}.Arn")), "{dead} waits for {of}, which waits for it");
+    }
+    let undelivered = json!({"redrivePermission": "denyAll"});
+    assert_eq!(stack.properties("UndeliveredQueue").unwrap()["RedriveAllowPolicy"], undelivered);
+}
+
+#[test]
+fn the_queues_can_be_closed_to_all_other_senders() {
+    let template = template();
+    assert_eq!(template.pointer("/Parameters/RestrictQueueSenders/Default"), Some(&json!("false")));
+    let redrive = "arn:aws:iam::111122223333:role/ops/*";
+    let closed = |roles: &str| Deployed::new(&[("RestrictQueueSenders", "true"), ("RedriveRoleArns", roles)]);
+    for (roles, given) in [("", None), (redrive, Some(json!({"aws:PrincipalArn": [redrive]})))] {
+        let stack = closed(roles);
+        for (policy, queue) in [("QueuePolicy", "WorkQueue"), ("ScanQueuePolicy", "ScanQueue")] {
+            let found = stack.properties(policy).unwrap();
+            let statement = found["PolicyDocument"]["Statement"].as_array().unwrap().last().unwrap().clone();
+            let mut expected = json!({
+                "Sid": "NobodyElse",
+                "Effect": "Deny",
+                "Principal": "*",
                 "Action": "sqs:SendMessage",
                 "Resource": {"!GetAtt": format!("{queue}.Arn")},
-                "Condition": {"ArnEquals": {"aws:SourceArn": rules}},
-            }]),
-            "{policy}"
-        );
+                "Condition": {
+                    "Bool": {"aws:PrincipalIsAWSService": "false"},
+                    "ArnNotEquals": {"aws:PrincipalArn": {"!GetAtt": "Role.Arn"}},
+                },
+            });
+            if let Some(given) = &given {
+                expected["Condition"]["ArnNotLike"] = given.clone();
+            }
+            assert_eq!(statement, stack.resolved(&expected).unwrap(), "{policy} {roles}");
+            assert_eq!(found["Queues"], json!([stack.resolved(&json!({"!Ref": queue}))]));
+        }
+        // Dead letters and undelivered events come in all the same.
+        assert_eq!(stack.properties("UndeliveredQueuePolicy"), Deployed::new(&[]).properties("UndeliveredQueuePolicy"));
     }
 }
 
@@ -430,7 +484,20 @@ fn the_function_gets_what_it_needs() {
     ] {
         assert_eq!(variables[variable], from, "{variable}");
     }
-    assert_eq!(texts(&variables["POLICY"]), ["ssm:${PolicyParameterName}", "ssm:${PolicyParameter}"]);
+    for (parameter, value, policy) in [
+        ("Policy", "version: 1", "ssm:/streamseal/policy"),
+        ("PolicyParameterName", "/p", "ssm:/p"),
+        ("PolicyFile", "policies/policy.yaml", "file:policies/policy.yaml"),
+    ] {
+        let stack = Deployed::new(&[(parameter, value)]);
+        let function = stack.properties("Function").unwrap();
+        assert_eq!(function["Environment"]["Variables"]["POLICY"], policy, "{parameter}");
+        // What is in the package needs no right, and no pattern is without a name.
+        let role = stack.properties("Role").unwrap().to_string();
+        assert_eq!(role.contains("ssm:GetParameter"), parameter != "PolicyFile", "{parameter}");
+        let names = &stack.properties("PolicyChanges").unwrap()["EventPattern"]["detail"]["name"];
+        assert_eq!(names.as_array().unwrap().len(), 1, "{parameter}: {names}");
+    }
     assert_eq!(
         variables["MODE"],
         json!({"!If": ["HasModeParameter", {"!Sub": "ssm:${ModeParameterName}"}, {"!Ref": "Mode"}]})
@@ -505,7 +572,9 @@ const ALARMS: &[Alarm] = &[
     ("FunctionErrorsAlarm", "AWS/Lambda", "Errors", &[("FunctionName", "Function")]),
     ("GaveUpAlarm", "Streamseal", "Alarms", &[("Reason", "gave-up")]),
     ("MissedByEventsAlarm", "Streamseal", "MissedByEvents", &[]),
+    ("PolicyChangedAlarm", "Streamseal", "PolicyChanged", &[]),
     ("PolicyUnusableAlarm", "Streamseal", "Items", &[("Outcome", "deferred"), ("Reason", "PolicyUnusable")]),
+    ("RejectedAlarm", "Streamseal", "Rejected", &[]),
     ("ResultsLostAlarm", "Streamseal", "ResultsLost", &[]),
     ("ScanBacklogAlarm", "AWS/SQS", "ApproximateAgeOfOldestMessage", &[("QueueName", "ScanQueue")]),
     ("ScanDeadLettersAlarm", "AWS/SQS", "ApproximateNumberOfMessagesVisible", &[("QueueName", "ScanDeadLetterQueue")]),

@@ -6,12 +6,14 @@
 //
 // Reads one JSON document and writes one:
 //
-//     { "role": ARN, "cases": [ { "policy": DOCUMENT, "requests": [ { "action": .., "resource": ARN or "*", "context": {..} } ] } ],
+//     { "role": ARN, "cases": [ { "policy": DOCUMENT, "resource_policy": DOCUMENT or none,
+//                                 "requests": [ { "action": .., "resource": ARN or "*", "context": {..}, "principal": .. } ] } ],
 //       "actions": [ACTION..] }
 //     { "allowed": [ [BOOL..] ], "wildcard_only": [ACTION..] }
 //
 // `allowed` has a list for each case; `wildcard_only` are those of `actions` for which the reference has no resource. Keys have the policy that
-// KMS gives to new ones, for the role's account: what the role may do with them is up to its own policy. It ends with status 1 and words when it
+// KMS gives to new ones, for the role's account: what the role may do with them is up to its own policy. A `resource_policy` is that of the resource
+// that the case is about; `principal`, where it is not the role, is another principal with the same policy, or a service, which has none. It ends with status 1 and words when it
 // cannot evaluate: a policy that is none, an action, a resource or a context key that the reference does not know for it.
 "use strict";
 const { createRequire } = require("node:module");
@@ -25,22 +27,22 @@ const allow = (statement) => ({ Version: "2012-10-17", Statement: [{ Effect: "Al
 const CONTEXT = "kms:EncryptionContext:aws:kinesis:arn";
 const REFERENCE = "kms:EncryptionContext:${EncryptionContextKey}";
 
-async function evaluate(role, policy, { action, resource, context }) {
+async function evaluate(role, { policy, resource_policy: ofResource }, { action, resource, context, principal = role }) {
   const account = role.split(":")[4];
   const keyPolicy = allow({ Principal: { AWS: `arn:aws:iam::${account}:root` }, Action: "kms:*", Resource: "*" });
   const ofKms = action.startsWith("kms:");
   const simulation = {
     request: {
-      principal: role,
+      principal,
       action,
       // Other services authorise in the caller's account, whoever owns a key that the request names.
       resource: { resource, accountId: ofKms ? resource.split(":")[4] : account },
       contextVariables: context,
     },
-    identityPolicies: [{ name: "role", policy }],
+    identityPolicies: principal.startsWith("arn:") ? [{ name: "role", policy }] : [],
     serviceControlPolicies: [{ orgIdentifier: "r-root", policies: [{ name: "FullAWSAccess", policy: allow({ Action: "*", Resource: "*" }) }] }],
     resourceControlPolicies: [],
-    ...(ofKms ? { resourcePolicy: keyPolicy } : {}),
+    ...(ofKms ? { resourcePolicy: keyPolicy } : ofResource ? { resourcePolicy: ofResource } : {}),
   };
   const response = await runSimulation(simulation, {});
   if (response.resultType !== "single") throw new Error(`${action} on ${resource}: ${JSON.stringify(response.errors ?? response)}`);
@@ -54,8 +56,8 @@ async function main() {
   for await (const chunk of process.stdin) text += chunk;
   const { role, cases, actions } = JSON.parse(text.replaceAll(CONTEXT, () => REFERENCE));
   const answers = [];
-  for (const { policy, requests } of cases) {
-    answers.push(await Promise.all(requests.map((request) => evaluate(role, policy, request))));
+  for (const one of cases) {
+    answers.push(await Promise.all(one.requests.map((request) => evaluate(role, one, request))));
   }
   const unscoped = await Promise.all(actions.map((action) => isWildcardOnlyAction(...action.split(":"))));
   process.stdout.write(JSON.stringify({ allowed: answers, wildcard_only: actions.filter((_, at) => unscoped[at]) }));

@@ -63,6 +63,16 @@ def mode(world: World) -> None:
     world.holds(f"{words}, and its event has the stream sealed")
 
 
+def policy(world: World) -> None:
+    """Another policy in the parameter: its event has every stream observed, and the first result by it is counted."""
+    name = world.stack.outputs["PolicyParameterName"]
+    world.aws.ssm.put_parameter(Name=name, Value=f"{POLICY}# Changed.\n", Type="String", Overwrite=True)
+    event = world.put("ssm-parameter-store-change", {"/streamseal/policy": name})
+    world.summary(event, "a new policy")
+    changes = await_("the metric of a new policy", lambda: metrics(world.stack.lines()).get(("PolicyChanged", ())))
+    world.holds(f"a new policy is a sweep, and {changes} in the metric of its alarm")
+
+
 def direct(world: World) -> None:
     """What comes without a rule: commands, batches of queues and topics, Config's own call."""
     answers = {}
@@ -73,6 +83,9 @@ def direct(world: World) -> None:
         expect(not failed, f"{name}: {failed} {answers[name]}")
     said = answers["streamseal-command-reconcile"]
     expect(said.get("schema") == "streamseal.evidence/v1", f"the command's answer is {said}")
+    foreign = f"arn:aws:kinesis:{world.aws.region}:444455556666:stream/orders"
+    failed, said = world.stack.invoke({"action": "reconcile", "stream": foreign})
+    expect(not failed and said["outcome"] == "rejected", f"of another account's stream it says {said}")
     world.holds(f"{len(answers)} files without an envelope are taken by the deployed function as they are")
 
 

@@ -58,6 +58,7 @@ def checks(world: World) -> None:
     streams.key_events(world)
     streams.sweep(world)
     function.mode(world)
+    function.policy(world)
     function.direct(world)
     results.result_events(world)
     results.results_lost(world)

@@ -9,11 +9,12 @@ use serde_json::{Value, json};
 
 use self::source::Source;
 use super::arguments::Globals;
-use super::context::{Context, policy_source, read_file};
+use super::context::{Context, as_source, policy_source, read_file};
 use super::exit::Exit;
 use super::output::{BAD, GOOD, Stop, result, styled, to_stderr};
 use super::policy::cases::{self, Case};
 use super::policy::keys::resolve;
+use super::policy::size::PolicySize;
 use crate::domain::policy::{Place, Policy, PolicyFault};
 
 const CODES: &str =
@@ -23,9 +24,9 @@ const CODES: &str =
 #[derive(Debug, clap::Args)]
 #[command(after_help = CODES)]
 pub(crate) struct CheckArguments {
-    /// The policy's file [default: what --policy or POLICY names]
+    /// The policy: a file, or `ssm:NAME` for a parameter of Systems Manager [default: what --policy or POLICY names]
     #[arg(value_name = "POLICY")]
-    file: Option<PathBuf>,
+    source: Option<String>,
     /// Ask KMS for each key that the policy names
     #[arg(long)]
     resolve: bool,
@@ -70,11 +71,13 @@ pub(super) async fn run(arguments: &CheckArguments, globals: &Globals) -> Result
         let tests = tests.map(|tests| tests.iter().map(Tested::to_json).collect::<Vec<_>>());
         result(json!({
             "schema": "streamseal.check/v1", "policy": name, "valid": true, "rules": policy.rules.len(),
-            "digest": policy.digest, "faults": [], "warnings": warnings, "keys": keys, "tests": tests,
+            "digest": policy.digest, "size": PolicySize::of(&text).to_json(), "faults": [], "warnings": warnings, "keys": keys,
+            "tests": tests,
         }));
     } else {
         let s = if policy.rules.len() == 1 { "" } else { "s" };
         result(format_args!("{name}: valid, {} rule{s}, {}", policy.rules.len(), policy.digest));
+        result(format_args!("{name}: {}", PolicySize::of(&text).words()));
     }
     let strict = if arguments.strict && !warnings.is_empty() { Exit::Failure } else { Exit::Compliant };
     if strict == Exit::Failure && !globals.json {
@@ -84,12 +87,14 @@ pub(super) async fn run(arguments: &CheckArguments, globals: &Globals) -> Result
     Ok(strict.worse(if failed { Exit::NonCompliant } else { Exit::Compliant }))
 }
 
+/// Where the policy is. The argument says it as `--policy` does.
+fn named(arguments: &CheckArguments, globals: &Globals) -> Option<String> {
+    arguments.source.as_deref().map(as_source).or_else(|| policy_source(globals))
+}
+
 /// The policy's name and text. What is in a parameter needs a connection.
 async fn read(arguments: &CheckArguments, globals: &Globals) -> Result<(String, String, Option<Context>), Stop> {
-    let named = match &arguments.file {
-        Some(path) => Some(format!("file:{}", path.display())),
-        None => policy_source(globals),
-    };
+    let named = named(arguments, globals);
     match named.as_deref().and_then(|source| source.split_once(':')) {
         Some(("file", path)) => Ok((path.to_owned(), read_file(Path::new(path))?, None)),
         Some(("inline", text)) => Ok(("inline".to_owned(), text.to_owned(), None)),
@@ -121,13 +126,12 @@ async fn test(
     file: Option<&Path>,
     globals: &Globals,
 ) -> Result<Vec<Tested>, Stop> {
-    let path = match (file, &arguments.file) {
+    let path = match (file, named(arguments, globals).as_deref().and_then(|source| source.strip_prefix("file:"))) {
         (Some(file), _) => file.to_owned(),
-        (None, Some(policy)) => beside(policy),
-        (None, None) => match policy_source(globals).as_deref().and_then(|source| source.strip_prefix("file:")) {
-            Some(policy) => beside(Path::new(policy)),
-            None => return Err(Stop::usage("the policy is in no file, so its tests must be named: `--test=FILE`")),
-        },
+        (None, Some(policy)) => beside(Path::new(policy)),
+        (None, None) => {
+            return Err(Stop::usage("the policy is in no file, so its tests must be named: `--test=FILE`"));
+        }
     };
     let name = path.display().to_string();
     let text = read_file(&path)?;

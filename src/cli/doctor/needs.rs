@@ -95,6 +95,7 @@ fn security_hub(own: &Scope) -> Need {
         pattern: json!({
             "source": ["aws.securityhub"], "detail-type": kinds,
             "detail": {"findings": {
+                "AwsAccountId": [own.account], "Region": [own.region],
                 "Compliance": {"Status": ["FAILED", "WARNING"]}, "RecordState": ["ACTIVE"],
                 "Workflow": {"Status": ["NEW", "NOTIFIED"]},
                 "$or": [{"Compliance": {"SecurityControlId": ["Kinesis.1"]}}, {"GeneratorId": [{"suffix": "/Kinesis.1"}]}],
@@ -117,7 +118,10 @@ fn security_hub_v2(own: &Scope) -> Need {
         without: "a stream that Security Hub finds unencrypted is observed by the next sweep alone",
         pattern: json!({
             "source": ["aws.securityhub"], "detail-type": [kind],
-            "detail": {"findings": {"class_uid": [2003], "compliance": {"control": ["Kinesis.1"]}}},
+            "detail": {"findings": {
+                "class_uid": [2003], "cloud": {"account": {"uid": [own.account]}, "region": [own.region]},
+                "compliance": {"control": ["Kinesis.1"]},
+            }},
         }),
         samples: vec![(
             kind.to_owned(),

@@ -84,6 +84,9 @@ impl fmt::Display for IgnoreReason {
     }
 }
 
+/// The code of an event about another account's key that no rule names.
+pub const FOREIGN_KEY: &str = "ForeignKey";
+
 /// Why an event must not be acted on.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum RejectReason {
@@ -110,7 +113,7 @@ impl RejectReason {
     pub fn code(&self) -> &'static str {
         match self {
             Self::Foreign(..) => "Foreign",
-            Self::ForeignKey(_) => "ForeignKey",
+            Self::ForeignKey(_) => FOREIGN_KEY,
             Self::NoScope(_) => "NoScope",
             Self::Disagreement(..) => "Disagreement",
             Self::IllegalName(..) => "IllegalName",

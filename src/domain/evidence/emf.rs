@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::Evidence;
+use crate::domain::event::reason::FOREIGN_KEY;
 use crate::domain::scan::subject::Subject;
 use crate::domain::scan::v1::Summary;
 
@@ -65,6 +66,29 @@ pub fn of_note(outcome: &str, reason: &str, items: u64, at: Timestamp) -> Value 
         "Outcome": outcome,
         "Reason": reason,
         "Items": items,
+    })
+}
+
+/// The same of items that were rejected, and `Rejected` in all: those that only somebody who asks for what must not be done can cause, so that
+/// an alarm may stand on it.
+pub fn of_rejected(reason: &str, items: u64, at: Timestamp) -> Value {
+    // A bus forwards the events of all keys of an account, also of those that the policy does not name (docs/many-accounts.md).
+    let counted = if reason == FOREIGN_KEY { 0 } else { items };
+    let directives = [directive("Items", json!([["Outcome", "Reason"]])), directive("Rejected", json!([[]]))];
+    json!({
+        "_aws": {"Timestamp": at.as_millisecond(), "CloudWatchMetrics": directives},
+        "Outcome": "rejected",
+        "Reason": reason,
+        "Items": items,
+        "Rejected": counted,
+    })
+}
+
+/// The first document by another policy than before: `PolicyChanged` in all.
+pub fn of_policy_change(at: Timestamp) -> Value {
+    json!({
+        "_aws": {"Timestamp": at.as_millisecond(), "CloudWatchMetrics": [directive("PolicyChanged", json!([[]]))]},
+        "PolicyChanged": 1,
     })
 }
 

@@ -21,11 +21,14 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use jiff::Timestamp;
+use serde_json::Value;
 use streamseal::config::Source;
 use streamseal::domain::arn::{Scope, StreamArn, StreamName};
 use streamseal::domain::bus::ResultEvent;
 use streamseal::domain::call::Call;
+use streamseal::domain::cause::Cause;
 use streamseal::domain::codes::of_entry;
+use streamseal::domain::evidence::digest::LastDigest;
 use streamseal::domain::evidence::{Evidence, emf, v1};
 use streamseal::domain::failure::Failure;
 use streamseal::domain::note::Note;
@@ -130,6 +133,8 @@ pub(crate) struct State {
     pub(crate) evidence: Vec<Evidence>,
     pub(crate) notes: Vec<Note>,
     pub(crate) summaries: Vec<Summary>,
+    /// Lines of metrics about the policy.
+    pub(crate) policy_changes: Vec<Value>,
     pub(crate) bus: Bus,
     /// Who changed which stream's encryption.
     pub(crate) trail: Vec<Recorded>,
@@ -171,6 +176,8 @@ pub(crate) struct Sim {
     pub(crate) hops: Arc<AtomicU32>,
     /// Set when a message at hand would not survive another failure: then nothing of chance goes wrong any more.
     pub(crate) spared: Arc<AtomicBool>,
+    /// What this instance last reported by.
+    reported: Arc<Mutex<LastDigest>>,
 }
 
 impl Sim {
@@ -188,6 +195,7 @@ impl Sim {
             evidence: Vec::new(),
             notes: Vec::new(),
             summaries: Vec::new(),
+            policy_changes: Vec::new(),
             bus: Bus::default(),
             trail: Vec::new(),
             crowded: BTreeSet::new(),
@@ -204,12 +212,19 @@ impl Sim {
             state: Mutex::new(state),
             bell: Notify::new(),
         };
-        Self { shared: Arc::new(shared), instance: 0, hops: Arc::default(), spared: Arc::default() }
+        Self {
+            shared: Arc::new(shared),
+            instance: 0,
+            hops: Arc::default(),
+            spared: Arc::default(),
+            reported: Arc::default(),
+        }
     }
 
     /// The same world for one more instance of the function.
     pub(crate) fn instance(&self, instance: u32) -> Self {
-        Self { shared: Arc::clone(&self.shared), instance, hops: Arc::default(), spared: Arc::default() }
+        let shared = Arc::clone(&self.shared);
+        Self { shared, instance, hops: Arc::default(), spared: Arc::default(), reported: Arc::default() }
     }
 
     pub(crate) fn lock(&self) -> MutexGuard<'_, State> {
@@ -303,6 +318,17 @@ impl Clock for Sim {
     }
 }
 
+impl Sim {
+    /// As `aws/log.rs` has it, for each instance by itself.
+    fn goes_by(&self, digest: &str, cause: &Cause) {
+        if self.reported.lock().unwrap().changes(digest, cause) {
+            let line = emf::of_policy_change(self.now());
+            assert_documented(&line);
+            self.lock().policy_changes.push(line);
+        }
+    }
+}
+
 impl EvidenceSink for Sim {
     fn record(&self, evidence: &Evidence, document: &str) {
         let event = ResultEvent::of_evidence(evidence, document);
@@ -314,6 +340,7 @@ impl EvidenceSink for Sim {
             state.bus.written.insert(event.detail);
             state.evidence.push(evidence.clone());
         });
+        self.goes_by(&evidence.policy_digest, &evidence.cause);
     }
 
     fn summary(&self, summary: &Summary, document: &str) {
@@ -323,6 +350,8 @@ impl EvidenceSink for Sim {
         let mut state = self.lock();
         state.bus.written.insert(ResultEvent::of_summary(summary, document).detail);
         state.summaries.push(summary.clone());
+        drop(state);
+        self.goes_by(&summary.policy_digest, &summary.scan.cause);
     }
 
     fn note(&self, note: &Note) {

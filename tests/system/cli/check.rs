@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::{Ran, at_parts, pretty, run, steady};
-use crate::support::{file, parts, unique};
+use crate::support::{Function, aws_cli, create_event, file, parts, unique};
 
 const BAD: &str = "version: 2\nrules:\n  - name: all\n    kye: alias/x\n  - name: \"b\u{fc} c\"\n    key: alias/x\n    proof: { new: no }\n";
 
@@ -99,6 +99,8 @@ fn keys_are_looked_up_when_asked_for() {
     assert!(err.contains(&format!("the key `{off}` of rule `c` cannot be used: its KeyState is Disabled")), "{err}");
     assert!(out.contains("valid, 3 rules"), "{out}");
     let Ran { out, .. } = at_parts(&["check", path, "--resolve", "--json"], None);
+    // The names are not as long in each run.
+    let out = out.replace(&format!("\"bytes\":{}", text.len()), "\"bytes\":0");
     insta::assert_snapshot!("check_resolve_json", pretty(&steady(&out, &names)));
 }
 
@@ -111,6 +113,81 @@ fn a_policy_in_a_parameter_is_checked_too() {
     let Ran { code, err, .. } = at_parts(&["check", "--policy", &format!("ssm:{name}-not")], None);
     assert!(code == 1 && err.contains("ssm:GetParameter failed (ParameterNotFound)"), "{err}");
     assert!(err.contains(&format!("aws ssm put-parameter --name {name}-not --type String")), "{err}");
+
+    // The argument names it as the option does, and comes before that.
+    let by_argument = |more: &[&str]| {
+        let named = format!("ssm:{name}");
+        at_parts(&[&["check", &named], more].concat(), None)
+    };
+    let Ran { code, out, err } = by_argument(&["--policy", "/nowhere.yaml"]);
+    assert!(code == 0 && out.contains(&format!("ssm:{name}: valid, 4 rules")), "{out}{err}");
+    let Ran { code, err, .. } = by_argument(&["--test"]);
+    assert!(code == 2 && err.contains("the policy is in no file"), "{err}");
+    let folder = tempfile::tempdir().unwrap();
+    let tests = file(&folder, "tests.yaml", "- {name: all, given: {stream: orders}, expect: {key: alias/eu}}\n");
+    let Ran { code, out, err } = by_argument(&[&format!("--test={}", tests.display())]);
+    assert!(code == 0 && out.contains("1 passed, 0 failed"), "{out}{err}");
+}
+
+/// A policy is put where it fits by the commands that README has, and is then the one that the command line and the function read.
+#[test]
+fn a_policy_of_any_size_has_a_place_and_readme_has_the_commands() {
+    let readme = include_str!("../../../README.md");
+    let command = |with: &str| {
+        let line = readme.lines().find(|line| line.starts_with("$ ") && line.contains(with));
+        line.unwrap_or_else(|| panic!("{with}")).trim_start_matches("$ ").to_owned()
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let checked = |policy: &str| -> Value {
+        let Ran { code, out, err } = at_parts(&["check", policy, "--json"], None);
+        assert_eq!(code, 0, "{err}");
+        serde_json::from_str(&out).unwrap()
+    };
+    let fits = |checked: &Value| {
+        ["variable", "ssm_standard", "ssm_advanced", "package"].map(|place| checked["size"]["fits"][place] == true)
+    };
+    let digest_of = |variables: &[(&str, &str)]| {
+        let stream = unique("sized");
+        parts().stream(&stream);
+        let function = Function::start(60, &[&[("MODE", "report")], variables].concat());
+        function.invoke(&create_event(&stream)).body["policy"]["digest"].clone()
+    };
+
+    let small = file(&folder, "policy.yaml", GOOD);
+    let found = checked(small.to_str().unwrap());
+    assert_eq!((&found["size"]["bytes"], fits(&found)), (&json!(GOOD.len()), [true; 4]));
+
+    // With the tier that its size needs.
+    for (text, tier, with) in [
+        (GOOD, "Standard", "put-parameter --name /streamseal/policy --type String --value"),
+        (include_str!("../../policies/large/6-kilobytes.yaml"), "Advanced", "--tier Advanced"),
+    ] {
+        let by_file = checked(file(&folder, "policy.yaml", text).to_str().unwrap());
+        assert_eq!(by_file["size"]["bytes"], text.len());
+        assert_eq!(
+            (by_file["size"]["fits"]["ssm_advanced"].clone(), fits(&by_file)[1]),
+            (json!(true), tier == "Standard")
+        );
+        let name = format!("/{}", unique("policy"));
+        let put = command(with).replace("/streamseal/policy", &name);
+        let words = put.split(' ').skip(1).map(str::to_owned).collect();
+        let answer = aws_cli(parts(), &[words], folder.path()).remove(0).unwrap();
+        assert_eq!(serde_json::from_str::<Value>(&answer).unwrap()["Tier"], tier, "{put}");
+        let source = format!("ssm:{name}");
+        assert_eq!(checked(&source)["digest"], by_file["digest"]);
+        assert_eq!(digest_of(&[("POLICY", &source)]), by_file["digest"]);
+    }
+
+    // The largest goes beside the program.
+    let text = include_str!("../../policies/large/26-kilobytes.yaml");
+    let by_file = checked(file(&folder, "policy.yaml", text).to_str().unwrap());
+    assert_eq!((&by_file["size"]["bytes"], fits(&by_file)), (&json!(text.len()), [false, false, false, true]));
+    assert_eq!(command("cp policy.yaml"), "cp policy.yaml .aws-sam/build/Function/");
+    assert!(readme.contains("Mode=report PolicyFile=policy.yaml\n"));
+    let stack = crate::common::Deployed::new(&[("PolicyFile", "policy.yaml")]);
+    let policy = stack.properties("Function").unwrap()["Environment"]["Variables"]["POLICY"].clone();
+    let package = [("POLICY", policy.as_str().unwrap()), ("LAMBDA_TASK_ROOT", folder.path().to_str().unwrap())];
+    assert_eq!(digest_of(&package), by_file["digest"]);
 }
 
 #[test]

@@ -59,19 +59,15 @@ fn each_fault_comes_with_its_fix() {
     let Ran { out, .. } = doctor(&[&named[..], &["--json"]].concat());
     insta::assert_snapshot!("doctor_faults_json", pretty(&steady(&out, &names)));
     // The rules that it would have one put are those of the template, to the last name.
-    let template = template();
+    let (template, stack) = (template(), crate::common::Deployed::new(&[]));
     let mut rules: Vec<&str> = Vec::new();
     let faults: Value = serde_json::from_str(&out).unwrap();
     for fix in faults["findings"].as_array().unwrap().iter().filter_map(|finding| finding["fix"].as_str()) {
         let Some((put, pattern)) = fix.split_once(" --event-pattern '") else { continue };
-        let (_, resources) = template["Resources"]
-            .as_object()
-            .unwrap()
-            .iter()
-            .find(|(name, _)| put.ends_with(&format!("-{name}")))
-            .unwrap();
+        let names = template["Resources"].as_object().unwrap().keys();
+        let name = names.into_iter().find(|name| put.ends_with(&format!("-{name}"))).unwrap();
         let pattern: Value = serde_json::from_str(pattern.split_once('\'').unwrap().0).unwrap();
-        assert_eq!(pattern, resources["Properties"]["EventPattern"], "{put}");
+        assert_eq!(pattern, stack.properties(name).unwrap()["EventPattern"], "{put}");
         rules.push(put);
     }
     assert_eq!(rules.len(), 6, "all but that of the parameters, of which there is none here: {rules:?}");
@@ -332,7 +328,8 @@ fn each_fault_of_a_stack_is_fixed_by_its_command() {
     let mappings = at.aws(&format!("lambda list-event-source-mappings --function-name {}", at.name("Function")));
     let mapping = |queue: &str| {
         let all = mappings["EventSourceMappings"].as_array().unwrap();
-        let found = all.iter().find(|one| one["EventSourceArn"].as_str().unwrap().contains(queue)).unwrap();
+        let name = at.name(queue).rsplit('/').next().unwrap();
+        let found = all.iter().find(|one| one["EventSourceArn"].as_str().unwrap().ends_with(name)).unwrap();
         found["UUID"].as_str().unwrap().to_owned()
     };
     let function = rule("Function");
@@ -354,8 +351,8 @@ fn each_fault_of_a_stack_is_fixed_by_its_command() {
             "sqs set-queue-attributes --queue-url {} --attributes {{\"RedrivePolicy\":\"\"}}",
             rule("ScanQueue")
         )),
-        plain(format!("lambda update-event-source-mapping --uuid {} --no-enabled", mapping("-WorkQueue"))),
-        plain(format!("lambda delete-event-source-mapping --uuid {}", mapping("-ScanQueue"))),
+        plain(format!("lambda update-event-source-mapping --uuid {} --no-enabled", mapping("WorkQueue"))),
+        plain(format!("lambda delete-event-source-mapping --uuid {}", mapping("ScanQueue"))),
         plain(format!("lambda put-function-concurrency --function-name {function} --reserved-concurrent-executions 0")),
         plain("cloudtrail stop-logging --name management".to_owned()),
     ]);
@@ -389,7 +386,7 @@ fn each_fault_of_a_stack_is_fixed_by_its_command() {
 
     // Lambda deletes what a filter does not match.
     let filter = json!({"Filters": [{"Pattern": "{\"body\":{\"action\":[\"sweep\"]}}"}]}).to_string();
-    let uuid = mapping("-WorkQueue");
+    let uuid = mapping("WorkQueue");
     let command = ["lambda", "update-event-source-mapping", "--uuid", &uuid, "--filter-criteria", &filter];
     at.aws_words(&[command.map(str::to_owned).to_vec()]);
     let faults = at.faults();

@@ -4,6 +4,7 @@ import re
 
 import accept.questions.denials
 import accept.questions.keys
+import accept.questions.queues
 import accept.questions.streams
 import accept.questions.trail  # noqa: F401  (their questions are known once they are imported)
 from accept.questions import QUESTIONS
