@@ -21,6 +21,8 @@ WORDS = {
     "look": "start → first answer, a look at a sealed stream (floor: nothing)",
     "warm": "warm answer, an event to ignore",
     "warm look": "warm answer, a look at a sealed stream (floor: nothing)",
+    "processor": "processor time until the first answer, an event to ignore",
+    "processor look": "processor time until the first answer, a look at a sealed stream (floor: nothing)",
     "memory": "peak memory after eleven looks",
     "starting": "start → first answer less a warm one, a look (clients and TLS roots are in it, the emulators are not)",
 }
@@ -67,6 +69,7 @@ def one_round(world: World, contestant: Contestant, memory: int | None, sealed: 
             samples[what][name].append(function(event)[1] * 1000)
             if memory is not None:
                 continue
+            samples["processor look" if what == "look" else "processor"][name].append(function.processor_ms())
             if what == "look":
                 warm = statistics.median(function(event)[1] * 1000 for _ in range(10))
                 samples["warm look"][name].append(warm)
