@@ -193,6 +193,8 @@ pub trait ResultBus: Send + Sync {
 pub trait Clock: Send + Sync {
     /// Now.
     fn now(&self) -> Timestamp;
+    /// How much time passed since some moment in the past: what paces calls must not be held up, nor let go, by a clock that is set.
+    fn elapsed(&self) -> Duration;
     /// Waits.
     fn sleep(&self, duration: Duration) -> impl Future<Output = ()> + Send;
 }

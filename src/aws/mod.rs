@@ -75,6 +75,7 @@ pub struct Aws {
 #[derive(Debug)]
 struct Clients {
     sdk: SdkConfig,
+    began: Instant,
     kinesis: OnceLock<aws_sdk_kinesis::Client>,
     kms: OnceLock<aws_sdk_kms::Client>,
     ssm: OnceLock<aws_sdk_ssm::Client>,
@@ -89,6 +90,7 @@ impl Aws {
     pub fn new(sdk: &SdkConfig, scope: Scope, queues: Queues) -> Self {
         let clients = Clients {
             sdk: sdk.clone(),
+            began: Instant::now(),
             kinesis: OnceLock::new(),
             kms: OnceLock::new(),
             ssm: OnceLock::new(),
@@ -178,6 +180,10 @@ fn thrice() -> RetryConfig {
 impl Clock for Aws {
     fn now(&self) -> Timestamp {
         now()
+    }
+
+    fn elapsed(&self) -> Duration {
+        self.clients.began.elapsed()
     }
 
     async fn sleep(&self, duration: Duration) {

@@ -108,6 +108,9 @@ impl Clock for Panics {
     fn now(&self) -> Timestamp {
         Timestamp::now()
     }
+    fn elapsed(&self) -> Duration {
+        Duration::ZERO
+    }
     async fn sleep(&self, duration: Duration) {
         tokio::time::sleep(duration).await;
     }

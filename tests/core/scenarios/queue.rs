@@ -6,6 +6,7 @@ use streamseal::domain::backoff::WORK;
 use streamseal::domain::failure::{Class, Fault as Lasting, Unfinished};
 use streamseal::domain::note::Outcome;
 use streamseal::domain::verdict::{Compliance, Reason};
+use streamseal::ports::Clock;
 use streamseal::run::handler::answer::Unhandled;
 
 use crate::sim::actors::{Tool, event};
@@ -267,4 +268,18 @@ async fn a_storm_of_events_keeps_the_rates() {
         }
     }
     s.assert_queues_empty();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_clock_that_is_set_back_holds_no_call_up() {
+    let slow = [("DESCRIBES_PER_SECOND", "1"), ("MAX_CONCURRENCY", "1")];
+    let mut s = Scene::with(ALL_WITH_APP, 7, Weather::calm(), &slow);
+    s.existing("orders", Some("app"));
+    s.event("CreateStream", "orders", Tool::Cli).await.unwrap();
+    s.sim.set_back(SignedDuration::from_hours(1));
+    let before = s.sim.elapsed();
+    let answer = s.event("CreateStream", "orders", Tool::Cli).await.unwrap();
+    assert_eq!(answer["compliance"], "COMPLIANT", "{answer}");
+    let took = s.sim.elapsed() - before;
+    assert!(took < secs(10.0), "{took:?}");
 }

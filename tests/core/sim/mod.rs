@@ -16,11 +16,11 @@ pub(crate) mod scene;
 pub(crate) mod watch;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use streamseal::config::Source;
 use streamseal::domain::arn::{Scope, StreamArn, StreamName};
 use streamseal::domain::bus::ResultEvent;
@@ -157,6 +157,8 @@ impl State {
 struct Shared {
     base: Timestamp,
     zero: Instant,
+    /// By how many milliseconds the clock was set back.
+    set_back_ms: AtomicI64,
     state: Mutex<State>,
     /// Rung when something was put into the queue.
     bell: Notify,
@@ -201,6 +203,7 @@ impl Sim {
         let shared = Shared {
             base: BEGIN.parse().unwrap(),
             zero: Instant::now(),
+            set_back_ms: AtomicI64::new(0),
             state: Mutex::new(state),
             bell: Notify::new(),
         };
@@ -210,6 +213,11 @@ impl Sim {
     /// The same world for one more instance of the function.
     pub(crate) fn instance(&self, instance: u32) -> Self {
         Self { shared: Arc::clone(&self.shared), instance, hops: Arc::default(), spared: Arc::default() }
+    }
+
+    /// Sets the clock of the world back; what was timed otherwise goes on.
+    pub(crate) fn set_back(&self, by: SignedDuration) {
+        self.shared.set_back_ms.fetch_add(by.as_millis().try_into().unwrap(), Ordering::Relaxed);
     }
 
     pub(crate) fn lock(&self) -> MutexGuard<'_, State> {
@@ -295,7 +303,12 @@ impl ParameterApi for Sim {
 
 impl Clock for Sim {
     fn now(&self) -> Timestamp {
-        self.shared.base + self.shared.zero.elapsed()
+        let set_back = SignedDuration::from_millis(self.shared.set_back_ms.load(Ordering::Relaxed));
+        self.shared.base + self.shared.zero.elapsed() - set_back
+    }
+
+    fn elapsed(&self) -> Duration {
+        self.shared.zero.elapsed()
     }
 
     async fn sleep(&self, duration: Duration) {
