@@ -1,15 +1,15 @@
 //! The adapters: [`Aws`] implements the ports with the AWS SDK, and SDK types stop here.
 //!
 //! They send what they are asked to send and report what came back; nothing here decides, and nothing here repeats a
-//! request to Kinesis or KMS. One call of a port is one request (one a page, for lists), so that the loop owns every retry
-//! and the call log counts what was on the wire. Only where a request that is sent twice does no harm (tagging, CloudTrail,
-//! SSM, SQS, EventBridge) the SDK tries again by itself; the log then has one call, as it ended.
+//! request to Kinesis or KMS that was answered, or that writes. One call of a port is one request (one a page, for lists), so that the loop owns
+//! every retry and the call log counts what was on the wire. Only where a request that is sent twice does no harm (tagging, CloudTrail, SSM,
+//! SQS, EventBridge, any read whose connection broke) it is sent again here; the log then has one call, as it ended.
 
 mod bus;
 mod connect;
+mod connections;
 mod errors;
 mod fleet;
-mod http;
 mod kinesis;
 mod kms;
 mod log;
@@ -34,10 +34,11 @@ use tokio::time::Instant;
 
 use self::connect::CONNECT_TIMEOUT;
 #[cfg(feature = "cli")]
-pub(crate) use self::connect::profiles;
-#[cfg(feature = "cli")]
-pub use self::connect::{Connection, sdk_config};
+pub(crate) use self::connect::{IDLE_TIMEOUT, app_name};
 pub use self::connect::{Timeouts, function_config};
+pub use self::connections::Connections;
+#[cfg(feature = "cli")]
+pub(crate) use self::connections::trust_in;
 use crate::domain::arn::Scope;
 use crate::domain::bus::Bus;
 use crate::domain::call::Call;
@@ -114,7 +115,7 @@ impl Aws {
         Self { bus, ..self }
     }
 
-    // INVARIANT: no request to Kinesis or KMS is repeated by the SDK. A second StartStreamEncryption could spend another of the
+    // INVARIANT: no write to Kinesis is repeated here. A second StartStreamEncryption could spend another of the
     // stream's 25 changes, a second PutRecord writes a second record.
 
     fn kinesis(&self) -> &aws_sdk_kinesis::Client {

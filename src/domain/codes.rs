@@ -26,6 +26,8 @@ const NO_SUCH_ACCOUNT: &str = "No account found";
 pub const TIMEOUT: &str = "Timeout";
 /// No code on the wire: there was no answer at all.
 pub const NO_ANSWER: &str = "NoAnswer";
+/// No code on the wire: the certificate of whoever answered is not trusted, and nothing was sent.
+pub const UNTRUSTED: &str = "Untrusted";
 /// No code on the wire: the SDK could not make a request of it.
 pub const NOT_SENT: &str = "NotSent";
 /// No code on the wire: there was an answer that cannot be read.
@@ -149,6 +151,8 @@ pub enum Refusal {
     Credentials,
     /// There was no answer.
     NoAnswer,
+    /// The certificate of whoever answered is not trusted.
+    Certificate,
     /// Something else.
     Other,
 }
@@ -159,6 +163,7 @@ impl Refusal {
         match failure.code.as_str() {
             "ExpiredToken" | "ExpiredTokenException" | "RequestExpired" => Self::Credentials,
             _ if failure.class == Class::Permanent(Fault::Credentials) => Self::Credentials,
+            UNTRUSTED => Self::Certificate,
             NO_ANSWER | NOT_SENT | TIMEOUT if failure.message.as_str().contains("credentials") => Self::Credentials,
             NO_ANSWER | TIMEOUT => Self::NoAnswer,
             _ if failure.class == Class::Permanent(Fault::Access) => Self::Permission,
@@ -306,6 +311,7 @@ mod tests {
         (ANY, TIMEOUT, "loading credentials took too long", Class::Retryable, Refusal::Credentials),
         (ANY, NO_ANSWER, "no providers in chain provided credentials", Class::Retryable, Refusal::Credentials),
         (ANY, UNREADABLE, "HTTP 500 without an error code", Class::Retryable, Refusal::Other),
+        (ANY, UNTRUSTED, "the certificate is not trusted", Class::Retryable, Refusal::Certificate),
     ];
 
     #[test]
@@ -340,7 +346,7 @@ mod tests {
     #[test]
     fn every_code_of_the_table_has_a_row() {
         let here: BTreeSet<&str> = ROWS.iter().map(|(_, code, ..)| *code).collect();
-        let made_up = ["NeverHeardOfException", NO_ANSWER, TIMEOUT, UNREADABLE];
+        let made_up = ["NeverHeardOfException", NO_ANSWER, TIMEOUT, UNREADABLE, UNTRUSTED];
         let expected: BTreeSet<&str> = here.into_iter().filter(|code| !made_up.contains(code)).collect();
         assert_eq!(quoted("class_of"), expected);
     }
