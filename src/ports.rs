@@ -199,6 +199,12 @@ pub trait Clock: Send + Sync {
     fn sleep(&self, duration: Duration) -> impl Future<Output = ()> + Send;
 }
 
+/// What every call is signed with.
+pub trait Credentials: Send + Sync {
+    /// Whether AWS refused them as out of date. The function has them from the environment of its process, and gets no others there.
+    fn have_expired(&self) -> bool;
+}
+
 /// Where evidence goes.
 pub trait EvidenceSink: Send + Sync {
     /// Writes one document, which is evidence written out; it must not fail, since evidence is the last thing that a run does.
@@ -211,11 +217,20 @@ pub trait EvidenceSink: Send + Sync {
 
 /// All that a run needs.
 pub trait World:
-    StreamApi + FleetApi + KeyApi + TrailApi + ParameterApi + WorkQueue + ResultBus + Clock + EvidenceSink
+    StreamApi + FleetApi + KeyApi + TrailApi + ParameterApi + WorkQueue + ResultBus + Clock + Credentials + EvidenceSink
 {
 }
 
 impl<T> World for T where
-    T: StreamApi + FleetApi + KeyApi + TrailApi + ParameterApi + WorkQueue + ResultBus + Clock + EvidenceSink
+    T: StreamApi
+        + FleetApi
+        + KeyApi
+        + TrailApi
+        + ParameterApi
+        + WorkQueue
+        + ResultBus
+        + Clock
+        + Credentials
+        + EvidenceSink
 {
 }

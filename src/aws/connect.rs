@@ -65,7 +65,8 @@ pub(super) fn records_timeouts(others: Option<&TimeoutConfig>) -> TimeoutConfig 
 /// The function's configuration of the SDK, from the variables that Lambda sets (Lambda developer guide, environment variables)
 /// and those that any SDK knows (SDKs and tools reference guide): `AWS_REGION`, `AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY`,
 /// `AWS_SESSION_TOKEN`, `AWS_USE_FIPS_ENDPOINT`, `AWS_USE_DUALSTACK_ENDPOINT`, `AWS_ENDPOINT_URL` and `AWS_ENDPOINT_URL_KINESIS`
-/// (`_KMS`, `_SSM`, `_SQS`, `_EVENTBRIDGE`, `_CLOUDTRAIL`, `_RESOURCE_GROUPS_TAGGING_API`). No file is read, no proxy is used.
+/// (`_KMS`, `_SSM`, `_SQS`, `_EVENTBRIDGE`, `_CLOUDTRAIL`, `_RESOURCE_GROUPS_TAGGING_API`). No file is read, no proxy is used. Credentials of
+/// a role end with the process that they were given to: see [`Credentials`](crate::ports::Credentials).
 pub async fn function_config() -> SdkConfig {
     let given = |name: &str| var(name).ok().map(|text| text.trim().to_owned()).filter(|text| !text.is_empty());
     let on = |name: &str| given(name).map(|text| text.eq_ignore_ascii_case("true"));

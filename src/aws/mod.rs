@@ -20,6 +20,7 @@ mod trail;
 use std::error::Error;
 use std::future::Future;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -42,9 +43,9 @@ pub(crate) use self::connections::trust_in;
 use crate::domain::arn::Scope;
 use crate::domain::bus::Bus;
 use crate::domain::call::Call;
-use crate::domain::failure::Failure;
+use crate::domain::failure::{Class, Failure};
 use crate::domain::text::EventText;
-use crate::ports::{CallLog, Clock};
+use crate::ports::{CallLog, Clock, Credentials};
 
 /// For what is sent at the end of an invocation, in the 10 s that the handler keeps for it.
 const SEND_TIMEOUTS: Timeouts =
@@ -77,6 +78,7 @@ pub struct Aws {
 struct Clients {
     sdk: SdkConfig,
     began: Instant,
+    expired: AtomicBool,
     kinesis: OnceLock<aws_sdk_kinesis::Client>,
     kms: OnceLock<aws_sdk_kms::Client>,
     ssm: OnceLock<aws_sdk_ssm::Client>,
@@ -92,6 +94,7 @@ impl Aws {
         let clients = Clients {
             sdk: sdk.clone(),
             began: Instant::now(),
+            expired: AtomicBool::new(false),
             kinesis: OnceLock::new(),
             kms: OnceLock::new(),
             ssm: OnceLock::new(),
@@ -189,6 +192,43 @@ impl Clock for Aws {
 
     async fn sleep(&self, duration: Duration) {
         tokio::time::sleep(duration).await;
+    }
+}
+
+impl Credentials for Aws {
+    fn have_expired(&self) -> bool {
+        self.clients.expired.load(Ordering::Relaxed)
+    }
+}
+
+impl Aws {
+    /// [`logged`], for a request of these clients.
+    async fn logged<T, E>(
+        &self,
+        log: &CallLog,
+        call: &'static str,
+        request: impl Future<Output = Result<T, SdkError<E>>>,
+    ) -> Result<T, Failure>
+    where
+        T: RequestId,
+        E: ProvideErrorMetadata + Error + 'static,
+    {
+        logged(log, call, request).await.map_err(|failure| self.noticed(failure))
+    }
+
+    /// The failure of a request that is in no log.
+    fn failure<E>(&self, call: &'static str, error: &SdkError<E>) -> Failure
+    where
+        E: ProvideErrorMetadata + Error + 'static,
+    {
+        self.noticed(errors::failure(call, error))
+    }
+
+    fn noticed(&self, failure: Failure) -> Failure {
+        if failure.class == Class::Expired {
+            self.clients.expired.store(true, Ordering::Relaxed);
+        }
+        failure
     }
 }
 

@@ -76,6 +76,8 @@ pub fn class_of(call: &str, code: &str, message: &str) -> Class {
         | "InvalidSignatureException"
         | "SignatureDoesNotMatch" => Class::Permanent(Fault::Credentials),
 
+        "ExpiredToken" | "ExpiredTokenException" => Class::Expired,
+
         // Kinesis about the key, and KMS's own `NotFoundException` and `DisabledException`.
         "KMSDisabledException"
         | "KMSInvalidStateException"
@@ -114,9 +116,7 @@ pub fn class_of(call: &str, code: &str, message: &str) -> Class {
         | "SlowDown"
         | "ProvisionedThroughputExceededException"
         | "KMSThrottlingException"
-        // Out of date: credentials, signatures, iterators and tokens are made anew for the next call.
-        | "ExpiredToken"
-        | "ExpiredTokenException"
+        // Out of date: signatures, iterators and tokens are made anew for the next call.
         | "RequestExpired"
         | "RequestTimeTooSkewed"
         | "ExpiredIteratorException"
@@ -161,8 +161,8 @@ impl Refusal {
     /// Reads a failure's code, and where there is none, the SDK's words.
     pub fn of(failure: &Failure) -> Self {
         match failure.code.as_str() {
-            "ExpiredToken" | "ExpiredTokenException" | "RequestExpired" => Self::Credentials,
-            _ if failure.class == Class::Permanent(Fault::Credentials) => Self::Credentials,
+            "RequestExpired" => Self::Credentials,
+            _ if matches!(failure.class, Class::Permanent(Fault::Credentials) | Class::Expired) => Self::Credentials,
             UNTRUSTED => Self::Certificate,
             NO_ANSWER | NOT_SENT | TIMEOUT if failure.message.as_str().contains("credentials") => Self::Credentials,
             NO_ANSWER | TIMEOUT => Self::NoAnswer,
@@ -284,8 +284,8 @@ mod tests {
         (ANY, "SlowDown", "", Class::Retryable, Refusal::Other),
         (ANY, "ProvisionedThroughputExceededException", "", Class::Retryable, Refusal::Other),
         (ANY, "KMSThrottlingException", "", Class::Retryable, Refusal::Other),
-        (ANY, "ExpiredToken", "", Class::Retryable, Refusal::Credentials),
-        (ANY, "ExpiredTokenException", "", Class::Retryable, Refusal::Credentials),
+        (ANY, "ExpiredToken", "", Class::Expired, Refusal::Credentials),
+        (ANY, "ExpiredTokenException", "", Class::Expired, Refusal::Credentials),
         (ANY, "RequestExpired", "", Class::Retryable, Refusal::Credentials),
         (ANY, "RequestTimeTooSkewed", "", Class::Retryable, Refusal::Other),
         (ANY, "ExpiredIteratorException", "", Class::Retryable, Refusal::Other),

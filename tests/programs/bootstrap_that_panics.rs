@@ -17,8 +17,8 @@ use streamseal::domain::scan::Scan;
 use streamseal::domain::scan::v1::Summary;
 use streamseal::domain::work::Work;
 use streamseal::ports::{
-    CallLog, Clock, EvidenceSink, FleetApi, KeyApi, Look, Page, PageStart, ParameterApi, ProbeAnswer, ResultBus,
-    SeenRecord, StreamApi, TrailApi, TrailPage, WorkQueue,
+    CallLog, Clock, Credentials, EvidenceSink, FleetApi, KeyApi, Look, Page, PageStart, ParameterApi, ProbeAnswer,
+    ResultBus, SeenRecord, StreamApi, TrailApi, TrailPage, WorkQueue,
 };
 use streamseal::run::handler::App;
 
@@ -113,6 +113,12 @@ impl Clock for Panics {
     }
     async fn sleep(&self, duration: Duration) {
         tokio::time::sleep(duration).await;
+    }
+}
+
+impl Credentials for Panics {
+    fn have_expired(&self) -> bool {
+        false
     }
 }
 

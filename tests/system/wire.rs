@@ -330,7 +330,7 @@ async fn each_error_code_has_its_class() {
         (Start, 400, "ThrottlingException", RATE, Class::Retryable),
         (Start, 400, "UnrecognizedClientException", "the token is invalid", CREDENTIALS),
         (Start, 400, "InvalidSignatureException", "does not match", CREDENTIALS),
-        (Start, 400, "ExpiredTokenException", "the token is expired", Class::Retryable),
+        (Start, 400, "ExpiredTokenException", "the token is expired", Class::Expired),
         (Start, 400, "ValidationException", "1 validation error", BAD_REQUEST),
         (Start, 400, "NeverHeardOfException", "new in 2031", Class::Retryable),
         // PutRecord.

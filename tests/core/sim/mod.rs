@@ -27,15 +27,15 @@ use streamseal::domain::bus::ResultEvent;
 use streamseal::domain::call::Call;
 use streamseal::domain::codes::of_entry;
 use streamseal::domain::evidence::{Evidence, emf, v1};
-use streamseal::domain::failure::Failure;
+use streamseal::domain::failure::{Class, Failure};
 use streamseal::domain::note::Note;
 use streamseal::domain::scan::v1::Summary;
-use streamseal::ports::{CallLog, Clock, EvidenceSink, ParameterApi};
+use streamseal::ports::{CallLog, Clock, Credentials, EvidenceSink, ParameterApi};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use self::bus::Bus;
-use self::faults::{Fault, Script, Weather};
+use self::faults::{EXPIRED, Fault, Script, Weather};
 use self::fleet::Recorded;
 use self::kinesis::Stream;
 use self::kms::Keys;
@@ -171,6 +171,8 @@ pub(crate) struct Sim {
     instance: u32,
     /// How many times its present work was sent on before.
     pub(crate) hops: Arc<AtomicU32>,
+    /// Whether a service said that the credentials of this instance are out of date.
+    expired: Arc<AtomicBool>,
     /// Set when a message at hand would not survive another failure: then nothing of chance goes wrong any more.
     pub(crate) spared: Arc<AtomicBool>,
 }
@@ -207,12 +209,24 @@ impl Sim {
             state: Mutex::new(state),
             bell: Notify::new(),
         };
-        Self { shared: Arc::new(shared), instance: 0, hops: Arc::default(), spared: Arc::default() }
+        Self {
+            shared: Arc::new(shared),
+            instance: 0,
+            hops: Arc::default(),
+            expired: Arc::default(),
+            spared: Arc::default(),
+        }
     }
 
     /// The same world for one more instance of the function.
     pub(crate) fn instance(&self, instance: u32) -> Self {
-        Self { shared: Arc::clone(&self.shared), instance, hops: Arc::default(), spared: Arc::default() }
+        Self {
+            shared: Arc::clone(&self.shared),
+            instance,
+            hops: Arc::default(),
+            expired: Arc::default(),
+            spared: Arc::default(),
+        }
     }
 
     /// Sets the clock of the world back; what was timed otherwise goes on.
@@ -243,7 +257,11 @@ impl Sim {
         let (run, fault, there, back) = self.with(|state, now| {
             let run = log.map_or(0, |log| state.run_of(log, self.instance));
             let spared = self.spared.load(Ordering::Relaxed);
-            let fault = state.fault(op, target, now, spared);
+            let fault = match self.have_expired() {
+                false => state.fault(op, target, now, spared),
+                // No call of this process is answered otherwise any more.
+                true => Some(EXPIRED),
+            };
             (run, fault, state.latency(), state.latency())
         });
         tokio::time::sleep(there).await;
@@ -261,6 +279,9 @@ impl Sim {
             result
         });
         assert!(fault != Some(Fault::Panic), "a panic that the test asked for");
+        if result.as_ref().is_err_and(|failure| failure.class == Class::Expired) {
+            self.expired.store(true, Ordering::Relaxed);
+        }
         let (result, back) = match fault {
             Some(lost @ (Fault::LostBefore | Fault::LostAfter)) => (Err(lost.failure(op)), ANSWER_TIMEOUT - there),
             _ => (result, back),
@@ -313,6 +334,12 @@ impl Clock for Sim {
 
     async fn sleep(&self, duration: Duration) {
         tokio::time::sleep(duration).await;
+    }
+}
+
+impl Credentials for Sim {
+    fn have_expired(&self) -> bool {
+        self.expired.load(Ordering::Relaxed)
     }
 }
 
