@@ -155,17 +155,19 @@ release-files: ## build the function's package and the command line as they are 
 	  cargo build --locked --release --no-default-features --features cli --bin streamseal --target-dir $(CARGO_TARGET_DIR)/release-build && \
 	$(tool) package "$$bootstrap" $(CARGO_TARGET_DIR)/release-build/release/streamseal $(CARGO_TARGET_DIR)/release-files
 
-.PHONY: bench bench-build
+.PHONY: bench bench-function bench-build
 
-bench: bench-build ## measure start, memory, waits and audits against boto3, Cloud Custodian and an empty function (QUICK=1: briefly)
+bench: bench-$(if $(BEFORE),function,build) ## measure start, memory, waits and audits against boto3, Cloud Custodian and an empty function (QUICK=1: briefly; BEFORE=FILE: size and start against another build)
 	@$(tool) bench $(if $(QUICK),--quick) $(foreach part,$(ONLY),--only $(part)) --json $(CARGO_TARGET_DIR)/bench.json \
-	  --bootstrap $(CARGO_TARGET_DIR)/bench/release/bootstrap --cli $(CARGO_TARGET_DIR)/bench/release/streamseal \
-	  --floor $(CARGO_TARGET_DIR)/bench/floor/release/floor
+	  --bootstrap $(CARGO_TARGET_DIR)/bench/release/bootstrap $(if $(BEFORE),--before $(BEFORE),\
+	  --cli $(CARGO_TARGET_DIR)/bench/release/streamseal --floor $(CARGO_TARGET_DIR)/bench/floor/release/floor)
 
 # The function as `sam build` makes it, in a folder of its own: the command line's features would otherwise turn it into another build.
-bench-build:
-	@tools/setup --bench
+bench-function: setup
 	cargo build --locked --release --no-default-features --features lambda --bin bootstrap --target-dir $(CARGO_TARGET_DIR)/bench
+
+bench-build: bench-function
+	@tools/setup --bench
 	cargo build --locked --release --no-default-features --features cli --bin streamseal --target-dir $(CARGO_TARGET_DIR)/bench
 	cargo build --locked --release --manifest-path tools/bench/peers/floor/Cargo.toml --target-dir $(CARGO_TARGET_DIR)/bench/floor
 	cargo bench --locked --no-run --manifest-path tools/bench/peers/policy/Cargo.toml --target-dir $(CARGO_TARGET_DIR)/bench/policy

@@ -3,16 +3,21 @@
 //! It translates between the runtime's types and the handler's and decides nothing. A failed item is an answer of SQS
 //! (`batchItemFailures`) or a function error with our own type; a panic outside of an item is reported by the runtime.
 
+use std::fmt;
 use std::io::Write;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 
 use aws_lambda_events::sqs::{BatchItemFailure, SqsBatchResponse};
 use futures_util::FutureExt;
 use jiff::Timestamp;
-use lambda_runtime::{Diagnostic, Error, LambdaEvent, service_fn};
+use lambda_runtime::layers::TracingLayer;
+use lambda_runtime::tower::layer::layer_fn;
+use lambda_runtime::{BoxFuture, Diagnostic, Error, LambdaEvent, LambdaInvocation, Runtime, Service, service_fn};
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 use tracing::level_filters::LevelFilter;
+use tracing::warn;
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::prelude::*;
 
@@ -55,20 +60,70 @@ fn panic_line(words: Option<&str>, place: Option<&str>, at: Timestamp) -> Value 
     json!({"timestamp": at, "level": "ERROR", "fields": fields, "target": "streamseal"})
 }
 
-/// Takes invocations until the platform ends the process.
+/// Takes invocations until the platform ends the process, or until the credentials are out of date: Lambda gives new ones to a new
+/// process alone.
 ///
 /// # Errors
 /// Where the runtime's own interface cannot be reached.
 pub async fn serve<W: World + 'static>(app: App<W>) -> Result<(), Error> {
     let app = Arc::new(app);
-    lambda_runtime::run(service_fn(move |event: LambdaEvent<Box<RawValue>>| {
-        let app = Arc::clone(&app);
+    let served = Arc::clone(&app);
+    let handler = service_fn(move |event: LambdaEvent<Box<RawValue>>| {
+        let app = Arc::clone(&served);
         // Boxed, as the item is in the handler: the compiler's recursion limit is not ours to raise in every binary.
         async move { invoke(&app, event).await }.boxed()
-    }))
-    .boxed()
-    .await
+    });
+    let until = layer_fn(move |inner| Until { inner, app: Arc::clone(&app) });
+    match Runtime::new(handler).layer(TracingLayer::new()).layer(until).run().boxed().await {
+        Err(error) if error.is::<Expired>() => {
+            warn!("{error}");
+            Ok(())
+        }
+        ended => ended,
+    }
 }
+
+/// What the runtime calls for an invocation: it returns when the answer was sent.
+struct Until<S, W> {
+    inner: S,
+    app: Arc<App<W>>,
+}
+
+impl<S, W> Service<LambdaInvocation> for Until<S, W>
+where
+    S: Service<LambdaInvocation, Response = (), Error = Error>,
+    S::Future: Send + 'static,
+    W: World + 'static,
+{
+    type Response = ();
+    type Error = Error;
+    type Future = BoxFuture<'static, Result<(), Error>>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        self.inner.poll_ready(context)
+    }
+
+    fn call(&mut self, invocation: LambdaInvocation) -> Self::Future {
+        let (answered, app) = (self.inner.call(invocation), Arc::clone(&self.app));
+        async move {
+            answered.await?;
+            if app.world().have_expired() { Err(Expired.into()) } else { Ok(()) }
+        }
+        .boxed()
+    }
+}
+
+/// Why the process ends.
+#[derive(Debug)]
+struct Expired;
+
+impl fmt::Display for Expired {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the credentials of this process are out of date: it ends, and Lambda starts another one")
+    }
+}
+
+impl std::error::Error for Expired {}
 
 /// The payload comes as it is: one that is nested too deeply for a JSON value must be reported so in our words.
 async fn invoke<W: World>(app: &App<W>, event: LambdaEvent<Box<RawValue>>) -> Result<Value, Diagnostic> {

@@ -193,8 +193,16 @@ pub trait ResultBus: Send + Sync {
 pub trait Clock: Send + Sync {
     /// Now.
     fn now(&self) -> Timestamp;
+    /// How much time passed since some moment in the past: what paces calls must not be held up, nor let go, by a clock that is set.
+    fn elapsed(&self) -> Duration;
     /// Waits.
     fn sleep(&self, duration: Duration) -> impl Future<Output = ()> + Send;
+}
+
+/// What every call is signed with.
+pub trait Credentials: Send + Sync {
+    /// Whether AWS refused them as out of date. The function has them from the environment of its process, and gets no others there.
+    fn have_expired(&self) -> bool;
 }
 
 /// Where evidence goes.
@@ -209,11 +217,20 @@ pub trait EvidenceSink: Send + Sync {
 
 /// All that a run needs.
 pub trait World:
-    StreamApi + FleetApi + KeyApi + TrailApi + ParameterApi + WorkQueue + ResultBus + Clock + EvidenceSink
+    StreamApi + FleetApi + KeyApi + TrailApi + ParameterApi + WorkQueue + ResultBus + Clock + Credentials + EvidenceSink
 {
 }
 
 impl<T> World for T where
-    T: StreamApi + FleetApi + KeyApi + TrailApi + ParameterApi + WorkQueue + ResultBus + Clock + EvidenceSink
+    T: StreamApi
+        + FleetApi
+        + KeyApi
+        + TrailApi
+        + ParameterApi
+        + WorkQueue
+        + ResultBus
+        + Clock
+        + Credentials
+        + EvidenceSink
 {
 }

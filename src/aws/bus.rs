@@ -3,7 +3,7 @@
 
 use aws_sdk_eventbridge::types::{PutEventsRequestEntry, PutEventsResultEntry};
 
-use super::errors::{failure, unreadable};
+use super::errors::unreadable;
 use super::{Aws, to_sdk};
 use crate::domain::bus::{ResultEvent, SOURCE};
 use crate::domain::codes::{PUT_EVENTS, of_entry};
@@ -26,7 +26,7 @@ impl ResultBus for Aws {
                 .build()
         };
         let request = self.events(bus).put_events().set_entries(Some(entries.iter().map(entry).collect()));
-        let answer = request.send().await.map_err(|error| failure(PUT_EVENTS, &error))?;
+        let answer = request.send().await.map_err(|error| self.failure(PUT_EVENTS, &error))?;
         // An answer that leaves an entry out says nothing of it.
         let answers = answer.entries.unwrap_or_default().into_iter().map(Some).chain(std::iter::repeat(None));
         Ok(entries.iter().zip(answers).map(|(_, answer)| of_answer(answer)).collect())

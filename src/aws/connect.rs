@@ -1,29 +1,28 @@
-//! How clients reach AWS: timeouts, Region, credentials, endpoints.
-//!
-//! The function takes all of it from the environment, where Lambda puts it ([`function_config`]); the command line from wherever
-//! the AWS CLI does (`sdk_config`). Nothing here sends a request.
+//! How the function's clients reach AWS: timeouts, Region, credentials, endpoints, all from the environment, where Lambda puts it. Nothing
+//! here sends a request. The command line's are in `cli/connect.rs`.
 
 use std::env::var;
 use std::time::Duration;
 
-#[cfg(feature = "cli")]
-use aws_config::profile::ProfileFileCredentialsProvider;
-#[cfg(feature = "cli")]
-use aws_config::provider_config::ProviderConfig;
+use aws_config::environment::{EnvironmentVariableCredentialsProvider, EnvironmentVariableRegionProvider};
+use aws_config::meta::region::ProvideRegion;
 use aws_sdk_kinesis::config::timeout::TimeoutConfig;
-use aws_sdk_kinesis::config::{AppName, BehaviorVersion, Credentials, Region, SharedCredentialsProvider};
+use aws_sdk_kinesis::config::{AppName, BehaviorVersion, SharedCredentialsProvider};
 use aws_types::SdkConfig;
-#[cfg(feature = "cli")]
-use aws_types::os_shim_internal::{Env, Fs};
 use aws_types::service_config::{LoadServiceConfig, ServiceConfigKey};
 
-use super::http::http;
+use super::connections::Connections;
 
 /// In the user agent of every request, so that CloudTrail shows who called.
 const APP_NAME: &str = "streamseal";
 
 /// Until TCP stands. Endpoints are in the same Region, milliseconds away.
 pub(super) const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
+/// How long a connection that nobody uses is kept. A function is frozen between invocations, for minutes; what lies between it and AWS
+/// forgets a connection that is silent for so long without a word, and a request on it waits for its timeout.
+pub(crate) const IDLE_TIMEOUT: Duration = Duration::from_secs(15);
+/// How many of them for each host.
+const IDLE_MAX: usize = 4;
 /// One request with its answer, the connection and the credentials included. These calls take tens of milliseconds; what
 /// takes five seconds will not come, and a lost answer costs one more observation.
 const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -66,25 +65,24 @@ pub(super) fn records_timeouts(others: Option<&TimeoutConfig>) -> TimeoutConfig 
 /// The function's configuration of the SDK, from the variables that Lambda sets (Lambda developer guide, environment variables)
 /// and those that any SDK knows (SDKs and tools reference guide): `AWS_REGION`, `AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY`,
 /// `AWS_SESSION_TOKEN`, `AWS_USE_FIPS_ENDPOINT`, `AWS_USE_DUALSTACK_ENDPOINT`, `AWS_ENDPOINT_URL` and `AWS_ENDPOINT_URL_KINESIS`
-/// (`_KMS`, `_SSM`, `_SQS`, `_EVENTBRIDGE`, `_CLOUDTRAIL`, `_RESOURCE_GROUPS_TAGGING_API`). No file is read. Credentials of a role end with the
-/// environment that they came in, and so they are read once.
-pub fn function_config() -> SdkConfig {
+/// (`_KMS`, `_SSM`, `_SQS`, `_EVENTBRIDGE`, `_CLOUDTRAIL`, `_RESOURCE_GROUPS_TAGGING_API`). No file is read, no proxy is used. Credentials of
+/// a role end with the process that they were given to: see [`Credentials`](crate::ports::Credentials).
+pub async fn function_config() -> SdkConfig {
     let given = |name: &str| var(name).ok().map(|text| text.trim().to_owned()).filter(|text| !text.is_empty());
     let on = |name: &str| given(name).map(|text| text.eq_ignore_ascii_case("true"));
+    let connections =
+        Connections { connect: CONNECT_TIMEOUT, idle: IDLE_TIMEOUT, idle_max: IDLE_MAX, proxies: false, trust: None };
     let mut config = SdkConfig::builder()
         .behavior_version(BehaviorVersion::latest())
-        .http_client(http(CONNECT_TIMEOUT))
+        .http_client(connections.client())
         .timeout_config(Timeouts::default().into())
         .service_config(Environment)
-        .region(given("AWS_REGION").map(Region::new));
+        .region(EnvironmentVariableRegionProvider::new().region().await)
+        .credentials_provider(SharedCredentialsProvider::new(EnvironmentVariableCredentialsProvider::new()));
     config.set_app_name(app_name());
     config.set_use_fips(on("AWS_USE_FIPS_ENDPOINT"));
     config.set_use_dual_stack(on("AWS_USE_DUALSTACK_ENDPOINT"));
     config.set_endpoint_url(given("AWS_ENDPOINT_URL"));
-    if let (Some(id), Some(secret)) = (given("AWS_ACCESS_KEY_ID"), given("AWS_SECRET_ACCESS_KEY")) {
-        let credentials = Credentials::new(id, secret, given("AWS_SESSION_TOKEN"), None, "Environment");
-        config.set_credentials_provider(Some(SharedCredentialsProvider::new(credentials)));
-    }
     config.build()
 }
 
@@ -99,60 +97,7 @@ impl LoadServiceConfig for Environment {
     }
 }
 
-/// How to reach AWS from a command line. What is `None` comes from where every SDK takes it: the variables of
-/// [`function_config`], `AWS_PROFILE` and the profile files.
-#[cfg(feature = "cli")]
-#[derive(Clone, Debug, Default)]
-pub struct Connection {
-    /// The Region to call.
-    pub region: Option<String>,
-    /// The profile of `~/.aws/config`. Where it is named here its credentials are taken, as the AWS CLI does, and not the environment's.
-    pub profile: Option<String>,
-    /// One endpoint for every service; it goes before the environment's.
-    pub endpoint: Option<String>,
-    /// How long to wait for answers.
-    pub timeouts: Timeouts,
-}
-
-/// A command line's configuration of the SDK. It reads environment and profile files; it uses the network only to find the
-/// Region where neither names one. Credentials are fetched by the first request.
-#[cfg(feature = "cli")]
-pub async fn sdk_config(connection: &Connection) -> SdkConfig {
-    let http = http(connection.timeouts.connect);
-    let mut loader = aws_config::defaults(BehaviorVersion::latest())
-        .http_client(http.clone())
-        .timeout_config(connection.timeouts.into());
-    if let Some(name) = app_name() {
-        loader = loader.app_name(name);
-    }
-    if let Some(region) = &connection.region {
-        loader = loader.region(Region::new(region.clone()));
-    }
-    if let Some(profile) = &connection.profile {
-        loader = loader.profile_name(profile);
-    }
-    if let Some(endpoint) = &connection.endpoint {
-        loader = loader.endpoint_url(endpoint);
-    }
-    let config = loader.load().await;
-    let Some(profile) = &connection.profile else { return config };
-    let provider = ProviderConfig::without_region().with_region(config.region().cloned()).with_http_client(http);
-    let provider = ProfileFileCredentialsProvider::builder().profile_name(profile).configure(&provider).build();
-    config.into_builder().credentials_provider(SharedCredentialsProvider::new(provider)).build()
-}
-
-/// The names of the profiles in the files of the AWS CLI, in order. `Err`: why they cannot be read.
-#[cfg(feature = "cli")]
-pub(crate) async fn profiles() -> Result<Vec<String>, String> {
-    let (fs, env) = (Fs::real(), Env::real());
-    let found = aws_config::profile::load(&fs, &env, &Default::default(), None).await;
-    let found = found.map_err(|error| error.to_string())?;
-    let mut names: Vec<String> = found.profiles().map(str::to_owned).collect();
-    names.sort_unstable();
-    Ok(names)
-}
-
 /// The name is a constant of legal characters; without it requests are only harder to distinguish.
-fn app_name() -> Option<AppName> {
+pub(crate) fn app_name() -> Option<AppName> {
     AppName::new(APP_NAME).ok()
 }

@@ -6,7 +6,8 @@ use std::io;
 use aws_sdk_kinesis::config::http::HttpResponse;
 use aws_sdk_kinesis::error::{ProvideErrorMetadata, SdkError};
 
-use crate::domain::codes::{NO_ANSWER, NOT_SENT, TIMEOUT, UNREADABLE, class_of, words};
+use crate::domain::call::is_write;
+use crate::domain::codes::{NO_ANSWER, NOT_SENT, TIMEOUT, UNREADABLE, UNTRUSTED, class_of, words};
 use crate::domain::failure::{Class, Failure, Fault};
 use crate::domain::text::EventText;
 
@@ -40,7 +41,13 @@ where
         SdkError::ConstructionFailure(_) => (Class::Permanent(Fault::Request), NOT_SENT, chain(error)),
         SdkError::TimeoutError(_) => (Class::Retryable, TIMEOUT, chain(error)),
         SdkError::DispatchFailure(dispatch) if dispatch.is_timeout() => (Class::Retryable, TIMEOUT, chain(error)),
-        SdkError::DispatchFailure(_) => (Class::Retryable, NO_ANSWER, chain(error)),
+        SdkError::DispatchFailure(_) => match causes(error).find_map(distrust) {
+            Some(why) => {
+                let message = format!("the certificate of the endpoint is not trusted: {why}");
+                (Class::Permanent(Fault::Request), UNTRUSTED, message)
+            }
+            None => (Class::Retryable, NO_ANSWER, chain(error)),
+        },
         SdkError::ServiceError(_) => {
             let words = error.message().unwrap_or("no words either");
             (Class::Retryable, UNREADABLE, format!("HTTP {status} without an error code: {words}"))
@@ -58,7 +65,9 @@ pub(super) fn unreadable(call: &'static str, what: &str) -> Failure {
 pub(super) fn was_sent<E: Error + 'static>(error: &SdkError<E, HttpResponse>) -> bool {
     match error {
         SdkError::ConstructionFailure(_) => false,
-        SdkError::DispatchFailure(_) => !sources(error).any(is_no_connection),
+        SdkError::DispatchFailure(_) => {
+            !causes(error).any(|cause| is_no_connection(cause) || distrust(cause).is_some())
+        }
         _ => true,
     }
 }
@@ -72,11 +81,6 @@ where
     was_sent(error) && !refused
 }
 
-fn is_write(call: &str) -> bool {
-    let operation = call.split(':').nth(1).unwrap_or_default();
-    !["Describe", "List", "Get", "Lookup"].iter().any(|read| operation.starts_with(read))
-}
-
 /// The kinds of I/O error that only opening a connection ends with; one that breaks later is reset or closed.
 fn is_no_connection(error: &(dyn Error + 'static)) -> bool {
     use io::ErrorKind::{AddrNotAvailable, ConnectionRefused, HostUnreachable, NetworkUnreachable};
@@ -85,11 +89,24 @@ fn is_no_connection(error: &(dyn Error + 'static)) -> bool {
     })
 }
 
-fn sources<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
-    std::iter::successors(Some(error), |&error| error.source())
+/// Why TLS did not trust the other side.
+fn distrust<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a rustls::CertificateError> {
+    match error.downcast_ref::<rustls::Error>() {
+        Some(rustls::Error::InvalidCertificate(why)) => Some(why),
+        _ => None,
+    }
+}
+
+/// An error with what is behind it. An I/O error names what is behind the error that it holds and not that one.
+pub(super) fn causes<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
+    std::iter::successors(Some(error), |&error| match error.downcast_ref::<io::Error>() {
+        Some(io) => io.get_ref().map(|held| held as &(dyn Error + 'static)),
+        None => error.source(),
+    })
 }
 
 /// What went wrong, from the outside in: the SDK's outermost text alone says little more than that something did.
 fn chain(error: &(dyn Error + 'static)) -> String {
-    sources(error).map(ToString::to_string).collect::<Vec<_>>().join(": ")
+    let sources = std::iter::successors(Some(error), |&error| error.source());
+    sources.map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }

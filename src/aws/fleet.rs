@@ -4,8 +4,8 @@
 
 use std::collections::BTreeMap;
 
+use super::Aws;
 use super::errors::unreadable;
-use super::{Aws, logged};
 use crate::domain::arn::{StreamArn, StreamName};
 use crate::domain::failure::Failure;
 use crate::domain::model::Tags;
@@ -28,7 +28,7 @@ impl FleetApi for Aws {
             PageStart::Token(token) => request.next_token(token),
         };
         // Of the answer only the names are used: `StreamSummaries` is optional in the API's model.
-        let answer = logged(log, LIST_STREAMS, request.send()).await?;
+        let answer = self.logged(log, LIST_STREAMS, request.send()).await?;
         let names = answer.stream_names.iter().map(|name| {
             StreamName::parse(name)
                 .ok_or_else(|| unreadable(LIST_STREAMS, &format!("not a stream's name: `{}`", EventText::new(name))))
@@ -54,7 +54,7 @@ impl FleetApi for Aws {
         }
         // Nothing beside the ARNs: filters and pages are refused together with them (tagging API reference, GetResources).
         let request = self.tagging().get_resources().set_resource_arn_list(Some(asked.keys().cloned().collect()));
-        let answer = logged(log, GET_RESOURCES, request.send()).await?;
+        let answer = self.logged(log, GET_RESOURCES, request.send()).await?;
         // No second page can be asked for, and half of the tags could mean another rule.
         if answer.pagination_token.is_some_and(|token| !token.is_empty()) {
             return Err(unreadable(GET_RESOURCES, "the answer was cut"));

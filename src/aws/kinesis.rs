@@ -9,7 +9,7 @@ use jiff::Timestamp;
 
 use super::connect::records_timeouts;
 use super::errors::unreadable;
-use super::{Aws, from_sdk, logged, to_sdk};
+use super::{Aws, from_sdk, to_sdk};
 use crate::domain::arn::{KeyRef, StreamArn};
 use crate::domain::codes::START_STREAM_ENCRYPTION;
 use crate::domain::failure::Failure;
@@ -39,7 +39,7 @@ const SHARDS_MAX: usize = 8;
 impl StreamApi for Aws {
     async fn describe(&self, stream: &StreamArn, log: &CallLog) -> Result<Observed, Failure> {
         let request = self.kinesis().describe_stream_summary().stream_arn(stream.to_string());
-        let answer = logged(log, DESCRIBE, request.send()).await?;
+        let answer = self.logged(log, DESCRIBE, request.send()).await?;
         let at = super::now();
         let summary =
             answer.stream_description_summary.ok_or_else(|| unreadable(DESCRIBE, "no summary in the answer"))?;
@@ -66,7 +66,7 @@ impl StreamApi for Aws {
                 .stream_arn(stream.to_string())
                 .set_exclusive_start_tag_key(after.take())
                 .limit(TAGS_PER_PAGE);
-            let page = logged(log, LIST_TAGS, request.send()).await?;
+            let page = self.logged(log, LIST_TAGS, request.send()).await?;
             after = page.tags.last().map(|tag| tag.key.clone());
             tags.extend(page.tags.into_iter().map(|tag| (tag.key, tag.value.unwrap_or_default())));
             if !page.has_more_tags {
@@ -86,7 +86,7 @@ impl StreamApi for Aws {
             .stream_arn(stream.to_string())
             .encryption_type(sdk::EncryptionType::Kms)
             .key_id(key.as_str());
-        logged(log, START_STREAM_ENCRYPTION, request.send()).await?;
+        self.logged(log, START_STREAM_ENCRYPTION, request.send()).await?;
         Ok(())
     }
 
@@ -97,7 +97,7 @@ impl StreamApi for Aws {
             .stream_arn(stream.to_string())
             .partition_key(PROBE_PARTITION_KEY)
             .data(Blob::new(PROBE_DATA));
-        let answer = logged(log, PUT_RECORD, request.send()).await?;
+        let answer = self.logged(log, PUT_RECORD, request.send()).await?;
         if answer.shard_id.is_empty() || answer.sequence_number.is_empty() {
             return Err(unreadable(PUT_RECORD, "no sequence number in the answer"));
         }
@@ -149,7 +149,7 @@ impl Aws {
                 .stream_arn(arn)
                 .set_exclusive_start_shard_id(after.take())
                 .max_results(SHARDS_PER_PAGE);
-            let page = logged(log, LIST_SHARDS, request.send()).await?;
+            let page = self.logged(log, LIST_SHARDS, request.send()).await?;
             let more = page.next_token.is_some();
             let shards = page.shards.unwrap_or_default();
             after = shards.last().map(|shard| shard.shard_id.clone());
@@ -189,13 +189,13 @@ impl Aws {
             .shard_id(shard)
             .shard_iterator_type(ShardIteratorType::AtTimestamp)
             .timestamp(to_sdk(since));
-        let mut iterator = logged(log, GET_ITERATOR, request.send()).await?.shard_iterator;
+        let mut iterator = self.logged(log, GET_ITERATOR, request.send()).await?.shard_iterator;
         for _ in 0..requests {
             // None is left at the end of a closed shard.
             let Some(place) = iterator else { break };
             let request = self.kinesis().get_records().stream_arn(arn).shard_iterator(place).limit(limit).customize();
             let request = request.config_override(self.records_config());
-            let answer = logged(log, GET_RECORDS, request.send()).await?;
+            let answer = self.logged(log, GET_RECORDS, request.send()).await?;
             let read_record = answer.records.into_iter().find_map(|record| read_record(record, shard, which, since));
             if read_record.is_some() {
                 return Ok(read_record);

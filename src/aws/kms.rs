@@ -2,8 +2,8 @@
 
 use aws_sdk_kms::types as sdk;
 
+use super::Aws;
 use super::errors::unreadable;
-use super::{Aws, logged};
 use crate::domain::arn::{KeyArn, KeyRef, Scope};
 use crate::domain::failure::{Class, Failure, Fault};
 use crate::domain::model::{KeyIdentity, KeyInfo, KeyLookup, KeyManager, KeyProblem};
@@ -20,7 +20,7 @@ impl KeyApi for Aws {
     /// Region.
     async fn lookup(&self, key: &KeyRef, log: &CallLog) -> Result<KeyLookup, Failure> {
         let request = self.kms().describe_key().key_id(key.as_str());
-        match logged(log, DESCRIBE, request.send()).await {
+        match self.logged(log, DESCRIBE, request.send()).await {
             Ok(answer) => key_info(answer.key_metadata, &self.scope)
                 .map(KeyLookup::Found)
                 .ok_or_else(|| unreadable(DESCRIBE, "no key ARN in the answer")),

@@ -1,15 +1,15 @@
 //! The adapters: [`Aws`] implements the ports with the AWS SDK, and SDK types stop here.
 //!
 //! They send what they are asked to send and report what came back; nothing here decides, and nothing here repeats a
-//! request to Kinesis or KMS. One call of a port is one request (one a page, for lists), so that the loop owns every retry
-//! and the call log counts what was on the wire. Only where a request that is sent twice does no harm (tagging, CloudTrail,
-//! SSM, SQS, EventBridge) the SDK tries again by itself; the log then has one call, as it ended.
+//! request to Kinesis or KMS that was answered, or that writes. One call of a port is one request (one a page, for lists), so that the loop owns
+//! every retry and the call log counts what was on the wire. Only where a request that is sent twice does no harm (tagging, CloudTrail, SSM,
+//! SQS, EventBridge, any read whose connection broke) it is sent again here; the log then has one call, as it ended.
 
 mod bus;
 mod connect;
+mod connections;
 mod errors;
 mod fleet;
-mod http;
 mod kinesis;
 mod kms;
 mod log;
@@ -20,6 +20,7 @@ mod trail;
 use std::error::Error;
 use std::future::Future;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
@@ -34,17 +35,18 @@ use tokio::time::Instant;
 
 use self::connect::CONNECT_TIMEOUT;
 #[cfg(feature = "cli")]
-pub(crate) use self::connect::profiles;
-#[cfg(feature = "cli")]
-pub use self::connect::{Connection, sdk_config};
+pub(crate) use self::connect::{IDLE_TIMEOUT, app_name};
 pub use self::connect::{Timeouts, function_config};
+pub use self::connections::Connections;
+#[cfg(feature = "cli")]
+pub(crate) use self::connections::trust_in;
 use crate::domain::arn::Scope;
 use crate::domain::bus::Bus;
 use crate::domain::call::Call;
 use crate::domain::evidence::digest::LastDigest;
-use crate::domain::failure::Failure;
+use crate::domain::failure::{Class, Failure};
 use crate::domain::text::EventText;
-use crate::ports::{CallLog, Clock};
+use crate::ports::{CallLog, Clock, Credentials};
 
 /// For what is sent at the end of an invocation, in the 10 s that the handler keeps for it.
 const SEND_TIMEOUTS: Timeouts =
@@ -77,6 +79,8 @@ pub struct Aws {
 #[derive(Debug)]
 struct Clients {
     sdk: SdkConfig,
+    began: Instant,
+    expired: AtomicBool,
     kinesis: OnceLock<aws_sdk_kinesis::Client>,
     kms: OnceLock<aws_sdk_kms::Client>,
     ssm: OnceLock<aws_sdk_ssm::Client>,
@@ -91,6 +95,8 @@ impl Aws {
     pub fn new(sdk: &SdkConfig, scope: Scope, queues: Queues) -> Self {
         let clients = Clients {
             sdk: sdk.clone(),
+            began: Instant::now(),
+            expired: AtomicBool::new(false),
             kinesis: OnceLock::new(),
             kms: OnceLock::new(),
             ssm: OnceLock::new(),
@@ -115,7 +121,7 @@ impl Aws {
         Self { bus, ..self }
     }
 
-    // INVARIANT: no request to Kinesis or KMS is repeated by the SDK. A second StartStreamEncryption could spend another of the
+    // INVARIANT: no write to Kinesis is repeated here. A second StartStreamEncryption could spend another of the
     // stream's 25 changes, a second PutRecord writes a second record.
 
     fn kinesis(&self) -> &aws_sdk_kinesis::Client {
@@ -184,8 +190,49 @@ impl Clock for Aws {
         now()
     }
 
+    fn elapsed(&self) -> Duration {
+        self.clients.began.elapsed()
+    }
+
     async fn sleep(&self, duration: Duration) {
         tokio::time::sleep(duration).await;
+    }
+}
+
+impl Credentials for Aws {
+    fn have_expired(&self) -> bool {
+        self.clients.expired.load(Ordering::Relaxed)
+    }
+}
+
+impl Aws {
+    /// [`logged`], for a request of these clients.
+    async fn logged<T, E>(
+        &self,
+        log: &CallLog,
+        call: &'static str,
+        request: impl Future<Output = Result<T, SdkError<E>>>,
+    ) -> Result<T, Failure>
+    where
+        T: RequestId,
+        E: ProvideErrorMetadata + Error + 'static,
+    {
+        logged(log, call, request).await.map_err(|failure| self.noticed(failure))
+    }
+
+    /// The failure of a request that is in no log.
+    fn failure<E>(&self, call: &'static str, error: &SdkError<E>) -> Failure
+    where
+        E: ProvideErrorMetadata + Error + 'static,
+    {
+        self.noticed(errors::failure(call, error))
+    }
+
+    fn noticed(&self, failure: Failure) -> Failure {
+        if failure.class == Class::Expired {
+            self.clients.expired.store(true, Ordering::Relaxed);
+        }
+        failure
     }
 }
 

@@ -6,7 +6,6 @@ use aws_sdk_sqs::operation::send_message::builders::SendMessageFluentBuilder;
 use sha2::{Digest, Sha256};
 
 use super::Aws;
-use super::errors::failure;
 use crate::domain::failure::Failure;
 use crate::domain::scan::Scan;
 use crate::domain::work::Work;
@@ -39,7 +38,7 @@ impl WorkQueue for Aws {
             .message(self.queues.scans.as_deref(), scan.to_json())?
             .message_group_id(SCAN_GROUP)
             .message_deduplication_id(part_id(scan));
-        posted(message).await
+        self.posted(message).await
     }
 
     async fn defer_scan(&self, scan: &Scan, delay: Duration) -> Result<(), Failure> {
@@ -50,18 +49,18 @@ impl WorkQueue for Aws {
 impl Aws {
     /// Through the work queue, so that it arrives after `delay`.
     async fn send_later(&self, body: String, delay: Duration) -> Result<(), Failure> {
-        posted(self.message(self.queues.work.as_deref(), body)?.delay_seconds(delay_seconds(delay))).await
+        self.posted(self.message(self.queues.work.as_deref(), body)?.delay_seconds(delay_seconds(delay))).await
     }
 
     fn message(&self, url: Option<&str>, body: String) -> Result<SendMessageFluentBuilder, Failure> {
         let url = url.ok_or_else(|| Failure::retryable(SEND_MESSAGE, "NoQueue", "no such queue is configured"))?;
         Ok(self.sqs().send_message().queue_url(url).message_body(body))
     }
-}
 
-async fn posted(message: SendMessageFluentBuilder) -> Result<(), Failure> {
-    message.send().await.map_err(|error| failure(SEND_MESSAGE, &error))?;
-    Ok(())
+    async fn posted(&self, message: SendMessageFluentBuilder) -> Result<(), Failure> {
+        message.send().await.map_err(|error| self.failure(SEND_MESSAGE, &error))?;
+        Ok(())
+    }
 }
 
 /// Names one part of one scan, whatever it counted: a part that is done twice sends the next one twice. A digest, since an id

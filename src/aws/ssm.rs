@@ -7,7 +7,7 @@ use std::path::Path;
 use aws_sdk_ssm::types::ParameterType;
 
 use super::Aws;
-use super::errors::{failure, unreadable};
+use super::errors::unreadable;
 use crate::config::Source;
 use crate::domain::failure::{Class, Failure, Fault};
 use crate::domain::text::EventText;
@@ -30,7 +30,7 @@ impl Aws {
     async fn parameter(&self, name: &str) -> Result<String, Failure> {
         // A policy is no secret. Without decryption the function needs no permission to decrypt.
         let request = self.ssm().get_parameter().name(name).with_decryption(false);
-        let answer = request.send().await.map_err(|error| failure(GET_PARAMETER, &error))?;
+        let answer = request.send().await.map_err(|error| self.failure(GET_PARAMETER, &error))?;
         let parameter = answer.parameter.ok_or_else(|| unreadable(GET_PARAMETER, "no parameter in the answer"))?;
         if parameter.r#type == Some(ParameterType::SecureString) {
             let message = format!("parameter `{name}` is a SecureString, which is not decrypted; store it as a String");

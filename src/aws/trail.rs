@@ -5,8 +5,8 @@ use aws_sdk_kinesis::primitives::DateTime;
 use jiff::Timestamp;
 use serde_json::Value;
 
+use super::Aws;
 use super::errors::unreadable;
-use super::{Aws, logged};
 use crate::domain::bounds::is_odd;
 use crate::domain::failure::Failure;
 use crate::domain::history::{Change, Query};
@@ -41,7 +41,7 @@ impl TrailApi for Aws {
             .start_time(DateTime::from_secs(since.as_second()))
             .max_results(EVENTS_PER_PAGE)
             .set_next_token(token.map(str::to_owned));
-        let page = logged(log, LOOKUP_EVENTS, request.send()).await?;
+        let page = self.logged(log, LOOKUP_EVENTS, request.send()).await?;
         let mut changes = Vec::new();
         for event in page.events.unwrap_or_default() {
             let text = event.cloud_trail_event.unwrap_or_default();

@@ -29,7 +29,7 @@ fn main() -> ExitCode {
     };
     let served = runtime.block_on(async {
         let queues = Queues { work: config.queue_url.clone(), scans: config.scan_queue_url.clone() };
-        let aws = Aws::new(&function_config(), config.own.clone(), queues).with_bus(config.result_bus.clone());
+        let aws = Aws::new(&function_config().await, config.own.clone(), queues).with_bus(config.result_bus.clone());
         serve(App::new(aws, config)).await
     });
     match served {

@@ -3,13 +3,16 @@
 
 use std::path::Path;
 
+use aws_sdk_kinesis::config::Region;
 use aws_sdk_sts::operation::get_caller_identity::GetCallerIdentityOutput;
 use aws_types::SdkConfig;
 use jiff::SignedDuration;
 
 use super::arguments::Globals;
+pub(crate) use super::connect::variable;
+use super::connect::{Connection, client, profiles, sdk_config};
 use super::output::Stop;
-use crate::aws::{Aws, Connection, Queues, logged, profiles, sdk_config};
+use crate::aws::{Aws, Queues, logged};
 use crate::config::{self, Config, ModeSource, Source};
 use crate::domain::arn::{Scope, StreamArn, StreamName};
 use crate::domain::cause::Cause;
@@ -62,7 +65,7 @@ impl Context {
             [one] => Some(one.clone()),
             _ => return Err(Stop::usage("this command works in one Region; `--region` is there more than once")),
         };
-        let sdk = sdk_of(globals, region).await;
+        let sdk = sdk_of(globals, region).await?;
         let Some(region) = sdk.region().map(|region| region.as_ref().to_owned()) else {
             let stop = Stop::usage("the Region of the streams is not known");
             return Err(stop.help("give it with `--region`, with AWS_REGION, or as `region` of the profile"));
@@ -96,14 +99,15 @@ impl Context {
         }
         // A Region that the account may not have takes no credentials of it.
         let asked = regions.iter().find(|(_, opt_in)| !opt_in).or_else(|| regions.first());
-        let asked = sdk_of(globals, asked.map(|(region, _)| region.clone())).await;
+        let asked = sdk_of(globals, asked.map(|(region, _)| region.clone())).await?;
         let (account, is_known) = match account {
             Some(account) => (account.clone(), is_account_of(&asked, &account).await?),
             None => (caller(&asked).await?, true),
         };
         let mut contexts = Vec::new();
         for (region, _) in regions {
-            let sdk = sdk_of(globals, Some(region.clone())).await;
+            // With the same connections, and credentials that were fetched once.
+            let sdk = asked.to_builder().region(Region::new(region.clone())).build();
             contexts.push(Self::new(sdk, given.config(region, &account)?));
         }
         Ok((contexts, is_known))
@@ -287,18 +291,14 @@ impl Given<'_> {
 }
 
 /// The configuration of every client; of the environment's Region where none is named.
-pub(crate) async fn sdk_of(globals: &Globals, region: Option<String>) -> SdkConfig {
+pub(crate) async fn sdk_of(globals: &Globals, region: Option<String>) -> Result<SdkConfig, Stop> {
     let (profile, endpoint) = (globals.profile.clone(), globals.endpoint_url.clone());
-    sdk_config(&Connection { region, profile, endpoint, ..Connection::default() }).await
+    let client = Some(client(profile.as_deref()).await.map_err(Stop::failure)?);
+    Ok(sdk_config(&Connection { region, profile, endpoint, client, ..Connection::default() }).await)
 }
 
 fn given_account(globals: &Globals) -> Option<String> {
     globals.account.clone().or_else(|| variable("ACCOUNT_ID"))
-}
-
-/// A variable that is set to something.
-pub(crate) fn variable(name: &str) -> Option<String> {
-    std::env::var(name).ok().filter(|value| !value.is_empty())
 }
 
 /// Where `--policy` or `POLICY` says that the policy is, as the function writes it.

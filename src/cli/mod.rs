@@ -7,6 +7,7 @@ mod arguments;
 mod audit;
 mod check;
 mod completions;
+pub mod connect;
 mod context;
 mod doctor;
 mod exit;

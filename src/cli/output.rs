@@ -116,7 +116,7 @@ impl Stop {
 /// Whether it may go well with the next try, with nothing done about it.
 pub(crate) fn passes(failure: &Failure) -> bool {
     let class = matches!(failure.class, Class::Waiting | Class::Retryable | Class::RateOrQuota | Class::Quota);
-    class && Refusal::of(failure) != Refusal::Credentials
+    class && !matches!(Refusal::of(failure), Refusal::Credentials | Refusal::Certificate)
 }
 
 /// The same of what did not come to its end.
@@ -151,6 +151,11 @@ pub(crate) fn advice(failure: &Failure, own: Option<&Scope>, resources: &[&str])
         ),
         Refusal::NoAnswer => Some(
             "nothing answered: check the network, the Region (`--region`) and the endpoint (`--endpoint-url`)".to_owned(),
+        ),
+        Refusal::Certificate => Some(
+            "name a file with the certificates to trust with AWS_CA_BUNDLE, or as `ca_bundle` of the profile: a proxy that \
+             inspects TLS has a certificate authority of its own"
+                .to_owned(),
         ),
         Refusal::Other => matches!(failure.class, Class::Retryable | Class::Waiting | Class::RateOrQuota | Class::Quota)
             .then(|| TRY_AGAIN.to_owned()),

@@ -111,6 +111,10 @@ impl Clock for Watched<'_> {
         self.aws.now()
     }
 
+    fn elapsed(&self) -> Duration {
+        self.aws.elapsed()
+    }
+
     async fn sleep(&self, duration: Duration) {
         self.aws.sleep(duration).await;
     }

@@ -22,9 +22,18 @@ pub struct Call {
 }
 
 impl Call {
-    /// The calls that change something: one that starts with neither `Describe`, `List`, `Get` nor `Lookup`.
+    /// Whether it changes something.
     pub fn is_write(&self) -> bool {
-        let operation = self.call.split(':').nth(1).unwrap_or_default();
-        !["Describe", "List", "Get", "Lookup"].iter().any(|read| operation.starts_with(read))
+        is_write(self.call)
     }
+}
+
+/// Whether a call (`service:Operation`) changes something.
+pub fn is_write(call: &str) -> bool {
+    !is_read(call.split(':').nth(1).unwrap_or_default())
+}
+
+/// Whether an operation changes nothing: one that starts with `Describe`, `List`, `Get` or `Lookup`.
+pub fn is_read(operation: &str) -> bool {
+    ["Describe", "List", "Get", "Lookup"].iter().any(|read| operation.starts_with(read))
 }

@@ -26,6 +26,8 @@ const NO_SUCH_ACCOUNT: &str = "No account found";
 pub const TIMEOUT: &str = "Timeout";
 /// No code on the wire: there was no answer at all.
 pub const NO_ANSWER: &str = "NoAnswer";
+/// No code on the wire: the certificate of whoever answered is not trusted, and nothing was sent.
+pub const UNTRUSTED: &str = "Untrusted";
 /// No code on the wire: the SDK could not make a request of it.
 pub const NOT_SENT: &str = "NotSent";
 /// No code on the wire: there was an answer that cannot be read.
@@ -74,6 +76,8 @@ pub fn class_of(call: &str, code: &str, message: &str) -> Class {
         | "InvalidSignatureException"
         | "SignatureDoesNotMatch" => Class::Permanent(Fault::Credentials),
 
+        "ExpiredToken" | "ExpiredTokenException" => Class::Expired,
+
         // Kinesis about the key, and KMS's own `NotFoundException` and `DisabledException`.
         "KMSDisabledException"
         | "KMSInvalidStateException"
@@ -112,9 +116,7 @@ pub fn class_of(call: &str, code: &str, message: &str) -> Class {
         | "SlowDown"
         | "ProvisionedThroughputExceededException"
         | "KMSThrottlingException"
-        // Out of date: credentials, signatures, iterators and tokens are made anew for the next call.
-        | "ExpiredToken"
-        | "ExpiredTokenException"
+        // Out of date: signatures, iterators and tokens are made anew for the next call.
         | "RequestExpired"
         | "RequestTimeTooSkewed"
         | "ExpiredIteratorException"
@@ -149,6 +151,8 @@ pub enum Refusal {
     Credentials,
     /// There was no answer.
     NoAnswer,
+    /// The certificate of whoever answered is not trusted.
+    Certificate,
     /// Something else.
     Other,
 }
@@ -157,8 +161,9 @@ impl Refusal {
     /// Reads a failure's code, and where there is none, the SDK's words.
     pub fn of(failure: &Failure) -> Self {
         match failure.code.as_str() {
-            "ExpiredToken" | "ExpiredTokenException" | "RequestExpired" => Self::Credentials,
-            _ if failure.class == Class::Permanent(Fault::Credentials) => Self::Credentials,
+            "RequestExpired" => Self::Credentials,
+            _ if matches!(failure.class, Class::Permanent(Fault::Credentials) | Class::Expired) => Self::Credentials,
+            UNTRUSTED => Self::Certificate,
             NO_ANSWER | NOT_SENT | TIMEOUT if failure.message.as_str().contains("credentials") => Self::Credentials,
             NO_ANSWER | TIMEOUT => Self::NoAnswer,
             _ if failure.class == Class::Permanent(Fault::Access) => Self::Permission,
@@ -279,8 +284,8 @@ mod tests {
         (ANY, "SlowDown", "", Class::Retryable, Refusal::Other),
         (ANY, "ProvisionedThroughputExceededException", "", Class::Retryable, Refusal::Other),
         (ANY, "KMSThrottlingException", "", Class::Retryable, Refusal::Other),
-        (ANY, "ExpiredToken", "", Class::Retryable, Refusal::Credentials),
-        (ANY, "ExpiredTokenException", "", Class::Retryable, Refusal::Credentials),
+        (ANY, "ExpiredToken", "", Class::Expired, Refusal::Credentials),
+        (ANY, "ExpiredTokenException", "", Class::Expired, Refusal::Credentials),
         (ANY, "RequestExpired", "", Class::Retryable, Refusal::Credentials),
         (ANY, "RequestTimeTooSkewed", "", Class::Retryable, Refusal::Other),
         (ANY, "ExpiredIteratorException", "", Class::Retryable, Refusal::Other),
@@ -306,6 +311,7 @@ mod tests {
         (ANY, TIMEOUT, "loading credentials took too long", Class::Retryable, Refusal::Credentials),
         (ANY, NO_ANSWER, "no providers in chain provided credentials", Class::Retryable, Refusal::Credentials),
         (ANY, UNREADABLE, "HTTP 500 without an error code", Class::Retryable, Refusal::Other),
+        (ANY, UNTRUSTED, "the certificate is not trusted", Class::Retryable, Refusal::Certificate),
     ];
 
     #[test]
@@ -340,7 +346,7 @@ mod tests {
     #[test]
     fn every_code_of_the_table_has_a_row() {
         let here: BTreeSet<&str> = ROWS.iter().map(|(_, code, ..)| *code).collect();
-        let made_up = ["NeverHeardOfException", NO_ANSWER, TIMEOUT, UNREADABLE];
+        let made_up = ["NeverHeardOfException", NO_ANSWER, TIMEOUT, UNREADABLE, UNTRUSTED];
         let expected: BTreeSet<&str> = here.into_iter().filter(|code| !made_up.contains(code)).collect();
         assert_eq!(quoted("class_of"), expected);
     }

@@ -21,6 +21,8 @@ pub enum Class {
     /// The stream's 25 new keys per rolling 24 hours are used up (Kinesis API reference, StartStreamEncryption): hours, not
     /// seconds.
     Quota,
+    /// Our credentials are out of date: no call helps that is signed with them.
+    Expired,
     /// Trying again cannot help until somebody changes something.
     Permanent(Fault),
 }
@@ -46,6 +48,7 @@ impl fmt::Display for Class {
             Self::Retryable => "retryable",
             Self::RateOrQuota => "rate or quota",
             Self::Quota => "quota",
+            Self::Expired => "credentials expired",
             Self::Permanent(_) => "permanent",
         })
     }
@@ -107,6 +110,11 @@ impl Unfinished {
     /// Something that is not over yet.
     pub fn open(what: &'static str, code: &'static str, why: &str) -> Self {
         Self::Open { what, code, why: EventText::new(why) }
+    }
+
+    /// Whether our credentials are out of date.
+    pub fn is_expired(&self) -> bool {
+        matches!(self, Self::Call(Failure { class: Class::Expired, .. }))
     }
 
     /// The fault that somebody has to correct before it can go on.

@@ -149,7 +149,8 @@ pub fn of_failure(facts: &Facts<'_>, failure: &Failure) -> Remedy {
         | Class::Waiting
         | Class::Retryable
         | Class::RateOrQuota
-        | Class::Quota => Remedy::None,
+        | Class::Quota
+        | Class::Expired => Remedy::None,
     }
 }
 

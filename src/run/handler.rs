@@ -2,7 +2,8 @@
 //!
 //! An item that is not finished is handed over as a work message *before* it is acknowledged; where there is no queue, or the
 //! send fails, the item fails and whoever sent it sends it again. Messages of one batch run concurrently, those of one stream
-//! (and the items of one message) one after the other, and one that panics fails alone. Shared by the function and `streamseal replay`.
+//! (and the items of one message) one after the other, and one that panics fails alone. Once AWS says that the credentials are out of
+//! date everything that is unfinished fails: the next process has others. Shared by the function and `streamseal replay`.
 
 pub mod answer;
 mod in_force;
@@ -161,6 +162,7 @@ impl<W: World> App<W> {
             Item::Rejected(why) => Ok(self.rejected(&why)),
             Item::Malformed(why) => Err(Unhandled::Malformed(why.to_string())),
             Item::Rest(rest) => self.rest(rest),
+            _ if self.world.have_expired() => Err(Unhandled::CredentialsExpired),
             Item::Reconcile(work) => self.reconcile(*work, session).await,
             Item::Scan(scan) => self.ask_for_scan(*scan, session).await,
             Item::ScanNow(scan) => self.run_scan(*scan, session).await,
@@ -256,6 +258,9 @@ impl<W: World> App<W> {
 
     /// Sends work on; `Err(None)` where there is no queue to send it to.
     async fn send(&self, work: &Work, delay: Duration) -> Result<(), Option<Unhandled>> {
+        if self.world.have_expired() {
+            return Err(Some(Unhandled::CredentialsExpired));
+        }
         if !self.world.has_queue() {
             return Err(None);
         }

@@ -312,7 +312,7 @@ impl<W: Clock> Observer<'_, W> {
     /// Waits before another try; why there is none to be made.
     async fn pause(&self, tries: &mut u32, failure: Failure) -> Result<(), Unobserved> {
         *tries += 1;
-        if *tries >= self.tries || matches!(failure.class, Class::Permanent(_) | Class::Ignored) {
+        if *tries >= self.tries || matches!(failure.class, Class::Permanent(_) | Class::Ignored | Class::Expired) {
             return Err(Unobserved::Failed(failure));
         }
         let pause = SCAN_CALL.pause(*tries - 1, 0.0);

@@ -55,7 +55,7 @@ impl Progress {
     /// Why a request failed. The first refusal for good says most.
     fn request_failed(&mut self, failure: Failure) {
         if !self.refused {
-            self.refused = matches!(failure.class, Class::Permanent(_));
+            self.refused = matches!(failure.class, Class::Permanent(_) | Class::Expired);
             self.failure = Some(failure);
         }
     }
@@ -178,7 +178,9 @@ async fn send_request<W: ResultBus + Clock>(world: &W, mut entries: Vec<ResultEv
 fn reason(failure: &Failure) -> &'static str {
     match failure.class {
         Class::Permanent(_) => "Refused",
-        Class::Ignored | Class::Waiting | Class::Retryable | Class::RateOrQuota | Class::Quota => "Retryable",
+        Class::Ignored | Class::Waiting | Class::Retryable | Class::RateOrQuota | Class::Quota | Class::Expired => {
+            "Retryable"
+        }
     }
 }
 

@@ -1,11 +1,11 @@
 //! What the runs of one instance share: the rates that are kept on our side, and what they have seen of waits.
 
 use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
 
 use jiff::Timestamp;
 
 use crate::config::Config;
+use crate::domain::bounds::until;
 use crate::domain::failure::Unfinished;
 use crate::domain::pace::Pace;
 use crate::domain::wait::Waits;
@@ -64,8 +64,8 @@ impl Paces {
         deadline: Timestamp,
         call: &'static str,
     ) -> Result<bool, Unfinished> {
-        let now = world.now();
-        let taken = pace.lock().unwrap_or_else(PoisonError::into_inner).take(now, deadline.duration_since(now));
+        let limit = until(world.now(), deadline);
+        let taken = pace.lock().unwrap_or_else(PoisonError::into_inner).take(world.elapsed(), limit);
         let Some(wait) = taken else {
             let why = "the rate that is kept left no time for it";
             return Err(Unfinished::open(call, "RateLimited", why));
@@ -73,7 +73,7 @@ impl Paces {
         if wait.is_zero() {
             return Ok(false);
         }
-        world.sleep(Duration::try_from(wait).unwrap_or_default()).await;
+        world.sleep(wait).await;
         Ok(true)
     }
 }

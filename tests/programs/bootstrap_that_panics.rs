@@ -17,8 +17,8 @@ use streamseal::domain::scan::Scan;
 use streamseal::domain::scan::v1::Summary;
 use streamseal::domain::work::Work;
 use streamseal::ports::{
-    CallLog, Clock, EvidenceSink, FleetApi, KeyApi, Page, PageStart, ParameterApi, ProbeAnswer, ReadBack, ReadRecord,
-    ResultBus, StreamApi, TrailApi, TrailPage, WorkQueue,
+    CallLog, Clock, Credentials, EvidenceSink, FleetApi, KeyApi, Page, PageStart, ParameterApi, ProbeAnswer, ReadBack,
+    ReadRecord, ResultBus, StreamApi, TrailApi, TrailPage, WorkQueue,
 };
 use streamseal::run::handler::App;
 
@@ -108,8 +108,17 @@ impl Clock for Panics {
     fn now(&self) -> Timestamp {
         Timestamp::now()
     }
+    fn elapsed(&self) -> Duration {
+        Duration::ZERO
+    }
     async fn sleep(&self, duration: Duration) {
         tokio::time::sleep(duration).await;
+    }
+}
+
+impl Credentials for Panics {
+    fn have_expired(&self) -> bool {
+        false
     }
 }
 

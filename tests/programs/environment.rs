@@ -7,7 +7,8 @@
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
-use streamseal::aws::{Aws, Connection, Queues, function_config, sdk_config};
+use streamseal::aws::{Aws, Queues, function_config};
+use streamseal::cli::connect::{Connection, sdk_config};
 use streamseal::config::Source;
 use streamseal::domain::arn::{KeyRef, Scope, StreamArn};
 use streamseal::domain::history::Query;
@@ -25,7 +26,7 @@ async fn calls() {
     let queues = Queues { work: arguments.next(), scans: arguments.next() };
     let scope = Scope { partition: "aws".into(), region: "eu-west-1".into(), account: "111122223333".into() };
     let since: Timestamp = "2026-08-07T12:00:00Z".parse().unwrap();
-    for sdk in [sdk_config(&Connection::default()).await, function_config()] {
+    for sdk in [sdk_config(&Connection::default()).await, function_config().await] {
         let aws = Aws::new(&sdk, scope.clone(), queues.clone());
         let log = CallLog::default();
         aws.describe(&stream, &log).await.unwrap();
@@ -38,5 +39,6 @@ async fn calls() {
         }
     }
     // Not on here, since the SDK refuses either together with an endpoint of one's own.
-    assert_eq!((function_config().use_fips(), function_config().use_dual_stack()), (Some(false), Some(false)));
+    let config = function_config().await;
+    assert_eq!((config.use_fips(), config.use_dual_stack()), (Some(false), Some(false)));
 }

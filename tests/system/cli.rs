@@ -5,6 +5,7 @@ mod check;
 mod doctor;
 mod explain;
 mod frame;
+mod network;
 mod prove;
 mod remedies;
 mod replay;

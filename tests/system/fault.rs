@@ -7,7 +7,8 @@ use std::time::{Duration, Instant};
 use aws_sdk_kinesis::config::{Credentials, SharedCredentialsProvider};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
-use streamseal::aws::{Aws, Connection, Queues, Timeouts, sdk_config};
+use streamseal::aws::{Aws, Queues, Timeouts};
+use streamseal::cli::connect::{Connection, sdk_config};
 use streamseal::domain::arn::{KeyArn, KeyRef, Scope, StreamArn};
 use streamseal::domain::failure::{Class, Failure, Fault as Permanent};
 use streamseal::domain::history::{ChangeKind, Query};
@@ -110,7 +111,7 @@ impl Fault {
 
 async fn aws_as(access_key_id: &str, url: &str, timeouts: Timeouts) -> Aws {
     let connection =
-        Connection { region: Some(REGION.into()), profile: None, endpoint: Some(url.to_owned()), timeouts };
+        Connection { region: Some(REGION.into()), endpoint: Some(url.to_owned()), timeouts, ..Connection::default() };
     let credentials = Credentials::new(access_key_id, "secret", None, None, "test");
     let sdk = sdk_config(&connection).await;
     let sdk = sdk.into_builder().credentials_provider(SharedCredentialsProvider::new(credentials)).build();
@@ -892,12 +893,8 @@ async fn other_services_meet_faults_too() {
     let queue = parts().sqs("CreateQueue", json!({"QueueName": unique("fault-queue")}))["QueueUrl"].take();
     let lost = json!({"op": "sqs:SendMessage", "next": 1, "drop": "after"});
     let fault = Fault::start(json!({"rules": [lost]})).await;
-    let connection = Connection {
-        region: Some(REGION.into()),
-        endpoint: Some(fault.layer.url.clone()),
-        timeouts: Timeouts::default(),
-        profile: None,
-    };
+    let connection =
+        Connection { region: Some(REGION.into()), endpoint: Some(fault.layer.url.clone()), ..Connection::default() };
     let credentials = SharedCredentialsProvider::new(Credentials::new("AKIDOURS", "secret", None, None, "test"));
     let sdk = sdk_config(&connection).await.into_builder().credentials_provider(credentials).build();
     let scope = Scope { partition: "aws".into(), region: REGION.into(), account: ACCOUNT.into() };

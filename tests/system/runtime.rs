@@ -597,6 +597,51 @@ fn a_panic_is_reported_and_takes_nothing_with_it() {
     assert_eq!(answer.body, json!({"batchItemFailures": [{"itemIdentifier": "m0"}]}));
 }
 
+/// What a service says of credentials that are out of date.
+fn expired(op: &str) -> Value {
+    json!({"rules": [{"op": op, "error": "ExpiredTokenException", "message": "The security token is expired", "status": 400}]})
+}
+
+#[test]
+fn credentials_that_expire_in_mid_batch_fail_what_is_unfinished_and_the_process_ends_behind_its_answer() {
+    let alias = format!("alias/{}", unique("key"));
+    let (key, policy) = (parts().key(&alias), policy(&alias));
+    let fault = Layer::start(&expired("kinesis:StartStreamEncryption"));
+    let function = Function::start_at(&fault.url, &fault.url, 60, &[("POLICY", &policy)]);
+    let (done, open) = (unique("done"), unique("open"));
+    parts().encrypted(&done, &key);
+    parts().stream(&open);
+    parts().active(&open);
+    // Two messages of the stream whose Start is refused, and one that the credentials are not needed for.
+    let ignored = event("kinesis-delete-stream").to_string();
+    let bodies = [create_event(&open).to_string(), create_event(&open).to_string(), ignored];
+
+    let answer = function.invoke(&batch(&bodies, 1));
+    let failed = json!({"batchItemFailures": [{"itemIdentifier": "m0"}, {"itemIdentifier": "m1"}]});
+    assert_eq!(answer.body, failed, "{:?}", function.log());
+    assert_eq!(fault.calls("kinesis:StartStreamEncryption", &open).len(), 1);
+    assert_eq!(fault.calls("kinesis:DescribeStreamSummary", &open).len(), 1, "the second message costs no call");
+    let ends = |line: &Value| line["fields"]["message"].as_str().is_some_and(|m| m.contains("it ends"));
+    assert_eq!(function.lines(1, ends).len(), 1, "{:?}", function.log());
+
+    fault.control("PUT", "config", &json!({}));
+    let answer = function.invoke(&batch(&bodies, 2));
+    assert_eq!(answer.body, json!({"batchItemFailures": []}), "{:?}", function.log());
+    // Each message that comes again owes a proof.
+    sealed(&open, &key, 2);
+}
+
+#[test]
+fn a_process_whose_credentials_are_in_force_goes_on() {
+    let (function, _) = enforcing(&[]);
+    let stream = unique("goes-on");
+    parts().stream(&stream);
+    function.invoke(&create_event(&stream));
+    let pid = function.pid();
+    function.invoke(&create_event(&stream));
+    assert_eq!(function.pid(), pid);
+}
+
 /// What the test above holds of the code, here of the program: cargo-lambda builds one that aborts unless the profile says otherwise. One that
 /// unwinds has the class of Rust's exceptions in it; other processors' code has it in pieces.
 #[cfg(target_arch = "x86_64")]

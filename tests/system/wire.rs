@@ -3,6 +3,7 @@
 //! Each AWS error code to its class, requests as intended, one request where one is meant. No AWS, no emulator.
 #![cfg(test)]
 
+mod connections;
 mod observed;
 mod results;
 mod scans;
@@ -17,7 +18,8 @@ use std::time::Duration;
 use aws_sdk_kinesis::config::{Credentials, SharedCredentialsProvider};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
-use streamseal::aws::{Aws, Connection, Queues, Timeouts, sdk_config};
+use streamseal::aws::{Aws, Queues, Timeouts};
+use streamseal::cli::connect::{Connection, sdk_config};
 use streamseal::config::Source;
 use streamseal::domain::arn::{KeyArn, KeyRef, Scope, StreamArn};
 use streamseal::domain::cause::Cause;
@@ -74,8 +76,11 @@ async fn aws_at(endpoint: &str, timeouts: Timeouts) -> Aws {
 }
 
 async fn aws_of(scope: Scope, endpoint: &str, timeouts: Timeouts) -> Aws {
-    let region = Some("eu-west-1".to_owned());
-    let connection = Connection { region, profile: None, endpoint: Some(endpoint.to_owned()), timeouts };
+    aws_with(scope, Connection { endpoint: Some(endpoint.to_owned()), timeouts, ..Connection::default() }).await
+}
+
+async fn aws_with(scope: Scope, connection: Connection) -> Aws {
+    let connection = Connection { region: Some("eu-west-1".to_owned()), ..connection };
     let credentials = Credentials::new("AKIDEXAMPLE", "secret", None, None, "test");
     let sdk = sdk_config(&connection).await;
     let sdk = sdk.into_builder().credentials_provider(SharedCredentialsProvider::new(credentials)).build();
@@ -325,7 +330,7 @@ async fn each_error_code_has_its_class() {
         (Start, 400, "ThrottlingException", RATE, Class::Retryable),
         (Start, 400, "UnrecognizedClientException", "the token is invalid", CREDENTIALS),
         (Start, 400, "InvalidSignatureException", "does not match", CREDENTIALS),
-        (Start, 400, "ExpiredTokenException", "the token is expired", Class::Retryable),
+        (Start, 400, "ExpiredTokenException", "the token is expired", Class::Expired),
         (Start, 400, "ValidationException", "1 validation error", BAD_REQUEST),
         (Start, 400, "NeverHeardOfException", "new in 2031", Class::Retryable),
         // PutRecord.

@@ -31,13 +31,13 @@ class Maker:
     def __init__(self, folder: pathlib.Path, python: pathlib.Path, account: str, region: str, base: Mapping[str, str]):
         self.folder, self.python, self.account, self.region, self.base = folder, python, account, region, base
 
-    def streamseal(self, bootstrap: pathlib.Path) -> Contestant:
-        """The release build of this package, with the defaults of template.yaml."""
+    def streamseal(self, bootstrap: pathlib.Path, name: str = "streamseal") -> Contestant:
+        """A release build of this package, with the defaults of template.yaml."""
         settle = "{terraform: 0s, cloudformation: 0s, pulumi: 0s, other: 0s}"
         defaults = f"{{proof: {{new: probe, existing: describe}}, existing: enforce, settle: {settle}}}"
         policy = f"inline:{{version: 1, defaults: {defaults}, rules: [{{name: all, key: {ALIAS}}}]}}"
         env = {"ACCOUNT_ID": self.account, "POLICY": policy, "MODE": "enforce"}
-        return Contestant("streamseal", bootstrap.resolve(), env)
+        return Contestant(name, bootstrap.resolve(), env)
 
     def floor(self, program: pathlib.Path) -> Contestant:
         """An empty handler on the same runtime crate with the same profile."""
@@ -106,6 +106,17 @@ class Function:
     def peak_mb(self) -> float:
         """The most memory that the function has had."""
         return sum(peak_mb(pid) for pid in children(self.emulator))
+
+    def processor_ms(self) -> float:
+        """The processor time that the function has had."""
+        return sum(processor_ms(pid) for pid in children(self.emulator))
+
+
+def processor_ms(pid: int) -> float:
+    """The processor time that this process has had; 0 where it is gone."""
+    with contextlib.suppress(OSError):
+        return int(pathlib.Path(f"/proc/{pid}/schedstat").read_text().split()[0]) / 1e6
+    return 0.0
 
 
 def peak_mb(pid: int) -> float:

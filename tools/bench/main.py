@@ -2,6 +2,7 @@
 table (Markdown).
 
     tools bench [--quick] [--only PART]... [--json FILE] --bootstrap FILE --cli FILE --floor FILE    (see `make bench`)
+    tools bench [--quick] [--only PART]... [--json FILE] --bootstrap FILE --before FILE    (`make bench BEFORE=FILE`)
 
 Parts: size, policy (a thousand rules, by criterion), start, created, waiting, audit. The contestants, all run in turn
 (A B C D, A B C D ..) by AWS's Lambda emulator (tools rie):
@@ -11,6 +12,8 @@ Parts: size, policy (a thousand rules, by criterion), start, created, waiting, a
     boto3        tools/bench/peers/handler.py on AWS's runtime client for Python
     custodian    Cloud Custodian's own Lambda entry with its `encrypt` action (event mode); for the audit
                  `custodian run` (pull mode)
+
+With --before the contestants are another build of the function and this one: what a change costs, size and start.
 
 Between them and the emulators (tools parts) stands the fault layer (tools fault): it counts every call, holds streams
 in CREATING for as long as is asked for, limits rates, and serves ListStreams' NextToken, which Custodian needs and
@@ -66,17 +69,20 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--only", action="append", choices=list(PARTS), metavar="PART")
     parser.add_argument("--json", type=pathlib.Path, metavar="FILE", help="also write the samples there")
-    for name in ("bootstrap", "cli", "floor"):
-        parser.add_argument(f"--{name}", type=pathlib.Path, required=True, metavar="FILE")
+    for name in ("bootstrap", "cli", "floor", "before"):
+        parser.add_argument(f"--{name}", type=pathlib.Path, required=name == "bootstrap", metavar="FILE")
     args = parser.parse_args()
-    for program in (args.bootstrap, args.cli, args.floor):
+    needed = [args.bootstrap, args.before] if args.before else [args.bootstrap, args.cli, args.floor]
+    if None in needed:
+        parser.error("--cli and --floor are needed, or --before")
+    for program in needed:
         if not os.access(program, os.X_OK):
             raise Failed(f"{program} is not a program")
     before = os.getloadavg()[0]
     began = time.monotonic()
     with contextlib.ExitStack() as stack:
         world = World(args, stack)
-        for part in args.only or PARTS:
+        for part in args.only or (["size", "start"] if args.before else PARTS):
             say(f"--- {part}")
             PARTS[part](world)
     minutes = (time.monotonic() - began) / 60

@@ -7,11 +7,12 @@ MEMORIES = [None, 128, 256, 512]
 class Shape:
     """The numbers of a run; a quick one says that the bench works and not much more."""
 
-    def __init__(self, quick: bool):
+    def __init__(self, quick: bool, pair: bool):
         self.quick = quick
-        self.rounds = 3 if quick else 9
+        # Two builds differ by less than a function and its peers do.
+        self.rounds = 3 if quick else 25 if pair else 9
         self.slow = 1 if quick else 3  # Rounds of what takes many seconds each.
-        self.memories: list[int | None] = [None, 128] if quick else MEMORIES
+        self.memories: list[int | None] = [None, 128] if quick else MEMORIES[:3] if pair else MEMORIES
         # Seconds of CREATING, and how many streams one instance follows, one after the other; so many instances.
         self.waits: list[tuple[float, int]] = [(0.5, 4), (5, 3)] if quick else [(0.5, 10), (5, 6), (30, 5), (120, 4)]
         self.instances = 1 if quick else 2

@@ -9,14 +9,15 @@ Samples = Mapping[str, list[float]]
 
 
 class Table:
-    """Rows of samples; `of` is the contestant that ratios are to."""
+    """Rows of samples; `of` is the contestant that ratios are to, where a row names no other."""
 
-    def __init__(self) -> None:
+    def __init__(self, of: str) -> None:
+        self.of = of
         self.rows: list[dict[str, Any]] = []
 
-    def add(self, part: str, what: str, unit: str, samples: Samples, of: str = "floor", digits: int = 1) -> None:
+    def add(self, part: str, what: str, unit: str, samples: Samples, of: str | None = None, digits: int = 1) -> None:
         """Adds a row, and shows it."""
-        row = {"part": part, "what": what, "unit": unit, "of": of, "digits": digits, "samples": samples}
+        row = {"part": part, "what": what, "unit": unit, "of": of or self.of, "digits": digits, "samples": samples}
         self.rows.append(row)
         say("  ".join([f"{what}:", *(f"{name} {self.cell(row, name)}" for name in samples)]))
 

@@ -7,6 +7,7 @@ import json
 import os
 import pathlib
 import shutil
+import sys
 import tempfile
 import time
 import urllib.request
@@ -28,11 +29,15 @@ class World:
     """Everything that a part measures with."""
 
     def __init__(self, args: argparse.Namespace, stack: contextlib.ExitStack):
-        self.args, self.shape, self.table = args, Shape(args.quick), Table()
+        self.args, self.shape, self.table = (
+            args,
+            Shape(args.quick, bool(args.before)),
+            Table("before" if args.before else "floor"),
+        )
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="streamseal-bench-"))
         stack.callback(shutil.rmtree, self.folder, ignore_errors=True)
         self.processors = Processors(stack)
-        self.python = installed("bench/bin/python")
+        self.python = pathlib.Path(sys.executable) if args.before else installed("bench/bin/python")
         _, self.parts = child(stack, "parts", "--create-ms", 10, "--update-ms", 10)
         self.aws = Aws(self.parts)
         _, fault = child(stack, "fault", "--kinesis", self.parts["kinesis"], "--aws", self.parts["aws"])
@@ -40,7 +45,11 @@ class World:
         self.key: str = self.aws("kms", "CreateKey", Description="bench")["KeyMetadata"]["Arn"]
         self.aws("kms", "CreateAlias", AliasName=ALIAS, TargetKeyId=self.key)
         self.make = make = Maker(self.folder, self.python, self.aws.account, self.aws.region, self.base())
-        all_of_them = (make.streamseal(args.bootstrap), make.floor(args.floor), make.boto3(), make.custodian())
+        ours = make.streamseal(args.bootstrap)
+        if args.before:
+            all_of_them = [make.streamseal(args.before, "before"), ours]
+        else:
+            all_of_them = [ours, make.floor(args.floor), make.boto3(), make.custodian()]
         self.contestants = {one.name: one for one in all_of_them}
         self.numbers = itertools.count(1)
 

@@ -17,7 +17,7 @@ pub(super) async fn chosen(globals: &Globals, all: bool) -> Result<Vec<(String, 
         }
         return Ok(regions);
     }
-    let own = sdk_of(globals, None).await.region().map(ToString::to_string);
+    let own = sdk_of(globals, None).await?.region().map(ToString::to_string);
     if all {
         let partition = own.as_deref().map_or("aws", Scope::partition_of);
         return Ok(of_partition(partition).into_iter().map(|known| (known.name.to_owned(), known.opt_in)).collect());

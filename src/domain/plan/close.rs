@@ -222,7 +222,7 @@ pub fn failed_observation(why: &Unfinished, troubles: u32) -> Option<End> {
         let verdict = Verdict::new(Compliance::InsufficientData, Reason::AccessDenied, format!("{what}: {why}"));
         return Some((verdict.alarm().again(Again::Twice), After::Verdict));
     }
-    (troubles >= TROUBLES_MAX).then(|| later(why.clone()))
+    (troubles >= TROUBLES_MAX || why.is_expired()).then(|| later(why.clone()))
 }
 
 #[cfg(test)]
@@ -416,6 +416,9 @@ mod tests {
             let refused = failed(Class::Permanent(fault));
             assert_eq!(end(&refused, 1), Some((Reason::AccessDenied, true, After::Verdict)), "{fault:?}");
         }
+        let expired = failed(Class::Expired);
+        let later = After::Later(expired.clone(), None);
+        assert_eq!(end(&expired, 1), Some((Reason::Unfinished, false, later)), "no second call with these credentials");
         for passing in [failed(Class::Retryable), failed(Class::Waiting), open()] {
             assert_eq!(end(&passing, TROUBLES_MAX - 1), None);
             let later = After::Later(passing.clone(), None);

@@ -151,7 +151,7 @@ fn failed_proof(failure: &Failure, early: bool) -> Judgement {
     match failure.class {
         Class::Ignored => Judgement::Gone,
         Class::Waiting | Class::Retryable | Class::RateOrQuota | Class::Quota if early => Judgement::TryAgain,
-        Class::Waiting | Class::Retryable | Class::RateOrQuota | Class::Quota => {
+        Class::Waiting | Class::Retryable | Class::RateOrQuota | Class::Quota | Class::Expired => {
             Judgement::Later(failure.clone().into())
         }
         Class::Permanent(fault) => denied_proof(failure, fault),

@@ -59,7 +59,7 @@ pub fn judge_start(failure: &Failure, refused: RefusedStart) -> AfterStart {
             AfterStart::End(verdict.alarm().again(Again::Twice))
         }
         Class::Waiting | Class::Retryable if failure.may_have_applied => AfterStart::Observe,
-        Class::Waiting | Class::Retryable => AfterStart::Later(failure.clone()),
+        Class::Waiting | Class::Retryable | Class::Expired => AfterStart::Later(failure.clone()),
     }
 }
 

@@ -56,6 +56,8 @@ pub enum Unhandled {
     PolicyUnusable(String),
     /// The policy or the mode cannot be read now.
     PolicyUnread(String),
+    /// The credentials of this process are out of date: it is for another one.
+    CredentialsExpired,
     /// The run could not be finished and could not be handed over.
     Retryable(Unfinished),
     /// A fault of ours.
@@ -69,6 +71,7 @@ impl Unhandled {
             Self::Malformed(_) => "Malformed",
             Self::PolicyUnusable(_) => POLICY_UNUSABLE,
             Self::PolicyUnread(_) => "PolicyUnread",
+            Self::CredentialsExpired => "CredentialsExpired",
             Self::Retryable(_) => "Retryable",
             Self::Panicked(_) => "Panicked",
         }
@@ -81,6 +84,9 @@ impl fmt::Display for Unhandled {
             Self::Malformed(why) => write!(f, "malformed: {why}"),
             Self::PolicyUnusable(why) => write!(f, "nothing is changed while the policy cannot be used: {why}"),
             Self::PolicyUnread(why) => write!(f, "nothing is changed while the policy cannot be read: {why}"),
+            Self::CredentialsExpired => {
+                f.write_str("the credentials of this process are out of date: it is for the next process")
+            }
             Self::Retryable(why) => write!(f, "{why}"),
             Self::Panicked(why) => write!(f, "panicked: {why}"),
         }

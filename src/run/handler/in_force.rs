@@ -98,8 +98,10 @@ impl<W: World> App<W> {
     /// Reads the policy or the mode, once more where that fails, and says when it asked for what it got.
     async fn read(&self, source: &Source) -> Result<(String, Timestamp), Unhandled> {
         let first = self.world.now();
-        if let Ok(text) = self.world.read(source).await {
-            return Ok((text, first));
+        match self.world.read(source).await {
+            Ok(text) => return Ok((text, first)),
+            Err(_) if self.world.have_expired() => return Err(Unhandled::CredentialsExpired),
+            Err(_) => {}
         }
         self.world.sleep(READ_PAUSE).await;
         let second = self.world.now();

@@ -10,10 +10,12 @@ use streamseal::domain::evidence::Evidence;
 use streamseal::domain::failure::{Class, Fault as Lasting, Unfinished};
 use streamseal::domain::note::Outcome;
 use streamseal::domain::verdict::{Compliance, Reason};
-use streamseal::run::handler::answer::Unhandled;
+use streamseal::ports::Clock;
+use streamseal::run::handler::answer::{Answer, Unhandled};
 
 use crate::sim::actors::{Tool, event};
-use crate::sim::faults::{Fault, Script, Weather};
+use crate::sim::faults::{EXPIRED, Fault, Script, Weather};
+use crate::sim::queue::TIMEOUT;
 use crate::sim::scene::{ALL_WITH_APP, Scene, secs};
 use crate::sim::{BEGIN, Op};
 
@@ -276,4 +278,59 @@ async fn a_storm_of_events_keeps_the_rates() {
         }
     }
     s.assert_queues_empty();
+}
+
+/// A batch of messages with these bodies, m0 first.
+fn batch(bodies: &[String]) -> String {
+    let record = |(i, body): (usize, &String)| json!({"messageId": format!("m{i}"), "body": body, "eventSource": "aws:sqs", "attributes": {"ApproximateReceiveCount": "1"}});
+    json!({"Records": bodies.iter().enumerate().map(record).collect::<Vec<_>>()}).to_string()
+}
+
+#[tokio::test(start_paused = true)]
+async fn credentials_that_expire_in_mid_batch_fail_what_is_unfinished_and_the_next_process_finishes_it() {
+    let mut s = Scene::new(ALL_WITH_APP);
+    s.existing("sealed", Some("app"));
+    s.set(|state, now| state.create("new", now, secs(20.0), Tool::Cli));
+    let message = |stream| event("CreateStream", stream, Tool::Cli, "e", BEGIN.parse().unwrap()).to_string();
+    // The first is done while the second waits for its stream; the third is of that stream too, and has not begun.
+    let payload = batch(&[message("sealed"), message("new"), message("new")]);
+    s.set(|state, _| state.script.push(Script { op: Op::Start, target: Some("new".to_owned()), fault: EXPIRED }));
+
+    let answer = s.lambda.invoke(&payload, TIMEOUT).await.unwrap().unwrap();
+    assert_eq!(answer, Answer::Batch(vec!["m1".to_owned(), "m2".to_owned()]));
+    let journal = s.journal();
+    assert_eq!(journal.last().map(|entry| entry.op), Some(Op::Start), "no call after it: {journal:?}");
+    assert_eq!(s.last("new").verdict.reason, Reason::Unfinished);
+    assert_eq!(s.noted(Outcome::Failed), 2);
+
+    let again = batch(&[message("new"), message("new")]);
+    let answer = s.lambda.invoke(&again, TIMEOUT).await.unwrap().unwrap();
+    assert_eq!(answer, Answer::Batch(vec![]));
+    s.check();
+    s.assert_sealed("new", "app");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_policy_that_cannot_be_read_with_expired_credentials_is_not_asked_for_again() {
+    let mut s = Scene::new(ALL_WITH_APP);
+    s.existing("orders", None);
+    s.fault(Op::Parameter, EXPIRED);
+    let failed = s.event("CreateStream", "orders", Tool::Cli).await.unwrap_err();
+    assert_eq!((failed, s.journal().len()), (Unhandled::CredentialsExpired, 1));
+    s.event("CreateStream", "orders", Tool::Cli).await.unwrap();
+    s.assert_sealed("orders", "app");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_clock_that_is_set_back_holds_no_call_up() {
+    let slow = [("DESCRIBES_PER_SECOND", "1"), ("MAX_CONCURRENCY", "1")];
+    let mut s = Scene::with(ALL_WITH_APP, 7, Weather::calm(), &slow);
+    s.existing("orders", Some("app"));
+    s.event("CreateStream", "orders", Tool::Cli).await.unwrap();
+    s.sim.set_back(SignedDuration::from_hours(1));
+    let before = s.sim.elapsed();
+    let answer = s.event("CreateStream", "orders", Tool::Cli).await.unwrap();
+    assert_eq!(answer["compliance"], "COMPLIANT", "{answer}");
+    let took = s.sim.elapsed() - before;
+    assert!(took < secs(10.0), "{took:?}");
 }

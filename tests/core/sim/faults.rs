@@ -29,6 +29,9 @@ pub(crate) enum Fault {
     Panic,
 }
 
+/// Refused because the credentials of the process are out of date.
+pub(crate) const EXPIRED: Fault = Fault::Refused(Class::Expired, "ExpiredTokenException");
+
 impl Fault {
     /// The failure that the adapters would make of it.
     pub(crate) fn failure(self, op: Op) -> Failure {

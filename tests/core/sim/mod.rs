@@ -16,11 +16,11 @@ pub(crate) mod scene;
 pub(crate) mod watch;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 use streamseal::config::Source;
 use streamseal::domain::arn::{Scope, StreamArn, StreamName};
@@ -30,15 +30,15 @@ use streamseal::domain::cause::Cause;
 use streamseal::domain::codes::of_entry;
 use streamseal::domain::evidence::digest::LastDigest;
 use streamseal::domain::evidence::{Evidence, emf, v1};
-use streamseal::domain::failure::Failure;
+use streamseal::domain::failure::{Class, Failure};
 use streamseal::domain::note::Note;
 use streamseal::domain::scan::v1::Summary;
-use streamseal::ports::{CallLog, Clock, EvidenceSink, ParameterApi};
+use streamseal::ports::{CallLog, Clock, Credentials, EvidenceSink, ParameterApi};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use self::bus::Bus;
-use self::faults::{Fault, Script, Weather};
+use self::faults::{EXPIRED, Fault, Script, Weather};
 use self::fleet::Recorded;
 use self::kinesis::Stream;
 use self::kms::Keys;
@@ -162,6 +162,8 @@ impl State {
 struct Shared {
     base: Timestamp,
     zero: Instant,
+    /// By how many milliseconds the clock was set back.
+    set_back_ms: AtomicI64,
     state: Mutex<State>,
     /// Rung when something was put into the queue.
     bell: Notify,
@@ -174,6 +176,8 @@ pub(crate) struct Sim {
     instance: u32,
     /// How many times its present work was handed over before.
     pub(crate) hops: Arc<AtomicU32>,
+    /// Whether a service said that the credentials of this instance are out of date.
+    expired: Arc<AtomicBool>,
     /// Set when a message at hand would not survive another failure: then nothing of chance goes wrong any more.
     pub(crate) spared: Arc<AtomicBool>,
     /// What this instance last reported by.
@@ -209,6 +213,7 @@ impl Sim {
         let shared = Shared {
             base: BEGIN.parse().unwrap(),
             zero: Instant::now(),
+            set_back_ms: AtomicI64::new(0),
             state: Mutex::new(state),
             bell: Notify::new(),
         };
@@ -216,6 +221,7 @@ impl Sim {
             shared: Arc::new(shared),
             instance: 0,
             hops: Arc::default(),
+            expired: Arc::default(),
             spared: Arc::default(),
             reported: Arc::default(),
         }
@@ -223,8 +229,19 @@ impl Sim {
 
     /// The same world for one more instance of the function.
     pub(crate) fn instance(&self, instance: u32) -> Self {
-        let shared = Arc::clone(&self.shared);
-        Self { shared, instance, hops: Arc::default(), spared: Arc::default(), reported: Arc::default() }
+        Self {
+            shared: Arc::clone(&self.shared),
+            instance,
+            hops: Arc::default(),
+            expired: Arc::default(),
+            spared: Arc::default(),
+            reported: Arc::default(),
+        }
+    }
+
+    /// Sets the clock of the world back; what was timed otherwise goes on.
+    pub(crate) fn set_back(&self, by: SignedDuration) {
+        self.shared.set_back_ms.fetch_add(by.as_millis().try_into().unwrap(), Ordering::Relaxed);
     }
 
     pub(crate) fn lock(&self) -> MutexGuard<'_, State> {
@@ -250,7 +267,11 @@ impl Sim {
         let (run, fault, there, back) = self.with(|state, now| {
             let run = log.map_or(0, |log| state.run_of(log, self.instance));
             let spared = self.spared.load(Ordering::Relaxed);
-            let fault = state.fault(op, target, now, spared);
+            let fault = match self.have_expired() {
+                false => state.fault(op, target, now, spared),
+                // No call of this process is answered otherwise any more.
+                true => Some(EXPIRED),
+            };
             (run, fault, state.latency(), state.latency())
         });
         tokio::time::sleep(there).await;
@@ -268,6 +289,9 @@ impl Sim {
             result
         });
         assert!(fault != Some(Fault::Panic), "a panic that the test asked for");
+        if result.as_ref().is_err_and(|failure| failure.class == Class::Expired) {
+            self.expired.store(true, Ordering::Relaxed);
+        }
         let (result, back) = match fault {
             Some(lost @ (Fault::LostBefore | Fault::LostAfter)) => (Err(lost.failure(op)), ANSWER_TIMEOUT - there),
             _ => (result, back),
@@ -310,11 +334,22 @@ impl ParameterApi for Sim {
 
 impl Clock for Sim {
     fn now(&self) -> Timestamp {
-        self.shared.base + self.shared.zero.elapsed()
+        let set_back = SignedDuration::from_millis(self.shared.set_back_ms.load(Ordering::Relaxed));
+        self.shared.base + self.shared.zero.elapsed() - set_back
+    }
+
+    fn elapsed(&self) -> Duration {
+        self.shared.zero.elapsed()
     }
 
     async fn sleep(&self, duration: Duration) {
         tokio::time::sleep(duration).await;
+    }
+}
+
+impl Credentials for Sim {
+    fn have_expired(&self) -> bool {
+        self.expired.load(Ordering::Relaxed)
     }
 }
 

@@ -15,7 +15,7 @@ use streamseal::config::Config;
 use streamseal::domain::failure::Failure;
 use streamseal::domain::scan::Scan;
 use streamseal::domain::work::Work;
-use streamseal::ports::{Clock, WorkQueue};
+use streamseal::ports::{Clock, Credentials, WorkQueue};
 use streamseal::run::handler::App;
 use streamseal::run::handler::answer::{Answer, Invocation, Unhandled};
 use tokio::task::JoinSet;
@@ -311,6 +311,8 @@ impl Lambda {
         if self.always_cold {
             self.idle.clear();
         }
+        // As the process does it: it ends behind the answer.
+        self.idle.retain(|instance| !instance.world.have_expired());
         self.idle.pop().unwrap_or_else(|| {
             self.instances += 1;
             let world = self.world.instance(self.instances);

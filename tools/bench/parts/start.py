@@ -21,6 +21,8 @@ WORDS = {
     "observe": "start → first answer, an observation of a sealed stream (floor: nothing)",
     "warm": "warm answer, an event to ignore",
     "warm observation": "warm answer, an observation of a sealed stream (floor: nothing)",
+    "processor": "processor time until the first answer, an event to ignore",
+    "processor observation": "processor time until the first answer, an observation of a sealed stream (floor: nothing)",
     "memory": "peak memory after eleven observations",
     "starting": "start → first answer less a warm one, an observation (with clients and TLS roots, without emulators)",
 }
@@ -67,6 +69,7 @@ def one_round(world: World, contestant: Contestant, memory: int | None, sealed: 
             samples[what][name].append(function(event)[1] * 1000)
             if memory is not None:
                 continue
+            samples["processor observation" if what == "observe" else "processor"][name].append(function.processor_ms())
             if what == "observe":
                 warm = statistics.median(function(event)[1] * 1000 for _ in range(10))
                 samples["warm observation"][name].append(warm)
