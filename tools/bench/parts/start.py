@@ -21,8 +21,8 @@ WORDS = {
     "observe": "start → first answer, an observation of a sealed stream (floor: nothing)",
     "warm": "warm answer, an event to ignore",
     "warm observation": "warm answer, an observation of a sealed stream (floor: nothing)",
-    "processor": "processor time until the first answer, an event to ignore",
-    "processor observation": "processor time until the first answer, an observation of a sealed stream (floor: nothing)",
+    "processor": "processor time to the first answer, an event to ignore",
+    "processor observation": "processor time to the first answer, an observation of a sealed stream (floor: nothing)",
     "memory": "peak memory after eleven observations",
     "starting": "start → first answer less a warm one, an observation (with clients and TLS roots, without emulators)",
 }
