@@ -8,11 +8,14 @@
 //
 //     { "role": ARN, "cases": [ { "policy": DOCUMENT, "requests": [ { "action": .., "resource": ARN or "*", "context": {..} } ] } ],
 //       "actions": [ACTION..] }
-//     { "allowed": [ [BOOL..] ], "wildcard_only": [ACTION..] }
+//     { "allowed": [ [BOOL..] ], "wildcard_only": [ACTION..], "decisions": [ "Allowed", "ExplicitlyDenied", "ImplicitlyDenied" or null.. ] }
 //
 // `allowed` has a list for each case; `wildcard_only` are those of `actions` for which the reference has no resource. Keys have the policy that
 // KMS gives to new ones, for the role's account: what the role may do with them is up to its own policy. It ends with status 1 and words when it
 // cannot evaluate: a policy that is none, an action, a resource or a context key that the reference does not know for it.
+//
+// The question may have `keys`, a list of { "principal", "action", "key", "key_policy", "identity_policy", "context" }: each is answered in
+// `decisions`, by null where the evaluator does not take the policies.
 "use strict";
 const { createRequire } = require("node:module");
 const path = require("node:path");
@@ -49,16 +52,31 @@ async function evaluate(role, policy, { action, resource, context }) {
   return response.overallResult === "Allowed";
 }
 
+async function decide({ principal, action, key, key_policy: keyPolicy, identity_policy: policy, context }) {
+  const simulation = {
+    request: { principal, action, resource: { resource: key, accountId: key.split(":")[4] }, contextVariables: context },
+    identityPolicies: [{ name: "identity", policy }],
+    serviceControlPolicies: [{ orgIdentifier: "r-root", policies: [{ name: "FullAWSAccess", policy: allow({ Action: "*", Resource: "*" }) }] }],
+    resourceControlPolicies: [],
+    resourcePolicy: keyPolicy,
+  };
+  const response = await runSimulation(simulation, {});
+  if (response.resultType !== "single" || response.result.ignoredContextKeys.length) return null;
+  return response.overallResult;
+}
+
 async function main() {
   let text = "";
   for await (const chunk of process.stdin) text += chunk;
-  const { role, cases, actions } = JSON.parse(text.replaceAll(CONTEXT, () => REFERENCE));
+  const { role, cases = [], actions = [], keys = [] } = JSON.parse(text.replaceAll(CONTEXT, () => REFERENCE));
   const answers = [];
   for (const { policy, requests } of cases) {
     answers.push(await Promise.all(requests.map((request) => evaluate(role, policy, request))));
   }
   const unscoped = await Promise.all(actions.map((action) => isWildcardOnlyAction(...action.split(":"))));
-  process.stdout.write(JSON.stringify({ allowed: answers, wildcard_only: actions.filter((_, at) => unscoped[at]) }));
+  const decisions = [];
+  for (const key of keys) decisions.push(await decide(key));
+  process.stdout.write(JSON.stringify({ allowed: answers, wildcard_only: actions.filter((_, at) => unscoped[at]), decisions }));
 }
 
 main().catch((wrong) => {
