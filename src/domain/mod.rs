@@ -17,6 +17,7 @@ pub mod evidence;
 pub mod failure;
 pub mod hash;
 pub mod history;
+pub mod impact;
 pub mod model;
 pub mod note;
 pub mod pace;

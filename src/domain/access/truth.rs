@@ -28,6 +28,8 @@ pub enum Doubt {
     Variable(EventText),
     /// A principal that may or may not be the one asked about, such as one session of a role.
     Principal(EventText),
+    /// Something that was not read, such as the grants of a key.
+    Unread(EventText),
     /// An ARN pattern that matches only if `*` spans a colon.
     Pattern(EventText),
 }
@@ -95,6 +97,7 @@ impl fmt::Display for Doubt {
             Self::Operator(operator) => write!(f, "it has a condition with {operator}, which is not evaluated"),
             Self::Variable(value) => write!(f, "it has the policy variable {value}, which is not evaluated"),
             Self::Principal(named) => write!(f, "it names {named}, which may or may not be the principal"),
+            Self::Unread(what) => write!(f, "{what}"),
             Self::Pattern(pattern) => write!(f, "whether the pattern {pattern} matches is not certain"),
         }
     }
