@@ -22,6 +22,8 @@ pub struct Grant {
     pub subset: Option<BTreeMap<String, String>>,
     /// The pairs that the encryption context has to consist of.
     pub equals: Option<BTreeMap<String, String>>,
+    /// The resource that a call has to be for, which only some services name to KMS.
+    pub source_arn: Option<String>,
 }
 
 impl Grant {
@@ -39,6 +41,10 @@ impl Grant {
         let kind = if is_service { "Service" } else { "AWS" };
         let named = request.principal.named_by(&json!({kind: self.grantee}));
         // Whether a grant to an account is one to each of its principals is not known.
+        let bound = self.source_arn.as_ref().filter(|_| !named.itself.is_no());
+        if let Some(source) = bound {
+            return Truth::Unknown(Doubt::Unread(EventText::new(&format!("a grant is bound to the source {source}"))));
+        }
         match named.itself {
             Truth::No if !named.account.is_no() => Truth::Unknown(Doubt::Principal(EventText::new(&self.grantee))),
             itself => itself,

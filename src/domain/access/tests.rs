@@ -423,7 +423,9 @@ fn a_grant_allows_its_operations_under_its_constraints() {
         operations: vec!["Encrypt".into(), operation.into()],
         subset,
         equals,
+        source_arn: None,
     };
+    let bound = |grantee: &str| Grant { source_arn: Some(STREAM.into()), ..grant(grantee, "Decrypt", None, None) };
     let ours = || pair("aws:kinesis:arn", STREAM);
     for (grant, who, expected) in [
         (grant(ROLE, "Decrypt", None, None), ROLE, "yes"),
@@ -444,6 +446,8 @@ fn a_grant_allows_its_operations_under_its_constraints() {
         (grant(SERVICE, "Decrypt", None, None), ROLE, "no"),
         (grant("AROAIIAUMNLVZ4EXAMPLE", "Decrypt", None, None), ROLE, "no"),
         (grant("", "Decrypt", None, None), ROLE, "unknown"),
+        (bound(ROLE), ROLE, "unknown"),
+        (bound(USER), ROLE, "no"),
     ] {
         let (who, stream) = (principal(who), StreamArn::parse(STREAM).unwrap());
         let (context, pairs) = (Context::default(), encryption_context(&stream));
@@ -467,8 +471,8 @@ fn a_grant_allows_its_operations_under_its_constraints() {
 fn whom_a_resource_policy_lets_in() {
     let document = Document::of(&json!({"Version": "2012-10-17", "Statement": [
         {"Effect": "Allow", "Principal": {"AWS": [OTHER_ROOT, ROLE]}, "Action": "kinesis:PutRecord", "Resource": STREAM},
-        {"Effect": "Allow", "Principal": {"Service": SERVICE}, "Action": "kinesis:*", "Resource": STREAM},
-        {"Effect": "Deny", "Principal": "*", "Action": "kinesis:*", "Resource": STREAM},
+        {"Effect": "Allow", "Principal": {"Service": SERVICE}, "Action": "Kinesis:*", "Resource": STREAM},
+        {"Effect": "Deny", "Principal": "*", "Action": "Kinesis:*", "Resource": STREAM},
         {"Effect": "Allow", "Principal": {"AWS": USER}, "Action": "kinesis:ListShards", "Resource": STREAM},
         {"Effect": "Allow", "Principal": 7, "NotAction": "kinesis:PutRecord", "Resource": STREAM},
     ]}));

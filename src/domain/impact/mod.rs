@@ -11,3 +11,4 @@ pub mod report;
 #[cfg(test)]
 mod tests;
 pub mod usage;
+pub mod v1;

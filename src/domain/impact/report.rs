@@ -154,7 +154,9 @@ impl Report {
         let Counts { loses, without, unknown, gains, keeps } = self.counts();
         let principals =
             |count: usize| if count == 1 { "1 principal".to_owned() } else { format!("{count} principals") };
-        let mut parts = vec![if loses == 0 {
+        let mut parts = vec![if self.judged.is_empty() {
+            "no user of the stream was found".to_owned()
+        } else if loses == 0 {
             format!("no loss found among {}", principals(self.judged.len()))
         } else if loses == 1 {
             "1 principal would lose access".to_owned()
