@@ -1,6 +1,7 @@
 //! `streamseal impact`: who would lose access if a stream moved to a key, and the statement that prevents it. It reads; it changes
 //! nothing.
 
+mod before;
 mod calls;
 mod events;
 mod firehose;
@@ -18,6 +19,7 @@ mod trail;
 use clap::ValueEnum;
 use jiff::SignedDuration;
 
+pub(crate) use self::before::Before;
 use self::gather::{Asked, no_such_stream, reports};
 use super::arguments::Globals;
 use super::context::{Context, policy_source};
@@ -128,7 +130,7 @@ fn since(text: &str) -> Result<SignedDuration, Stop> {
 }
 
 /// A key as it stands on the command line.
-fn key_of(text: &str) -> Result<KeyRef, Stop> {
+pub(crate) fn key_of(text: &str) -> Result<KeyRef, Stop> {
     KeyRef::parse(text).ok_or_else(|| {
         let stop = Stop::usage(format!("`{}` is neither the id, the ARN nor the alias of a key", EventText::new(text)));
         stop.help("an alias begins with `alias/`")

@@ -251,3 +251,57 @@ fn what_cannot_be_answered_ends_in_clear_words() {
     let policy: Value = serde_json::from_str(&out).unwrap();
     assert_eq!((code, policy["Statement"][0]["Effect"].as_str()), (0, Some("Allow")));
 }
+
+/// A stream with a rule that writes to it, and a key that lets nobody in.
+fn with_a_producer(parts: &Parts, folder: &Path) -> (String, String) {
+    let own = json!({"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "kms:*", "Resource": "*"}]});
+    let (rule, target) = (parts.role("rule", &own), parts.key("alias/closed"));
+    kinesis(parts, "CreateStream", json!({"StreamName": "sealed", "ShardCount": 1}));
+    let targets = json!([{"Id": "1", "Arn": stream_arn("sealed"), "RoleArn": rule}]).to_string();
+    let policy = key_policy(&[]);
+    aws(
+        parts,
+        &[
+            &["events", "put-rule", "--name", "ruled", "--event-pattern", "{\"source\":[\"x\"]}"],
+            &["events", "put-targets", "--rule", "ruled", "--targets", &targets],
+            &["kms", "put-key-policy", "--key-id", &target, "--policy-name", "default", "--policy", &policy],
+        ],
+        folder,
+    );
+    (rule, target)
+}
+
+#[test]
+fn seal_changes_nothing_unasked_that_somebody_would_lose_access_by() {
+    let parts = Parts::start(&[]);
+    let folder = tempfile::tempdir().unwrap();
+    let (_, target) = with_a_producer(&parts, folder.path());
+    let variables = [("AWS_ENDPOINT_URL", &*parts.aws), ("AWS_REGION", REGION), ("NO_PROXY", "127.0.0.1")];
+    let seal = |more: &[&str]| run(&[&["seal", "sealed", "--account", ACCOUNT], more].concat(), &variables);
+    let key = || {
+        kinesis(&parts, "DescribeStreamSummary", json!({"StreamName": "sealed"}))["StreamDescriptionSummary"]["KeyId"]
+            .take()
+    };
+    let Ran { code, out, err } = seal(&["--key", &target, "--dry-run"]);
+    assert!(code == 3 && err.is_empty(), "{code}: {out}{err}");
+    assert!(out.contains("\n  sealed: 1 principal would lose access; "), "{out}");
+    let Ran { code, out, err } = seal(&["--key", &target, "--yes", "--json"]);
+    assert!(
+        code == 3 && err.contains("error: 1 principal would lose access; nothing was changed"),
+        "{code}: {out}{err}"
+    );
+    assert!(err.contains("--accept-loss"), "{err}");
+    let plan: Value = serde_json::from_str(&out).unwrap();
+    assert_eq!((&plan["plan"][0]["impact"]["outcome"], &plan["evidence"]), (&json!("loss"), &Value::Null), "{out}");
+    assert_eq!(key(), Value::Null);
+    // The stepping stone needs nobody's permission.
+    let Ran { code, out, err } = seal(&["--key", "alias/aws/kinesis", "--yes"]);
+    assert!(code == 0 && out.contains("sealed sealed: right-key"), "{code}: {out}{err}");
+    assert_ne!(key(), Value::Null);
+    let Ran { code, out, err } = seal(&["--key", &target, "--yes", "--accept-loss"]);
+    assert!(code == 0 && out.contains("sealed sealed: right-key"), "{code}: {out}{err}");
+    assert_eq!(key(), json!(target));
+    for wrong in [&["--key", "no key"][..], &["--key", &target, "--only", "x"]] {
+        assert_eq!(seal(wrong).code, 2, "{wrong:?}");
+    }
+}
