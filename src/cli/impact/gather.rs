@@ -15,7 +15,7 @@ use crate::domain::failure::Class;
 use crate::domain::impact::finding::merged;
 use crate::domain::impact::judge::{Facts, asks};
 use crate::domain::impact::key::{KeyFacts, Setting};
-use crate::domain::impact::report::Report;
+use crate::domain::impact::report::{NotChecked, Report};
 use crate::domain::model::{Encryption, KeyLookup, Observed};
 use crate::ports::{CallLog, Clock, StreamApi};
 
@@ -40,6 +40,8 @@ pub(crate) async fn reports(
     since: SignedDuration,
     doing: &dyn Fn(&StreamArn),
 ) -> Result<Vec<Report>, Stop> {
+    let own = &context.config.own.account;
+    let is_own = context.is_of_credentials().await?;
     let now = context.aws.now();
     let since = now.checked_sub(since).unwrap_or(Timestamp::UNIX_EPOCH);
     let mut keys = Keys::new(context);
@@ -50,6 +52,10 @@ pub(crate) async fn reports(
     }
     let current: BTreeSet<KeyArn> = read.iter().filter_map(|read| key_in(&read.current).cloned()).collect();
     let mut search = Search::new(context, asked.into_iter().map(|asked| asked.stream));
+    if !is_own {
+        let why = format!("sts:GetCallerIdentity gave no answer: every list may be of another account than {own}");
+        search.not_checked.push(NotChecked { what: "the account of the credentials".to_owned(), why });
+    }
     super::kinesis::search(&mut search).await;
     super::lambda::search(&mut search).await;
     super::firehose::search(&mut search).await;

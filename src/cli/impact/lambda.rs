@@ -34,10 +34,18 @@ async fn mappings(client: &Client, stream: &mut Searched, source: &str) -> Resul
         for mapping in page.event_source_mappings() {
             let Some(function) = mapping.function_arn() else { continue };
             let request = client.get_function_configuration().function_name(function);
-            let answer = logged(&CallLog::default(), GET_FUNCTION, request.send()).await?;
+            // A function may be gone, and others are not.
+            let answer = logged(&CallLog::default(), GET_FUNCTION, request.send()).await;
+            let role = match &answer {
+                Ok(answer) => answer.role(),
+                Err(failure) => {
+                    stream.failed("roles of Lambda functions", failure);
+                    None
+                }
+            };
             let name = EventText::new(function.rsplit(":function:").next().unwrap_or(function));
             let state = mapping.state().map(|state| format!(" ({})", EventText::new(state))).unwrap_or_default();
-            stream.configured(answer.role(), Side::Consumer, &format!("Lambda function {name}{state}"));
+            stream.configured(role, Side::Consumer, &format!("Lambda function {name}{state}"));
         }
         token = next(page.next_marker());
         if token.is_none() {

@@ -94,13 +94,16 @@ impl Report {
         judged.sort_by(|one, other| (rank(one), &one.finding.who).cmp(&(rank(other), &other.finding.who)));
         let is_encrypted = !matches!(facts.current, Setting::Unencrypted);
         let mut advice = Vec::new();
-        if !is_encrypted {
-            not_checked.push(NotChecked {
-                what: "CloudTrail's KMS events".to_owned(),
-                why: "the stream is not encrypted: its users call no key, and nothing shows them".to_owned(),
-            });
-            advice.extend(stepping_stone(facts, findings));
-        }
+        let unobserved = match facts.current {
+            Setting::Unencrypted => {
+                advice.extend(stepping_stone(facts, findings));
+                Some("the stream is not encrypted: its users call no key, and nothing shows them".to_owned())
+            }
+            Setting::Unknown(why) => Some(why.clone()),
+            Setting::Key(_) => None,
+        };
+        let what = "CloudTrail's KMS events".to_owned();
+        not_checked.extend(unobserved.map(|why| NotChecked { what, why }));
         not_checked.sort();
         not_checked.dedup();
         let current = match facts.current {

@@ -437,6 +437,8 @@ fn those_who_lose_come_first_and_are_counted_apart() {
     assert_eq!(found.outcome(), Outcome::Unknown, "what was not checked may be a loss");
     assert_eq!(found.summary(), "no loss found among 1 principal, 1 keeps it; 1 place not checked");
     assert!(found.advice.is_empty());
+    let found = report(&Setting::Unknown("no such key".into()), &target, &[of("good")], Vec::new());
+    assert_eq!(found.not_checked, [NotChecked { what: "CloudTrail's KMS events".into(), why: "no such key".into() }]);
 }
 
 /// Nothing shows the users of a stream that is not encrypted: first the AWS-managed key, then the other.
