@@ -31,6 +31,8 @@ struct Aws {
     asked: Arc<Mutex<Vec<Asked>>>,
     /// The account of the credentials; none where STS does not answer.
     account: Option<&'static str>,
+    /// Answers that take the place of the usual ones.
+    instead: Option<fn(&str, &Value) -> Option<ResponseTemplate>>,
 }
 
 fn ok(body: Value) -> ResponseTemplate {
@@ -65,6 +67,9 @@ impl Respond for Aws {
             None if request.url.path().contains("event-source-mappings") => {
                 ("lambda:ListEventSourceMappings".to_owned(), json!(request.url.query()))
             }
+            None if request.url.path().contains("/v1/pipes/") => {
+                ("pipes:DescribePipe".to_owned(), json!(request.url.path()))
+            }
             None if request.url.path().contains("/v1/pipes") => {
                 ("pipes:ListPipes".to_owned(), json!(request.url.query()))
             }
@@ -72,7 +77,7 @@ impl Respond for Aws {
                 ("sts:GetCallerIdentity".to_owned(), Value::Null)
             }
             None if request.url.path().contains("/functions/") => {
-                ("lambda:GetFunctionConfiguration".to_owned(), Value::Null)
+                ("lambda:GetFunctionConfiguration".to_owned(), json!(request.url.path()))
             }
             None => ("iam:SimulatePrincipalPolicy".to_owned(), json!(form)),
         };
@@ -85,7 +90,8 @@ impl Respond for Aws {
         if call == "sts:GetCallerIdentity" {
             return identity(&self.account);
         }
-        answer(&call, &body, &form, before)
+        let instead = self.instead.and_then(|instead| instead(&call, &body));
+        instead.unwrap_or_else(|| answer(&call, &body, &form, before))
     }
 }
 
@@ -316,4 +322,162 @@ async fn those_that_cloudtrail_shows_are_judged_and_what_was_refused_is_said() {
     let made = asked.iter().map(|asked| asked.call.as_str()).filter(|call| *call != "sts:GetCallerIdentity");
     let made: BTreeSet<&str> = made.collect();
     assert!(made.is_subset(&allowed) && made.len() == 15, "{made:?}");
+}
+
+const OTHERS: &str = "arn:aws:kinesis:eu-west-1:111122223333:stream/orders-2";
+
+/// Something in every place, on two pages wherever there can be two.
+fn populated(call: &str, body: &Value) -> Option<ResponseTemplate> {
+    let text = body.as_str().unwrap_or_default();
+    let consumer = |name: &str| {
+        json!({
+            "ConsumerName": name, "ConsumerARN": format!("{STREAM}/consumer/{name}:1"), "ConsumerStatus": "ACTIVE",
+            "ConsumerCreationTimestamp": 1_700_000_000,
+        })
+    };
+    let function = |name: &str| {
+        let arn = format!("arn:aws:lambda:eu-west-1:111122223333:function:{name}");
+        json!({"FunctionArn": arn, "State": "Enabled"})
+    };
+    let is_first = body["NextToken"].is_null() && body["nextToken"].is_null();
+    Some(ok(match call {
+        "kinesis:ListStreamConsumers" if is_first => json!({"Consumers": [consumer("one")], "NextToken": "more"}),
+        "kinesis:ListStreamConsumers" => json!({"Consumers": [consumer("two")]}),
+        "kinesis:GetResourcePolicy" => resource_policy(body["ResourceARN"].as_str().unwrap()),
+        "kinesis:ListChannels" => json!({"ChannelSummaries": [{
+            "ChannelName": "c", "ChannelARN": "arn:channel", "ChannelId": "i", "ChannelStatus": "ACTIVE", "ChannelDestinationType": "S3",
+            "ChannelCreationTimestamp": 1_700_000_000, "Streams": [],
+        }]}),
+        "kinesis:DescribeChannel" => json!({"ChannelDescription": {
+            "ChannelName": "c", "ChannelARN": "arn:channel", "ChannelId": "i", "ChannelStatus": "ACTIVE",
+            "ChannelCreationTimestamp": 1_700_000_000, "ServiceExecutionRoleARN": role("channel"), "StreamConfigurationList": [],
+        }}),
+        "lambda:ListEventSourceMappings" if text.contains("consumer%2Fone") => {
+            json!({"EventSourceMappings": [function("fanned")]})
+        }
+        "lambda:ListEventSourceMappings" if text.contains("consumer") => json!({"EventSourceMappings": []}),
+        "lambda:ListEventSourceMappings" if text.contains("Marker") => {
+            json!({"EventSourceMappings": [function("gone")]})
+        }
+        "lambda:ListEventSourceMappings" => json!({"EventSourceMappings": [function("first")], "NextMarker": "more"}),
+        "lambda:GetFunctionConfiguration" if text.contains("gone") => {
+            return Some(refused(404, "ResourceNotFoundException"));
+        }
+        "lambda:GetFunctionConfiguration" if text.contains("fanned") => json!({"Role": role("fanned")}),
+        "lambda:GetFunctionConfiguration" => json!({"Role": role("first")}),
+        "firehose:ListDeliveryStreams" if body["ExclusiveStartDeliveryStreamName"].is_null() => {
+            json!({"DeliveryStreamNames": ["other"], "HasMoreDeliveryStreams": true})
+        }
+        "firehose:ListDeliveryStreams" => json!({"DeliveryStreamNames": ["ours"], "HasMoreDeliveryStreams": false}),
+        "firehose:DescribeDeliveryStream" => {
+            let source = if body["DeliveryStreamName"] == "ours" { STREAM } else { OTHERS };
+            json!({"DeliveryStreamDescription": {
+                "DeliveryStreamName": "d", "DeliveryStreamARN": "a", "DeliveryStreamStatus": "ACTIVE", "VersionId": "1",
+                "DeliveryStreamType": "KinesisStreamAsSource", "HasMoreDestinations": false, "Destinations": [],
+                "Source": {"KinesisStreamSourceDescription": {"KinesisStreamARN": source, "RoleARN": role("delivery")}},
+            }})
+        }
+        "pipes:ListPipes" if text.contains("SourcePrefix") && !text.contains("NextToken") => {
+            json!({"Pipes": [{"Name": "near", "Source": OTHERS, "Target": "t"}], "NextToken": "more"})
+        }
+        "pipes:ListPipes" if text.contains("SourcePrefix") => {
+            json!({"Pipes": [{"Name": "from", "Source": STREAM, "Target": "t"}]})
+        }
+        "pipes:ListPipes" => json!({"Pipes": [{"Name": "to", "Source": "s", "Target": STREAM}]}),
+        "pipes:DescribePipe" => json!({"RoleArn": role(text.rsplit('/').next().unwrap())}),
+        "events:ListEventBuses" if is_first => json!({"EventBuses": [{"Name": "default"}], "NextToken": "more"}),
+        "events:ListEventBuses" => json!({"EventBuses": [{"Name": "own"}]}),
+        "events:ListRuleNamesByTarget" if body["EventBusName"] == "default" => json!({"RuleNames": []}),
+        "events:ListRuleNamesByTarget" if is_first => json!({"RuleNames": [], "NextToken": "more"}),
+        "events:ListRuleNamesByTarget" => json!({"RuleNames": ["ruled"]}),
+        "events:ListTargetsByRule" if is_first => {
+            json!({"Targets": [{"Id": "1", "Arn": OTHERS, "RoleArn": role("other")}], "NextToken": "more"})
+        }
+        "events:ListTargetsByRule" => json!({"Targets": [{"Id": "2", "Arn": STREAM, "RoleArn": role("rule")}]}),
+        "logs:DescribeDestinations" if is_first => json!({"destinations": [], "nextToken": "more"}),
+        "logs:DescribeDestinations" => {
+            json!({"destinations": [{"destinationName": "d", "targetArn": STREAM, "roleArn": role("logs")}]})
+        }
+        "logs:DescribeAccountPolicies" => {
+            let document =
+                json!({"DestinationArn": STREAM, "RoleArn": role("account"), "FilterPattern": ""}).to_string();
+            json!({"accountPolicies": [{"policyName": "p", "policyDocument": document}]})
+        }
+        "cloudtrail:LookupEvents" => json!({"Events": []}),
+        _ => return None,
+    }))
+}
+
+fn resource_policy(of: &str) -> Value {
+    let statement =
+        |who: Value, action: &str| json!({"Effect": "Allow", "Principal": who, "Action": action, "Resource": "*"});
+    let statements = match of {
+        STREAM => vec![
+            statement(json!("*"), "kinesis:PutRecords"),
+            statement(json!({"AWS": "AROAIIAUMNLVZ4EXAMPLE"}), "kinesis:*"),
+        ],
+        consumer if consumer.contains("two") => {
+            vec![statement(json!({"AWS": role("subscriber")}), "kinesis:SubscribeToShard")]
+        }
+        // As AWS may say that there is none.
+        _ => return json!({"Policy": "{}"}),
+    };
+    json!({"Policy": json!({"Version": "2012-10-17", "Statement": statements}).to_string()})
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_source_is_read_to_its_last_page_and_names_its_role() {
+    let aws = Aws { instead: Some(populated), ..ours() };
+    let (Ran { out, err, .. }, asked) = asked(aws, &["--key", NEW, "--json"]).await;
+    let report: Value = serde_json::from_str(&out).unwrap_or_else(|_| panic!("{out}{err}"));
+    let mut found: Vec<(String, String)> = Vec::new();
+    for finding in report["findings"].as_array().unwrap() {
+        for place in finding["found"].as_array().unwrap() {
+            let text = |value: &Value| value.as_str().unwrap().to_owned();
+            let who = text(&finding["principal"]).rsplit('/').next().unwrap().to_owned();
+            found.push((format!("{who} {}", text(&finding["side"])), text(&place["how"])));
+        }
+    }
+    found.sort();
+    let expected = [
+        ("* producer", "resource policy of the stream"),
+        ("Lambda function gone (Enabled) consumer", "Lambda function gone (Enabled)"),
+        ("account producer", "Logs account policy p"),
+        ("channel consumer", "channel c"),
+        ("delivery consumer", "Firehose ours"),
+        ("fanned consumer", "Lambda function fanned (Enabled)"),
+        ("first consumer", "Lambda function first (Enabled)"),
+        ("from consumer", "pipe from"),
+        ("logs producer", "Logs destination d"),
+        ("registered consumer one consumer", "registered consumers"),
+        ("registered consumer two consumer", "registered consumers"),
+        ("rule producer", "EventBridge rule ruled on own"),
+        ("subscriber consumer", "resource policy of a consumer"),
+        ("to producer", "pipe to"),
+    ];
+    assert_eq!(found, expected.map(|(who, how)| (who.to_owned(), how.to_owned())), "{report:#}");
+    assert_eq!(report["not_checked"][0]["what"], "roles of Lambda functions", "{report:#}");
+    let note =
+        "the resource policy of the stream names AROAIIAUMNLVZ4EXAMPLE, which was deleted: nobody has access by it";
+    assert_eq!(report["notes"], json!([note]), "{report:#}");
+    let described = asked.iter().filter(|asked| asked.call == "pipes:DescribePipe").count();
+    assert_eq!(described, 2, "a stream with a longer name is another one");
+}
+
+/// A key whose policy cannot be read: it is of another account, or that is denied.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_key_policy_that_cannot_be_read_makes_it_unknown_and_says_why() {
+    let foreign = NEW.replace("111122223333", "444455556666");
+    let (Ran { code, out, err }, requests) = asked(ours(), &["--key", &foreign]).await;
+    assert_eq!(code, 0, "{out}{err}");
+    assert!(out.contains("it is of account 444455556666, and can be read there alone"), "{out}");
+    assert!(out.contains(&format!("in the key's account, add to the key policy of {foreign}:")), "{out}");
+    assert!(out.contains("in the principal's account, add to a policy of "), "{out}");
+    assert!(out.lines().last().unwrap().starts_with("no loss found among 4 principals"), "{out}");
+    let read = requests.iter().filter(|asked| asked.call == "kms:GetKeyPolicy").map(|asked| &asked.body["KeyId"]);
+    assert_eq!(read.collect::<Vec<_>>(), [OLD], "nobody asks for what cannot be had");
+    let denied: fn(&str, &Value) -> Option<ResponseTemplate> =
+        |call, _| (call == "kms:GetKeyPolicy").then(|| refused(400, "AccessDeniedException"));
+    let (Ran { out, .. }, _) = asked(Aws { instead: Some(denied), ..ours() }, &["--key", NEW]).await;
+    assert!(out.contains("was not read: kms:GetKeyPolicy failed (AccessDeniedException)"), "{out}");
 }
