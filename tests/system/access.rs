@@ -181,10 +181,8 @@ fn ours(principal: &str, action: &str, key_policy: &Value, identity_policy: &Val
         _ => None,
     };
     // The other evaluator does not know this key for these actions.
-    let known = context.known().filter(|(key, _)| *key != "kms:grantisforawsresource");
+    let known = context.known().filter(|(key, _)| *key != "kms:GrantIsForAWSResource");
     let known = known.map(|(name, known)| {
-        // And knows this one by its written name alone.
-        let name = if name.eq_ignore_ascii_case(CONTEXT) { CONTEXT } else { name };
         let value = match known {
             Known::One(value) => json!(value),
             Known::Many(values) => json!(values),

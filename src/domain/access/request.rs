@@ -23,7 +23,8 @@ pub enum Known {
 /// What is known of a call's condition keys. Of a key that is not here nothing is known, not even whether the call has it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Context {
-    keys: BTreeMap<String, Known>,
+    /// By their names in lower case; each with its name as it is written.
+    keys: BTreeMap<String, (String, Known)>,
     /// Prefixes of keys that the request does not have unless they are among `keys`.
     absent: Vec<&'static str>,
 }
@@ -32,7 +33,7 @@ impl Context {
     /// With one more key. Names of condition keys have no case (IAM JSON policy elements, Condition).
     #[must_use]
     pub fn with(mut self, key: &str, known: Known) -> Self {
-        self.keys.insert(key.to_ascii_lowercase(), known);
+        self.keys.insert(key.to_ascii_lowercase(), (key.to_owned(), known));
         self
     }
 
@@ -40,12 +41,12 @@ impl Context {
     pub fn get(&self, key: &str) -> Option<&Known> {
         let key = key.to_ascii_lowercase();
         let absent = || self.absent.iter().any(|prefix| key.starts_with(prefix)).then_some(&Known::Absent);
-        self.keys.get(&key).or_else(absent)
+        self.keys.get(&key).map(|(_, known)| known).or_else(absent)
     }
 
     /// The keys and values that are known, as another evaluator takes them.
     pub fn known(&self) -> impl Iterator<Item = (&str, &Known)> {
-        self.keys.iter().map(|(key, known)| (key.as_str(), known))
+        self.keys.values().map(|(key, known)| (key.as_str(), known))
     }
 }
 

@@ -439,6 +439,7 @@ fn a_grant_allows_its_operations_under_its_constraints() {
         (grant(ROLE, "Decrypt", pair("team", "x"), None), ROLE, "no"),
         (grant(ROLE, "Decrypt", None, ours()), ROLE, "yes"),
         (grant(ROLE, "Decrypt", None, Some(BTreeMap::new())), ROLE, "no"),
+        (grant(ROLE, "Decrypt", None, pair("aws:kinesis:arn", "other")), ROLE, "no"),
         (grant(SESSION, "Decrypt", None, None), ROLE, "unknown"),
         (grant(ROOT, "Decrypt", None, None), ROLE, "unknown"),
         (grant(OTHER_ROOT, "Decrypt", None, None), ROLE, "no"),

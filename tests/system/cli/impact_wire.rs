@@ -235,12 +235,19 @@ fn ours() -> Aws {
 fn timeless(text: &str) -> String {
     let is_time =
         |word: &&str| word.len() >= 20 && word.starts_with("20") && word.trim_end_matches([':', ',']).ends_with('Z');
-    let line = |line: &str| {
-        line.split(' ')
-            .map(|word| if is_time(&word) { word.replace(&word[..20], "TIME") } else { word.to_owned() })
-            .collect::<Vec<_>>()
-            .join(" ")
-    };
+    let line =
+        |line: &str| {
+            line.split(' ')
+                .map(|word| {
+                    if is_time(&word) {
+                        word.replace(word.trim_end_matches([':', ',']), "TIME")
+                    } else {
+                        word.to_owned()
+                    }
+                })
+                .collect::<Vec<_>>()
+                .join(" ")
+        };
     text.lines().map(line).collect::<Vec<_>>().join("\n")
 }
 
@@ -310,7 +317,7 @@ async fn those_that_cloudtrail_shows_are_judged_and_what_was_refused_is_said() {
     let simulations = of("iam:SimulatePrincipalPolicy");
     assert_eq!(simulations.len(), 8, "each of four roles with each of two keys");
     let form = simulations[0].to_string();
-    for known in ["kms:viaservice", "kinesis.eu-west-1.amazonaws.com", "kms:encryptioncontext:aws:kinesis:arn", STREAM]
+    for known in ["kms:ViaService", "kinesis.eu-west-1.amazonaws.com", "kms:EncryptionContext:aws:kinesis:arn", STREAM]
     {
         assert!(form.contains(known), "{known}: {form}");
     }
