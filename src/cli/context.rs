@@ -213,6 +213,12 @@ impl Context {
         Ok(streams)
     }
 
+    /// Refuses credentials of another account than the streams': what is listed is of the account of the credentials. Whether they
+    /// are known to be of it.
+    pub(crate) async fn is_of_credentials(&self) -> Result<bool, Stop> {
+        is_account_of(&self.sdk, &self.config.own.account).await
+    }
+
     /// Waits for its turn to observe one more stream, at the rate of scans.
     pub(crate) async fn turn(&self) -> Result<(), Stop> {
         let (call, deadline) = ("kinesis:DescribeStreamSummary", self.aws.now() + RUN_MAX);

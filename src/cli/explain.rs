@@ -246,6 +246,10 @@ impl Reported {
             _ => exit,
         };
         result(format_args!("{}{}", label("now"), coloured(colour, &self.words(policy))));
+        if matches!(self.step, Ok(Step::Start(_))) && self.setting.is_some() {
+            let name = &self.stream.name;
+            result(format_args!("{}`streamseal impact {name}` says who would lose access", label("")));
+        }
         if let Some(lines) = words::remedy(&self.remedy) {
             let head = if self.remedy.at_source().is_some() { "at the source" } else { "what to do" };
             result(format_args!("{}\n{lines}", styled(STRONG, head)));

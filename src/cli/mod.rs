@@ -12,6 +12,7 @@ mod context;
 mod doctor;
 mod exit;
 mod explain;
+mod impact;
 mod man;
 mod output;
 pub mod policy;
@@ -45,6 +46,7 @@ struct Arguments {
 enum Command {
     Check(check::CheckArguments),
     Explain(explain::ExplainArguments),
+    Impact(impact::ImpactArguments),
     Seal(seal::SealArguments),
     Prove(prove::ProveArguments),
     Audit(audit::AuditArguments),
@@ -77,6 +79,7 @@ async fn run(command: Command, globals: &Globals) -> Result<Exit, Stop> {
     match command {
         Command::Check(arguments) => check::run(&arguments, globals).await,
         Command::Explain(arguments) => explain::run(&arguments, globals).await,
+        Command::Impact(arguments) => impact::run(&arguments, globals).await,
         Command::Seal(arguments) => seal::run(&arguments, globals).await,
         Command::Prove(arguments) => prove::run(&arguments, globals).await,
         Command::Audit(arguments) => audit::run(&arguments, globals).await,

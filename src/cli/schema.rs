@@ -28,6 +28,8 @@ enum SchemaOf {
     Summary,
     /// An item that led to no run
     Note,
+    /// What `impact --json` prints
+    Impact,
     /// A message of the work queue
     Work,
     /// A message of the queue of scans
@@ -40,6 +42,7 @@ pub(super) fn run(arguments: &SchemaArguments) -> Result<Exit, Stop> {
         SchemaOf::Evidence => Kind::Evidence.schema(),
         SchemaOf::Summary => Kind::Summary.schema(),
         SchemaOf::Note => Kind::Note.schema(),
+        SchemaOf::Impact => Kind::Impact.schema(),
         SchemaOf::Work => Kind::Work.schema(),
         SchemaOf::Scan => Kind::Scan.schema(),
     };

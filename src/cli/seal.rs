@@ -8,8 +8,9 @@ use indicatif::ProgressBar;
 use serde_json::{Value, json};
 
 use super::arguments::Globals;
-use super::context::{Context, OBSERVATION_MAX};
+use super::context::{Context, OBSERVATION_MAX, policy_source};
 use super::exit::Exit;
+use super::impact::{Before, key_of};
 use super::output::{BAD, FAINT, GOOD, ODD, STRONG, Stop, advice_on, result, styled, to_stderr};
 use super::progress::bar;
 use super::runs::{Ran, interrupt, is_out_of_date, run_all};
@@ -46,8 +47,14 @@ pub(crate) struct SealArguments {
     #[arg(long, value_name = "N", default_value_t = 10)]
     max_changes: usize,
     /// Only streams that this rule decides
-    #[arg(long, value_name = "RULE")]
+    #[arg(long, value_name = "RULE", conflicts_with = "key")]
     only: Option<String>,
+    /// Encrypt with this key instead of the one that the policy names
+    #[arg(long, value_name = "KEY", conflicts_with = "all")]
+    key: Option<String>,
+    /// Go ahead although somebody would lose access
+    #[arg(long)]
+    accept_loss: bool,
 }
 
 /// One stream of the plan.
@@ -172,7 +179,7 @@ impl Planned {
         }
     }
 
-    fn to_json(&self, left_for_max: bool) -> Value {
+    fn to_json(&self, left_for_max: bool, before: &Before) -> Value {
         let setting = self.preview.setting.as_ref();
         json!({
             "stream": self.stream.to_string(),
@@ -183,6 +190,7 @@ impl Planned {
             "key": self.preview.desired.as_ref().map(|key| key.as_str()),
             "detail": self.words(),
             "beyond_max_changes": left_for_max,
+            "impact": before.to_json(&self.stream),
             "at_source": self.preview.remedy.at_source(),
             "remedy": words::remedy_json(&self.preview.remedy),
         })
@@ -197,18 +205,22 @@ pub(super) async fn run(arguments: &SealArguments, globals: &Globals) -> Result<
     }
     let observing = bar(arguments.streams.len(), "observing");
     let prepared = async {
-        let context = Context::open(globals, None, &arguments.streams).await?;
+        let by_key = arguments.key.as_deref().map(policy_of_key).transpose()?;
+        let source = by_key.map(|text| format!("inline:{text}")).or_else(|| policy_source(globals));
+        let context = Context::with_policy(globals, None, &arguments.streams, source).await?;
         let policy = context.policy().await?;
         let plan = planned(&context, &policy, arguments, &observing).await?;
-        Ok::<_, Stop>((context, policy, plan))
+        let before = impact(&context, &plan, arguments, &observing).await;
+        Ok::<_, Stop>((context, policy, plan, before))
     };
     let prepared = unless_interrupted(prepared).await;
     observing.finish_and_clear();
     let Some(prepared) = prepared else { return Ok(Exit::TryAgain) };
-    let (context, policy, plan) = prepared?;
+    let (context, policy, plan, impact) = prepared?;
     let changes = plan.iter().filter(|planned| planned.action.changes()).count();
     let beyond = changes.saturating_sub(arguments.max_changes);
-    let reported = lines(&plan, &context, &policy, arguments);
+    let reported = [lines(&plan, &context, &policy, arguments)].into_iter().chain(impact.lines());
+    let reported = reported.collect::<Vec<_>>().join("\n");
     if !globals.json {
         result(&reported);
     } else if asks {
@@ -216,13 +228,17 @@ pub(super) async fn run(arguments: &SealArguments, globals: &Globals) -> Result<
     }
     let before = plan.iter().fold(Exit::Compliant, |exit, planned| exit.worse(planned.exit()));
     let now = changes - beyond;
+    let refused = arguments.yes && impact.losses() > 0 && !arguments.accept_loss;
+    if refused {
+        to_stderr(refusal(&impact));
+    }
     let goes = if asks && now > 0 {
         match unless_interrupted(confirmed(now)).await {
             Some(answer) => answer?,
             None => return Ok(Exit::TryAgain),
         }
     } else {
-        now > 0 && !arguments.dry_run
+        now > 0 && !arguments.dry_run && !refused
     };
     let (mut applied, mut exit) = (None, before);
     if goes {
@@ -237,20 +253,20 @@ pub(super) async fn run(arguments: &SealArguments, globals: &Globals) -> Result<
         applied = Some(ran);
     }
     if globals.json {
-        result(to_json(&plan, applied.as_ref(), &policy, arguments.max_changes));
+        result(to_json(&plan, &impact, applied.as_ref(), &policy, arguments.max_changes));
     }
     Ok(exit)
 }
 
 /// The plan and what came of it, where it was carried out.
-fn to_json(plan: &[Planned], applied: Option<&Ran>, policy: &Policy, max_changes: usize) -> Value {
+fn to_json(plan: &[Planned], impact: &Before, applied: Option<&Ran>, policy: &Policy, max_changes: usize) -> Value {
     let mut room = max_changes;
     let plan: Vec<Value> = plan
         .iter()
         .map(|planned| {
             let left = planned.action.changes() && room == 0;
             room = room.saturating_sub(usize::from(planned.action.changes()));
-            planned.to_json(left)
+            planned.to_json(left, impact)
         })
         .collect();
     let done = applied.map(|ran| ran.done.iter().map(Document::from).collect::<Vec<_>>());
@@ -261,6 +277,39 @@ fn to_json(plan: &[Planned], applied: Option<&Ran>, policy: &Policy, max_changes
         "schema": "streamseal.seal/v1", "policy": policy.digest, "plan": plan, "evidence": done, "left": left,
         "out_of_date": stale,
     })
+}
+
+/// The policy of `--key`: every stream that is named gets this key. A customer's key is not given up for one of AWS's by it.
+fn policy_of_key(key: &str) -> Result<String, Stop> {
+    let key = key_of(key)?;
+    Ok(format!(
+        "{{version: 1, defaults: {{existing: enforce, settle: {{terraform: 0s, cloudformation: 0s, pulumi: 0s}}}}, rules: \
+         [{{name: key, key: '{key}'}}]}}"
+    ))
+}
+
+/// Who would lose access by the changes that come first.
+async fn impact(context: &Context, plan: &[Planned], arguments: &SealArguments, bar: &ProgressBar) -> Before {
+    let changes = plan.iter().filter(|planned| planned.action.changes()).take(arguments.max_changes);
+    let changes: Vec<_> =
+        changes.filter_map(|planned| Some((planned.stream.clone(), planned.preview.desired.clone()?))).collect();
+    if changes.is_empty() {
+        return Before::nothing();
+    }
+    bar.set_message("who would lose access");
+    Before::check(context, changes.into_iter(), &|stream| bar.set_message(stream.name.to_string())).await
+}
+
+/// Why nothing is done unasked.
+fn refusal(impact: &Before) -> String {
+    let losses = match impact.losses() {
+        1 => "1 principal would lose access".to_owned(),
+        several => format!("{several} principals would lose access"),
+    };
+    let why = format!("{}: {losses}; nothing was changed", styled(BAD, "error"));
+    let help =
+        "`streamseal impact` prints the statements that prevent it; `--accept-loss` changes the streams all the same";
+    format!("{why}\n{}: {help}", styled(GOOD, "help"))
 }
 
 /// One observation of each stream.

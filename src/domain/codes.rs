@@ -172,6 +172,11 @@ impl Refusal {
     }
 }
 
+/// Whether IAM says that a role or user is not there (IAM API reference, common errors of its calls).
+pub fn is_no_such_entity(failure: &Failure) -> bool {
+    failure.code.as_str() == "NoSuchEntity"
+}
+
 /// The failure of one entry of a request that was answered.
 pub fn of_entry(call: &'static str, code: &str, message: &str) -> Failure {
     let class = class_of(call, code, message);

@@ -3,6 +3,7 @@
 //! Nothing in here is async, opens anything, reads a clock, the environment or a random number, or logs; reasons are
 //! returned as data. `tests/core/tidy.rs` holds it to that.
 
+pub mod access;
 pub mod arn;
 pub mod backoff;
 pub mod bounds;
@@ -16,6 +17,7 @@ pub mod evidence;
 pub mod failure;
 pub mod hash;
 pub mod history;
+pub mod impact;
 pub mod model;
 pub mod note;
 pub mod pace;

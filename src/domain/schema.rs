@@ -6,7 +6,7 @@ use schemars::generate::SchemaSettings;
 use serde_json::{Value, json};
 
 use super::note::NoteDocument;
-use super::{evidence, scan, work};
+use super::{evidence, impact, scan, work};
 
 /// How a version may change; it stands in each document's schema.
 const GROWTH: &str = "This version only grows: fields may be added, and words where a list of them is given; none is renamed, moved, \
@@ -27,6 +27,8 @@ pub enum Kind {
     Summary,
     /// `streamseal.note/v1`.
     Note,
+    /// `streamseal.impact/v1`.
+    Impact,
     /// `streamseal.work/v1`.
     Work,
     /// `streamseal.scan/v1`.
@@ -35,7 +37,7 @@ pub enum Kind {
 
 impl Kind {
     /// All of them.
-    pub const ALL: [Self; 5] = [Self::Evidence, Self::Summary, Self::Note, Self::Work, Self::Scan];
+    pub const ALL: [Self; 6] = [Self::Evidence, Self::Summary, Self::Note, Self::Impact, Self::Work, Self::Scan];
 
     /// The file's name in `schemas/`.
     pub fn file(self) -> &'static str {
@@ -43,6 +45,7 @@ impl Kind {
             Self::Evidence => "evidence.schema.json",
             Self::Summary => "summary.schema.json",
             Self::Note => "note.schema.json",
+            Self::Impact => "impact.schema.json",
             Self::Work => "work.schema.json",
             Self::Scan => "scan.schema.json",
         }
@@ -54,11 +57,12 @@ impl Kind {
             Self::Evidence => of::<evidence::v1::Document<'_>>(),
             Self::Summary => of::<scan::v1::Document<'_>>(),
             Self::Note => of::<NoteDocument<'_>>(),
+            Self::Impact => of::<impact::v1::Document<'_>>(),
             Self::Work => of::<work::Work>(),
             Self::Scan => of::<scan::Scan>(),
         };
         let growth = match self {
-            Self::Evidence | Self::Summary | Self::Note => GROWTH,
+            Self::Evidence | Self::Summary | Self::Note | Self::Impact => GROWTH,
             Self::Work | Self::Scan => STRICT,
         };
         if let Some(Value::String(description)) = schema.get_mut("description") {

@@ -14,6 +14,7 @@ const SCHEMAS: &[(&str, &str)] = &[
     ("streamseal.evidence/v1", include_str!("../../schemas/evidence.schema.json")),
     ("streamseal.summary/v1", include_str!("../../schemas/summary.schema.json")),
     ("streamseal.note/v1", include_str!("../../schemas/note.schema.json")),
+    ("streamseal.impact/v1", include_str!("../../schemas/impact.schema.json")),
     ("streamseal.work/v1", include_str!("../../schemas/work.schema.json")),
     ("streamseal.scan/v1", include_str!("../../schemas/scan.schema.json")),
 ];

@@ -110,15 +110,21 @@ fn takes_away(path: &str, text: &str) -> Vec<String> {
     const HARMLESS: [&str; 2] = ["disable_help_subcommand", "remove_file"];
     const VERBS: [&str; 8] =
         ["stop_stream", "delete_", "decrease_", "disable_", "remove_", "merge_", "cancel_", "untag_"];
-    const RIGHTS: [&str; 8] = [
+    const RIGHTS: [&str; 14] = [
+        "DescribeChannel",
         "DescribeStreamSummary",
         "GetRecords",
+        "GetResourcePolicy",
         "GetShardIterator",
+        "ListChannels",
         "ListShards",
+        "ListStreamConsumers",
         "ListStreams",
         "ListTagsForStream",
         "PutRecord",
+        "PutRecords",
         "StartStreamEncryption",
+        "SubscribeToShard",
     ];
     let names_stop =
         ["src/domain/event", "src/domain/history.rs", "src/domain/cause.rs"].iter().any(|file| path.starts_with(file));

@@ -5,6 +5,8 @@ mod check;
 mod doctor;
 mod explain;
 mod frame;
+mod impact;
+mod impact_wire;
 mod network;
 mod prove;
 mod remedies;

@@ -62,7 +62,7 @@ fn evaluate(cases: &[(&Value, &[Request])]) -> Vec<Vec<bool>> {
     serde_json::from_value(ask(&json!({"role": OWN_ROLE, "cases": cases, "actions": []}))["allowed"].take()).unwrap()
 }
 
-fn ask(question: &Value) -> Value {
+pub(crate) fn ask(question: &Value) -> Value {
     let mut command = Command::new("node");
     command.arg(root().join("tools/emulators/iam.cjs"));
     let mut tool = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();

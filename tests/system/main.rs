@@ -2,6 +2,7 @@
 // So that clippy takes the helpers for test code too.
 #![cfg(test)]
 
+mod access;
 mod audit;
 mod cli;
 #[path = "../common/template.rs"]

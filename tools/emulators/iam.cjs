@@ -9,12 +9,15 @@
 //     { "role": ARN, "cases": [ { "policy": DOCUMENT, "resource_policy": DOCUMENT or none,
 //                                 "requests": [ { "action": .., "resource": ARN or "*", "context": {..}, "principal": .. } ] } ],
 //       "actions": [ACTION..] }
-//     { "allowed": [ [BOOL..] ], "wildcard_only": [ACTION..] }
+//     { "allowed": [ [BOOL..] ], "wildcard_only": [ACTION..], "decisions": [ "Allowed", "ExplicitlyDenied", "ImplicitlyDenied" or null.. ] }
 //
 // `allowed` has a list for each case; `wildcard_only` are those of `actions` for which the reference has no resource. Keys have the policy that
 // KMS gives to new ones, for the role's account: what the role may do with them is up to its own policy. A `resource_policy` is that of the resource
 // that the case is about; `principal`, where it is not the role, is another principal with the same policy, or a service, which has none. It ends with status 1 and words when it
 // cannot evaluate: a policy that is none, an action, a resource or a context key that the reference does not know for it.
+//
+// The question may have `keys`, a list of { "principal", "action", "key", "key_policy", "identity_policy", "context" }: each is answered in
+// `decisions`, by null where the evaluator does not take the policies.
 "use strict";
 const { createRequire } = require("node:module");
 const path = require("node:path");
@@ -51,16 +54,31 @@ async function evaluate(role, { policy, resource_policy: ofResource }, { action,
   return response.overallResult === "Allowed";
 }
 
+async function decide({ principal, action, key, key_policy: keyPolicy, identity_policy: policy, context }) {
+  const simulation = {
+    request: { principal, action, resource: { resource: key, accountId: key.split(":")[4] }, contextVariables: context },
+    identityPolicies: [{ name: "identity", policy }],
+    serviceControlPolicies: [{ orgIdentifier: "r-root", policies: [{ name: "FullAWSAccess", policy: allow({ Action: "*", Resource: "*" }) }] }],
+    resourceControlPolicies: [],
+    resourcePolicy: keyPolicy,
+  };
+  const response = await runSimulation(simulation, {});
+  if (response.resultType !== "single" || response.result.ignoredContextKeys.length) return null;
+  return response.overallResult;
+}
+
 async function main() {
   let text = "";
   for await (const chunk of process.stdin) text += chunk;
-  const { role, cases, actions } = JSON.parse(text.replaceAll(CONTEXT, () => REFERENCE));
+  const { role, cases = [], actions = [], keys = [] } = JSON.parse(text.replaceAll(CONTEXT, () => REFERENCE));
   const answers = [];
   for (const one of cases) {
     answers.push(await Promise.all(one.requests.map((request) => evaluate(role, one, request))));
   }
   const unscoped = await Promise.all(actions.map((action) => isWildcardOnlyAction(...action.split(":"))));
-  process.stdout.write(JSON.stringify({ allowed: answers, wildcard_only: actions.filter((_, at) => unscoped[at]) }));
+  const decisions = [];
+  for (const key of keys) decisions.push(await decide(key));
+  process.stdout.write(JSON.stringify({ allowed: answers, wildcard_only: actions.filter((_, at) => unscoped[at]), decisions }));
 }
 
 main().catch((wrong) => {

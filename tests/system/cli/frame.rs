@@ -7,7 +7,7 @@ use crate::support::{ACCOUNT, REGION, file, parts, unique};
 
 const POLICY: &str = "inline:{version: 1, defaults: {existing: enforce, settle: {terraform: 0s, cloudformation: 0s, pulumi: 0s}}, rules: [{name: all, key: alias/aws/kinesis}]}";
 const COMMANDS: &[&str] =
-    &["check", "explain", "seal", "prove", "audit", "replay", "doctor", "schema", "completions", "man"];
+    &["check", "explain", "impact", "seal", "prove", "audit", "replay", "doctor", "schema", "completions", "man"];
 
 #[test]
 fn every_command_is_documented_and_completed() {
@@ -37,7 +37,7 @@ fn every_command_is_documented_and_completed() {
     let Ran { code, out, .. } = run(&["schema"], &[]);
     let stored = std::fs::read_to_string(crate::support::root().join("policy.schema.json")).unwrap();
     assert_eq!((code, out), (0, stored));
-    for of in ["evidence", "summary", "note", "work", "scan"] {
+    for of in ["evidence", "summary", "note", "impact", "work", "scan"] {
         let Ran { code, out, .. } = run(&["schema", of], &[]);
         let path = crate::support::root().join(format!("schemas/{of}.schema.json"));
         assert_eq!((code, out), (0, std::fs::read_to_string(path).unwrap()), "{of}");

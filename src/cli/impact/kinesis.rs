@@ -1,0 +1,121 @@
+//! What Kinesis itself knows of a stream's users: registered consumers, resource policies, channels.
+
+use aws_sdk_kinesis::Client;
+use aws_sdk_kinesis::types::StreamFilter;
+
+use super::calls::{DESCRIBE_CHANNEL, GET_RESOURCE_POLICY, LIST_CHANNELS, LIST_CONSUMERS};
+use super::search::{PAGES_MAX, Search, Searched, next, not_checked};
+use crate::aws::logged;
+use crate::domain::access::document::Document;
+use crate::domain::access::principal::Principal;
+use crate::domain::failure::{Class, Failure};
+use crate::domain::impact::finding::{Finding, Side, Tier, Who};
+use crate::domain::impact::report::NotChecked;
+use crate::domain::text::EventText;
+use crate::ports::CallLog;
+
+const CONSUMERS: &str = "registered consumers";
+const POLICIES: &str = "resource policies";
+const CHANNELS: &str = "channels";
+/// What a policy lets its principals do, that needs the stream's key.
+const WRITES: [&str; 2] = ["kinesis:PutRecord", "kinesis:PutRecords"];
+const READS: [&str; 2] = ["kinesis:GetRecords", "kinesis:SubscribeToShard"];
+
+pub(super) async fn search(search: &mut Search<'_>) {
+    let client = Client::new(&search.context.sdk);
+    for stream in &mut search.streams {
+        consumers(&client, stream).await;
+        let arns: Vec<String> = std::iter::once(stream.arn.to_string()).chain(stream.consumers.clone()).collect();
+        for arn in arns {
+            resource_policy(&client, stream, &arn).await;
+        }
+        if let Err(failure) = channels(&client, stream).await {
+            stream.not_checked.push(not_checked(CHANNELS, &failure));
+        }
+    }
+}
+
+/// Nothing says whose credentials a registered consumer reads with.
+async fn consumers(client: &Client, stream: &mut Searched) {
+    let mut token = None;
+    for _ in 0..PAGES_MAX {
+        let request = client.list_stream_consumers().stream_arn(stream.arn.to_string()).set_next_token(token);
+        let page = match logged(&CallLog::default(), LIST_CONSUMERS, request.send()).await {
+            Ok(page) => page,
+            Err(failure) => return stream.failed(CONSUMERS, &failure),
+        };
+        for consumer in page.consumers() {
+            stream.consumers.push(consumer.consumer_arn().to_owned());
+            let name = EventText::new(&format!("registered consumer {}", consumer.consumer_name()));
+            stream.findings.push(Finding::new(Who::Unnamed(name), Side::Consumer, Tier::Configured, CONSUMERS));
+        }
+        token = next(page.next_token());
+        if token.is_none() {
+            return;
+        }
+    }
+    stream.cut(CONSUMERS);
+}
+
+async fn resource_policy(client: &Client, stream: &mut Searched, arn: &str) {
+    let request = client.get_resource_policy().resource_arn(arn);
+    let text = match logged(&CallLog::default(), GET_RESOURCE_POLICY, request.send()).await {
+        Ok(answer) => answer.policy,
+        // One that has none.
+        Err(Failure { class: Class::Ignored, .. }) => return,
+        Err(failure) => return stream.failed(POLICIES, &failure),
+    };
+    if text.trim().is_empty() {
+        return;
+    }
+    let of = if arn == stream.arn.to_string() { "the stream" } else { "a consumer" };
+    let document = Document::read(&text);
+    if document.is_unreadable() {
+        let why = format!("the resource policy of {of} cannot be read");
+        return stream.not_checked.push(NotChecked { what: POLICIES.to_owned(), why });
+    }
+    for (actions, side) in [(&WRITES, Side::Producer), (&READS, Side::Consumer)] {
+        for (named, _) in document.let_in(actions) {
+            let how = format!("resource policy of {of}");
+            let who = match named.as_deref() {
+                Some("*") => Who::Everybody,
+                Some(text) => match Principal::parse(text) {
+                    Some(principal) => Who::Principal(principal),
+                    None if text.starts_with("AROA") || text.starts_with("AIDA") => {
+                        let gone = EventText::new(text);
+                        stream
+                            .notes
+                            .push(format!("the {how} names {gone}, which was deleted: nobody has access by it"));
+                        continue;
+                    }
+                    None => Who::Unnamed(EventText::new(text)),
+                },
+                None => Who::Unnamed(EventText::new("a principal that cannot be read")),
+            };
+            stream.findings.push(Finding::new(who, side, Tier::Configured, how));
+        }
+    }
+    stream.notes.dedup();
+}
+
+async fn channels(client: &Client, stream: &mut Searched) -> Result<(), Failure> {
+    let Ok(filter) = StreamFilter::builder().stream_arn(stream.arn.to_string()).build() else { return Ok(()) };
+    let mut token = None;
+    for _ in 0..PAGES_MAX {
+        let request = client.list_channels().stream_filter(filter.clone()).set_next_token(token);
+        let page = logged(&CallLog::default(), LIST_CHANNELS, request.send()).await?;
+        for channel in page.channel_summaries() {
+            let request = client.describe_channel().channel_arn(channel.channel_arn());
+            let answer = logged(&CallLog::default(), DESCRIBE_CHANNEL, request.send()).await?;
+            let role = answer.channel_description().map(|of| of.service_execution_role_arn().to_owned());
+            let how = format!("channel {}", EventText::new(channel.channel_name()));
+            stream.configured(role.as_deref(), Side::Consumer, &how);
+        }
+        token = next(page.next_token());
+        if token.is_none() {
+            return Ok(());
+        }
+    }
+    stream.cut(CHANNELS);
+    Ok(())
+}

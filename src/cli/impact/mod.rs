@@ -1,0 +1,174 @@
+//! `streamseal impact`: who would lose access if a stream moved to a key, and the statement that prevents it. It reads; it changes
+//! nothing.
+
+mod before;
+mod calls;
+mod events;
+mod firehose;
+mod gather;
+mod identity;
+mod keys;
+mod kinesis;
+mod lambda;
+mod logs;
+mod pipes;
+mod search;
+mod table;
+mod trail;
+
+use clap::ValueEnum;
+use jiff::SignedDuration;
+
+pub(crate) use self::before::Before;
+use self::gather::{Asked, no_such_stream, reports};
+use super::arguments::Globals;
+use super::context::{Context, policy_source};
+use super::exit::Exit;
+use super::output::{Stop, result};
+use super::progress::bar;
+use crate::domain::arn::{KeyRef, StreamArn};
+use crate::domain::failure::Class;
+use crate::domain::impact::report::{Outcome, Report};
+use crate::domain::impact::v1::Document;
+use crate::domain::model::Tags;
+use crate::domain::policy::{Outcome as Decided, Policy};
+use crate::domain::text::EventText;
+use crate::ports::{CallLog, Clock, StreamApi};
+
+const CODES: &str = "Exit codes: 0 no loss found, 1 failure, 2 usage, 3 somebody loses access, 4 something is unknown (with --fail-on unknown).";
+
+/// CloudTrail's event history goes back 90 days (CloudTrail user guide, event history).
+const SINCE_MAX: SignedDuration = SignedDuration::from_hours(90 * 24);
+
+/// Says who would lose access if a stream moved to a key, and which statement prevents it
+#[derive(Debug, clap::Args)]
+#[command(after_help = CODES)]
+pub(crate) struct ImpactArguments {
+    /// The streams: names or ARNs
+    #[arg(value_name = "STREAM", required_unless_present = "print_iam")]
+    streams: Vec<String>,
+    /// The key to be: an id, an ARN or an alias [default: the key that the policy names for the stream]
+    #[arg(long, value_name = "KEY")]
+    key: Option<String>,
+    /// How far back to read CloudTrail's KMS events, such as `24h`
+    #[arg(long, value_name = "TIME", default_value = "30m")]
+    since: String,
+    /// What to fail on
+    #[arg(long, value_name = "WHAT", value_enum, default_value_t)]
+    fail_on: FailOn,
+    /// Print the policy that an operator needs for this command, and do nothing else
+    #[arg(long, conflicts_with = "streams")]
+    print_iam: bool,
+}
+
+/// What ends the command with another exit code than 0.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum FailOn {
+    /// Somebody loses access
+    #[default]
+    Loss,
+    /// That, or something is not known
+    Unknown,
+}
+
+pub(super) async fn run(arguments: &ImpactArguments, globals: &Globals) -> Result<Exit, Stop> {
+    if arguments.print_iam {
+        result(calls::policy());
+        return Ok(Exit::Compliant);
+    }
+    let since = since(&arguments.since)?;
+    let key = arguments.key.as_deref().map(key_of).transpose()?;
+    // With a key no policy is needed, and none has to be named.
+    let source = policy_source(globals).or_else(|| key.is_some().then(|| "inline:".to_owned() + NO_POLICY));
+    let context = Context::with_policy(globals, None, &arguments.streams, source).await?;
+    let streams = context.streams(&arguments.streams)?;
+    let policy = if key.is_none() { Some(context.policy().await?) } else { None };
+    let mut asked = Vec::new();
+    for stream in streams {
+        let key = match (&key, &policy) {
+            (Some(key), _) => key.clone(),
+            (None, Some(policy)) => by_policy(&context, policy, &stream).await?,
+            (None, None) => return Err(Stop::usage("no key is named")),
+        };
+        asked.push(Asked { stream, key });
+    }
+    let looking = bar(asked.len(), "checking");
+    let reports = reports(&context, asked, since, &|stream| looking.set_message(stream.name.to_string())).await;
+    looking.finish_and_clear();
+    let reports = reports?;
+    for (index, report) in reports.iter().enumerate() {
+        if globals.json {
+            let document = serde_json::to_string(&Document::from(report));
+            result(document.map_err(|error| Stop::failure(format!("the report cannot be written: {error}")))?);
+        } else {
+            if index > 0 {
+                result("");
+            }
+            result(table::render(report));
+        }
+    }
+    Ok(reports.iter().fold(Exit::Compliant, |exit, report| exit.worse(exit_of(report, arguments.fail_on))))
+}
+
+/// A policy that is never read.
+const NO_POLICY: &str = "{}";
+
+fn exit_of(report: &Report, fail_on: FailOn) -> Exit {
+    match report.outcome() {
+        Outcome::Loss => Exit::NonCompliant,
+        Outcome::Unknown if fail_on == FailOn::Unknown => Exit::TryAgain,
+        Outcome::Unknown | Outcome::NoLoss => Exit::Compliant,
+    }
+}
+
+fn since(text: &str) -> Result<SignedDuration, Stop> {
+    let since: Option<SignedDuration> = text.parse().ok();
+    since.filter(|since| *since > SignedDuration::ZERO && *since <= SINCE_MAX).ok_or_else(|| {
+        let stop = Stop::usage(format!("`--since {}` is not a time of at most 90 days", EventText::new(text)));
+        stop.help("write it as `30m`, `24h` or `168h`")
+    })
+}
+
+/// A key as it stands on the command line.
+pub(crate) fn key_of(text: &str) -> Result<KeyRef, Stop> {
+    KeyRef::parse(text).ok_or_else(|| {
+        let stop = Stop::usage(format!("`{}` is neither the id, the ARN nor the alias of a key", EventText::new(text)));
+        stop.help("an alias begins with `alias/`")
+    })
+}
+
+/// The key that the policy names for a stream.
+async fn by_policy(context: &Context, policy: &Policy, stream: &StreamArn) -> Result<KeyRef, Stop> {
+    let own = &context.config.own;
+    let tags = if policy.needs_tags() {
+        let tags = context.aws.tags(stream, &CallLog::default()).await;
+        tags.map_err(|failure| match failure.class {
+            Class::Ignored => no_such_stream(stream),
+            _ => Stop::call("the stream's tags", &failure, Some(own), &[&stream.to_string()]),
+        })?
+    } else {
+        Tags::new()
+    };
+    match policy.explain(stream, &tags, context.aws.now()).decision.outcome {
+        Decided::Encrypt(target) => Ok(target.key),
+        Decided::Exempt(_) | Decided::Unmatched | Decided::Unresolvable(_) => {
+            let stop = Stop::usage(format!("the policy names no key for {}", stream.name));
+            Err(stop.help(format!("name one with `--key`; `streamseal explain {}` says why", stream.name)))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_time_is_one_within_cloudtrails_history() {
+        for (text, minutes) in [("30m", 30), ("24h", 24 * 60), ("2160h", 90 * 24 * 60)] {
+            assert_eq!(since(text).unwrap(), SignedDuration::from_mins(minutes), "{text}");
+        }
+        for bad in ["", "0s", "-1h", "soon", "2161h", "30"] {
+            assert!(since(bad).is_err(), "{bad}");
+        }
+    }
+}
