@@ -92,9 +92,9 @@ pub(super) async fn run(arguments: &ImpactArguments, globals: &Globals) -> Resul
         };
         asked.push(Asked { stream, key });
     }
-    let looking = bar(asked.len(), "checking");
-    let reports = reports(&context, asked, since, &|stream| looking.set_message(stream.name.to_string())).await;
-    looking.finish_and_clear();
+    let checking = bar(asked.len(), "checking");
+    let reports = reports(&context, asked, since, &|stream| checking.set_message(stream.name.to_string())).await;
+    checking.finish_and_clear();
     let reports = reports?;
     for (index, report) in reports.iter().enumerate() {
         if globals.json {
