@@ -2,7 +2,7 @@
 //!
 //! What it does not have is added here. After a request on a broken connection, or one that was given up, no idle connection is used
 //! any more, since the others are as old: a peer that forgot one while the function was frozen forgot all of them. A read that was lost with
-//! its connection is sent once more at once, on a new one. It cannot be determined to leave HTTP/2 out.
+//! its connection is sent once more at once, on a new one. It has no setting to leave HTTP/2 out.
 
 use std::ffi::OsString;
 use std::fmt;
