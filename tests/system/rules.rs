@@ -23,12 +23,12 @@ const COMES_OTHERWISE: &[(&str, &str)] = &[
 ];
 
 /// Where both are parameters of somebody else's, and where neither is.
-const BY_NAME: &[(&str, &str)] =
+pub(crate) const BY_NAME: &[(&str, &str)] =
     &[("PolicyParameterName", "/streamseal/policy"), ("ModeParameterName", "/streamseal/mode")];
 const BY_VALUE: &[(&str, &str)] = &[("Policy", "version: 1")];
 
 /// Every pattern by its rule, as CloudFormation hands it to EventBridge.
-fn patterns(template: &Value, parameters: &[(&str, &str)]) -> BTreeMap<String, Value> {
+pub(crate) fn patterns(template: &Value, parameters: &[(&str, &str)]) -> BTreeMap<String, Value> {
     let stack = Deployed::new(parameters);
     let rules = resources(template, "AWS::Events::Rule").into_iter();
     let rules = rules.filter(|(_, rule)| rule.get("EventPattern").is_some());
