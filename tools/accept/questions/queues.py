@@ -88,7 +88,7 @@ def by_schedule(world: World) -> str:
 
     def ended() -> list[Json]:
         sweeps = [one for one in world.stack.said("summary") if one["scan"]["kind"] == "sweep"]
-        return [one for one in sweeps if instant(one["scan"]["asked_at"]) >= since]
+        return [one for one in sweeps if instant(one["scan"]["requested_at"]) >= since]
 
     found = await_("a sweep that the schedule asked for", ended, 600, 10)[0]
     expect(not found.get("gave_up"), json.dumps(found)[:300])
