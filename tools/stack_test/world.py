@@ -105,9 +105,13 @@ class World:
     def final(self, event: str | None, what: str) -> Json:
         """The last word on an event."""
         expect(event, f"no rule takes {what}")
-        return self.stack.await_evidence(
-            f"the evidence of {what}", lambda one: one["cause"]["event_id"] == event and one["reason"] != "unfinished"
-        )
+
+        def is_final(one: Json) -> bool:
+            # Of events about one stream that come together one run answers all.
+            answers = event in (one["cause"]["event_id"], *one["cause"].get("also", ()))
+            return answers and one["reason"] != "unfinished"
+
+        return self.stack.await_evidence(f"the evidence of {what}", is_final)
 
     def summary(self, event: str | None, what: str) -> Json:
         """The summary of the scan that an event led to."""
