@@ -120,8 +120,8 @@ fn previous_key<'de, D: Deserializer<'de>>(from: D) -> Result<Option<KeyArn>, D:
     bounds::member("previous_key", from)
 }
 
-/// So many other events are named; a batch of SQS has ten messages (`template.yaml`).
-const ALSO_MAX: usize = 10;
+/// So many other events are named at most; a batch of SQS has ten messages (`template.yaml`).
+pub const ALSO_MAX: usize = 10;
 
 impl Work {
     /// Work that begins now, because of `cause`.

@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use super::item::{Item, Message};
 use crate::domain::cause::{CREATE, Cause, STOP};
 use crate::domain::text::EventText;
-use crate::domain::work::Work;
+use crate::domain::work::{ALSO_MAX, Work};
 
 /// What is done for some messages: each of them fails where it fails.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -79,7 +79,8 @@ fn merge(before: &mut Task, task: Task) {
     runs.proof_owed |= ends.proof_owed;
     let Work { cause, also, .. } = *ends;
     for event in cause.event_id.into_iter().chain(also) {
-        if runs.cause.event_id.as_ref() != Some(&event) && !runs.also.contains(&event) {
+        let is_new = runs.cause.event_id.as_ref() != Some(&event) && !runs.also.contains(&event);
+        if is_new && runs.also.len() < ALSO_MAX {
             runs.also.push(event);
         }
     }
@@ -155,6 +156,15 @@ mod tests {
         assert_eq!(words(&[owing, tags(3)]), [["orders AddTagsToStream! for ab also 1"]]);
         // The same event twice.
         assert_eq!(words(&[tags(1), tags(1)]), [["orders AddTagsToStream for ab also "]]);
+    }
+
+    #[test]
+    fn no_more_events_are_named_than_a_batch_has_messages() {
+        let items = (0..32).map(|n| Item::Reconcile(Box::new(event("orders", "AddTagsToStream", n)))).collect();
+        let lanes = lanes(vec![Message { id: "a".to_owned(), items }]);
+        let [lane] = lanes.as_slice() else { panic!("{lanes:?}") };
+        let [Task { item: Item::Reconcile(work), .. }] = lane.as_slice() else { panic!("{lane:?}") };
+        assert_eq!(work.also.len(), ALSO_MAX);
     }
 
     #[test]
