@@ -34,9 +34,6 @@ pub fn lanes(messages: Vec<Message>) -> Vec<Lane> {
             _ => None,
         });
         let lane = lanes.entry(stream.unwrap_or_else(|| id.clone())).or_default();
-        if items.is_empty() {
-            continue;
-        }
         lane.extend(items.into_iter().map(|item| Task { item, messages: vec![id.clone()] }));
     }
     let mut lanes: Vec<Lane> = lanes.into_values().map(merged).collect();
@@ -66,16 +63,12 @@ fn may_merge(one: &Item, other: &Item) -> bool {
 }
 
 fn merge(before: &mut Task, task: Task) {
-    let Task { item, messages } = task;
-    before.messages.extend(messages);
-    let (Item::Reconcile(one), Item::Reconcile(other)) = (&mut before.item, item) else { return };
-    if !one.is_of_an_event() {
-        // Copies differ in nothing but what they owe.
-        one.proof_owed |= other.proof_owed;
-        return;
+    before.messages.extend(task.messages);
+    let (Item::Reconcile(runs), Item::Reconcile(mut ends)) = (&mut before.item, task.item) else { return };
+    // Copies differ in nothing but what they owe: the first one stays.
+    if runs.is_of_an_event() && rank(&ends.cause) >= rank(&runs.cause) {
+        std::mem::swap(runs, &mut ends);
     }
-    let other_runs = rank(&other.cause) >= rank(&one.cause);
-    let (mut runs, ends) = if other_runs { (other, one.clone()) } else { (one.clone(), other) };
     runs.proof_owed |= ends.proof_owed;
     let Work { cause, also, .. } = *ends;
     for event in cause.event_id.into_iter().chain(also) {
@@ -84,7 +77,6 @@ fn merge(before: &mut Task, task: Task) {
             runs.also.push(event);
         }
     }
-    *one = runs;
 }
 
 /// Of two events the one with the higher rank runs: the more urgent one, then the newer.
