@@ -22,6 +22,7 @@ mod replay;
 mod runs;
 mod schema;
 mod seal;
+mod simulator;
 mod words;
 
 use std::process::ExitCode;

@@ -26,6 +26,12 @@ impl Scope {
         StreamArn { scope: self.clone(), name }
     }
 
+    /// The name of a service here, as `kms:ViaService` has it (KMS developer guide, condition keys).
+    pub fn service(&self, service: &str) -> String {
+        let suffix = if self.partition == "aws-cn" { "amazonaws.com.cn" } else { "amazonaws.com" };
+        format!("{service}.{}.{suffix}", self.region)
+    }
+
     /// Whether `text` can be an AWS account id: twelve digits.
     pub fn is_account(text: &str) -> bool {
         text.len() == 12 && text.bytes().all(|b| b.is_ascii_digit())

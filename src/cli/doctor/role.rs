@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use aws_sdk_iam::types::{ContextEntry, ContextKeyTypeEnum, EvaluationResult, PolicyEvaluationDecisionType};
+use aws_sdk_iam::types::{ContextEntry, ContextKeyTypeEnum, EvaluationResult};
 use aws_sdk_lambda::types::TracingMode;
 
 use super::checks::queue_keys;
@@ -11,6 +11,7 @@ use super::deployed::{Deployed, queue_arn};
 use super::finding::Finding;
 use crate::aws::logged;
 use crate::cli::context::{Context, parameter_arn};
+use crate::cli::simulator::{Refusal, refusal};
 use crate::domain::arn::{Arn, Scope};
 use crate::domain::bus::Bus;
 use crate::domain::remedy::permission::statement;
@@ -90,39 +91,9 @@ fn calls_of(own: &Scope, deployed: &Deployed, works: &Works<'_>, queue_keys: Vec
     all
 }
 
-/// Why a call is not allowed.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Refusal {
-    /// No statement allows it.
-    NoStatement,
-    /// Statements of these policies deny it, which goes before all that allow.
-    Denied(Vec<String>),
-    /// The role's permissions boundary does not allow it.
-    Boundary,
-    /// A policy of the organization does not allow it.
-    Organization,
-}
-
-/// What an answer of IAM's simulator says; `None` where the call is allowed.
-fn refusal(result: Option<&EvaluationResult>) -> Option<Refusal> {
-    let Some(result) = result else { return Some(Refusal::NoStatement) };
-    if result.eval_decision == PolicyEvaluationDecisionType::Allowed {
-        return None;
-    }
-    if result.eval_decision == PolicyEvaluationDecisionType::ExplicitDeny {
-        let policies: BTreeSet<&str> =
-            result.matched_statements().iter().filter_map(|s| s.source_policy_id()).collect();
-        return Some(Refusal::Denied(policies.into_iter().map(str::to_owned).collect()));
-    }
-    let boundary = result.permissions_boundary_decision_detail();
-    if boundary.is_some_and(|boundary| !boundary.allowed_by_permissions_boundary) {
-        return Some(Refusal::Boundary);
-    }
-    let organization = result.organizations_decision_detail();
-    if organization.is_some_and(|organization| !organization.allowed_by_organizations) {
-        return Some(Refusal::Organization);
-    }
-    Some(Refusal::NoStatement)
+/// Why a call is refused; `None` where it is allowed. One that the simulator says nothing of is allowed by nothing.
+fn refused_by(result: Option<&EvaluationResult>) -> Option<Refusal> {
+    result.map_or(Some(Refusal::NoStatement), refusal)
 }
 
 /// What is said of a call that is refused on these resources, and how to fix it.
@@ -176,7 +147,7 @@ pub(super) async fn role(context: &Context, deployed: &Deployed, role: &str, wor
             let results = answer.evaluation_results();
             for call in &calls {
                 asked_of.insert(*call);
-                if let Some(why) = refusal(results.iter().find(|one| one.eval_action_name == *call)) {
+                if let Some(why) = refused_by(results.iter().find(|one| one.eval_action_name == *call)) {
                     let resource = resource.replace("/any", "/*").replace(":log-stream:any", ":*");
                     refused.entry((call, why)).or_default().push(resource);
                 }
@@ -197,11 +168,10 @@ pub(super) async fn role(context: &Context, deployed: &Deployed, role: &str, wor
 /// What the conditions of the template's statements ask for: condition keys and their values.
 fn circumstances(own: &Scope, resource: &str, through: Option<&str>) -> Vec<(&'static str, String)> {
     let Scope { partition, region, account } = own;
-    let suffix = if partition == "aws-cn" { "amazonaws.com.cn" } else { "amazonaws.com" };
     let of_resource = Arn::parse(resource).map(|arn| arn.account).filter(|of| !of.is_empty()).unwrap_or(account);
     let mut all = vec![("aws:ResourceAccount", of_resource.to_owned()), ("aws:RequestedRegion", region.clone())];
     if let Some(service) = through {
-        all.push(("kms:ViaService", format!("{service}.{region}.{suffix}")));
+        all.push(("kms:ViaService", own.service(service)));
     }
     if through == Some("kinesis") {
         let stream = format!("arn:{partition}:kinesis:{region}:{account}:stream/any");
@@ -225,7 +195,9 @@ mod template;
 
 #[cfg(test)]
 mod tests {
-    use aws_sdk_iam::types::{OrganizationsDecisionDetail, PermissionsBoundaryDecisionDetail, Statement};
+    use aws_sdk_iam::types::{
+        OrganizationsDecisionDetail, PermissionsBoundaryDecisionDetail, PolicyEvaluationDecisionType, Statement,
+    };
     use aws_sdk_lambda::operation::get_function_configuration::GetFunctionConfigurationOutput;
     use aws_sdk_lambda::types::{EnvironmentResponse, TracingConfigResponse};
     use serde_json::{Map, Value};
@@ -371,7 +343,7 @@ mod tests {
                 "service control policies",
             ),
         ] {
-            let why = refusal(Some(&result.build().unwrap())).unwrap();
+            let why = refused_by(Some(&result.build().unwrap())).unwrap();
             assert_eq!(why, expected);
             let finding =
                 finding("sqs:SendMessage", &why, &["arn:aws:sqs:eu-west-1:111122223333:work"], "ROLE", &own());
@@ -379,7 +351,7 @@ mod tests {
             assert!(finding.fix.as_ref().unwrap().contains(fix), "{finding:?}");
             assert!(finding.fix.unwrap().contains("111122223333:work"));
         }
-        assert_eq!(refusal(Some(&result(Allowed).build().unwrap())), None);
-        assert_eq!(refusal(None), Some(Refusal::NoStatement));
+        assert_eq!(refused_by(Some(&result(Allowed).build().unwrap())), None);
+        assert_eq!(refused_by(None), Some(Refusal::NoStatement));
     }
 }

@@ -9,6 +9,7 @@ use super::calls::SIMULATE;
 use super::search::turn;
 use crate::aws::logged;
 use crate::cli::context::Context;
+use crate::cli::simulator::{Refusal, refusal};
 use crate::domain::access::principal::Principal;
 use crate::domain::access::request::{Known, through_kinesis};
 use crate::domain::arn::{KeyArn, StreamArn};
@@ -83,25 +84,19 @@ fn identity_of(result: &EvaluationResult, is_known: &dyn Fn(&str) -> bool) -> Id
             "its own policies have conditions on {keys}, which is not known before the call"
         ));
     }
-    match &result.eval_decision {
-        PolicyEvaluationDecisionType::Allowed => Identity::Allowed,
-        PolicyEvaluationDecisionType::ExplicitDeny => {
-            let policies: BTreeSet<&str> =
-                result.matched_statements().iter().filter_map(|statement| statement.source_policy_id()).collect();
-            Identity::ExplicitDeny(policies.into_iter().map(|policy| EventText::new(policy).to_string()).collect())
+    use PolicyEvaluationDecisionType::{Allowed, ExplicitDeny, ImplicitDeny};
+    if !matches!(result.eval_decision, Allowed | ExplicitDeny | ImplicitDeny) {
+        let said = EventText::new(result.eval_decision.as_str());
+        return Identity::Unknown(format!("IAM's simulator said {said}"));
+    }
+    match refusal(result) {
+        None => Identity::Allowed,
+        Some(Refusal::NoStatement) => Identity::ImplicitDeny,
+        Some(Refusal::Denied(policies)) => {
+            Identity::ExplicitDeny(policies.iter().map(|policy| EventText::new(policy).to_string()).collect())
         }
-        PolicyEvaluationDecisionType::ImplicitDeny => {
-            let boundary = result.permissions_boundary_decision_detail();
-            let organization = result.organizations_decision_detail();
-            if boundary.is_some_and(|boundary| !boundary.allowed_by_permissions_boundary) {
-                Identity::Boundary
-            } else if organization.is_some_and(|organization| !organization.allowed_by_organizations) {
-                Identity::Organization
-            } else {
-                Identity::ImplicitDeny
-            }
-        }
-        other => Identity::Unknown(format!("IAM's simulator said {}", EventText::new(other.as_str()))),
+        Some(Refusal::Boundary) => Identity::Boundary,
+        Some(Refusal::Organization) => Identity::Organization,
     }
 }
 

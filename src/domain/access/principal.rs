@@ -5,7 +5,7 @@ use std::fmt;
 use serde_json::Value;
 
 use super::truth::{Doubt, Truth};
-use crate::domain::arn::Scope;
+use crate::domain::arn::{Arn, Scope};
 use crate::domain::text::EventText;
 
 /// Who makes a call.
@@ -54,10 +54,8 @@ impl Principal {
             let is_name = text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-'));
             return is_name.then(|| Self { kind: PrincipalKind::Service, name: text.to_owned(), account: None });
         }
-        let mut parts = text.splitn(6, ':');
-        let (arn, _partition, service, region) = (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
-        let (account, resource) = (parts.next()?, parts.next()?);
-        if arn != "arn" || !region.is_empty() || !Scope::is_account(account) {
+        let Arn { service, region, account, resource, .. } = Arn::parse(text)?;
+        if !region.is_empty() || !Scope::is_account(account) {
             return None;
         }
         let kind = match (service, resource.split_once('/')) {
@@ -80,7 +78,7 @@ impl Principal {
 
     /// The name of the role that this is, or is a session of.
     fn role_name(&self) -> Option<&str> {
-        let resource = self.name.splitn(6, ':').nth(5)?;
+        let resource = Arn::parse(&self.name)?.resource;
         match self.kind {
             PrincipalKind::Role => resource.rsplit('/').next(),
             PrincipalKind::Session => resource.split('/').nth(1),
@@ -91,10 +89,10 @@ impl Principal {
     /// Whether one is a session and the other its role. Names of roles are unique in an account, whatever their paths (IAM user guide,
     /// quotas and name requirements).
     fn is_session_or_role_of(&self, other: &Self) -> bool {
-        let partition = |of: &Self| of.name.split(':').nth(1).map(str::to_owned);
+        let partition = |of: &'_ str| Arn::parse(of).map(|arn| arn.partition.to_owned());
         self.kind != other.kind
             && self.account == other.account
-            && partition(self) == partition(other)
+            && partition(&self.name) == partition(&other.name)
             && self.role_name().is_some_and(|name| other.role_name() == Some(name))
     }
 

@@ -72,9 +72,7 @@ pub fn encryption_context(stream: &StreamArn) -> BTreeMap<String, String> {
 
 /// The name that `kms:ViaService` has for Kinesis in the stream's Region.
 pub fn via_kinesis(stream: &StreamArn) -> String {
-    let scope = &stream.scope;
-    let suffix = if scope.partition == "aws-cn" { "amazonaws.com.cn" } else { "amazonaws.com" };
-    format!("kinesis.{}.{suffix}", scope.region)
+    stream.scope.service("kinesis")
 }
 
 /// What is known of a call that Kinesis makes to KMS with the credentials of `principal`. Whatever is not here (addresses, VPC
