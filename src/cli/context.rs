@@ -17,11 +17,11 @@ use crate::config::{self, Config, ModeSource, Source};
 use crate::domain::arn::{Scope, StreamArn, StreamName};
 use crate::domain::cause::Cause;
 use crate::domain::failure::{Class, Failure, Fault};
-use crate::domain::model::Mode;
+use crate::domain::model::{Mode, Tags};
 use crate::domain::policy::Policy;
 use crate::domain::text::EventText;
 use crate::domain::work::Work;
-use crate::ports::{CallLog, Clock, FleetApi, PageStart, ParameterApi};
+use crate::ports::{CallLog, Clock, FleetApi, PageStart, ParameterApi, StreamApi};
 use crate::run::history::History;
 use crate::run::paces::Paces;
 use crate::run::session::Session;
@@ -217,6 +217,22 @@ impl Context {
     /// are known to be of it.
     pub(crate) async fn is_of_credentials(&self) -> Result<bool, Stop> {
         is_account_of(&self.sdk, &self.config.own.account).await
+    }
+
+    /// The tags of a stream, where the policy reads tags. `gone` says what there is to say of a stream that is not there.
+    pub(crate) async fn tags(
+        &self,
+        policy: &Policy,
+        stream: &StreamArn,
+        gone: fn(&StreamArn) -> Stop,
+    ) -> Result<Tags, Stop> {
+        if !policy.needs_tags() {
+            return Ok(Tags::new());
+        }
+        self.aws.tags(stream, &CallLog::default()).await.map_err(|failure| match failure.class {
+            Class::Ignored => gone(stream),
+            _ => Stop::call("the stream's tags", &failure, Some(&self.config.own), &[&stream.to_string()]),
+        })
     }
 
     /// Waits for its turn to observe one more stream, at the rate of scans.

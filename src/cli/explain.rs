@@ -12,7 +12,7 @@ use super::policy::Explanation;
 use super::words::{self, coloured, would};
 use crate::domain::arn::{KeyRef, StreamArn, StreamName};
 use crate::domain::cause::{Cause, Creator};
-use crate::domain::failure::{Class, Unfinished};
+use crate::domain::failure::Unfinished;
 use crate::domain::model::{Encryption, KeyLookup, Mode, Observed, StreamStatus, Tags};
 use crate::domain::plan::observation::Observation;
 use crate::domain::plan::permit::BIRTH_MAX;
@@ -23,7 +23,7 @@ use crate::domain::remedy::advice::{Facts, Remedy};
 use crate::domain::remedy::remedy;
 use crate::domain::text::EventText;
 use crate::domain::verdict::Reason;
-use crate::ports::{CallLog, Clock, StreamApi};
+use crate::ports::{CallLog, Clock};
 use crate::run::observe::Observer;
 use crate::run::reconcile::preview::preview;
 use crate::run::session::Session;
@@ -83,16 +83,7 @@ pub(super) async fn run(arguments: &ExplainArguments, globals: &Globals) -> Resu
 /// A stream that is there.
 async fn existing(context: &Context, policy: &Policy, mode: Mode, stream: &str) -> Result<(Reported, Exit), Stop> {
     let stream = context.stream(stream)?;
-    let (own, name) = (&context.config.own, stream.to_string());
-    let tags = if policy.needs_tags() {
-        let tags = context.aws.tags(&stream, &CallLog::default()).await;
-        tags.map_err(|failure| match failure.class {
-            Class::Ignored => no_such_stream(&stream),
-            _ => Stop::call("the stream's tags", &failure, Some(own), &[&name]),
-        })?
-    } else {
-        Tags::new()
-    };
+    let tags = context.tags(policy, &stream, no_such_stream).await?;
     let explanation = policy.explain(&stream, &tags, context.aws.now());
     let session = context.session(policy, mode, OBSERVATION_MAX);
     let previewed = preview(&context.aws, &context.work(stream.clone(), "explain"), &session).await;

@@ -27,13 +27,11 @@ use super::exit::Exit;
 use super::output::{Stop, result};
 use super::progress::bar;
 use crate::domain::arn::{KeyRef, StreamArn};
-use crate::domain::failure::Class;
 use crate::domain::impact::report::{Outcome, Report};
 use crate::domain::impact::v1::Document;
-use crate::domain::model::Tags;
 use crate::domain::policy::{Outcome as Decided, Policy};
 use crate::domain::text::EventText;
-use crate::ports::{CallLog, Clock, StreamApi};
+use crate::ports::Clock;
 
 const CODES: &str = "Exit codes: 0 no loss found, 1 failure, 2 usage, 3 somebody loses access, 4 something is unknown (with --fail-on unknown).";
 
@@ -139,17 +137,8 @@ pub(crate) fn key_of(text: &str) -> Result<KeyRef, Stop> {
 
 /// The key that the policy names for a stream.
 async fn by_policy(context: &Context, policy: &Policy, stream: &StreamArn) -> Result<KeyRef, Stop> {
-    let own = &context.config.own;
-    let tags = if policy.needs_tags() {
-        let tags = context.aws.tags(stream, &CallLog::default()).await;
-        tags.map_err(|failure| match failure.class {
-            Class::Ignored => no_such_stream(stream),
-            _ => Stop::call("the stream's tags", &failure, Some(own), &[&stream.to_string()]),
-        })?
-    } else {
-        Tags::new()
-    };
-    match policy.explain(stream, &tags, context.aws.now()).decision.outcome {
+    let tags = context.tags(policy, stream, no_such_stream).await?;
+    match policy.decide(stream, &tags, context.aws.now()).outcome {
         Decided::Encrypt(target) => Ok(target.key),
         Decided::Exempt(_) | Decided::Unmatched | Decided::Unresolvable(_) => {
             let stop = Stop::usage(format!("the policy names no key for {}", stream.name));
