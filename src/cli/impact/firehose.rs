@@ -4,7 +4,7 @@ use aws_sdk_firehose::Client;
 use aws_sdk_firehose::types::DeliveryStreamType;
 
 use super::calls::{DESCRIBE_DELIVERY_STREAM, LIST_DELIVERY_STREAMS};
-use super::search::{PAGES_MAX, Search};
+use super::search::{Search, pages};
 use crate::aws::logged;
 use crate::domain::failure::Failure;
 use crate::domain::impact::finding::Side;
@@ -21,8 +21,7 @@ pub(super) async fn search(search: &mut Search<'_>) {
 
 async fn delivery_streams(search: &mut Search<'_>) -> Result<(), Failure> {
     let client = Client::new(&search.context.sdk);
-    let mut after: Option<String> = None;
-    for _ in 0..PAGES_MAX {
+    let whole = pages(async |after| {
         let request = client
             .list_delivery_streams()
             .delivery_stream_type(DeliveryStreamType::KinesisStreamAsSource)
@@ -39,11 +38,11 @@ async fn delivery_streams(search: &mut Search<'_>) -> Result<(), Failure> {
                 search.configured(stream, source.role_arn(), Side::Consumer, &how);
             }
         }
-        after = page.delivery_stream_names().last().cloned();
-        if !page.has_more_delivery_streams() || after.is_none() {
-            return Ok(());
-        }
+        Ok(page.delivery_stream_names().last().cloned().filter(|_| page.has_more_delivery_streams()))
+    })
+    .await?;
+    if !whole {
+        search.cut(WHAT);
     }
-    search.cut(WHAT);
     Ok(())
 }

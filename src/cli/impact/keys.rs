@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use aws_sdk_kms::Client;
 
 use super::calls::{GET_KEY_POLICY, LIST_GRANTS};
-use super::search::{PAGES_MAX, next};
+use super::search::{PAGES_MAX, next, pages};
 use crate::aws::logged;
 use crate::cli::context::Context;
 use crate::domain::access::document::Document;
@@ -76,17 +76,16 @@ impl<'a> Keys<'a> {
     }
 
     async fn grants(&self, arn: &KeyArn) -> Result<Result<Vec<Grant>, String>, Failure> {
-        let (mut grants, mut marker) = (Vec::new(), None);
-        for _ in 0..PAGES_MAX {
+        let mut grants = Vec::new();
+        let whole = pages(async |marker| {
             let request = self.client.list_grants().key_id(arn.as_str()).set_marker(marker);
             let page = logged(&CallLog::default(), LIST_GRANTS, request.send()).await?;
             grants.extend(page.grants().iter().map(grant));
-            marker = next(page.next_marker()).filter(|_| page.truncated());
-            if marker.is_none() {
-                return Ok(Ok(grants));
-            }
-        }
-        Ok(Err(format!("the key has more grants than the {PAGES_MAX} pages that are read")))
+            Ok(next(page.next_marker()).filter(|_| page.truncated()))
+        })
+        .await?;
+        let too_long = || format!("the key has more grants than the {PAGES_MAX} pages that are read");
+        Ok(if whole { Ok(grants) } else { Err(too_long()) })
     }
 }
 

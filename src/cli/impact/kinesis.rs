@@ -4,7 +4,7 @@ use aws_sdk_kinesis::Client;
 use aws_sdk_kinesis::types::StreamFilter;
 
 use super::calls::{DESCRIBE_CHANNEL, GET_RESOURCE_POLICY, LIST_CHANNELS, LIST_CONSUMERS};
-use super::search::{PAGES_MAX, Search, Searched, next, not_checked};
+use super::search::{Search, Searched, next, pages};
 use crate::aws::logged;
 use crate::domain::access::document::Document;
 use crate::domain::access::principal::Principal;
@@ -24,37 +24,36 @@ const READS: [&str; 2] = ["kinesis:GetRecords", "kinesis:SubscribeToShard"];
 pub(super) async fn search(search: &mut Search<'_>) {
     let client = Client::new(&search.context.sdk);
     for stream in &mut search.streams {
-        consumers(&client, stream).await;
+        if let Err(failure) = consumers(&client, stream).await {
+            stream.failed(CONSUMERS, &failure);
+        }
         let arns: Vec<String> = std::iter::once(stream.arn.to_string()).chain(stream.consumers.clone()).collect();
         for arn in arns {
             resource_policy(&client, stream, &arn).await;
         }
         if let Err(failure) = channels(&client, stream).await {
-            stream.not_checked.push(not_checked(CHANNELS, &failure));
+            stream.failed(CHANNELS, &failure);
         }
     }
 }
 
 /// Nothing says whose credentials a registered consumer reads with.
-async fn consumers(client: &Client, stream: &mut Searched) {
-    let mut token = None;
-    for _ in 0..PAGES_MAX {
+async fn consumers(client: &Client, stream: &mut Searched) -> Result<(), Failure> {
+    let whole = pages(async |token| {
         let request = client.list_stream_consumers().stream_arn(stream.arn.to_string()).set_next_token(token);
-        let page = match logged(&CallLog::default(), LIST_CONSUMERS, request.send()).await {
-            Ok(page) => page,
-            Err(failure) => return stream.failed(CONSUMERS, &failure),
-        };
+        let page = logged(&CallLog::default(), LIST_CONSUMERS, request.send()).await?;
         for consumer in page.consumers() {
             stream.consumers.push(consumer.consumer_arn().to_owned());
             let name = EventText::new(&format!("registered consumer {}", consumer.consumer_name()));
             stream.findings.push(Finding::new(Who::Unnamed(name), Side::Consumer, Tier::Configured, CONSUMERS));
         }
-        token = next(page.next_token());
-        if token.is_none() {
-            return;
-        }
+        Ok(next(page.next_token()))
+    })
+    .await?;
+    if !whole {
+        stream.cut(CONSUMERS);
     }
-    stream.cut(CONSUMERS);
+    Ok(())
 }
 
 async fn resource_policy(client: &Client, stream: &mut Searched, arn: &str) {
@@ -100,8 +99,7 @@ async fn resource_policy(client: &Client, stream: &mut Searched, arn: &str) {
 
 async fn channels(client: &Client, stream: &mut Searched) -> Result<(), Failure> {
     let Ok(filter) = StreamFilter::builder().stream_arn(stream.arn.to_string()).build() else { return Ok(()) };
-    let mut token = None;
-    for _ in 0..PAGES_MAX {
+    let whole = pages(async |token| {
         let request = client.list_channels().stream_filter(filter.clone()).set_next_token(token);
         let page = logged(&CallLog::default(), LIST_CHANNELS, request.send()).await?;
         for channel in page.channel_summaries() {
@@ -111,11 +109,11 @@ async fn channels(client: &Client, stream: &mut Searched) -> Result<(), Failure>
             let how = format!("channel {}", EventText::new(channel.channel_name()));
             stream.configured(role.as_deref(), Side::Consumer, &how);
         }
-        token = next(page.next_token());
-        if token.is_none() {
-            return Ok(());
-        }
+        Ok(next(page.next_token()))
+    })
+    .await?;
+    if !whole {
+        stream.cut(CHANNELS);
     }
-    stream.cut(CHANNELS);
     Ok(())
 }

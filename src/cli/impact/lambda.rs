@@ -3,7 +3,7 @@
 use aws_sdk_lambda::Client;
 
 use super::calls::{GET_FUNCTION, LIST_MAPPINGS};
-use super::search::{PAGES_MAX, Search, Searched, next};
+use super::search::{Search, Searched, next, pages};
 use crate::aws::logged;
 use crate::domain::failure::Failure;
 use crate::domain::impact::finding::Side;
@@ -27,8 +27,7 @@ pub(super) async fn search(search: &mut Search<'_>) {
 }
 
 async fn mappings(client: &Client, stream: &mut Searched, source: &str) -> Result<(), Failure> {
-    let mut token = None;
-    for _ in 0..PAGES_MAX {
+    let whole = pages(async |token| {
         let request = client.list_event_source_mappings().event_source_arn(source).set_marker(token);
         let page = logged(&CallLog::default(), LIST_MAPPINGS, request.send()).await?;
         for mapping in page.event_source_mappings() {
@@ -47,11 +46,11 @@ async fn mappings(client: &Client, stream: &mut Searched, source: &str) -> Resul
             let state = mapping.state().map(|state| format!(" ({})", EventText::new(state))).unwrap_or_default();
             stream.configured(role, Side::Consumer, &format!("Lambda function {name}{state}"));
         }
-        token = next(page.next_marker());
-        if token.is_none() {
-            return Ok(());
-        }
+        Ok(next(page.next_marker()))
+    })
+    .await?;
+    if !whole {
+        stream.cut(WHAT);
     }
-    stream.cut(WHAT);
     Ok(())
 }

@@ -5,7 +5,7 @@ use aws_sdk_cloudwatchlogs::types::PolicyType;
 use serde_json::Value;
 
 use super::calls::{DESCRIBE_ACCOUNT_POLICIES, DESCRIBE_DESTINATIONS};
-use super::search::{PAGES_MAX, Search, next};
+use super::search::{Search, next, pages};
 use crate::aws::logged;
 use crate::domain::failure::Failure;
 use crate::domain::impact::finding::Side;
@@ -26,8 +26,7 @@ pub(super) async fn search(search: &mut Search<'_>) {
 }
 
 async fn destinations(client: &Client, search: &mut Search<'_>) -> Result<(), Failure> {
-    let mut token = None;
-    for _ in 0..PAGES_MAX {
+    let whole = pages(async |token| {
         let request = client.describe_destinations().set_next_token(token);
         let page = logged(&CallLog::default(), DESCRIBE_DESTINATIONS, request.send()).await?;
         for destination in page.destinations() {
@@ -36,18 +35,17 @@ async fn destinations(client: &Client, search: &mut Search<'_>) -> Result<(), Fa
             let stream = destination.target_arn().unwrap_or_default();
             search.configured(stream, destination.role_arn(), Side::Producer, &how);
         }
-        token = next(page.next_token());
-        if token.is_none() {
-            return Ok(());
-        }
+        Ok(next(page.next_token()))
+    })
+    .await?;
+    if !whole {
+        search.cut(DESTINATIONS);
     }
-    search.cut(DESTINATIONS);
     Ok(())
 }
 
 async fn account_policies(client: &Client, search: &mut Search<'_>) -> Result<(), Failure> {
-    let mut token = None;
-    for _ in 0..PAGES_MAX {
+    let whole = pages(async |token| {
         let request =
             client.describe_account_policies().policy_type(PolicyType::SubscriptionFilterPolicy).set_next_token(token);
         let page = logged(&CallLog::default(), DESCRIBE_ACCOUNT_POLICIES, request.send()).await?;
@@ -58,11 +56,11 @@ async fn account_policies(client: &Client, search: &mut Search<'_>) -> Result<()
             let how = format!("Logs account policy {}", EventText::new(policy.policy_name().unwrap_or_default()));
             search.configured(text("DestinationArn").unwrap_or_default(), text("RoleArn"), Side::Producer, &how);
         }
-        token = next(page.next_token());
-        if token.is_none() {
-            return Ok(());
-        }
+        Ok(next(page.next_token()))
+    })
+    .await?;
+    if !whole {
+        search.cut(ACCOUNT);
     }
-    search.cut(ACCOUNT);
     Ok(())
 }

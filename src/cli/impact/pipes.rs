@@ -3,7 +3,7 @@
 use aws_sdk_pipes::Client;
 
 use super::calls::{DESCRIBE_PIPE, LIST_PIPES};
-use super::search::{PAGES_MAX, Search, next};
+use super::search::{Search, next, pages};
 use crate::aws::logged;
 use crate::domain::failure::Failure;
 use crate::domain::impact::finding::Side;
@@ -27,8 +27,7 @@ pub(super) async fn search(search: &mut Search<'_>) {
 
 async fn pipes(search: &mut Search<'_>, source: Option<String>, target: Option<String>) -> Result<(), Failure> {
     let client = Client::new(&search.context.sdk);
-    let mut token = None;
-    for _ in 0..PAGES_MAX {
+    let whole = pages(async |token| {
         let request = client
             .list_pipes()
             .set_source_prefix(source.clone())
@@ -56,11 +55,11 @@ async fn pipes(search: &mut Search<'_>, source: Option<String>, target: Option<S
                 search.configured(&arn, answer.role_arn(), side, &format!("pipe {}", EventText::new(name)));
             }
         }
-        token = next(page.next_token());
-        if token.is_none() {
-            return Ok(());
-        }
+        Ok(next(page.next_token()))
+    })
+    .await?;
+    if !whole {
+        search.cut(WHAT);
     }
-    search.cut(WHAT);
     Ok(())
 }

@@ -89,13 +89,27 @@ impl Searched {
     }
 }
 
-pub(super) fn not_checked(what: &str, failure: &Failure) -> NotChecked {
+fn not_checked(what: &str, failure: &Failure) -> NotChecked {
     let why = format!("{} failed ({}): {}", failure.call, failure.code, failure.message);
     NotChecked { what: what.to_owned(), why }
 }
 
 fn too_long(what: &str) -> NotChecked {
     NotChecked { what: what.to_owned(), why: format!("there is more than the {PAGES_MAX} pages that are read") }
+}
+
+/// Reads the pages of a list: `page` reads one and gives the token of the next. Whether it was read to its end.
+pub(super) async fn pages(
+    mut page: impl AsyncFnMut(Option<String>) -> Result<Option<String>, Failure>,
+) -> Result<bool, Failure> {
+    let mut token = None;
+    for _ in 0..PAGES_MAX {
+        token = page(token).await?;
+        if token.is_none() {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 /// A token that asks for a next page.

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use serde_json::Value;
 
 use super::calls::LOOKUP_EVENTS;
-use super::search::{PAGES_MAX, Search, next, turn};
+use super::search::{Search, next, pages, turn};
 use crate::aws::logged;
 use crate::domain::arn::KeyArn;
 use crate::domain::failure::Failure;
@@ -37,8 +37,7 @@ async fn events(search: &mut Search<'_>, key: &KeyArn, since: Timestamp, pace: &
         .attribute_value(key.as_str())
         .build()
         .ok();
-    let mut token = None;
-    for _ in 0..PAGES_MAX {
+    let whole = pages(async |token| {
         turn(pace, search.context).await;
         let request = client
             .lookup_events()
@@ -56,11 +55,11 @@ async fn events(search: &mut Search<'_>, key: &KeyArn, since: Timestamp, pace: &
                 stream.findings.push(usage.into_finding());
             }
         }
-        token = next(page.next_token());
-        if token.is_none() {
-            return Ok(());
-        }
+        Ok(next(page.next_token()))
+    })
+    .await?;
+    if !whole {
+        search.cut(WHAT);
     }
-    search.cut(WHAT);
     Ok(())
 }
