@@ -44,6 +44,7 @@ impl Stack {
             ("WORK_QUEUE_URL", &work),
             ("SCAN_QUEUE_URL", &scans),
             ("OWN_ROLE_ARN", OWN_ROLE),
+            ("SCAN_WINDOW_SECONDS", "1"),
         ];
         let variables = all.iter().chain(variables).map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
         let function = Cell::new(None);
