@@ -60,7 +60,7 @@ impl Stack {
     }
 
     /// How often an operation was called, of any stream.
-    fn count(&self, call: &str) -> u64 {
+    pub(crate) fn count(&self, call: &str) -> u64 {
         self.ask("counters")[call]["calls"].as_u64().unwrap_or_default()
     }
 
@@ -167,7 +167,7 @@ impl Stack {
 }
 
 /// An event file with what it says about aliases and keys replaced.
-fn kms_event(name: &str, alias: Option<&str>, key_arn: &str) -> Value {
+pub(crate) fn kms_event(name: &str, alias: Option<&str>, key_arn: &str) -> Value {
     let mut event = event(name);
     event["id"] = json!(unique("event"));
     let detail = &mut event["detail"];
