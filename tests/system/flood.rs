@@ -33,7 +33,7 @@ fn hundreds_of_events_are_few_runs_and_scans_and_none_is_lost() {
     let stack = Stack::start(20, &policy, &fault, &[("MAX_CONCURRENCY", "1"), ("DESCRIBES_PER_SECOND", "50")]);
     let (key, theirs) = (stack.parts.key("alias/app"), stack.parts.key("alias/theirs"));
     stack.parts.encrypted("tagged", &key);
-    stack.parts.create("new");
+    stack.parts.stream("new");
     stack.new_function();
 
     let mut sent = BTreeSet::new();

@@ -470,7 +470,10 @@ fn a_bad_configuration_names_every_fault() {
 }
 
 /// The reasons that an alarm may be wired to, as docs/metrics.md lists them.
-const REASONS: [&str; 5] = [
+const REASONS: [&str; 8] = [
+    Reason::AccessDenied.as_str(),
+    Reason::ForeignKey.as_str(),
+    Reason::StartRefused.as_str(),
     Reason::Unwritable.as_str(),
     Reason::GaveUp.as_str(),
     Reason::KeyUnusable.as_str(),
