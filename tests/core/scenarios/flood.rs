@@ -9,7 +9,7 @@ use streamseal::domain::evidence::Evidence;
 use streamseal::domain::note::Outcome;
 
 use crate::sim::actors::Tool;
-use crate::sim::faults::Weather;
+use crate::sim::faults::{Fault, Weather};
 use crate::sim::fleet::SEEN_LAG_MS;
 use crate::sim::scene::{ALL_WITH_APP, Scene, secs};
 use crate::sim::{BEGIN, Op, arn, key_arn};
@@ -158,6 +158,30 @@ async fn a_change_at_any_time_of_a_window_is_scanned_after_it() {
         assert_eq!(s.key("orders"), Some(key_arn("other")), "{second}: {}", s.story("orders"));
         let scans = s.set(|state, _| state.summaries.len());
         assert!((1..=2).contains(&scans), "{second}: {scans} scans");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn each_lost_answer_of_sqs_makes_one_more_chain_at_most() {
+    let runs = async |lost: usize| {
+        let mut s = scene();
+        s.existing("stuck", None);
+        s.set(|state, now| {
+            state.update("stuck", now, secs(5.0 * 3600.0)).unwrap();
+            state.emit("AddTagsToStream", "stuck", Tool::Cli, now);
+        });
+        s.faults(Op::Send, Fault::LostAfter, lost);
+        s.drain().await;
+        s.assert_sealed("stuck", "app");
+        assert_eq!(s.starts("stuck"), ["app"], "{lost}");
+        s.all("stuck").len()
+    };
+    let alone = runs(0).await;
+    for lost in [1, 3, 8] {
+        let with = runs(lost).await;
+        println!("{alone} runs, {with} with {lost} lost answers");
+        // The copies of a message that come together are one; those that do not go on by themselves.
+        assert!(with > alone && with <= (lost + 1) * alone + lost, "{alone} runs, {with} with {lost} lost answers");
     }
 }
 
