@@ -22,9 +22,6 @@ const SCHEMA: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/policy.schema.json");
 /// Faulty documents and rules that the schema lets pass, since a schema cannot say what is wrong with them.
 const BEYOND_THE_SCHEMA: &[&str] = &[
     // It depends on the rules.
-    "enforce-from-missing-by-default.yaml",
-    "enforce-from-missing-in-a-rule.yaml",
-    "enforce-from-missing.yaml",
     // There is no such day.
     "exemptions.yaml rules[3]",
     // It depends on another rule.

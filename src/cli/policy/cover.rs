@@ -26,7 +26,8 @@ impl Selectors {
         [&self.stream, &self.account, &self.region].into_iter().all(|patterns| is_anything(patterns))
     }
 
-    fn cover(&self, other: &Self) -> bool {
+    /// Whether every stream that `other` matches is matched by these.
+    pub(super) fn cover(&self, other: &Self) -> bool {
         let fixed = [(&self.stream, &other.stream), (&self.account, &other.account), (&self.region, &other.region)];
         fixed.into_iter().all(|(ours, theirs)| is_anything(ours) || all_cover(ours, theirs))
             && self

@@ -21,6 +21,12 @@ pub fn schema() -> String {
 #[derive(JsonSchema)]
 #[schemars(title = "Streamseal policy", deny_unknown_fields)]
 pub struct Document {
+    /// Where this schema is, for editors.
+    #[schemars(rename = "$schema", skip_serializing_if = "absent")]
+    pub schema: String,
+    /// For people.
+    #[schemars(skip_serializing_if = "absent")]
+    pub description: String,
     /// The version of this format.
     #[schemars(with = "serde_json::Value", extend("const" = 1))]
     pub version: u8,
@@ -42,7 +48,7 @@ pub struct Defaults {
     /// What becomes of streams that are older than `enforce_from`; without it, `report`.
     #[schemars(skip_serializing_if = "absent")]
     pub existing: Existing,
-    /// Streams made before this are existing ones. Needed wherever a rule has `existing: report`. A time such as
+    /// Streams made before this are existing ones; without it every stream is. A time such as
     /// `2026-12-01T00:00:00Z`, or a date for its midnight in UTC.
     #[schemars(skip_serializing_if = "absent")]
     #[schemars(regex(
@@ -114,6 +120,9 @@ pub enum Rule {
 pub struct Encrypt {
     /// Unique in the policy; evidence names the rule by it.
     pub name: Name,
+    /// For people.
+    #[schemars(skip_serializing_if = "absent")]
+    pub description: String,
     /// Which streams; every stream where it is left out.
     #[schemars(skip_serializing_if = "absent")]
     pub r#match: Selectors,
@@ -146,6 +155,9 @@ pub struct Encrypt {
 pub struct Exempt {
     /// Unique in the policy; evidence names the rule by it.
     pub name: Name,
+    /// For people.
+    #[schemars(skip_serializing_if = "absent")]
+    pub description: String,
     /// Which streams; every stream where it is left out.
     #[schemars(skip_serializing_if = "absent")]
     pub r#match: Selectors,

@@ -8,7 +8,7 @@ use serde::Serialize;
 use super::cover::is_anything;
 use crate::domain::policy::decide::utc_date;
 use crate::domain::policy::fault::write_placed;
-use crate::domain::policy::{Effect, Place, Policy, Rule};
+use crate::domain::policy::{Effect, Existing, Place, Policy, Rule};
 
 /// Something that is legal and yet worth a check. Displayed as `12:5: rules[2]: message`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -34,6 +34,7 @@ impl Policy {
     pub fn warnings(&self, now: Timestamp) -> Vec<PolicyWarning> {
         let today = utc_date(now);
         let mut warnings = Vec::new();
+        let mut reports_all: Option<&Rule> = None;
         let mut catch_all: Option<&str> = None;
         let mut lasting: Vec<&Rule> = Vec::new();
         for (index, rule) in self.rules.iter().enumerate() {
@@ -50,9 +51,31 @@ impl Policy {
                     "rule `{name}` is never reached: rule `{before}` before it takes every stream that it matches"
                 ));
             }
+            if unless.as_ref().is_some_and(|unless| unless.cover(selectors)) {
+                warn(format!("rule `{name}` is never reached: its `unless` leaves out every stream that it matches"));
+            }
+            if let Effect::Encrypt(encrypt) = effect {
+                if let Some(region) = encrypt.key.region()
+                    && !selectors.region.is_empty()
+                    && !selectors.region.iter().any(|pattern| pattern.matches(region))
+                {
+                    warn(format!(
+                        "rule `{name}` matches no stream of {region}, the Region of its key: a stream takes a key of its own Region alone"
+                    ));
+                }
+                if encrypt.existing == Existing::Report && self.enforce_from.is_none() && reports_all.is_none() {
+                    reports_all = Some(rule);
+                    warn(format!(
+                        "rule `{name}` only reports, new streams too: there is no `enforce_from`, so that every stream is an existing one"
+                    ));
+                }
+            }
             let mut passes = false;
             if let Effect::Exempt(exemption) = effect {
                 passes = exemption.until.is_some();
+                if exemption.until.is_none() {
+                    warn(format!("the exemption of rule `{name}` never ends: write `until` with a date"));
+                }
                 if let Some(until) = exemption.until.filter(|until| *until < today) {
                     warn(format!("the exemption of rule `{name}` ended on {until}; the rule is skipped"));
                 } else if let Some((until, days)) = exemption.ends_soon(today) {
@@ -83,7 +106,22 @@ impl Policy {
 
 #[cfg(test)]
 mod tests {
+    use crate::domain::policy::Policy;
     use crate::domain::policy::decide::tests::{NOON, policy};
+
+    #[test]
+    fn a_policy_that_changes_no_stream_says_so_once() {
+        let said = |defaults: &str| {
+            let rules = "rules: [{name: a, key: alias/a, match: {stream: a}}, {name: b, key: alias/b}]";
+            let policy = Policy::load(&format!("{{version: 1, {defaults}{rules}}}")).unwrap();
+            policy.warnings(NOON.parse().unwrap()).into_iter().map(|warning| warning.message).collect::<Vec<_>>()
+        };
+        let expected = "rule `a` only reports, new streams too: there is no `enforce_from`, so that every stream is an existing one";
+        assert_eq!(said(""), [expected]);
+        assert_eq!(said("defaults: {existing: report}, "), [expected]);
+        assert_eq!(said("defaults: {existing: enforce}, "), [] as [&str; 0]);
+        assert_eq!(said("defaults: {enforce_from: 2026-12-01}, "), [] as [&str; 0]);
+    }
 
     #[test]
     fn warnings() {
@@ -103,26 +141,46 @@ mod tests {
             ),
             (&["exempt: { reason: r, until: 2027-04-04 }"], &[]),
             (
-                &["match: { tags: { a: b }, region: 'eu-*' }, exempt: { reason: r }"],
+                &["match: { tags: { a: b }, region: 'eu-*' }, exempt: { reason: r, until: 2028-01-01 }"],
                 &["4:5: rules[0]: a tag alone grants the exemption of rule `r0`: whoever may tag a stream has it"],
             ),
             (
-                &["match: { tags: { a: b }, stream: [x, '*'] }, exempt: { reason: r }"],
+                &["match: { tags: { a: b }, stream: [x, '*'] }, exempt: { reason: r, until: 2028-01-01 }"],
                 &["4:5: rules[0]: a tag alone grants the exemption of rule `r0`: whoever may tag a stream has it"],
             ),
             (
-                &["unless: { tags: { a: b } }, exempt: { reason: r }"],
+                &["unless: { tags: { a: b } }, exempt: { reason: r, until: 2028-01-01 }"],
                 &["4:5: rules[0]: a tag alone grants the exemption of rule `r0`: whoever may tag a stream has it"],
             ),
-            (&["match: { tags: { a: b }, stream: 'x*' }, exempt: { reason: r }"], &[]),
+            (&["match: { tags: { a: b }, stream: 'x*' }, exempt: { reason: r, until: 2028-01-01 }"], &[]),
             (&["match: { tags: { a: b } }, key: alias/a"], &[]),
             (
-                &["match: { stream: ['a', '**'], region: '*' }, key: alias/a", "key: alias/b", "exempt: { reason: r }"],
+                &[
+                    "match: { stream: ['a', '**'], region: '*' }, key: alias/a",
+                    "key: alias/b",
+                    "exempt: { reason: r, until: 2028-01-01 }",
+                ],
                 &[
                     "5:5: rules[1]: rule `r1` is never reached: rule `r0` before it takes every stream",
                     "6:5: rules[2]: rule `r2` is never reached: rule `r0` before it takes every stream",
                 ],
             ),
+            (
+                &["exempt: { reason: r }"],
+                &["4:5: rules[0]: the exemption of rule `r0` never ends: write `until` with a date"],
+            ),
+            (
+                &["match: { stream: 'ab*' }, unless: { stream: ['a*', b] }, key: alias/a", "key: alias/b"],
+                &["4:5: rules[0]: rule `r0` is never reached: its `unless` leaves out every stream that it matches"],
+            ),
+            (&["match: { stream: 'a*' }, unless: { stream: 'ab*' }, key: alias/a", "key: alias/b"], &[]),
+            (
+                &["match: { region: 'us-*' }, key: 'arn:aws:kms:eu-west-1:111122223333:alias/a'", "key: alias/b"],
+                &[
+                    "4:5: rules[0]: rule `r0` matches no stream of eu-west-1, the Region of its key: a stream takes a key of its own Region alone",
+                ],
+            ),
+            (&["match: { region: 'eu-*' }, key: 'arn:aws:kms:eu-west-1:111122223333:alias/a'", "key: alias/b"], &[]),
             (&["match: { tags: { a: '*' } }, key: alias/a", "key: alias/b"], &[]),
             (&["unless: { stream: a }, key: alias/a", "key: alias/b"], &[]),
             (&["match: { region: 'eu-*' }, key: alias/a", "key: alias/b"], &[]),

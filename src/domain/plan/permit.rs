@@ -91,7 +91,7 @@ pub fn by_history(contention: &Contention, now: Timestamp) -> Permission {
 /// Whether a stream is older than `enforce_from` and its rule reports existing streams: nothing is changed there, and so no key is put
 /// back either.
 pub fn is_only_reported(existing: Existing, policy: &Policy, created: Timestamp) -> bool {
-    existing == Existing::Report && policy.enforce_from.is_some_and(|from| created < from)
+    existing == Existing::Report && policy.enforce_from.is_none_or(|from| created < from)
 }
 
 /// Until when a stream is left to its creator: its settle time from when it was first seen ACTIVE, and not beyond its

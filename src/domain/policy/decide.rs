@@ -26,7 +26,7 @@ pub struct Policy {
     pub digest: String,
     /// In the order in which they are tried; at least one.
     pub rules: Vec<Rule>,
-    /// Streams made before this are *existing*. There wherever a rule has [`Existing::Report`].
+    /// Streams made before this are *existing*; without it every stream is.
     pub enforce_from: Option<Timestamp>,
     /// How long new streams are left to the tool that makes them.
     pub settle: Settle,

@@ -116,6 +116,11 @@ impl KeyTemplate {
         Arn::parse(&self.text).map(|arn| arn.account)
     }
 
+    /// The Region of an ARN.
+    pub fn region(&self) -> Option<&str> {
+        Arn::parse(&self.text).map(|arn| arn.region)
+    }
+
     /// The key that it names for every stream alike; `None` where that depends on the stream.
     pub fn fixed(&self) -> Option<KeyRef> {
         if self.has_substitution() { None } else { KeyRef::parse(&self.text) }

@@ -24,7 +24,7 @@ use crate::domain::text::EventText;
 /// Longest policy, in bytes.
 const TEXT_MAX: usize = 256 * 1024;
 const RULE: &[&str] =
-    &["name", "match", "unless", "key", "exempt", "accept", "existing", "proof", "replace_customer_key"];
+    &["name", "description", "match", "unless", "key", "exempt", "accept", "existing", "proof", "replace_customer_key"];
 const ENCRYPT_ONLY: &[&str] = &["accept", "existing", "proof", "replace_customer_key"];
 
 impl Policy {
@@ -90,8 +90,6 @@ impl<'a> Fields<'a> {
 struct Defaults {
     proof: Proof,
     existing: Existing,
-    /// Where `existing` is said, if it is.
-    existing_place: Option<Place>,
     enforce_from: Option<Timestamp>,
     settle: Settle,
 }
@@ -99,13 +97,12 @@ struct Defaults {
 #[derive(Default)]
 pub(crate) struct Loader {
     pub(crate) faults: Vec<PolicyFault>,
-    /// The first rule, if any, that cannot do without `enforce_from`: where it says so.
-    needs_enforce_from: Option<Place>,
 }
 
 impl Loader {
     fn policy(&mut self, root: &Item<'_>, digest: String) -> Option<Policy> {
-        let fields = self.fields(root, &["version", "defaults", "rules"])?;
+        let fields = self.fields(root, &["$schema", "description", "version", "defaults", "rules"])?;
+        self.said(&fields, &["$schema", "description"]);
         match fields.get("version") {
             None => self.missing(&fields, "version", "write `version: 1`"),
             Some(item) if matches!(&item.node.value, Value::Bare(text) if text == "1") => {}
@@ -122,19 +119,20 @@ impl Loader {
                 }
             }
         }
-        if let Some(place) = self.needs_enforce_from {
-            let flaw = Flaw::new("`existing: report`, the default, needs `enforce_from`")
-                .help("say from when on streams are new, such as `2026-12-01T00:00:00Z`, or write `existing: enforce`");
-            self.faults.push(PolicyFault::new(place, "defaults.enforce_from", flaw));
-        }
         Some(Policy { digest, rules, enforce_from: defaults.enforce_from, settle: defaults.settle })
+    }
+
+    /// What is there for people and editors alone has to be text.
+    fn said(&mut self, fields: &Fields<'_>, names: &[&str]) {
+        for item in names.iter().filter_map(|name| fields.get(name)) {
+            self.keep(&item, some_text(item.node));
+        }
     }
 
     fn defaults(&mut self, item: Option<Item<'_>>) -> Defaults {
         let mut defaults = Defaults {
             proof: Proof { new: ProofMode::Probe, existing: ProofMode::Observe },
             existing: Existing::Report,
-            existing_place: None,
             enforce_from: None,
             settle: Settle::default(),
         };
@@ -147,11 +145,9 @@ impl Loader {
         defaults.proof = self.proof(fields.get("proof"), defaults.proof);
         if let Some(item) = fields.get("existing") {
             defaults.existing = self.keep(&item, existing(item.node)).unwrap_or(Existing::Report);
-            defaults.existing_place = Some(item.node.place);
         }
         if let Some(item) = fields.get("enforce_from") {
-            // One that cannot be read is one fault, not also a missing one.
-            defaults.enforce_from = Some(self.keep(&item, timestamp(item.node)).unwrap_or(Timestamp::UNIX_EPOCH));
+            defaults.enforce_from = self.keep(&item, timestamp(item.node));
         }
         if let Some(item) = fields.get("settle")
             && let Some(fields) = self.fields(&item, &["terraform", "cloudformation", "pulumi", "other"])
@@ -184,6 +180,7 @@ impl Loader {
 
     fn rule(&mut self, item: &Item<'_>, defaults: &Defaults, names: &mut BTreeMap<String, usize>) -> Option<Rule> {
         let fields = self.fields(item, RULE)?;
+        self.said(&fields, &["description"]);
         let mut name = String::new();
         match fields.get("name") {
             None => self.missing(&fields, "name", "evidence and warnings name the rule by it"),
@@ -230,15 +227,7 @@ impl Loader {
                 }
                 exemption.map(Effect::Exempt)
             }
-            (Some(_), None) => {
-                let encrypt = encrypt?;
-                if encrypt.existing == Existing::Report && defaults.enforce_from.is_none() {
-                    let own = fields.get("existing").map(|item| item.node.place);
-                    let place = own.or(defaults.existing_place).unwrap_or(fields.place);
-                    self.needs_enforce_from.get_or_insert(place);
-                }
-                Some(Effect::Encrypt(encrypt))
-            }
+            (Some(_), None) => Some(Effect::Encrypt(encrypt?)),
         }
     }
 

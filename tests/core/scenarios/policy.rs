@@ -2,7 +2,7 @@
 
 use serde_json::json;
 use streamseal::domain::evidence::ProofState;
-use streamseal::domain::verdict::{Compliance, Reason};
+use streamseal::domain::verdict::{Compliance, Reason, Withheld};
 use streamseal::run::handler::answer::Unhandled;
 
 use crate::sim::Op;
@@ -221,4 +221,17 @@ async fn the_policy_is_read_once_a_minute_and_not_once_an_event() {
     s.later(secs(61.0), |state, now| state.command("orders", now));
     s.drain().await;
     s.assert_sealed("orders", "other");
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_a_time_every_stream_is_an_existing_one() {
+    let mut s = Scene::new("{version: 1, rules: [{name: all, key: alias/app}]}");
+    s.created("new", secs(1.0));
+    s.existing("old", None);
+    s.set(|state, now| state.sweep(now));
+    s.drain().await;
+    for name in ["new", "old"] {
+        assert_eq!(s.last(name).verdict.withheld, Some(Withheld::Existing), "{}", s.story(name));
+    }
+    assert_eq!((s.count(Op::Start), s.count(Op::Put)), (0, 0));
 }
