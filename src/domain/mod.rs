@@ -24,6 +24,7 @@ pub mod pace;
 pub mod plan;
 pub mod policy;
 pub mod probe;
+pub mod recorded;
 pub mod remedy;
 pub mod scan;
 #[cfg(feature = "schema")]
