@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use super::connect::records_timeouts;
 use super::errors::unreadable;
 use super::{Aws, from_sdk, to_sdk};
-use crate::domain::arn::{KeyRef, StreamArn};
+use crate::domain::arn::StreamArn;
 use crate::domain::codes::START_STREAM_ENCRYPTION;
 use crate::domain::failure::Failure;
 use crate::domain::model::{Encryption, KeyIdentity, Observed, StreamStatus, Tags};
@@ -49,7 +49,10 @@ impl StreamApi for Aws {
             .ok_or_else(|| unreadable(DESCRIBE, "no creation time in the answer"))?;
         Ok(Observed {
             status: status(&summary.stream_status),
-            encryption: encryption(summary.encryption_type.as_ref(), summary.key_id.as_deref()),
+            encryption: Encryption::read(
+                summary.encryption_type.as_ref().map(sdk::EncryptionType::as_str),
+                summary.key_id.as_deref(),
+            ),
             created,
             retention_hours: retention_hours(summary.retention_period_hours),
             at,
@@ -256,18 +259,5 @@ fn status(status: &sdk::StreamStatus) -> StreamStatus {
         sdk::StreamStatus::Updating => StreamStatus::Updating,
         sdk::StreamStatus::Deleting => StreamStatus::Deleting,
         other => StreamStatus::Unknown(EventText::new(other.as_str())),
-    }
-}
-
-/// `EncryptionType` is optional in the API's model: absent means not encrypted.
-fn encryption(kind: Option<&sdk::EncryptionType>, key: Option<&str>) -> Encryption {
-    match kind {
-        None | Some(sdk::EncryptionType::None) => Encryption::None,
-        Some(sdk::EncryptionType::Kms) => {
-            let key = key.unwrap_or_default();
-            let unreadable = || Encryption::Unreadable(EventText::new(&format!("KMS with KeyId `{key}`")));
-            KeyRef::parse(key).map_or_else(unreadable, Encryption::Kms)
-        }
-        Some(other) => Encryption::Unreadable(EventText::new(other.as_str())),
     }
 }

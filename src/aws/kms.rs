@@ -12,9 +12,6 @@ use crate::ports::{CallLog, KeyApi};
 
 const DESCRIBE: &str = "kms:DescribeKey";
 
-/// What stands for a member that the answer does not have.
-const ABSENT: &str = "absent";
-
 impl KeyApi for Aws {
     /// Asks for `key` as it is written: KMS takes all five forms, and a bare id or alias name is one of this account and
     /// Region.
@@ -57,30 +54,17 @@ fn key_info(metadata: Option<sdk::KeyMetadata>, scope: &Scope) -> Option<KeyInfo
     Some(KeyInfo { identity: KeyIdentity::Arn(arn), manager, problem, material })
 }
 
-/// Services encrypt with symmetric keys of their own Region only (KMS developer guide, key concepts), and of the states only
-/// `Enabled` is sure to encrypt (the same, key states). What can never pass is named first, what passes by itself last.
+/// Services encrypt with keys of their own Region only (KMS developer guide, key concepts): that can never pass.
 fn problem(metadata: &sdk::KeyMetadata, arn: &KeyArn, scope: &Scope) -> Option<KeyProblem> {
     if arn.region() != scope.region {
         return Some(KeyProblem::Region(EventText::new(arn.region())));
-    }
-    let usage = metadata.key_usage.as_ref().map_or(ABSENT, sdk::KeyUsageType::as_str);
-    if usage != sdk::KeyUsageType::EncryptDecrypt.as_str() {
-        return Some(KeyProblem::Usage(EventText::new(usage)));
     }
     #[expect(
         deprecated,
         reason = "`CustomerMasterKeySpec` is the same thing under its old name; older emulators know no other"
     )]
     let old_spec = metadata.customer_master_key_spec.as_ref().map(sdk::CustomerMasterKeySpec::as_str);
-    let spec = metadata.key_spec.as_ref().map(sdk::KeySpec::as_str).or(old_spec).unwrap_or(ABSENT);
-    if spec != sdk::KeySpec::SymmetricDefault.as_str() {
-        return Some(KeyProblem::Spec(EventText::new(spec)));
-    }
-    match &metadata.key_state {
-        Some(sdk::KeyState::Enabled) => None,
-        Some(state @ (sdk::KeyState::Creating | sdk::KeyState::Updating)) => {
-            Some(KeyProblem::NotReady(EventText::new(state.as_str())))
-        }
-        other => Some(KeyProblem::State(EventText::new(other.as_ref().map_or(ABSENT, sdk::KeyState::as_str)))),
-    }
+    let spec = metadata.key_spec.as_ref().map(sdk::KeySpec::as_str).or(old_spec);
+    let usage = metadata.key_usage.as_ref().map(sdk::KeyUsageType::as_str);
+    KeyProblem::of(usage, spec, metadata.key_state.as_ref().map(sdk::KeyState::as_str))
 }

@@ -2,6 +2,7 @@
 //! AWS CLI finds it, and where something cannot be found, said how to give it.
 
 use std::path::Path;
+use std::sync::OnceLock;
 
 use aws_sdk_kinesis::config::Region;
 use aws_sdk_sts::operation::get_caller_identity::GetCallerIdentityOutput;
@@ -43,6 +44,8 @@ pub(crate) struct Context {
     pub(crate) config: Config,
     paces: Paces,
     history: History,
+    /// Whether the credentials are known to be of the account, once that was asked.
+    is_own: OnceLock<bool>,
 }
 
 impl Context {
@@ -71,9 +74,9 @@ impl Context {
             let stop = Stop::usage("the Region of the streams is not known");
             return Err(stop.help("give it with `--region`, with AWS_REGION, or as `region` of the profile"));
         };
-        let account = match given_account(globals).or(said.map(|scope| scope.account)) {
-            Some(account) => account,
-            None => caller(&sdk).await?,
+        let (account, is_own) = match given_account(globals).or(said.map(|scope| scope.account)) {
+            Some(account) => (account, OnceLock::new()),
+            None => (caller(&sdk).await?, OnceLock::from(true)),
         };
         let config = Given { mode, policy, rate: None }.config(&region, &account)?;
         if let Some(other) = arns.iter().find(|arn| arn.scope != config.own) {
@@ -81,7 +84,7 @@ impl Context {
             let stop = Stop::usage(format!("{other} is not a stream of the account {account} in {region}"));
             return Err(stop.help("name streams of one account and Region at a time"));
         }
-        Ok(Self::new(sdk, config))
+        Ok(Self { is_own, ..Self::new(sdk, config) })
     }
 
     /// One for each of these Regions, in their order, which an account may be without where it says `true`; observations are taken at
@@ -117,7 +120,7 @@ impl Context {
     fn new(sdk: SdkConfig, config: Config) -> Self {
         let (paces, history) = (Paces::new(&config), History::default());
         let aws = Aws::new(&sdk, config.own.clone(), Queues::default());
-        Self { sdk, aws, config, paces, history }
+        Self { sdk, aws, config, paces, history, is_own: OnceLock::new() }
     }
 
     /// The policy that is in force, or its faults.
@@ -202,7 +205,7 @@ impl Context {
     /// account was named.
     pub(crate) async fn all_streams(&self) -> Result<Vec<StreamArn>, Stop> {
         let own = &self.config.own;
-        is_account_of(&self.sdk, &own.account).await?;
+        self.is_of_credentials().await?;
         let mut streams = Vec::new();
         let mut from = Some(PageStart::Beginning);
         while let Some(at) = from {
@@ -215,9 +218,13 @@ impl Context {
     }
 
     /// Refuses credentials of another account than the streams': what is listed is of the account of the credentials. Whether they
-    /// are known to be of it.
+    /// are known to be of it. STS is asked once.
     pub(crate) async fn is_of_credentials(&self) -> Result<bool, Stop> {
-        is_account_of(&self.sdk, &self.config.own.account).await
+        if let Some(known) = self.is_own.get() {
+            return Ok(*known);
+        }
+        let is_own = is_account_of(&self.sdk, &self.config.own.account).await?;
+        Ok(*self.is_own.get_or_init(|| is_own))
     }
 
     /// The tags of a stream, where the policy reads tags. `gone` says what there is to say of a stream that is not there.

@@ -291,13 +291,7 @@ fn policy_of_key(key: &str) -> Result<String, Stop> {
 /// Who would lose access by the changes that come first.
 async fn impact(context: &Context, plan: &[Planned], arguments: &SealArguments, bar: &ProgressBar) -> Before {
     let changes = plan.iter().filter(|planned| planned.action.changes()).take(arguments.max_changes);
-    let changes: Vec<_> =
-        changes.filter_map(|planned| Some((planned.stream.clone(), planned.preview.desired.clone()?))).collect();
-    if changes.is_empty() {
-        return Before::nothing();
-    }
-    bar.set_message("who would lose access");
-    Before::check(context, changes.into_iter(), &|stream| bar.set_message(stream.name.to_string())).await
+    Before::check(context, changes.map(|planned| (&planned.stream, &planned.preview)), bar).await
 }
 
 /// Why nothing is done unasked.

@@ -25,6 +25,7 @@ pub mod plan;
 pub mod planned;
 pub mod policy;
 pub mod probe;
+pub mod recorded;
 pub mod remedy;
 pub mod scan;
 #[cfg(feature = "schema")]

@@ -84,6 +84,22 @@ pub enum KeyProblem {
     Region(EventText),
 }
 
+impl KeyProblem {
+    /// Services encrypt with symmetric keys (KMS developer guide, key concepts), and of the states only `Enabled` is sure to encrypt
+    /// (the same, key states). What can never pass is named first, what passes by itself last.
+    pub fn of(usage: Option<&str>, spec: Option<&str>, state: Option<&str>) -> Option<Self> {
+        // What stands for a member that the answer does not have.
+        let word = |of: Option<&str>| EventText::new(of.unwrap_or("absent"));
+        match (usage, spec, state) {
+            (usage, ..) if usage != Some("ENCRYPT_DECRYPT") => Some(Self::Usage(word(usage))),
+            (_, spec, _) if spec != Some("SYMMETRIC_DEFAULT") => Some(Self::Spec(word(spec))),
+            (.., Some("Enabled")) => None,
+            (.., Some("Creating" | "Updating")) => Some(Self::NotReady(word(state))),
+            _ => Some(Self::State(word(state))),
+        }
+    }
+}
+
 impl fmt::Display for KeyProblem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -147,6 +163,21 @@ pub enum Encryption {
     Kms(KeyRef),
     /// A type or a key id that this version cannot read; never acted on.
     Unreadable(EventText),
+}
+
+impl Encryption {
+    /// By `EncryptionType` and `KeyId`.
+    pub fn read(kind: Option<&str>, key: Option<&str>) -> Self {
+        match kind {
+            None | Some("NONE") => Self::None,
+            Some("KMS") => {
+                let key = key.unwrap_or_default();
+                let unreadable = || Self::Unreadable(EventText::new(&format!("KMS with KeyId `{key}`")));
+                KeyRef::parse(key).map_or_else(unreadable, Self::Kms)
+            }
+            Some(other) => Self::Unreadable(EventText::new(other)),
+        }
+    }
 }
 
 /// Tags of a stream.

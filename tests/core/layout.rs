@@ -106,7 +106,8 @@ fn circles(graph: &BTreeMap<String, BTreeSet<String>>) -> Vec<String> {
 }
 
 fn ours() -> Vec<Source> {
-    let is_ours = |source: &Source| !source.path.starts_with("src/bin/") && !source.path.ends_with("/tests.rs");
+    let is_test = |path: &str| path.ends_with("/tests.rs") || path.contains("/tests/");
+    let is_ours = |source: &Source| !source.path.starts_with("src/bin/") && !is_test(&source.path);
     sources("src").into_iter().filter(is_ours).collect()
 }
 

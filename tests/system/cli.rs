@@ -6,12 +6,14 @@ mod doctor;
 mod explain;
 mod frame;
 mod impact;
+mod impact_deep;
 mod impact_wire;
 mod network;
 mod prove;
 mod remedies;
 mod replay;
 mod seal;
+mod simulator;
 
 use std::path::Path;
 use std::process::{Command, Output};

@@ -178,14 +178,8 @@ impl Parts {
     }
 
     /// One call of an AWS query API, such as `eu-west-1/cloudformation`; its answer in XML.
-    pub(crate) fn form(&self, scope: &str, version: &str, form: &[(&str, &str)]) -> String {
-        let signature =
-            format!("AWS4-HMAC-SHA256 Credential=test/20260101/{scope}/aws4_request, SignedHeaders=host, Signature=00");
-        let request = agent().post(&self.aws).header("authorization", signature);
-        let mut answer = request.send_form(form.iter().copied().chain([("Version", version)])).unwrap();
-        let text = answer.body_mut().read_to_string().unwrap();
-        assert!(answer.status().is_success(), "{text}");
-        text
+    pub(crate) fn form(&self, scope: &str, version: &str, asked: &[(&str, &str)]) -> String {
+        form(&self.aws, scope, version, asked)
     }
 
     /// A new key behind a new alias; its ARN.
@@ -294,6 +288,17 @@ pub(crate) fn call(url: &str, target: &str, service: &str, body: &Value) -> Resu
     let text = answer.body_mut().read_to_string().unwrap();
     let value = if text.is_empty() { Value::Null } else { serde_json::from_str(&text).unwrap() };
     if answer.status().is_success() { Ok(value) } else { Err(value) }
+}
+
+/// One call of an AWS query API at `url`; its answer in XML.
+pub(crate) fn form(url: &str, scope: &str, version: &str, asked: &[(&str, &str)]) -> String {
+    let signature =
+        format!("AWS4-HMAC-SHA256 Credential=test/20260101/{scope}/aws4_request, SignedHeaders=host, Signature=00");
+    let request = agent().post(url).header("authorization", signature);
+    let mut answer = request.send_form(asked.iter().copied().chain([("Version", version)])).unwrap();
+    let text = answer.body_mut().read_to_string().unwrap();
+    assert!(answer.status().is_success(), "{text}");
+    text
 }
 
 fn agent() -> ureq::Agent {

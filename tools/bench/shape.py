@@ -20,3 +20,4 @@ class Shape:
         self.waiting = (10, 5) if quick else (50, 30)  # Streams at once, and seconds of CREATING.
         self.streams = 100 if quick else 1000
         self.audits = 1 if quick else 3
+        self.impacts = 5 if quick else 50  # Streams of one run of `impact`.

@@ -2,6 +2,7 @@
 
 import argparse
 import contextlib
+import functools
 import itertools
 import json
 import os
@@ -37,21 +38,35 @@ class World:
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="streamseal-bench-"))
         stack.callback(shutil.rmtree, self.folder, ignore_errors=True)
         self.processors = Processors(stack)
-        self.python = pathlib.Path(sys.executable) if args.before else installed("bench/bin/python")
         _, self.parts = child(stack, "parts", "--create-ms", 10, "--update-ms", 10)
         self.aws = Aws(self.parts)
         _, fault = child(stack, "fault", "--kinesis", self.parts["kinesis"], "--aws", self.parts["aws"])
         self.fault: str = fault["url"]
         self.key: str = self.aws("kms", "CreateKey", Description="bench")["KeyMetadata"]["Arn"]
         self.aws("kms", "CreateAlias", AliasName=ALIAS, TargetKeyId=self.key)
-        self.make = make = Maker(self.folder, self.python, self.aws.account, self.aws.region, self.base())
-        ours = make.streamseal(args.bootstrap)
-        if args.before:
-            all_of_them = [make.streamseal(args.before, "before"), ours]
-        else:
-            all_of_them = [ours, make.floor(args.floor), make.boto3(), make.custodian()]
-        self.contestants = {one.name: one for one in all_of_them}
         self.numbers = itertools.count(1)
+
+    # What only some parts need is made when it is asked for.
+
+    @functools.cached_property
+    def python(self) -> pathlib.Path:
+        """The Python of the contestants."""
+        return pathlib.Path(sys.executable) if self.args.before else installed("bench/bin/python")
+
+    @functools.cached_property
+    def make(self) -> Maker:
+        """Makes the contestants."""
+        return Maker(self.folder, self.python, self.aws.account, self.aws.region, self.base())
+
+    @functools.cached_property
+    def contestants(self) -> dict[str, Contestant]:
+        """All of them, by their names."""
+        ours = self.make.streamseal(self.args.bootstrap)
+        if self.args.before:
+            all_of_them = [self.make.streamseal(self.args.before, "before"), ours]
+        else:
+            all_of_them = [ours, self.make.floor(self.args.floor), self.make.boto3(), self.make.custodian()]
+        return {one.name: one for one in all_of_them}
 
     def base(self) -> dict[str, str]:
         """The environment of every contestant."""
@@ -82,8 +97,13 @@ class World:
 
     def control(self, method: str, what: str, value: object = None) -> Any:
         """Asks the fault layer for something, or reports it something."""
+        return self.ask(self.fault, method, what, value)
+
+    @staticmethod
+    def ask(url: str, method: str, what: str, value: object = None) -> Any:
+        """The same of another one."""
         data = None if value is None else json.dumps(value).encode()
-        request = urllib.request.Request(f"{self.fault}/_fault/{what}", data, method=method)
+        request = urllib.request.Request(f"{url}/_fault/{what}", data, method=method)
         with HTTP.open(request, timeout=60) as answer:
             return json.loads(answer.read())
 

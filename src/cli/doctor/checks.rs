@@ -14,6 +14,7 @@ use crate::cli::context::Context;
 use crate::cli::output::{Stop, in_lines};
 use crate::cli::policy::keys::resolve;
 use crate::config::Source;
+use crate::domain::access::document::Document;
 use crate::domain::arn::{Arn, KeyRef};
 use crate::domain::failure::Class;
 use crate::domain::model::{KeyInfo, KeyLookup, KeyManager, ProofMode};
@@ -142,8 +143,9 @@ pub(super) async fn queue(context: &Context, deployed: &Deployed, url: &str, par
 
 /// A fault where the policy of a queue does not let these rules send to it.
 fn lets_in(about: &'static str, arn: &str, policy: &str, rules: &[String]) -> Option<Finding> {
-    let policy: Value = serde_json::from_str(policy).unwrap_or_default();
-    let refused = refused(&policy, rules);
+    // SQS answers with no text where there is no policy.
+    let document = if policy.is_empty() { Document::empty() } else { Document::read(policy) };
+    let refused = refused(&document, arn, rules);
     if refused.is_empty() {
         return None;
     }

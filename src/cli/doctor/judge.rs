@@ -1,8 +1,13 @@
 //! What an answer of CloudTrail, EventBridge or SQS means for us. Pure: nothing here calls anything.
 
+use std::collections::BTreeMap;
+
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
-use wildmatch::WildMatch;
+
+use crate::domain::access::document::{Document, Place};
+use crate::domain::access::principal::Principal;
+use crate::domain::access::request::{Context, Known, Request};
 
 /// Whose events a trail logs, of one selector.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -139,70 +144,24 @@ pub(super) fn may_pass(pattern: &str, event: &Value) -> bool {
     sources.iter().any(|source| !source.is_string() || Some(source) == event.get("source"))
 }
 
-/// The rules that a queue's policy does not let send to it. A condition that is not about the source is taken to hold where a statement
+/// The rules that a queue's policy does not let send to it. What is not known of EventBridge's call is taken to hold where a statement
 /// allows, and not to hold where it denies.
-pub(super) fn refused<'r>(policy: &Value, rules: &'r [String]) -> Vec<&'r str> {
-    let statements = one_or_more(policy.get("Statement"));
-    let some = |rule: &str, effect: &str, others: bool| {
-        let of = statements.iter().filter(|statement| statement.get("Effect") == Some(&json!(effect)));
-        of.filter(|statement| is_about_sending(statement)).any(|statement| holds(statement, rule, others))
+pub(super) fn refused<'r>(policy: &Document, queue: &str, rules: &'r [String]) -> Vec<&'r str> {
+    let Some(principal) = Principal::parse("events.amazonaws.com") else { return Vec::new() };
+    let nothing = BTreeMap::new();
+    let lets = |rule: &str| {
+        let context = Context::default().with("aws:SourceArn", Known::One(rule.to_owned()));
+        let request = Request {
+            principal: &principal,
+            action: "sqs:SendMessage",
+            resource: queue,
+            context: &context,
+            encryption_context: &nothing,
+        };
+        let answer = policy.answer(&request, Place::Resource);
+        !answer.allowed.truth.is_no() && !answer.denied.truth.is_yes()
     };
-    let lets = |rule: &str| some(rule, "Allow", true) && !some(rule, "Deny", false);
     rules.iter().map(String::as_str).filter(|rule| !lets(rule)).collect()
-}
-
-/// IAM takes one value where several may stand.
-fn one_or_more(value: Option<&Value>) -> Vec<&Value> {
-    match value {
-        Some(Value::Array(all)) => all.iter().collect(),
-        Some(Value::Null) | None => Vec::new(),
-        Some(one) => vec![one],
-    }
-}
-
-fn texts(value: Option<&Value>) -> Vec<&str> {
-    one_or_more(value).into_iter().filter_map(Value::as_str).collect()
-}
-
-/// Whether it is about EventBridge that sends. Actions know no case, and may have `*` and `?` (IAM user guide, Action).
-fn is_about_sending(statement: &Value) -> bool {
-    let is_us = |principal: &Value| {
-        let named = [texts(Some(principal)), texts(principal.get("AWS")), texts(principal.get("Service"))].concat();
-        named.iter().any(|name| ["*", "events.amazonaws.com"].contains(name))
-    };
-    let is_sending = |actions: &Value| {
-        let patterns = texts(Some(actions));
-        patterns.iter().any(|action| WildMatch::new_case_insensitive(action).matches("sqs:SendMessage"))
-    };
-    let either = |with: &str, without: &str, fits: &dyn Fn(&Value) -> bool| match (
-        statement.get(with),
-        statement.get(without),
-    ) {
-        (Some(these), _) => fits(these),
-        (None, Some(others)) => !fits(others),
-        (None, None) => false,
-    };
-    either("Principal", "NotPrincipal", &is_us) && either("Action", "NotAction", &is_sending)
-}
-
-/// Whether its conditions hold for a rule; `others` is what those that are not about the source come to.
-fn holds(statement: &Value, rule: &str, others: bool) -> bool {
-    let operators = statement.get("Condition").and_then(Value::as_object).into_iter().flatten();
-    let conditions =
-        operators.flat_map(|(operator, of)| of.as_object().into_iter().flatten().map(move |c| (operator, c)));
-    conditions.into_iter().all(|(operator, (key, values))| {
-        if !key.eq_ignore_ascii_case("aws:SourceArn") {
-            return others;
-        }
-        // `Null` asks whether there is none, and EventBridge always says which rule it is.
-        if operator == "Null" {
-            return one_or_more(Some(values)).into_iter().any(|none| *none == json!("false") || *none == json!(false));
-        }
-        // Those for text take it as it is (IAM user guide, condition operators).
-        let is_literal = operator.contains("StringEquals") || operator.contains("StringNotEquals");
-        let fits = |text: &&str| if is_literal { *text == rule } else { WildMatch::new(text).matches(rule) };
-        texts(Some(values)).iter().any(fits) != operator.contains("Not")
-    })
 }
 
 #[cfg(test)]
@@ -309,12 +268,20 @@ mod tests {
     fn queue_policies() {
         let rule = "arn:aws:events:eu-west-1:111122223333:rule/a".to_owned();
         let events = json!({"Service": "events.amazonaws.com"});
-        let is_refused =
-            |statement: Value| !refused(&json!({"Statement": [statement]}), std::slice::from_ref(&rule)).is_empty();
+        let queue = "arn:aws:sqs:eu-west-1:111122223333:work";
+        let judge = |statements: &[Value]| {
+            let on_queue = statements.iter().cloned().map(|mut statement| {
+                statement["Resource"] = json!(queue);
+                statement
+            });
+            let policy = json!({"Version": "2012-10-17", "Statement": on_queue.collect::<Vec<_>>()});
+            refused(&Document::of(&policy), queue, std::slice::from_ref(&rule)).len()
+        };
+        let is_refused = |statement: Value| judge(&[statement]) == 1;
         let of = |condition: Value| json!({"Effect": "Allow", "Principal": events, "Action": "sqs:SendMessage", "Condition": condition});
-        assert!(!is_refused(of(Value::Null)));
+        assert!(!is_refused(of(json!({}))));
         assert!(!is_refused(of(json!({"ArnEquals": {"aws:SourceArn": [rule]}}))));
-        assert!(!is_refused(of(json!({"ArnLike": {"aws:sourcearn": "arn:aws:events:*:rule/*"}}))));
+        assert!(!is_refused(of(json!({"ArnLike": {"aws:sourcearn": "arn:aws:events:*:*:rule/*"}}))));
         assert!(is_refused(of(
             json!({"ArnEquals": {"aws:SourceArn": "arn:aws:events:eu-west-1:111122223333:rule/b"}})
         )));
@@ -323,16 +290,18 @@ mod tests {
         assert!(is_refused(json!({"Effect": "Deny", "Principal": "*", "Action": ["sqs:*"]})));
         assert!(is_refused(json!({"Effect": "Allow", "Principal": events, "Action": "sqs:ReceiveMessage"})));
         assert!(is_refused(json!({"Effect": "Allow", "Principal": {"Service": "sns.amazonaws.com"}, "Action": "*"})));
-        assert_eq!(refused(&Value::Null, std::slice::from_ref(&rule)), [&*rule]);
-        let both = |deny: Value| {
-            let policy = json!({"Statement": [of(Value::Null), deny]});
-            refused(&policy, std::slice::from_ref(&rule)).len()
-        };
+        assert_eq!(refused(&Document::empty(), queue, std::slice::from_ref(&rule)), [&*rule]);
+        let both = |deny: Value| judge(&[of(json!({})), deny]);
         let deny =
             |condition: Value| json!({"Effect": "Deny", "Principal": "*", "Action": "sqs:*", "Condition": condition});
         assert_eq!(both(json!({"Effect": "Deny", "Principal": "*", "Action": "sqs:SendMessage"})), 1);
         assert_eq!(both(deny(json!({"ArnEquals": {"aws:SourceArn": rule}}))), 1);
         assert_eq!(both(deny(json!({"Bool": {"aws:SecureTransport": "false"}}))), 0);
+        // A statement about another queue says nothing of this one.
+        let elsewhere = json!({"Version": "2012-10-17", "Statement": [
+            {"Effect": "Allow", "Principal": "*", "Action": "sqs:*", "Resource": "arn:aws:sqs:eu-west-1:111122223333:other"},
+        ]});
+        assert_eq!(refused(&Document::of(&elsewhere), queue, std::slice::from_ref(&rule)), [&*rule]);
         // Actions are patterns that know no case.
         for (action, expected) in
             [("sqs:Send*", false), ("SQS:sendmessage", false), ("sqs:?endMessage", false), ("sqs:Receive*", true)]
@@ -347,10 +316,10 @@ mod tests {
         assert_eq!([both(deny_all_but("sns.amazonaws.com")), both(deny_all_but("events.amazonaws.com"))], [1, 0]);
         // Operators say no as well as yes, with patterns and without.
         for (operator, value, denied) in [
-            ("ArnLike", "arn:aws:events:*:rule/*", 1),
-            ("ArnNotLike", "arn:aws:events:*:rule/*", 0),
+            ("ArnLike", "arn:aws:events:*:*:rule/*", 1),
+            ("ArnNotLike", "arn:aws:events:*:*:rule/*", 0),
             ("ArnNotEqualsIfExists", "arn:aws:events:eu-west-1:111122223333:rule/b", 1),
-            ("StringEquals", "arn:aws:events:*:rule/*", 0),
+            ("StringEquals", "arn:aws:events:*:*:rule/*", 0),
             ("StringNotEquals", &*rule, 0),
             ("ForAnyValue:StringLike", "*:rule/a", 1),
             ("Null", "true", 0),

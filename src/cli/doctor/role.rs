@@ -3,19 +3,17 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use aws_sdk_iam::types::{ContextEntry, ContextKeyTypeEnum, EvaluationResult};
 use aws_sdk_lambda::types::TracingMode;
 
 use super::checks::queue_keys;
 use super::deployed::{Deployed, queue_arn};
 use super::finding::Finding;
-use crate::aws::logged;
 use crate::cli::context::{Context, parameter_arn};
-use crate::cli::simulator::{Refusal, refusal};
+use crate::cli::simulator::{Answer, Refusal, entry, simulate};
+use crate::domain::access::request::{Known, STREAM_KEY};
 use crate::domain::arn::{Arn, Scope};
 use crate::domain::bus::Bus;
 use crate::domain::remedy::permission::statement;
-use crate::ports::CallLog;
 
 /// What the function works with.
 pub(super) struct Works<'a> {
@@ -92,8 +90,8 @@ fn calls_of(own: &Scope, deployed: &Deployed, works: &Works<'_>, queue_keys: Vec
 }
 
 /// Why a call is refused; `None` where it is allowed. One that the simulator says nothing of is allowed by nothing.
-fn refused_by(result: Option<&EvaluationResult>) -> Option<Refusal> {
-    result.map_or(Some(Refusal::NoStatement), refusal)
+fn refused_by(answer: Option<Answer>) -> Option<Refusal> {
+    answer.map_or(Some(Refusal::NoStatement), |answer| answer.refusal)
 }
 
 /// What is said of a call that is refused on these resources, and how to fix it.
@@ -134,20 +132,15 @@ pub(super) async fn role(context: &Context, deployed: &Deployed, role: &str, wor
     let (mut refused, mut asked_of) = (BTreeMap::<(&str, Refusal), Vec<String>>::new(), BTreeSet::new());
     for Asked { calls, resources, through } in calls_of(own, deployed, works, keys) {
         for resource in resources {
-            let request = client
-                .simulate_principal_policy()
-                .policy_source_arn(role)
-                .set_action_names(Some(calls.iter().map(ToString::to_string).collect()))
-                .resource_arns(&resource)
-                .set_context_entries(Some(circumstances(own, &resource, through).into_iter().map(entry).collect()));
-            let answer = match logged(&CallLog::default(), "iam:SimulatePrincipalPolicy", request.send()).await {
-                Ok(answer) => answer,
+            let context = circumstances(own, &resource, through);
+            let context = context.into_iter().filter_map(|(name, value)| entry(name, &Known::One(value))).collect();
+            let answers = match simulate(&client, role, &calls, &[&resource], context).await {
+                Ok(answers) => answers,
                 Err(failure) => return vec![Finding::unobserved("role", &failure, own)],
             };
-            let results = answer.evaluation_results();
             for call in &calls {
                 asked_of.insert(*call);
-                if let Some(why) = refused_by(results.iter().find(|one| one.eval_action_name == *call)) {
+                if let Some(why) = refused_by(answers.of(call, &resource)) {
                     let resource = resource.replace("/any", "/*").replace(":log-stream:any", ":*");
                     refused.entry((call, why)).or_default().push(resource);
                 }
@@ -175,17 +168,9 @@ fn circumstances(own: &Scope, resource: &str, through: Option<&str>) -> Vec<(&'s
     }
     if through == Some("kinesis") {
         let stream = format!("arn:{partition}:kinesis:{region}:{account}:stream/any");
-        all.push(("kms:EncryptionContext:aws:kinesis:arn", stream));
+        all.push((STREAM_KEY, stream));
     }
     all
-}
-
-fn entry((name, value): (&str, String)) -> ContextEntry {
-    ContextEntry::builder()
-        .context_key_name(name)
-        .context_key_type(ContextKeyTypeEnum::String)
-        .context_key_values(value)
-        .build()
 }
 
 #[cfg(test)]
@@ -195,9 +180,6 @@ mod template;
 
 #[cfg(test)]
 mod tests {
-    use aws_sdk_iam::types::{
-        OrganizationsDecisionDetail, PermissionsBoundaryDecisionDetail, PolicyEvaluationDecisionType, Statement,
-    };
     use aws_sdk_lambda::operation::get_function_configuration::GetFunctionConfigurationOutput;
     use aws_sdk_lambda::types::{EnvironmentResponse, TracingConfigResponse};
     use serde_json::{Map, Value};
@@ -307,51 +289,26 @@ mod tests {
 
     #[test]
     fn a_refusal_is_reported_by_what_refuses() {
-        let result = |decision: PolicyEvaluationDecisionType| {
-            EvaluationResult::builder().eval_action_name("sqs:SendMessage").eval_decision(decision)
-        };
-        let denies = Statement::builder().source_policy_id("guardrail").build();
-        let boundary =
-            |allowed| PermissionsBoundaryDecisionDetail::builder().allowed_by_permissions_boundary(allowed).build();
-        let organization = OrganizationsDecisionDetail::builder().allowed_by_organizations(false).build();
-        use PolicyEvaluationDecisionType::{Allowed, ExplicitDeny, ImplicitDeny};
-        for (result, expected, words, fix) in [
-            (result(ImplicitDeny), Refusal::NoStatement, "it may not call", "add to a policy of ROLE:\n{"),
+        for (why, words, fix) in [
+            (Refusal::NoStatement, "it may not call", "add to a policy of ROLE:\n{"),
             (
-                result(ExplicitDeny).matched_statements(denies),
                 Refusal::Denied(vec!["guardrail".into()]),
                 "a statement denies sqs:SendMessage",
                 "denied by guardrail of ROLE",
             ),
-            (result(ExplicitDeny), Refusal::Denied(vec![]), "a statement denies", "denied by the policies of ROLE"),
-            (
-                result(ImplicitDeny).permissions_boundary_decision_detail(boundary(false)),
-                Refusal::Boundary,
-                "the permissions boundary of ROLE",
-                "its permissions boundary:\n{",
-            ),
-            (
-                result(ImplicitDeny).permissions_boundary_decision_detail(boundary(true)),
-                Refusal::NoStatement,
-                "it may not call",
-                "add to a policy",
-            ),
-            (
-                result(ImplicitDeny).organizations_decision_detail(organization),
-                Refusal::Organization,
-                "a policy of the organization",
-                "service control policies",
-            ),
+            (Refusal::Denied(vec![]), "a statement denies", "denied by the policies of ROLE"),
+            (Refusal::Boundary, "the permissions boundary of ROLE", "its permissions boundary:\n{"),
+            (Refusal::Organization, "a policy of the organization", "service control policies"),
         ] {
-            let why = refused_by(Some(&result.build().unwrap())).unwrap();
-            assert_eq!(why, expected);
             let finding =
                 finding("sqs:SendMessage", &why, &["arn:aws:sqs:eu-west-1:111122223333:work"], "ROLE", &own());
             assert!(finding.words.starts_with(words), "{finding:?}");
             assert!(finding.fix.as_ref().unwrap().contains(fix), "{finding:?}");
             assert!(finding.fix.unwrap().contains("111122223333:work"));
         }
-        assert_eq!(refused_by(Some(&result(Allowed).build().unwrap())), None);
+        // One that the simulator says nothing of is allowed by nothing.
         assert_eq!(refused_by(None), Some(Refusal::NoStatement));
+        let allowed = Answer { refusal: None, missing: BTreeSet::new(), other: None };
+        assert_eq!(refused_by(Some(allowed)), None);
     }
 }

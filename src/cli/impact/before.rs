@@ -1,17 +1,19 @@
 //! Who would lose access by a plan of `seal`, said before anything is changed.
 
+use indicatif::ProgressBar;
 use jiff::SignedDuration;
 use serde_json::{Value, json};
 
-use super::gather::{Asked, reports};
+use super::gather::{Asked, Depth, reports};
 use crate::cli::context::Context;
 use crate::cli::output::{BAD, GOOD, ODD, STRONG, styled};
 use crate::domain::arn::{KeyRef, StreamArn};
 use crate::domain::impact::report::{Counts, Outcome, Report};
-use crate::domain::model::KeyIdentity;
+use crate::domain::plan::situation::Keys;
+use crate::run::reconcile::preview::Preview;
 
-/// As far back as `impact` reads CloudTrail where nothing is said.
-const SINCE: SignedDuration = SignedDuration::from_mins(30);
+/// As `impact` does where nothing is said.
+const DEPTH: Depth = Depth { since: SignedDuration::from_mins(30), deep: false };
 
 /// What a plan would take from whom.
 pub(crate) struct Before {
@@ -21,19 +23,24 @@ pub(crate) struct Before {
 }
 
 impl Before {
-    /// Of a plan that changes nothing.
-    pub(crate) fn nothing() -> Self {
-        Self { reports: Vec::new(), unchecked: None }
-    }
-
-    /// Checks these streams, each with the key that it would get.
-    pub(crate) async fn check(
+    /// Checks these streams, each as the plan has it.
+    pub(crate) async fn check<'a>(
         context: &Context,
-        changes: impl Iterator<Item = (StreamArn, KeyIdentity)>,
-        doing: &dyn Fn(&StreamArn),
+        changes: impl Iterator<Item = (&'a StreamArn, &'a Preview)>,
+        bar: &ProgressBar,
     ) -> Self {
-        let asked = changes.filter_map(|(stream, key)| Some(Asked { stream, key: KeyRef::parse(key.as_str())? }));
-        match reports(context, asked.collect(), SINCE, doing).await {
+        let (mut asked, mut known) = (Vec::new(), Keys::new());
+        for (stream, preview) in changes {
+            // A stream that is not ready may have no key yet.
+            let Some(key) = preview.desired.as_ref().and_then(|key| KeyRef::parse(key.as_str())) else { continue };
+            let observed = preview.setting.as_ref().map(|setting| setting.observed.clone());
+            asked.push(Asked { stream: stream.clone(), key, observed });
+            known.extend(preview.keys.clone());
+        }
+        if asked.is_empty() {
+            return Self { reports: Vec::new(), unchecked: None };
+        }
+        match reports(context, asked, &known, DEPTH, bar).await {
             Ok(reports) => Self { reports, unchecked: None },
             Err(stop) => Self { reports: Vec::new(), unchecked: Some(stop.words()) },
         }

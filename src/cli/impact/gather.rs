@@ -1,7 +1,8 @@
 //! What is read and found for a report on each stream: its keys, its users, and what their own policies say.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
+use indicatif::ProgressBar;
 use jiff::{SignedDuration, Timestamp};
 
 use super::calls::DESCRIBE_KEY;
@@ -23,7 +24,37 @@ use crate::ports::{CallLog, Clock, StreamApi};
 pub(crate) struct Asked {
     pub(crate) stream: StreamArn,
     pub(crate) key: KeyRef,
+    /// What was observed of it already.
+    pub(crate) observed: Option<Observed>,
 }
+
+/// How far the search goes.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Depth {
+    /// How far back CloudTrail is read.
+    pub(crate) since: SignedDuration,
+    /// Whether the policies of all roles and users are searched too.
+    pub(crate) deep: bool,
+}
+
+/// The bar counts the streams that are read, the sources, and the streams that are judged.
+struct Steps<'a>(&'a ProgressBar);
+
+impl Steps<'_> {
+    fn begin(&self, streams: usize, deep: bool) {
+        self.0.set_prefix("checking");
+        self.0.set_position(0);
+        self.0.set_length(2 * u64::try_from(streams).unwrap_or(u64::MAX / 2) + SOURCES + u64::from(deep));
+    }
+
+    fn next(&self, what: impl ToString) {
+        self.0.set_message(what.to_string());
+        self.0.inc(1);
+    }
+}
+
+/// Those that are searched in any case.
+const SOURCES: u64 = 7;
 
 /// What was read of a stream before its users are searched for.
 struct Read {
@@ -33,41 +64,57 @@ struct Read {
     notes: Vec<String>,
 }
 
-/// A report on each stream. `doing` hears of each before it is judged.
+/// A report on each stream. `known` is what KMS was asked already.
 pub(crate) async fn reports(
     context: &Context,
     asked: Vec<Asked>,
-    since: SignedDuration,
-    doing: &dyn Fn(&StreamArn),
+    known: &BTreeMap<KeyRef, KeyLookup>,
+    depth: Depth,
+    bar: &ProgressBar,
 ) -> Result<Vec<Report>, Stop> {
     let own = &context.config.own.account;
     let is_own = context.is_of_credentials().await?;
     let now = context.aws.now();
-    let since = now.checked_sub(since).unwrap_or(Timestamp::UNIX_EPOCH);
+    let since = now.checked_sub(depth.since).unwrap_or(Timestamp::UNIX_EPOCH);
+    let steps = Steps(bar);
+    steps.begin(asked.len(), depth.deep);
     let mut keys = Keys::new(context);
-    let mut read = Vec::new();
-    for Asked { stream, key } in &asked {
-        doing(stream);
-        read.push(read_stream(context, &mut keys, stream, key).await?);
+    keys.learn(known);
+    let (mut read, mut streams) = (Vec::new(), Vec::new());
+    for asked in asked {
+        steps.next(&asked.stream.name);
+        streams.push(asked.stream.clone());
+        read.push(read_stream(context, &mut keys, asked).await?);
     }
     let current: BTreeSet<KeyArn> = read.iter().filter_map(|read| key_in(&read.current).cloned()).collect();
-    let mut search = Search::new(context, asked.into_iter().map(|asked| asked.stream));
+    let mut identities = Identities::new(context, streams.len() > 1);
+    let mut search = Search::new(context, streams);
     if !is_own {
         let why = format!("sts:GetCallerIdentity gave no answer: every list may be of another account than {own}");
         search.not_checked.push(NotChecked { what: "the account of the credentials".to_owned(), why });
     }
+    steps.next("Kinesis");
     super::kinesis::search(&mut search).await;
+    steps.next("Lambda");
     super::lambda::search(&mut search).await;
+    steps.next("Firehose");
     super::firehose::search(&mut search).await;
+    steps.next("EventBridge Pipes");
     super::pipes::search(&mut search).await;
+    steps.next("EventBridge");
     super::events::search(&mut search).await;
+    steps.next("CloudWatch Logs");
     super::logs::search(&mut search).await;
+    steps.next("CloudTrail");
     super::trail::search(&mut search, &current.into_iter().collect::<Vec<_>>(), since).await;
+    if depth.deep {
+        steps.next("IAM");
+        super::permitted::search(&mut search, &mut identities).await;
+    }
     let Search { streams, not_checked, .. } = search;
-    let mut identities = Identities::new(context);
     let mut reports = Vec::new();
     for (Searched { arn, findings, not_checked: of_stream, notes, .. }, read) in streams.into_iter().zip(read) {
-        doing(&arn);
+        steps.next(&arn.name);
         let Read { observed, current, target, notes: of_key } = read;
         let facts =
             Facts { stream: &arn, retention_hours: observed.retention_hours, current: &current, target: &target, now };
@@ -76,9 +123,7 @@ pub(crate) async fn reports(
             let Some(who) = finding.who.principal() else { continue };
             let asked = asks(&facts, who, finding.side);
             let keys: BTreeSet<&KeyArn> = asked.iter().map(|(_, key)| *key).collect();
-            for key in keys {
-                identities.ask(who, finding.side.actions(), key, &arn).await;
-            }
+            identities.ask(who, finding.side.actions(), &keys, &arn).await;
         }
         let not_checked = not_checked.iter().cloned().chain(of_stream).collect();
         let notes = of_key.into_iter().chain(notes).collect();
@@ -95,12 +140,13 @@ fn key_in(setting: &Setting) -> Option<&KeyArn> {
     }
 }
 
-async fn read_stream(context: &Context, keys: &mut Keys<'_>, stream: &StreamArn, key: &KeyRef) -> Result<Read, Stop> {
+async fn read_stream(context: &Context, keys: &mut Keys<'_>, asked: Asked) -> Result<Read, Stop> {
     let own = &context.config.own;
-    let observed = context.aws.describe(stream, &CallLog::default()).await.map_err(|failure| match failure.class {
-        Class::Ignored => no_such_stream(stream),
-        _ => Stop::call("the stream", &failure, Some(own), &[&stream.to_string()]),
-    })?;
+    let Asked { stream, key, observed } = &asked;
+    let observed = match observed {
+        Some(observed) => observed.clone(),
+        None => described(context, stream).await?,
+    };
     let mut notes = Vec::new();
     let of_key = |failure| Stop::call(&format!("the key `{key}`"), &failure, Some(own), &[]);
     let target = match keys.lookup(key).await.map_err(of_key)? {
@@ -141,6 +187,15 @@ async fn read_stream(context: &Context, keys: &mut Keys<'_>, stream: &StreamArn,
         },
     };
     Ok(Read { observed, current, target, notes })
+}
+
+/// At the rate of scans.
+async fn described(context: &Context, stream: &StreamArn) -> Result<Observed, Stop> {
+    context.turn().await?;
+    context.aws.describe(stream, &CallLog::default()).await.map_err(|failure| match failure.class {
+        Class::Ignored => no_such_stream(stream),
+        _ => Stop::call("the stream", &failure, Some(&context.config.own), &[&stream.to_string()]),
+    })
 }
 
 pub(super) fn no_such_stream(stream: &StreamArn) -> Stop {

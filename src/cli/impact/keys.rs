@@ -30,6 +30,18 @@ impl<'a> Keys<'a> {
         Self { context, client, looked_up: BTreeMap::new(), facts: BTreeMap::new() }
     }
 
+    /// Takes over what was looked up already, where that found the key.
+    pub(super) fn learn(&mut self, known: &BTreeMap<KeyRef, KeyLookup>) {
+        let found = known.iter().filter(|(_, lookup)| matches!(lookup, KeyLookup::Found(_)));
+        self.looked_up.extend(found.map(|(key, lookup)| (key.clone(), lookup.clone())));
+        // A key goes by its ARN too.
+        let by_arn = known.values().filter_map(|lookup| match lookup {
+            KeyLookup::Found(info) => Some((KeyRef::parse(info.identity.as_str())?, lookup.clone())),
+            KeyLookup::NotFound | KeyLookup::Denied { .. } => None,
+        });
+        self.looked_up.extend(by_arn);
+    }
+
     /// Which key this is.
     pub(super) async fn lookup(&mut self, key: &KeyRef) -> Result<KeyLookup, Failure> {
         if let Some(known) = self.looked_up.get(key) {

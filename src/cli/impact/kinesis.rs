@@ -10,6 +10,7 @@ use crate::domain::access::document::Document;
 use crate::domain::access::principal::Principal;
 use crate::domain::failure::{Class, Failure};
 use crate::domain::impact::finding::{Finding, Side, Tier, Who};
+use crate::domain::impact::permitted::{READS, WRITES};
 use crate::domain::impact::report::NotChecked;
 use crate::domain::text::EventText;
 use crate::ports::CallLog;
@@ -17,9 +18,6 @@ use crate::ports::CallLog;
 const CONSUMERS: &str = "registered consumers";
 const POLICIES: &str = "resource policies";
 const CHANNELS: &str = "channels";
-/// What a policy lets its principals do, that needs the stream's key.
-const WRITES: [&str; 2] = ["kinesis:PutRecord", "kinesis:PutRecords"];
-const READS: [&str; 2] = ["kinesis:GetRecords", "kinesis:SubscribeToShard"];
 
 pub(super) async fn search(search: &mut Search<'_>) {
     let client = Client::new(&search.context.sdk);

@@ -11,16 +11,19 @@ mod keys;
 mod kinesis;
 mod lambda;
 mod logs;
+mod permitted;
 mod pipes;
 mod search;
 mod table;
 mod trail;
 
+use std::collections::BTreeMap;
+
 use clap::ValueEnum;
 use jiff::SignedDuration;
 
 pub(crate) use self::before::Before;
-use self::gather::{Asked, no_such_stream, reports};
+use self::gather::{Asked, Depth, no_such_stream, reports};
 use super::arguments::Globals;
 use super::context::{Context, policy_source};
 use super::exit::Exit;
@@ -51,6 +54,9 @@ pub(crate) struct ImpactArguments {
     /// How far back to read CloudTrail's KMS events, such as `24h`
     #[arg(long, value_name = "TIME", default_value = "30m")]
     since: String,
+    /// Find roles and users whose policies allow them to use the stream, too; takes minutes in a large account
+    #[arg(long)]
+    deep: bool,
     /// What to fail on
     #[arg(long, value_name = "WHAT", value_enum, default_value_t)]
     fail_on: FailOn,
@@ -88,10 +94,11 @@ pub(super) async fn run(arguments: &ImpactArguments, globals: &Globals) -> Resul
             (None, Some(policy)) => by_policy(&context, policy, &stream).await?,
             (None, None) => return Err(Stop::usage("no key is named")),
         };
-        asked.push(Asked { stream, key });
+        asked.push(Asked { stream, key, observed: None });
     }
     let checking = bar(asked.len(), "checking");
-    let reports = reports(&context, asked, since, &|stream| checking.set_message(stream.name.to_string())).await;
+    let depth = Depth { since, deep: arguments.deep };
+    let reports = reports(&context, asked, &BTreeMap::new(), depth, &checking).await;
     checking.finish_and_clear();
     let reports = reports?;
     for (index, report) in reports.iter().enumerate() {

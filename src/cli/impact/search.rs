@@ -66,7 +66,12 @@ impl<'a> Search<'a> {
 
     /// A list that is longer than what is read of it.
     pub(super) fn cut(&mut self, what: &str) {
-        self.not_checked.push(too_long(what));
+        self.not_checked.push(too_long(what, PAGES_MAX));
+    }
+
+    /// The same of a list of which so many pages are read.
+    pub(super) fn cut_at(&mut self, what: &str, pages: usize) {
+        self.not_checked.push(too_long(what, pages));
     }
 }
 
@@ -85,7 +90,7 @@ impl Searched {
     }
 
     pub(super) fn cut(&mut self, what: &str) {
-        self.not_checked.push(too_long(what));
+        self.not_checked.push(too_long(what, PAGES_MAX));
     }
 }
 
@@ -94,16 +99,24 @@ fn not_checked(what: &str, failure: &Failure) -> NotChecked {
     NotChecked { what: what.to_owned(), why }
 }
 
-fn too_long(what: &str) -> NotChecked {
-    NotChecked { what: what.to_owned(), why: format!("there is more than the {PAGES_MAX} pages that are read") }
+fn too_long(what: &str, pages: usize) -> NotChecked {
+    NotChecked { what: what.to_owned(), why: format!("there is more than the {pages} pages that are read") }
 }
 
 /// Reads the pages of a list: `page` reads one and gives the token of the next. Whether it was read to its end.
 pub(super) async fn pages(
+    page: impl AsyncFnMut(Option<String>) -> Result<Option<String>, Failure>,
+) -> Result<bool, Failure> {
+    at_most(PAGES_MAX, page).await
+}
+
+/// The same, of at most so many pages.
+pub(super) async fn at_most(
+    most: usize,
     mut page: impl AsyncFnMut(Option<String>) -> Result<Option<String>, Failure>,
 ) -> Result<bool, Failure> {
     let mut token = None;
-    for _ in 0..PAGES_MAX {
+    for _ in 0..most {
         token = page(token).await?;
         if token.is_none() {
             return Ok(true);

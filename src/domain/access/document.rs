@@ -119,6 +119,13 @@ impl Document {
         Self { statements: statements.collect(), unreadable: None }
     }
 
+    /// The same without the statements that are surely about none of these actions: its answers about them are the same.
+    #[must_use]
+    pub fn about(mut self, actions: &[&str]) -> Self {
+        self.statements.retain(|statement| actions.iter().any(|action| !action_of(&statement.body, action).is_no()));
+        self
+    }
+
     /// What it says of a request.
     pub fn answer(&self, request: &Request<'_>, place: Place) -> Answer {
         let start = match &self.unreadable {
@@ -158,6 +165,12 @@ impl Document {
             all.into_iter().map(move |(_, text)| (text.map(str::to_owned), has.clone())).collect::<Vec<_>>()
         });
         named.collect()
+    }
+
+    /// How many statements it has.
+    #[cfg(test)]
+    pub fn statement_count(&self) -> usize {
+        self.statements.len()
     }
 
     /// Whether it could not be read.

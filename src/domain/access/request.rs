@@ -3,11 +3,13 @@
 use std::collections::BTreeMap;
 
 use super::principal::{Principal, PrincipalKind};
-use crate::domain::arn::{KeyArn, StreamArn};
+use crate::domain::arn::{KeyArn, Scope, StreamArn};
 
 /// The key of the one pair that Kinesis gives KMS as the encryption context (Kinesis developer guide, permissions to use
 /// user-generated KMS keys).
 pub const CONTEXT_KEY: &str = "aws:kinesis:arn";
+/// The condition key that says of a call to KMS which stream it is for.
+pub const STREAM_KEY: &str = "kms:EncryptionContext:aws:kinesis:arn";
 
 /// What is known of a condition key.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,6 +36,13 @@ impl Context {
     #[must_use]
     pub fn with(mut self, key: &str, known: Known) -> Self {
         self.keys.insert(key.to_ascii_lowercase(), (key.to_owned(), known));
+        self
+    }
+
+    /// The same without what is known of a key.
+    #[must_use]
+    pub fn without(mut self, key: &str) -> Self {
+        self.keys.remove(&key.to_ascii_lowercase());
         self
     }
 
@@ -79,24 +88,36 @@ pub fn via_kinesis(stream: &StreamArn) -> String {
 /// endpoints, the organization, tags, MFA, times) is not known.
 pub fn through_kinesis(principal: &Principal, stream: &StreamArn, key: &KeyArn) -> Context {
     let one = |value: &str| Known::One(value.to_owned());
-    let of_principal = |known: Option<&str>| known.map(one);
-    let mut context = Context { absent: vec!["kms:encryptioncontext:"], ..Context::default() }
+    let context = Context { absent: vec!["kms:encryptioncontext:"], ..Context::default() }
         .with("kms:ViaService", one(&via_kinesis(stream)))
-        .with(&format!("kms:EncryptionContext:{CONTEXT_KEY}"), one(&stream.to_string()))
+        .with(STREAM_KEY, one(&stream.to_string()))
         .with("kms:EncryptionContextKeys", Known::Many(vec![CONTEXT_KEY.to_owned()]))
-        .with("aws:RequestedRegion", one(&stream.scope.region))
         .with("aws:ResourceAccount", one(key.account()))
         .with("kms:GrantIsForAWSResource", one("false"))
-        .with("aws:ViaAWSService", one("true"))
+        .with("aws:ViaAWSService", one("true"));
+    match &principal.account {
+        Some(account) => of_principal(context, principal, &stream.scope.region).with("kms:CallerAccount", one(account)),
+        None => of_principal(context, principal, &stream.scope.region),
+    }
+}
+
+/// What is known of a call that a principal makes to Kinesis itself, about a stream of this Region and account.
+pub fn to_kinesis(principal: &Principal, scope: &Scope) -> Context {
+    let context = Context::default().with("aws:ResourceAccount", Known::One(scope.account.clone()));
+    of_principal(context, principal, &scope.region)
+}
+
+/// With what is known of who calls, and where.
+fn of_principal(context: Context, principal: &Principal, region: &str) -> Context {
+    let one = |value: &str| Known::One(value.to_owned());
+    let mut context = context
+        .with("aws:RequestedRegion", one(region))
         .with("aws:PrincipalIsAWSService", Known::One((principal.kind == PrincipalKind::Service).to_string()));
-    for (key, value) in [
-        ("kms:CallerAccount", of_principal(principal.account.as_deref())),
-        ("aws:PrincipalAccount", of_principal(principal.account.as_deref())),
-        // A root stands for every principal of its account here, and those have ARNs of their own.
-        ("aws:PrincipalArn", of_principal(principal.principal_arn()).filter(|_| principal.kind != PrincipalKind::Root)),
-    ] {
+    // A root stands for every principal of its account here, and those have ARNs of their own.
+    let arn = principal.principal_arn().filter(|_| principal.kind != PrincipalKind::Root);
+    for (key, value) in [("aws:PrincipalAccount", principal.account.as_deref()), ("aws:PrincipalArn", arn)] {
         if let Some(value) = value {
-            context = context.with(key, value);
+            context = context.with(key, one(value));
         }
     }
     context

@@ -6,6 +6,7 @@
 pub mod finding;
 pub mod judge;
 pub mod key;
+pub mod permitted;
 pub mod remedy;
 pub mod report;
 #[cfg(test)]

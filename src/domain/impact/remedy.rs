@@ -3,7 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use crate::domain::access::principal::{Principal, PrincipalKind};
-use crate::domain::access::request::{CONTEXT_KEY, via_kinesis};
+use crate::domain::access::request::{STREAM_KEY, via_kinesis};
 use crate::domain::arn::{KeyArn, StreamArn};
 
 /// Where something has to change.
@@ -125,8 +125,7 @@ fn statement(actions: &[&str], place: &Place, principal: &Principal, key: &KeyAr
     };
     statement.insert("Action".to_owned(), one_or_many);
     statement.insert("Resource".to_owned(), if is_of_key { json!("*") } else { json!(key.as_str()) });
-    let context = format!("kms:EncryptionContext:{CONTEXT_KEY}");
-    let condition = json!({"StringEquals": {"kms:ViaService": via_kinesis(stream), context: stream.to_string()}});
+    let condition = json!({"StringEquals": {"kms:ViaService": via_kinesis(stream), STREAM_KEY: stream.to_string()}});
     statement.insert("Condition".to_owned(), condition);
     Value::Object(statement).to_string()
 }

@@ -5,6 +5,7 @@ use crate::domain::evidence::Setting;
 use crate::domain::failure::Unfinished;
 use crate::domain::model::{KeyIdentity, ProofMode};
 use crate::domain::plan::proof::proof_mode;
+use crate::domain::plan::situation::Keys;
 use crate::domain::plan::state::State;
 use crate::domain::plan::step::{Step, after_history};
 use crate::domain::policy::Outcome;
@@ -30,6 +31,8 @@ pub struct Preview {
     pub desired: Option<KeyIdentity>,
     /// How it would be proven.
     pub proof: Option<ProofMode>,
+    /// What KMS said of the keys that matter.
+    pub keys: Keys,
     /// What to do about it.
     pub remedy: Remedy,
 }
@@ -71,9 +74,9 @@ where
         Err(Unfinished::Open { .. }) => Remedy::None,
         Ok(_) => remedy(&facts),
     };
-    let (desired, setting) = (desired.clone(), after.clone());
+    let (desired, setting, keys) = (desired.clone(), after.clone(), keys.clone());
     let (rule, reasons) = run.decision.map_or((None, Vec::new()), |d| (d.rule.map(|r| r.name), d.reasons));
-    Preview { step, rule, reasons, setting, desired, proof, remedy }
+    Preview { step, rule, reasons, setting, desired, proof, keys, remedy }
 }
 
 impl<W: StreamApi + KeyApi + TrailApi + Clock> Run<'_, W> {

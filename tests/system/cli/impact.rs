@@ -4,12 +4,25 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
-use super::{Ran, run, stream_arn};
+use super::simulator::Simulator;
+use super::{Ran, at_terminal, run, stream_arn};
 use crate::support::{ACCOUNT, Parts, REGION, aws_cli, call};
 
 /// Everything is asked of one emulator, since it knows all of the services.
 fn impact(parts: &Parts, arguments: &[&str]) -> Ran {
     let variables = [("AWS_ENDPOINT_URL", &*parts.aws), ("AWS_REGION", REGION), ("NO_PROXY", "127.0.0.1")];
+    run(&[&["impact"], arguments, &["--account", ACCOUNT]].concat(), &variables)
+}
+
+/// The same with a simulator that evaluates conditions.
+fn impact_simulated(parts: &Parts, simulator: &Simulator, arguments: &[&str]) -> Ran {
+    let iam = simulator.url();
+    let variables = [
+        ("AWS_ENDPOINT_URL", &*parts.aws),
+        ("AWS_ENDPOINT_URL_IAM", &*iam),
+        ("AWS_REGION", REGION),
+        ("NO_PROXY", "127.0.0.1"),
+    ];
     run(&[&["impact"], arguments, &["--account", ACCOUNT]].concat(), &variables)
 }
 
@@ -158,6 +171,8 @@ fn rows(report: &Value) -> Vec<(String, String)> {
 #[test]
 fn each_user_of_a_stream_is_found_and_the_printed_statements_give_access() {
     let World { parts, folder, roles, target } = world();
+    let simulator = Simulator::start(&parts.aws);
+    let impact = |arguments: &[&str]| impact_simulated(&parts, &simulator, arguments);
     let [function, delivery, pipe, rule] = &roles;
     let expected = |lost: &str, foreign: &str| {
         let mut rows = vec![
@@ -171,7 +186,7 @@ fn each_user_of_a_stream_is_found_and_the_printed_statements_give_access() {
         rows.sort();
         rows
     };
-    let Ran { code, out, err } = impact(&parts, &["orders", "--key", &target, "--json"]);
+    let Ran { code, out, err } = impact(&["orders", "--key", &target, "--json"]);
     assert_eq!(code, 3, "{out}{err}");
     let report: Value = serde_json::from_str(&out).unwrap();
     assert_eq!(rows(&report), expected("loses sure", "loses sure"), "{report:#}");
@@ -186,7 +201,7 @@ fn each_user_of_a_stream_is_found_and_the_printed_statements_give_access() {
     assert_eq!(how(rule), "configured EventBridge rule ruled on other");
     assert_eq!(how(FOREIGN), "configured resource policy of the stream");
     // Whoever reads it sees those who lose access first, and each statement.
-    let Ran { code, out, .. } = impact(&parts, &["orders", "--key", "alias/new"]);
+    let Ran { code, out, .. } = impact(&["orders", "--key", "alias/new"]);
     assert_eq!(code, 3, "{out}");
     let lines: Vec<&str> = out.lines().collect();
     assert!(lines[1].starts_with("PRINCIPAL") && lines[2].contains(" loses "), "{out}");
@@ -216,13 +231,55 @@ fn each_user_of_a_stream_is_found_and_the_printed_statements_give_access() {
         &[&["kms", "put-key-policy", "--key-id", &target, "--policy-name", "default", "--policy", &policy]],
         folder.path(),
     );
-    let Ran { code, out, err } = impact(&parts, &["orders", "--key", &target, "--json"]);
+    let Ran { code, out, err } = impact(&["orders", "--key", &target, "--json"]);
     assert_eq!(code, 0, "{out}{err}");
     let report: Value = serde_json::from_str(&out).unwrap();
     // What the other account's own policies say cannot be read.
     assert_eq!(rows(&report), expected("keeps estimated", "unknown unknown"), "{report:#}");
     assert_eq!(report["outcome"], "unknown");
-    assert_eq!(impact(&parts, &["orders", "--key", &target, "--fail-on", "unknown"]).code, 4);
+    assert_eq!(impact(&["orders", "--key", &target, "--fail-on", "unknown"]).code, 4);
+}
+
+/// A role without a right to the key, which leaves it to the account's policies: the statement that is printed gives access, and none
+/// for another stream does.
+#[test]
+fn a_statement_for_a_roles_own_policy_gives_access() {
+    let parts = Parts::start(&[]);
+    let folder = tempfile::tempdir().unwrap();
+    let simulator = Simulator::start(&parts.aws);
+    kinesis(&parts, "CreateStream", json!({"StreamName": "plain", "ShardCount": 1}));
+    let key = parts.key("alias/app");
+    let writes = json!({"Effect": "Allow", "Action": ["kinesis:PutRecord", "kinesis:PutRecords"], "Resource": stream_arn("plain")});
+    let policy = |more: &[Value]| {
+        let all = [std::slice::from_ref(&writes), more].concat();
+        json!({"Version": "2012-10-17", "Statement": all})
+    };
+    let writer = parts.role("writer", &policy(&[]));
+    parts.role(
+        "elsewhere",
+        &json!({"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "s3:*", "Resource": "*"}]}),
+    );
+    let verdict = || {
+        let Ran { code, out, err } =
+            impact_simulated(&parts, &simulator, &["plain", "--key", &key, "--deep", "--json"]);
+        let report: Value = serde_json::from_str(&out).unwrap_or_else(|_| panic!("{out}{err}"));
+        let findings = report["findings"].as_array().unwrap();
+        assert!(findings.len() == 1 && findings[0]["principal"] == json!(writer), "{report:#}");
+        assert_eq!(findings[0]["found"][0]["tier"], "permitted");
+        (code, findings[0]["after"].as_str().unwrap().to_owned(), findings[0]["remedies"].clone())
+    };
+    let (code, after, remedies) = verdict();
+    assert_eq!((code, &*after, &remedies[0]["place"]), (3, "loses", &json!("identity-policy")), "{remedies:#}");
+    let statement = remedies[0]["statement"].as_str().unwrap();
+    let other = statement.replace(&stream_arn("plain"), &stream_arn("plain-2"));
+    for (statement, expected) in [(&*other, (3, "loses")), (statement, (0, "keeps"))] {
+        let document = policy(&[serde_json::from_str(statement).unwrap()]).to_string();
+        let put =
+            ["iam", "put-role-policy", "--role-name", "writer", "--policy-name", "p", "--policy-document", &document];
+        aws(&parts, &[&put], folder.path());
+        let (code, after, _) = verdict();
+        assert_eq!((code, &*after), expected, "{statement}");
+    }
 }
 
 #[test]
@@ -247,6 +304,13 @@ fn what_cannot_be_answered_ends_in_clear_words() {
     assert!(out.contains("streamseal seal plain --key alias/aws/kinesis"), "{out}");
     assert!(out.contains("no user of the stream was found; "), "{out}");
     assert!(!out.contains("safe"), "{out}");
+    // At a terminal the bar counts the stream that is read, the seven sources, and the stream that is judged.
+    let variables = [("AWS_ENDPOINT_URL", &*parts.aws), ("AWS_REGION", REGION), ("NO_PROXY", "127.0.0.1")];
+    let (code, text) = at_terminal(&["impact", "plain", "--key", &key, "--account", ACCOUNT], &variables, &[]);
+    assert_eq!(code, 0, "{text}");
+    let counted = text.split("checking ").skip(1).filter_map(|rest| rest.split_once("/9 [")?.0.parse().ok());
+    let counted: std::collections::BTreeSet<u32> = counted.collect();
+    assert!(counted.len() > 1 && counted.iter().all(|at| *at <= 9), "{counted:?} {text}");
     let Ran { code, out, .. } = run(&["impact", "--print-iam"], &[]);
     let policy: Value = serde_json::from_str(&out).unwrap();
     assert_eq!((code, policy["Statement"][0]["Effect"].as_str()), (0, Some("Allow")));

@@ -97,7 +97,7 @@ def pull(world: World) -> list[object]:
 def run(world: World, into: Measured, name: str, argv: list[object], count: int) -> None:
     """Runs a command, and adds its figures."""
     log = world.folder / f"audit-{name}.log"
-    seconds, processor, peak = run_one(world, name, argv, log)
+    seconds, processor, peak = run_one(world.base(), name, argv, log)
     counters = world.control("GET", "counters")
     describes = {n: c for n, c in counters.items() if n.startswith("kinesis:DescribeStream")}
     limits = [c["injected"].get("limit", 0) for c in describes.values()]
@@ -115,14 +115,12 @@ def run(world: World, into: Measured, name: str, argv: list[object], count: int)
     into["throttles"][name].append(sum(c["injected"].get("limit", 0) for c in counters.values()))
 
 
-def run_one(world: World, name: str, argv: list[object], log: pathlib.Path) -> tuple[float, float, float]:
+def run_one(env: Mapping[str, str], name: str, argv: list[object], log: pathlib.Path) -> tuple[float, float, float]:
     """Seconds, seconds of the processor, and the most memory."""
     with log.open("wb") as file:
         began, spent = time.monotonic(), resource.getrusage(resource.RUSAGE_CHILDREN)
         words = [str(arg) for arg in argv]
-        program = subprocess.Popen(
-            words, env=world.base(), stdout=file, stderr=subprocess.STDOUT, start_new_session=True
-        )
+        program = subprocess.Popen(words, env=env, stdout=file, stderr=subprocess.STDOUT, start_new_session=True)
         peak = 0.0
         while program.poll() is None:
             peak = max(peak, peak_mb(program.pid))
