@@ -12,6 +12,7 @@ mod prove;
 mod remedies;
 mod replay;
 mod seal;
+mod settings;
 
 use std::path::Path;
 use std::process::{Command, Output};
