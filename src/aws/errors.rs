@@ -7,7 +7,9 @@ use aws_sdk_kinesis::config::http::HttpResponse;
 use aws_sdk_kinesis::error::{ProvideErrorMetadata, SdkError};
 
 use crate::domain::call::is_write;
-use crate::domain::codes::{NO_ANSWER, NOT_SENT, TIMEOUT, UNREADABLE, UNTRUSTED, class_of, words};
+use crate::domain::codes::{
+    NO_ANSWER, NO_CREDENTIALS, NO_HOST, NOT_SENT, TIMEOUT, UNREADABLE, UNTRUSTED, class_of, words,
+};
 use crate::domain::failure::{Class, Failure, Fault};
 use crate::domain::text::EventText;
 
@@ -46,6 +48,11 @@ where
                 let message = format!("the certificate of the endpoint is not trusted: {why}");
                 (Class::Permanent(Fault::Request), UNTRUSTED, message)
             }
+            None if causes(error).any(is_no_host) => (Class::Retryable, NO_HOST, chain(error)),
+            // The SDK has no kind for it either: credentials are fetched on the way to the request.
+            None if causes(error).any(|cause| cause.to_string().contains("credential")) => {
+                (Class::Retryable, NO_CREDENTIALS, chain(error))
+            }
             None => (Class::Retryable, NO_ANSWER, chain(error)),
         },
         SdkError::ServiceError(_) => {
@@ -66,7 +73,7 @@ pub(super) fn was_sent<E: Error + 'static>(error: &SdkError<E, HttpResponse>) ->
     match error {
         SdkError::ConstructionFailure(_) => false,
         SdkError::DispatchFailure(_) => {
-            !causes(error).any(|cause| is_no_connection(cause) || distrust(cause).is_some())
+            !causes(error).any(|cause| is_no_connection(cause) || is_lookup(cause) || distrust(cause).is_some())
         }
         _ => true,
     }
@@ -89,6 +96,17 @@ fn is_no_connection(error: &(dyn Error + 'static)) -> bool {
     })
 }
 
+/// Whether the name of the host could not be found out. The standard library has no kind for it, only these words.
+fn is_lookup(error: &(dyn Error + 'static)) -> bool {
+    let io = error.downcast_ref::<io::Error>();
+    io.is_some_and(|error| error.to_string().starts_with("failed to lookup address information"))
+}
+
+/// Whether there is no such host. (`EAI_AGAIN`, which may pass, is "Temporary failure in name resolution" in glibc and "Try again" in musl.)
+fn is_no_host(error: &(dyn Error + 'static)) -> bool {
+    is_lookup(error) && !["Temporary failure", "Try again"].iter().any(|passes| error.to_string().contains(passes))
+}
+
 /// Why TLS did not trust the other side.
 fn distrust<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a rustls::CertificateError> {
     match error.downcast_ref::<rustls::Error>() {
@@ -105,8 +123,29 @@ pub(super) fn causes<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item
     })
 }
 
-/// What went wrong, from the outside in: the SDK's outermost text alone says little more than that something did.
+/// What the SDK puts around an error, and says nothing.
+const WRAPPINGS: &[&str] = &[
+    "dispatch failure",
+    "other",
+    "io error",
+    "client error (Connect)",
+    "failed to construct request",
+    "the credential provider was not enabled",
+    "unhandled error",
+];
+
+/// What went wrong, from the outside in, without what says nothing. Of an error with several lines only the first one is for people.
 fn chain(error: &(dyn Error + 'static)) -> String {
     let sources = std::iter::successors(Some(error), |&error| error.source());
-    sources.map(ToString::to_string).collect::<Vec<_>>().join(": ")
+    let texts: Vec<String> = sources.map(ToString::to_string).collect();
+    let texts = texts.iter().filter(|text| !WRAPPINGS.contains(&text.as_str()));
+    let lines = texts.map(|text| text.lines().next().unwrap_or_default().trim_end_matches(". Attempted:"));
+    let lines: Vec<&str> = lines.collect();
+    if lines.is_empty() { innermost(error) } else { lines.join(": ") }
+}
+
+/// The innermost text, where there is no other.
+fn innermost(error: &(dyn Error + 'static)) -> String {
+    let last = std::iter::successors(Some(error), |&error| error.source()).last();
+    last.map(ToString::to_string).unwrap_or_default()
 }

@@ -15,10 +15,10 @@ pub(crate) const MODES: [&str; 2] = ["report", "enforce"];
 #[derive(Clone, Debug, Default, clap::Args)]
 #[command(next_help_heading = "Global options")]
 pub(crate) struct Globals {
-    /// Use this profile of ~/.aws/config [env: AWS_PROFILE]
+    /// Use this profile of ~/.aws/config [env: AWS_DEFAULT_PROFILE, AWS_PROFILE]
     #[arg(long, global = true, value_name = "NAME")]
     pub(crate) profile: Option<String>,
-    /// The Region of the streams; for `audit` it may be repeated [env: AWS_REGION; else the profile's]
+    /// The Region of the streams; for `audit` it may be repeated [env: AWS_REGION, AWS_DEFAULT_REGION; else the profile's]
     #[arg(long, global = true, value_name = "REGION")]
     pub(crate) region: Vec<String>,
     /// Call this URL instead of AWS's, for every service [env: AWS_ENDPOINT_URL]
@@ -27,7 +27,8 @@ pub(crate) struct Globals {
     /// The account of the streams [env: ACCOUNT_ID; else the one that the credentials are of]
     #[arg(long, global = true, value_name = "ID")]
     pub(crate) account: Option<String>,
-    /// The policy: a file, or `ssm:NAME` for a parameter of Systems Manager [env: POLICY]
+    /// The policy: a file, `-` for standard input, or `ssm:NAME` for a parameter of Systems Manager [env: POLICY; else
+    /// ./streamseal.yaml, if it exists]
     #[arg(long, global = true, value_name = "FILE")]
     pub(crate) policy: Option<String>,
     /// Print JSON
@@ -36,6 +37,18 @@ pub(crate) struct Globals {
     /// Colours: `auto` has them on a terminal where NO_COLOR is not set
     #[arg(long, global = true, value_name = "WHEN", value_enum, default_value_t)]
     pub(crate) color: Color,
+}
+
+impl Globals {
+    /// As if what is blank had not been given, as for variables: scripts pass what they have.
+    pub(crate) fn without_blanks(mut self) -> Self {
+        let is_blank = |text: &String| text.trim().is_empty();
+        self.region.retain(|region| !is_blank(region));
+        for argument in [&mut self.profile, &mut self.endpoint_url, &mut self.account, &mut self.policy] {
+            *argument = argument.take().filter(|text| !is_blank(text));
+        }
+        self
+    }
 }
 
 /// When to print in colours.

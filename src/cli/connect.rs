@@ -4,12 +4,13 @@
 use aws_config::BehaviorVersion;
 use aws_config::profile::ProfileFileCredentialsProvider;
 use aws_config::provider_config::ProviderConfig;
+use aws_config::retry::RetryConfig;
 use aws_sdk_kinesis::config::{Region, SharedCredentialsProvider, SharedHttpClient};
 use aws_smithy_http_client::proxy::ProxyConfig;
 use aws_smithy_http_client::tls::TlsContext;
 use aws_types::SdkConfig;
-use aws_types::os_shim_internal::{Env, Fs};
 
+use super::settings::{NoBlanks, variable};
 use crate::aws::{Connections, IDLE_TIMEOUT, Timeouts, app_name, trust_in};
 
 /// How many unused connections are kept for each host: as many as an audit has calls under way.
@@ -25,6 +26,8 @@ pub struct Connection {
     pub profile: Option<String>,
     /// One endpoint for every service; it goes before the environment's.
     pub endpoint: Option<String>,
+    /// How often a call is sent that may be sent again.
+    pub retries: Option<RetryConfig>,
     /// How long to wait for answers.
     pub timeouts: Timeouts,
     /// How to connect; `None`: directly, with the machine's root certificates.
@@ -51,7 +54,11 @@ pub async fn sdk_config(connection: &Connection) -> SdkConfig {
     if let Some(endpoint) = &connection.endpoint {
         loader = loader.endpoint_url(endpoint);
     }
+    if let Some(retries) = &connection.retries {
+        loader = loader.retry_config(retries.clone());
+    }
     let config = loader.load().await;
+    let config = config.to_builder().service_config(NoBlanks(config)).build();
     let Some(profile) = &connection.profile else { return config };
     let provider = ProviderConfig::without_region().with_region(config.region().cloned()).with_http_client(client);
     let provider = ProfileFileCredentialsProvider::builder().profile_name(profile).configure(&provider).build();
@@ -64,11 +71,11 @@ fn connections(timeouts: Timeouts, proxies: bool, trust: Option<TlsContext>) -> 
 
 /// The client that goes through the proxies of the environment and trusts whom `AWS_CA_BUNDLE` or the profile's `ca_bundle` names, and, as
 /// in the AWS CLI, nobody else. `Err`: why it cannot.
-pub(crate) async fn client(profile: Option<&str>) -> Result<SharedHttpClient, String> {
+pub(crate) fn client(ca_bundle: Option<&str>) -> Result<SharedHttpClient, String> {
     are_proxies(variable)?;
     let bundle = match variable("AWS_CA_BUNDLE") {
         Some(path) => Some((path, "AWS_CA_BUNDLE")),
-        None => ca_bundle(profile).await.map(|path| (path, "ca_bundle")),
+        None => ca_bundle.map(|path| (path.to_owned(), "ca_bundle")),
     };
     let trust = match bundle {
         Some((path, name)) => {
@@ -91,27 +98,6 @@ fn are_proxies(variable: impl Fn(&str) -> Option<String>) -> Result<(), String> 
         }
     }
     Ok(())
-}
-
-/// What the profile says of it. Where the files cannot be read that is reported elsewhere.
-async fn ca_bundle(profile: Option<&str>) -> Option<String> {
-    let profile = profile.map(|name| name.to_owned().into());
-    let found = aws_config::profile::load(&Fs::real(), &Env::real(), &Default::default(), profile).await;
-    found.ok()?.get("ca_bundle").map(str::to_owned)
-}
-
-/// The names of the profiles in the files of the AWS CLI, in order. `Err`: why they cannot be read.
-pub(crate) async fn profiles() -> Result<Vec<String>, String> {
-    let found = aws_config::profile::load(&Fs::real(), &Env::real(), &Default::default(), None).await;
-    let found = found.map_err(|error| error.to_string())?;
-    let mut names: Vec<String> = found.profiles().map(str::to_owned).collect();
-    names.sort_unstable();
-    Ok(names)
-}
-
-/// A variable that is set to something.
-pub(crate) fn variable(name: &str) -> Option<String> {
-    std::env::var(name).ok().filter(|value| !value.is_empty())
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 
 use std::path::Path;
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use aws_sdk_kinesis::config::Region;
 use aws_sdk_sts::operation::get_caller_identity::GetCallerIdentityOutput;
@@ -10,9 +11,11 @@ use aws_types::SdkConfig;
 use jiff::SignedDuration;
 
 use super::arguments::Globals;
-pub(crate) use super::connect::variable;
-use super::connect::{Connection, client, profiles, sdk_config};
+use super::connect::{Connection, client, sdk_config};
 use super::output::Stop;
+use super::regions::exists;
+pub(crate) use super::settings::variable;
+use super::settings::{Settings, endpoint_of, source_of_region};
 use crate::aws::{Aws, Queues, logged};
 use crate::config::{self, Config, ModeSource, Source};
 use crate::domain::arn::{Scope, StreamArn, StreamName};
@@ -61,7 +64,6 @@ impl Context {
         named: &[String],
         policy: Option<String>,
     ) -> Result<Self, Stop> {
-        known_profile(globals).await?;
         let arns: Vec<StreamArn> = named.iter().filter_map(|stream| StreamArn::parse(stream)).collect();
         let said = arns.first().map(|arn| arn.scope.clone());
         let region = match globals.region.as_slice() {
@@ -74,11 +76,16 @@ impl Context {
             let stop = Stop::usage("the Region of the streams is not known");
             return Err(stop.help("give it with `--region`, with AWS_REGION, or as `region` of the profile"));
         };
-        let (account, is_own) = match given_account(globals).or(said.map(|scope| scope.account)) {
+        let given = Given { globals, mode, policy, rate: None };
+        let account = given_account(globals).or(said.map(|scope| scope.account));
+        // What is wrong with the arguments comes before any call.
+        given.config(&region, account.as_deref())?;
+        exists(&region, &sdk)?;
+        let (account, is_own) = match account {
             Some(account) => (account, OnceLock::new()),
             None => (caller(&sdk).await?, OnceLock::from(true)),
         };
-        let config = Given { mode, policy, rate: None }.config(&region, &account)?;
+        let config = given.config(&region, Some(&account))?;
         if let Some(other) = arns.iter().find(|arn| arn.scope != config.own) {
             let Scope { account, region, .. } = &config.own;
             let stop = Stop::usage(format!("{other} is not a stream of the account {account} in {region}"));
@@ -96,14 +103,15 @@ impl Context {
         regions: &[(String, bool)],
     ) -> Result<(Vec<Self>, bool), Stop> {
         let (given, account) =
-            (Given { mode, policy: policy_source(globals), rate: Some(rate) }, given_account(globals));
+            (Given { globals, mode, policy: policy_source(globals), rate: Some(rate) }, given_account(globals));
         // What is wrong with the arguments comes before any call.
         for (region, _) in regions {
-            given.config(region, account.as_deref().unwrap_or("000000000000"))?;
+            given.config(region, account.as_deref())?;
         }
         // A Region that the account may not have takes no credentials of it.
         let asked = regions.iter().find(|(_, opt_in)| !opt_in).or_else(|| regions.first());
         let asked = sdk_of(globals, asked.map(|(region, _)| region.clone())).await?;
+        regions.iter().try_for_each(|(region, _)| exists(region, &asked))?;
         let (account, is_known) = match account {
             Some(account) => (account.clone(), is_account_of(&asked, &account).await?),
             None => (caller(&asked).await?, true),
@@ -112,7 +120,7 @@ impl Context {
         for (region, _) in regions {
             // With the same connections, and credentials that were fetched once.
             let sdk = asked.to_builder().region(Region::new(region.clone())).build();
-            contexts.push(Self::new(sdk, given.config(region, &account)?));
+            contexts.push(Self::new(sdk, given.config(region, Some(&account))?));
         }
         Ok((contexts, is_known))
     }
@@ -123,15 +131,16 @@ impl Context {
         Self { sdk, aws, config, paces, history, is_own: OnceLock::new() }
     }
 
+    /// Whose streams these are, and where.
+    pub(crate) fn place(&self) -> String {
+        let Scope { account, region, .. } = &self.config.own;
+        format!("account {account}, Region {region}")
+    }
+
     /// The policy that is in force, or its faults.
     pub(crate) async fn policy(&self) -> Result<Policy, Stop> {
-        let source = &self.config.policy;
         let text = self.policy_text().await?;
-        Policy::load(&text).map_err(|faults| {
-            let stop = Stop::failure(format!("the policy in {source} is not valid"));
-            let faults = faults.iter().map(|fault| format!("{source}:{fault}"));
-            stop.and(faults).help("`streamseal check` shows them in the source")
-        })
+        loaded(&self.config.policy.to_string(), &text)
     }
 
     /// The policy's text.
@@ -273,6 +282,15 @@ impl Context {
     }
 }
 
+/// The policy in this text, or its faults. `source` is where it is.
+pub(crate) fn loaded(source: &str, text: &str) -> Result<Policy, Stop> {
+    Policy::load(text).map_err(|faults| {
+        let stop = Stop::failure(format!("the policy in {source} is not valid"));
+        let faults = faults.iter().map(|fault| format!("{source}:{fault}"));
+        stop.and(faults).help("`streamseal check` shows them in the source")
+    })
+}
+
 /// The ARN of a parameter of this account and Region.
 pub(crate) fn parameter_arn(own: &Scope, name: &str) -> String {
     let Scope { partition, region, account } = own;
@@ -281,6 +299,7 @@ pub(crate) fn parameter_arn(own: &Scope, name: &str) -> String {
 
 /// What is said of the function's configuration on the command line.
 struct Given<'a> {
+    globals: &'a Globals,
     mode: Option<&'a str>,
     policy: Option<String>,
     /// So many observations a second, where the command has an option for it. Such a one starts and waits for nothing, and of what
@@ -289,10 +308,11 @@ struct Given<'a> {
 }
 
 impl Given<'_> {
-    /// As the function reads it, with the arguments in place of variables.
-    fn config(&self, region: &str, account: &str) -> Result<Config, Stop> {
+    /// As the function reads it, with the arguments in place of variables. The account may not be known yet.
+    fn config(&self, region: &str, account: Option<&str>) -> Result<Config, Stop> {
         let config = Config::from_vars(|name| match (name, self.rate) {
-            ("ACCOUNT_ID", _) => Some(account.to_owned()),
+            ("ACCOUNT_ID", _) => Some(account.unwrap_or("000000000000").to_owned()),
+            ("OWN_ROLE_ARN", _) if account.is_none() => None,
             ("AWS_REGION", _) => Some(region.to_owned()),
             ("POLICY", _) => self.policy.clone(),
             ("MODE", _) => self.mode.map(str::to_owned).or_else(|| variable(name)),
@@ -307,33 +327,60 @@ impl Given<'_> {
             _ => None,
         });
         config.map_err(|faults| {
-            let mut faults = faults.iter().map(|fault| match (fault.variable, self.rate) {
-                ("POLICY", _) if self.policy.is_none() => {
-                    "no policy is named: give it with `--policy FILE` or POLICY".to_owned()
-                }
-                ("ACCOUNT_ID", None) => format!("--account or ACCOUNT_ID: {}", fault.message),
-                ("AWS_REGION", None) => format!("--region or AWS_REGION: {}", fault.message),
-                _ => fault.to_string(),
+            let mut faults = faults.iter().map(|fault| match (self.origin(fault.variable), &fault.message) {
+                (Some(_), _) if fault.variable == "POLICY" && self.policy.is_none() => NO_POLICY.to_owned(),
+                (Some(origin), message) => format!("{origin}: {message}"),
+                (None, _) => fault.to_string(),
             });
             Stop::usage(faults.next().unwrap_or_default()).and(faults)
         })
     }
+
+    /// Where what the function reads from a variable was given here, if it may have been given elsewhere.
+    fn origin(&self, variable: &str) -> Option<String> {
+        let flag_or = |is_given: bool, flag: &str| if is_given { flag.to_owned() } else { variable.to_owned() };
+        match variable {
+            "ACCOUNT_ID" => Some(flag_or(self.globals.account.is_some(), "--account")),
+            "AWS_REGION" => Some(source_of_region(self.globals)),
+            "POLICY" => Some(flag_or(self.globals.policy.is_some(), "--policy")),
+            "MODE" => Some(flag_or(self.mode.is_some(), "--mode")),
+            "DESCRIBES_PER_SECOND" | "SCAN_DESCRIBES_PER_SECOND" if self.rate.is_some() => Some("--rate".to_owned()),
+            _ => None,
+        }
+    }
 }
+
+const NO_POLICY: &str = "no policy is named: give it with `--policy FILE` or POLICY, or call it streamseal.yaml";
 
 /// The configuration of every client; of the environment's Region where none is named.
 pub(crate) async fn sdk_of(globals: &Globals, region: Option<String>) -> Result<SdkConfig, Stop> {
-    let (profile, endpoint) = (globals.profile.clone(), globals.endpoint_url.clone());
-    let client = Some(client(profile.as_deref()).await.map_err(Stop::failure)?);
-    Ok(sdk_config(&Connection { region, profile, endpoint, client, ..Connection::default() }).await)
+    let settings = Settings::load(globals.profile.as_deref()).await?;
+    let (profile, endpoint) = (globals.profile.clone(), endpoint_of(globals.endpoint_url.as_deref())?);
+    let client = Some(client(settings.of_profile("ca_bundle")).map_err(Stop::failure)?);
+    let retries = Some(settings.retries()?);
+    let connection = Connection { region, profile, endpoint, retries, client, ..Connection::default() };
+    let sdk = sdk_config(&connection).await;
+    if connection.endpoint.is_none() {
+        settings.endpoints(&sdk)?;
+    }
+    Ok(sdk)
 }
 
 fn given_account(globals: &Globals) -> Option<String> {
     globals.account.clone().or_else(|| variable("ACCOUNT_ID"))
 }
 
-/// Where `--policy` or `POLICY` says that the policy is, as the function writes it.
+/// The policy's file where nobody names one.
+const POLICY_FILE: &str = "streamseal.yaml";
+
+/// Where the policy is, as the function writes it: as `--policy` or POLICY says it, or in this folder.
 pub(crate) fn policy_source(globals: &Globals) -> Option<String> {
-    globals.policy.as_deref().map(as_source).or_else(|| variable("POLICY"))
+    named_policy(globals).or_else(|| Path::new(POLICY_FILE).exists().then(|| as_source(POLICY_FILE)))
+}
+
+/// The same, where somebody says so.
+pub(crate) fn named_policy(globals: &Globals) -> Option<String> {
+    globals.policy.clone().or_else(|| variable("POLICY")).as_deref().map(as_source)
 }
 
 /// A policy as it is named on the command line, where a file needs no `file:`.
@@ -342,9 +389,18 @@ pub(crate) fn as_source(text: &str) -> String {
     if is_source { text.to_owned() } else { format!("file:{text}") }
 }
 
-/// The text of a file.
+/// The text of a file; of standard input for `-`.
 pub(crate) fn read_file(path: &Path) -> Result<String, Stop> {
-    std::fs::read_to_string(path).map_err(|error| Stop::failure(format!("{}: cannot be read: {error}", path.display())))
+    static IS_READ: AtomicBool = AtomicBool::new(false);
+    if path != Path::new("-") {
+        let text = std::fs::read_to_string(path);
+        return text.map_err(|error| Stop::failure(format!("{}: cannot be read: {error}", path.display())));
+    }
+    if IS_READ.swap(true, Ordering::Relaxed) {
+        return Err(Stop::usage("standard input can be read once: `-` can stand for one file only"));
+    }
+    std::io::read_to_string(std::io::stdin())
+        .map_err(|error| Stop::failure(format!("standard input cannot be read: {error}")))
 }
 
 /// Whose the credentials are.
@@ -374,19 +430,4 @@ async fn is_account_of(sdk: &SdkConfig, account: &str) -> Result<bool, Stop> {
         Some(_) => Ok(true),
         None => Ok(false),
     }
-}
-
-/// Refuses a profile that is nowhere: the SDK would go on without it.
-pub(crate) async fn known_profile(globals: &Globals) -> Result<(), Stop> {
-    let named = globals.profile.clone().or_else(|| variable("AWS_PROFILE"));
-    let Some(named) = named.filter(|name| name != "default") else { return Ok(()) };
-    let known = profiles().await.map_err(|why| Stop::failure(format!("the profiles cannot be read: {why}")))?;
-    if known.contains(&named) {
-        return Ok(());
-    }
-    let stop = Stop::usage(format!("there is no profile `{}`", EventText::new(&named)));
-    Err(stop.help(match known.as_slice() {
-        [] => "the files of the AWS CLI name none: `aws configure` makes one".to_owned(),
-        known => format!("there are {}", known.join(", ")),
-    }))
 }

@@ -12,18 +12,18 @@ use super::policy::Explanation;
 use super::words::{self, coloured, would};
 use crate::domain::arn::{KeyRef, StreamArn, StreamName};
 use crate::domain::cause::{Cause, Creator};
-use crate::domain::failure::Unfinished;
+use crate::domain::failure::{Class, Unfinished};
 use crate::domain::model::{Encryption, KeyLookup, Mode, Observed, StreamStatus, Tags};
-use crate::domain::plan::observation::Observation;
+use crate::domain::plan::observation::{Observation, observation_of};
 use crate::domain::plan::permit::BIRTH_MAX;
-use crate::domain::plan::situation::{Keys, assess};
+use crate::domain::plan::situation::{Keys, assess, key_needed};
 use crate::domain::plan::step::{Condition, Step};
 use crate::domain::policy::{Outcome, Policy};
 use crate::domain::remedy::advice::{Facts, Remedy};
 use crate::domain::remedy::remedy;
 use crate::domain::text::EventText;
-use crate::domain::verdict::Reason;
-use crate::ports::{CallLog, Clock};
+use crate::domain::verdict::{Compliance, Reason};
+use crate::ports::{CallLog, Clock, StreamApi};
 use crate::run::observe::Observer;
 use crate::run::reconcile::preview::preview;
 use crate::run::session::Session;
@@ -38,8 +38,8 @@ pub(crate) struct ExplainArguments {
     /// The name of a stream that need not exist; nothing is asked of Kinesis
     #[arg(long, conflicts_with = "stream")]
     name: Option<String>,
-    /// A tag of that stream; may be repeated
-    #[arg(long = "tag", value_name = "KEY=VALUE", requires = "name")]
+    /// A tag of that stream; may be repeated. For a stream that is there: as if it had this tag besides its own
+    #[arg(long = "tag", value_name = "KEY=VALUE")]
     tags: Vec<String>,
     /// The mode to assume [env: MODE; else report]
     #[arg(long, value_parser = MODES)]
@@ -65,12 +65,13 @@ pub(super) async fn run(arguments: &ExplainArguments, globals: &Globals) -> Resu
     let policy = context.policy().await?;
     let mode = context.mode().await?;
     let (reported, exit) = match (&arguments.stream, &arguments.name) {
-        (Some(stream), _) => existing(&context, &policy, mode, stream).await?,
+        (Some(stream), _) if arguments.tags.is_empty() => existing(&context, &policy, mode, stream).await?,
+        (Some(stream), _) => tagged(&context, &policy, mode, stream, &arguments.tags).await?,
         (None, name) => imagined(&context, &policy, mode, name.as_deref().unwrap_or_default(), &arguments.tags).await?,
     };
     let advice = advice_of(&reported, &context);
     if globals.json {
-        result(reported.to_json(&policy, exit));
+        result(reported.to_json(&policy));
     } else {
         reported.print(&policy, exit);
     }
@@ -90,7 +91,10 @@ async fn existing(context: &Context, policy: &Policy, mode: Mode, stream: &str) 
     if matches!(&previewed.step, Ok(Step::Finish(verdict)) if verdict.reason == Reason::StreamGone) {
         return Err(no_such_stream(&stream));
     }
-    let key = look_up(context, &session, &explanation.decision.outcome).await?;
+    let key = match &explanation.decision.outcome {
+        Outcome::Encrypt(target) => Some((target.key.clone(), look_up(context, &session, &target.key).await?)),
+        Outcome::Exempt(_) | Outcome::Unmatched | Outcome::Unresolvable(_) => None,
+    };
     let setting = previewed.setting.as_ref().map(|s| (s.observed.status.clone(), s.observed.encryption.clone()));
     let created = previewed.setting.as_ref().map(|s| s.observed.created);
     let (_, exit) = would(&previewed.step, &previewed.remedy);
@@ -110,14 +114,10 @@ async fn imagined(
     name: &str,
     tags: &[String],
 ) -> Result<(Reported, Exit), Stop> {
-    let own = &context.config.own;
-    let (name, tags) = named(name, tags)?;
-    let (stream, now) = (own.stream(name), context.aws.now());
-    let explanation = policy.explain(&stream, &tags, now);
-    let outcome = &explanation.decision.outcome;
-    let session = context.session(policy, mode, OBSERVATION_MAX);
-    let key = look_up(context, &session, outcome).await?;
-    let keys: Keys = key.iter().cloned().collect();
+    let tags = tags_of(tags)?;
+    let name = StreamName::parse(name)
+        .ok_or_else(|| Stop::usage(format!("`{}` cannot be the name of a stream", EventText::new(name))))?;
+    let now = context.aws.now();
     let observed = Observed {
         status: StreamStatus::Active,
         encryption: Encryption::None,
@@ -125,10 +125,63 @@ async fn imagined(
         retention_hours: 24,
         at: now,
     };
-    let observation = Observation::Active(assess(outcome, &observed, &keys, own));
     let creator = Some(Creator::Other);
     let cause = Cause { call: EventText::new("CreateStream"), event_id: None, actor: None, at: Some(now), creator };
-    let step = session.first_step(&observation, &cause, now);
+    let stream = context.config.own.stream(name);
+    let reported = what_if(context, policy, mode, (stream, &tags), &observed, &cause).await?;
+    let exit = match &reported.step {
+        Ok(step) => exit_of_imagined(step, &reported.remedy),
+        Err(_) => Exit::TryAgain,
+    };
+    Ok((Reported { setting: None, ..reported }, exit))
+}
+
+/// A stream that is there, as if it had these tags besides its own.
+async fn tagged(
+    context: &Context,
+    policy: &Policy,
+    mode: Mode,
+    stream: &str,
+    tags: &[String],
+) -> Result<(Reported, Exit), Stop> {
+    let (more, stream) = (tags_of(tags)?, context.stream(stream)?);
+    let mut tags = context.tags(policy, &stream, no_such_stream).await?;
+    tags.extend(more);
+    let observed = match context.aws.describe(&stream, &CallLog::default()).await {
+        Ok(observed) => observed,
+        Err(failure) if failure.class == Class::Ignored => return Err(no_such_stream(&stream)),
+        Err(failure) => {
+            let arn = stream.to_string();
+            return Err(Stop::call("the stream's setting", &failure, Some(&context.config.own), &[&arn]));
+        }
+    };
+    let cause = context.work(stream.clone(), "explain").cause;
+    let reported = what_if(context, policy, mode, (stream, &tags), &observed, &cause).await?;
+    let (_, exit) = would(&reported.step, &reported.remedy);
+    Ok((reported, exit))
+}
+
+/// What the policy says of a stream with these tags that is so, and what a run would do.
+async fn what_if(
+    context: &Context,
+    policy: &Policy,
+    mode: Mode,
+    (stream, tags): (StreamArn, &Tags),
+    observed: &Observed,
+    cause: &Cause,
+) -> Result<Reported, Stop> {
+    let (own, now) = (&context.config.own, context.aws.now());
+    let explanation = policy.explain(&stream, tags, now);
+    let outcome = &explanation.decision.outcome;
+    let session = context.session(policy, mode, OBSERVATION_MAX);
+    let mut keys = Keys::new();
+    while let Some(key) = key_needed(outcome, &observed.encryption, &keys, own) {
+        let found = look_up(context, &session, &key).await?;
+        keys.insert(key, found);
+    }
+    let observation =
+        observation_of(observed, None).unwrap_or_else(|| Observation::Active(assess(outcome, observed, &keys, own)));
+    let step = session.first_step(&observation, cause, now);
     let situation = match &observation {
         Observation::Active(situation) => Some(situation),
         _ => None,
@@ -149,19 +202,29 @@ async fn imagined(
         changed: false,
     };
     let remedy = remedy(&facts);
-    let exit = exit_of_imagined(&step, &remedy);
-    Ok((Reported { stream, setting: None, created: Some(now), explanation, key, step: Ok(step), remedy }, exit))
+    let key = match outcome {
+        Outcome::Encrypt(target) => keys.get(&target.key).map(|found| (target.key.clone(), found.clone())),
+        Outcome::Exempt(_) | Outcome::Unmatched | Outcome::Unresolvable(_) => None,
+    };
+    let setting = Some((observed.status.clone(), observed.encryption.clone()));
+    Ok(Reported { stream, setting, created: Some(observed.created), explanation, key, step: Ok(step), remedy })
 }
 
-/// The name and the tags of a stream, as they stand on the command line.
-fn named(name: &str, tags: &[String]) -> Result<(StreamName, Tags), Stop> {
-    let name = StreamName::parse(name)
-        .ok_or_else(|| Stop::usage(format!("`{}` cannot be the name of a stream", EventText::new(name))))?;
-    let tags = tags.iter().map(|tag| match tag.split_once('=') {
-        Some((key, value)) if !key.is_empty() => Ok((key.to_owned(), value.to_owned())),
-        _ => Err(Stop::usage(format!("`--tag {}` is not KEY=VALUE", EventText::new(tag)))),
-    });
-    Ok((name, tags.collect::<Result<Tags, Stop>>()?))
+/// Tags as they stand on the command line, each once.
+fn tags_of(arguments: &[String]) -> Result<Tags, Stop> {
+    let mut tags = Tags::new();
+    for tag in arguments {
+        let Some((key, value)) = tag.split_once('=').filter(|(key, _)| !key.is_empty()) else {
+            return Err(Stop::usage(format!("`--tag {}` is not KEY=VALUE", EventText::new(tag))));
+        };
+        if tags.insert(key.to_owned(), value.to_owned()).is_some() {
+            return Err(Stop::usage(format!(
+                "the tag `{}` is there more than once; a stream has it once",
+                EventText::new(key)
+            )));
+        }
+    }
+    Ok(tags)
 }
 
 /// Only what would stay wrong is a fault of a stream that is not there.
@@ -175,16 +238,24 @@ fn exit_of_imagined(step: &Step, remedy: &Remedy) -> Exit {
     }
 }
 
-async fn look_up(
-    context: &Context,
-    session: &Session<'_>,
-    outcome: &Outcome,
-) -> Result<Option<(KeyRef, KeyLookup)>, Stop> {
-    let Outcome::Encrypt(target) = outcome else { return Ok(None) };
-    let found = Observer::of_preview(&context.aws, session).ask_again(&target.key, &CallLog::default()).await;
+/// Whether the stream is as its rule says, as far as the step says so; a stream that need not be there is one that is not encrypted.
+fn is_compliant(step: &Result<Step, Unfinished>) -> Option<bool> {
+    match step {
+        Ok(Step::Prove) => Some(true),
+        Ok(Step::Start(_) | Step::ReadHistory(_)) => Some(false),
+        Ok(Step::Finish(verdict)) => match verdict.compliance {
+            Compliance::Compliant | Compliance::NotApplicable => Some(true),
+            Compliance::NonCompliant => Some(false),
+            Compliance::InsufficientData => None,
+        },
+        Ok(Step::Await(_) | Step::Defer(_) | Step::StartAfresh) | Err(_) => None,
+    }
+}
+
+async fn look_up(context: &Context, session: &Session<'_>, key: &KeyRef) -> Result<KeyLookup, Stop> {
+    let found = Observer::of_preview(&context.aws, session).ask_again(key, &CallLog::default()).await;
     let own = Some(&context.config.own);
-    let found = found.map_err(|failure| Stop::call(&format!("the key `{}`", target.key), &failure, own, &[]))?;
-    Ok(Some((target.key.clone(), found)))
+    found.map_err(|failure| Stop::call(&format!("the key `{key}`"), &failure, own, &[]))
 }
 
 /// What to do about what could not be seen, where that is no remedy of the stream's.
@@ -265,7 +336,7 @@ impl Reported {
         }
     }
 
-    fn to_json(&self, policy: &Policy, exit: Exit) -> Value {
+    fn to_json(&self, policy: &Policy) -> Value {
         let decision = &self.explanation.decision;
         let words = self.words(policy);
         let passed: Vec<Value> = self
@@ -293,7 +364,7 @@ impl Reported {
             "key": self.key.as_ref().map(|(_, found)| words::key_json(found)),
             "step": words::step_word(&self.step),
             "would": words,
-            "compliant": exit == Exit::Compliant,
+            "compliant": is_compliant(&self.step),
             "at_source": self.remedy.at_source(),
             "remedy": words::remedy_json(&self.remedy),
         })

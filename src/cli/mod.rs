@@ -16,12 +16,15 @@ mod impact;
 mod man;
 mod output;
 pub mod policy;
+mod process;
 mod progress;
 mod prove;
+mod regions;
 mod replay;
 mod runs;
 mod schema;
 mod seal;
+mod settings;
 mod simulator;
 mod words;
 
@@ -60,20 +63,29 @@ enum Command {
 
 /// Runs the command line of this process.
 pub fn main() -> ExitCode {
+    process::report_panics();
+    process::caught(started).into()
+}
+
+fn started() -> Exit {
+    if let Err(stop) = process::with_tidy_variables() {
+        return stop.print();
+    }
     // What is wrong with the arguments is reported in colours too, and so `--color` is searched for first.
     let color = Color::of(std::env::args_os().skip(1).map(|argument| argument.to_string_lossy().into_owned()));
     color.write_global();
     let parsed = Arguments::command().color(color.of_clap()).try_get_matches();
     let parsed = parsed.and_then(|matches| Arguments::from_arg_matches(&matches));
     let Arguments { command, globals } = parsed.unwrap_or_else(|error| error.exit());
+    let globals = globals.without_blanks();
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
-        Err(error) => return Stop::failure(format!("the async runtime cannot be built: {error}")).print().into(),
+        Err(error) => return Stop::failure(format!("the async runtime cannot be built: {error}")).print(),
     };
     let exit = runtime.block_on(run(command, &globals)).unwrap_or_else(|stop| stop.print());
     // A question may still wait for its answer, on a thread that nobody waits for.
     runtime.shutdown_background();
-    exit.into()
+    exit
 }
 
 async fn run(command: Command, globals: &Globals) -> Result<Exit, Stop> {

@@ -75,7 +75,11 @@ impl Stop {
 
     /// A call that failed, while `doing` something about `resource`.
     pub(crate) fn call(doing: &str, failure: &Failure, own: Option<&Scope>, resources: &[&str]) -> Self {
-        let exit = if passes(failure) { Exit::TryAgain } else { Exit::Failure };
+        let exit = match Refusal::of(failure) {
+            Refusal::Host => Exit::Usage,
+            _ if passes(failure) => Exit::TryAgain,
+            _ => Exit::Failure,
+        };
         let why = format!("{doing}: {} failed ({}): {}", failure.call, failure.code, failure.message);
         Self { exit, why: vec![why], help: advice(failure, own, resources).into_iter().collect() }
     }
@@ -116,7 +120,7 @@ impl Stop {
 /// Whether it may go well with the next try, with nothing done about it.
 pub(crate) fn passes(failure: &Failure) -> bool {
     let class = matches!(failure.class, Class::Waiting | Class::Retryable | Class::RateOrQuota | Class::Quota);
-    class && !matches!(Refusal::of(failure), Refusal::Credentials | Refusal::Certificate)
+    class && !matches!(Refusal::of(failure), Refusal::Credentials | Refusal::Certificate | Refusal::Host)
 }
 
 /// The same of what did not come to its end.
@@ -145,12 +149,15 @@ pub(crate) fn advice(failure: &Failure, own: Option<&Scope>, resources: &[&str])
             Some(in_lines(&advice.text, &[], advice.statement.as_deref()))
         }
         Refusal::Credentials => Some(
-            "there are no credentials that AWS takes: name a profile with `--profile`, log in with `aws sso login`, or set \
+            "there are no credentials that AWS takes: name a profile with `--profile`, log in with `aws login` or `aws sso login`, or set \
              AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
                 .to_owned(),
         ),
         Refusal::NoAnswer => Some(
             "nothing answered: check the network, the Region (`--region`) and the endpoint (`--endpoint-url`)".to_owned(),
+        ),
+        Refusal::Host => Some(
+            "there is no such host: check the Region (`--region`) and the endpoint (`--endpoint-url`)".to_owned(),
         ),
         Refusal::Certificate => Some(
             "name a file with the certificates to trust with AWS_CA_BUNDLE, or as `ca_bundle` of the profile: a proxy that \

@@ -5,7 +5,7 @@ use serde_json::json;
 use super::arguments::{EXIT_CODES, Globals};
 use super::context::Context;
 use super::exit::Exit;
-use super::output::{Stop, result};
+use super::output::{Stop, result, to_stderr};
 use super::runs::run_all;
 use crate::domain::evidence::v1::Document;
 use crate::domain::model::{Mode, ProofMode};
@@ -26,6 +26,8 @@ pub(crate) struct ProveArguments {
 pub(super) async fn run(arguments: &ProveArguments, globals: &Globals) -> Result<Exit, Stop> {
     let context = Context::open(globals, None, &arguments.streams).await?;
     let mut policy = context.policy().await?;
+    // A probe is written without a question.
+    to_stderr(context.place());
     if arguments.observe {
         observe_only(&mut policy);
     }

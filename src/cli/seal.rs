@@ -200,8 +200,8 @@ impl Planned {
 pub(super) async fn run(arguments: &SealArguments, globals: &Globals) -> Result<Exit, Stop> {
     let asks = !arguments.yes && !arguments.dry_run;
     if asks && !std::io::stdin().is_terminal() {
-        let stop = Stop::usage("nobody can be asked here, since standard input is no terminal");
-        return Err(stop.help("say `--yes` to go ahead unasked, or `--dry-run` to see the plan"));
+        let stop = Stop::usage("seal asks before it changes anything, and standard input is not a terminal");
+        return Err(stop.help("use `--yes` to continue without a question, or `--dry-run` to see the plan"));
     }
     let observing = bar(arguments.streams.len(), "observing");
     let prepared = async {
@@ -351,7 +351,7 @@ fn lines(plan: &[Planned], context: &Context, policy: &Policy, arguments: &SealA
     let there = plan.len() - count(Action::Gone);
     let s = if there == 1 { "" } else { "s" };
     let head = format!("plan for {there} stream{s} by {} ({})", context.config.policy, policy.digest);
-    let mut lines = vec![styled(STRONG, head)];
+    let mut lines = vec![context.place(), styled(STRONG, head)];
     let mut room = arguments.max_changes;
     let shown =
         plan.iter().filter(|planned| !arguments.all || !matches!(planned.action, Action::Nothing | Action::Gone));
@@ -374,7 +374,7 @@ fn lines(plan: &[Planned], context: &Context, policy: &Policy, arguments: &SealA
         gone => format!(", {gone} gone since they were listed"),
     };
     lines.push(format!(
-        "{} to encrypt, {} to re-key, {} to wait for, {} withheld, {} that a key cannot fix, {} not known now, {} as they should be{gone}",
+        "{} to encrypt, {} to re-key, {} to wait for, {} withheld, {} blocked by a key, {} not known now, {} as they should be{gone}",
         count(Action::Encrypt),
         count(Action::Rekey),
         count(Action::Wait),
@@ -402,7 +402,7 @@ async fn confirmed(changes: usize) -> Result<bool, Stop> {
     let s = if changes == 1 { "" } else { "s" };
     {
         let mut terminal = anstream::stderr().lock();
-        let _ = write!(terminal, "{STRONG}Change {changes} stream{s}?{STRONG:#} Only `yes` does: ");
+        let _ = write!(terminal, "{STRONG}Change {changes} stream{s}?{STRONG:#} Type \"yes\" to continue: ");
         let _ = terminal.flush();
     }
     let read = tokio::task::spawn_blocking(|| {

@@ -26,6 +26,10 @@ const NO_SUCH_ACCOUNT: &str = "No account found";
 pub const TIMEOUT: &str = "Timeout";
 /// No code on the wire: there was no answer at all.
 pub const NO_ANSWER: &str = "NoAnswer";
+/// No code on the wire: there were no credentials to sign the request with.
+pub const NO_CREDENTIALS: &str = "NoCredentials";
+/// No code on the wire: there is no such host.
+pub const NO_HOST: &str = "NoHost";
 /// No code on the wire: the certificate of whoever answered is not trusted, and nothing was sent.
 pub const UNTRUSTED: &str = "Untrusted";
 /// No code on the wire: the SDK could not make a request of it.
@@ -151,6 +155,8 @@ pub enum Refusal {
     Credentials,
     /// There was no answer.
     NoAnswer,
+    /// The endpoint's host does not exist.
+    Host,
     /// The certificate of whoever answered is not trusted.
     Certificate,
     /// Something else.
@@ -164,7 +170,9 @@ impl Refusal {
             "RequestExpired" => Self::Credentials,
             _ if matches!(failure.class, Class::Permanent(Fault::Credentials) | Class::Expired) => Self::Credentials,
             UNTRUSTED => Self::Certificate,
-            NO_ANSWER | NOT_SENT | TIMEOUT if failure.message.as_str().contains("credentials") => Self::Credentials,
+            NO_HOST => Self::Host,
+            NO_CREDENTIALS => Self::Credentials,
+            NOT_SENT | TIMEOUT if failure.message.as_str().contains("credentials") => Self::Credentials,
             NO_ANSWER | TIMEOUT => Self::NoAnswer,
             _ if failure.class == Class::Permanent(Fault::Access) => Self::Permission,
             _ => Self::Other,
@@ -312,9 +320,10 @@ mod tests {
         (ANY, "ServiceUnavailableException", "", Class::Retryable, Refusal::Other),
         (ANY, "NeverHeardOfException", "", Class::Retryable, Refusal::Other),
         (ANY, NO_ANSWER, "connection refused", Class::Retryable, Refusal::NoAnswer),
+        (ANY, NO_HOST, "Name or service not known", Class::Retryable, Refusal::Host),
         (ANY, TIMEOUT, "", Class::Retryable, Refusal::NoAnswer),
         (ANY, TIMEOUT, "loading credentials took too long", Class::Retryable, Refusal::Credentials),
-        (ANY, NO_ANSWER, "no providers in chain provided credentials", Class::Retryable, Refusal::Credentials),
+        (ANY, NO_CREDENTIALS, "no credentials found in chain", Class::Retryable, Refusal::Credentials),
         (ANY, UNREADABLE, "HTTP 500 without an error code", Class::Retryable, Refusal::Other),
         (ANY, UNTRUSTED, "the certificate is not trusted", Class::Retryable, Refusal::Certificate),
     ];
@@ -351,7 +360,7 @@ mod tests {
     #[test]
     fn every_code_of_the_table_has_a_row() {
         let here: BTreeSet<&str> = ROWS.iter().map(|(_, code, ..)| *code).collect();
-        let made_up = ["NeverHeardOfException", NO_ANSWER, TIMEOUT, UNREADABLE, UNTRUSTED];
+        let made_up = ["NeverHeardOfException", NO_ANSWER, NO_CREDENTIALS, NO_HOST, TIMEOUT, UNREADABLE, UNTRUSTED];
         let expected: BTreeSet<&str> = here.into_iter().filter(|code| !made_up.contains(code)).collect();
         assert_eq!(quoted("class_of"), expected);
     }

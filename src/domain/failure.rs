@@ -61,7 +61,7 @@ pub struct Failure {
     pub class: Class,
     /// `service:Operation`, as IAM writes it.
     pub call: &'static str,
-    /// The code on the wire, or `Timeout`, `NoAnswer`, `Unreadable` where there was none.
+    /// The code on the wire, or `Timeout`, `NoAnswer`, `Unreadable` and others where there was none.
     pub code: EventText,
     /// The service's words: whole where it refused for good (up to `SERVICE_TEXT_MAX`), since advice follows their end.
     pub message: EventText,

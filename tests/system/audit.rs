@@ -541,6 +541,7 @@ fn regions_stub() -> MockServer {
         let region = header("authorization").split('/').nth(2).unwrap_or_default().to_owned();
         match (region.as_str(), header("x-amz-target").split('.').nth(1).unwrap_or_default()) {
             ("eu-west-2", _) => error("AccessDeniedException"),
+            ("eu-north-1", "ListStreams") => denied_by_the_organization(),
             ("af-south-1" | "me-south-1", _) => error("UnrecognizedClientException"),
             ("eu-west-1", "ListStreams") => {
                 ResponseTemplate::new(200).set_body_json(json!({"StreamNames": ["scratch-1"], "HasMoreStreams": false}))
@@ -566,6 +567,15 @@ fn regions_stub() -> MockServer {
             _ => ResponseTemplate::new(200).set_body_json(json!({"ResourceTagMappingList": []})),
         }
     })
+}
+
+/// As AWS words it under the Region deny control of Control Tower (IAM user guide, access denied error messages).
+fn denied_by_the_organization() -> ResponseTemplate {
+    let message = format!(
+        "User: arn:aws:sts::{ACCOUNT}:assumed-role/auditor/me is not authorized to perform: kinesis:ListStreams with an explicit \
+         deny in a service control policy"
+    );
+    ResponseTemplate::new(400).set_body_json(json!({"__type": "AccessDeniedException", "message": message}))
 }
 
 /// How long answers take does not decide how long an audit takes, since several observations are under way; and each is reported in its place.
@@ -712,9 +722,18 @@ fn regions_that_fail_are_reported_and_stop_no_other() {
     };
     assert_eq!((code, regions.len(), &found["complete"]), (1, 34, &json!(false)), "{err}");
     assert_eq!((of("failed"), of("not-enabled")), (vec!["eu-west-2"], vec!["af-south-1", "me-south-1"]));
-    assert_eq!(of("complete").len(), 31);
+    assert_eq!((of("complete").len(), of("denied")), (30, vec!["eu-north-1"]));
     assert_eq!(found["streams"].as_array().unwrap().len(), 3);
     assert!(err.contains("af-south-1: left out, the account has not enabled it"), "{err}");
+    assert!(err.contains("eu-north-1: left out, a policy of the organization denies it"), "{err}");
+
+    // What the organization denies fails nothing, unless that is asked for.
+    let some = ["--region", "eu-north-1", "--region", "eu-west-1"];
+    let (code, out, err) = run(&some);
+    assert!(code == 0 && out.ends_with("not observed, denied by the organization: eu-north-1\n"), "{out}{err}");
+    assert!(!err.contains("error"), "{err}");
+    assert_eq!(run(&[&some[..], &["--fail-on", "unknown"]].concat()).0, 1);
+    assert_eq!(run(&["--region", "us-east-1", "--fail-on", "non-compliant"]).0, 0);
 
     // A Region that was asked for by name is not left out silently, and credentials that are good nowhere are a failure.
     let (code, _, err) = run(&["--region", "af-south-1"]);
@@ -746,7 +765,7 @@ fn arguments_that_are_wrong_are_reported_before_anything_is_called() {
     let (code, _, err) = run(&["--region", "here"]);
     assert!(code == 2 && err.contains("`here` is not a Region"), "{err}");
     let (code, _, err) = run(&["--region", REGION, "--output", "report.pdf"]);
-    assert!(code == 2 && err.contains("report.pdf: its ending says no form"), "{err}");
+    assert!(code == 2 && err.contains("report.pdf: unknown file extension; use .html"), "{err}");
     let (code, _, err) = run(&["--region", REGION, "-o", "a.html", "-o", "b.csv", "--json"]);
     assert!(code == 2 && err.contains("--format goes with one"), "{err}");
     let (code, _, err) = run(&["--region", REGION, "-o", "/nowhere/a.html"]);

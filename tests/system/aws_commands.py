@@ -1,22 +1,35 @@
 """Runs commands of the real AWS CLI, one after the other in one process: aws_commands.py < [[ARGUMENT, ..], ..]
 
 Prints one line of JSON a command: {"code": .., "out": .., "err": ..}. A process each takes a second; its own entry
-point called again and again (`create_clidriver().main`) is the same program.
+point called again and again (`create_clidriver().main`) is the same program. A command may be {"arguments": [..],
+"variables": {..}}: then it has these variables and no others, and a driver of its own, which reads them.
 """
 
 import contextlib
 import io
 import json
+import os
 import sys
 
 from awscli.clidriver import create_clidriver
 
 driver = create_clidriver()
-for arguments in json.load(sys.stdin):
+for command in json.load(sys.stdin):
+    arguments = command
+    if isinstance(command, dict):
+        arguments = command["arguments"]
+        # Where its own files are, which it says at its start.
+        kept = {name: value for name, value in os.environ.items() if name == "AWS_DATA_PATH"}
+        os.environ.clear()
+        os.environ.update(kept | command["variables"])
     out, err = io.StringIO(), io.StringIO()
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
         try:
+            if isinstance(command, dict):
+                driver = create_clidriver()
             code = driver.main(arguments)
         except SystemExit as end:  # As the argument parser ends.
             code = end.code
+        except Exception as error:  # As where a setting cannot be read at all.
+            code, _ = 255, err.write(str(error))
     print(json.dumps({"code": code, "out": out.getvalue(), "err": err.getvalue()}), flush=True)

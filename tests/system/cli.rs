@@ -13,6 +13,7 @@ mod prove;
 mod remedies;
 mod replay;
 mod seal;
+mod settings;
 mod simulator;
 
 use std::path::Path;

@@ -240,12 +240,17 @@ impl Parts {
 /// Runs commands of the real AWS CLI against these endpoints, in one process: what each printed, or its exit code and why it failed.
 /// `aws` is left off.
 pub(crate) fn aws_cli(parts: &Parts, commands: &[Vec<String>], folder: &Path) -> Vec<Result<String, String>> {
-    use std::io::Write;
     // The CLI's `sqs` does not go by AWS_ENDPOINT_URL.
     let commands = commands.iter().map(|command| {
         let url = if command.first().is_some_and(|service| service == "kinesis") { &parts.kinesis } else { &parts.aws };
         [command.as_slice(), &["--endpoint-url".to_owned(), url.clone()]].concat()
     });
+    aws_cli_as_given(&json!(commands.collect::<Vec<_>>()), folder)
+}
+
+/// The same of commands as `aws_commands.py` takes them.
+pub(crate) fn aws_cli_as_given(commands: &Value, folder: &Path) -> Vec<Result<String, String>> {
+    use std::io::Write;
     let mut child = Command::new(root().join(".local/test/bin/python"))
         .args(["-B", root().join("tests/system/aws_commands.py").to_str().unwrap()])
         .current_dir(folder)
@@ -256,8 +261,7 @@ pub(crate) fn aws_cli(parts: &Parts, commands: &[Vec<String>], folder: &Path) ->
         .stdout(Stdio::piped())
         .spawn()
         .unwrap();
-    let input = json!(commands.collect::<Vec<_>>()).to_string();
-    child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
+    child.stdin.take().unwrap().write_all(commands.to_string().as_bytes()).unwrap();
     let output = child.wait_with_output().unwrap();
     assert!(output.status.success(), "`make setup` installs the AWS CLI");
     let answers = String::from_utf8(output.stdout).unwrap();

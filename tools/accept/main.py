@@ -81,7 +81,7 @@ def work(args: argparse.Namespace) -> int:
     print(plan(aws, prefix, who, args.long))
     if not args.yes:
         expect(sys.stdin.isatty(), "nobody is there to say yes: YES=1")
-        if input("Make it? Only `yes` does: ").strip() != "yes":
+        if input('Make it? Type "yes" to continue: ').strip() != "yes":
             return 1
     return 0 if accept(aws, prefix, long=args.long) else 1
 

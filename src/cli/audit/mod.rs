@@ -25,9 +25,9 @@ use indicatif::{ProgressBar, ProgressStyle};
 use jiff::{SignedDuration, Timestamp};
 
 use self::file::{try_to_write, write_whole};
-use self::report::{Audit, Broken, Ended};
+use self::report::{Audit, Broken, Ended, FailOn};
 use super::arguments::{Globals, MODES};
-use super::context::{Context, known_profile};
+use super::context::Context;
 use super::exit::Exit;
 use super::output::{GOOD, Stop, in_lines, styled, to_stderr};
 use crate::domain::remedy::advice::Remedy;
@@ -55,9 +55,14 @@ pub(crate) struct AuditArguments {
     /// The form of the result [default: by the ending of FILE, else table]
     #[arg(long, value_enum)]
     format: Option<Format>,
-    /// Write the result to this file; may be given several times, each ending (.html .json .csv .jsonl .txt) is its form
+    /// Write the result to this file, or to standard output for `-`; may be given several times, each ending (.html .json .csv
+    /// .jsonl .txt) is its form
     #[arg(long, short, value_name = "FILE")]
     output: Vec<PathBuf>,
+    /// What ends the command with another exit code than 0 [default: what is non-compliant, and what is unknown and may be known with
+    /// another try]
+    #[arg(long, value_enum)]
+    fail_on: Option<FailOn>,
 }
 
 /// The form of the result.
@@ -133,7 +138,7 @@ pub(super) async fn run(arguments: &AuditArguments, globals: &Globals) -> Result
     if outputs.iter().all(|(path, _)| path.is_some()) {
         to_stderr(table::sums(&audit).trim_end());
     }
-    Ok(audit.exit())
+    Ok(audit.exit(arguments.fail_on))
 }
 
 fn not_written(path: Option<&Path>, error: &std::io::Error) -> Stop {
@@ -152,6 +157,9 @@ fn report_regions(audit: &Audit) {
             }
             Ended::NotEnabled if audit.regions.len() > 1 => {
                 to_stderr(format_args!("{}: left out, the account has not enabled it", region.name));
+            }
+            Ended::Denied => {
+                to_stderr(format_args!("{}: left out, a policy of the organization denies it", region.name));
             }
             Ended::Complete | Ended::NotEnabled => {}
         }
@@ -183,14 +191,20 @@ fn outputs<'a>(arguments: &'a AuditArguments, globals: &Globals) -> Result<Vec<(
         return Err("the forms of several files are those of their endings: --format goes with one".to_owned());
     }
     let of = |path: &PathBuf| {
-        let why = || format!("{}: its ending says no form; give --format", path.display());
+        let why = || {
+            let endings = ".html, .json, .csv, .jsonl or .txt";
+            format!("{}: unknown file extension; use {endings}, or give --format", path.display())
+        };
         asked.or_else(|| Format::of(path)).ok_or_else(why)
     };
-    arguments.output.iter().map(|path| Ok((Some(path.as_path()), of(path)?))).collect()
+    let output = |path: &'a PathBuf| match path.as_os_str() == "-" {
+        true => Ok((None, asked.unwrap_or(Format::Table))),
+        false => Ok((Some(path.as_path()), of(path)?)),
+    };
+    arguments.output.iter().map(output).collect()
 }
 
 async fn audit(arguments: &AuditArguments, globals: &Globals, bar: &ProgressBar) -> Result<Audit, Stop> {
-    known_profile(globals).await?;
     let regions = regions::chosen(globals, arguments.all_regions).await?;
     let (contexts, is_known) =
         Context::of_regions(globals, arguments.mode.as_deref(), arguments.rate, &regions).await?;

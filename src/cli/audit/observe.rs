@@ -11,8 +11,9 @@ use crate::cli::output::{advice_on, may_go_on};
 use crate::domain::arn::{StreamArn, StreamName};
 use crate::domain::cause::Cause;
 use crate::domain::codes::refuses_credentials;
+use crate::domain::denial::{PolicyKind, denial};
 use crate::domain::evidence::Evidence;
-use crate::domain::failure::Unfinished;
+use crate::domain::failure::{Failure, Unfinished};
 use crate::domain::model::Tags;
 use crate::domain::policy::{Decision, Outcome};
 use crate::domain::scan::subject::Group;
@@ -43,18 +44,27 @@ pub(super) async fn region(aws: &Aws, session: &Session<'_>, opt_in: bool, bar: 
         region: Region::new(&session.config.own.region),
     };
     if let Err(why) = round.run().await {
-        let refused = matches!(&why, Unfinished::Call(failure) if refuses_credentials(failure));
-        round.region.ended = if opt_in && refused && round.region.listed == 0 {
-            Ended::NotEnabled
-        } else {
-            Ended::Failed(Broken {
+        let failure = match &why {
+            Unfinished::Call(failure) if round.region.listed == 0 => Some(failure),
+            _ => None,
+        };
+        round.region.ended = match failure {
+            Some(failure) if opt_in && refuses_credentials(failure) => Ended::NotEnabled,
+            Some(failure) if is_denied_by_the_organization(failure) => Ended::Denied,
+            _ => Ended::Failed(Broken {
                 why: why.to_string(),
                 help: advice_on(&why, Some(&session.config.own), &[]),
                 passes: may_go_on(&why),
-            })
+            }),
         };
     }
     round.region
+}
+
+/// Whether a service control policy has a Deny for it: no permission that the account could give would help.
+fn is_denied_by_the_organization(failure: &Failure) -> bool {
+    let by = denial(failure.message.as_str()).by;
+    by.is_some_and(|by| by.kind == PolicyKind::ServiceControl && by.explicit)
 }
 
 struct Round<'a> {
@@ -203,7 +213,7 @@ impl InARow {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::failure::{Class, Failure, Fault};
+    use crate::domain::failure::{Class, Fault};
 
     #[test]
     fn many_in_a_row_end_it_unless_each_is_refused_for_good() {

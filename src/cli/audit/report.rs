@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 
+use clap::ValueEnum;
 use jiff::Timestamp;
 use jiff::civil::Date;
 use serde::Serialize;
@@ -67,6 +68,8 @@ pub(super) enum Ended {
     Complete,
     /// The account does not have the Region: nobody enabled it, and so it has no streams.
     NotEnabled,
+    /// A service control policy denies it to the whole account, as that of AWS Control Tower does: nothing of it can be observed.
+    Denied,
     /// It could not be observed to its end.
     Failed(Broken),
 }
@@ -80,6 +83,17 @@ pub(super) struct Broken {
     pub(super) help: Option<String>,
     /// Whether it may be over with the next try.
     pub(super) passes: bool,
+}
+
+/// What ends the command with another exit code than 0.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum FailOn {
+    /// A stream that is non-compliant
+    NonCompliant,
+    /// That, or a stream that is unknown, or a Region that the organization denies
+    Unknown,
+    /// Nothing that is found
+    None,
 }
 
 impl Region {
@@ -106,6 +120,7 @@ impl Region {
         let (state, failure) = match &self.ended {
             Ended::Complete => ("complete", None),
             Ended::NotEnabled => ("not-enabled", None),
+            Ended::Denied => ("denied", None),
             Ended::Failed(broken) => ("failed", Some(&broken.why)),
         };
         json!({
@@ -201,19 +216,23 @@ impl Audit {
         !failed && somewhere
     }
 
-    pub(super) fn exit(&self) -> Exit {
-        let found = self.of_streams();
+    pub(super) fn exit(&self, fail_on: Option<FailOn>) -> Exit {
+        let found = self.of_streams(fail_on);
         let of_region = |region: &Region| match &region.ended {
             Ended::Failed(Broken { passes: true, .. }) => Exit::TryAgain,
             Ended::Failed(_) => Exit::Failure,
-            Ended::Complete | Ended::NotEnabled => Exit::Compliant,
+            Ended::Denied if fail_on == Some(FailOn::Unknown) => Exit::Failure,
+            Ended::Complete | Ended::NotEnabled | Ended::Denied => Exit::Compliant,
         };
         let regions = self.regions.iter().map(of_region).fold(Exit::Compliant, Exit::worse);
         if self.is_complete() || regions == Exit::TryAgain { found.worse(regions) } else { Exit::Failure }
     }
 
-    fn of_streams(&self) -> Exit {
-        let of = |evidence: &Evidence| exit_of(&evidence.verdict, &evidence.remedy);
+    fn of_streams(&self, fail_on: Option<FailOn>) -> Exit {
+        let of = |evidence: &Evidence| match (exit_of(&evidence.verdict, &evidence.remedy), fail_on) {
+            (_, Some(FailOn::None)) | (Exit::TryAgain | Exit::Failure, Some(FailOn::NonCompliant)) => Exit::Compliant,
+            (exit, _) => exit,
+        };
         self.streams().map(of).fold(Exit::Compliant, Exit::worse)
     }
 
@@ -307,14 +326,14 @@ mod tests {
             for region in &mut audit.regions {
                 region.streams.retain(|evidence| !gone.contains(&evidence.verdict.compliance));
             }
-            audit.exit()
+            audit.exit(None)
         };
         use Compliance::{Compliant, InsufficientData, NonCompliant, NotApplicable};
         assert_eq!(without(&[]), Exit::NonCompliant);
         assert_eq!(without(&[NonCompliant]), Exit::TryAgain);
         assert_eq!(without(&[NonCompliant, InsufficientData]), Exit::Compliant);
         assert_eq!(without(&[NonCompliant, InsufficientData, Compliant, NotApplicable]), Exit::Compliant, "no stream");
-        assert_eq!(samples::incomplete().exit(), Exit::Failure);
+        assert_eq!(samples::incomplete().exit(None), Exit::Failure);
         let mut passing = samples::incomplete();
         for region in &mut passing.regions {
             region.streams.clear();
@@ -322,10 +341,27 @@ mod tests {
                 broken.passes = true;
             }
         }
-        assert_eq!(passing.exit(), Exit::TryAgain, "it may be over with the next try");
+        assert_eq!(passing.exit(None), Exit::TryAgain, "it may be over with the next try");
         let mut nowhere = samples::audit();
         nowhere.regions.iter_mut().for_each(|region| region.ended = Ended::NotEnabled);
-        assert_eq!(nowhere.exit(), Exit::Failure, "credentials that are good nowhere");
+        assert_eq!(nowhere.exit(None), Exit::Failure, "credentials that are good nowhere");
+    }
+
+    #[test]
+    fn what_fails_the_command_can_be_chosen() {
+        let mut audit = samples::audit();
+        let mut denied = Region::new("eu-west-2");
+        denied.ended = Ended::Denied;
+        audit.regions.push(denied);
+        use FailOn::{NonCompliant, None as Nothing, Unknown};
+        let exits = |audit: &Audit| [None, Some(NonCompliant), Some(Unknown), Some(Nothing)].map(|on| audit.exit(on));
+        use Exit::{Compliant, Failure, TryAgain};
+        assert_eq!(exits(&audit), [Exit::NonCompliant, Exit::NonCompliant, Failure, Compliant]);
+        audit.regions[0].streams.retain(|evidence| evidence.verdict.compliance != Compliance::NonCompliant);
+        assert_eq!(exits(&audit), [TryAgain, Compliant, Failure, Compliant]);
+        audit.regions[0].streams.clear();
+        assert_eq!(exits(&audit), [Compliant, Compliant, Failure, Compliant]);
+        assert_eq!(exits(&samples::incomplete())[3], Failure, "an audit that failed is one whatever is asked for");
     }
 
     /// A permission that is missing is missing with the next try too.
@@ -333,10 +369,10 @@ mod tests {
     fn a_stream_that_may_not_be_observed_is_a_failure_and_no_reason_to_try_again() {
         let mut audit = samples::audit();
         audit.regions[0].streams.retain(|evidence| evidence.verdict.compliance == Compliance::InsufficientData);
-        assert_eq!(audit.exit(), Exit::TryAgain);
+        assert_eq!(audit.exit(None), Exit::TryAgain);
         audit.regions[0].streams[0].remedy =
             Remedy::Permission(Advice { text: "allow it".into(), ..Advice::default() });
-        assert_eq!(audit.exit(), Exit::Failure);
+        assert_eq!(audit.exit(None), Exit::Failure);
     }
 
     #[test]

@@ -112,6 +112,11 @@ pub(super) fn sums(audit: &Audit) -> String {
         // Writing to a String cannot fail.
         let _ = writeln!(text, "{gone} listed {are} gone");
     }
+    let denied = audit.regions.iter().filter(|region| region.ended == Ended::Denied);
+    let denied: Vec<&str> = denied.map(|region| region.name.as_str()).collect();
+    if !denied.is_empty() {
+        let _ = writeln!(text, "not observed, denied by the organization: {}", denied.join(", "));
+    }
     if !audit.is_complete() {
         let failed = audit.regions.iter().filter(|region| matches!(region.ended, Ended::Failed(_)));
         let failed: Vec<&str> = failed.map(|region| region.name.as_str()).collect();

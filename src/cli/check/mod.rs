@@ -1,4 +1,4 @@
-//! `streamseal check POLICY`: is this policy valid, what about it is likely not meant, and does it decide as its own tests say.
+//! `streamseal check POLICY…`: is each policy valid, what about it is likely not meant, and does it decide as its own tests say.
 
 mod planned;
 mod source;
@@ -21,13 +21,14 @@ use crate::domain::policy::{Place, Policy, PolicyFault};
 
 const CODES: &str = "Exit codes: 0 valid, 1 not valid or not to be read, or with --strict a warning, 2 usage, 3 a test failed, or a planned stream is not compliant.";
 
-/// Checks a policy: all faults at once, in its source, and warnings
+/// Checks policies: all faults at once, in their source, and warnings
 #[derive(Debug, clap::Args)]
 #[command(after_help = CODES)]
 pub(crate) struct CheckArguments {
-    /// The policy: a file, or `ssm:NAME` for a parameter of Systems Manager [default: what --policy or POLICY names]
+    /// The policies: files, `-` for standard input, or `ssm:NAME` for a parameter of Systems Manager [default: what --policy or POLICY
+    /// names, else ./streamseal.yaml]
     #[arg(value_name = "POLICY")]
-    source: Option<String>,
+    sources: Vec<String>,
     /// Ask KMS for each key that the policy names
     #[arg(long)]
     resolve: bool,
@@ -42,7 +43,27 @@ pub(crate) struct CheckArguments {
 }
 
 pub(super) async fn run(arguments: &CheckArguments, globals: &Globals) -> Result<Exit, Stop> {
-    let (name, text, context) = read(arguments, globals).await?;
+    let mut sources: Vec<String> = arguments.sources.iter().map(|source| as_source(source)).collect();
+    if sources.is_empty() {
+        let how = "`streamseal check policy.yaml`, or `--policy`, or POLICY, or call it streamseal.yaml";
+        sources.push(policy_source(globals).ok_or_else(|| Stop::usage("no policy is named").help(how))?);
+    }
+    if sources.len() > 1 && matches!(arguments.test, Some(Some(_))) {
+        return Err(Stop::usage("`--test FILE` is for one policy; without FILE each policy has the tests beside it"));
+    }
+    if sources.len() > 1 && arguments.plans.is_given() {
+        return Err(Stop::usage("plans and templates are judged by one policy"));
+    }
+    let mut worst = Exit::Compliant;
+    for source in &sources {
+        worst = worst.worse(check(source, arguments, globals).await.unwrap_or_else(|stop| stop.print()));
+    }
+    Ok(worst)
+}
+
+/// Checks one policy.
+async fn check(named: &str, arguments: &CheckArguments, globals: &Globals) -> Result<Exit, Stop> {
+    let (name, text, context) = read(named, globals).await?;
     let source = Source::new(&name, &text);
     let policy = match Policy::load(&text) {
         Ok(policy) => policy,
@@ -70,7 +91,7 @@ pub(super) async fn run(arguments: &CheckArguments, globals: &Globals) -> Result
     }
     let tests = match &arguments.test {
         None => None,
-        Some(file) => Some(test(&policy, arguments, file.as_deref(), globals).await?),
+        Some(file) => Some(test(&policy, named, file.as_deref(), globals)?),
     };
     let failed = tests.as_ref().is_some_and(|tests| tests.iter().any(|test| test.wrong.is_some()));
     if globals.json {
@@ -93,23 +114,16 @@ pub(super) async fn run(arguments: &CheckArguments, globals: &Globals) -> Result
     Ok(strict.worse(if failed { Exit::NonCompliant } else { Exit::Compliant }))
 }
 
-/// Where the policy is. The argument says it as `--policy` does.
-fn named(arguments: &CheckArguments, globals: &Globals) -> Option<String> {
-    arguments.source.as_deref().map(as_source).or_else(|| policy_source(globals))
-}
-
 /// The policy's name and text. What is in a parameter needs a connection.
-async fn read(arguments: &CheckArguments, globals: &Globals) -> Result<(String, String, Option<Context>), Stop> {
-    let named = named(arguments, globals);
-    match named.as_deref().and_then(|source| source.split_once(':')) {
+async fn read(named: &str, globals: &Globals) -> Result<(String, String, Option<Context>), Stop> {
+    match named.split_once(':') {
         Some(("file", path)) => Ok((path.to_owned(), read_file(Path::new(path))?, None)),
         Some(("inline", text)) => Ok(("inline".to_owned(), text.to_owned(), None)),
-        Some(_) => {
-            let context = Context::with_policy(globals, None, &[], named).await?;
+        _ => {
+            let context = Context::with_policy(globals, None, &[], Some(named.to_owned())).await?;
             let text = context.policy_text().await?;
             Ok((context.config.policy.to_string(), text, Some(context)))
         }
-        None => Err(Stop::usage("no policy is named").help("`streamseal check policy.yaml`, or `--policy`, or POLICY")),
     }
 }
 
@@ -126,13 +140,8 @@ impl Tested {
 }
 
 /// Runs the tests of a policy, and reports as a test runner does.
-async fn test(
-    policy: &Policy,
-    arguments: &CheckArguments,
-    file: Option<&Path>,
-    globals: &Globals,
-) -> Result<Vec<Tested>, Stop> {
-    let path = match (file, named(arguments, globals).as_deref().and_then(|source| source.strip_prefix("file:"))) {
+fn test(policy: &Policy, named: &str, file: Option<&Path>, globals: &Globals) -> Result<Vec<Tested>, Stop> {
+    let path = match (file, named.strip_prefix("file:").filter(|path| *path != "-")) {
         (Some(file), _) => file.to_owned(),
         (None, Some(policy)) => beside(Path::new(policy)),
         (None, None) => {

@@ -18,12 +18,12 @@ use self::deployed::deployed;
 use self::finding::{Finding, State};
 use self::role::Works;
 use super::arguments::Globals;
-use super::context::{Context, identity, policy_source};
+use super::context::{Context, identity, named_policy};
 use super::exit::Exit;
 use super::output::{FAINT, Stop, result, styled};
 
 pub(super) async fn run(arguments: &DoctorArguments, globals: &Globals) -> Result<Exit, Stop> {
-    let named = policy_source(globals);
+    let named = named_policy(globals);
     // Without a policy there is still much to observe, and the function may name it.
     let none = || Some("inline:none".to_owned());
     let context = Context::with_policy(globals, None, &[], named.clone().or_else(none)).await?;

@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use super::cover::is_anything;
+use crate::cli::regions::matches_some;
 use crate::domain::policy::decide::utc_date;
 use crate::domain::policy::fault::write_placed;
 use crate::domain::policy::{Effect, Existing, Place, Policy, Rule};
@@ -53,6 +54,10 @@ impl Policy {
             }
             if unless.as_ref().is_some_and(|unless| unless.cover(selectors)) {
                 warn(format!("rule `{name}` is never reached: its `unless` leaves out every stream that it matches"));
+            }
+            let excepted = unless.iter().flat_map(|unless| &unless.region);
+            for pattern in selectors.region.iter().chain(excepted).filter(|pattern| !matches_some(pattern)) {
+                warn(format!("rule `{name}`: no Region with Kinesis that this version knows matches `{pattern}`"));
             }
             if let Effect::Encrypt(encrypt) = effect {
                 if let Some(region) = encrypt.key.region()
@@ -180,6 +185,10 @@ mod tests {
                     "4:5: rules[0]: rule `r0` matches no stream of eu-west-1, the Region of its key: a stream takes a key of its own Region alone",
                 ],
             ),
+            (
+                &["match: { region: [eu-west-9, 'eu-*', us-iso-east-1] }, key: alias/a", "key: alias/b"],
+                &["4:5: rules[0]: rule `r0`: no Region with Kinesis that this version knows matches `eu-west-9`"],
+            ),
             (&["match: { region: 'eu-*' }, key: 'arn:aws:kms:eu-west-1:111122223333:alias/a'", "key: alias/b"], &[]),
             (&["match: { tags: { a: '*' } }, key: alias/a", "key: alias/b"], &[]),
             (&["unless: { stream: a }, key: alias/a", "key: alias/b"], &[]),
@@ -188,7 +197,7 @@ mod tests {
             (
                 &[
                     "match: { stream: ['a*', b] }, key: alias/a",
-                    "match: { stream: [ab, 'a?c*'], region: x-y-1 }, key: alias/b",
+                    "match: { stream: [ab, 'a?c*'], region: eu-west-1 }, key: alias/b",
                 ],
                 &["5:5: rules[1]: rule `r1` is never reached: rule `r0` before it takes every stream that it matches"],
             ),

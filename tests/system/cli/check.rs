@@ -268,3 +268,38 @@ fn the_streams_of_plans_and_templates_are_judged_before_they_are_made() {
     assert!(code == 1 && err.contains("not YAML"), "{err}");
     assert_eq!(run(&["check", &policy, "--terraform", fine, "--format", "sarif", "--json"], &[]).code, 2);
 }
+
+/// As pre-commit runs it: the entry of the hook, and the files of a commit behind it.
+#[test]
+fn several_policies_are_checked_at_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let fine = file(
+        &folder,
+        "fine.yaml",
+        "version: 1\ndefaults: {existing: enforce}\nrules:\n  - {name: all, key: alias/aws/kinesis}\n",
+    );
+    let bad = file(
+        &folder,
+        "bad.yaml",
+        "version: 2\ndefaults: {existing: enforce}\nrules:\n  - {name: all, key: alias/aws/kinesis}\n",
+    );
+    let (fine, bad) = (fine.to_str().unwrap(), bad.to_str().unwrap());
+    let hooks = std::fs::read_to_string(crate::support::root().join(".pre-commit-hooks.yaml")).unwrap();
+    let entry = hooks.lines().find_map(|line| line.trim().strip_prefix("entry: streamseal ")).unwrap();
+    let hook: Vec<&str> = entry.split(' ').collect();
+    assert_eq!(run(&[hook.as_slice(), &[fine, fine]].concat(), &[]).code, 0);
+    let Ran { code, out, err } = run(&[hook.as_slice(), &[bad, fine, bad]].concat(), &[]);
+    assert_eq!(
+        (code, out.matches("fine.yaml: valid").count(), err.matches("bad.yaml: 1 fault").count()),
+        (1, 1, 2),
+        "{out}{err}"
+    );
+    let Ran { code, out, .. } = run(&["check", bad, fine, "--json"], &[]);
+    let valid: Vec<Value> =
+        out.lines().map(|line| serde_json::from_str::<Value>(line).unwrap()["valid"].take()).collect();
+    assert_eq!((code, valid), (1, vec![json!(false), json!(true)]));
+    let Ran { code, err, .. } = run(&["check", fine, bad, "--test=x.yaml"], &[]);
+    assert!(code == 2 && err.contains("is for one policy"), "{err}");
+    let Ran { code, err, .. } = run(&["check", "/nowhere.yaml", fine], &[]);
+    assert!(code == 1 && err.contains("/nowhere.yaml: cannot be read"), "{err}");
+}

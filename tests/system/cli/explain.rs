@@ -93,10 +93,47 @@ fn a_stream_that_need_not_be_there() {
     let json: Value = serde_json::from_str(&out).unwrap();
     assert_eq!((&json["outcome"], &json["rule"]), (&json!("unresolvable"), &json!("team")));
 
-    for wrong in [&["a b"][..], &["orders", "--tag", "team"], &["orders", "--tag", "=x"], &["orders", "orders"]] {
+    // It would not be as its rule says, though that is no fault of a stream that is not there.
+    let Ran { code, out, .. } = explain(&["orders", "--tag", "team=blue", "--json"]);
+    let json: Value = serde_json::from_str(&out).unwrap();
+    assert_eq!((code, &json["step"], &json["compliant"]), (0, &json!("withheld"), &json!(false)));
+
+    let twice = ["orders", "--tag", "team=a", "--tag", "team=b"];
+    for wrong in [&["a b"][..], &["orders", "--tag", "team"], &["orders", "--tag", "=x"], &["orders", "orders"], &twice]
+    {
         assert_eq!(explain(wrong).code, 2, "{wrong:?}");
     }
     assert_eq!(at_parts(&["explain"], Some(&policy)).code, 2);
+}
+
+#[test]
+fn tags_that_a_stream_does_not_have_are_a_what_if() {
+    let folder = tempfile::tempdir().unwrap();
+    let (prefix, stream) = (unique("what-if"), unique("tagged"));
+    let policy = policy(&folder, &prefix);
+    let [red, blue] = ["red", "blue"].map(|team| parts().key(&format!("alias/{prefix}-{team}")));
+    parts().encrypted(&stream, &red);
+    parts()
+        .kinesis("AddTagsToStream", json!({"StreamName": stream, "Tags": {"team": "red", "data-class": "none"}}))
+        .unwrap();
+    let explain = |more: &[&str]| -> (i32, Value) {
+        let arguments = [&["explain", &stream, "--mode", "enforce", "--json"], more].concat();
+        let Ran { code, out, err } = at_parts(&arguments, Some(&policy));
+        (code, serde_json::from_str(&out).unwrap_or_else(|_| panic!("{err}")))
+    };
+    let (code, found) = explain(&[]);
+    assert_eq!((code, &found["step"], &found["key"]["key"]), (0, &json!("prove"), &json!(red)));
+    // Its setting is the real one, and so are its other tags.
+    let (code, found) = explain(&["--tag", "team=blue"]);
+    assert_eq!(
+        (code, &found["step"], &found["key"]["key"], &found["compliant"]),
+        (3, &json!("start"), &json!(blue), &json!(false))
+    );
+    assert_eq!((&found["setting"]["key_id"], &found["rule"]), (&json!(red), &json!("team")));
+    let (code, found) = explain(&["--tag", "team=red"]);
+    assert_eq!((code, &found["compliant"]), (0, &json!(true)), "{found}");
+    let gone = at_parts(&["explain", &unique("gone"), "--tag", "a=b"], Some(&policy));
+    assert!(gone.code == 1 && gone.err.contains("is not there"), "{gone:?}");
 }
 
 /// How long it waits for a creator is no instant: every observation begins anew, up to one that does not move.

@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::{Ran, at_parts, steady, stream_arn};
-use crate::support::{file, parts, unique};
+use crate::support::{ACCOUNT, REGION, file, parts, unique};
 
 #[test]
 fn a_proof_is_made_and_nothing_is_started() {
@@ -21,7 +21,7 @@ fn a_proof_is_made_and_nothing_is_started() {
     [&right, &quiet, &busy].iter().for_each(|name| parts().encrypted(name, &key));
 
     let Ran { code, out, err } = at_parts(&["prove", &plain], Some(&policy));
-    assert_eq!((code, err.as_str()), (3, ""), "{out}");
+    assert_eq!((code, err), (3, format!("account {ACCOUNT}, Region {REGION}\n")), "{out}");
     assert!(out.contains(&format!("wrong  {plain}: withheld: the stream is not encrypted")), "{out}");
     for change in [
         format!("Terraform      aws_kinesis_stream: encryption_type = \"KMS\", kms_key_id = \"{key}\""),

@@ -64,6 +64,64 @@ fn replay_shows_the_first_step_and_changes_nothing() {
     assert_eq!(parts().records(&done).len(), 0);
 }
 
+/// Records as people have them, with no credentials and nothing that could be called: the event says where it happened, and the policy which
+/// rule and key follow.
+#[test]
+fn records_of_cloudtrail_are_replayed_to_their_rule_and_key() {
+    let folder = tempfile::tempdir().unwrap();
+    let text = "version: 1\ndefaults: {existing: enforce}\nrules:\n  - {name: pci, match: {tags: {data-class: [pci]}}, key: alias/pci}\n  \
+                - {name: rest, key: 'alias/kinesis/${stream}'}\n";
+    let policy = file(&folder, "streamseal.yaml", text);
+    let event = |name: &str| -> Value {
+        serde_json::from_str(&std::fs::read_to_string(root().join(format!("events/{name}.json"))).unwrap()).unwrap()
+    };
+    let offline = |value: &Value, more: &[&str]| {
+        let path = file(&folder, "record.json", &value.to_string());
+        let mut command = super::command(&[&["replay", path.to_str().unwrap(), "--offline"], more].concat(), &[]);
+        let output = command.env_clear().current_dir(folder.path()).output().unwrap();
+        let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+        Ran { code: output.status.code().unwrap(), out: text(output.stdout), err: text(output.stderr) }
+    };
+    let created = event("kinesis-create-stream-provisioned");
+    let record = &created["detail"];
+    let name = record["requestParameters"]["streamName"].as_str().unwrap();
+    let line = format!(
+        "reconcile: reconcile arn:aws:kinesis:eu-west-1:111122223333:stream/{name} because of CreateStream: rule `rest`, key \
+         alias/kinesis/{name}\n"
+    );
+    let looked_up = json!({"EventId": "1", "CloudTrailEvent": record.to_string()});
+    let file_of_log = json!({"Records": [record, event("kinesis-delete-stream")["detail"], event("kinesis-delete-stream")["detail"]]});
+    for (value, more) in [
+        (created.clone(), ""),
+        (record.clone(), ""),
+        (looked_up.clone(), ""),
+        (json!({"Events": [looked_up]}), ""),
+        (file_of_log, "ignored: 2 more (OtherCall)\n"),
+    ] {
+        let Ran { code, out, err } = offline(&value, &[]);
+        assert_eq!((code, out), (0, format!("{line}{more}")), "{err}");
+    }
+    // Tags that the event has decide; where it does not say, that is said.
+    let mut tagged = record.clone();
+    tagged["requestParameters"]["tags"] = json!({"data-class": "pci"});
+    let line: Value = serde_json::from_str(&offline(&tagged, &["--json"]).out).unwrap();
+    assert_eq!((&line["rule"], &line["key"]), (&json!("pci"), &json!("alias/pci")));
+    let Ran { out, .. } = offline(&event("kinesis-stop-stream-encryption"), &[]);
+    assert!(out.contains("rule `rest`, key alias/kinesis/") && out.contains("(if the stream has no tags)"), "{out}");
+    // Without a policy only the event is read.
+    std::fs::remove_file(policy).unwrap();
+    let Ran { code, out, .. } = offline(record, &[]);
+    assert!(code == 0 && out.ends_with("because of CreateStream\n"), "{out}");
+    let Ran { code, err, .. } = offline(&json!({"action": "sweep"}), &[]);
+    assert!(code == 2 && err.contains("does not say of which account and Region"), "{err}");
+    let Ran { code, err, .. } = offline(record, &["--policy", "ssm:/p"]);
+    assert!(code == 2 && err.contains("cannot read the policy in ssm:/p"), "{err}");
+    let path = file(&folder, "log.json.gz", "");
+    std::fs::write(&path, [0x1f, 0x8b, 0]).unwrap();
+    let Ran { code, err, .. } = replay(&path, None, &["--offline"]);
+    assert!(code == 1 && err.contains("gunzip -c"), "{err}");
+}
+
 #[test]
 fn replay_says_what_is_wrong_with_its_input() {
     let folder = tempfile::tempdir().unwrap();
@@ -77,5 +135,6 @@ fn replay_says_what_is_wrong_with_its_input() {
     assert!(code == 2 && err.contains("the Region of the streams is not known"), "{err}");
     let arguments = ["replay", odd.to_str().unwrap(), "--account", "12", "--region", "here"];
     let Ran { code, err, .. } = run(&arguments, &[]);
-    assert!(code == 2 && err.contains("ACCOUNT_ID") && err.contains("POLICY") && err.contains("AWS_REGION"), "{err}");
+    assert!(code == 2 && err.contains("--account: `12` is not") && err.contains("--region: `here` is not"), "{err}");
+    assert!(err.contains("no policy is named"), "{err}");
 }

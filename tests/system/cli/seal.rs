@@ -190,19 +190,19 @@ fn at_a_terminal_it_asks_and_shows_what_it_does() {
     let arguments = ["seal", &stream, "--policy", policy.to_str().unwrap()];
 
     for answer in ["no\n", "y\n", "\n", "\u{4}"] {
-        let (code, text) = at_terminal(&arguments, &reach(), &[("Only `yes` does: ", answer)]);
+        let (code, text) = at_terminal(&arguments, &reach(), &[("Type \"yes\" to continue: ", answer)]);
         assert!(
             code == 3 && text.contains("Change 1 stream?") && text.contains("nothing was changed"),
             "{answer:?}: {text}"
         );
         untouched(&stream);
     }
-    let (code, text) = at_terminal(&arguments, &reach(), &[("Only `yes` does: ", "\u{3}")]);
+    let (code, text) = at_terminal(&arguments, &reach(), &[("Type \"yes\" to continue: ", "\u{3}")]);
     assert!(code == 4 && text.ends_with("nothing was changed\r\n"), "Ctrl-C at the question: {text:?}");
     untouched(&stream);
     let (code, text) = at_terminal(&[&arguments[..], &["--max-changes", "0"]].concat(), &reach(), &[]);
     assert!(code == 3 && !text.contains("Change 0"), "{text}");
-    let (code, text) = at_terminal(&arguments, &reach(), &[("Only `yes` does: ", "yes\n")]);
+    let (code, text) = at_terminal(&arguments, &reach(), &[("Type \"yes\" to continue: ", "yes\n")]);
     assert_eq!(code, 0, "{text}");
     assert!(is_sealed(&stream, &key));
     for shown in [

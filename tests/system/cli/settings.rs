@@ -1,0 +1,494 @@
+//! Variables, profiles and options, as the AWS CLI reads them; it is asked the same things, in the same environment.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use proptest::prelude::*;
+use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
+
+use super::{Ran, command, reach, run};
+use crate::support::{ACCOUNT, REGION, aws_cli_as_given, file, parts, unique};
+
+const POLICY: &str = "inline:{version: 1, defaults: {existing: enforce}, rules: [{name: all, key: alias/aws/kinesis}]}";
+
+/// Two profiles of two accounts, in two Regions. (ministack takes a key id of twelve digits for the account's.)
+const CONFIG: &str = "[default]\nregion = eu-west-1\n[profile prod]\nregion = us-east-1\n";
+const CREDENTIALS: &str = "[default]\naws_access_key_id = 999988887777\naws_secret_access_key = test\n\
+                           [prod]\naws_access_key_id = 444455556666\naws_secret_access_key = test\n";
+const DEFAULT: (&str, &str) = ("999988887777", "eu-west-1");
+const PROD: (&str, &str) = ("444455556666", "us-east-1");
+
+/// An environment, with nothing of the test's own.
+struct Given {
+    variables: BTreeMap<String, String>,
+    options: Vec<String>,
+}
+
+impl Given {
+    fn new(folder: &Path, variables: &[(&str, &str)], options: &[&str]) -> Self {
+        let of = |name: &str| folder.join(name).to_str().unwrap().to_owned();
+        let files = [("AWS_CONFIG_FILE", of("config")), ("AWS_SHARED_CREDENTIALS_FILE", of("credentials"))];
+        let reach = [
+            ("AWS_ENDPOINT_URL", parts().aws.as_str()),
+            ("NO_PROXY", "127.0.0.1"),
+            ("AWS_EC2_METADATA_DISABLED", "true"),
+        ];
+        let own = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
+        let home = [("HOME".to_owned(), folder.to_str().unwrap().to_owned())];
+        let files = files.into_iter().map(|(name, value)| (name.to_owned(), value));
+        let all = home.into_iter().chain(files).chain(reach.iter().map(own)).chain(variables.iter().map(own));
+        Self { variables: all.collect(), options: options.iter().map(|&option| option.to_owned()).collect() }
+    }
+
+    fn for_aws(&self, arguments: &[&str]) -> Value {
+        let arguments: Vec<&str> = arguments.iter().copied().chain(self.options.iter().map(String::as_str)).collect();
+        json!({"arguments": arguments, "variables": self.variables})
+    }
+
+    /// `streamseal` with these variables and no others.
+    fn streamseal(&self, arguments: &[&str]) -> Ran {
+        let options: Vec<&str> = self.options.iter().map(String::as_str).collect();
+        let output = command(&[arguments, &options].concat(), &[]).env_clear().envs(&self.variables).output().unwrap();
+        let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+        Ran { code: output.status.code().unwrap(), out: text(output.stdout), err: text(output.stderr) }
+    }
+
+    /// The account and Region that are used, or the exit code and what it says.
+    fn place(&self) -> Result<(String, String), (i32, String)> {
+        let Ran { code, out, err } = self.streamseal(&["explain", "--name", "x", "--json", "--policy", POLICY]);
+        let Ok(json) = serde_json::from_str::<Value>(&out) else { return Err((code, err)) };
+        let arn: Vec<&str> = json["stream"].as_str().unwrap().split(':').collect();
+        Ok((arn[4].to_owned(), arn[3].to_owned()))
+    }
+}
+
+/// Variables, options, and the account and Region that they mean; `None`: they are refused.
+type Case<'a> = (&'a [(&'a str, &'a str)], &'a [&'a str], Option<(&'static str, &'static str)>);
+
+/// In each of these environments the AWS CLI and `streamseal` use the same account and Region, or both refuse.
+#[test]
+fn settings_are_those_of_the_aws_cli() {
+    let folder = tempfile::tempdir().unwrap();
+    file(&folder, "credentials", CREDENTIALS);
+    let url = &parts().aws;
+    let of_profile = format!(
+        "{CONFIG}[profile blank]\nregion = us-east-1\nendpoint_url =\nservices = some\naws_access_key_id = 444455556666\n\
+         aws_secret_access_key = test\n[services some]\nsts =\n  endpoint_url =\n\
+         [profile named]\nregion = us-east-1\nendpoint_url = {url}\nretry_mode = legacy\nmax_attempts = 2\n\
+         aws_access_key_id = 444455556666\naws_secret_access_key = test\n\
+         [profile odd]\nmax_attempts = many\nregion = us-east-1\naws_access_key_id = 444455556666\naws_secret_access_key = test\n"
+    );
+    file(&folder, "config", &of_profile);
+    let keys = [("AWS_ACCESS_KEY_ID", "111122223333"), ("AWS_SECRET_ACCESS_KEY", "test")];
+    let with_keys = |more: &'static str| [keys[0], keys[1], ("AWS_PROFILE", more)];
+    let (cases, refused): (Vec<_>, Vec<_>) = [
+        (&[][..], &[][..], Some(DEFAULT)),
+        (&[("AWS_PROFILE", "prod")], &[], Some(PROD)),
+        (&[("AWS_DEFAULT_PROFILE", "prod")], &[], Some(PROD)),
+        (&[("AWS_DEFAULT_PROFILE", "prod"), ("AWS_PROFILE", "default")], &[], Some(PROD)),
+        (&[("AWS_DEFAULT_PROFILE", "default"), ("AWS_PROFILE", "prod")], &[], Some(DEFAULT)),
+        (&[("AWS_DEFAULT_PROFILE", "default")], &["--profile", "prod"], Some(PROD)),
+        (&[], &["--profile", "prod", "--region", "eu-north-1"], Some((PROD.0, "eu-north-1"))),
+        // Credentials of the environment go before those of a profile that the environment names, and not before one of the command line.
+        (&with_keys("prod"), &[], Some(("111122223333", "us-east-1"))),
+        (&keys, &["--profile", "prod"], Some(PROD)),
+        (&[("AWS_DEFAULT_REGION", "eu-north-1")], &[], Some((DEFAULT.0, "eu-north-1"))),
+        (&[("AWS_RETRY_MODE", "legacy")], &[], Some(DEFAULT)),
+        (&[("AWS_RETRY_MODE", "standard"), ("AWS_MAX_ATTEMPTS", "4")], &[], Some(DEFAULT)),
+        (&[("AWS_RETRY_MODE", "adaptive")], &[], Some(DEFAULT)),
+        (&[("AWS_ENDPOINT_URL_STS", "")], &[], Some(DEFAULT)),
+        (&[("AWS_ENDPOINT_URL", ""), ("AWS_ENDPOINT_URL_STS", url), ("AWS_ENDPOINT_URL_KMS", url)], &[], Some(DEFAULT)),
+        (&[("AWS_ENDPOINT_URL", "")], &["--profile", "named"], Some(PROD)),
+        (&[], &["--profile", "blank"], Some(PROD)),
+        (&[("HTTPS_PROXY", ""), ("http_proxy", "")], &[], Some(DEFAULT)),
+        (&[("AWS_PROFILE", "nobody")], &[], None),
+        (&[("AWS_DEFAULT_PROFILE", "nobody"), ("AWS_PROFILE", "prod")], &[], None),
+        (&[("AWS_MAX_ATTEMPTS", "many")], &[], None),
+        (&[], &["--profile", "odd"], None),
+        (&[("AWS_ENDPOINT_URL", "nowhere")], &[], None),
+        (&[("AWS_ENDPOINT_URL_STS", "ftp://127.0.0.1")], &[], None),
+        (&[], &["--endpoint-url", "127.0.0.1:4566"], None),
+    ]
+    .map(|(variables, options, expect): Case<'_>| (Given::new(folder.path(), variables, options), expect))
+    .into_iter()
+    .partition(|(_, expect)| expect.is_some());
+    let commands = cases.iter().chain(&refused).flat_map(|(given, _)| {
+        let account = ["sts", "get-caller-identity", "--query", "Account", "--output", "text"];
+        [given.for_aws(&account), given.for_aws(&["configure", "list"])]
+    });
+    let answers = aws_cli_as_given(&json!(commands.collect::<Vec<_>>()), folder.path());
+    for ((given, expect), answers) in cases.iter().chain(&refused).zip(answers.chunks(2)) {
+        let shown = (&given.variables, &given.options, answers);
+        let found = given.place();
+        let Some((account, region)) = expect else {
+            assert!(answers[0].is_err(), "{shown:?}");
+            let (code, err) = found.expect_err("it is refused");
+            assert_eq!((code, err.matches("error: ").count()), (2, 1), "{shown:?}: {err}");
+            continue;
+        };
+        assert_eq!(found, Ok(((*account).to_owned(), (*region).to_owned())), "{shown:?}");
+        assert_eq!(answers[0].as_deref().map(str::trim), Ok(*account), "{shown:?}");
+        // NAME VALUE TYPE LOCATION
+        let list = answers[1].as_deref().unwrap();
+        let line = list.lines().find(|line| line.trim_start().starts_with("region")).unwrap();
+        let of_aws = line.split_whitespace().nth(if line.contains(" : ") { 2 } else { 1 });
+        let by_option = given.options.iter().any(|option| option == "--region");
+        assert!(by_option || of_aws == Some(*region), "{shown:?}: {line}");
+    }
+}
+
+/// Where the AWS CLI itself stumbles over a blank (`AWS_PROFILE`, `AWS_CA_BUNDLE`, a number), it is as if it were not set.
+#[test]
+fn what_is_blank_is_not_set() {
+    let folder = tempfile::tempdir().unwrap();
+    file(&folder, "credentials", CREDENTIALS);
+    file(&folder, "config", &format!("{CONFIG}max_attempts =\n"));
+    let default = Ok((DEFAULT.0.to_owned(), DEFAULT.1.to_owned()));
+    for name in [
+        "AWS_PROFILE",
+        "AWS_DEFAULT_PROFILE",
+        "AWS_REGION",
+        "AWS_DEFAULT_REGION",
+        "AWS_MAX_ATTEMPTS",
+        "AWS_RETRY_MODE",
+        "AWS_ACCESS_KEY_ID",
+        "AWS_ENDPOINT_URL_KINESIS",
+        "AWS_WEB_IDENTITY_TOKEN_FILE",
+        "AWS_CA_BUNDLE",
+        "ALL_PROXY",
+        "AWS_CONTAINER_CREDENTIALS_FULL_URI",
+        "ACCOUNT_ID",
+        "MODE",
+    ] {
+        for blank in ["", "  "] {
+            assert_eq!(Given::new(folder.path(), &[(name, blank)], &[]).place(), default, "{name}");
+        }
+    }
+    for option in ["--profile", "--region", "--endpoint-url", "--account"] {
+        assert_eq!(Given::new(folder.path(), &[], &[option, ""]).place(), default, "{option}");
+    }
+}
+
+#[test]
+fn a_setting_that_cannot_be_used_is_named_where_it_was_given() {
+    let folder = tempfile::tempdir().unwrap();
+    file(&folder, "credentials", CREDENTIALS);
+    let config = format!(
+        "{CONFIG}[profile bad]\nregion = nowhere\n[profile mfa]\nregion = eu-west-1\nrole_arn = arn:aws:iam::444455556666:role/x\n\
+         source_profile = prod\nmfa_serial = arn:aws:iam::444455556666:mfa/me\n[profile via]\nregion = eu-west-1\n\
+         role_arn = arn:aws:iam::444455556666:role/y\nsource_profile = mfa\n\
+         [profile url]\nregion = eu-west-1\nservices = s\n[services s]\nkinesis =\n  endpoint_url = here\n"
+    );
+    file(&folder, "config", &config);
+    for (variables, options, why) in [
+        (
+            &[("AWS_RETRY_MODE", "sometimes")][..],
+            &[][..],
+            "AWS_RETRY_MODE: `sometimes` is not `legacy`, `standard` or `adaptive`",
+        ),
+        (&[("AWS_MAX_ATTEMPTS", "0")], &[], "AWS_MAX_ATTEMPTS: `0` is not a whole number from 1"),
+        (&[("AWS_ENDPOINT_URL", "x")], &[], "AWS_ENDPOINT_URL: `x` is not the URL of an endpoint"),
+        (&[("AWS_ENDPOINT_URL_KMS", "x")], &[], "AWS_ENDPOINT_URL_KMS: `x` is not the URL of an endpoint"),
+        (
+            &[("AWS_ENDPOINT_URL", "")],
+            &["--profile", "url"],
+            "`endpoint_url` of the profile `url`: `here` is not the URL of an endpoint",
+        ),
+        (&[], &["--endpoint-url", "x"], "--endpoint-url: `x` is not the URL of an endpoint"),
+        (&[], &["--region", "here"], "--region: `here` is not a Region"),
+        (&[("AWS_REGION", "eu west")], &[], "AWS_REGION: `eu west` is not a Region"),
+        (&[("AWS_DEFAULT_REGION", "x")], &[], "AWS_DEFAULT_REGION: `x` is not a Region"),
+        (&[], &["--profile", "bad"], "`region` of the profile: `nowhere` is not a Region"),
+        (&[], &["--account", "1"], "--account: `1` is not an account id"),
+        (&[("ACCOUNT_ID", "1")], &[], "ACCOUNT_ID: `1` is not an account id"),
+        (&[], &["--policy", "ssm:"], "--policy: must begin with"),
+        (&[("POLICY", "ssm:")], &[], "POLICY: must begin with"),
+        (&[("MODE", "maybe")], &[], "MODE: `maybe` is not `report`, `enforce` or `ssm:NAME`"),
+        (&[], &["--profile", "mfa"], "the profile `mfa` asks for a code of an MFA device (`mfa_serial`)"),
+        (&[("AWS_PROFILE", "via")], &[], "the profile `mfa` asks for a code of an MFA device (`mfa_serial`)"),
+    ] {
+        let policy = if why.contains("POLICY") || why.contains("--policy") { &[][..] } else { &["--policy", POLICY] };
+        let given = Given::new(folder.path(), variables, options);
+        let Ran { code, out, err } = given.streamseal(&[&["explain", "--name", "x"], policy].concat());
+        assert_eq!(
+            (code, out.as_str(), err.matches("error: ").count()),
+            (2, "", 1),
+            "{variables:?} {options:?}: {err}"
+        );
+        assert!(err.contains(&format!("error: {why}")), "{variables:?} {options:?}: {err}");
+    }
+    // No endpoint, so that the host is searched for: there is none, with a network or without.
+    let given = Given::new(folder.path(), &[("AWS_ENDPOINT_URL", "")], &["--region", "eu-west-99"]);
+    let (code, err) = given.place().unwrap_err();
+    assert!(code == 2 && err.contains("there is no Region `eu-west-99`"), "{err}");
+    let broken =
+        Given::new(folder.path(), &[("AWS_CONFIG_FILE", file(&folder, "broken", "[default\n").to_str().unwrap())], &[]);
+    let (code, err) = broken.place().unwrap_err();
+    assert!(code == 2 && err.lines().count() == 1 && err.contains("the profiles cannot be read"), "{err}");
+}
+
+/// What is shown of errors is for people: no types of the SDK, none of its layers.
+#[test]
+fn errors_are_in_words_and_say_whether_another_try_may_help() {
+    let folder = tempfile::tempdir().unwrap();
+    file(&folder, "credentials", CREDENTIALS);
+    file(&folder, "config", &format!("{CONFIG}[profile bare]\nregion = us-east-1\n"));
+    // Nobody listens there: somebody may, the next time.
+    let (code, err) = Given::new(folder.path(), &[], &["--endpoint-url", "http://127.0.0.1:9"]).place().unwrap_err();
+    assert!(code == 4 && err.contains("sts:GetCallerIdentity failed (NoAnswer): tcp connect error: "), "{err}");
+    // No name of a host may be longer than 253 letters, so that nobody needs to be asked.
+    let host = format!("http://{}.test", ["a".repeat(60).as_str(); 5].join("."));
+    let (code, err) = Given::new(folder.path(), &[("AWS_ENDPOINT_URL", &host)], &[]).place().unwrap_err();
+    assert!(code == 2 && err.contains("(NoHost)") && err.contains("there is no such host"), "{err}");
+    // A profile without credentials, and none at all.
+    let (code, err) = Given::new(folder.path(), &[], &["--profile", "bare"]).place().unwrap_err();
+    assert!(code == 1 && err.contains("(NoCredentials): the credential provider was not enabled\n"), "{err}");
+    let nobody = Given::new(folder.path(), &[("AWS_SHARED_CREDENTIALS_FILE", "/nowhere")], &[]);
+    let (code, err) = nobody.place().unwrap_err();
+    assert!(code == 1 && err.contains("(NoCredentials): no credentials found in chain"), "{err}");
+    assert!(!err.contains("dispatch") && !err.contains("\\n"), "{err}");
+}
+
+/// A session of `aws login`: its credentials are in a file that the AWS CLI keeps.
+#[test]
+fn a_session_of_aws_login_is_used() {
+    const SESSION: &str = "arn:aws:iam::444455556666:user/ops";
+    let folder = tempfile::tempdir().unwrap();
+    file(&folder, "credentials", "");
+    file(&folder, "config", &format!("[profile ops]\nregion = eu-west-1\nlogin_session = {SESSION}\n"));
+    let given = Given::new(folder.path(), &[], &["--profile", "ops"]);
+    let (code, err) = given.place().unwrap_err();
+    assert!(code == 1 && err.contains("(NoCredentials)") && err.contains("`aws login`"), "nobody has logged in: {err}");
+    let name: String = Sha256::digest(SESSION).iter().map(|byte| format!("{byte:02x}")).collect();
+    // The key is one of the SDK's own tests: without one the file is none.
+    let key = "-----BEGIN EC PRIVATE KEY-----\nMHcCAQEEIFDZHUzOG1Pzq+6F0mjMlOSp1syN9LRPBuHMoCFXTcXhoAoGCCqGSM49\nAwEHoUQDQgAE9qhj+KtcdHj1kVgwxWWWw++tqoh7H7UHs7oXh8jBbgF47rrYGC+t\ndjiIaHK3dBvvdE7MGj5HsepzLm3Kj91bqA==\n-----END EC PRIVATE KEY-----\n";
+    let token = json!({
+        "accessToken": {
+            "accessKeyId": "444455556666", "secretAccessKey": "test", "sessionToken": "test", "accountId": "444455556666",
+            "expiresAt": "2199-12-25T21:30:00Z",
+        },
+        "tokenType": "aws_sigv4", "refreshToken": "r", "idToken": "i", "clientId": "aws:signin:::cli/same-device", "dpopKey": key,
+    });
+    let cache = folder.path().join(".aws/login/cache");
+    std::fs::create_dir_all(&cache).unwrap();
+    std::fs::write(cache.join(format!("{name}.json")), token.to_string()).unwrap();
+    assert_eq!(given.place(), Ok(("444455556666".to_owned(), "eu-west-1".to_owned())));
+}
+
+#[test]
+fn whose_streams_they_are_is_said_before_anything_is_asked_or_written() {
+    let stream = unique("place");
+    parts().stream(&stream);
+    parts().active(&stream);
+    let place = format!("account {ACCOUNT}, Region {REGION}\n");
+    let Ran { out, err, .. } = run(&["seal", &stream, "--dry-run", "--policy", POLICY], &reach());
+    assert!(out.starts_with(&place), "{out}{err}");
+    let Ran { err, .. } = run(&["prove", &stream, "--policy", POLICY], &reach());
+    assert!(err.starts_with(&place), "{err}");
+}
+
+#[test]
+fn a_policy_is_a_file_a_variable_standard_input_or_streamseal_yaml() {
+    use std::io::Write;
+    use std::process::Stdio;
+    let folder = tempfile::tempdir().unwrap();
+    let text = "version: 1\ndefaults: {existing: enforce}\nrules:\n  - {name: all, key: alias/aws/kinesis}\n";
+    let path = file(&folder, "policy.yaml", text);
+    let explain = |arguments: &[&str], variables: &[(&str, &str)], input: &str| {
+        let variables = [&reach()[..], variables].concat();
+        let mut command = command(&[&["explain", "--name", "x"], arguments].concat(), &variables);
+        let command =
+            command.current_dir(folder.path()).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
+        let output = child.wait_with_output().unwrap();
+        let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+        (output.status.code().unwrap(), text(output.stdout) + &text(output.stderr))
+    };
+    let is_right = |(code, said): (i32, String)| assert!(code == 0 && said.contains("all (line 4)"), "{said}");
+    is_right(explain(&["--policy", path.to_str().unwrap()], &[], ""));
+    is_right(explain(&["--policy", "policy.yaml"], &[], ""));
+    is_right(explain(&[], &[("POLICY", "policy.yaml")], ""));
+    is_right(explain(&[], &[("POLICY", "file:policy.yaml")], ""));
+    is_right(explain(&["--policy", "-"], &[], text));
+    let (code, said) = explain(&[], &[], "");
+    assert!(code == 2 && said.contains("no policy is named"), "{said}");
+    file(&folder, "streamseal.yaml", text);
+    is_right(explain(&[], &[], ""));
+    // One that is named goes first.
+    let (code, said) = explain(&[], &[("POLICY", "nowhere.yaml")], "");
+    assert!(code == 1 && said.contains("nowhere.yaml: cannot be read"), "{said}");
+}
+
+const NAMES: &[&str] = &[
+    "AWS_REGION",
+    "AWS_DEFAULT_REGION",
+    "AWS_PROFILE",
+    "AWS_DEFAULT_PROFILE",
+    "AWS_ACCESS_KEY_ID",
+    "AWS_SECRET_ACCESS_KEY",
+    "AWS_SESSION_TOKEN",
+    "AWS_RETRY_MODE",
+    "AWS_MAX_ATTEMPTS",
+    "AWS_ENDPOINT_URL",
+    "AWS_ENDPOINT_URL_KINESIS",
+    "AWS_ENDPOINT_URL_STS",
+    "AWS_CA_BUNDLE",
+    "AWS_USE_FIPS_ENDPOINT",
+    "AWS_USE_DUALSTACK_ENDPOINT",
+    "AWS_STS_REGIONAL_ENDPOINTS",
+    "AWS_EC2_METADATA_SERVICE_ENDPOINT",
+    "AWS_EC2_METADATA_SERVICE_ENDPOINT_MODE",
+    "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI",
+    "AWS_CONTAINER_CREDENTIALS_FULL_URI",
+    "AWS_CONTAINER_AUTHORIZATION_TOKEN",
+    "AWS_WEB_IDENTITY_TOKEN_FILE",
+    "AWS_ROLE_ARN",
+    "AWS_ROLE_SESSION_NAME",
+    "AWS_SDK_UA_APP_ID",
+    "AWS_ACCOUNT_ID_ENDPOINT_MODE",
+    "AWS_REQUEST_CHECKSUM_CALCULATION",
+    "AWS_REQUEST_MIN_COMPRESSION_SIZE_BYTES",
+    "AWS_IGNORE_CONFIGURED_ENDPOINT_URLS",
+    "AWS_DEFAULTS_MODE",
+    "AWS_NEW_RETRIES_2026",
+    "AWS_AUTH_SCHEME_PREFERENCE",
+    "AWS_SIGV4A_SIGNING_REGION_SET",
+    "AWS_LOGIN_CACHE_DIRECTORY",
+    "HTTP_PROXY",
+    "NO_PROXY",
+    "ACCOUNT_ID",
+    "POLICY",
+    "MODE",
+    "PARTITION",
+    "OWN_ROLE_ARN",
+    "DESCRIBES_PER_SECOND",
+    "TERM",
+    "COLUMNS",
+    "NO_COLOR",
+    "HOME",
+];
+const KEYS: &[&str] = &[
+    "region",
+    "aws_access_key_id",
+    "aws_secret_access_key",
+    "aws_session_token",
+    "role_arn",
+    "source_profile",
+    "credential_source",
+    "mfa_serial",
+    "sso_session",
+    "sso_start_url",
+    "sso_region",
+    "sso_account_id",
+    "sso_role_name",
+    "login_session",
+    "credential_process",
+    "web_identity_token_file",
+    "retry_mode",
+    "max_attempts",
+    "endpoint_url",
+    "services",
+    "ca_bundle",
+    "use_fips_endpoint",
+    "duration_seconds",
+    "external_id",
+    "role_session_name",
+    "ignore_configured_endpoint_urls",
+    "sdk_ua_app_id",
+];
+const VALUES: &[&str] = &[
+    "",
+    " ",
+    "0",
+    "-1",
+    "1",
+    "18446744073709551616",
+    "true",
+    "maybe",
+    "legacy",
+    "adaptive",
+    "a",
+    "b",
+    "default",
+    "eu-west-1",
+    "eu west 1",
+    "us-iso-east-1",
+    "http://127.0.0.1:9",
+    "https://127.0.0.1:9/x?y#z",
+    "http://",
+    "://",
+    "x y",
+    "/nowhere",
+    ".",
+    "Environment",
+    "Ec2InstanceMetadata",
+    "arn:aws:iam::444455556666:role/x",
+    "arn:::::",
+    "111122223333",
+    "Zürich",
+    "\u{202e}",
+    "%s%n",
+    "'\"`$(id)",
+    "{}",
+    "inline:{version: 1, defaults: {existing: enforce}, rules: [{name: all, key: alias/aws/kinesis}]}",
+    "report",
+    "*",
+    "false",
+    "cat /nowhere",
+    "\u{1}",
+    "a=b",
+    "[a]",
+    "#",
+];
+
+const COMMAND_LINES: &[&[&str]] = &[
+    &["explain", "--name", "x"],
+    &["audit"],
+    &["check", "--resolve"],
+    &["seal", "x", "--dry-run"],
+    &["doctor"],
+    &["impact", "x"],
+];
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 150, failure_persistence: None, ..ProptestConfig::default() })]
+    /// Whatever variables and profile files say, a command ends with one of its exit codes, in time, and with little text. Everything that
+    /// would leave this machine goes to a proxy that does not answer.
+    #[test]
+    fn no_environment_makes_a_command_panic(
+        variables in prop::collection::btree_map(prop::sample::select(NAMES), prop::sample::select(VALUES), 0..6),
+        profiles in prop::collection::vec(
+            (prop::sample::select(&["default", "profile a", "profile b", "a", "sso-session a", "services a", "profile ", "x"][..]),
+             prop::collection::vec((prop::sample::select(KEYS), prop::sample::select(VALUES)), 0..5)),
+            0..4,
+        ),
+        command_line in prop::sample::select(COMMAND_LINES),
+        profile in prop::option::of(prop::sample::select(&["a", "b", "default", ""][..])),
+    ) {
+        let folder = tempfile::tempdir().unwrap();
+        let section = |(name, keys): &(&str, Vec<(&str, &str)>)| {
+            format!("[{name}]\n{}", keys.iter().map(|(key, value)| format!("{key} = {value}\n")).collect::<String>())
+        };
+        let text: String = profiles.iter().map(section).collect();
+        file(&folder, "config", &text);
+        file(&folder, "credentials", &text.replace("[profile ", "["));
+        let base = [
+            ("AWS_CONFIG_FILE", folder.path().join("config")), ("AWS_SHARED_CREDENTIALS_FILE", folder.path().join("credentials")),
+        ];
+        let options = profile.map(|profile| vec!["--profile", profile]).unwrap_or_default();
+        let mut command = command(&[command_line, options.as_slice()].concat(), &[]);
+        command.env_clear().envs(base).envs([("HTTPS_PROXY", "http://127.0.0.1:9"), ("AWS_EC2_METADATA_DISABLED", "true")]);
+        command.envs([("AWS_REGION", "eu-west-1"), ("POLICY", POLICY), ("HTTP_PROXY", "http://127.0.0.1:9")]);
+        let began = Instant::now();
+        let output = command.envs(&variables).output().unwrap();
+        let err = String::from_utf8(output.stderr).unwrap();
+        let shown = format!("{variables:?} {text}: {err}");
+        prop_assert!(output.status.code().is_some_and(|code| (0..=4).contains(&code)), "{:?} {shown}", output.status);
+        prop_assert!(!err.contains("panicked") && !err.contains("this is a fault"), "{shown}");
+        prop_assert!(err.lines().count() <= 24 && err.len() <= 6_000, "{shown}");
+        prop_assert!(began.elapsed() < Duration::from_secs(60), "{shown}");
+    }
+}
