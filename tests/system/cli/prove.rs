@@ -24,9 +24,9 @@ fn a_proof_is_made_and_nothing_is_started() {
     assert_eq!((code, err), (3, format!("account {ACCOUNT}, Region {REGION}\n")), "{out}");
     assert!(out.contains(&format!("wrong  {plain}: withheld: the stream is not encrypted")), "{out}");
     for change in [
-        format!("Terraform      aws_kinesis_stream: encryption_type = \"KMS\", kms_key_id = \"{key}\""),
-        format!("CloudFormation AWS::Kinesis::Stream: StreamEncryption: {{ EncryptionType: KMS, KeyId: \"{key}\" }}"),
-        format!("AWS CLI        aws kinesis start-stream-encryption --stream-arn {}", stream_arn(&plain)),
+        format!("    encryption_type = \"KMS\"\n    kms_key_id      = \"{key}\"\n"),
+        format!("    StreamEncryption: {{ EncryptionType: KMS, KeyId: \"{key}\" }}\n"),
+        format!("  AWS CLI\n    aws kinesis start-stream-encryption --stream-arn {}", stream_arn(&plain)),
     ] {
         assert!(out.contains(&change), "{change}: {out}");
     }
