@@ -32,7 +32,6 @@ use super::context::Context;
 use super::exit::Exit;
 use super::output::{GOOD, Stop, in_lines, styled, to_stderr};
 use crate::domain::remedy::advice::Remedy;
-use crate::run::session::Session;
 
 /// Longer than any audit: what ends one is its end, or its user.
 const LONGEST: SignedDuration = SignedDuration::from_hours(7 * 24);
@@ -217,7 +216,7 @@ async fn audit(arguments: &AuditArguments, globals: &Globals, bar: &ProgressBar)
     let started_at = now();
     // Each Region has quotas of its own.
     let audits = contexts.iter().zip(&regions).map(async |(context, (_, opt_in))| {
-        let session = Session { run_id: "audit", ..context.session(&policy, mode, LONGEST) };
+        let session = context.session(&policy, mode, LONGEST);
         observe::region(&context.aws, &session, *opt_in, bar).await
     });
     let mut found = join_all(audits).await;
