@@ -45,6 +45,8 @@ pub(crate) struct Context {
     pub(crate) aws: Aws,
     /// As the function's.
     pub(crate) config: Config,
+    /// Of all runs of this command, in evidence.
+    run_id: String,
     paces: Paces,
     history: History,
     /// Whether the credentials are known to be of the account, once that was asked.
@@ -91,7 +93,7 @@ impl Context {
             let stop = Stop::usage(format!("{other} is not a stream of the account {account} in {region}"));
             return Err(stop.help("name streams of one account and Region at a time"));
         }
-        Ok(Self { is_own, ..Self::new(sdk, config) })
+        Ok(Self { is_own, ..Self::new(sdk, config, new_id()) })
     }
 
     /// One for each of these Regions, in their order, which an account may be without where it says `true`; observations are taken at
@@ -116,19 +118,19 @@ impl Context {
             Some(account) => (account.clone(), is_account_of(&asked, &account).await?),
             None => (caller(&asked).await?, true),
         };
-        let mut contexts = Vec::new();
+        let (mut contexts, run_id) = (Vec::new(), new_id());
         for (region, _) in regions {
             // With the same connections, and credentials that were fetched once.
             let sdk = asked.to_builder().region(Region::new(region.clone())).build();
-            contexts.push(Self::new(sdk, given.config(region, Some(&account))?));
+            contexts.push(Self::new(sdk, given.config(region, Some(&account))?, run_id.clone()));
         }
         Ok((contexts, is_known))
     }
 
-    fn new(sdk: SdkConfig, config: Config) -> Self {
+    fn new(sdk: SdkConfig, config: Config, run_id: String) -> Self {
         let (paces, history) = (Paces::new(&config), History::default());
         let aws = Aws::new(&sdk, config.own.clone(), Queues::default());
-        Self { sdk, aws, config, paces, history, is_own: OnceLock::new() }
+        Self { sdk, aws, config, run_id, paces, history, is_own: OnceLock::new() }
     }
 
     /// Whose streams these are, and where.
@@ -265,7 +267,7 @@ impl Context {
             config: &self.config,
             policy,
             mode,
-            run_id: "streamseal",
+            run_id: &self.run_id,
             deadline: self.aws.now() + time,
             paces: &self.paces,
             history: &self.history,
@@ -289,6 +291,13 @@ pub(crate) fn loaded(source: &str, text: &str) -> Result<Policy, Stop> {
         let faults = faults.iter().map(|fault| format!("{source}:{fault}"));
         stop.and(faults).help("`streamseal check` shows them in the source")
     })
+}
+
+/// An id that no other command has, in the form that an invocation's id has: a UUID of version 4.
+fn new_id() -> String {
+    let (high, low) = (fastrand::u64(..), fastrand::u64(..));
+    let (variant, node) = (0x8000 | ((low >> 48) & 0x3fff), low & 0xffff_ffff_ffff);
+    format!("{:08x}-{:04x}-4{:03x}-{variant:04x}-{node:012x}", high >> 32, (high >> 16) & 0xffff, high & 0xfff)
 }
 
 /// The ARN of a parameter of this account and Region.

@@ -110,13 +110,27 @@ pub(crate) fn key_json(found: &KeyLookup) -> Value {
     }
 }
 
+/// What to write into a stream's source, and the calls that change it now. Each block can be pasted as it is.
+pub(crate) fn at_source(change: &AtSource, calls: &[&str], label: impl Fn(&str) -> String) -> String {
+    let AtSource { terraform, cloudformation, .. } = change;
+    let blocks = [
+        ("Terraform, in aws_kinesis_stream", terraform.as_str()),
+        ("CloudFormation, in the Properties of AWS::Kinesis::Stream", cloudformation.as_str()),
+    ];
+    let calls = calls.join("\n");
+    let blocks = blocks.into_iter().chain((!calls.is_empty()).then_some(("AWS CLI", calls.as_str())));
+    let block = |(name, text): (&str, &str)| {
+        let lines: String = text.lines().map(|line| format!("\n    {line}")).collect();
+        format!("  {}{lines}", label(name))
+    };
+    blocks.map(block).collect::<Vec<_>>().join("\n")
+}
+
 /// Lines with what to do; `None` where there is nothing to do.
 pub(crate) fn remedy(remedy: &Remedy) -> Option<String> {
-    let label = |name: &str| styled(FAINT, format_args!("  {name:<15}"));
     match remedy {
-        Remedy::Source(AtSource { terraform, cloudformation, cli }) => {
-            let cli = cli.as_ref().map(|cli| format!("\n{}{cli}", label("AWS CLI"))).unwrap_or_default();
-            Some(format!("{}{terraform}\n{}{cloudformation}{cli}", label("Terraform"), label("CloudFormation")))
+        Remedy::Source(change) => {
+            Some(at_source(change, change.cli.as_deref().as_slice(), |label| styled(FAINT, label)))
         }
         other => {
             let pasted = other.commands().into_iter().chain(other.statement());

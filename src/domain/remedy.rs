@@ -173,8 +173,8 @@ fn without_call(change: AtSource) -> AtSource {
 /// Terraform's and CloudFormation's defaults are *no encryption*: without this their next apply plans to remove it.
 fn at_source(key: &KeyIdentity, stream: &StreamArn) -> AtSource {
     AtSource {
-        terraform: format!("aws_kinesis_stream: encryption_type = \"KMS\", kms_key_id = \"{key}\""),
-        cloudformation: format!("AWS::Kinesis::Stream: StreamEncryption: {{ EncryptionType: KMS, KeyId: \"{key}\" }}"),
+        terraform: format!("encryption_type = \"KMS\"\nkms_key_id      = \"{key}\""),
+        cloudformation: format!("StreamEncryption: {{ EncryptionType: KMS, KeyId: \"{key}\" }}"),
         cli: Some(format!(
             "aws kinesis start-stream-encryption --stream-arn {stream} --encryption-type KMS --key-id {key} --region {}",
             stream.scope.region

@@ -254,7 +254,7 @@ fn every_stream_is_reported_as_it_is_in_every_form() {
     let names = ["a.csv", "a.txt", "a.jsonl", "a.html", "a.json"].map(|name| folder.path().join(name));
     let outputs: Vec<&str> = names.iter().flat_map(|path| ["--output", path.to_str().unwrap()]).collect();
     let (mut one, mut many) = (audit(&policy, &["--json", "--rate", "1000"]), audit(&policy, &["--rate", "1000"]));
-    many.args(&outputs);
+    many.args(&outputs).arg("--fix");
     let (one, many, so) = std::thread::scope(|scope| {
         let many = scope.spawn(|| ran(&mut many));
         let so = scope.spawn(|| as_the_aws_cli_reports(folder.path()));
@@ -366,24 +366,28 @@ fn every_stream_is_reported_as_it_is_in_every_form() {
         .collect();
     assert_eq!(in_evidence, expected);
 
-    let in_table = table.lines().skip(1).take(500).map(|line| {
+    assert!(table.starts_with(&format!("account {ACCOUNT}, Region {REGION}, policy file:")), "{table}");
+    let in_table = table.lines().skip(3).take(500).map(|line| {
         let mut words = line.split_whitespace().map(str::to_owned);
         (words.next().unwrap(), words.next().unwrap())
     });
     let in_table: BTreeMap<String, String> = in_table.collect();
     assert_eq!(in_table, expected.iter().map(|[name, compliance, ..]| (name.clone(), compliance.clone())).collect());
-    assert!(table.ends_with("500 streams: 230 NON_COMPLIANT, 210 COMPLIANT, 60 NOT_APPLICABLE\n"));
-    // Each that is wrong and whose key is known, with what to write into Terraform and CloudFormation and what to call.
+    assert!(table.contains("\n500 streams: 230 NON_COMPLIANT, 210 COMPLIANT, 60 NOT_APPLICABLE\nnext: "));
+    // Once for each key, with every stream whose key is known: what to write into Terraform and CloudFormation and what to call.
     let key = &arns["alias/orders"];
     let change = format!(
-        "  orders-open-000\n    Terraform      aws_kinesis_stream: encryption_type = \"KMS\", kms_key_id = \"{key}\"\n    CloudFormation \
-         AWS::Kinesis::Stream: StreamEncryption: {{ EncryptionType: KMS, KeyId: \"{key}\" }}\n    AWS CLI        aws kinesis \
-         start-stream-encryption --stream-arn {} --encryption-type KMS --key-id {key} --region {REGION}\n",
+        "\n    Terraform, in aws_kinesis_stream\n      encryption_type = \"KMS\"\n      kms_key_id      = \"{key}\"\n    CloudFormation, \
+         in the Properties of AWS::Kinesis::Stream\n      StreamEncryption: {{ EncryptionType: KMS, KeyId: \"{key}\" }}\n    AWS CLI\n"
+    );
+    assert_eq!(table.matches(&change).count(), 1, "{table}");
+    let call = format!(
+        "      aws kinesis start-stream-encryption --stream-arn {} --encryption-type KMS --key-id {key} --region {REGION}\n",
         arn("orders-open-000")
     );
-    assert!(table.contains(&change), "{table}");
+    assert!(table.contains(&call), "{table}");
     // Of the kinds that are wrong all but the 40 whose key is disabled, the 20 whose key is not there and the 10 that have no rule.
-    assert_eq!(table.lines().filter(|line| line.starts_with("    Terraform ")).count(), 160);
+    assert_eq!(table.matches("      aws kinesis start-stream-encryption ").count(), 160);
     let enable = format!("aws kms enable-key --key-id {} --region {REGION}", arns["alias/retired"]);
     let (_, others) = table.split_once("\nwhat to do\n").unwrap();
     // Of the 20 that are on it, and of the 20 whose rule names it.
@@ -696,7 +700,7 @@ fn credentials_of_another_account_are_refused() {
         });
     let mut command = command(&policy, &["--region", REGION]);
     let (code, out, err) = ran(command.env("AWS_ENDPOINT_URL", server.uri()));
-    assert!(code == 1 && out.contains("2 listed are gone") && out.ends_with("incomplete: eu-west-1\n"), "{out}{err}");
+    assert!(code == 1 && out.contains("2 listed are gone") && out.contains("\nincomplete: eu-west-1\n"), "{out}{err}");
     assert!(err.contains("of 2 streams that are listed none is there"), "{err}");
 }
 
@@ -708,8 +712,8 @@ fn regions_that_fail_are_reported_and_stop_no_other() {
     let run = |arguments: &[&str]| ran(command(&policy, arguments).env("AWS_ENDPOINT_URL", server.uri()));
     let (code, out, err) = run(&["--region", "eu-west-1", "--region", "eu-west-2", "--region", "eu-west-1"]);
     assert_eq!(code, 1, "{out}{err}");
-    assert!(out.starts_with("REGION") && out.contains("eu-west-1  scratch-1  NOT_APPLICABLE"), "{out}");
-    assert!(out.contains("1 stream: 1 NOT_APPLICABLE") && out.ends_with("incomplete: eu-west-2\n"), "{out}");
+    assert!(out.contains("\n\nREGION") && out.contains("eu-west-1  scratch-1  NOT_APPLICABLE"), "{out}");
+    assert!(out.contains("1 stream: 1 NOT_APPLICABLE") && out.contains("\nincomplete: eu-west-2\n"), "{out}");
     assert!(err.contains("error: eu-west-2: kinesis:ListStreams failed (permanent): AccessDenied"), "{err}");
     assert!(err.contains(r#"{"Action":"kinesis:ListStreams","Effect":"Allow","Resource":"*"}"#), "{err}");
 
@@ -730,7 +734,7 @@ fn regions_that_fail_are_reported_and_stop_no_other() {
     // What the organization denies fails nothing, unless that is asked for.
     let some = ["--region", "eu-north-1", "--region", "eu-west-1"];
     let (code, out, err) = run(&some);
-    assert!(code == 0 && out.ends_with("not observed, denied by the organization: eu-north-1\n"), "{out}{err}");
+    assert!(code == 0 && out.contains("\nnot observed, denied by the organization: eu-north-1\n"), "{out}{err}");
     assert!(!err.contains("error"), "{err}");
     assert_eq!(run(&[&some[..], &["--fail-on", "unknown"]].concat()).0, 1);
     assert_eq!(run(&["--region", "us-east-1", "--fail-on", "non-compliant"]).0, 0);

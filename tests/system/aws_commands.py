@@ -19,7 +19,9 @@ for command in json.load(sys.stdin):
     if isinstance(command, dict):
         arguments = command["arguments"]
         # Where its own files are, which it says at its start.
-        kept = {name: value for name, value in os.environ.items() if name == "AWS_DATA_PATH"}
+        kept = {
+            name: value for name, value in os.environ.items() if name == "AWS_DATA_PATH"
+        }
         os.environ.clear()
         os.environ.update(kept | command["variables"])
     out, err = io.StringIO(), io.StringIO()
@@ -30,6 +32,9 @@ for command in json.load(sys.stdin):
             code = driver.main(arguments)
         except SystemExit as end:  # As the argument parser ends.
             code = end.code
-        except Exception as error:  # As where a setting cannot be read at all.
+        except Exception as error:  # noqa: BLE001 - whatever it is, it is the answer
             code, _ = 255, err.write(str(error))
-    print(json.dumps({"code": code, "out": out.getvalue(), "err": err.getvalue()}), flush=True)
+    print(
+        json.dumps({"code": code, "out": out.getvalue(), "err": err.getvalue()}),
+        flush=True,
+    )

@@ -14,6 +14,8 @@ pub(super) fn render(audit: &Audit) -> String {
         let observed_at = row.observed_at.to_string();
         let remedy = &evidence.remedy;
         let (change, command) = (remedy.at_source(), one_line(remedy));
+        // One line a stream: many tools read no others.
+        let terraform = change.map(|change| change.terraform.replace('\n', "; "));
         let fields = [
             Some(row.region),
             Some(row.stream),
@@ -31,7 +33,7 @@ pub(super) fn render(audit: &Audit) -> String {
             created.as_deref(),
             Some(observed_at.as_str()),
             Some(row.annotation),
-            change.map(|change| change.terraform.as_str()),
+            terraform.as_deref(),
             change.map(|change| change.cloudformation.as_str()),
             change.and_then(|change| change.cli.as_deref()),
             remedy.about(),

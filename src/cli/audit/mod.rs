@@ -26,12 +26,12 @@ use jiff::{SignedDuration, Timestamp};
 
 use self::file::{try_to_write, write_whole};
 use self::report::{Audit, Broken, Ended, FailOn};
+use self::table::Shown;
 use super::arguments::{Globals, MODES};
 use super::context::Context;
 use super::exit::Exit;
 use super::output::{GOOD, Stop, in_lines, styled, to_stderr};
 use crate::domain::remedy::advice::Remedy;
-use crate::run::session::Session;
 
 /// Longer than any audit: what ends one is its end, or its user.
 const LONGEST: SignedDuration = SignedDuration::from_hours(7 * 24);
@@ -63,6 +63,9 @@ pub(crate) struct AuditArguments {
     /// another try]
     #[arg(long, value_enum)]
     fail_on: Option<FailOn>,
+    /// Print what to change as well, for each key, in the table: for Terraform, CloudFormation and the AWS CLI
+    #[arg(long)]
+    fix: bool,
 }
 
 /// The form of the result.
@@ -94,9 +97,9 @@ impl Format {
         }
     }
 
-    fn render(self, audit: &Audit, coloured: bool) -> String {
+    fn render(self, audit: &Audit, shown: Shown) -> String {
         match self {
-            Self::Table => table::render(audit, coloured),
+            Self::Table => table::render(audit, shown),
             Self::Json => format!("{:#}\n", audit.to_json()),
             Self::Csv => csv::render(audit),
             Self::Html => html::render(audit),
@@ -130,8 +133,8 @@ pub(super) async fn run(arguments: &AuditArguments, globals: &Globals) -> Result
     }
     for (path, format) in &outputs {
         let written = match path {
-            Some(path) => write_whole(path, &format.render(&audit, false)),
-            None => print_all(&format.render(&audit, is_coloured())),
+            Some(path) => write_whole(path, &format.render(&audit, Shown { fix: arguments.fix, ..Shown::default() })),
+            None => print_all(&format.render(&audit, shown(arguments))),
         };
         written.map_err(|error| not_written(*path, &error))?;
     }
@@ -213,7 +216,7 @@ async fn audit(arguments: &AuditArguments, globals: &Globals, bar: &ProgressBar)
     let started_at = now();
     // Each Region has quotas of its own.
     let audits = contexts.iter().zip(&regions).map(async |(context, (_, opt_in))| {
-        let session = Session { run_id: "audit", ..context.session(&policy, mode, LONGEST) };
+        let session = context.session(&policy, mode, LONGEST);
         observe::region(&context.aws, &session, *opt_in, bar).await
     });
     let mut found = join_all(audits).await;
@@ -264,6 +267,12 @@ async fn broken_off() {
 /// As `--color` and <https://no-color.org> have it.
 fn is_coloured() -> bool {
     anstream::stdout().current_choice() != anstream::ColorChoice::Never
+}
+
+/// At a terminal as wide as it is.
+fn shown(arguments: &AuditArguments) -> Shown {
+    let width = terminal_size::terminal_size_of(std::io::stdout()).map(|(width, _)| usize::from(width.0));
+    Shown { coloured: is_coloured(), width, fix: arguments.fix }
 }
 
 /// Whoever reads may stop reading.

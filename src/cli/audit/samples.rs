@@ -77,8 +77,8 @@ pub(super) fn audit() -> Audit {
     ];
     region.listed = region.streams.len();
     let change = AtSource {
-        terraform: "aws_kinesis_stream: encryption_type = …".into(),
-        cloudformation: "AWS::Kinesis::Stream: …".into(),
+        terraform: "encryption_type = …".into(),
+        cloudformation: "StreamEncryption: …".into(),
         cli: Some("aws kinesis start-stream-encryption --stream-arn …".into()),
     };
     let advice = Advice { text: "tag it".into(), commands: vec!["one".into(), "two".into()], statement: None };

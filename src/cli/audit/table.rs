@@ -5,16 +5,28 @@ use std::fmt::Write;
 
 use super::report::{Audit, Ended, ORDER, Row, for_all_streams};
 use crate::cli::words;
+use crate::domain::model::Mode;
 use crate::domain::remedy::advice::AtSource;
 use crate::domain::verdict::Compliance;
 
-/// The longest cell of a column that can be any length.
-const CELL_MAX: usize = 48;
+/// The shortest that a cell is cut to, so that a terminal's line has room for the others.
+const CELL_MIN: usize = 12;
 /// So many streams are named with what to do about them.
 const NAMED_MAX: usize = 5;
 
-/// `coloured`: with the escape sequences of a terminal.
-pub(super) fn render(audit: &Audit, coloured: bool) -> String {
+/// How the table is shown.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Shown {
+    /// With the escape sequences of a terminal.
+    pub(super) coloured: bool,
+    /// Cells are cut so that lines are no longer; `None`: nothing is cut.
+    pub(super) width: Option<usize>,
+    /// With what to change, by key.
+    pub(super) fix: bool,
+}
+
+pub(super) fn render(audit: &Audit, shown: Shown) -> String {
+    let Shown { coloured, width, fix } = shown;
     let several = audit.regions.len() > 1;
     let mut head = vec!["STREAM", "COMPLIANCE", "REASON", "RULE", "KEY"];
     if several {
@@ -29,20 +41,23 @@ pub(super) fn render(audit: &Audit, coloured: bool) -> String {
             // The id says it all where every key is of one account and Region.
             let key = key.rsplit_once(":key/").map_or(key, |(_, id)| id);
             let mut cells: Vec<String> =
-                [row.stream, row.compliance, &reason, row.rule.unwrap_or("-"), key].map(cut).into();
+                [row.stream, row.compliance, &reason, row.rule.unwrap_or("-"), key].map(str::to_owned).into();
             if several {
                 cells.insert(0, row.region.to_owned());
             }
             lines.push((compliance, cells));
         }
     }
-    let widths: Vec<usize> = (0..head.len())
+    let mut widths: Vec<usize> = (0..head.len())
         .map(|column| {
             let cells = lines.iter().filter_map(|(_, cells)| cells.get(column)).map(|cell| cell.chars().count());
             cells.chain(head.get(column).map(|title| title.len())).max().unwrap_or_default()
         })
         .collect();
-    let mut text = String::new();
+    if let Some(width) = width {
+        fit(&mut widths, width);
+    }
+    let mut text = header(audit);
     if !lines.is_empty() {
         push(&mut text, head.iter().copied(), &widths, None);
     }
@@ -50,26 +65,67 @@ pub(super) fn render(audit: &Audit, coloured: bool) -> String {
         let colour = coloured.then_some((usize::from(several) + 1, colour(*compliance)));
         push(&mut text, cells.iter().map(String::as_str), &widths, colour);
     }
-    if !text.is_empty() {
+    if !lines.is_empty() {
         text.push('\n');
     }
-    text.push_str(&changes(audit));
+    if fix {
+        text.push_str(&changes(audit));
+    }
     text.push_str(&others(audit));
     text.push_str(&sums(audit));
+    text.push_str(&next(audit, fix));
     text
 }
 
-/// What to change at its source, of each stream whose right key is known and can be used.
+/// Whose streams these are, where, and by what they were judged.
+fn header(audit: &Audit) -> String {
+    let Audit { account, policy_source, mode, .. } = audit;
+    let regions = match audit.regions.as_slice() {
+        [region] => format!("Region {}", region.name),
+        several => format!("{} Regions", several.len()),
+    };
+    let mode = match mode {
+        Mode::Report => "report",
+        Mode::Enforce => "enforce",
+        Mode::Prove => "prove",
+    };
+    format!("account {account}, {regions}, policy {policy_source}, mode {mode}\n\n")
+}
+
+/// The one command that comes next.
+fn next(audit: &Audit, fix: bool) -> String {
+    let is_at_source = audit.streams().any(|evidence| evidence.remedy.at_source().is_some());
+    let command = if audit.streams().next().is_none() {
+        "`streamseal audit --all-regions` searches every Region"
+    } else if is_at_source && !fix {
+        "`streamseal audit --fix` prints what to change, for Terraform, CloudFormation and the AWS CLI"
+    } else if audit.count(Compliance::NonCompliant) > 0 {
+        "`streamseal seal --all --dry-run` shows what it would change"
+    } else if audit.count(Compliance::InsufficientData) > 0 {
+        "`streamseal doctor` says which permissions are missing"
+    } else {
+        "`streamseal prove STREAM` proves a stream with a record"
+    };
+    format!("next: {command}\n")
+}
+
+/// What to change at its source, of the streams whose right key is known and can be used: once for each key.
 fn changes(audit: &Audit) -> String {
-    let changes = audit.streams().filter_map(|evidence| Some((evidence, evidence.remedy.at_source()?)));
-    let lines = changes.map(|(evidence, change)| {
-        let AtSource { terraform, cloudformation, cli } = change;
-        let stream = &evidence.stream.name;
-        let cli = cli.as_ref().map(|cli| format!("    AWS CLI        {cli}\n")).unwrap_or_default();
-        format!("  {stream}\n    Terraform      {terraform}\n    CloudFormation {cloudformation}\n{cli}")
+    let mut keys: BTreeMap<(&str, &str), Vec<(&str, &AtSource)>> = BTreeMap::new();
+    for evidence in audit.streams() {
+        if let Some(change) = evidence.remedy.at_source() {
+            let key = (change.terraform.as_str(), change.cloudformation.as_str());
+            keys.entry(key).or_default().push((evidence.stream.name.as_str(), change));
+        }
+    }
+    let lines = keys.values().filter_map(|streams| {
+        let (_, change) = streams.first()?;
+        let names: Vec<&str> = streams.iter().map(|(name, _)| *name).collect();
+        let calls: Vec<&str> = streams.iter().filter_map(|(_, change)| change.cli.as_deref()).collect();
+        Some(format!("  {}\n{}\n", names.join(", "), indented(&words::at_source(change, &calls, str::to_owned))))
     });
     let lines: String = lines.collect();
-    if lines.is_empty() { lines } else { format!("at the source\n{lines}\n") }
+    if lines.is_empty() { lines } else { format!("what to change, by key\n{lines}\n") }
 }
 
 /// What to do about keys, aliases, permissions and rules, each once with the streams that it is for.
@@ -106,6 +162,11 @@ pub(super) fn sums(audit: &Audit) -> String {
         .collect();
     let colon = if parts.is_empty() { "" } else { ": " };
     let mut text = format!("{total} stream{s}{colon}{}\n", parts.join(", "));
+    let empty = audit.regions.iter().filter(|region| region.ended == Ended::Complete && region.listed == 0);
+    let empty: Vec<&str> = empty.map(|region| region.name.as_str()).collect();
+    if !empty.is_empty() {
+        let _ = writeln!(text, "account {} has no stream in {}", audit.account, empty.join(", "));
+    }
     let gone: usize = audit.regions.iter().map(|region| region.gone).sum();
     if gone > 0 {
         let are = if gone == 1 { "is" } else { "are" };
@@ -129,9 +190,21 @@ pub(super) fn sums(audit: &Audit) -> String {
     text
 }
 
+/// Makes the widest columns narrower until a line fits, as far as that goes.
+fn fit(widths: &mut [usize], most: usize) {
+    let gaps = 2 * widths.len().saturating_sub(1);
+    while widths.iter().sum::<usize>() + gaps > most {
+        match widths.iter_mut().max() {
+            Some(widest) if *widest > CELL_MIN => *widest -= 1,
+            _ => return,
+        }
+    }
+}
+
 fn push<'t>(text: &mut String, cells: impl Iterator<Item = &'t str>, widths: &[usize], colour: Option<(usize, &str)>) {
     let mut line = String::new();
     for (column, (cell, width)) in cells.zip(widths).enumerate() {
+        let cell = cut(cell, *width);
         let padding = " ".repeat(width.saturating_sub(cell.chars().count()) + 2);
         match colour {
             Some((at, code)) if at == column => line.push_str(&format!("\u{1b}[{code}m{cell}\u{1b}[0m{padding}")),
@@ -142,11 +215,11 @@ fn push<'t>(text: &mut String, cells: impl Iterator<Item = &'t str>, widths: &[u
     text.push('\n');
 }
 
-fn cut(cell: &str) -> String {
-    if cell.chars().count() <= CELL_MAX {
+fn cut(cell: &str, most: usize) -> String {
+    if cell.chars().count() <= most {
         return cell.to_owned();
     }
-    cell.chars().take(CELL_MAX - 1).chain(['…']).collect()
+    cell.chars().take(most.saturating_sub(1)).chain(['…']).collect()
 }
 
 fn colour(compliance: Compliance) -> &'static str {
@@ -165,33 +238,68 @@ mod tests {
 
     #[test]
     fn what_is_wrong_comes_first_and_the_sums_last() {
-        let text = render(&samples::audit(), false);
-        let lines: Vec<&str> = text.lines().collect();
-        assert!(lines[0].starts_with("STREAM") && lines[1].contains("NON_COMPLIANT"), "{text}");
+        let text = render(&samples::audit(), Shown { fix: true, ..Shown::default() });
         assert!(
-            text.ends_with("5 streams: 2 NON_COMPLIANT, 1 INSUFFICIENT_DATA, 1 COMPLIANT, 1 NOT_APPLICABLE\n"),
+            text.starts_with("account 111122223333, Region eu-west-1, policy file:policy.yaml, mode report\n\nSTREAM"),
             "{text}"
         );
+        let lines: Vec<&str> = text.lines().skip(2).collect();
+        assert!(lines[1].contains("NON_COMPLIANT"), "{text}");
+        let sums = "5 streams: 2 NON_COMPLIANT, 1 INSUFFICIENT_DATA, 1 COMPLIANT, 1 NOT_APPLICABLE\nnext: `streamseal seal --all";
+        assert!(text.contains(sums), "{text}");
         assert!(!text.contains('\u{1b}'));
-        let source = text.split_once("\nat the source\n").unwrap().1;
-        assert!(source.contains("  Terraform      aws_kinesis_stream: encryption_type"), "{text}");
+        let source = text.split_once("\nwhat to change, by key\n").unwrap().1;
+        assert!(source.contains("    Terraform, in aws_kinesis_stream\n      encryption_type = …\n"), "{text}");
         assert!(
-            source.contains("  CloudFormation AWS::Kinesis::Stream")
-                && source.contains("  AWS CLI        aws kinesis start")
+            source.contains("    CloudFormation, in the Properties of AWS::Kinesis::Stream\n      StreamEncryption")
         );
+        assert!(source.contains("    AWS CLI\n      aws kinesis start"), "{text}");
         assert_eq!(source.matches("aws kinesis start").count(), 1, "of the one stream whose key is known: {text}");
         assert!(text.contains("\nwhat to do\n  payments\n    tag it\n      one\n      two\n"), "{text}");
-        assert!(render(&samples::audit(), true).contains("\u{1b}[31mNON_COMPLIANT\u{1b}[0m"));
+        let coloured = render(&samples::audit(), Shown { coloured: true, ..Shown::default() });
+        assert!(coloured.contains("\u{1b}[31mNON_COMPLIANT\u{1b}[0m"));
+        assert!(!coloured.contains("by key") && coloured.contains("next: `streamseal audit --fix`"), "{coloured}");
         let column = lines[0].find("COMPLIANCE").unwrap();
         assert!(lines[1..6].iter().all(|line| line.as_bytes()[column - 1] == b' '), "{text}");
     }
 
     #[test]
     fn a_region_that_failed_is_reported() {
-        let text = render(&samples::incomplete(), false);
+        let text = render(&samples::incomplete(), Shown::default());
         let mut audit = samples::audit();
         audit.regions[0].gone = 2;
-        assert!(render(&audit, false).ends_with("1 NOT_APPLICABLE\n2 listed are gone\n"));
-        assert!(text.starts_with("REGION") && text.ends_with("incomplete: eu-west-2\n"), "{text}");
+        assert!(sums(&audit).ends_with("1 NOT_APPLICABLE\n2 listed are gone\n"));
+        assert!(
+            text.contains("2 Regions") && text.contains("\nREGION") && text.contains("incomplete: eu-west-2\n"),
+            "{text}"
+        );
+    }
+
+    #[test]
+    fn a_table_fits_the_terminal_and_is_never_cut_elsewhere() {
+        let mut audit = samples::audit();
+        let long = "x".repeat(120);
+        audit.regions[0].streams[0].rule = Some((0, long.clone()));
+        assert!(render(&audit, Shown::default()).contains(&long));
+        for width in [80, 100, 140] {
+            let text = render(&audit, Shown { width: Some(width), ..Shown::default() });
+            let table = text.lines().skip(2).take(6);
+            let longest = table.map(|line| line.chars().count()).max().unwrap();
+            assert!(longest <= width && longest > width - 20, "{width}: {text}");
+            assert!(!text.contains(&long) && text.contains("x…"), "{text}");
+        }
+        let mut widths = [4, 200, 3];
+        fit(&mut widths, 10);
+        assert_eq!(widths, [4, CELL_MIN, 3], "not below what can be read");
+    }
+
+    #[test]
+    fn an_account_without_streams_is_named_with_its_region() {
+        let mut audit = samples::audit();
+        audit.regions[0].streams.clear();
+        audit.regions[0].listed = 0;
+        let text = render(&audit, Shown::default());
+        let end = "0 streams\naccount 111122223333 has no stream in eu-west-1\nnext: `streamseal audit --all-regions`";
+        assert!(text.contains(end), "{text}");
     }
 }

@@ -33,9 +33,9 @@ pub enum Remedy {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[cfg_attr(feature = "schema", derive(JsonSchema))]
 pub struct AtSource {
-    /// The attributes of `aws_kinesis_stream`.
+    /// The arguments of the resource `aws_kinesis_stream`, in HCL.
     pub terraform: String,
-    /// The property of `AWS::Kinesis::Stream`.
+    /// The property of the resource `AWS::Kinesis::Stream`, in YAML.
     pub cloudformation: String,
     /// The call; not there where it was made already, would be undone, or would be refused.
     #[serde(skip_serializing_if = "Option::is_none")]

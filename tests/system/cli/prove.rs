@@ -24,12 +24,20 @@ fn a_proof_is_made_and_nothing_is_started() {
     assert_eq!((code, err), (3, format!("account {ACCOUNT}, Region {REGION}\n")), "{out}");
     assert!(out.contains(&format!("wrong  {plain}: withheld: the stream is not encrypted")), "{out}");
     for change in [
-        format!("Terraform      aws_kinesis_stream: encryption_type = \"KMS\", kms_key_id = \"{key}\""),
-        format!("CloudFormation AWS::Kinesis::Stream: StreamEncryption: {{ EncryptionType: KMS, KeyId: \"{key}\" }}"),
-        format!("AWS CLI        aws kinesis start-stream-encryption --stream-arn {}", stream_arn(&plain)),
+        format!("    encryption_type = \"KMS\"\n    kms_key_id      = \"{key}\"\n"),
+        format!("    StreamEncryption: {{ EncryptionType: KMS, KeyId: \"{key}\" }}\n"),
+        format!("  AWS CLI\n    aws kinesis start-stream-encryption --stream-arn {}", stream_arn(&plain)),
     ] {
         assert!(out.contains(&change), "{change}: {out}");
     }
+    // A run of the command line has an id of its own, as an invocation has.
+    let ids = [1, 2].map(|_| {
+        let Ran { out, err, .. } = at_parts(&["prove", &plain, "--json"], Some(&policy));
+        let json: Value = serde_json::from_str(&out).unwrap_or_else(|_| panic!("{err}"));
+        json["evidence"][0]["run"]["id"].as_str().unwrap().to_owned()
+    });
+    let lengths: Vec<usize> = ids[0].split('-').map(str::len).collect();
+    assert!(lengths == [8, 4, 4, 4, 12] && ids[0] != ids[1], "{ids:?}");
     assert_eq!((&parts().describe(&plain)["EncryptionType"], parts().records(&plain).len()), (&json!("NONE"), 0));
 
     let Ran { code, out, .. } = at_parts(&["prove", &right], Some(&policy));
