@@ -17,3 +17,4 @@ mod scans;
 mod settling;
 mod unobserved;
 mod unread;
+mod watch;

@@ -6,6 +6,7 @@
 
 use serde::{Deserialize, Deserializer, Serialize};
 
+use super::watch::Standing;
 use crate::domain::arn::StreamName;
 
 /// So many names a list has at most; the others wait for the next sweep.
@@ -56,6 +57,18 @@ pub enum Ended {
     NotStarted,
     /// It broke, or nobody knows: the list is dropped.
     Badly,
+}
+
+impl Ended {
+    /// As the watch of its change ended; `None` where the stream is gone, and nothing is known of the key.
+    pub fn of(standing: Option<Standing>) -> Self {
+        match standing {
+            None => Self::NotStarted,
+            Some(Standing::Passed) => Self::Fine,
+            Some(Standing::Quiet) => Self::Quiet,
+            Some(Standing::Watching | Standing::Inconclusive | Standing::Broken | Standing::Overtaken) => Self::Badly,
+        }
+    }
 }
 
 /// What a stream does that is about to be changed.

@@ -22,8 +22,13 @@ const TIMES: i32 = 5;
 const APART: SignedDuration = SignedDuration::from_mins(1);
 /// For so long after its end the metrics of a watch are asked for again, where they could not be read.
 const BLIND_MAX: SignedDuration = SignedDuration::from_mins(15);
-/// The longest that a policy lets a change be watched.
+/// The shortest that a change can be watched: a producer renews its data key after 5 minutes (Kinesis developer guide, costs of server-side
+/// encryption), metrics are there 3 minutes after they are made, and one minute alone says nothing.
+pub const WATCH_MIN: SignedDuration = SignedDuration::from_mins(10);
+/// The longest.
 pub const WATCH_MAX: SignedDuration = SignedDuration::from_hours(2);
+/// What time before a change it is compared with, where nothing else is said.
+pub const BASELINE: SignedDuration = SignedDuration::from_hours(1);
 
 /// A change that is watched.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
