@@ -23,6 +23,7 @@ mod runs;
 mod schema;
 mod seal;
 mod simulator;
+mod watching;
 mod words;
 
 use std::process::ExitCode;

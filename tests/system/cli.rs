@@ -12,6 +12,7 @@ mod prove;
 mod remedies;
 mod replay;
 mod seal;
+mod watching;
 
 use std::path::Path;
 use std::process::{Command, Output};
