@@ -63,14 +63,17 @@ pub struct Config {
     pub own_role_arn: Option<String>,
     /// `RESULT_BUS`: where results go besides the log.
     pub result_bus: Option<Bus>,
-    /// `SCAN_DESCRIBES_PER_SECOND`: what a scan takes of the account's 20 DescribeStreamSummary a second. One scan runs at a time,
-    /// so that it is shared with no other.
+    /// `SCAN_DESCRIBES_PER_SECOND`: what a scan takes of the account's 20 DescribeStreamSummary a second. One such scan runs at a time,
+    /// so that it is shared with no other; scans about keys have a rate of their own.
     pub scan_describes_per_second: u32,
+    /// `SCAN_WINDOW_SECONDS`: requests for a scan that arrive within so long are one; by default as [`Group::window`](crate::domain::scan::subject::Group::window) says.
+    pub scan_window: Option<Duration>,
     /// `MAX_CHANGES`: how many streams one scan hands over to be changed, at most.
     pub max_changes: u32,
     /// `SWEEP_HOURS`: how far apart sweeps are. A stream made since the last one that no event reported was missed.
     pub sweep_hours: u32,
-    /// `WAIT_SECONDS`: how long one run waits for a stream before it leaves the rest to a later run.
+    /// `WAIT_SECONDS`: how long one run waits for a stream before it leaves the rest to a later run. ACTIVE was seen 3 to 7 s after a
+    /// Start. Which runs wait: `domain/wait.rs`.
     pub wait: Duration,
     /// `GIVE_UP_AFTER_SECONDS`: how long an event is followed.
     pub give_up_after: Duration,
@@ -169,14 +172,16 @@ impl<F: Fn(&str) -> Option<String>> Variables<F> {
     }
 
     fn number(&mut self, name: &'static str, default: u32, range: RangeInclusive<u32>) -> u32 {
-        let Some(text) = self.given(name) else { return default };
-        match text.parse::<u32>() {
-            Ok(value) if range.contains(&value) => value,
-            _ => {
-                self.fault(name, format!("`{text}` is not a whole number from {} to {}", range.start(), range.end()));
-                default
-            }
+        self.optional(name, range).unwrap_or(default)
+    }
+
+    fn optional(&mut self, name: &'static str, range: RangeInclusive<u32>) -> Option<u32> {
+        let text = self.given(name)?;
+        let value = text.parse::<u32>().ok().filter(|value| range.contains(value));
+        if value.is_none() {
+            self.fault(name, format!("`{text}` is not a whole number from {} to {}", range.start(), range.end()));
         }
+        value
     }
 
     fn log_level(&mut self) -> LogLevel {
@@ -221,13 +226,14 @@ impl Config {
         let own = vars.scope();
         let policy = vars.policy();
         let mode = vars.mode();
-        let wait = vars.number("WAIT_SECONDS", 60, 1..=600);
+        let wait = vars.number("WAIT_SECONDS", 20, 1..=600);
         // The queue keeps a message for 14 days at the most.
         let give_up_after = vars.number("GIVE_UP_AFTER_SECONDS", 6 * 3600, 60..=13 * 86_400);
         let describes_per_second = vars.number("DESCRIBES_PER_SECOND", 5, 1..=1000);
         let starts_per_second = vars.number("STARTS_PER_SECOND", 4, 1..=1000);
         let max_concurrency = vars.number("MAX_CONCURRENCY", 5, 1..=1000);
         let scan_describes_per_second = vars.number("SCAN_DESCRIBES_PER_SECOND", 5, 1..=1000);
+        let scan_window = vars.optional("SCAN_WINDOW_SECONDS", 1..=600);
         let max_changes = vars.number("MAX_CHANGES", 10, 0..=CHANGES_MAX);
         let sweep_hours = vars.number("SWEEP_HOURS", 24, 1..=168);
         if max_concurrency > describes_per_second.saturating_mul(SHARERS_MAX) {
@@ -259,6 +265,7 @@ impl Config {
                 own_role_arn,
                 result_bus,
                 scan_describes_per_second,
+                scan_window: scan_window.map(|seconds| Duration::from_secs(seconds.into())),
                 max_changes,
                 sweep_hours,
                 wait: Duration::from_secs(wait.into()),
@@ -319,7 +326,7 @@ mod tests {
     fn defaults_are_the_careful_ones() {
         let config = read(&[]).unwrap();
         assert_eq!(config.mode, ModeSource::Fixed(Mode::Report));
-        assert_eq!((config.wait, config.give_up_after), (Duration::from_secs(60), Duration::from_secs(21_600)));
+        assert_eq!((config.wait, config.give_up_after), (Duration::from_secs(20), Duration::from_secs(21_600)));
         assert_eq!(config.own.partition, "aws");
         assert_eq!(config.policy, Source::Parameter("/p".into()));
         assert_eq!((config.max_changes, config.scan_describes_per_second, config.sweep_hours), (10, 5, 24));
@@ -342,6 +349,7 @@ mod tests {
             ("MAX_CONCURRENCY", "51"),
             ("PARTITION", "azure"),
             ("SCAN_DESCRIBES_PER_SECOND", "0"),
+            ("SCAN_WINDOW_SECONDS", "0"),
             ("MAX_CHANGES", "501"),
             ("SWEEP_HOURS", "0"),
             ("OWN_ROLE_ARN", "arn:aws:iam::999999999999:role/other"),

@@ -222,7 +222,7 @@ pub trait WorkQueue: Send + Sync {
     fn send(&self, work: &Work, delay: Duration) -> impl Future<Output = Result<(), Failure>> + Send;
     /// Whether there is a queue of scans; without one a scan runs where it is asked for.
     fn has_scan_queue(&self) -> bool;
-    /// Puts `scan` at the end of the queue of scans, where they run one at a time. The same part of the same scan is taken once
+    /// Puts `scan` at the end of its group in the queue of scans, where they run one at a time. The same part of the same scan is taken once
     /// within 5 minutes (SQS developer guide, FIFO deduplication).
     fn send_scan(&self, scan: &Scan) -> impl Future<Output = Result<(), Failure>> + Send;
     /// Sends `scan` through the work queue so that it is asked for again after `delay`, at most 900 s.

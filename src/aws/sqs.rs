@@ -16,9 +16,6 @@ const SEND_MESSAGE: &str = "sqs:SendMessage";
 /// The longest `DelaySeconds` (SQS API reference, SendMessage).
 const DELAY_MAX_SECONDS: u64 = 900;
 
-/// Messages of one group are handed out one at a time, in order (SQS developer guide, FIFO queues): one group for all scans.
-const SCAN_GROUP: &str = "scans";
-
 impl WorkQueue for Aws {
     fn has_queue(&self) -> bool {
         self.queues.work.is_some()
@@ -36,7 +33,8 @@ impl WorkQueue for Aws {
         // No delay: FIFO queues take none for a single message (SQS API reference, SendMessage).
         let message = self
             .message(self.queues.scans.as_deref(), scan.to_json())?
-            .message_group_id(SCAN_GROUP)
+            // Messages of one group are handed out one at a time, in order (SQS developer guide, FIFO queues).
+            .message_group_id(scan.subject.group().as_str())
             .message_deduplication_id(part_id(scan));
         self.posted(message).await
     }

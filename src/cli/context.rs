@@ -19,6 +19,7 @@ use crate::domain::cause::Cause;
 use crate::domain::failure::{Class, Failure, Fault};
 use crate::domain::model::{Mode, Tags};
 use crate::domain::policy::Policy;
+use crate::domain::scan::subject::Group;
 use crate::domain::text::EventText;
 use crate::domain::work::Work;
 use crate::ports::{CallLog, Clock, FleetApi, PageStart, ParameterApi, StreamApi};
@@ -238,7 +239,7 @@ impl Context {
     /// Waits for its turn to observe one more stream, at the rate of scans.
     pub(crate) async fn turn(&self) -> Result<(), Stop> {
         let (call, deadline) = ("kinesis:DescribeStreamSummary", self.aws.now() + RUN_MAX);
-        let turn = Paces::wait(&self.paces.scans, &self.aws, deadline, call).await;
+        let turn = Paces::wait(self.paces.of_scans(Group::Policy), &self.aws, deadline, call).await;
         turn.map(|_| ()).map_err(|why| Stop::unfinished("observing streams", &why, None))
     }
 

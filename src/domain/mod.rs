@@ -22,6 +22,7 @@ pub mod model;
 pub mod note;
 pub mod pace;
 pub mod plan;
+pub mod planned;
 pub mod policy;
 pub mod probe;
 pub mod remedy;

@@ -5,6 +5,9 @@
 
 use std::time::Duration;
 
+use super::cause::{CREATE, Cause, START, STOP};
+use super::work::Work;
+
 /// The shortest and the longest pause between two observations.
 const PAUSE: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(30));
 /// The first pause, in which what takes a moment is over: 1 s × 2^-½.
@@ -22,6 +25,15 @@ const LONGEST_AFTER_CHANGE: Duration = Duration::from_secs(20);
 const CLOSE: (f64, f64, f64) = (0.9, 0.05, 1.3);
 /// How many waits are remembered.
 const REMEMBERED: usize = 7;
+
+/// How long a run waits for a stream that is not ready: up to `most` where it is the first one of a stream that was created, changed or
+/// asked about, and after a Start of its own. All others observe once: many streams that are never ready keep no new one waiting.
+pub fn longest(work: &Work, has_started: bool, most: Duration) -> Duration {
+    let Cause { event_id, call, .. } = &work.cause;
+    let is_command = event_id.is_none();
+    let is_awaited = is_command || [CREATE, START, STOP].contains(&call.as_str());
+    if has_started || (work.attempt == 0 && is_awaited) { most } else { Duration::ZERO }
+}
 
 /// How long waits took of late.
 #[derive(Clone, Debug, Default)]
@@ -72,7 +84,33 @@ pub fn pause_after_change(waited: Duration, spread: f64) -> Duration {
 
 #[cfg(test)]
 mod tests {
+    use jiff::Timestamp;
+
     use super::*;
+    use crate::domain::arn::StreamArn;
+    use crate::domain::text::EventText;
+
+    #[test]
+    fn a_deferred_run_waits_only_for_what_it_did() {
+        let most = Duration::from_secs(20);
+        for (call, event_id, attempt, has_started, expected) in [
+            (CREATE, Some("e"), 0, false, 20),
+            (STOP, Some("e"), 0, false, 20),
+            ("reconcile", None, 0, false, 20),
+            ("AddTagsToStream", Some("e"), 0, false, 0),
+            ("sweep", Some("e"), 0, false, 0),
+            (CREATE, Some("e"), 1, false, 0),
+            ("reconcile", None, 7, false, 0),
+            (CREATE, Some("e"), 1, true, 20),
+            ("AddTagsToStream", Some("e"), 0, true, 20),
+        ] {
+            let (now, event_id) = (Timestamp::UNIX_EPOCH, event_id.map(EventText::new));
+            let cause = Cause { call: EventText::new(call), event_id, actor: None, at: None, creator: None };
+            let stream = StreamArn::parse("arn:aws:kinesis:eu-west-1:111122223333:stream/orders").unwrap();
+            let work = Work { attempt, ..Work::new(stream, cause, now) };
+            assert_eq!(longest(&work, has_started, most).as_secs(), expected, "{call} {attempt} {has_started}");
+        }
+    }
 
     fn observations(waits: &mut Waits, seconds: f64) -> (usize, f64) {
         observations_spread(waits, seconds, 0.5)

@@ -15,7 +15,7 @@ use super::text::EventText;
 pub const VERSION: &str = "streamseal.work/v1";
 
 /// Whether a key that a re-key of ours left has to be put back: at most once a cause.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub enum PutBack {
@@ -156,6 +156,26 @@ impl Work {
     pub fn is_of_an_event(&self) -> bool {
         let is_first = self.attempt == 0 && self.created.is_none() && self.not_before.is_none();
         is_first && self.cause.event_id.is_some()
+    }
+
+    /// Whether it is a copy of `other`: two runs of one message each send the next one, where the answer of SQS to the first was lost.
+    pub fn is_copy_of(&self, other: &Self) -> bool {
+        let is_same_run = self.first_seen == other.first_seen && self.attempt == other.attempt;
+        is_same_run && self.stream == other.stream && self.cause == other.cause && !self.is_of_an_event()
+    }
+
+    /// Adds what a copy owes: its run may have done more than the run of this one.
+    pub fn join(&mut self, copy: Self) {
+        self.created = self.created.or(copy.created);
+        self.proof_owed |= copy.proof_owed;
+        self.started |= copy.started;
+        self.started_at = self.started_at.max(copy.started_at);
+        self.rekeyed |= copy.rekeyed;
+        self.previous_key = self.previous_key.take().or(copy.previous_key);
+        // Once a cause: what was put back is not put back again.
+        self.put_back = self.put_back.max(copy.put_back);
+        self.right_since = self.right_since.max(copy.right_since);
+        self.alarmed = self.alarmed.take().or(copy.alarmed);
     }
 
     /// The message's body.

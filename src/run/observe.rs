@@ -18,6 +18,7 @@ use crate::domain::pace::Pace;
 use crate::domain::plan::observation::{Observation, observation_of};
 use crate::domain::plan::situation::{Keys, assess, identity_of, key_needed, keys_of, material_of};
 use crate::domain::policy::{Decision, Outcome};
+use crate::domain::scan::subject::Group;
 use crate::domain::text::EventText;
 use crate::ports::{CallLog, Clock, FleetApi, KeyApi, Page, PageStart, StreamApi};
 
@@ -100,7 +101,8 @@ impl Compared {
 impl<'a, W> Observer<'a, W> {
     /// The observer of one run, which tries again by observing afresh.
     pub(crate) fn of_run(world: &'a W, session: &'a Session<'a>) -> Self {
-        Self { pace: Some(&session.paces.describes), tries: 1, tags_one_by_one: true, ..Self::of_scan(world, session) }
+        let (pace, keys) = (Some(&session.paces.describes), Mutex::default());
+        Self { world, session, pace, tries: 1, keys, tags_one_by_one: true }
     }
 
     /// The same for one observation alone: whoever asks for many of them keeps a rate.
@@ -108,9 +110,9 @@ impl<'a, W> Observer<'a, W> {
         Self { pace: None, ..Self::of_run(world, session) }
     }
 
-    /// The observer of many streams, at the rate of scans.
-    pub(crate) fn of_scan(world: &'a W, session: &'a Session<'a>) -> Self {
-        let (pace, keys) = (Some(&session.paces.scans), Mutex::default());
+    /// The observer of many streams, at the rate of this group of scans.
+    pub(crate) fn of_scan(world: &'a W, session: &'a Session<'a>, group: Group) -> Self {
+        let (pace, keys) = (Some(session.paces.of_scans(group)), Mutex::default());
         Self { world, session, pace, tries: SCAN_TRIES, keys, tags_one_by_one: false }
     }
 }

@@ -8,12 +8,16 @@ use crate::config::Config;
 use crate::domain::bounds::until;
 use crate::domain::failure::Unfinished;
 use crate::domain::pace::Pace;
+use crate::domain::scan::subject::Group;
 use crate::domain::wait::Waits;
 use crate::ports::Clock;
 
 /// ListTagsForStream has 5 a second, for the account or for the stream, depending on the page one reads (Kinesis API reference
 /// and developer guide), where DescribeStreamSummary has 20: of every five observations a second three may read tags.
 const TAGS_OF_DESCRIBES: (u32, u32) = (3, 5);
+
+/// What a scan about keys observes in a second. Another instance may run a sweep meanwhile, and neither knows of the other.
+const KEY_SCAN_DESCRIBES_PER_SECOND: u32 = 2;
 
 /// What LookupEvents has for the account and Region (CloudTrail API reference, LookupEvents).
 const LOOKUPS_PER_SECOND: u32 = 2;
@@ -24,7 +28,8 @@ pub struct Paces {
     pub(crate) describes: Mutex<Pace>,
     pub(crate) tags: Mutex<Pace>,
     pub(crate) starts: Mutex<Pace>,
-    pub(crate) scans: Mutex<Pace>,
+    scans: Mutex<Pace>,
+    key_scans: Mutex<Pace>,
     pub(crate) trail: Mutex<Pace>,
     /// How long new streams were CREATING.
     pub(crate) creating: Mutex<Waits>,
@@ -41,11 +46,20 @@ impl Paces {
             describes: Mutex::new(Pace::new(config.describes_per_second, sharers, 6)),
             tags: Mutex::new(Pace::new(tags_per_second, sharers, 4)),
             starts: Mutex::new(Pace::new(config.starts_per_second, sharers, 1)),
-            // One scan runs at a time, whatever the number of instances.
+            // One scan of a group runs at a time, whatever the number of instances.
             scans: Mutex::new(Pace::new(config.scan_describes_per_second, 1, 1)),
+            key_scans: Mutex::new(Pace::new(KEY_SCAN_DESCRIBES_PER_SECOND, 1, 1)),
             // Not divided: few instances read it at once, and it is read for a minute.
             trail: Mutex::new(Pace::new(LOOKUPS_PER_SECOND, 1, 1)),
             creating: Mutex::new(Waits::default()),
+        }
+    }
+
+    /// The rate of the scans of a group.
+    pub(crate) fn of_scans(&self, group: Group) -> &Mutex<Pace> {
+        match group {
+            Group::Policy => &self.scans,
+            Group::Keys => &self.key_scans,
         }
     }
 

@@ -31,6 +31,7 @@ use crate::domain::plan::proof::is_new;
 use crate::domain::plan::state::State;
 use crate::domain::plan::step::{Step, after_history};
 use crate::domain::policy::{Decision, Outcome};
+use crate::domain::wait::longest;
 use crate::domain::work::Work;
 use crate::ports::{CallLog, Clock, KeyApi, StreamApi, TrailApi};
 
@@ -91,7 +92,7 @@ impl<'a, W: StreamApi + KeyApi + TrailApi + Clock> Run<'a, W> {
             observer: Observer::of_run(world, session),
             log: CallLog::default(),
             started_at: now,
-            wait_until: now + session.config.wait,
+            wait_until: now + longest(work, false, session.config.wait),
             waiting_since: now,
             troubles: 0,
             dice: fastrand::Rng::with_seed(seed),
@@ -267,7 +268,7 @@ impl<'a, W: StreamApi + KeyApi + TrailApi + Clock> Run<'a, W> {
             return end;
         }
         let resume = now + pause;
-        if resume > self.wait_until.min(self.session.deadline) {
+        if resume > (self.started_at + self.session.config.wait).min(self.session.deadline) {
             return Some(later(why));
         }
         self.world.sleep(until(now, resume)).await;

@@ -62,7 +62,7 @@ where
         session,
         results,
         own: &session.config.own,
-        observer: Observer::of_scan(world, session),
+        observer: Observer::of_scan(world, session, scan.subject.group()),
         inspection,
         to_prove: Vec::new(),
         at: None,

@@ -23,6 +23,7 @@ const UNPUBLISHED: &[&str] = &[
     "streamseal.check/v1",
     "streamseal.doctor/v1",
     "streamseal.explain/v1",
+    "streamseal.planned/v1",
     "streamseal.prove/v1",
     "streamseal.replay/v1",
     "streamseal.seal/v1",

@@ -12,6 +12,7 @@ mod events;
 mod fuzz;
 mod layout;
 mod lines;
+mod planned;
 mod policy;
 mod properties;
 mod scenarios;

@@ -4,6 +4,7 @@
 mod aliases;
 mod bounds;
 mod contested;
+mod flood;
 mod foreign_keys;
 mod forged;
 mod keys;

@@ -12,7 +12,6 @@ use jiff::{SignedDuration, Timestamp};
 use streamseal::domain::evidence::{Evidence, ProofState};
 use streamseal::domain::model::KeyManager;
 use streamseal::domain::policy::{Existing, Outcome, Policy};
-use streamseal::domain::scan::subject::{KeyEvent, Subject};
 use streamseal::domain::scan::v1::Summary;
 use streamseal::domain::verdict::{Compliance, Reason};
 
@@ -249,16 +248,12 @@ fn judge(state: &State, now: Timestamp) -> Vec<String> {
     if has_bus && u64::try_from(missing.len()).unwrap() > reported {
         faults.push(format!("{} results never reached the bus, and {reported} were reported lost", missing.len()));
     }
-    for (id, at) in &state.queue.scans_asked {
-        let reported = |reported: &Summary| {
-            let hour = |time: Timestamp| time.as_second() / 3600;
-            let same = reported.scan.cause.event_id.as_ref().is_some_and(|event| event.as_str() == id);
-            // One rotation is one scan.
-            let rotated = matches!(reported.scan.subject, Subject::Key { event: KeyEvent::Rotated, .. });
-            same || (rotated && reported.scan.cause.at.is_some_and(|reported| hour(reported) == hour(*at)))
-        };
-        if !state.summaries.iter().any(reported) {
-            faults.push(format!("the scan {id} of {at} never ended in a summary"));
+    for (topic, at) in &state.queue.scans_asked {
+        // Requests are merged: some scan has to begin after each.
+        let answers =
+            |Summary { scan, .. }: &Summary| scan.topic() == *topic && scan.started_at.is_some_and(|began| began > *at);
+        if !state.summaries.iter().any(answers) {
+            faults.push(format!("no scan of {topic} began after it was asked for at {at}"));
         }
     }
     let names = state.streams.keys().filter(|name| state.queue.accepted.iter().any(|a| a.stream == **name));

@@ -104,6 +104,20 @@ async fn everything() -> Written {
     contested.drain().await;
     written.take(&contested);
 
+    for op in [Op::Describe, Op::Start] {
+        let mut refused = stopped();
+        refused.fault(op, SimFault::Refused(Class::Permanent(Fault::Access), "AccessDeniedException"));
+        refused.drain().await;
+        written.take(&refused);
+    }
+    // Its owner is nobody that the rule names.
+    let mut foreign = Scene::new(ALL_WITH_APP);
+    foreign.existing("orders", Some("arn:aws:kms:eu-west-1:444455556666:key/theirs"));
+    foreign.parameter("/mode", "report");
+    foreign.set(|state, now| state.emit("StartStreamEncryption", "orders", Tool::Cli, now));
+    foreign.drain().await;
+    written.take(&foreign);
+
     let mut unusable = stopped();
     unusable.parameter("/policy", "rules: []");
     unusable.later(secs(600.0), |state, _| {

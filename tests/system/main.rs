@@ -11,6 +11,7 @@ mod deploy;
 #[path = "../common/documents.rs"]
 mod documents_shared;
 mod fault;
+mod flood;
 mod iam;
 mod results;
 mod rules;

@@ -44,6 +44,7 @@ impl Stack {
             ("WORK_QUEUE_URL", &work),
             ("SCAN_QUEUE_URL", &scans),
             ("OWN_ROLE_ARN", OWN_ROLE),
+            ("SCAN_WINDOW_SECONDS", "1"),
         ];
         let variables = all.iter().chain(variables).map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
         let function = Cell::new(None);
@@ -59,7 +60,7 @@ impl Stack {
     }
 
     /// How often an operation was called, of any stream.
-    fn count(&self, call: &str) -> u64 {
+    pub(crate) fn count(&self, call: &str) -> u64 {
         self.ask("counters")[call]["calls"].as_u64().unwrap_or_default()
     }
 
@@ -166,7 +167,7 @@ impl Stack {
 }
 
 /// An event file with what it says about aliases and keys replaced.
-fn kms_event(name: &str, alias: Option<&str>, key_arn: &str) -> Value {
+pub(crate) fn kms_event(name: &str, alias: Option<&str>, key_arn: &str) -> Value {
     let mut event = event(name);
     event["id"] = json!(unique("event"));
     let detail = &mut event["detail"];
@@ -236,11 +237,11 @@ fn an_alias_that_is_pointed_elsewhere_moves_its_fifty_streams_and_no_other() {
     let reruns = stack.ask("calls?call=kinesis:DescribeStreamSummary&stream=b-*");
     assert_eq!(reruns, json!([]), "streams of other rules are not checked");
 
-    // The same event again, which SQS takes for the same scan, and the same change reported by another event.
+    // The same event again, and the same change reported by another event: one scan, or two where a window ends between them.
     stack.reset();
     stack.send(&moved);
     stack.send(&kms_event("kms-update-alias", Some("alias/a"), &second));
-    stack.run_until(120, |stack| stack.summaries().len() == 2 && stack.is_idle());
+    stack.run_until(120, |stack| stack.summaries().len() >= 2 && stack.is_idle());
     assert_eq!((stack.count("kinesis:StartStreamEncryption"), stack.count("kinesis:PutRecord")), (0, 0));
     assert_eq!(stack.summaries()[1]["streams"]["by_compliance"], json!({"COMPLIANT": 50}));
 }
@@ -281,7 +282,11 @@ fn a_rotation_starts_nothing_and_puts_nothing_into_existing_streams() {
     // The producers do not go through the layer: these are the function's own calls.
     assert_eq!((stack.count("kinesis:StartStreamEncryption"), stack.count("kinesis:PutRecord")), (0, 0));
     let reported = stack.summaries();
-    assert_eq!((reported.len(), &reported[0]["to_prove"]), (1, &json!(4)), "{reported:?}");
+    // One, or two where a window ends between the reports.
+    assert!(
+        (1..=2).contains(&reported.len()) && reported.iter().all(|one| one["to_prove"] == json!(4)),
+        "{reported:?}"
+    );
     assert!(reported[0]["scan"]["key_material_id"].is_string(), "{}", reported[0]);
     for one in stack.evidence(|one| one["proof"]["state"] == "observed") {
         assert_eq!((&one["compliance"], &one["remediation"]["state"]), (&json!("COMPLIANT"), &json!("none")), "{one}");
@@ -322,10 +327,13 @@ fn a_large_sweep_keeps_its_rate_and_survives_a_kill() {
     let memory_of_few = stack.peak_memory();
     make(few..streams);
 
-    // Two at once.
+    // Two at once, which were asked for in windows of their own.
     stack.new_function();
     stack.reset();
+    let asked_for = |sweeps: usize| move |stack: &Stack| stack.documents("streamseal.note/v1").len() >= sweeps;
     stack.send(&json!({"action": "sweep", "executionId": "one"}));
+    stack.run_until(30, asked_for(1));
+    std::thread::sleep(Duration::from_millis(1_500));
     stack.send(&json!({"action": "sweep", "executionId": "two"}));
     stack.run_until(2 * time_for(streams), |stack| stack.summaries().len() == 2 && stack.is_idle());
     let memory_of_many = stack.peak_memory();
@@ -362,7 +370,8 @@ fn a_large_sweep_keeps_its_rate_and_survives_a_kill() {
     stack.new_function();
     stack.reset();
     stack.send(&json!({"action": "sweep"}));
-    stack.run_until(30, |stack| !stack.documents("streamseal.note/v1").is_empty());
+    // It is asked for, and then put into its queue.
+    stack.run_until(60, asked_for(2));
     let half = u64::from(streams / 2);
     std::thread::scope(|scope| {
         let url = format!("{}/_fault/counters", stack.fault.url);

@@ -565,12 +565,15 @@ fn the_published_application_is_this_one() {
 type Alarm = (&'static str, &'static str, &'static str, &'static [(&'static str, &'static str)]);
 
 const ALARMS: &[Alarm] = &[
+    ("AccessDeniedAlarm", "Streamseal", "Alarms", &[("Reason", "access-denied")]),
     ("AttentionAlarm", "Streamseal", "Alarms", &[]),
     ("BacklogAlarm", "AWS/SQS", "ApproximateAgeOfOldestMessage", &[("QueueName", "WorkQueue")]),
     ("ContestedAlarm", "Streamseal", "Alarms", &[("Reason", "contested")]),
     ("DeadLettersAlarm", "AWS/SQS", "ApproximateNumberOfMessagesVisible", &[("QueueName", "DeadLetterQueue")]),
+    ("ForeignKeyAlarm", "Streamseal", "Alarms", &[("Reason", "foreign-key")]),
     ("FunctionErrorsAlarm", "AWS/Lambda", "Errors", &[("FunctionName", "Function")]),
     ("GaveUpAlarm", "Streamseal", "Alarms", &[("Reason", "gave-up")]),
+    ("KeyUnusableAlarm", "Streamseal", "Alarms", &[("Reason", "key-unusable")]),
     ("MissedByEventsAlarm", "Streamseal", "MissedByEvents", &[]),
     ("PolicyChangedAlarm", "Streamseal", "PolicyChanged", &[]),
     ("PolicyUnusableAlarm", "Streamseal", "Items", &[("Outcome", "deferred"), ("Reason", "PolicyUnusable")]),
@@ -578,6 +581,7 @@ const ALARMS: &[Alarm] = &[
     ("ResultsLostAlarm", "Streamseal", "ResultsLost", &[]),
     ("ScanBacklogAlarm", "AWS/SQS", "ApproximateAgeOfOldestMessage", &[("QueueName", "ScanQueue")]),
     ("ScanDeadLettersAlarm", "AWS/SQS", "ApproximateNumberOfMessagesVisible", &[("QueueName", "ScanDeadLetterQueue")]),
+    ("StartRefusedAlarm", "Streamseal", "Alarms", &[("Reason", "start-refused")]),
     ("SweepMissingAlarm", "Streamseal", "Scans", &[("Kind", "sweep")]),
     ("UndeliveredAlarm", "AWS/SQS", "ApproximateNumberOfMessagesVisible", &[("QueueName", "UndeliveredQueue")]),
     ("UnprovenAlarm", "Streamseal", "Alarms", &[("Reason", "unproven")]),

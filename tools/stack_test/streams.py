@@ -1,8 +1,11 @@
 """The checks of what happens to streams: by their own events, by those of keys, by the sweep."""
 
+import functools
 import json
+import time
 
 from emulators.stacks import Json, await_, brief, calls, expect, writes
+from soak.record import instant
 from stack_test.world import BILLING, CLICKS, KEY_IN_FILES, ORDERS, STREAMS, TELEMETRY, World
 
 CREATED = {
@@ -17,7 +20,20 @@ NOTED = {
     "kinesis-tag-resource-channel": ("ignored", "OtherResource"),
     "kms-disable-key-other-account": ("rejected", "ForeignKey"),
 }
-ROTATIONS = ["kms-cmk-rotation", "kms-rotate-key-on-demand", "kms-rotate-key-service-event"]
+# What the files about keys and aliases ask a scan for: requests for the same that come together are one scan.
+LOST = ["disable-key", "schedule-key-deletion", "delete-key-service-event", "cmk-deletion"]
+MATERIAL_LOST = [
+    "delete-imported-key-material",
+    "delete-expired-key-material-service-event",
+    "imported-key-material-expiration",
+]
+TOPICS = {
+    "rotated": ["cmk-rotation", "rotate-key-on-demand", "rotate-key-service-event"],
+    "changed": ["enable-key", "cancel-key-deletion", "put-key-policy", "import-key-material"],
+    "lost": LOST + MATERIAL_LOST,
+    "alias": ["create-alias", "delete-alias", "update-alias"],
+}
+TOPIC_OF = {f"kms-{name}": topic for topic, names in TOPICS.items() for name in names}
 
 
 def created(world: World) -> None:
@@ -71,7 +87,7 @@ def others(world: World) -> None:
     # It takes ministack a minute and more to come to it: see `sweep`.
     world.aws.events.enable_rule(Name=world.sweep_rule)
     runs: dict[str, str] = {}
-    scans: dict[str, str] = {}
+    scans: dict[str, tuple[str, float]] = {}
     dropped: list[str] = []
     before = {stream: world.setting(stream) for stream in STREAMS}
     for name, event in world.events.items():
@@ -80,23 +96,21 @@ def others(world: World) -> None:
         if not ours or name in CREATED | STOPPED:
             continue
         key = world.keys[0].split("/")[-1]
+        asked = time.time()
         taken = world.put(name, {KEY_IN_FILES: key} if KEY_IN_FILES in json.dumps(event) else {})
         if taken is None:
             dropped.append(name)
         elif name in NOTED:
             noted(world, name)
         elif source in ("aws.kms", "aws.ssm"):
-            scans[name] = taken
+            scans[name] = (taken, asked)
         else:
             runs[name] = taken
     for name, taken in runs.items():
         said = world.final(taken, name)
         expect(said["compliance"] == "COMPLIANT" and not writes(said), f"{name}: {brief(said)} {calls(said)}")
-    # One rotation is reported up to three times, and is one scan.
-    rotations = {scans.pop(name) for name in ROTATIONS}
-    scans["a rotation"] = await_("the scan for a rotation", lambda: rotations & scanned(world)).pop()
-    for name, taken in scans.items():
-        said = world.summary(taken, name)
+    for name, (taken, asked) in scans.items():
+        said = await_(f"the scan for {name}", functools.partial(answers, world, name, taken, asked))[-1]
         world.by_compliance(said, {"COMPLIANT": said["streams"]["relevant"]}, name)
     after = {stream: world.setting(stream) for stream in STREAMS}
     expect(before == after, f"the streams were {before} and are {after}")
@@ -115,9 +129,16 @@ def noted(world: World, name: str) -> None:
     await_(f"the note of {name}", probe)
 
 
-def scanned(world: World) -> set[str]:
-    """The events that led to scans."""
-    return {one["cause"]["event_id"] for one in world.stack.said("summary")}
+def answers(world: World, name: str, event: str, asked: float) -> list[Json]:
+    """The summaries of the scans that an event led to: its own one, or one about the same that began after it."""
+
+    def is_one(said: Json) -> bool:
+        scan = said["scan"]
+        about = scan.get("key_event") or scan["kind"]
+        after = instant(scan["started_at"]) > asked
+        return after and bool(said["cause"]["event_id"] == event or about == TOPIC_OF.get(name))
+
+    return [one for one in world.stack.said("summary") if is_one(one)]
 
 
 def key_events(world: World) -> None:

@@ -15,6 +15,7 @@ use crate::domain::evidence::Evidence;
 use crate::domain::failure::Unfinished;
 use crate::domain::model::Tags;
 use crate::domain::policy::{Decision, Outcome};
+use crate::domain::scan::subject::Group;
 use crate::domain::text::EventText;
 use crate::ports::{CallLog, Clock, PageStart};
 use crate::run::inspect::{Inspection, inspect, unobserved};
@@ -34,7 +35,7 @@ pub(super) async fn region(aws: &Aws, session: &Session<'_>, opt_in: bool, bar: 
     let cause = Cause { call: EventText::new("audit"), event_id: None, actor: None, at: None, creator: None };
     let mut round = Round {
         aws,
-        observer: Observer::of_scan(aws, session),
+        observer: Observer::of_scan(aws, session, Group::Policy),
         inspection: Inspection { session, cause, requested_at: aws.now(), attempt: 0, by: "an audit" },
         session,
         bar,

@@ -1,5 +1,6 @@
 //! `streamseal check POLICY`: is this policy valid, what about it is likely not meant, and does it decide as its own tests say.
 
+mod planned;
 mod source;
 
 use std::path::{Path, PathBuf};
@@ -7,6 +8,7 @@ use std::path::{Path, PathBuf};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
+use self::planned::PlanArguments;
 use self::source::Source;
 use super::arguments::Globals;
 use super::context::{Context, as_source, policy_source, read_file};
@@ -17,8 +19,7 @@ use super::policy::keys::resolve;
 use super::policy::size::PolicySize;
 use crate::domain::policy::{Place, Policy, PolicyFault};
 
-const CODES: &str =
-    "Exit codes: 0 valid, 1 not valid or not to be read, or with --strict a warning, 2 usage, 3 a test failed.";
+const CODES: &str = "Exit codes: 0 valid, 1 not valid or not to be read, or with --strict a warning, 2 usage, 3 a test failed, or a planned stream is not compliant.";
 
 /// Checks a policy: all faults at once, in its source, and warnings
 #[derive(Debug, clap::Args)]
@@ -36,6 +37,8 @@ pub(crate) struct CheckArguments {
     /// Run the policy's own tests [default FILE: beside the policy, `policy.test.yaml` for `policy.yaml`]
     #[arg(long, value_name = "FILE", num_args = 0..=1)]
     test: Option<Option<PathBuf>>,
+    #[command(flatten)]
+    plans: PlanArguments,
 }
 
 pub(super) async fn run(arguments: &CheckArguments, globals: &Globals) -> Result<Exit, Stop> {
@@ -48,6 +51,9 @@ pub(super) async fn run(arguments: &CheckArguments, globals: &Globals) -> Result
             return Ok(Exit::Failure);
         }
     };
+    if arguments.plans.is_given() {
+        return planned::run(&policy, &arguments.plans, globals, arguments.strict);
+    }
     let mut warnings = policy.warnings(Timestamp::now());
     let mut keys = Vec::new();
     if arguments.resolve {

@@ -194,7 +194,7 @@ pub(super) async fn scans(context: &Context, deployed: &Deployed, url: &str) -> 
         findings.push(Finding::fault("scans", words, REDEPLOY));
     }
     if findings.is_empty() {
-        findings.push(Finding::good("scans", format!("{arn} holds scans, one at a time")));
+        findings.push(Finding::good("scans", format!("{arn} holds scans, one of a group at a time")));
     }
     findings
 }

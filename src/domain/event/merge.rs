@@ -1,5 +1,5 @@
 //! Which messages of a batch one run answers. Anybody may cause many events about one stream; one run, which observes it afterwards, answers
-//! all of them.
+//! all of them. So does one request for a scan all requests about the same.
 //!
 //! Pure. What must be done is decided from what a run observes, so that of several events about a stream one has to run. A work message
 //! is never merged into another: it knows what a run before owes. Only copies of it, which SQS or a lost answer makes, are one.
@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use super::item::{Item, Message};
 use crate::domain::cause::{CREATE, Cause, STOP};
 use crate::domain::text::EventText;
-use crate::domain::work::{ALSO_MAX, Work};
+use crate::domain::work::ALSO_MAX;
 
 /// What is done for some messages: each of them fails where it fails.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,11 +29,12 @@ pub type Lane = Vec<Task>;
 pub fn lanes(messages: Vec<Message>) -> Vec<Lane> {
     let mut lanes: BTreeMap<String, Lane> = BTreeMap::new();
     for Message { id, items } in messages {
-        let stream = items.iter().find_map(|item| match item {
+        let about = items.iter().find_map(|item| match item {
             Item::Reconcile(work) => Some(work.stream.to_string()),
+            Item::Scan(scan) => Some(format!("scan {}", scan.topic())),
             _ => None,
         });
-        let lane = lanes.entry(stream.unwrap_or_else(|| id.clone())).or_default();
+        let lane = lanes.entry(about.unwrap_or_else(|| id.clone())).or_default();
         lane.extend(items.into_iter().map(|item| Task { item, messages: vec![id.clone()] }));
     }
     let mut lanes: Vec<Lane> = lanes.into_values().map(merged).collect();
@@ -55,23 +56,23 @@ fn merged(lane: Lane) -> Lane {
 }
 
 fn may_merge(one: &Item, other: &Item) -> bool {
+    if let (Item::Scan(one), Item::Scan(other)) = (one, other) {
+        return one.is_new() && other.is_new() && one.topic() == other.topic();
+    }
     let (Item::Reconcile(one), Item::Reconcile(other)) = (one, other) else { return false };
-    let of_one_stream = one.stream == other.stream;
-    let are_events = one.is_of_an_event() && other.is_of_an_event();
-    let are_copies = one.first_seen == other.first_seen && one.attempt == other.attempt && !are_events;
-    of_one_stream && (are_events || (are_copies && one.cause == other.cause))
+    let are_events = one.is_of_an_event() && other.is_of_an_event() && one.stream == other.stream;
+    are_events || one.is_copy_of(other)
 }
 
 fn merge(before: &mut Task, task: Task) {
     before.messages.extend(task.messages);
     let (Item::Reconcile(runs), Item::Reconcile(mut ends)) = (&mut before.item, task.item) else { return };
-    // Copies differ in nothing but what they owe: the first one stays.
     if runs.is_of_an_event() && rank(&ends.cause) >= rank(&runs.cause) {
         std::mem::swap(runs, &mut ends);
     }
-    runs.proof_owed |= ends.proof_owed;
-    let Work { cause, also, .. } = *ends;
-    for event in cause.event_id.into_iter().chain(also) {
+    let events: Vec<EventText> = ends.cause.event_id.clone().into_iter().chain(ends.also.clone()).collect();
+    runs.join(*ends);
+    for event in events {
         let is_new = runs.cause.event_id.as_ref() != Some(&event) && !runs.also.contains(&event);
         if is_new && runs.also.len() < ALSO_MAX {
             runs.also.push(event);
@@ -94,11 +95,17 @@ fn is_urgent_call(call: &EventText) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use jiff::{SignedDuration, Timestamp};
 
     use super::*;
-    use crate::domain::arn::StreamArn;
+    use crate::domain::arn::{KeyArn, StreamArn};
+    use crate::domain::cause::PARAMETER_CHANGE;
     use crate::domain::event::reason::IgnoreReason;
+    use crate::domain::scan::Scan;
+    use crate::domain::scan::subject::{KeyEvent, Subject};
+    use crate::domain::work::{PutBack, Work};
 
     fn at(seconds: i64) -> Timestamp {
         "2026-03-02T08:00:00Z".parse::<Timestamp>().unwrap() + SignedDuration::from_secs(seconds)
@@ -186,6 +193,63 @@ mod tests {
         let mut command = event("orders", "reconcile", 2);
         command.cause.event_id = None;
         assert_eq!(words(&[command, event("orders", "AddTagsToStream", 1)]).concat().len(), 2);
+    }
+
+    #[test]
+    fn copies_of_a_work_message_owe_what_each_of_them_owes() {
+        let first = Work { attempt: 3, created: Some(at(-9)), ..event("orders", "TagResource", 1) };
+        let key = KeyArn::parse("arn:aws:kms:eu-west-1:111122223333:key/k").unwrap();
+        let started = Work {
+            proof_owed: true,
+            started: true,
+            started_at: Some(at(7)),
+            rekeyed: true,
+            previous_key: Some(key),
+            put_back: PutBack::Due,
+            right_since: Some(at(8)),
+            alarmed: Some(EventText::new("unproven")),
+            ..first.clone()
+        };
+        let put_back = Work { put_back: PutBack::Done, ..started.clone() };
+        let owed = |works: &[Work]| {
+            let [lane] = &lanes(messages(works))[..] else { panic!() };
+            let [Task { item: Item::Reconcile(work), messages }] = &lane[..] else { panic!("{lane:?}") };
+            (*work.clone(), messages.concat())
+        };
+        // Whichever comes first.
+        assert_eq!(owed(&[first.clone(), started.clone()]), (started.clone(), "ab".to_owned()));
+        assert_eq!(owed(&[started.clone(), first.clone()]), (started.clone(), "ab".to_owned()));
+        assert_eq!(owed(&[put_back.clone(), started]).0, put_back, "not put back twice");
+        assert_eq!(owed(&[first.clone(), put_back.clone()]).0, put_back);
+    }
+
+    #[test]
+    fn requests_for_one_scan_are_one() {
+        let request = |id: &str, call: &str, subject: Subject| {
+            let (call, event_id) = (EventText::new(call), Some(EventText::new(id)));
+            Scan::new(subject, Cause { call, event_id, actor: None, at: None, creator: None }, at(1))
+        };
+        let lost = |key: &str| {
+            let key = KeyArn::parse(&format!("arn:aws:kms:eu-west-1:111122223333:key/{key}")).unwrap();
+            Subject::Key { key, event: KeyEvent::Lost }
+        };
+        let new_policy = request("p", PARAMETER_CHANGE, Subject::Fleet);
+        let waiting = request("w", "DisableKey", lost("k")).in_window(at(2), Duration::from_secs(60));
+        let scans = [
+            request("1", "DisableKey", lost("k")),
+            request("2", "ScheduleKeyDeletion", lost("k")),
+            request("3", "DisableKey", lost("j")),
+            request("4", "sweep", Subject::Fleet),
+            new_policy,
+            // Each of these waits, or goes on, by itself.
+            waiting.clone(),
+            waiting,
+        ];
+        let ids = ('a'..='z').map(String::from);
+        let batch = ids.zip(scans).map(|(id, scan)| Message { id, items: vec![Item::Scan(Box::new(scan))] }).collect();
+        let mut messages: Vec<String> = lanes(batch).concat().iter().map(|task| task.messages.concat()).collect();
+        messages.sort();
+        assert_eq!(messages, ["ab", "c", "d", "e", "f", "g"]);
     }
 
     #[test]

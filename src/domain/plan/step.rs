@@ -6,6 +6,7 @@ use super::observation::Observation;
 use super::permit::{Permission, by_history};
 use super::proof::Owed;
 use super::situation::{CurrentKey, Situation, Wrong};
+use crate::domain::bounds::later;
 use crate::domain::history::Contention;
 use crate::domain::model::KeyIdentity;
 use crate::domain::verdict::{Again, Compliance, Reason, Verdict, Withheld};
@@ -77,11 +78,12 @@ impl Condition {
     }
 
     /// How long a run waits for it: no longer than `wait_until`, so that a later run goes on. Without a queue a later run would let the
-    /// stream settle anew, so that this one waits while it has time.
+    /// stream settle anew, so that this one waits while it has time. And only the run that sent a Start can know that somebody undid it.
     pub fn wait_limit(self, has_queue: bool, wait_until: Timestamp, deadline: Timestamp) -> Timestamp {
         match self {
             Self::Settled(_) if !has_queue => deadline,
-            Self::Settled(_) | Self::Exists | Self::Active | Self::Applied => wait_until.min(deadline),
+            Self::Applied => later(wait_until, OVERTAKEN_AFTER).min(deadline),
+            Self::Settled(_) | Self::Exists | Self::Active => wait_until.min(deadline),
         }
     }
 
@@ -251,7 +253,7 @@ mod tests {
             (Condition::Settled(at(500)), true, at(20)),
             (Condition::Active, false, at(20)),
             (Condition::Active, true, at(20)),
-            (Condition::Applied, false, at(20)),
+            (Condition::Applied, true, at(50)),
         ] {
             assert_eq!(condition.wait_limit(has_queue, at(20), at(900)), expected, "{condition:?} {has_queue}");
         }

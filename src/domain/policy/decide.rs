@@ -265,6 +265,19 @@ pub struct Target {
     pub replace_customer_key: bool,
 }
 
+/// What of a stream a policy's decisions depend on.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Reads {
+    /// Its name.
+    pub name: bool,
+    /// Its tags.
+    pub tags: bool,
+    /// Its account.
+    pub account: bool,
+    /// Its Region.
+    pub region: bool,
+}
+
 impl Policy {
     /// Whether a decision depends on a stream's tags; where not, nobody needs to read them.
     pub fn needs_tags(&self) -> bool {
@@ -273,6 +286,25 @@ impl Policy {
                 || rule.unless.as_ref().is_some_and(|unless| !unless.tags.is_empty())
                 || matches!(&rule.effect, Effect::Encrypt(encrypt) if encrypt.key.needs_tags())
         })
+    }
+
+    /// What of a stream its decisions depend on.
+    pub fn reads(&self) -> Reads {
+        let mut reads = Reads { tags: self.needs_tags(), ..Reads::default() };
+        for rule in &self.rules {
+            for selectors in [Some(&rule.selectors), rule.unless.as_ref()].into_iter().flatten() {
+                reads.name |= !selectors.stream.is_empty();
+                reads.account |= !selectors.account.is_empty();
+                reads.region |= !selectors.region.is_empty();
+            }
+            if let Effect::Encrypt(encrypt) = &rule.effect {
+                let [name, account, region] = encrypt.key.needs();
+                reads.name |= name;
+                reads.account |= account;
+                reads.region |= region;
+            }
+        }
+        reads
     }
 
     /// Whether a rule's key, or a key that it accepts, can be this alias (by its name).

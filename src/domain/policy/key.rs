@@ -97,6 +97,11 @@ impl KeyTemplate {
         self.pieces.iter().any(|piece| matches!(piece, Piece::Tag(_)))
     }
 
+    /// Whether the stream's name, the account and the Region are needed to work it out.
+    pub(super) fn needs(&self) -> [bool; 3] {
+        [Piece::Stream, Piece::Account, Piece::Region].map(|piece| self.pieces.contains(&piece))
+    }
+
     /// Whether it can come to this alias, given by its name, in some stream's case: exactly, but for what is substituted.
     pub fn may_be(&self, alias: &KeyRef, own: &Scope) -> bool {
         let Scope { partition, region, account } = own;

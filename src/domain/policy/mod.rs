@@ -9,8 +9,8 @@ pub(crate) mod scalar;
 pub(crate) mod yaml;
 
 pub use self::decide::{
-    Accept, Decision, Effect, Encrypt, Exemption, Existing, NamedKey, Outcome, Policy, Proof, Rule, RuleId, Selectors,
-    Settle, Target, WARN_DAYS,
+    Accept, Decision, Effect, Encrypt, Exemption, Existing, NamedKey, Outcome, Policy, Proof, Reads, Rule, RuleId,
+    Selectors, Settle, Target, WARN_DAYS,
 };
 pub use self::fault::{Place, PolicyFault};
 pub use self::key::KeyTemplate;

@@ -8,11 +8,12 @@ pub mod subject;
 pub mod tally;
 pub mod v1;
 pub mod warnings;
+pub mod window;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Deserializer, Serialize};
 
-use self::subject::{KeyEvent, Subject};
+use self::subject::Subject;
 use self::tally::{Tally, is_plain};
 use super::arn::StreamName;
 use super::bounds;
@@ -36,7 +37,7 @@ pub struct Scan {
     /// What it is about.
     #[serde(deserialize_with = "subject")]
     pub subject: Subject,
-    /// Names it in logs and messages: one asked for twice by the same event is one.
+    /// Names it in logs and messages: requests that are one scan have one.
     pub id: String,
     /// What asked for it.
     pub cause: Cause,
@@ -47,6 +48,10 @@ pub struct Scan {
     #[serde(default = "bounds::unset", deserialize_with = "bounds::time", skip_serializing_if = "bounds::is_unset")]
     #[cfg_attr(feature = "schema", schemars(with = "crate::domain::time::Time"))]
     pub deadline_from: Timestamp,
+    /// Not before this time, while it is a request that waits for its window to end.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "schema", schemars(with = "crate::domain::time::Time"))]
+    pub not_before: Option<Timestamp>,
     /// How many parts in a row failed.
     #[serde(default, deserialize_with = "bounds::counter")]
     pub failures: u32,
@@ -80,26 +85,15 @@ fn after<'de, D: Deserializer<'de>>(from: D) -> Result<Option<StreamName>, D::Er
 impl Scan {
     /// A scan that was just asked for.
     pub fn new(subject: Subject, cause: Cause, now: Timestamp) -> Self {
-        let what = match &subject {
-            Subject::Fleet => "sweep".to_owned(),
-            Subject::Alias { alias } => alias.to_string(),
-            Subject::Aliases => "aliases".to_owned(),
-            Subject::Key { key, .. } => key.to_string(),
-        };
-        // One rotation is reported up to three times, by KMS and by CloudTrail, and changes nothing that a second observation would see.
-        let rotated = cause.at.filter(|_| matches!(subject, Subject::Key { event: KeyEvent::Rotated, .. }));
-        let because = match (rotated, &cause.event_id) {
-            (Some(at), _) => format!("rotated-{}", at.as_second() / 3600),
-            (None, Some(id)) => id.to_string(),
-            (None, None) => now.as_millisecond().to_string(),
-        };
+        let because = cause.event_id.as_ref().map_or_else(|| now.as_millisecond().to_string(), ToString::to_string);
         Self {
             streamseal: VERSION.to_owned(),
-            id: format!("{what}@{because}"),
+            id: format!("{}@{because}", topic(&subject, &cause)),
             subject,
             cause,
             requested_at: now,
             deadline_from: now,
+            not_before: None,
             failures: 0,
             unread: 0,
             started_at: None,
@@ -113,6 +107,11 @@ impl Scan {
     pub fn of_all_aliases(self) -> Self {
         let Self { requested_at, deadline_from, unread, cause, .. } = self;
         Self { deadline_from, unread, ..Self::new(Subject::Aliases, cause, requested_at) }
+    }
+
+    /// What it is about, in words: requests with the same words may be one scan.
+    pub fn topic(&self) -> String {
+        topic(&self.subject, &self.cause)
     }
 
     /// How far `stream` is, on the ring of all names, from where this scan starts to choose. The start is another one in each
@@ -147,6 +146,7 @@ impl Scan {
         }
         let times = [
             ("requested_at", Some(scan.requested_at)),
+            ("not_before", scan.not_before),
             ("started_at", scan.started_at),
             ("deadline_from", Some(scan.deadline_from)),
         ];
@@ -172,10 +172,22 @@ impl Scan {
     }
 }
 
+/// A new policy is a topic of its own: other instances may go on with the old one for a while, so that its changes wait.
+fn topic(subject: &Subject, cause: &Cause) -> String {
+    match subject {
+        Subject::Fleet if cause.is_a_new_policy() => "policy".to_owned(),
+        Subject::Fleet => "sweep".to_owned(),
+        Subject::Alias { alias } => alias.to_string(),
+        Subject::Aliases => "aliases".to_owned(),
+        Subject::Key { key, event } => format!("{key} {}", event.as_str()),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;
 
+    use super::subject::KeyEvent;
     use super::tally::{CHANGES_MAX, Candidate, LEFT_MAX};
     use super::*;
     use crate::domain::arn::{KeyArn, KeyRef};
@@ -238,6 +250,7 @@ mod tests {
         let mut scan = scan("x");
         scan.after = Some(name("orders"));
         scan.started_at = Some(now());
+        scan.not_before = Some(now());
         scan.parts = 3;
         scan.tally.count("COMPLIANT", Some("all"), None);
         scan.tally.not_compliant.push("bills", "withheld");
@@ -269,6 +282,7 @@ mod tests {
             ("after", serde_json::json!("a b")),
             ("requested_at", serde_json::json!("2027-01-01T00:00:00Z")),
             ("started_at", serde_json::json!("2027-01-01T00:00:00Z")),
+            ("not_before", serde_json::json!("2027-01-01T00:00:00Z")),
             ("deadline_from", serde_json::json!("2027-01-01T00:00:00Z")),
             ("tally", serde_json::json!({"candidates": [{"place": 1, "stream": "a b"}]})),
             // What goes into the log and into metrics: no dimension that is not ours, no text that reads as another one.

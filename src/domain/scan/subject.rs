@@ -1,4 +1,6 @@
-//! What a scan is about, and which streams concern it.
+//! What a scan is about, which streams concern it, and which scans run one after the other.
+
+use std::time::Duration;
 
 use serde::de::Error;
 use serde::{Deserialize, Deserializer, Serialize};
@@ -46,6 +48,37 @@ fn key<'de, D: Deserializer<'de>>(from: D) -> Result<KeyArn, D::Error> {
     bounds::member("key", from)
 }
 
+/// The scans that run one after the other. Anybody may have a key and cause events about it: scans about keys have a queue and a rate of their
+/// own, so that they delay no sweep and no alias that a rule names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Group {
+    /// Sweeps, new policies, and aliases that a rule names.
+    Policy,
+    /// What happened to keys, and to aliases that no rule names.
+    Keys,
+}
+
+impl Group {
+    /// All of them.
+    pub const ALL: [Self; 2] = [Self::Policy, Self::Keys];
+
+    /// The message group in the queue of scans.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Policy => "policy",
+            Self::Keys => "keys",
+        }
+    }
+
+    /// Requests about the same that arrive in one window are one scan: the windows' length.
+    pub fn window(self) -> Duration {
+        match self {
+            Self::Policy => Duration::from_mins(1),
+            Self::Keys => Duration::from_mins(5),
+        }
+    }
+}
+
 /// What happened to a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -59,6 +92,17 @@ pub enum KeyEvent {
     Lost,
 }
 
+impl KeyEvent {
+    /// The word in messages.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Rotated => "rotated",
+            Self::Changed => "changed",
+            Self::Lost => "lost",
+        }
+    }
+}
+
 impl Subject {
     /// The word in logs and metrics.
     pub fn kind(&self) -> &'static str {
@@ -67,6 +111,14 @@ impl Subject {
             Self::Alias { .. } => "alias",
             Self::Aliases => "aliases",
             Self::Key { .. } => "key",
+        }
+    }
+
+    /// Which scans it runs with, one after the other.
+    pub fn group(&self) -> Group {
+        match self {
+            Self::Fleet | Self::Alias { .. } => Group::Policy,
+            Self::Aliases | Self::Key { .. } => Group::Keys,
         }
     }
 

@@ -95,8 +95,8 @@ struct ScanWire<'a> {
     #[cfg_attr(feature = "schema", schemars(with = "String"))]
     key: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[cfg_attr(feature = "schema", schemars(with = "super::KeyEvent"))]
-    key_event: Option<super::KeyEvent>,
+    #[cfg_attr(feature = "schema", schemars(with = "super::subject::KeyEvent"))]
+    key_event: Option<super::subject::KeyEvent>,
     /// The material of the key that was rotated, as KMS says it now.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "schema", schemars(with = "String"))]

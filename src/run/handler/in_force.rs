@@ -23,6 +23,8 @@ use crate::run::session::dice;
 
 /// A policy that lives in a parameter is read again when it is older than this.
 const POLICY_AGE_MAX: SignedDuration = SignedDuration::from_secs(60);
+/// The same where a scan is asked for: less than the margin after which the sweep for a new policy begins (`domain/scan/window.rs`).
+const ASKED_AGE_MAX: SignedDuration = SignedDuration::from_secs(5);
 /// How many of a policy's faults go into one log line; `streamseal check` shows all.
 const FAULTS_MAX: usize = 20;
 /// A mode that lives in a parameter is read again when it is older than this.
@@ -36,10 +38,13 @@ const UNREAD_ALARM: u32 = 2;
 
 impl<W: World> App<W> {
     /// The policy and the mode, once for all items; not read where no item needs them. For scans the policy is read afresh: one may
-    /// be there because of a new policy, and one that is dropped because no rule names its alias does not come again. So is the mode
-    /// where it may be what changed.
+    /// be there because of a new policy. So is the mode where it may be what changed. A request that waits for its window is dropped where no
+    /// rule names its alias, by a policy of a few seconds ago: a newer one has a sweep of its own, which begins after it.
     pub(super) async fn in_force<'a>(&self, items: impl Iterator<Item = &'a Item>) -> InForce {
         let ages = |item: &Item| match item {
+            Item::Scan(_) | Item::PolicyChanged(..) if self.world.has_scan_queue() => {
+                Some((ASKED_AGE_MAX, MODE_AGE_MAX))
+            }
             Item::Scan(scan) | Item::ScanNow(scan) | Item::PolicyChanged(_, scan) => {
                 let mode_age = if scan.cause.is_a_new_policy() { SignedDuration::ZERO } else { MODE_AGE_MAX };
                 Some((SignedDuration::ZERO, mode_age))

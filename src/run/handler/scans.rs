@@ -1,19 +1,19 @@
-//! Scans on their way: asked for, put into their queue, run a part at a time, deferred, given up.
+//! Scans on their way: asked for, merged with others of their window, put into their queue, run a part at a time, deferred, given up.
 //!
 //! What goes for streams goes for scans: a part that is not the last sends the next one on *before* it is acknowledged.
 
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use jiff::SignedDuration;
+use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
 use tracing::{error, info};
 
 use super::answer::{Reported, Unhandled};
 use super::{App, Under};
 use crate::config::{ModeSource, Source};
-use crate::domain::backoff::WORK;
-use crate::domain::bounds;
+use crate::domain::backoff::{DELAY_MAX, WORK};
+use crate::domain::bounds::{self, until};
 use crate::domain::event::reason::IgnoreReason;
 use crate::domain::failure::Unfinished;
 use crate::domain::note::Outcome;
@@ -57,25 +57,30 @@ impl<W: World> App<W> {
         }
     }
 
-    /// A scan that is asked for: into its queue, unless its key or alias can be no stream's; without a queue it runs here.
-    pub(super) async fn ask_for_scan(&self, mut scan: Scan, session: Under<'_>) -> Result<Reported, Unhandled> {
-        // One that goes on has begun.
-        if scan.started_at.is_none()
-            && let Ok(session) = &session
-        {
-            scan.unread = 0;
-            if let Some(why) = not_named(&self.world, &scan, session).await {
-                return Ok(self.rejected(&why));
-            }
-            scan = match of_concern(&self.world, scan, session).await {
-                Ok(scan) => scan,
-                Err(why) => return Ok(self.ignored(&why)),
-            };
+    /// A scan that is asked for, unless its key or alias can be no stream's: it waits for its window to end and then goes into its queue.
+    /// Without a queue it runs here.
+    pub(super) async fn ask_for_scan(&self, scan: Scan, session: Under<'_>) -> Result<Reported, Unhandled> {
+        if !self.world.has_scan_queue() {
+            return self.run_scan(scan, session).await;
         }
-        if self.world.has_scan_queue() {
-            return self.queue(&scan).await;
+        let now = self.world.now();
+        let in_window = |scan: Scan| {
+            let length = self.config.scan_window.unwrap_or_else(|| scan.subject.group().window());
+            scan.in_window(now, length)
+        };
+        let scan = match (&session, scan.is_new()) {
+            (Ok(session), true) => match self.of_concern(scan, session).await {
+                Ok(scan) => in_window(scan),
+                Err(reported) => return Ok(reported),
+            },
+            // Whether it concerns a stream is decided when it begins.
+            (Err(_), true) => in_window(scan),
+            (_, false) => scan,
+        };
+        match scan.not_before.filter(|at| *at > now) {
+            Some(at) => self.await_window(&scan, at, until(now, at).min(DELAY_MAX)).await,
+            None => self.queue(&scan).await,
         }
-        self.run_scan(scan, session).await
     }
 
     /// A part of a scan whose turn it is.
@@ -84,14 +89,15 @@ impl<W: World> App<W> {
             Ok(session) => session,
             Err(unusable) => return self.wait_for_policy(asked, unusable).await,
         };
-        // The policy could not be read when it was asked for, or does not name its key any more.
-        if asked.started_at.is_none()
-            && let Some(why) = not_named(&self.world, &asked, &session).await
-        {
-            return Ok(self.rejected(&why));
+        let mut asked = Scan { unread: 0, ..asked };
+        // The policy could not be read when it was asked for, or is another one now.
+        if asked.started_at.is_none() {
+            asked = match self.of_concern(asked, &session).await {
+                Ok(asked) => asked,
+                Err(reported) => return Ok(reported),
+            };
         }
         info!(scan = asked.id, part = asked.parts, "scan");
-        let asked = Scan { unread: 0, ..asked };
         match scan(&self.world, asked, &session, &self.results).await {
             ScanEnd::Done(summary, works) => {
                 self.hand_over(&summary, works, session).await?;
@@ -105,6 +111,14 @@ impl<W: World> App<W> {
             }
             ScanEnd::Failed(why, next) => self.scan_failed(why, *next, session).await,
         }
+    }
+
+    /// The scan to make of a request, or what is reported instead.
+    async fn of_concern(&self, scan: Scan, session: &Session<'_>) -> Result<Scan, Reported> {
+        if let Some(why) = not_named(&self.world, &scan, session).await {
+            return Err(self.rejected(&why));
+        }
+        of_concern(&self.world, scan, session).await.map_err(|why| self.ignored(&why))
     }
 
     /// The changes first, each through a run of its own: the summary is written when they are all on their way.
@@ -171,6 +185,11 @@ impl<W: World> App<W> {
             "outcome": "deferred", "reason": why.kind(), "detail": why.to_string(),
             "scan": scan.id, "delay_s": delay.as_secs(),
         })))
+    }
+
+    async fn await_window(&self, scan: &Scan, at: Timestamp, delay: Duration) -> Result<Reported, Unhandled> {
+        self.world.defer_scan(scan, delay).await.map_err(|failure| Unhandled::Retryable(failure.into()))?;
+        Ok(self.note(Outcome::Queued, scan.subject.kind(), &format!("scan {}, which begins after {at}", scan.id)))
     }
 
     async fn queue(&self, scan: &Scan) -> Result<Reported, Unhandled> {

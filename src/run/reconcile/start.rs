@@ -11,6 +11,7 @@ use crate::domain::plan::close::{After, End, later, no_time_left};
 use crate::domain::plan::observation::Observation;
 use crate::domain::plan::situation::Situation;
 use crate::domain::plan::start::{AfterStart, RefusedStart, judge_start, may_be_rate};
+use crate::domain::wait::longest;
 use crate::domain::work::Work;
 use crate::ports::{Clock, KeyApi, StreamApi, TrailApi};
 use crate::run::paces::Paces;
@@ -39,6 +40,7 @@ impl<W: StreamApi + KeyApi + TrailApi + Clock> Run<'_, W> {
         let before = self.state.starting(observation, sent);
         let result = self.world.start_encryption(&self.state.work.stream, key, &self.log).await;
         self.waiting_since = self.world.now();
+        self.wait_until = self.waiting_since + longest(&self.state.work, true, self.session.config.wait);
         let surely_not = match result {
             Ok(()) => {
                 self.state.started();

@@ -290,7 +290,7 @@ fn batch(bodies: &[String]) -> String {
 async fn credentials_that_expire_in_mid_batch_fail_what_is_unfinished_and_the_next_process_finishes_it() {
     let mut s = Scene::new(ALL_WITH_APP);
     s.existing("sealed", Some("app"));
-    s.set(|state, now| state.create("new", now, secs(20.0), Tool::Cli));
+    s.set(|state, now| state.create("new", now, secs(10.0), Tool::Cli));
     let message = |stream| event("CreateStream", stream, Tool::Cli, "e", BEGIN.parse().unwrap()).to_string();
     // The first is done while one run for the two others waits for their stream.
     let payload = batch(&[message("sealed"), message("new"), message("new")]);

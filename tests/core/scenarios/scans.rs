@@ -122,7 +122,7 @@ async fn a_rotation_is_verified_and_changes_nothing() {
         state.emit_key("RotateKey", None, "app", now);
     });
     for name in names("app", 5) {
-        s.later(secs(30.0), move |state, now| drop(state.put(&name, false, now).unwrap()));
+        s.later(secs(340.0), move |state, now| drop(state.put(&name, false, now).unwrap()));
     }
     s.drain().await;
     assert_eq!((s.count(Op::Start), s.count(Op::Put)), (0, 0));
@@ -246,12 +246,16 @@ async fn a_history_that_may_not_be_read_is_said_to_be_unknown() {
 
 #[tokio::test(start_paused = true)]
 async fn an_alias_that_only_the_newest_policy_names_is_not_missed() {
-    let mut s = with_streams(ALL_WITH_APP, "app", 2, Some("app"));
+    let weather = Weather { event_delay_ms: 1_000..=1_000, ..Weather::calm() };
+    let mut s = Scene::with(ALL_WITH_APP, 7, weather, &[]);
+    names("app", 2).iter().for_each(|name| s.existing(name, Some("app")));
     // This instance has read the policy a moment ago.
     s.event("AddTagsToStream", "app-0000", Tool::Cli).await.unwrap();
-    s.parameter("/policy", &ALL_WITH_APP.replace("alias/app", "alias/new"));
+    s.set(|state, now| state.set_parameter("/policy", &ALL_WITH_APP.replace("alias/app", "alias/new"), now));
     update_alias(&s, "alias/new", "other");
     s.drain().await;
+    // The scan for the alias is dropped; the sweep for the new policy begins after it.
+    assert_eq!(summaries(&s).iter().map(|reported| reported.scan.topic()).collect::<Vec<_>>(), ["policy"]);
     names("app", 2).iter().for_each(|name| s.assert_sealed(name, "other"));
 }
 
@@ -426,11 +430,16 @@ async fn a_large_fleet_takes_several_parts_and_keeps_its_rate_even_when_killed()
 }
 
 #[tokio::test(start_paused = true)]
-async fn sweeps_asked_for_at_once_take_turns() {
-    let mut s = with_streams(ALL_WITH_APP, "app", 60, Some("app"));
+async fn sweeps_asked_for_at_once_are_one_and_later_ones_take_turns() {
+    let mut s = with_streams(ALL_WITH_APP, "app", 400, Some("app"));
     s.set(|state, now| (0..3).for_each(|_| state.sweep(now)));
+    // The first one takes 80 s, from 70 s on.
+    s.later(secs(75.0), |state, now| state.sweep(now));
     s.drain().await;
-    assert_eq!(summaries(&s).iter().map(|reported| reported.scan.tally.listed).collect::<Vec<_>>(), [60, 60, 60]);
+    let reported = summaries(&s);
+    assert_eq!(reported.iter().map(|reported| reported.scan.tally.listed).collect::<Vec<_>>(), [400, 400]);
+    let (first, second) = (reported[0].finished_at, reported[1].scan.started_at.unwrap());
+    assert!(first <= second, "{first} {second}");
     assert_rate(&s, 5);
 }
 

@@ -136,6 +136,7 @@ async fn a_sweep_that_has_no_policy_for_a_moment_waits_for_seconds_too() {
             let cause = serde_json::json!({"call": "sweep"});
             let scan = serde_json::json!({
                 "streamseal": "streamseal.scan/v1", "subject": {"kind": "sweep"}, "id": "sweep@1", "cause": cause, "requested_at": now,
+                "not_before": now,
             });
             let scan = streamseal::domain::scan::Scan::parse(&scan, now).unwrap();
             state.enqueue_scan(&scan, now, 0);

@@ -4,12 +4,14 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use serde_json::{Value, json};
+use streamseal::domain::event::item::{Input, Item};
+use streamseal::domain::event::parse;
 use streamseal::domain::history::ChangeKind;
 use streamseal::domain::model::StreamStatus;
 
 use super::kms::key_arn;
 use super::queue::Accepted;
-use super::{Sim, State};
+use super::{Sim, State, own};
 
 /// Who calls, as CloudTrail reports it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -106,14 +108,14 @@ impl State {
     pub(crate) fn emit_key(&mut self, call: &str, alias: Option<&str>, key: &str, now: Timestamp) {
         let id = format!("scan-{}", self.queue.scans_asked.len() + 1);
         let body = key_event(call, alias, key, &id, now).to_string();
-        self.ask_for_scan(&id, &body, now);
+        self.ask_for_scan(&body, now);
     }
 
     /// The schedule of sweeps.
     pub(crate) fn sweep(&mut self, now: Timestamp) {
         let id = format!("scan-{}", self.queue.scans_asked.len() + 1);
         let body = json!({"action": "sweep", "executionId": id}).to_string();
-        self.ask_for_scan(&id, &body, now);
+        self.ask_for_scan(&body, now);
     }
 
     /// PutParameter, and the event of it.
@@ -125,7 +127,7 @@ impl State {
             "version": "0", "id": id, "detail-type": "Parameter Store Change", "source": "aws.ssm", "account": "111122223333",
             "region": "eu-west-1", "time": at, "detail": {"name": name, "operation": "Update", "type": "String"},
         });
-        self.ask_for_scan(&id, &body.to_string(), now);
+        self.ask_for_scan(&body.to_string(), now);
     }
 
     /// How often we started a stream's encryption after somebody else had changed it, or for the first time.
@@ -136,8 +138,12 @@ impl State {
         ours.into_iter().filter(|ours| *ours).count()
     }
 
-    fn ask_for_scan(&mut self, id: &str, body: &str, now: Timestamp) {
-        self.queue.scans_asked.push((id.to_owned(), now));
+    fn ask_for_scan(&mut self, body: &str, now: Timestamp) {
+        let Input::Direct(items) = parse(&serde_json::from_str(body).unwrap(), &own(), now) else { panic!("{body}") };
+        for item in items {
+            let (Item::Scan(scan) | Item::PolicyChanged(_, scan)) = item else { panic!("{item:?}") };
+            self.queue.scans_asked.push((scan.topic(), now));
+        }
         let copies = if self.chance(self.weather.duplicates) { 2 } else { 1 };
         for _ in 0..copies {
             let delay = Duration::from_millis(self.dice.u64(self.weather.event_delay_ms.clone()));

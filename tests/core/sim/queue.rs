@@ -14,6 +14,7 @@ use serde_json::json;
 use streamseal::config::Config;
 use streamseal::domain::failure::Failure;
 use streamseal::domain::scan::Scan;
+use streamseal::domain::scan::subject::Group;
 use streamseal::domain::work::Work;
 use streamseal::ports::{Clock, Credentials, WorkQueue};
 use streamseal::run::handler::App;
@@ -46,13 +47,13 @@ pub(crate) struct Queue {
     pub(crate) loops_allowed: bool,
     /// Events and commands that the queue took.
     pub(crate) accepted: Vec<Accepted>,
-    /// The FIFO queue of scans, with one message group: nothing behind the first is received before that is deleted.
+    /// The FIFO queue of scans: nothing behind the first of a message group is received before that is deleted.
     pub(crate) scans: BTreeMap<u64, Message>,
     /// Its deduplication ids, for 5 minutes.
     scan_ids: BTreeMap<String, Timestamp>,
     /// Whether there is one.
     pub(crate) has_scans: bool,
-    /// Scans that were asked for from outside: the event's id, and when.
+    /// Scans that were asked for from outside: what about, and when.
     pub(crate) scans_asked: Vec<(String, Timestamp)>,
     /// The longest chain of messages that the function sent to itself.
     pub(crate) most_hops: u32,
@@ -89,8 +90,8 @@ pub(crate) struct Message {
     pub(crate) hops: u32,
     visible: Timestamp,
     pub(crate) receives: u32,
-    /// Whether it is in the queue of scans.
-    fifo: bool,
+    /// Its group, where it is in the queue of scans.
+    group: Option<Group>,
 }
 
 /// Something that came in from outside and has to end in evidence.
@@ -107,7 +108,7 @@ impl State {
     pub(crate) fn enqueue(&mut self, body: String, now: Timestamp, delay: Duration, hops: u32) {
         self.queue.last_id += 1;
         self.queue.most_hops = self.queue.most_hops.max(hops);
-        let message = Message { id: self.queue.last_id, body, hops, visible: now + delay, receives: 0, fifo: false };
+        let message = Message { id: self.queue.last_id, body, hops, visible: now + delay, receives: 0, group: None };
         if hops > HOPS_MAX && !self.queue.loops_allowed {
             self.queue.dropped.push(message);
         } else {
@@ -148,7 +149,8 @@ impl State {
         }
         queue.last_id += 1;
         queue.most_hops = queue.most_hops.max(hops);
-        let message = Message { id: queue.last_id, body: scan.to_json(), hops, visible: now, receives: 0, fifo: true };
+        let group = Some(scan.subject.group());
+        let message = Message { id: queue.last_id, body: scan.to_json(), hops, visible: now, receives: 0, group };
         if hops > HOPS_MAX && !queue.loops_allowed {
             queue.dropped.push(message);
         } else {
@@ -156,27 +158,29 @@ impl State {
         }
     }
 
-    /// Receives the first part of a scan.
+    /// Receives the first part of a scan of some group.
     fn receive_scan(&mut self, now: Timestamp) -> Option<Message> {
         loop {
-            let mut first = self.queue.scans.first_entry()?;
-            if first.get().visible > now {
-                return None;
-            }
-            let message = first.get_mut();
+            let first = self.first_scans().find(|message| message.visible <= now)?.id;
+            let message = self.queue.scans.get_mut(&first)?;
             message.receives += 1;
             message.visible = now + VISIBILITY;
             if message.receives <= MAX_RECEIVES {
                 return Some(message.clone());
             }
-            let dead = first.remove();
+            let dead = self.queue.scans.remove(&first)?;
             self.queue.dead.push(dead);
         }
     }
 
+    /// The first message of each group.
+    fn first_scans(&self) -> impl Iterator<Item = &Message> {
+        let first_of = |group| self.queue.scans.values().find(move |message| message.group == Some(group));
+        Group::ALL.into_iter().filter_map(first_of)
+    }
+
     fn next_visible(&self) -> Option<Timestamp> {
-        let first = self.queue.scans.values().take(1);
-        self.queue.messages.values().chain(first).map(|message| message.visible).min()
+        self.queue.messages.values().chain(self.first_scans()).map(|message| message.visible).min()
     }
 }
 
@@ -361,7 +365,7 @@ impl Lambda {
         instance.world.spared.store(spared, Ordering::Relaxed);
         let hops = batch.iter().map(|message| message.hops).max().unwrap_or_default();
         instance.world.hops.store(hops, Ordering::Relaxed);
-        let is_scan = batch.iter().any(|message| message.fifo);
+        let is_scan = batch.iter().any(|message| message.group.is_some());
         let kill_scan = if is_scan { self.kill_scan_at.take() } else { None };
         let kill_at = kill_scan.or_else(|| self.kill_next_at.take()).or_else(|| {
             let mut state = self.world.lock();
@@ -408,9 +412,10 @@ impl Lambda {
                 state.chance(duplicates / 4)
             };
             // Only the latest receipt deletes (SQS API reference, DeleteMessage).
-            let queue = if message.fifo { &mut state.queue.scans } else { &mut state.queue.messages };
+            let queue = if message.group.is_some() { &mut state.queue.scans } else { &mut state.queue.messages };
             let latest = queue.get(&message.id).is_some_and(|m| m.receives == message.receives);
-            if latest && (!forgotten || message.fifo) && !failed.contains(&format!("message-{}", message.id)) {
+            if latest && (!forgotten || message.group.is_some()) && !failed.contains(&format!("message-{}", message.id))
+            {
                 queue.remove(&message.id);
             }
         }
@@ -425,7 +430,7 @@ fn payload(batch: &[Message]) -> String {
             "body": message.body,
             "attributes": {"ApproximateReceiveCount": message.receives.to_string()},
             "eventSource": "aws:sqs",
-            "eventSourceARN": format!("arn:aws:sqs:eu-west-1:111122223333:{}", if message.fifo { "scans.fifo" } else { "work" }),
+            "eventSourceARN": format!("arn:aws:sqs:eu-west-1:111122223333:{}", if message.group.is_some() { "scans.fifo" } else { "work" }),
         })
     };
     json!({"Records": batch.iter().map(record).collect::<Vec<_>>()}).to_string()

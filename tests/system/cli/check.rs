@@ -231,3 +231,40 @@ fn the_tests_of_a_policy_run_beside_it() {
     let Ran { code, err, .. } = run(&["check", path, "--test=/nowhere.yaml"], &[]);
     assert!(code == 1 && err.contains("/nowhere.yaml: cannot be read"), "{err}");
 }
+
+#[test]
+fn the_streams_of_plans_and_templates_are_judged_before_they_are_made() {
+    let plans = crate::support::root().join("tests/plans");
+    let path = |name: &str| plans.join(name).to_str().unwrap().to_owned();
+    let (policy, plan, template) = (path("policy.yaml"), path("plan.json"), path("template.yaml"));
+    let folder = plans.to_str().unwrap().to_owned();
+    let both = ["check", &policy, "--terraform", &plan, "--cloudformation", &template];
+    let shown = |more: &[&str]| {
+        let Ran { code, out, err } = run(&[&both[..], more].concat(), &[]);
+        assert_eq!((code, err.as_str()), (3, ""), "{out}");
+        steady(&out, &[(&folder, "plans")])
+    };
+    insta::assert_snapshot!("check_plans", shown(&[]));
+    insta::assert_snapshot!("check_plans_github", shown(&["--format", "github"]));
+    insta::assert_snapshot!("check_plans_sarif", pretty(&shown(&["--format", "sarif"])));
+    insta::assert_snapshot!("check_plans_json", pretty(&shown(&["--json"])));
+
+    // Nothing is wrong with it; where --strict is given, what is not known is too much.
+    let folder = tempfile::tempdir().unwrap();
+    let text = std::fs::read_to_string(&plan).unwrap();
+    let mut json: Value = serde_json::from_str(&text).unwrap();
+    json["resource_changes"]
+        .as_array_mut()
+        .unwrap()
+        .retain(|one| one["name"] == "sealed" || one["name"] == "named_later");
+    let fine = file(&folder, "plan.json", &json.to_string());
+    let fine = fine.to_str().unwrap();
+    assert_eq!(run(&["check", &policy, "--terraform", fine], &[]).code, 0);
+    assert_eq!(run(&["check", &policy, "--terraform", fine, "--strict"], &[]).code, 1);
+    let Ran { code, err, .. } = run(&["check", &policy, "--terraform", &template], &[]);
+    assert!(code == 1 && err.contains("template.yaml: not JSON") && err.contains("terraform show -json"), "{err}");
+    let odd = file(&folder, "odd.yaml", "Resources: [a");
+    let Ran { code, err, .. } = run(&["check", &policy, "--cloudformation", odd.to_str().unwrap()], &[]);
+    assert!(code == 1 && err.contains("not YAML"), "{err}");
+    assert_eq!(run(&["check", &policy, "--terraform", fine, "--format", "sarif", "--json"], &[]).code, 2);
+}

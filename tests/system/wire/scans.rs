@@ -1,10 +1,10 @@
 //! What scans and the guard against fights ask for, on the wire: the list of streams, tags in bulk, CloudTrail's history, and the
 //! queue of scans.
 
-use streamseal::domain::arn::StreamName;
+use streamseal::domain::arn::{KeyArn, StreamName};
 use streamseal::domain::history::{Change, ChangeKind, Query};
 use streamseal::domain::scan::Scan;
-use streamseal::domain::scan::subject::Subject;
+use streamseal::domain::scan::subject::{KeyEvent, Subject};
 use streamseal::ports::{FleetApi, Page, PageStart, TrailApi};
 
 use super::*;
@@ -356,7 +356,9 @@ async fn scans_stand_in_one_line_and_each_part_once() {
     let mut counted = scan("e1");
     counted.tally.listed = 7;
     let (next, eleventh) = (Scan { parts: 1, ..scan("e1") }, Scan { parts: 11, ..scan("e1") });
-    let sent = [scan("e1"), counted, next, eleventh, scan("e2")];
+    let key = KeyArn::parse("arn:aws:kms:eu-west-1:111122223333:key/k").unwrap();
+    let of_a_key = Scan { subject: Subject::Key { key, event: KeyEvent::Lost }, ..scan("e3") };
+    let sent = [scan("e1"), counted, next, eleventh, scan("e2"), of_a_key];
     for scan in &sent {
         wire.aws.send_scan(scan).await.unwrap();
     }
@@ -364,8 +366,10 @@ async fn scans_stand_in_one_line_and_each_part_once() {
     let mut ids = Vec::new();
     for (mut body, scan) in requests.into_iter().zip(&sent) {
         let id = body["MessageDeduplicationId"].take();
+        // Whoever has a key of his own delays no sweep.
+        let group = if matches!(scan.subject, Subject::Key { .. }) { "keys" } else { "policy" };
         let expected = json!({
-            "QueueUrl": SCANS, "MessageBody": scan.to_json(), "MessageGroupId": "scans", "MessageDeduplicationId": null
+            "QueueUrl": SCANS, "MessageBody": scan.to_json(), "MessageGroupId": group, "MessageDeduplicationId": null
         });
         assert_eq!(body, expected, "a FIFO queue takes no delay for one message");
         let id = id.as_str().unwrap().to_owned();
@@ -377,7 +381,7 @@ async fn scans_stand_in_one_line_and_each_part_once() {
     assert_eq!(ids[0], ids[1], "the same part, whatever it counted");
     ids.sort();
     ids.dedup();
-    assert_eq!(ids.len(), 4, "each other part, and each other scan");
+    assert_eq!(ids.len(), 5, "each other part, and each other scan");
 }
 
 #[tokio::test]

@@ -1,0 +1,168 @@
+//! What the policy says of a stream that a plan would create or change.
+
+use jiff::Timestamp;
+
+use super::{PlannedEncryption, PlannedStream};
+use crate::domain::arn::{KeyRef, Scope, StreamName, is_alias};
+use crate::domain::policy::{Accept, Outcome, Policy, Target};
+use crate::domain::text::EventText;
+use crate::domain::verdict::Compliance;
+
+/// A stream of a plan and what is said of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Judged {
+    /// The stream.
+    pub stream: PlannedStream,
+    /// The rule that decides, where one does.
+    pub rule: Option<String>,
+    /// The key that the rule requires, where it can be worked out.
+    pub desired: Option<KeyRef>,
+    /// In AWS Config's words.
+    pub compliance: Compliance,
+    /// A word for it.
+    pub reason: &'static str,
+    /// The same in a sentence.
+    pub detail: String,
+}
+
+/// Where the streams of a plan are, as far as somebody says so.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Place {
+    /// The account.
+    pub account: Option<String>,
+    /// The Region, for streams whose plan does not say it.
+    pub region: Option<String>,
+}
+
+/// Stands for what is not known where no rule reads it.
+const ANY_NAME: &str = "name";
+const ANY_ACCOUNT: &str = "000000000000";
+const ANY_REGION: &str = "us-east-1";
+
+/// Judges one stream.
+pub fn judge(policy: &Policy, stream: PlannedStream, place: &Place, now: Timestamp) -> Judged {
+    let region = stream.region.clone().or_else(|| place.region.clone());
+    let reads = policy.reads();
+    let missing = [
+        (reads.name && stream.name.is_none(), "its name is known only after it is made, and rules select by name"),
+        (reads.tags && stream.tags.is_none(), "some of its tags are known only after it is made, and rules read tags"),
+        (reads.account && place.account.is_none(), "rules read the account: name it with --account"),
+        (reads.region && region.is_none(), "rules read the Region: name it with --region"),
+    ];
+    if let Some((_, why)) = missing.into_iter().find(|(is_missing, _)| *is_missing) {
+        return judged(stream, None, None, (Compliance::InsufficientData, "unknown", why.to_owned()));
+    }
+    let region = region.unwrap_or_else(|| ANY_REGION.to_owned());
+    let account = place.account.clone().unwrap_or_else(|| ANY_ACCOUNT.to_owned());
+    let own = Scope { partition: Scope::partition_of(&region).to_owned(), region, account };
+    let Some(name) = stream.name.clone().or_else(|| StreamName::parse(ANY_NAME)) else {
+        return judged(stream, None, None, (Compliance::InsufficientData, "unknown", "it has no name".to_owned()));
+    };
+    let tags = stream.tags.clone().unwrap_or_default();
+    let decision = policy.decide(&own.stream(name), &tags, now);
+    let rule = decision.rule.map(|rule| rule.name);
+    match decision.outcome {
+        Outcome::Exempt(exemption) => {
+            let why = format!("a rule exempts it: {}", EventText::new(&exemption.reason));
+            judged(stream, rule, None, (Compliance::NotApplicable, "exempt", why))
+        }
+        Outcome::Unmatched => {
+            judged(stream, None, None, (Compliance::NonCompliant, "unmatched", "no rule matches it".to_owned()))
+        }
+        Outcome::Unresolvable(why) => judged(stream, rule, None, (Compliance::NonCompliant, "key-unresolvable", why)),
+        Outcome::Encrypt(target) => {
+            let said = compare(&stream.encryption, &target, &own, place.account.is_some());
+            judged(stream, rule, Some(target.key), said)
+        }
+    }
+}
+
+fn judged(
+    stream: PlannedStream,
+    rule: Option<String>,
+    desired: Option<KeyRef>,
+    (compliance, reason, detail): (Compliance, &'static str, String),
+) -> Judged {
+    Judged { stream, rule, desired, compliance, reason, detail }
+}
+
+fn compare(
+    planned: &PlannedEncryption,
+    target: &Target,
+    own: &Scope,
+    account_is_known: bool,
+) -> (Compliance, &'static str, String) {
+    use Compliance::{Compliant, InsufficientData, NonCompliant};
+    let desired = &target.key;
+    match planned {
+        PlannedEncryption::None => {
+            (NonCompliant, "not-encrypted", format!("it has no encryption; its rule requires {desired}"))
+        }
+        PlannedEncryption::Illegal(why) => (NonCompliant, "wrong-key", format!("{why}; its rule requires {desired}")),
+        PlannedEncryption::Unknown(why) => (InsufficientData, "unknown", format!("whether it is encrypted: {why}")),
+        PlannedEncryption::UnknownKey(why) => {
+            (InsufficientData, "unknown", format!("its key: {why}; its rule requires {desired}"))
+        }
+        PlannedEncryption::Kms(key) => {
+            match (same_key(key, desired, own), is_accepted(key, target, own, account_is_known)) {
+                (Some(true), _) => (Compliant, "right-key", format!("it is encrypted with {key}")),
+                (_, Some(true)) => {
+                    (Compliant, "accepted-key", format!("it is encrypted with {key}, which its rule accepts"))
+                }
+                (Some(false), Some(false)) => {
+                    (NonCompliant, "wrong-key", format!("it is encrypted with {key}; its rule requires {desired}"))
+                }
+                (None, _) | (_, None) => {
+                    let why =
+                        format!("whether {key} is {desired} is known to KMS alone; name the key as the rule does");
+                    (InsufficientData, "unknown", why)
+                }
+            }
+        }
+    }
+}
+
+/// Whether two references are of one key, as far as that can be said without KMS. Two aliases are taken for two keys.
+fn same_key(one: &KeyRef, other: &KeyRef, own: &Scope) -> Option<bool> {
+    if one == other {
+        return Some(true);
+    }
+    match (one.is_alias(), other.is_alias()) {
+        (true, true) => Some(is_alias(one, other, own) || is_alias(other, one, own)),
+        (false, false) => Some(arn(one, own) == arn(other, own)),
+        (true, false) | (false, true) => None,
+    }
+}
+
+/// The ARN of a key that is named by its id or its ARN.
+fn arn(key: &KeyRef, own: &Scope) -> String {
+    match key.as_key_arn() {
+        Some(arn) => arn.as_str().to_owned(),
+        None => format!("arn:{}:kms:{}:{}:key/{key}", own.partition, own.region, own.account),
+    }
+}
+
+fn is_accepted(key: &KeyRef, target: &Target, own: &Scope, account_is_known: bool) -> Option<bool> {
+    let mut unknown = false;
+    let is_aws_managed = key.is_aws_managed_alias(own);
+    for accept in &target.accept {
+        let accepted = match accept {
+            Accept::Key(accepted) => same_key(key, accepted, own),
+            Accept::AwsManaged => Some(is_aws_managed),
+            Accept::CustomerManaged { .. } if is_aws_managed => Some(false),
+            Accept::CustomerManaged { of } => match key.account() {
+                // A name, or an id: of the stream's own account.
+                None => Some(true),
+                Some(account) if of.iter().any(|named| named == account) => Some(true),
+                Some(account) if account_is_known => Some(account == own.account),
+                Some(_) => None,
+            },
+        };
+        match accepted {
+            Some(true) => return Some(true),
+            Some(false) => {}
+            None => unknown = true,
+        }
+    }
+    if unknown { None } else { Some(false) }
+}
