@@ -21,6 +21,7 @@ use crate::domain::model::{KeyIdentity, KeyLookup, Observed, Tags};
 use crate::domain::note::Note;
 use crate::domain::scan::Scan;
 use crate::domain::scan::v1::Summary;
+use crate::domain::traffic::Traffic;
 use crate::domain::work::Work;
 
 /// The calls of one run, in the order they ended; every adapter writes each request that it sends.
@@ -96,6 +97,55 @@ pub trait StreamApi: Send + Sync {
         which: ReadBack,
         log: &CallLog,
     ) -> impl Future<Output = Result<Option<ReadRecord>, Failure>> + Send;
+}
+
+/// What is asked of CloudWatch about one stream: its users' calls, minute by minute.
+#[derive(Clone, Copy, Debug)]
+pub struct Asked<'a> {
+    /// The stream.
+    pub stream: &'a StreamName,
+    /// Its registered consumers, whose metrics are under their own names.
+    pub consumers: &'a [String],
+    /// From this minute on.
+    pub from: Timestamp,
+    /// Up to this one, without it.
+    pub to: Timestamp,
+    /// The key whose `Broken` is asked for too, with the same request: how often a change to it was found to break a stream.
+    pub broken_on: Option<&'a KeyIdentity>,
+}
+
+/// What CloudWatch answered.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Measured {
+    /// The users' calls.
+    pub traffic: Traffic,
+    /// How often a change to the key was found to break a stream.
+    pub broken: u64,
+}
+
+/// A consumer that is registered with a stream.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Consumer {
+    /// Its name, the dimension of its metrics.
+    pub name: String,
+    /// Its ARN, by which it has a resource policy of its own.
+    pub arn: String,
+}
+
+/// Who uses a stream, for a change that is watched.
+pub trait TrafficApi: Send + Sync {
+    /// GetMetricData, one request unless CloudWatch answers in pages. Metrics that are not whole are a failure: half an answer would
+    /// say that nobody calls.
+    fn traffic(&self, asked: &Asked<'_>, log: &CallLog) -> impl Future<Output = Result<Measured, Failure>> + Send;
+    /// ListStreamConsumers, all pages.
+    fn consumers(
+        &self,
+        stream: &StreamArn,
+        log: &CallLog,
+    ) -> impl Future<Output = Result<Vec<Consumer>, Failure>> + Send;
+    /// GetResourcePolicy of a stream or a consumer, by its ARN; `None` where it has none.
+    fn resource_policy(&self, arn: &str, log: &CallLog)
+    -> impl Future<Output = Result<Option<String>, Failure>> + Send;
 }
 
 /// Where a page of names begins.

@@ -2,7 +2,7 @@
 //!
 //! They send what they are asked to send and report what came back; nothing here decides, and nothing here repeats a
 //! request to Kinesis or KMS that was answered, or that writes. One call of a port is one request (one a page, for lists), so that the loop owns
-//! every retry and the call log counts what was on the wire. Only where a request that is sent twice does no harm (tagging, CloudTrail, SSM,
+//! every retry and the call log counts what was on the wire. Only where a request that is sent twice does no harm (tagging, CloudTrail, CloudWatch, SSM,
 //! SQS, EventBridge, any read whose connection broke) it is sent again here; the log then has one call, as it ended.
 
 mod bus;
@@ -15,6 +15,7 @@ mod kms;
 mod log;
 mod sqs;
 mod ssm;
+mod traffic;
 mod trail;
 
 use std::error::Error;
@@ -51,7 +52,7 @@ use crate::ports::{CallLog, Clock, Credentials};
 /// For what is sent at the end of an invocation, in the 10 s that the handler keeps for it.
 const SEND_TIMEOUTS: Timeouts =
     Timeouts { connect: CONNECT_TIMEOUT, attempt: Duration::from_millis(2500), operation: Duration::from_secs(8) };
-/// For SSM, SQS, EventBridge, tagging and CloudTrail, where a request that is sent twice does no harm: the SDK's standard retries, three
+/// For SSM, SQS, EventBridge, tagging, CloudTrail and CloudWatch, where a request that is sent twice does no harm: the SDK's standard retries, three
 /// attempts in all.
 const ATTEMPTS: u32 = 3;
 
@@ -87,6 +88,7 @@ struct Clients {
     sqs: OnceLock<aws_sdk_sqs::Client>,
     tagging: OnceLock<aws_sdk_resourcegroupstagging::Client>,
     trail: OnceLock<aws_sdk_cloudtrail::Client>,
+    metrics: OnceLock<aws_sdk_cloudwatch::Client>,
     bus: OnceLock<aws_sdk_eventbridge::Client>,
 }
 
@@ -103,6 +105,7 @@ impl Aws {
             sqs: OnceLock::new(),
             tagging: OnceLock::new(),
             trail: OnceLock::new(),
+            metrics: OnceLock::new(),
             bus: OnceLock::new(),
         };
         Self {
@@ -177,6 +180,13 @@ impl Aws {
         self.clients.trail.get_or_init(|| {
             let config = aws_sdk_cloudtrail::config::Builder::from(&self.clients.sdk).retry_config(three_tries());
             aws_sdk_cloudtrail::Client::from_conf(config.build())
+        })
+    }
+
+    fn metrics(&self) -> &aws_sdk_cloudwatch::Client {
+        self.clients.metrics.get_or_init(|| {
+            let config = aws_sdk_cloudwatch::config::Builder::from(&self.clients.sdk).retry_config(three_tries());
+            aws_sdk_cloudwatch::Client::from_conf(config.build())
         })
     }
 }

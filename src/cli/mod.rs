@@ -26,6 +26,7 @@ mod schema;
 mod seal;
 mod settings;
 mod simulator;
+mod watching;
 mod words;
 
 use std::process::ExitCode;

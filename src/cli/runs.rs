@@ -27,6 +27,8 @@ pub(crate) struct Ran {
     pub(crate) done: Vec<Evidence>,
     /// The streams that were left for Ctrl-C.
     pub(crate) left: Vec<StreamArn>,
+    /// Whether there was a Ctrl-C.
+    pub(crate) interrupted: bool,
 }
 
 impl Ran {
@@ -53,10 +55,9 @@ pub(crate) async fn run_all(
     as_json: bool,
 ) -> Result<Ran, Stop> {
     let bar = bar(works.len(), doing);
-    let mut ran = Ran { done: Vec::new(), left: Vec::new() };
-    let mut interrupted = false;
+    let mut ran = Ran { done: Vec::new(), left: Vec::new(), interrupted: false };
     for (work, planned) in works {
-        if interrupted {
+        if ran.interrupted {
             ran.left.push(work.stream);
             continue;
         }
@@ -66,7 +67,7 @@ pub(crate) async fn run_all(
             match select(run.as_mut(), pin!(interrupt())).await {
                 Either::Left((evidence, _)) => break Some(evidence),
                 Either::Right(_) if !watched.wrote() => break None,
-                Either::Right(_) if interrupted => {
+                Either::Right(_) if ran.interrupted => {
                     bar.finish_and_clear();
                     let name = &work.stream.name;
                     let why = format!("stopped while {name} was changed or proven; what came of it is not known here");
@@ -77,7 +78,7 @@ pub(crate) async fn run_all(
                     bar.suspend(|| to_stderr(styled(ODD, words)));
                 }
             }
-            interrupted = true;
+            ran.interrupted = true;
         };
         match evidence {
             Some(evidence) => {
@@ -89,7 +90,7 @@ pub(crate) async fn run_all(
                 ran.done.push(evidence);
             }
             None => {
-                interrupted = true;
+                ran.interrupted = true;
                 ran.left.push(work.stream.clone());
             }
         }

@@ -13,7 +13,8 @@ use super::exit::Exit;
 use super::impact::{Before, key_of};
 use super::output::{BAD, FAINT, GOOD, ODD, STRONG, Stop, advice_on, result, styled, to_stderr};
 use super::progress::bar;
-use super::runs::{Ran, interrupt, is_out_of_date, run_all};
+use super::runs::{interrupt, is_out_of_date};
+use super::watching::{Done, ToChange, carry_out, watched_for};
 use super::words::{self, exit_of};
 use crate::domain::arn::StreamArn;
 use crate::domain::evidence::v1::Document;
@@ -55,6 +56,9 @@ pub(crate) struct SealArguments {
     /// Go ahead although somebody would lose access
     #[arg(long)]
     accept_loss: bool,
+    /// Watch each change for so long, such as `20m`: one stream first, then two, four, eight
+    #[arg(long, value_name = "TIME")]
+    watch: Option<String>,
 }
 
 /// One stream of the plan.
@@ -179,6 +183,11 @@ impl Planned {
         }
     }
 
+    fn to_change(&self) -> ToChange {
+        let created = self.preview.setting.as_ref().map(|s| s.observed.created);
+        ToChange { stream: self.stream.clone(), created, key: self.preview.desired.clone() }
+    }
+
     fn to_json(&self, left_for_max: bool, before: &Before) -> Value {
         let setting = self.preview.setting.as_ref();
         json!({
@@ -203,6 +212,7 @@ pub(super) async fn run(arguments: &SealArguments, globals: &Globals) -> Result<
         let stop = Stop::usage("seal asks before it changes anything, and standard input is not a terminal");
         return Err(stop.help("use `--yes` to continue without a question, or `--dry-run` to see the plan"));
     }
+    let watch = arguments.watch.as_deref().map(watched_for).transpose()?;
     let observing = bar(arguments.streams.len(), "observing");
     let prepared = async {
         let by_key = arguments.key.as_deref().map(policy_of_key).transpose()?;
@@ -242,15 +252,13 @@ pub(super) async fn run(arguments: &SealArguments, globals: &Globals) -> Result<
     };
     let (mut applied, mut exit) = (None, before);
     if goes {
-        let works = plan.iter().filter(|planned| planned.action.changes()).take(arguments.max_changes);
-        // A stream that is not ready may have no key in the plan; its rule's is taken then.
-        let works =
-            works.map(|planned| (context.work(planned.stream.clone(), "seal"), planned.preview.desired.clone()));
-        let ran = run_all(&context, &policy, Mode::Enforce, works.collect(), "sealing", globals.json).await?;
+        let changes = plan.iter().filter(|planned| planned.action.changes()).take(arguments.max_changes);
+        let changes = changes.map(Planned::to_change).collect();
+        let done = carry_out(&context, &policy, changes, (watch, globals.json)).await?;
         let rest = plan.iter().filter(|planned| !planned.action.changes()).map(Planned::exit);
-        let rest = rest.fold(ran.exit(), Exit::worse);
+        let rest = rest.fold(done.exit(), Exit::worse);
         exit = if beyond > 0 { rest.worse(Exit::NonCompliant) } else { rest };
-        applied = Some(ran);
+        applied = Some(done);
     }
     if globals.json {
         result(to_json(&plan, &impact, applied.as_ref(), &policy, arguments.max_changes));
@@ -259,7 +267,7 @@ pub(super) async fn run(arguments: &SealArguments, globals: &Globals) -> Result<
 }
 
 /// The plan and what came of it, where it was carried out.
-fn to_json(plan: &[Planned], impact: &Before, applied: Option<&Ran>, policy: &Policy, max_changes: usize) -> Value {
+fn to_json(plan: &[Planned], impact: &Before, applied: Option<&Done>, policy: &Policy, max_changes: usize) -> Value {
     let mut room = max_changes;
     let plan: Vec<Value> = plan
         .iter()
@@ -269,14 +277,20 @@ fn to_json(plan: &[Planned], impact: &Before, applied: Option<&Ran>, policy: &Po
             planned.to_json(left, impact)
         })
         .collect();
+    let watched = applied.and_then(Done::watched);
+    let applied = applied.map(Done::ran);
     let done = applied.map(|ran| ran.done.iter().map(Document::from).collect::<Vec<_>>());
     let left = applied.map(|ran| ran.left.iter().map(ToString::to_string).collect::<Vec<_>>());
     let stale = applied.map(|ran| ran.done.iter().filter(|evidence| is_out_of_date(evidence)));
     let stale = stale.map(|stale| stale.map(|evidence| evidence.stream.to_string()).collect::<Vec<_>>());
-    json!({
+    let mut document = json!({
         "schema": "streamseal.seal/v1", "policy": policy.digest, "plan": plan, "evidence": done, "left": left,
         "out_of_date": stale,
-    })
+    });
+    if let (Some(watched), Some(document)) = (watched, document.as_object_mut()) {
+        document.insert("watched".to_owned(), watched);
+    }
+    document
 }
 
 /// The policy of `--key`: every stream that is named gets this key. A customer's key is not given up for one of AWS's by it.

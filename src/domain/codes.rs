@@ -12,6 +12,9 @@ pub const START_STREAM_ENCRYPTION: &str = "kinesis:StartStreamEncryption";
 /// The call whose resource is a bus.
 pub const PUT_EVENTS: &str = "events:PutEvents";
 
+/// How GetMetricData says that a metric may not be read (CloudWatch API reference, MetricDataResult).
+pub const METRICS_FORBIDDEN: &str = "Forbidden";
+
 /// How the message of a `LimitExceededException` starts that is about the rate of calls for the whole account (recorded answer of Kinesis).
 const RATE_OF_ACCOUNT: &str = "Rate exceeded for account";
 /// How one starts that is about a rate or about a quota of 24 hours, in the same words (recorded: "Rate exceeded for stream NAME under
@@ -39,7 +42,7 @@ pub const UNREADABLE: &str = "Unreadable";
 
 /// The table. Codes as the services spell them: API references of Kinesis (StartStreamEncryption, PutRecord, GetRecords,
 /// ListShards, ListStreams, Common Errors), KMS (DescribeKey), tagging (GetResources), CloudTrail (LookupEvents), SSM
-/// (GetParameter), SQS (SendMessage) and EventBridge (PutEvents, PutEventsResultEntry).
+/// (GetParameter), SQS (SendMessage), EventBridge (PutEvents, PutEventsResultEntry) and CloudWatch (GetMetricData).
 pub fn class_of(call: &str, code: &str, message: &str) -> Class {
     match code {
         // The bus does not exist.
@@ -63,6 +66,7 @@ pub fn class_of(call: &str, code: &str, message: &str) -> Class {
         "AccessDeniedException"
         | "AccessDenied"
         | "NotAuthorized"
+        | METRICS_FORBIDDEN
         | "UnauthorizedOperation"
         | "OperationNotPermittedException"
         | "KMSAccessDeniedException"

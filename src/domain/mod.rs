@@ -33,6 +33,7 @@ pub mod schema;
 pub mod text;
 #[cfg(feature = "schema")]
 pub mod time;
+pub mod traffic;
 pub mod verdict;
 pub mod wait;
 pub mod work;

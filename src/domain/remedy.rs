@@ -16,7 +16,7 @@ use self::permission::to_permit;
 use super::arn::StreamArn;
 use super::failure::{Class, Failure, Fault};
 use super::model::KeyIdentity;
-use super::plan::situation::{CurrentKey, Situation, identity_of};
+use super::plan::situation::{CurrentKey, Situation, Wrong, identity_of};
 use super::verdict::{Compliance, Reason, Verdict, Withheld};
 
 /// Whether a verdict that nothing is known can become another one with the next try, and nothing done about it.
@@ -29,6 +29,9 @@ pub fn may_pass(verdict: &Verdict, remedy: &Remedy) -> bool {
 /// What to do about a stream.
 pub fn remedy(facts: &Facts<'_>) -> Remedy {
     let Some(verdict) = facts.verdict else { return by_situation(facts) };
+    if let Some(remedy) = verdict.withheld.and_then(|why| of_guard(facts, why)) {
+        return remedy;
+    }
     match verdict.reason {
         Reason::StreamGone | Reason::Exempt | Reason::AcceptedKey | Reason::Unproven | Reason::Idle => Remedy::None,
         // A record that is read back says too little: nobody can do anything about that.
@@ -70,6 +73,40 @@ pub fn remedy(facts: &Facts<'_>) -> Remedy {
         | Reason::Unfinished
         | Reason::Found => by_situation(facts),
     }
+}
+
+/// What to do about a change that the guard withholds; `None` where it is something else that does. Never the call itself: that would be the
+/// change that nobody watches.
+fn of_guard(facts: &Facts<'_>, why: Withheld) -> Option<Remedy> {
+    let Some(Situation::Wrong(Wrong { target, .. })) = facts.situation else { return None };
+    let (name, region) = (&facts.stream.name, &facts.stream.scope.region);
+    let impact = format!("streamseal impact {name} --key {target} --region {region}");
+    Some(match why {
+        Withheld::GuardBlind => {
+            refused(facts, &["cloudwatch:GetMetricData", "kinesis:GetResourcePolicy", "kinesis:ListStreamConsumers"])
+        }
+        Withheld::WouldLockOut => Remedy::Rule(Advice::new(format!(
+            "let the rule{} require a customer-managed key whose policy lets the other account use it, or take that account out of the \
+             stream's resource policy",
+            named(facts)
+        ))),
+        Withheld::Held | Withheld::Halted => Remedy::Key(
+            Advice::new(format!(
+                "find who may not use {target}, add the statements that the first command prints, and change the stream with the second"
+            ))
+            .command(Some(impact))
+            .command(Some(format!("streamseal seal {name} --region {region}"))),
+        ),
+        // A sweep asks for it.
+        Withheld::WaitsItsTurn => Remedy::None,
+        Withheld::ReportMode
+        | Withheld::Existing
+        | Withheld::Downgrade
+        | Withheld::Quota
+        | Withheld::Contested
+        | Withheld::ProveOnly
+        | Withheld::PlanOutOfDate => return None,
+    })
 }
 
 /// Somebody would undo the call, or Kinesis would refuse it: the source alone helps.

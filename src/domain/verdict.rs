@@ -45,6 +45,16 @@ pub enum Withheld {
     ProveOnly,
     /// Its rule requires another key by now than the one that a person agreed to.
     PlanOutOfDate,
+    /// Its rule has a guard, and what that needs cannot be read.
+    GuardBlind,
+    /// Another account uses the stream, and could not any more.
+    WouldLockOut,
+    /// The same change was made before, and taken back.
+    Held,
+    /// A change of another stream to the same key broke that one.
+    Halted,
+    /// Its rule has a guard, and other streams go first.
+    WaitsItsTurn,
 }
 
 impl Withheld {
@@ -58,6 +68,11 @@ impl Withheld {
             Self::Contested => "contested",
             Self::ProveOnly => "prove-only",
             Self::PlanOutOfDate => "plan-out-of-date",
+            Self::GuardBlind => "guard-blind",
+            Self::WouldLockOut => "would-lock-out",
+            Self::Held => "held",
+            Self::Halted => "halted",
+            Self::WaitsItsTurn => "waits-its-turn",
         }
     }
 }

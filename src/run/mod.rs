@@ -9,6 +9,8 @@ pub(crate) mod observe;
 pub mod outbox;
 pub mod paces;
 pub mod reconcile;
+pub mod rounds;
 pub mod scan;
 pub mod session;
 pub mod trail;
+pub mod watch;

@@ -18,3 +18,4 @@ mod scans;
 mod settling;
 mod unobserved;
 mod unread;
+mod watch;

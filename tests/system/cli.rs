@@ -15,6 +15,7 @@ mod replay;
 mod seal;
 mod settings;
 mod simulator;
+mod watching;
 
 use std::path::Path;
 use std::process::{Command, Output};

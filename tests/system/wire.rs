@@ -3,10 +3,12 @@
 //! Each AWS error code to its class, requests as intended, one request where one is meant. No AWS, no emulator.
 #![cfg(test)]
 
+pub(crate) mod cbor;
 mod connections;
 mod observed;
 mod results;
 mod scans;
+mod traffic;
 
 use std::collections::BTreeMap;
 use std::fmt::Debug;

@@ -8,11 +8,16 @@ use serde_json::{Value, json};
 
 use super::Evidence;
 use crate::domain::event::reason::FOREIGN_KEY;
+use crate::domain::model::KeyIdentity;
 use crate::domain::scan::subject::Subject;
 use crate::domain::scan::v1::Summary;
 
 /// The metrics' namespace.
 pub const NAMESPACE: &str = "Streamseal";
+/// Changes to a key that were found to break a stream: the guard reads this metric of its own before the next one.
+pub const BROKEN: &str = "Broken";
+/// Its dimension: keys are few.
+pub const KEY: &str = "Key";
 
 /// One evaluation of a stream: `Evaluations` by `Compliance`, and `Alarms` in all and by `Reason` where somebody has to act.
 pub fn of_evidence(evidence: &Evidence) -> Value {
@@ -89,6 +94,15 @@ pub fn of_policy_change(at: Timestamp) -> Value {
     json!({
         "_aws": {"Timestamp": at.as_millisecond(), "CloudWatchMetrics": [directive("PolicyChanged", json!([[]]))]},
         "PolicyChanged": 1,
+    })
+}
+
+/// A change to a key was found to break a stream: `Broken` in all and by `Key`.
+pub fn of_broken(key: &KeyIdentity, at: Timestamp) -> Value {
+    json!({
+        "_aws": {"Timestamp": at.as_millisecond(), "CloudWatchMetrics": [directive(BROKEN, json!([[], [KEY]]))]},
+        KEY: key.as_str(),
+        BROKEN: 1,
     })
 }
 

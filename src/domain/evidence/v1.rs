@@ -281,7 +281,7 @@ pub(crate) mod words {
         [Remediation::None, Remediation::Applied, Remediation::Started, Remediation::Failed, Remediation::Withheld];
 
     /// With the one that says that nothing was withheld.
-    pub(super) fn withheld() -> [Option<&'static str>; 8] {
+    pub(super) fn withheld() -> [Option<&'static str>; 13] {
         let all = [
             Withheld::ReportMode,
             Withheld::Existing,
@@ -290,8 +290,13 @@ pub(crate) mod words {
             Withheld::Contested,
             Withheld::ProveOnly,
             Withheld::PlanOutOfDate,
+            Withheld::GuardBlind,
+            Withheld::WouldLockOut,
+            Withheld::Held,
+            Withheld::Halted,
+            Withheld::WaitsItsTurn,
         ];
-        let mut words = [None; 8];
+        let mut words = [None; 13];
         words.iter_mut().zip(all).for_each(|(word, why)| *word = Some(why.as_str()));
         words
     }

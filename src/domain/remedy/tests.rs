@@ -122,7 +122,8 @@ fn is_true(remedy: &Remedy, keys: &Keys, own: &Scope) {
         words.windows(2).filter(|pair| pair[0] == option).map(|pair| pair[1].to_owned()).collect()
     };
     for command in remedy.commands() {
-        assert!(command.starts_with("aws ") && !command.contains(['<', '>', '…', '`', '\n']), "{command}");
+        assert!(command.starts_with("aws ") || command.starts_with("streamseal "), "{command}");
+        assert!(!command.contains(['<', '>', '…', '`', '\n']), "{command}");
         assert_eq!(command.matches('"').count() % 2, 0, "{command}");
         for target in after(command, "--target-key-id") {
             assert!(usable(&target), "{command}");
@@ -332,6 +333,31 @@ fn no_remedy_is_a_downgrade() {
     let remedy =
         case(reported, Some(GOOD), &keys(GOOD, None)).withheld(Withheld::ReportMode).ended(Some(Reason::Withheld));
     assert_eq!(remedy.about(), Some("source"), "the rule says that it may");
+}
+
+/// The call by hand would be the change that nobody watches.
+#[test]
+fn what_the_guard_stopped_is_not_to_be_called_by_hand() {
+    for on in [None, Some(GOOD)] {
+        let withheld = |why| case(RULE, on, &enabled()).withheld(why);
+        for (why, about, commands) in [
+            (Withheld::GuardBlind, None, 0),
+            (Withheld::WouldLockOut, Some("rule"), 0),
+            (Withheld::Held, Some("key"), 2),
+            (Withheld::Halted, Some("key"), 2),
+            (Withheld::WaitsItsTurn, None, 0),
+        ] {
+            let remedy = withheld(why).ended(Some(Reason::Withheld));
+            assert_eq!((remedy.about(), remedy.commands().len()), (about, commands), "{why:?}");
+            assert!(remedy.commands().iter().all(|command| command.starts_with("streamseal ")), "{remedy:?}");
+        }
+        let blind = withheld(Withheld::GuardBlind).refused(
+            "cloudwatch:GetMetricData",
+            Class::Permanent(Fault::Access),
+            "no identity-based policy allows",
+        );
+        assert_eq!(blind.ended(Some(Reason::Withheld)).about(), Some("permission"));
+    }
 }
 
 #[test]

@@ -146,7 +146,16 @@ impl State {
             Op::Tags | Op::Start => 5,
             Op::List => 5,
             Op::Trail => 2,
-            Op::Put | Op::Read | Op::Lookup | Op::Parameter | Op::Send | Op::TagsOf | Op::Bus => return false,
+            Op::Put
+            | Op::Read
+            | Op::Lookup
+            | Op::Parameter
+            | Op::Send
+            | Op::TagsOf
+            | Op::Bus
+            | Op::Metrics
+            | Op::Consumers
+            | Op::ResourcePolicy => return false,
         };
         self.recent.retain(|(at, _)| now.duration_since(*at) < SignedDuration::from_secs(1));
         let recent = self.recent.iter().filter(|(_, o)| *o == op).count();

@@ -77,7 +77,7 @@ impl Stream {
         self.eras.iter().find(of_it).map(|era| era.from)
     }
 
-    fn encrypts_with(&self, now: Timestamp) -> Option<String> {
+    pub(super) fn encrypts_with(&self, now: Timestamp) -> Option<String> {
         let (_, key) = self.effective.iter().rev().find(|(from, _)| *from <= now)?;
         key.clone().filter(|_| !self.never_encrypts)
     }

@@ -13,6 +13,7 @@ pub(crate) mod kinesis;
 pub(crate) mod kms;
 pub(crate) mod queue;
 pub(crate) mod scene;
+pub(crate) mod traffic;
 pub(crate) mod watch;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -44,6 +45,7 @@ use self::kinesis::Stream;
 use self::kms::Keys;
 pub(crate) use self::kms::key_arn;
 use self::queue::Queue;
+use self::traffic::User;
 use self::watch::Watch;
 use crate::documents_shared::assert_documented;
 
@@ -79,6 +81,9 @@ pub(crate) enum Op {
     TagsOf,
     Trail,
     Bus,
+    Metrics,
+    Consumers,
+    ResourcePolicy,
 }
 
 impl Op {
@@ -96,6 +101,9 @@ impl Op {
             Self::TagsOf => "tag:GetResources",
             Self::Trail => "cloudtrail:LookupEvents",
             Self::Bus => "events:PutEvents",
+            Self::Metrics => "cloudwatch:GetMetricData",
+            Self::Consumers => "kinesis:ListStreamConsumers",
+            Self::ResourcePolicy => "kinesis:GetResourcePolicy",
         }
     }
 
@@ -143,6 +151,8 @@ pub(crate) struct State {
     /// How many names a page of streams has.
     pub(crate) page_size: usize,
     pub(crate) watch: Watch,
+    /// Who uses which stream.
+    pub(crate) users: Vec<User>,
     /// Calls of the last second, for the account's rates.
     recent: Vec<(Timestamp, Op)>,
     /// Which run a call log belongs to, by where it lives.
@@ -205,6 +215,7 @@ impl Sim {
             crowded: BTreeSet::new(),
             page_size: 3,
             watch: Watch::default(),
+            users: Vec::new(),
             recent: Vec::new(),
             logs: BTreeMap::new(),
             runs: 0,

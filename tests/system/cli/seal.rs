@@ -11,7 +11,7 @@ use super::{Ran, at_parts, at_terminal, command, pretty, reach, reach_of, run, s
 use crate::support::{ACCOUNT, Layer, PATIENCE, Parts, REGION, file, parts, unique};
 
 /// Rules for the streams of one test, by the beginnings of their names.
-fn policy(folder: &tempfile::TempDir, prefix: &str) -> PathBuf {
+pub(super) fn policy(folder: &tempfile::TempDir, prefix: &str) -> PathBuf {
     let text = format!(
         "\
 version: 1
@@ -27,17 +27,17 @@ rules:
     file(folder, "policy.yaml", &text)
 }
 
-fn active(names: &[&str]) {
+pub(super) fn active(names: &[&str]) {
     names.iter().for_each(|name| parts().stream(name));
     names.iter().for_each(|name| parts().active(name));
 }
 
-fn is_sealed(name: &str, key: &str) -> bool {
+pub(super) fn is_sealed(name: &str, key: &str) -> bool {
     let now = parts().describe(name);
     (&now["EncryptionType"], &now["KeyId"]) == (&json!("KMS"), &json!(key))
 }
 
-fn untouched(name: &str) {
+pub(super) fn untouched(name: &str) {
     assert_eq!((&parts().describe(name)["EncryptionType"], parts().records(name).len()), (&json!("NONE"), 0));
 }
 
@@ -241,26 +241,26 @@ fn sealing(policy: &std::path::Path, streams: &[&str]) -> (Layer, Running) {
 }
 
 /// A command that runs, and what it says on standard error meanwhile.
-struct Running {
+pub(super) struct Running {
     child: std::process::Child,
     err: std::io::BufReader<std::process::ChildStderr>,
     said: String,
 }
 
 impl Running {
-    fn start(mut command: Command) -> Self {
+    pub(super) fn start(mut command: Command) -> Self {
         let mut child =
             command.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped()).spawn().unwrap();
         let err = std::io::BufReader::new(child.stderr.take().unwrap());
         Self { child, err, said: String::new() }
     }
 
-    fn interrupt(&self) {
+    pub(super) fn interrupt(&self) {
         Command::new("kill").args(["-INT", &self.child.id().to_string()]).status().unwrap();
     }
 
     /// Reads on until it said this.
-    fn says(&mut self, words: &str) {
+    pub(super) fn says(&mut self, words: &str) {
         while !self.said.contains(words) {
             assert!(
                 self.err.read_line(&mut self.said).unwrap() > 0,
@@ -271,7 +271,7 @@ impl Running {
     }
 
     /// Its exit code, what it printed and what it said.
-    fn end(mut self) -> Ran {
+    pub(super) fn end(mut self) -> Ran {
         self.err.read_to_string(&mut self.said).unwrap();
         let output = self.child.wait_with_output().unwrap();
         Ran { code: output.status.code().unwrap(), out: String::from_utf8(output.stdout).unwrap(), err: self.said }

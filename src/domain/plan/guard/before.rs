@@ -1,0 +1,358 @@
+//! Whether a guarded change may be made now. Pure: what was read goes in, the answer comes out.
+//!
+//! Whatever cannot be read stops the change: a guard that cannot see nothing is none.
+
+use std::collections::BTreeSet;
+
+use jiff::{SignedDuration, Timestamp};
+
+use crate::domain::access::document::Document;
+use crate::domain::access::principal::Principal;
+use crate::domain::history::{Change, ChangeKind, HISTORY, accepted_starts};
+use crate::domain::model::{KeyIdentity, KeyManager};
+use crate::domain::verdict::Withheld;
+
+/// A stream may get so many new keys in 24 hours (Kinesis API reference, StartStreamEncryption).
+const STARTS_MAX: usize = 25;
+/// A guarded change needs so many: itself, and the way back.
+const STARTS_NEEDED: usize = 2;
+/// A change that the history does not show, though the stream's setting does, will be there after this, or is not waited for.
+const SHOWN_WITHIN: SignedDuration = SignedDuration::from_mins(30);
+/// How long until the history is asked again.
+const AGAIN: SignedDuration = SignedDuration::from_mins(5);
+
+/// What was read before a guarded change.
+#[derive(Clone, Copy, Debug)]
+pub struct Before<'a> {
+    /// Whether an event asks for it.
+    pub by_event: bool,
+    /// The key to set, and who manages it.
+    pub target: (&'a KeyIdentity, KeyManager),
+    /// The key that the stream is on, where it is on one whose ARN is known.
+    pub current: Option<&'a KeyIdentity>,
+    /// The accounts beside the stream's own that its resource policy, or a consumer's, lets in; or why that is not known. Only where AWS
+    /// manages the key to set.
+    pub lets_in: Result<&'a [String], &'a str>,
+    /// How often a change to this key broke a stream within the last 24 hours; or why the metrics cannot be read.
+    pub broken: Result<u64, &'a str>,
+    /// What the history shows of this stream, as far back as a stream is held.
+    pub changes: &'a [Change],
+    /// The role whose Starts are ours.
+    pub own_role: &'a str,
+    /// For how long a stream that was restored is left alone.
+    pub hold: SignedDuration,
+    /// Since when this work waits for the history to show what the stream is on.
+    pub waiting_since: Option<Timestamp>,
+    /// Now.
+    pub now: Timestamp,
+}
+
+/// What follows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Leave {
+    /// The change may be made.
+    Given,
+    /// Not before this time.
+    Wait(Timestamp),
+    /// No: why, in a word and in words.
+    Refused(Withheld, String),
+}
+
+impl Before<'_> {
+    /// Whether the change may be made. What costs no request comes first.
+    pub fn leave(&self) -> Leave {
+        let Self { target: (target, manager), changes, now, .. } = *self;
+        let refused = |why: Withheld, words: String| Leave::Refused(why, words);
+        if self.by_event {
+            let words = "its rule has a guard, and one stream goes first: the next sweep asks for this change";
+            return refused(Withheld::WaitsItsTurn, words.to_owned());
+        }
+        let starts = accepted_starts(changes, now);
+        if starts + STARTS_NEEDED > STARTS_MAX {
+            let words =
+                format!("{starts} of the {STARTS_MAX} new keys in 24 hours are used, and the way back needs one");
+            return refused(Withheld::Quota, words);
+        }
+        if manager == KeyManager::Aws {
+            match self.lets_in {
+                Ok([]) => {}
+                Ok(accounts) => {
+                    let words = format!(
+                        "a resource policy lets in {}, and nobody of another account can use a key that AWS manages",
+                        accounts.join(", ")
+                    );
+                    return refused(Withheld::WouldLockOut, words);
+                }
+                Err(why) => {
+                    let words = format!("whether other accounts use the stream is not known: {why}");
+                    return refused(Withheld::GuardBlind, words);
+                }
+            }
+        }
+        match self.broken {
+            Ok(0) => {}
+            Ok(times) => {
+                let words = format!("changes to {target} broke {times} streams in the last 24 hours");
+                return refused(Withheld::Halted, words);
+            }
+            Err(why) => return refused(Withheld::GuardBlind, format!("its users cannot be watched: {why}")),
+        }
+        if let Some(since) = held_since(changes, target, self.own_role).filter(|at| now.duration_since(*at) < self.hold)
+        {
+            let words = format!("a change to {target} was taken back at {since}");
+            return refused(Withheld::Held, words);
+        }
+        if is_shown(changes, self.current, now) {
+            return Leave::Given;
+        }
+        let since = self.waiting_since.unwrap_or(now);
+        if now.duration_since(since) < SHOWN_WITHIN {
+            return Leave::Wait(now + AGAIN);
+        }
+        let words = "CloudTrail's history does not show how the stream came to its key".to_owned();
+        refused(Withheld::GuardBlind, words)
+    }
+}
+
+/// What lets others use a stream by a policy of its own.
+const USES: [&str; 4] = ["kinesis:PutRecord", "kinesis:PutRecords", "kinesis:GetRecords", "kinesis:SubscribeToShard"];
+
+/// The accounts beside `own` that a resource policy of a stream, or of a consumer, lets in; `everybody` where it names no account.
+///
+/// # Errors
+/// Why that cannot be said.
+pub fn lets_in(policy: &str, own: &str) -> Result<Vec<String>, &'static str> {
+    let document = Document::read(policy);
+    if document.is_unreadable() {
+        return Err("its resource policy cannot be read");
+    }
+    let mut accounts = BTreeSet::new();
+    for (named, _) in document.let_in(&USES) {
+        match named.as_deref() {
+            Some("*") => drop(accounts.insert("everybody".to_owned())),
+            Some(text) => match Principal::parse(text) {
+                Some(Principal { account: Some(account), .. }) if account == own => {}
+                Some(Principal { account: Some(account), .. }) => drop(accounts.insert(format!("account {account}"))),
+                // A service acts for this account, with a role of its own.
+                Some(Principal { account: None, .. }) => {}
+                // The id of a principal that is gone, of which nobody has the access.
+                None if text.starts_with("AROA") || text.starts_with("AIDA") => {}
+                None => return Err("its resource policy names somebody who cannot be read"),
+            },
+            None => return Err("its resource policy names somebody who cannot be read"),
+        }
+    }
+    Ok(accounts.into_iter().collect())
+}
+
+/// In their order: of one second, the later in the list is the later one.
+fn in_order(changes: &[Change]) -> Vec<&Change> {
+    let mut ordered: Vec<&Change> = changes.iter().collect();
+    ordered.sort_by_key(|change| change.at);
+    ordered
+}
+
+/// When a Start of ours with `target` was followed by one of ours with another key: that was taken back, and is not made again. Whatever
+/// somebody else did between or after says that he knows.
+fn held_since(changes: &[Change], target: &KeyIdentity, own_role: &str) -> Option<Timestamp> {
+    let ordered = in_order(changes);
+    let is_ours = |change: &Change| change.kind == ChangeKind::Start && change.role.as_deref() == Some(own_role);
+    let with_target = |change: &Change| change.key.as_ref().is_some_and(|key| key.as_str() == target.as_str());
+    let [before, last] = ordered.get(ordered.len().checked_sub(2)?..)? else { return None };
+    let taken_back = is_ours(before) && with_target(before) && is_ours(last) && !with_target(last);
+    taken_back.then_some(last.at)
+}
+
+/// Whether the newest change that the history shows is how the stream came to what it is on. An alias says nothing: it may have been moved.
+fn is_shown(changes: &[Change], current: Option<&KeyIdentity>, now: Timestamp) -> bool {
+    let recent = |change: &&&Change| now.duration_since(change.at) < HISTORY;
+    let ordered = in_order(changes);
+    let Some(newest) = ordered.iter().rfind(recent) else { return true };
+    match (newest.kind, &newest.key, current) {
+        (ChangeKind::Stop, _, current) => current.is_none(),
+        (ChangeKind::Start, _, None) => false,
+        (ChangeKind::Start, Some(key), Some(current)) => {
+            !key.as_str().starts_with("arn:") || key.as_str().contains(":alias/") || key.as_str() == current.as_str()
+        }
+        (ChangeKind::Start, None, Some(_)) => true,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::arn::{KeyArn, StreamName};
+    use crate::domain::text::EventText;
+
+    const OURS: &str = "arn:aws:iam::111122223333:role/streamseal";
+
+    fn now() -> Timestamp {
+        "2026-03-02T08:00:00Z".parse().unwrap()
+    }
+
+    fn key(id: &str) -> KeyIdentity {
+        KeyIdentity::Arn(KeyArn::parse(&format!("arn:aws:kms:eu-west-1:111122223333:key/{id}")).unwrap())
+    }
+
+    /// A change of so many minutes ago.
+    fn change(minutes: i64, key: Option<&str>, ours: bool) -> Change {
+        Change {
+            at: now() - SignedDuration::from_mins(minutes),
+            kind: if key.is_some() { ChangeKind::Start } else { ChangeKind::Stop },
+            stream: StreamName::parse("orders").unwrap(),
+            key: key.map(EventText::new),
+            role: Some(if ours { OURS.to_owned() } else { "other".to_owned() }),
+            actor: EventText::new("somebody"),
+        }
+    }
+
+    /// The answer for a change of a stream that is on `current` to the key `new`.
+    fn leave(current: Option<&str>, changes: &[Change], adapt: impl Fn(&mut Before<'_>)) -> Leave {
+        let (target, current) = (key("new"), current.map(key));
+        let mut before = Before {
+            by_event: false,
+            target: (&target, KeyManager::Customer),
+            current: current.as_ref(),
+            lets_in: Ok(&[]),
+            broken: Ok(0),
+            changes,
+            own_role: OURS,
+            hold: SignedDuration::from_hours(30 * 24),
+            waiting_since: None,
+            now: now(),
+        };
+        adapt(&mut before);
+        before.leave()
+    }
+
+    fn word(leave: &Leave) -> &'static str {
+        match leave {
+            Leave::Given => "given",
+            Leave::Wait(_) => "wait",
+            Leave::Refused(why, _) => why.as_str(),
+        }
+    }
+
+    #[test]
+    fn what_stops_a_guarded_change() {
+        let others = ["444455556666".to_owned()];
+        type Adapt<'a> = &'a dyn Fn(&mut Before<'_>);
+        let aws = |before: &mut Before<'_>| before.target.1 = KeyManager::Aws;
+        let rows: &[(&str, Adapt<'_>)] = &[
+            ("given", &|_| {}),
+            ("waits-its-turn", &|before| before.by_event = true),
+            ("given", &aws),
+            ("given", &|before| before.lets_in = Err("denied")),
+            ("guard-blind", &|before| {
+                aws(before);
+                before.lets_in = Err("denied");
+            }),
+            ("guard-blind", &|before| before.broken = Err("denied")),
+            ("halted", &|before| before.broken = Ok(1)),
+        ];
+        for (expected, adapt) in rows {
+            assert_eq!(word(&leave(Some("old"), &[], adapt)), *expected);
+        }
+        let target = key("new");
+        let locked = Before { lets_in: Ok(&others), target: (&target, KeyManager::Aws), ..blank(&target) };
+        assert_eq!(word(&locked.leave()), "would-lock-out");
+        let shared = Before { target: (&target, KeyManager::Customer), ..locked };
+        assert_eq!(word(&shared.leave()), "given", "a customer's key can be shared");
+    }
+
+    fn blank(target: &KeyIdentity) -> Before<'_> {
+        Before {
+            by_event: false,
+            target: (target, KeyManager::Customer),
+            current: None,
+            lets_in: Ok(&[]),
+            broken: Ok(0),
+            changes: &[],
+            own_role: OURS,
+            hold: SignedDuration::from_hours(24),
+            waiting_since: None,
+            now: now(),
+        }
+    }
+
+    #[test]
+    fn a_way_back_is_left_in_the_quota() {
+        let starts = |count: usize| vec![change(60, Some("alias/x"), false); count];
+        for (count, expected) in [(23, "given"), (24, "quota"), (25, "quota")] {
+            assert_eq!(word(&leave(Some("old"), &starts(count), |_| {})), expected, "{count}");
+        }
+        let yesterday = vec![change(24 * 60, Some("alias/x"), false); 25];
+        assert_eq!(word(&leave(Some("old"), &yesterday, |_| {})), "given");
+    }
+
+    #[test]
+    fn a_change_that_was_taken_back_is_not_made_again() {
+        let arn = |id: &str| key(id).as_str().to_owned();
+        let (new, old) = (arn("new"), arn("old"));
+        let taken_back = [change(90, Some(&new), true), change(60, Some(&old), true)];
+        let held = leave(Some("old"), &taken_back, |_| {});
+        assert_eq!(word(&held), "held", "{held:?}");
+        // The history is in no order.
+        let reversed: Vec<Change> = taken_back.iter().rev().cloned().collect();
+        assert_eq!(word(&leave(Some("old"), &reversed, |_| {})), "held");
+        let hold = |minutes| move |before: &mut Before<'_>| before.hold = SignedDuration::from_mins(minutes);
+        assert_eq!(word(&leave(Some("old"), &taken_back, hold(61))), "held");
+        assert_eq!(word(&leave(Some("old"), &taken_back, hold(60))), "given");
+        let theirs = [change(90, Some(&new), false), change(60, Some(&old), true)];
+        assert_eq!(word(&leave(Some("old"), &theirs, |_| {})), "given", "somebody else set that key");
+        let undone = [change(90, Some(&new), true), change(60, Some(&old), false)];
+        assert_eq!(word(&leave(Some("old"), &undone, |_| {})), "given", "a fight is weighed elsewhere");
+        let since = [taken_back.as_slice(), &[change(30, Some(&old), false)]].concat();
+        assert_eq!(word(&leave(Some("old"), &since, |_| {})), "given", "somebody has been there since");
+        let other = [change(90, Some(&arn("third")), true), change(60, Some(&old), true)];
+        assert_eq!(word(&leave(Some("old"), &other, |_| {})), "given", "it was another key");
+    }
+
+    #[test]
+    fn a_change_that_the_history_does_not_show_yet_is_waited_for() {
+        let old = key("old").as_str().to_owned();
+        let since = |minutes| {
+            move |before: &mut Before<'_>| before.waiting_since = Some(now() - SignedDuration::from_mins(minutes))
+        };
+        let shown = [change(60, Some(&old), false)];
+        assert_eq!(word(&leave(Some("old"), &shown, |_| {})), "given");
+        assert_eq!(leave(Some("other"), &shown, |_| {}), Leave::Wait(now() + AGAIN));
+        assert_eq!(word(&leave(Some("other"), &shown, since(29))), "wait");
+        assert_eq!(word(&leave(Some("other"), &shown, since(30))), "guard-blind");
+        assert_eq!(word(&leave(None, &shown, |_| {})), "wait", "it was stopped");
+        assert_eq!(word(&leave(Some("old"), &[change(60, None, false)], |_| {})), "wait", "it was started");
+        assert_eq!(word(&leave(None, &[change(60, None, false)], |_| {})), "given");
+        // An alias may have been moved since.
+        for by in ["alias/app", "arn:aws:kms:eu-west-1:111122223333:alias/app", "1234abcd"] {
+            assert_eq!(word(&leave(Some("other"), &[change(60, Some(by), false)], |_| {})), "given", "{by}");
+        }
+        let long_ago = [change(24 * 60, Some(&old), false)];
+        assert_eq!(word(&leave(Some("other"), &long_ago, |_| {})), "given");
+    }
+
+    #[test]
+    fn whom_a_resource_policy_lets_in() {
+        let policy = |principal: &str, action: &str| {
+            format!(
+                "{{\"Statement\": [{{\"Effect\": \"Allow\", \"Principal\": {principal}, \"Action\": \"{action}\", \"Resource\": \"*\"}}]}}"
+            )
+        };
+        let own = "{\"AWS\": \"arn:aws:iam::111122223333:role/app\"}";
+        let other = "{\"AWS\": [\"444455556666\", \"arn:aws:iam::111122223333:root\"]}";
+        for (principal, action, expected) in [
+            (own, "kinesis:PutRecord", Ok(vec![])),
+            (other, "kinesis:PutRecord", Ok(vec!["account 444455556666"])),
+            (other, "*", Ok(vec!["account 444455556666"])),
+            (other, "kinesis:DescribeStreamSummary", Ok(vec![])),
+            ("\"*\"", "kinesis:GetRecords", Ok(vec!["everybody"])),
+            ("{\"Service\": \"firehose.amazonaws.com\"}", "kinesis:GetRecords", Ok(vec![])),
+            ("{\"AWS\": \"AROAEXAMPLE\"}", "kinesis:GetRecords", Ok(vec![])),
+            ("{\"AWS\": \"who\"}", "kinesis:GetRecords", Err(())),
+        ] {
+            let found = lets_in(&policy(principal, action), "111122223333");
+            let found = found.as_ref().map(|all| all.iter().map(String::as_str).collect()).map_err(|_| ());
+            assert_eq!(found, expected, "{principal} {action}");
+        }
+        assert!(lets_in("not JSON", "111122223333").is_err());
+    }
+}

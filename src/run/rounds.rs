@@ -1,0 +1,128 @@
+//! Changes of many streams, each watched, in one process that stays: one first, then two, four, eight. Which stream follows which is decided in
+//! `domain/plan/guard/next.rs`.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::pin::pin;
+
+use futures_util::future::{Either, join_all, select};
+use jiff::{SignedDuration, Timestamp};
+
+use super::watch::{Found, Watched, watch};
+use crate::domain::arn::StreamName;
+use crate::domain::failure::Failure;
+use crate::domain::model::KeyIdentity;
+use crate::domain::plan::guard::next::{Ended, Message, Next, Turn};
+use crate::domain::plan::guard::watch::{Standing, Step, Watch};
+use crate::ports::{CallLog, Clock, KeyApi, StreamApi, TrafficApi};
+
+/// What an attempt to change a stream came to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Changed {
+    /// It is on this key, which was asked for at this time.
+    Yes(KeyIdentity, Timestamp),
+    /// Nothing was changed.
+    No,
+    /// Nothing was changed, and nothing else is to be.
+    Stop,
+    /// It was changed, or may have been; it is not to be watched, and nothing else is to be changed.
+    Unwatched,
+}
+
+/// What became of a stream.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// It was not reached.
+    Left,
+    /// Nothing was changed, since nobody would see what that does.
+    Blind(Failure),
+    /// Nothing was changed.
+    NotChanged,
+    /// It was changed, or may have been, and was not watched to the end.
+    Unwatched,
+    /// It was changed and watched; `None` where it is gone.
+    Watched(Option<Standing>),
+}
+
+/// What is done with the streams, and what is said of it.
+pub struct Rounds<C, R, S> {
+    /// How long each change is watched.
+    pub watch: SignedDuration,
+    /// Changes one stream.
+    pub change: C,
+    /// Reports one observation.
+    pub report: R,
+    /// Ends where the watching is to end.
+    pub stopped: S,
+}
+
+/// Changes the streams in rounds. Where one is found broken, no other is changed any more.
+pub async fn in_rounds<W, C, R, S>(
+    world: &W,
+    streams: &[Watched],
+    rounds: Rounds<C, R, S>,
+) -> Vec<(StreamName, Outcome)>
+where
+    W: StreamApi + KeyApi + TrafficApi + Clock,
+    C: AsyncFnMut(&Watched) -> Changed,
+    R: Fn(&Watched, &Found, &Step),
+    S: AsyncFn(),
+{
+    let Rounds { watch: watched_for, mut change, report, stopped } = rounds;
+    let by_name: BTreeMap<&StreamName, &Watched> = streams.iter().map(|it| (&it.stream.name, it)).collect();
+    let mut outcomes: BTreeMap<&StreamName, Outcome> = by_name.keys().map(|name| (*name, Outcome::Left)).collect();
+    let (first, _) = Next::of(streams.iter().map(|it| it.stream.name.clone()).collect());
+    let mut waiting: VecDeque<Message> = first.into_iter().collect();
+    'rounds: while !waiting.is_empty() {
+        let mut begun = Vec::new();
+        while let Some((name, next)) = waiting.pop_front() {
+            let Some(stream) = by_name.get(&name).copied() else { continue };
+            let log = CallLog::default();
+            let had_traffic = match select(pin!(stream.before(world, &log)), pin!(stopped())).await {
+                Either::Left((Ok(users), _)) => users.had_traffic(),
+                // What follows it is dropped: it would be changed unwatched.
+                Either::Left((Err(why), _)) => {
+                    outcomes.insert(&stream.stream.name, Outcome::Blind(why));
+                    continue;
+                }
+                Either::Right(_) => break 'rounds,
+            };
+            match next.turn(&name, had_traffic) {
+                Turn::Later(message) => waiting.push_back(message),
+                Turn::Now(next, others) => {
+                    waiting.extend(others);
+                    match change(stream).await {
+                        Changed::Yes(key, sent) => {
+                            outcomes.insert(&stream.stream.name, Outcome::Unwatched);
+                            begun.push((stream, next, Watch::new(&key, sent, watched_for, world.now())));
+                        }
+                        Changed::No => {
+                            outcomes.insert(&stream.stream.name, Outcome::NotChanged);
+                            waiting.extend(next.after(Ended::NotStarted));
+                        }
+                        Changed::Stop => break 'rounds,
+                        Changed::Unwatched => {
+                            outcomes.insert(&stream.stream.name, Outcome::Unwatched);
+                            break 'rounds;
+                        }
+                    }
+                }
+            }
+        }
+        let all = begun.into_iter().map(async |(stream, next, begun)| {
+            let standing = watch(world, stream, begun, |found, step| report(stream, found, step)).await;
+            (stream, next, standing)
+        });
+        let ended = match select(pin!(join_all(all)), pin!(stopped())).await {
+            Either::Left((ended, _)) => ended,
+            Either::Right(_) => break,
+        };
+        for (stream, next, standing) in ended {
+            outcomes.insert(&stream.stream.name, Outcome::Watched(standing));
+            waiting.extend(next.after(Ended::of(standing)));
+        }
+        if outcomes.values().any(|outcome| *outcome == Outcome::Watched(Some(Standing::Broken))) {
+            break;
+        }
+    }
+    streams.iter().filter_map(|it| Some((it.stream.name.clone(), outcomes.remove(&it.stream.name)?))).collect()
+}

@@ -1,0 +1,109 @@
+//! Users of streams, each with the keys that it may use, and what CloudWatch counts of their calls.
+
+use jiff::{SignedDuration, Timestamp};
+use streamseal::domain::arn::StreamArn;
+use streamseal::domain::failure::Failure;
+use streamseal::domain::traffic::queries::{Query, queries};
+use streamseal::domain::traffic::{Calls, Minute, Traffic, minute_of};
+use streamseal::ports::{Asked, CallLog, Consumer, Measured, TrafficApi};
+
+use super::{Op, Sim, State, key_arn};
+
+/// A minute is there so long after its end (recorded: after 110 s it was, after 50 s it was not).
+const SHOWN_AFTER: SignedDuration = SignedDuration::from_secs(100);
+
+/// Somebody who uses a stream all the time.
+#[derive(Clone, Debug)]
+pub(crate) struct User {
+    stream: String,
+    /// The metric of its calls.
+    metric: &'static str,
+    /// As a registered consumer, by this name.
+    consumer: Option<&'static str>,
+    calls_a_minute: u32,
+    /// The keys that it may use.
+    may_use: Vec<&'static str>,
+}
+
+impl User {
+    /// Calls that work in one minute, of those that it makes. A stream that is not encrypted asks for no key.
+    fn calls(&self, state: &State, minute: Minute) -> Calls {
+        let end = Timestamp::from_second((minute + 1) * 60).unwrap();
+        let key = state.streams.get(&self.stream).and_then(|stream| stream.encrypts_with(end));
+        let may = key.is_none_or(|key| self.may_use.iter().any(|id| key_arn(id) == key));
+        let sent = u64::from(self.calls_a_minute);
+        Calls { sent, worked: if may { sent } else { 0 }, throttled: 0 }
+    }
+
+    fn is_counted_by(&self, query: &Query) -> bool {
+        query.metric == self.metric && query.consumer.as_deref() == self.consumer
+    }
+}
+
+impl State {
+    /// Somebody puts so many records a minute, and may use these keys.
+    pub(crate) fn producer(&mut self, stream: &str, calls_a_minute: u32, may_use: &[&'static str]) {
+        self.user(stream, "PutRecords.Success", None, calls_a_minute, may_use);
+    }
+
+    /// Somebody reads so often a minute.
+    pub(crate) fn reader(&mut self, stream: &str, calls_a_minute: u32, may_use: &[&'static str]) {
+        self.user(stream, "GetRecords.Success", None, calls_a_minute, may_use);
+    }
+
+    /// A registered consumer.
+    pub(crate) fn consumer(&mut self, stream: &str, name: &'static str, may_use: &[&'static str]) {
+        self.user(stream, "SubscribeToShardEvent.Success", Some(name), 60, may_use);
+    }
+
+    fn user(
+        &mut self,
+        stream: &str,
+        metric: &'static str,
+        consumer: Option<&'static str>,
+        calls_a_minute: u32,
+        may_use: &[&'static str],
+    ) {
+        let (stream, may_use) = (stream.to_owned(), may_use.to_vec());
+        self.users.push(User { stream, metric, consumer, calls_a_minute, may_use });
+    }
+
+    fn traffic(&self, asked: &Asked<'_>, now: Timestamp) -> Traffic {
+        let mut traffic = Traffic::of(asked.consumers);
+        let last = minute_of(now - SHOWN_AFTER).min(minute_of(asked.to));
+        for minute in minute_of(asked.from)..last {
+            let at = Timestamp::from_second(minute * 60).unwrap();
+            for query in &queries(asked.consumers) {
+                let of_it = self.users.iter().filter(|user| user.stream == asked.stream.as_str());
+                for user in of_it.filter(|user| user.is_counted_by(query)) {
+                    let calls = user.calls(self, minute);
+                    let count = if query.stat == "Sum" { calls.worked } else { calls.sent };
+                    traffic.add(query, at, f64::from(u32::try_from(count).unwrap()));
+                }
+            }
+        }
+        traffic
+    }
+}
+
+impl TrafficApi for Sim {
+    async fn traffic(&self, asked: &Asked<'_>, log: &CallLog) -> Result<Measured, Failure> {
+        let measured = |state: &mut State, now, _| Ok(Measured { traffic: state.traffic(asked, now), broken: 0 });
+        self.call(Op::Metrics, asked.stream.as_str(), "", Some(log), measured).await
+    }
+
+    async fn consumers(&self, stream: &StreamArn, log: &CallLog) -> Result<Vec<Consumer>, Failure> {
+        self.call(Op::Consumers, stream.name.as_str(), "", Some(log), |state, _, _| {
+            let of_it = state.users.iter().filter(|user| user.stream == stream.name.as_str());
+            let named = of_it.filter_map(|user| user.consumer);
+            Ok(named
+                .map(|name| Consumer { name: name.to_owned(), arn: format!("{stream}/consumer/{name}:1") })
+                .collect())
+        })
+        .await
+    }
+
+    async fn resource_policy(&self, arn: &str, log: &CallLog) -> Result<Option<String>, Failure> {
+        self.call(Op::ResourcePolicy, arn, "", Some(log), |_, _, _| Ok(None)).await
+    }
+}
