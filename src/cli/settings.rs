@@ -19,6 +19,7 @@ use crate::domain::text::EventText;
 const SERVICES: &[&str] = &[
     "CloudFormation",
     "CloudTrail",
+    "CloudWatch",
     "CloudWatch Logs",
     "EventBridge",
     "Firehose",
