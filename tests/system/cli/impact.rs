@@ -5,7 +5,7 @@ use std::path::Path;
 use serde_json::{Value, json};
 
 use super::simulator::Simulator;
-use super::{Ran, run, stream_arn};
+use super::{Ran, at_terminal, run, stream_arn};
 use crate::support::{ACCOUNT, Parts, REGION, aws_cli, call};
 
 /// Everything is asked of one emulator, since it knows all of the services.
@@ -304,6 +304,13 @@ fn what_cannot_be_answered_ends_in_clear_words() {
     assert!(out.contains("streamseal seal plain --key alias/aws/kinesis"), "{out}");
     assert!(out.contains("no user of the stream was found; "), "{out}");
     assert!(!out.contains("safe"), "{out}");
+    // At a terminal the bar counts the stream that is read, the seven sources, and the stream that is judged.
+    let variables = [("AWS_ENDPOINT_URL", &*parts.aws), ("AWS_REGION", REGION), ("NO_PROXY", "127.0.0.1")];
+    let (code, text) = at_terminal(&["impact", "plain", "--key", &key, "--account", ACCOUNT], &variables, &[]);
+    assert_eq!(code, 0, "{text}");
+    let counted = text.split("checking ").skip(1).filter_map(|rest| rest.split_once("/9 [")?.0.parse().ok());
+    let counted: std::collections::BTreeSet<u32> = counted.collect();
+    assert!(counted.len() > 1 && counted.iter().all(|at| *at <= 9), "{counted:?} {text}");
     let Ran { code, out, .. } = run(&["impact", "--print-iam"], &[]);
     let policy: Value = serde_json::from_str(&out).unwrap();
     assert_eq!((code, policy["Statement"][0]["Effect"].as_str()), (0, Some("Allow")));

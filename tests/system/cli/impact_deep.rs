@@ -5,7 +5,9 @@ use serde_json::{Value, json};
 use wiremock::ResponseTemplate;
 
 use super::Ran;
-use super::impact_wire::{Asked, Aws, NEW, OTHERS, STREAM, asked_about, members, ok, ours, role, simulation, value};
+use super::impact_wire::{
+    Asked, Aws, NEW, OTHERS, STREAM, asked_about, asked_by, members, ok, ours, role, simulation, value,
+};
 
 /// As IAM gives a document: as a part of a URL.
 fn encoded(statements: &Value) -> String {
@@ -216,7 +218,13 @@ fn with_a_reader(asks: bool) -> fn(&str, &Value) -> Option<ResponseTemplate> {
     fn answer(asks: bool, call: &str, body: &Value) -> Option<ResponseTemplate> {
         Some(match call {
             "cloudtrail:LookupEvents" => ok(events()),
-            "lambda:ListEventSourceMappings" => ok(json!({"EventSourceMappings": []})),
+            // One function that reads both.
+            "lambda:ListEventSourceMappings" => {
+                let mapping = |source: &str| json!({"FunctionArn": "arn:f:function:f", "EventSourceArn": source, "State": "Enabled"});
+                let others = mapping(&STREAM.replace("orders", "more"));
+                ok(json!({"EventSourceMappings": [mapping(STREAM), mapping(OTHERS), others]}))
+            }
+            "lambda:GetFunctionConfiguration" => ok(json!({"Role": role("reader")})),
             "iam:SimulatePrincipalPolicy" => {
                 let form = form_of(body);
                 let names_stream = form.iter().any(|(_, value)| value == STREAM_KEY);
@@ -262,6 +270,8 @@ async fn streams_share_the_simulators_answer_unless_policies_ask_which_stream_it
             ("kms:ListGrants", 2),
             ("kms:DescribeKey", 2),
             ("cloudtrail:LookupEvents", 1),
+            ("lambda:ListEventSourceMappings", 1),
+            ("lambda:GetFunctionConfiguration", 1),
             ("pipes:ListPipes", 1),
             ("firehose:ListDeliveryStreams", 1),
             ("sts:GetCallerIdentity", 1),
@@ -269,5 +279,22 @@ async fn streams_share_the_simulators_answer_unless_policies_ask_which_stream_it
         ] {
             assert_eq!(of(&asked, call).len(), count, "{call}");
         }
+    }
+}
+
+/// What the plan observed of the stream and its keys is not asked for once more, to say who would lose access by it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn seal_asks_for_nothing_a_second_time() {
+    let aws = Aws { instead: Some(with_a_reader(false)), ..ours() };
+    let arguments = ["seal", "orders", "--key", NEW, "--dry-run", "--account", "111122223333"];
+    let (Ran { code, out, err }, asked) = asked_by(aws, &arguments).await;
+    assert!(code == 3 && out.contains("orders: no loss found among 1 principal, 1 keeps it"), "{code}: {out}{err}");
+    for (call, count) in [
+        ("kinesis:DescribeStreamSummary", 1),
+        ("kms:DescribeKey", 2),
+        ("kms:GetKeyPolicy", 2),
+        ("sts:GetCallerIdentity", 1),
+    ] {
+        assert_eq!(of(&asked, call).len(), count, "{call}: {asked:?}");
     }
 }

@@ -251,9 +251,13 @@ async fn asked(aws: Aws, arguments: &[&str]) -> (Ran, Vec<Asked>) {
 
 /// The same about these streams.
 pub(super) async fn asked_about(aws: Aws, streams: &[&str], arguments: &[&str]) -> (Ran, Vec<Asked>) {
+    asked_by(aws, &[&["impact"], streams, &["--account", "111122223333"], arguments].concat()).await
+}
+
+/// The same of any command.
+pub(super) async fn asked_by(aws: Aws, arguments: &[&str]) -> (Ran, Vec<Asked>) {
     let server = MockServer::start().await;
     Mock::given(any()).respond_with(aws.clone()).mount(&server).await;
-    let arguments = [&["impact"], streams, &["--account", "111122223333"], arguments].concat();
     let (url, arguments) = (server.uri(), arguments.iter().map(ToString::to_string).collect::<Vec<_>>());
     let ran = tokio::task::spawn_blocking(move || {
         let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
