@@ -21,6 +21,7 @@ use crate::domain::model::{KeyIdentity, KeyLookup, Observed, Tags};
 use crate::domain::note::Note;
 use crate::domain::scan::Scan;
 use crate::domain::scan::v1::Summary;
+use crate::domain::scan::window::Entry;
 use crate::domain::traffic::Traffic;
 use crate::domain::work::Work;
 
@@ -222,9 +223,9 @@ pub trait WorkQueue: Send + Sync {
     fn send(&self, work: &Work, delay: Duration) -> impl Future<Output = Result<(), Failure>> + Send;
     /// Whether there is a queue of scans; without one a scan runs where it is asked for.
     fn has_scan_queue(&self) -> bool;
-    /// Puts `scan` at the end of its group in the queue of scans, where they run one at a time. The same part of the same scan is taken once
-    /// within 5 minutes (SQS developer guide, FIFO deduplication).
-    fn send_scan(&self, scan: &Scan) -> impl Future<Output = Result<(), Failure>> + Send;
+    /// Puts `scan` at the end of its group in the queue of scans, where they run one at a time. The same part of the same scan that comes
+    /// the same way is taken once within 5 minutes (SQS developer guide, FIFO deduplication).
+    fn send_scan(&self, scan: &Scan, entry: Entry) -> impl Future<Output = Result<(), Failure>> + Send;
     /// Sends `scan` through the work queue so that it is asked for again after `delay`, at most 900 s.
     fn defer_scan(&self, scan: &Scan, delay: Duration) -> impl Future<Output = Result<(), Failure>> + Send;
 }

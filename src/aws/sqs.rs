@@ -8,6 +8,7 @@ use sha2::{Digest, Sha256};
 use super::Aws;
 use crate::domain::failure::Failure;
 use crate::domain::scan::Scan;
+use crate::domain::scan::window::Entry;
 use crate::domain::work::Work;
 use crate::ports::WorkQueue;
 
@@ -29,13 +30,13 @@ impl WorkQueue for Aws {
         self.queues.scans.is_some()
     }
 
-    async fn send_scan(&self, scan: &Scan) -> Result<(), Failure> {
+    async fn send_scan(&self, scan: &Scan, entry: Entry) -> Result<(), Failure> {
         // No delay: FIFO queues take none for a single message (SQS API reference, SendMessage).
         let message = self
             .message(self.queues.scans.as_deref(), scan.to_json())?
             // Messages of one group are handed out one at a time, in order (SQS developer guide, FIFO queues).
             .message_group_id(scan.subject.group().as_str())
-            .message_deduplication_id(part_id(scan));
+            .message_deduplication_id(part_id(scan, entry));
         self.posted(message).await
     }
 
@@ -66,8 +67,8 @@ impl Aws {
 ///
 /// SQS drops a second message with this id for 5 minutes, even when the first was received and deleted (SQS developer guide,
 /// FIFO deduplication): a part that comes back sooner has to come with another number.
-fn part_id(scan: &Scan) -> String {
-    let part = format!("{} {}", scan.parts, scan.id);
+fn part_id(scan: &Scan, entry: Entry) -> String {
+    let part = format!("{} {} {}", entry.as_str(), scan.parts, scan.id);
     Sha256::digest(part.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 

@@ -19,6 +19,7 @@ use crate::domain::plan::guard::watch::{BASELINE, Standing, Step, WATCH_MAX, WAT
 use crate::domain::policy::Policy;
 use crate::domain::text::EventText;
 use crate::domain::traffic::judge::{Health, Side, Users};
+use crate::domain::verdict::Reason;
 use crate::ports::Clock;
 use crate::run::rounds::{Changed, Outcome, Rounds, in_rounds};
 use crate::run::watch::{Found, Watched};
@@ -154,6 +155,10 @@ fn changed(evidence: &Evidence, interrupted: bool) -> Changed {
     let key = evidence.after.as_ref().and_then(|after| after.key.clone());
     match (sent, key, evidence.remediation) {
         (None, ..) if interrupted => Changed::Stop,
+        // The key cannot be used, or AWS refuses the change: the others would fare no better.
+        _ if matches!(evidence.verdict.reason, Reason::PutBack | Reason::Unwritable | Reason::StartRefused) => {
+            Changed::Stop
+        }
         (Some(sent), Some(key), Remediation::Applied) if !interrupted => Changed::Yes(key, sent.at),
         (None, _, Remediation::None | Remediation::Withheld) => Changed::No,
         _ => Changed::Unwatched,

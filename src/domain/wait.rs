@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use super::cause::{CREATE, Cause, START, STOP};
+use super::cause::{CREATE, Cause, STOP};
 use super::work::Work;
 
 /// The shortest and the longest pause between two observations.
@@ -26,13 +26,14 @@ const CLOSE: (f64, f64, f64) = (0.9, 0.05, 1.3);
 /// How many waits are remembered.
 const REMEMBERED: usize = 7;
 
-/// How long a run waits for a stream that is not ready: up to `most` where it is the first one of a stream that was created, changed or
-/// asked about, and after a Start of its own. All others observe once: many streams that are never ready keep no new one waiting.
-pub fn longest(work: &Work, has_started: bool, most: Duration) -> Duration {
+/// How long a run waits for a stream that is not ready: up to `most` where it is the first one of a stream that was created, whose encryption
+/// was stopped, or that a command names; after a Start of its own; and where there is no queue to defer it to. All others observe once: many
+/// streams that are never ready keep no new one waiting.
+pub fn longest(work: &Work, has_started: bool, has_queue: bool, most: Duration) -> Duration {
     let Cause { event_id, call, .. } = &work.cause;
     let is_command = event_id.is_none();
-    let is_awaited = is_command || [CREATE, START, STOP].contains(&call.as_str());
-    if has_started || (work.attempt == 0 && is_awaited) { most } else { Duration::ZERO }
+    let is_awaited = is_command || [CREATE, STOP].contains(&call.as_str());
+    if has_started || !has_queue || (work.attempt == 0 && is_awaited) { most } else { Duration::ZERO }
 }
 
 /// How long waits took of late.
@@ -88,6 +89,7 @@ mod tests {
 
     use super::*;
     use crate::domain::arn::StreamArn;
+    use crate::domain::cause::START;
     use crate::domain::text::EventText;
 
     #[test]
@@ -96,6 +98,7 @@ mod tests {
         for (call, event_id, attempt, has_started, expected) in [
             (CREATE, Some("e"), 0, false, 20),
             (STOP, Some("e"), 0, false, 20),
+            (START, Some("e"), 0, false, 0),
             ("reconcile", None, 0, false, 20),
             ("AddTagsToStream", Some("e"), 0, false, 0),
             ("sweep", Some("e"), 0, false, 0),
@@ -108,7 +111,8 @@ mod tests {
             let cause = Cause { call: EventText::new(call), event_id, actor: None, at: None, creator: None };
             let stream = StreamArn::parse("arn:aws:kinesis:eu-west-1:111122223333:stream/orders").unwrap();
             let work = Work { attempt, ..Work::new(stream, cause, now) };
-            assert_eq!(longest(&work, has_started, most).as_secs(), expected, "{call} {attempt} {has_started}");
+            let waits = |has_queue| longest(&work, has_started, has_queue, most).as_secs();
+            assert_eq!((waits(true), waits(false)), (expected, 20), "{call} {attempt} {has_started}");
         }
     }
 

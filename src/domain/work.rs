@@ -175,6 +175,8 @@ impl Work {
         // Once a cause: what was put back is not put back again.
         self.put_back = self.put_back.max(copy.put_back);
         self.right_since = self.right_since.max(copy.right_since);
+        // What one of them has to do soon does not wait for the other.
+        self.not_before = self.not_before.zip(copy.not_before).map(|(one, other)| one.min(other));
         self.alarmed = self.alarmed.take().or(copy.alarmed);
     }
 

@@ -72,7 +72,8 @@ where
     let mut outcomes: BTreeMap<&StreamName, Outcome> = by_name.keys().map(|name| (*name, Outcome::Left)).collect();
     let (first, _) = Next::of(streams.iter().map(|it| it.stream.name.clone()).collect());
     let mut waiting: VecDeque<Message> = first.into_iter().collect();
-    'rounds: while !waiting.is_empty() {
+    let mut is_last = false;
+    'rounds: while !waiting.is_empty() && !is_last {
         let mut begun = Vec::new();
         while let Some((name, next)) = waiting.pop_front() {
             let Some(stream) = by_name.get(&name).copied() else { continue };
@@ -99,10 +100,15 @@ where
                             outcomes.insert(&stream.stream.name, Outcome::NotChanged);
                             waiting.extend(next.after(Ended::NotStarted));
                         }
-                        Changed::Stop => break 'rounds,
+                        // What was changed in this round is watched all the same.
+                        Changed::Stop => {
+                            is_last = true;
+                            break;
+                        }
                         Changed::Unwatched => {
                             outcomes.insert(&stream.stream.name, Outcome::Unwatched);
-                            break 'rounds;
+                            is_last = true;
+                            break;
                         }
                     }
                 }

@@ -127,6 +127,51 @@ fn keys_are_compared_as_far_as_a_plan_can_say() {
 }
 
 #[test]
+fn what_nobody_says_is_no_difference() {
+    const ALIAS: &str = "arn:aws:kms:eu-west-1:111122223333:alias/app";
+    const KEY: &str = "arn:aws:kms:eu-west-1:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab";
+    const AWS: &str = "arn:aws:kms:eu-west-1:111122223333:alias/aws/kinesis";
+    let id = KEY.rsplit('/').next().unwrap();
+    let by_arn = format!("key: '{KEY}'");
+    for (rule, key, expected) in [
+        ("key: alias/app", ALIAS, "unknown"),
+        ("key: alias/app", "arn:aws:kms:eu-west-1:111122223333:alias/other", "wrong-key"),
+        (by_arn.as_str(), id, "unknown"),
+        ("key: alias/app, accept: [aws-managed]", AWS, "accepted-key"),
+        ("key: alias/app, accept: [customer-managed]", AWS, "wrong-key"),
+    ] {
+        let after = json!({"name": "orders", "encryption_type": "KMS", "kms_key_id": key, "tags_all": {}});
+        let mut plan = one(&after);
+        plan["configuration"] = json!({});
+        let policy =
+            policy(&format!("{{version: 1, defaults: {{existing: enforce}}, rules: [{{name: all, {rule}}}]}}"));
+        let judged = judge(&policy, terraform::read(&plan).unwrap().remove(0), &Place::default(), now());
+        assert_eq!(judged.reason, expected, "{rule} {key}: {}", judged.detail);
+    }
+}
+
+#[test]
+fn a_parameters_default_counts_where_it_is_the_value() {
+    let policy = policy("{version: 1, defaults: {existing: enforce}, rules: [{name: all, key: alias/app}]}");
+    for (parameter, expected) in [
+        (json!({"Type": "String", "Default": "alias/app"}), "right-key"),
+        // The name of a parameter of Systems Manager.
+        (json!({"Type": "AWS::SSM::Parameter::Value<String>", "Default": "/app/key"}), "unknown"),
+        (json!({"Type": "String", "Default": ""}), "unknown"),
+        (json!({"Type": "String", "Default": "alias/secret", "NoEcho": true}), "unknown"),
+    ] {
+        let template = json!({
+            "Parameters": {"Key": parameter},
+            "Resources": {"It": {"Type": "AWS::Kinesis::Stream", "Properties": {
+                "Name": "orders", "StreamEncryption": {"EncryptionType": "KMS", "KeyId": {"Ref": "Key"}},
+            }}},
+        });
+        let judged = judge(&policy, cloudformation::read(&template).unwrap().remove(0), &Place::default(), now());
+        assert_eq!(judged.reason, expected, "{parameter}: {}", judged.detail);
+    }
+}
+
+#[test]
 fn what_rules_read_has_to_be_known() {
     let after = json!({"name": "orders", "encryption_type": "KMS", "kms_key_id": "alias/app"});
     let place = |account: Option<&str>, region: Option<&str>| Place {
@@ -181,6 +226,7 @@ fn a_wrong_file_is_named_for_what_it_is() {
         (json!({"format_version": "1.0", "values": {}}), "this is a state, not a plan"),
         (json!({"format_version": "1.0", "resource_changes": {}}), "field `resource_changes`: not a list"),
         (json!({"Resources": {}}), "use --cloudformation"),
+        (json!({"format_version": "1.0", "errored": true, "resource_changes": []}), "field `errored`"),
         (broken, "field `resource_changes[0].change.actions`: not known"),
         (one(&json!({"name": "not a name"})), "`not a name` cannot be a stream's name"),
     ] {

@@ -15,6 +15,7 @@ use streamseal::domain::model::{KeyIdentity, KeyLookup, Observed, Tags};
 use streamseal::domain::note::Note;
 use streamseal::domain::scan::Scan;
 use streamseal::domain::scan::v1::Summary;
+use streamseal::domain::scan::window::Entry;
 use streamseal::domain::work::Work;
 use streamseal::ports::{
     CallLog, Clock, Credentials, EvidenceSink, FleetApi, KeyApi, Page, PageStart, ParameterApi, ProbeAnswer, ReadBack,
@@ -90,7 +91,7 @@ impl WorkQueue for Panics {
     fn has_scan_queue(&self) -> bool {
         false
     }
-    async fn send_scan(&self, _: &Scan) -> Result<(), Failure> {
+    async fn send_scan(&self, _: &Scan, _: Entry) -> Result<(), Failure> {
         unreachable!()
     }
     async fn defer_scan(&self, _: &Scan, _: Duration) -> Result<(), Failure> {

@@ -32,7 +32,7 @@ for command in json.load(sys.stdin):
             code = driver.main(arguments)
         except SystemExit as end:  # As the argument parser ends.
             code = end.code
-        except Exception as error:  # noqa: BLE001 - whatever it is, it is the answer
+        except Exception as error:  # Whatever it is, it is the answer.
             code, _ = 255, err.write(str(error))
     print(
         json.dumps({"code": code, "out": out.getvalue(), "err": err.getvalue()}),

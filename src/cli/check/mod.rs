@@ -51,6 +51,9 @@ pub(super) async fn run(arguments: &CheckArguments, globals: &Globals) -> Result
     if sources.len() > 1 && matches!(arguments.test, Some(Some(_))) {
         return Err(Stop::usage("`--test FILE` is for one policy; without FILE each policy has the tests beside it"));
     }
+    if arguments.plans.has_only_a_format() {
+        return Err(Stop::usage("`--format` is for `--terraform` and `--cloudformation`"));
+    }
     if sources.len() > 1 && arguments.plans.is_given() {
         return Err(Stop::usage("plans and templates are judged by one policy"));
     }
@@ -72,9 +75,6 @@ async fn check(named: &str, arguments: &CheckArguments, globals: &Globals) -> Re
             return Ok(Exit::Failure);
         }
     };
-    if arguments.plans.is_given() {
-        return planned::run(&policy, &arguments.plans, globals, arguments.strict);
-    }
     let mut warnings = policy.warnings(Timestamp::now());
     let mut keys = Vec::new();
     if arguments.resolve {
@@ -88,6 +88,11 @@ async fn check(named: &str, arguments: &CheckArguments, globals: &Globals) -> Re
         if !globals.json {
             to_stderr(source.warning(warning));
         }
+    }
+    if arguments.plans.is_given() {
+        let is_strict = arguments.strict && !warnings.is_empty();
+        let exit = planned::run(&policy, &arguments.plans, globals, arguments.strict)?;
+        return Ok(exit.worse(if is_strict { Exit::Failure } else { Exit::Compliant }));
     }
     let tests = match &arguments.test {
         None => None,

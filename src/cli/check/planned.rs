@@ -10,9 +10,12 @@ use crate::cli::arguments::Globals;
 use crate::cli::context::read_file;
 use crate::cli::exit::Exit;
 use crate::cli::output::{BAD, GOOD, ODD, Stop, result, styled};
+use crate::cli::settings::variable;
+use crate::domain::arn::Scope;
 use crate::domain::planned::judge::{Judged, Place, judge};
 use crate::domain::planned::{PlannedStream, cloudformation, terraform};
 use crate::domain::policy::Policy;
+use crate::domain::text::EventText;
 use crate::domain::verdict::Compliance;
 
 /// The plans to judge.
@@ -20,10 +23,10 @@ use crate::domain::verdict::Compliance;
 pub(crate) struct PlanArguments {
     /// Judge the streams that a plan of Terraform or OpenTofu would create or change: the file that `terraform show -json PLAN` writes.
     /// May be repeated
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["test", "resolve"])]
     terraform: Vec<PathBuf>,
     /// Judge the streams that a CloudFormation template declares, in JSON or YAML. May be repeated
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["test", "resolve"])]
     cloudformation: Vec<PathBuf>,
     /// How to print what was judged
     #[arg(long, value_name = "FORMAT", value_enum)]
@@ -54,6 +57,11 @@ impl PlanArguments {
     pub(super) fn is_given(&self) -> bool {
         !self.terraform.is_empty() || !self.cloudformation.is_empty()
     }
+
+    /// Whether there is a form and nothing to print in it.
+    pub(super) fn has_only_a_format(&self) -> bool {
+        self.format.is_some() && !self.is_given()
+    }
 }
 
 /// Judges all of them. Exit code 3: a stream would not be as its rule says.
@@ -63,10 +71,7 @@ pub(super) fn run(policy: &Policy, arguments: &PlanArguments, globals: &Globals,
         (Some(_), true) => return Err(Stop::usage("--json and --format are two forms: give one of them")),
         (format, false) => format.unwrap_or(Format::Text),
     };
-    let place = Place {
-        account: globals.account.clone().or_else(|| std::env::var("ACCOUNT_ID").ok()),
-        region: globals.region.first().cloned().or_else(|| std::env::var("AWS_REGION").ok()),
-    };
+    let place = place(globals)?;
     let now = Timestamp::now();
     let mut files = Vec::new();
     for (paths, read) in [
@@ -93,6 +98,23 @@ pub(super) fn run(policy: &Policy, arguments: &PlanArguments, globals: &Globals,
     } else {
         Exit::Compliant
     })
+}
+
+/// Where the streams are, as far as the arguments and the environment say so.
+fn place(globals: &Globals) -> Result<Place, Stop> {
+    let account = globals.account.clone().or_else(|| variable("ACCOUNT_ID")).filter(|account| !account.is_empty());
+    let region = match globals.region.as_slice() {
+        [] => variable("AWS_REGION").or_else(|| variable("AWS_DEFAULT_REGION")).filter(|region| !region.is_empty()),
+        [one] => Some(one.clone()),
+        _ => return Err(Stop::usage("the streams of a plan are of one Region; `--region` is there more than once")),
+    };
+    if let Some(account) = account.as_ref().filter(|account| !Scope::is_account(account)) {
+        return Err(Stop::usage(format!("`{}` is not an account: it has twelve digits", EventText::new(account))));
+    }
+    if let Some(region) = region.as_ref().filter(|region| !Scope::is_region(region)) {
+        return Err(Stop::usage(format!("`{}` is not the name of a Region", EventText::new(region))));
+    }
+    Ok(Place { account, region })
 }
 
 /// With `/`, as the forms of the web have it.

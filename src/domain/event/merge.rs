@@ -100,7 +100,7 @@ mod tests {
     use jiff::{SignedDuration, Timestamp};
 
     use super::*;
-    use crate::domain::arn::{KeyArn, StreamArn};
+    use crate::domain::arn::{KeyArn, KeyRef, StreamArn};
     use crate::domain::cause::PARAMETER_CHANGE;
     use crate::domain::event::reason::IgnoreReason;
     use crate::domain::scan::Scan;
@@ -221,6 +221,13 @@ mod tests {
         assert_eq!(owed(&[started.clone(), first.clone()]), (started.clone(), "ab".to_owned()));
         assert_eq!(owed(&[put_back.clone(), started]).0, put_back, "not put back twice");
         assert_eq!(owed(&[first.clone(), put_back.clone()]).0, put_back);
+        // What one of them has to do now does not wait for the other.
+        let later = |seconds: Option<i64>| Work { not_before: seconds.map(at), ..first.clone() };
+        for (one, other, expected) in
+            [(Some(500), Some(200), Some(200)), (Some(500), None, None), (None, Some(5), None)]
+        {
+            assert_eq!(owed(&[later(one), later(other)]).0.not_before, expected.map(at));
+        }
     }
 
     #[test]
@@ -233,6 +240,7 @@ mod tests {
             let key = KeyArn::parse(&format!("arn:aws:kms:eu-west-1:111122223333:key/{key}")).unwrap();
             Subject::Key { key, event: KeyEvent::Lost }
         };
+        let alias = || Subject::Alias { alias: KeyRef::parse("alias/app").unwrap() };
         let new_policy = request("p", PARAMETER_CHANGE, Subject::Fleet);
         let waiting = request("w", "DisableKey", lost("k")).in_window(at(2), Duration::from_secs(60));
         let scans = [
@@ -241,6 +249,10 @@ mod tests {
             request("3", "DisableKey", lost("j")),
             request("4", "sweep", Subject::Fleet),
             new_policy,
+            // A new alias concerns fewer streams than one that is gone: it must not stand for it.
+            request("6", "CreateAlias", alias()),
+            request("7", "DeleteAlias", alias()),
+            request("8", "UpdateAlias", alias()),
             // Each of these waits, or goes on, by itself.
             waiting.clone(),
             waiting,
@@ -249,7 +261,7 @@ mod tests {
         let batch = ids.zip(scans).map(|(id, scan)| Message { id, items: vec![Item::Scan(Box::new(scan))] }).collect();
         let mut messages: Vec<String> = lanes(batch).concat().iter().map(|task| task.messages.concat()).collect();
         messages.sort();
-        assert_eq!(messages, ["ab", "c", "d", "e", "f", "g"]);
+        assert_eq!(messages, ["ab", "c", "d", "e", "f", "gh", "i", "j"]);
     }
 
     #[test]

@@ -118,8 +118,7 @@ fn known<'a>(template: &'a Value, value: Option<&'a Value>) -> Known<'a> {
         Some(Value::String(text)) => Known::Text(text),
         Some(value) if is_no_value(value) => Known::Absent,
         Some(value) => {
-            let default =
-                referred(value).and_then(|name| template.get("Parameters")?.get(name)?.get("Default")?.as_str());
+            let default = referred(value).and_then(|name| default(template, name));
             match (default, function(value)) {
                 (Some(default), _) => Known::Text(default),
                 (None, Some(name)) => Known::Later(later(name)),
@@ -127,6 +126,13 @@ fn known<'a>(template: &'a Value, value: Option<&'a Value>) -> Known<'a> {
             }
         }
     }
+}
+
+/// The default of a parameter that is a text: of other types it is a name, or no single value. One with `NoEcho` is not for output.
+fn default<'a>(template: &'a Value, name: &str) -> Option<&'a str> {
+    let parameter = template.get("Parameters")?.get(name)?;
+    let is_text = parameter.get("Type").and_then(Value::as_str) == Some("String") && parameter.get("NoEcho").is_none();
+    parameter.get("Default")?.as_str().filter(|default| is_text && !default.is_empty())
 }
 
 fn later(function: &str) -> String {

@@ -52,6 +52,7 @@ pub fn judge(policy: &Policy, stream: PlannedStream, place: &Place, now: Timesta
     if let Some((_, why)) = missing.into_iter().find(|(is_missing, _)| *is_missing) {
         return judged(stream, None, None, (Compliance::InsufficientData, "unknown", why.to_owned()));
     }
+    let has_region = region.is_some();
     let region = region.unwrap_or_else(|| ANY_REGION.to_owned());
     let account = place.account.clone().unwrap_or_else(|| ANY_ACCOUNT.to_owned());
     let own = Scope { partition: Scope::partition_of(&region).to_owned(), region, account };
@@ -71,7 +72,8 @@ pub fn judge(policy: &Policy, stream: PlannedStream, place: &Place, now: Timesta
         }
         Outcome::Unresolvable(why) => judged(stream, rule, None, (Compliance::NonCompliant, "key-unresolvable", why)),
         Outcome::Encrypt(target) => {
-            let said = compare(&stream.encryption, &target, &own, place.account.is_some());
+            let own = Own { scope: &own, is_known: place.account.is_some() && has_region };
+            let said = compare(&stream.encryption, &target, own);
             judged(stream, rule, Some(target.key), said)
         }
     }
@@ -86,12 +88,7 @@ fn judged(
     Judged { stream, rule, desired, compliance, reason, detail }
 }
 
-fn compare(
-    planned: &PlannedEncryption,
-    target: &Target,
-    own: &Scope,
-    account_is_known: bool,
-) -> (Compliance, &'static str, String) {
+fn compare(planned: &PlannedEncryption, target: &Target, own: Own<'_>) -> (Compliance, &'static str, String) {
     use Compliance::{Compliant, InsufficientData, NonCompliant};
     let desired = &target.key;
     match planned {
@@ -103,35 +100,57 @@ fn compare(
         PlannedEncryption::UnknownKey(why) => {
             (InsufficientData, "unknown", format!("its key: {why}; its rule requires {desired}"))
         }
-        PlannedEncryption::Kms(key) => {
-            match (same_key(key, desired, own), is_accepted(key, target, own, account_is_known)) {
-                (Some(true), _) => (Compliant, "right-key", format!("it is encrypted with {key}")),
-                (_, Some(true)) => {
-                    (Compliant, "accepted-key", format!("it is encrypted with {key}, which its rule accepts"))
-                }
-                (Some(false), Some(false)) => {
-                    (NonCompliant, "wrong-key", format!("it is encrypted with {key}; its rule requires {desired}"))
-                }
-                (None, _) | (_, None) => {
-                    let why =
-                        format!("whether {key} is {desired} is known to KMS alone; name the key as the rule does");
-                    (InsufficientData, "unknown", why)
-                }
+        PlannedEncryption::Kms(key) => match (same_key(key, desired, own), is_accepted(key, target, own)) {
+            (Some(true), _) => (Compliant, "right-key", format!("it is encrypted with {key}")),
+            (_, Some(true)) => {
+                (Compliant, "accepted-key", format!("it is encrypted with {key}, which its rule accepts"))
             }
-        }
+            (Some(false), Some(false)) => {
+                (NonCompliant, "wrong-key", format!("it is encrypted with {key}; its rule requires {desired}"))
+            }
+            (None, _) | (_, None) => {
+                let why = format!("whether {key} is {desired} is known to KMS alone; name the key as the rule does");
+                (InsufficientData, "unknown", why)
+            }
+        },
     }
 }
 
+/// The account and Region of a stream, and whether they are known: else they are no reason to say that two keys differ.
+#[derive(Clone, Copy)]
+struct Own<'a> {
+    scope: &'a Scope,
+    is_known: bool,
+}
+
 /// Whether two references are of one key, as far as that can be said without KMS. Two aliases are taken for two keys.
-fn same_key(one: &KeyRef, other: &KeyRef, own: &Scope) -> Option<bool> {
+fn same_key(one: &KeyRef, other: &KeyRef, own: Own<'_>) -> Option<bool> {
     if one == other {
         return Some(true);
     }
-    match (one.is_alias(), other.is_alias()) {
-        (true, true) => Some(is_alias(one, other, own) || is_alias(other, one, own)),
-        (false, false) => Some(arn(one, own) == arn(other, own)),
-        (true, false) | (false, true) => None,
+    let (is_one, are_both_arns) = match (one.is_alias(), other.is_alias()) {
+        (true, true) => {
+            let is_one = is_alias(one, other, own.scope) || is_alias(other, one, own.scope);
+            (is_one, one.account().is_some() && other.account().is_some())
+        }
+        (false, false) => {
+            let are_both_arns = one.as_key_arn().is_some() && other.as_key_arn().is_some();
+            (arn(one, own.scope) == arn(other, own.scope), are_both_arns)
+        }
+        (true, false) | (false, true) => return None,
+    };
+    // A name or an id is of the stream's own account and Region.
+    let ends_alike = name(one) == name(other);
+    match is_one {
+        false if ends_alike && !are_both_arns && !own.is_known => None,
+        is_one => Some(is_one),
     }
+}
+
+/// The name of an alias, the id of a key.
+fn name(key: &KeyRef) -> &str {
+    let text = key.as_str();
+    key.alias().unwrap_or_else(|| text.rsplit_once('/').map_or(text, |(_, id)| id))
 }
 
 /// The ARN of a key that is named by its id or its ARN.
@@ -142,9 +161,11 @@ fn arn(key: &KeyRef, own: &Scope) -> String {
     }
 }
 
-fn is_accepted(key: &KeyRef, target: &Target, own: &Scope, account_is_known: bool) -> Option<bool> {
+fn is_accepted(key: &KeyRef, target: &Target, own: Own<'_>) -> Option<bool> {
     let mut unknown = false;
-    let is_aws_managed = key.is_aws_managed_alias(own);
+    // Whosever account it is in: no other alias may have this name.
+    let is_aws_managed =
+        key.is_aws_managed_alias(own.scope) || key.alias().is_some_and(|alias| alias.ends_with("aws/kinesis"));
     for accept in &target.accept {
         let accepted = match accept {
             Accept::Key(accepted) => same_key(key, accepted, own),
@@ -154,7 +175,7 @@ fn is_accepted(key: &KeyRef, target: &Target, own: &Scope, account_is_known: boo
                 // A name, or an id: of the stream's own account.
                 None => Some(true),
                 Some(account) if of.iter().any(|named| named == account) => Some(true),
-                Some(account) if account_is_known => Some(account == own.account),
+                Some(account) if own.is_known => Some(account == own.scope.account),
                 Some(_) => None,
             },
         };

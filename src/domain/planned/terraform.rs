@@ -31,6 +31,9 @@ pub fn read(plan: &Value) -> Result<Vec<PlannedStream>, String> {
             return Err("field `format_version` is missing: write the file with `terraform show -json PLAN`".to_owned());
         }
     }
+    if plan.get("errored") == Some(&Value::Bool(true)) {
+        return Err("field `errored`: this plan failed, so that it does not have all changes".to_owned());
+    }
     let Some(changes) = plan.get("resource_changes") else {
         // A plan without changes has no such field; a state has `values` and nothing that is planned.
         let is_plan = plan.get("planned_values").is_some();

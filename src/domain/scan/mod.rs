@@ -172,11 +172,13 @@ impl Scan {
     }
 }
 
-/// A new policy is a topic of its own: other instances may go on with the old one for a while, so that its changes wait.
+/// A new policy is a topic of its own: other instances may go on with the old one for a while, so that its changes wait. So is a new alias:
+/// it concerns fewer streams than one that moved or is gone, and must not stand for it.
 fn topic(subject: &Subject, cause: &Cause) -> String {
     match subject {
         Subject::Fleet if cause.is_a_new_policy() => "policy".to_owned(),
         Subject::Fleet => "sweep".to_owned(),
+        Subject::Alias { alias } if cause.is_a_new_alias() => format!("new {alias}"),
         Subject::Alias { alias } => alias.to_string(),
         Subject::Aliases => "aliases".to_owned(),
         Subject::Key { key, event } => format!("{key} {}", event.as_str()),

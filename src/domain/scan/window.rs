@@ -26,9 +26,44 @@ impl Scan {
         Self { id: format!("{}@{start}", self.topic()), not_before: Some(not_before), ..self }
     }
 
+    /// A request that comes back after its window of this length: it is nothing but what was asked for. Anybody who may write to the work
+    /// queue knows the ids of windows; such a message must not stand for a scan that observes nothing.
+    #[must_use]
+    pub fn asked_again(self, length: Duration) -> Self {
+        let Self { subject, cause, requested_at, deadline_from, not_before, parts, unread, .. } = self;
+        let asked = Self { deadline_from, not_before, parts, unread, ..Self::new(subject, cause, requested_at) };
+        let Some(begin) = not_before else { return asked };
+        let length = SignedDuration::try_from(length).unwrap_or(SignedDuration::MAX);
+        let start = begin.saturating_sub(length).and_then(|end| end.saturating_sub(MARGIN)).unwrap_or(begin);
+        Self { id: format!("{}@{start}", asked.topic()), ..asked }
+    }
+
     /// Whether it is a request that has no window yet.
     pub fn is_new(&self) -> bool {
         self.started_at.is_none() && self.not_before.is_none()
+    }
+}
+
+/// How a part of a scan comes to its queue. The queue drops a second message with one id: what comes one way must not be taken for what
+/// comes another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Entry {
+    /// A request whose window has ended.
+    Asked,
+    /// A part that failed or found no policy, through the work queue.
+    Again,
+    /// The part after another one.
+    Next,
+}
+
+impl Entry {
+    /// The word in the id.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Asked => "asked",
+            Self::Again => "again",
+            Self::Next => "next",
+        }
     }
 }
 
@@ -111,6 +146,21 @@ mod tests {
         );
         assert_eq!(request(Subject::Fleet, "x", at).not_before, Some("2026-03-02T08:01:10Z".parse().unwrap()));
         assert_eq!(request(Subject::Aliases, "x", at).not_before, Some("2026-03-02T08:05:10Z".parse().unwrap()));
+    }
+
+    #[test]
+    fn a_request_that_comes_back_is_nothing_but_a_request() {
+        let at: Timestamp = "2026-03-02T08:00:30Z".parse().unwrap();
+        for subject in subjects() {
+            let length = subject.group().window();
+            let asked = request(subject, "x", at);
+            assert_eq!(asked.clone().asked_again(length), asked, "as it was sent");
+            let mut forged = Scan { id: "sweep@2026-03-02T09:00:00Z".to_owned(), ..asked.clone() };
+            forged.after = crate::domain::arn::StreamName::parse("zzzz");
+            forged.failures = 3;
+            forged.tally.listed = 1_000;
+            assert_eq!(forged.asked_again(length), asked);
+        }
     }
 
     #[test]

@@ -19,6 +19,7 @@ use crate::domain::failure::Unfinished;
 use crate::domain::note::Outcome;
 use crate::domain::scan::Scan;
 use crate::domain::scan::v1::Summary;
+use crate::domain::scan::window::Entry;
 use crate::domain::text::EventText;
 use crate::domain::work::Work;
 use crate::ports::World;
@@ -64,10 +65,12 @@ impl<W: World> App<W> {
             return self.run_scan(scan, session).await;
         }
         let now = self.world.now();
+        let length = |scan: &Scan| self.config.scan_window.unwrap_or_else(|| scan.subject.group().window());
         let in_window = |scan: Scan| {
-            let length = self.config.scan_window.unwrap_or_else(|| scan.subject.group().window());
+            let length = length(&scan);
             scan.in_window(now, length)
         };
+        let has_begun = scan.started_at.is_some();
         let scan = match (&session, scan.is_new()) {
             (Ok(session), true) => match self.of_concern(scan, session).await {
                 Ok(scan) => in_window(scan),
@@ -75,11 +78,15 @@ impl<W: World> App<W> {
             },
             // Whether it concerns a stream is decided when it begins.
             (Err(_), true) => in_window(scan),
-            (_, false) => scan,
+            (_, false) if has_begun => scan,
+            (_, false) => {
+                let length = length(&scan);
+                scan.asked_again(length)
+            }
         };
-        match scan.not_before.filter(|at| *at > now) {
+        match scan.not_before.filter(|at| *at > now && !has_begun) {
             Some(at) => self.await_window(&scan, at, until(now, at).min(DELAY_MAX)).await,
-            None => self.queue(&scan).await,
+            None => self.queue(&scan, if has_begun { Entry::Again } else { Entry::Asked }).await,
         }
     }
 
@@ -103,7 +110,7 @@ impl<W: World> App<W> {
                 self.hand_over(&summary, works, session).await?;
                 Ok(Reported::Document(self.results.summary(&self.world, &summary)))
             }
-            ScanEnd::Unfinished(next) if self.world.has_scan_queue() => self.queue(&next).await,
+            ScanEnd::Unfinished(next) if self.world.has_scan_queue() => self.queue(&next, Entry::Next).await,
             ScanEnd::Unfinished(next) => {
                 let why = format!("{} streams were seen, and there is no queue to go on in", next.tally.listed);
                 let why = Unfinished::open("streamseal:Scan", "NoQueue", &why);
@@ -192,8 +199,8 @@ impl<W: World> App<W> {
         Ok(self.note(Outcome::Queued, scan.subject.kind(), &format!("scan {}, which begins after {at}", scan.id)))
     }
 
-    async fn queue(&self, scan: &Scan) -> Result<Reported, Unhandled> {
-        self.world.send_scan(scan).await.map_err(|failure| Unhandled::Retryable(failure.into()))?;
+    async fn queue(&self, scan: &Scan, entry: Entry) -> Result<Reported, Unhandled> {
+        self.world.send_scan(scan, entry).await.map_err(|failure| Unhandled::Retryable(failure.into()))?;
         let listed = scan.tally.listed;
         Ok(self.note(Outcome::Queued, scan.subject.kind(), &format!("scan {}, {listed} streams seen so far", scan.id)))
     }

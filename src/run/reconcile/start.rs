@@ -40,7 +40,9 @@ impl<W: StreamApi + KeyApi + TrailApi + Clock> Run<'_, W> {
         let before = self.state.starting(observation, sent);
         let result = self.world.start_encryption(&self.state.work.stream, key, &self.log).await;
         self.waiting_since = self.world.now();
-        self.wait_until = self.waiting_since + longest(&self.state.work, true, self.session.config.wait);
+        self.observer.turn_by = None;
+        self.wait_until =
+            self.waiting_since + longest(&self.state.work, true, self.session.has_queue, self.session.config.wait);
         let surely_not = match result {
             Ok(()) => {
                 self.state.started();

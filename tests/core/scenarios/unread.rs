@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use streamseal::domain::failure::{Class, Fault as Lasting};
 use streamseal::domain::model::Mode;
+use streamseal::domain::scan::window::Entry;
 use streamseal::domain::verdict::{Compliance, Reason, Withheld};
 
 use crate::sim::Op;
@@ -139,7 +140,7 @@ async fn a_sweep_that_has_no_policy_for_a_moment_waits_for_seconds_too() {
                 "not_before": now,
             });
             let scan = streamseal::domain::scan::Scan::parse(&scan, now).unwrap();
-            state.enqueue_scan(&scan, now, 0);
+            state.enqueue_scan(&scan, Entry::Asked, now, 0);
         });
         s.faults(Op::Parameter, Fault::ServerError, times);
         s.drain().await;

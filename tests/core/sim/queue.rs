@@ -15,6 +15,7 @@ use streamseal::config::Config;
 use streamseal::domain::failure::Failure;
 use streamseal::domain::scan::Scan;
 use streamseal::domain::scan::subject::Group;
+use streamseal::domain::scan::window::Entry;
 use streamseal::domain::work::Work;
 use streamseal::ports::{Clock, Credentials, WorkQueue};
 use streamseal::run::handler::App;
@@ -140,8 +141,8 @@ impl State {
     }
 
     /// Puts a part of a scan into the queue of scans, unless that had it within 5 minutes.
-    pub(crate) fn enqueue_scan(&mut self, scan: &Scan, now: Timestamp, hops: u32) {
-        let id = format!("{}/{}", scan.id, scan.parts);
+    pub(crate) fn enqueue_scan(&mut self, scan: &Scan, entry: Entry, now: Timestamp, hops: u32) {
+        let id = format!("{}/{}/{}", entry.as_str(), scan.id, scan.parts);
         let queue = &mut self.queue;
         queue.scan_ids.retain(|_, at| now.duration_since(*at) < SignedDuration::from_mins(5));
         if queue.scan_ids.insert(id, now).is_some() {
@@ -214,11 +215,11 @@ impl WorkQueue for Sim {
         self.lock().queue.has_scans
     }
 
-    async fn send_scan(&self, scan: &Scan) -> Result<(), Failure> {
+    async fn send_scan(&self, scan: &Scan, entry: Entry) -> Result<(), Failure> {
         assert_documented(&serde_json::from_str(&scan.to_json()).unwrap());
         let hops = self.hops.load(Ordering::Relaxed) + 1;
         let sent = self.call(Op::Send, "", "", None, |state, now, _| {
-            state.enqueue_scan(scan, now, hops);
+            state.enqueue_scan(scan, entry, now, hops);
             Ok(())
         });
         let result = sent.await;
