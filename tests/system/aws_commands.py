@@ -19,9 +19,7 @@ for command in json.load(sys.stdin):
     if isinstance(command, dict):
         arguments = command["arguments"]
         # Where its own files are, which it says at its start.
-        kept = {
-            name: value for name, value in os.environ.items() if name == "AWS_DATA_PATH"
-        }
+        kept = {name: value for name, value in os.environ.items() if name == "AWS_DATA_PATH"}
         os.environ.clear()
         os.environ.update(kept | command["variables"])
     out, err = io.StringIO(), io.StringIO()
