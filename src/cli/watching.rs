@@ -215,7 +215,10 @@ impl Watching {
                 result(line)
             }
             if *outcome == Outcome::Watched(Some(Standing::Broken)) {
-                let help = format!("`streamseal impact {name}` says who may not use the key, and what to add where");
+                let command =
+                    self.ran.done.iter().rfind(|evidence| evidence.stream.name == *name).map(Evidence::impact);
+                let command = command.unwrap_or_else(|| format!("streamseal impact {name}"));
+                let help = format!("`{command}` says who may not use the key, and what to add where");
                 to_stderr(format_args!("{}: {help}", styled(GOOD, "help")));
             }
         }

@@ -275,6 +275,15 @@ pub fn previous_key_needed_until(changed_at: Timestamp, retention_hours: u32) ->
     changed_at.checked_add(PROPAGATION).and_then(|from| from.checked_add(retention)).ok()
 }
 
+impl Evidence {
+    /// The command that says who may use the key that the stream is on. It names that key, and so needs no policy.
+    pub fn impact(&self) -> String {
+        let key = self.after.as_ref().and_then(|after| after.key.as_ref());
+        let key = key.map_or_else(String::new, |key| format!(" --key {}", key.as_str()));
+        format!("streamseal impact {} --region {}{key}", self.stream.name, self.stream.scope.region)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -90,6 +90,7 @@ async fn what_is_not_documented_is_refused() {
                 "message",
                 "warnings",
                 "producers",
+                "impact",
                 "previous_key_needed_until",
                 "at_source",
                 "cli",

@@ -105,9 +105,13 @@ async fn ask(
     Ok(())
 }
 
-/// What the simulator says of a call. What it says nothing of is not allowed by anything.
+/// What the simulator says of a call. Where it says nothing, or a word that is not known here, nobody is taken for refused.
 fn permission(answers: &Answers, call: &str, resource: &str, context: &Context) -> Permission {
-    let Some(answer) = answers.of(call, resource) else { return Permission::Refused };
+    let no_answer = || Permission::Depends(BTreeSet::from(["what IAM's simulator did not answer".to_owned()]));
+    let Some(answer) = answers.of(call, resource) else { return no_answer() };
+    if answer.other.is_some() {
+        return no_answer();
+    }
     let unknown: BTreeSet<String> = answer.missing.into_iter().filter(|key| context.get(key).is_none()).collect();
     match answer.refusal {
         _ if !unknown.is_empty() => Permission::Depends(unknown),

@@ -59,6 +59,10 @@ pub struct Document<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "schema", schemars(with = "String", extend("const" = "unknown")))]
     producers: Option<&'static str>,
+    /// The command that says which producers and consumers may use that key, and what to add for the others.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "schema", schemars(with = "String"))]
+    impact: Option<String>,
     /// After a re-key of ours: until then records under the key before may be in the stream, and nobody can read them without it.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "schema", schemars(with = "crate::domain::time::Time"))]
@@ -363,6 +367,7 @@ impl<'a> From<&'a Evidence> for Document<'a> {
             },
             warnings: &evidence.warnings,
             producers: evidence.rekeyed.then_some("unknown"),
+            impact: evidence.rekeyed.then(|| evidence.impact()),
             previous_key_needed_until: evidence.previous_key_needed_until,
             at_source: evidence.remedy.at_source(),
             remedy: remedy(&evidence.remedy),

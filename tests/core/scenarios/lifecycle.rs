@@ -507,4 +507,8 @@ async fn evidence_names_the_key_before_and_after() {
     };
     assert_eq!((key(&evidence.before), key(&evidence.after)), (Some(key_arn("other")), Some(key_arn("app"))));
     assert!(evidence.rekeyed);
+    // Who may use that key is for another command to say.
+    let document = serde_json::to_value(streamseal::domain::evidence::v1::Document::from(&evidence)).unwrap();
+    let command = format!("streamseal impact orders --region eu-west-1 --key {}", key_arn("app"));
+    assert_eq!((&document["producers"], &document["impact"]), (&"unknown".into(), &command.into()));
 }
