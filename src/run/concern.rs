@@ -27,7 +27,7 @@ pub async fn of_concern<W: KeyApi>(world: &W, scan: Scan, session: &Session<'_>)
         // A stream's setting may name it.
         Subject::Alias { .. } if policy.accepts_others() && !scan.cause.is_a_new_alias() => Ok(scan.of_all_aliases()),
         Subject::Alias { alias } => Err(IgnoreReason::OtherAlias(EventText::new(alias.as_str()))),
-        Subject::Key { key, .. } if is_no_streams_key(&Observer::of_run(world, session, None), key).await => {
+        Subject::Key { key, .. } if is_no_streams_key(&Observer::of_run(world, session), key).await => {
             Err(IgnoreReason::OtherKey(EventText::new(key.as_str())))
         }
         Subject::Key { .. } => Ok(scan),
@@ -66,7 +66,7 @@ pub async fn not_named<W: KeyApi>(world: &W, scan: &Scan, session: &Session<'_>)
         }
         Subject::Key { key, .. } if key.account() == own.account => None,
         Subject::Key { key, .. } => {
-            let observer = Observer::of_run(world, session, None);
+            let observer = Observer::of_run(world, session);
             for named in session.policy.keys_of(key.account()) {
                 let may_be_it = match named {
                     NamedKey::Key(named) => named == *key,

@@ -7,7 +7,6 @@ use std::collections::BTreeMap;
 use std::sync;
 
 use futures_util::lock::Mutex;
-use jiff::Timestamp;
 
 use super::paces::Paces;
 use super::session::Session;
@@ -32,8 +31,6 @@ pub(crate) struct Observer<'a, W> {
     session: &'a Session<'a>,
     /// The rate that is kept for describes; none for a single one.
     pace: Option<&'a sync::Mutex<Pace>>,
-    /// Until when it waits for its turn to describe, where that is before the end of the run.
-    pub(crate) turn_by: Option<Timestamp>,
     /// How often a call is tried.
     tries: u32,
     /// What KMS said of the keys that were met. One observation at a time compares, so that each key is asked for once.
@@ -103,20 +100,20 @@ impl Compared {
 
 impl<'a, W> Observer<'a, W> {
     /// The observer of one run, which tries again by observing afresh.
-    pub(crate) fn of_run(world: &'a W, session: &'a Session<'a>, turn_by: Option<Timestamp>) -> Self {
+    pub(crate) fn of_run(world: &'a W, session: &'a Session<'a>) -> Self {
         let (pace, keys) = (Some(&session.paces.describes), Mutex::default());
-        Self { world, session, pace, turn_by, tries: 1, keys, tags_one_by_one: true }
+        Self { world, session, pace, tries: 1, keys, tags_one_by_one: true }
     }
 
     /// The same for one observation alone: whoever asks for many of them keeps a rate.
     pub(crate) fn of_preview(world: &'a W, session: &'a Session<'a>) -> Self {
-        Self { pace: None, ..Self::of_run(world, session, None) }
+        Self { pace: None, ..Self::of_run(world, session) }
     }
 
     /// The observer of many streams, at the rate of this group of scans.
     pub(crate) fn of_scan(world: &'a W, session: &'a Session<'a>, group: Group) -> Self {
         let (pace, keys) = (Some(session.paces.of_scans(group)), Mutex::default());
-        Self { world, session, pace, turn_by: None, tries: SCAN_TRIES, keys, tags_one_by_one: false }
+        Self { world, session, pace, tries: SCAN_TRIES, keys, tags_one_by_one: false }
     }
 }
 
@@ -210,7 +207,6 @@ impl<W: StreamApi + KeyApi + Clock> Observer<'_, W> {
         loop {
             if let Some(pace) = self.pace {
                 let deadline = self.session.deadline;
-                let deadline = self.turn_by.map_or(deadline, |by| by.min(deadline));
                 let turn = Paces::wait(pace, self.world, deadline, "kinesis:DescribeStreamSummary").await;
                 turn.map_err(Unobserved::NoTime)?;
             }

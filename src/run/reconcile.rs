@@ -12,7 +12,7 @@ mod wait;
 use std::pin::pin;
 
 use futures_util::future::{Either, select};
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use tracing::debug;
 
 use super::observe::{Observer, Unobserved};
@@ -34,9 +34,6 @@ use crate::domain::policy::{Decision, Outcome};
 use crate::domain::wait::longest;
 use crate::domain::work::Work;
 use crate::ports::{CallLog, Clock, KeyApi, StreamApi, TrailApi};
-
-/// How long a run that observes once waits for its turn. Where many of them come at once, most are deferred, and go on when fewer do.
-const TURN_MAX: SignedDuration = SignedDuration::from_secs(3);
 
 /// How a run ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -88,14 +85,12 @@ impl<'a, W: StreamApi + KeyApi + TrailApi + Clock> Run<'a, W> {
     fn new(world: &'a W, work: &Work, session: &'a Session<'a>) -> Self {
         let now = world.now();
         let patience = longest(work, false, session.has_queue, session.config.wait);
-        // One that observes once does not wait for its turn either: others may have to be observed now.
-        let turn_by = patience.is_zero().then_some(now + TURN_MAX);
         // The pauses of a run follow from what it is for, so that it can be repeated.
         let seed = hash(&format!("{}{}{}", work.stream, session.run_id, work.attempt));
         Self {
             world,
             session,
-            observer: Observer::of_run(world, session, turn_by),
+            observer: Observer::of_run(world, session),
             log: CallLog::default(),
             started_at: now,
             wait_until: now + patience,
@@ -286,7 +281,6 @@ impl<'a, W: StreamApi + KeyApi + TrailApi + Clock> Run<'a, W> {
         self.state.start_afresh(self.world.now());
         // A new stream, whose own event may be lost.
         self.wait_until = self.world.now() + self.session.config.wait;
-        self.observer.turn_by = None;
         self.decision = None;
         self.observer.forget_keys().await;
         self.proof = Proof::default();

