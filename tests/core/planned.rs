@@ -139,6 +139,7 @@ fn what_nobody_says_is_no_difference() {
         (by_arn.as_str(), id, "unknown"),
         ("key: alias/app, accept: [aws-managed]", AWS, "accepted-key"),
         ("key: alias/app, accept: [customer-managed]", AWS, "wrong-key"),
+        ("key: alias/app, accept: [customer-managed]", "alias/xaws/kinesis", "accepted-key"),
     ] {
         let after = json!({"name": "orders", "encryption_type": "KMS", "kms_key_id": key, "tags_all": {}});
         let mut plan = one(&after);

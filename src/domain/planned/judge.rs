@@ -3,7 +3,8 @@
 use jiff::Timestamp;
 
 use super::{PlannedEncryption, PlannedStream};
-use crate::domain::arn::{KeyRef, Scope, StreamName, is_alias};
+use crate::domain::arn::{AWS_MANAGED_ALIAS, KeyRef, Scope, StreamName, is_alias};
+use crate::domain::model::Tags;
 use crate::domain::policy::{Accept, Outcome, Policy, Target};
 use crate::domain::text::EventText;
 use crate::domain::verdict::Compliance;
@@ -41,25 +42,24 @@ const ANY_REGION: &str = "us-east-1";
 
 /// Judges one stream.
 pub fn judge(policy: &Policy, stream: PlannedStream, place: &Place, now: Timestamp) -> Judged {
-    let region = stream.region.clone().or_else(|| place.region.clone());
     let reads = policy.reads();
-    let missing = [
-        (reads.name && stream.name.is_none(), "its name is known only after it is made, and rules select by name"),
-        (reads.tags && stream.tags.is_none(), "some of its tags are known only after it is made, and rules read tags"),
-        (reads.account && place.account.is_none(), "rules read the account: name it with --account"),
-        (reads.region && region.is_none(), "rules read the Region: name it with --region"),
-    ];
-    if let Some((_, why)) = missing.into_iter().find(|(is_missing, _)| *is_missing) {
-        return judged(stream, None, None, (Compliance::InsufficientData, "unknown", why.to_owned()));
-    }
-    let has_region = region.is_some();
-    let region = region.unwrap_or_else(|| ANY_REGION.to_owned());
-    let account = place.account.clone().unwrap_or_else(|| ANY_ACCOUNT.to_owned());
-    let own = Scope { partition: Scope::partition_of(&region).to_owned(), region, account };
-    let Some(name) = stream.name.clone().or_else(|| StreamName::parse(ANY_NAME)) else {
-        return judged(stream, None, None, (Compliance::InsufficientData, "unknown", "it has no name".to_owned()));
+    let unknown =
+        |stream, why: &str| judged(stream, None, None, (Compliance::InsufficientData, "unknown", why.to_owned()));
+    let Some(name) = stream.name.clone().or_else(|| if reads.name { None } else { StreamName::parse(ANY_NAME) }) else {
+        return unknown(stream, "its name is known only after it is made, and rules select by name");
     };
-    let tags = stream.tags.clone().unwrap_or_default();
+    let Some(tags) = stream.tags.clone().or_else(|| (!reads.tags).then(Tags::new)) else {
+        return unknown(stream, "some of its tags are known only after it is made, and rules read tags");
+    };
+    let region = stream.region.clone().or_else(|| place.region.clone());
+    let is_known = place.account.is_some() && region.is_some();
+    let Some(account) = place.account.clone().or_else(|| (!reads.account).then(|| ANY_ACCOUNT.to_owned())) else {
+        return unknown(stream, "rules read the account: name it with --account");
+    };
+    let Some(region) = region.or_else(|| (!reads.region).then(|| ANY_REGION.to_owned())) else {
+        return unknown(stream, "rules read the Region: name it with --region");
+    };
+    let own = Scope { partition: Scope::partition_of(&region).to_owned(), region, account };
     let decision = policy.decide(&own.stream(name), &tags, now);
     let rule = decision.rule.map(|rule| rule.name);
     match decision.outcome {
@@ -72,7 +72,7 @@ pub fn judge(policy: &Policy, stream: PlannedStream, place: &Place, now: Timesta
         }
         Outcome::Unresolvable(why) => judged(stream, rule, None, (Compliance::NonCompliant, "key-unresolvable", why)),
         Outcome::Encrypt(target) => {
-            let own = Own { scope: &own, is_known: place.account.is_some() && has_region };
+            let own = Own { scope: &own, is_known };
             let said = compare(&stream.encryption, &target, own);
             judged(stream, rule, Some(target.key), said)
         }
@@ -163,9 +163,8 @@ fn arn(key: &KeyRef, own: &Scope) -> String {
 
 fn is_accepted(key: &KeyRef, target: &Target, own: Own<'_>) -> Option<bool> {
     let mut unknown = false;
-    // Whosever account it is in: no other alias may have this name.
-    let is_aws_managed =
-        key.is_aws_managed_alias(own.scope) || key.alias().is_some_and(|alias| alias.ends_with("aws/kinesis"));
+    // In whatever account and Region.
+    let is_aws_managed = key.alias() == Some(AWS_MANAGED_ALIAS);
     for accept in &target.accept {
         let accepted = match accept {
             Accept::Key(accepted) => same_key(key, accepted, own),
