@@ -375,8 +375,15 @@ pub(crate) async fn sdk_of(globals: &Globals, region: Option<String>) -> Result<
     Ok(sdk)
 }
 
-fn given_account(globals: &Globals) -> Option<String> {
+/// The account that the arguments or the environment name.
+pub(crate) fn given_account(globals: &Globals) -> Option<String> {
     globals.account.clone().or_else(|| variable("ACCOUNT_ID"))
+}
+
+/// The Region that they name, for commands that ask no profile.
+pub(crate) fn given_region(globals: &Globals) -> Option<String> {
+    let named = globals.region.first().cloned();
+    named.or_else(|| variable("AWS_REGION")).or_else(|| variable("AWS_DEFAULT_REGION"))
 }
 
 /// The policy's file where nobody names one.

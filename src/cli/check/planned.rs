@@ -7,10 +7,9 @@ use saphyr::{LoadableYamlNode, Scalar, ScanError, Yaml};
 use serde_json::{Value, json};
 
 use crate::cli::arguments::Globals;
-use crate::cli::context::read_file;
+use crate::cli::context::{given_account, given_region, read_file};
 use crate::cli::exit::Exit;
 use crate::cli::output::{BAD, GOOD, ODD, Stop, result, styled};
-use crate::cli::settings::variable;
 use crate::domain::arn::Scope;
 use crate::domain::planned::judge::{Judged, Place, judge};
 use crate::domain::planned::{PlannedStream, cloudformation, terraform};
@@ -102,12 +101,10 @@ pub(super) fn run(policy: &Policy, arguments: &PlanArguments, globals: &Globals,
 
 /// Where the streams are, as far as the arguments and the environment say so.
 fn place(globals: &Globals) -> Result<Place, Stop> {
-    let account = globals.account.clone().or_else(|| variable("ACCOUNT_ID")).filter(|account| !account.is_empty());
-    let region = match globals.region.as_slice() {
-        [] => variable("AWS_REGION").or_else(|| variable("AWS_DEFAULT_REGION")).filter(|region| !region.is_empty()),
-        [one] => Some(one.clone()),
-        _ => return Err(Stop::usage("the streams of a plan are of one Region; `--region` is there more than once")),
-    };
+    if globals.region.len() > 1 {
+        return Err(Stop::usage("the streams of a plan are of one Region; `--region` is there more than once"));
+    }
+    let (account, region) = (given_account(globals), given_region(globals));
     if let Some(account) = account.as_ref().filter(|account| !Scope::is_account(account)) {
         return Err(Stop::usage(format!("`{}` is not an account: it has twelve digits", EventText::new(account))));
     }

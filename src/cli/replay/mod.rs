@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use self::records::{messages, place, tags};
 use super::arguments::{EXIT_CODES, Globals, MODES};
-use super::context::{Context, loaded, policy_source, read_file, variable};
+use super::context::{Context, given_account, given_region, loaded, policy_source, read_file};
 use super::exit::Exit;
 use super::output::{Stop, result};
 use super::words::would;
@@ -174,11 +174,8 @@ fn read_policy(source: &str) -> Result<Policy, Stop> {
 /// The account and Region of the function: those that are named, else the event's.
 fn own(messages: &[Value], globals: &Globals) -> Result<Scope, Stop> {
     let event = messages.iter().find_map(place);
-    let account =
-        globals.account.clone().or_else(|| variable("ACCOUNT_ID")).or_else(|| Some(event.as_ref()?.account.clone()));
-    let region =
-        globals.region.first().cloned().or_else(|| variable("AWS_REGION")).or_else(|| variable("AWS_DEFAULT_REGION"));
-    let region = region.or_else(|| Some(event?.region));
+    let account = given_account(globals).or_else(|| Some(event.as_ref()?.account.clone()));
+    let region = given_region(globals).or_else(|| Some(event?.region));
     let (Some(account), Some(region)) = (account, region) else {
         let stop = Stop::usage("the event does not say of which account and Region it is");
         return Err(stop.help("give them with `--account` and `--region`"));
