@@ -64,29 +64,23 @@ impl<W: World> App<W> {
         if !self.world.has_scan_queue() {
             return self.run_scan(scan, session).await;
         }
+        if scan.started_at.is_some() {
+            return self.queue(&scan, Entry::Again).await;
+        }
         let now = self.world.now();
-        let length = |scan: &Scan| self.config.scan_window.unwrap_or_else(|| scan.subject.group().window());
-        let in_window = |scan: Scan| {
-            let length = length(&scan);
-            scan.in_window(now, length)
-        };
-        let has_begun = scan.started_at.is_some();
-        let scan = match (&session, scan.is_new()) {
-            (Ok(session), true) => match self.of_concern(scan, session).await {
-                Ok(scan) => in_window(scan),
+        let scan = match &session {
+            Ok(session) if scan.is_new() => match self.of_concern(scan, session).await {
+                Ok(scan) => scan,
                 Err(reported) => return Ok(reported),
             },
             // Whether it concerns a stream is decided when it begins.
-            (Err(_), true) => in_window(scan),
-            (_, false) if has_begun => scan,
-            (_, false) => {
-                let length = length(&scan);
-                scan.asked_again(length)
-            }
+            Ok(_) | Err(_) => scan,
         };
-        match scan.not_before.filter(|at| *at > now && !has_begun) {
+        let length = self.config.scan_window.unwrap_or_else(|| scan.subject.group().window());
+        let scan = if scan.is_new() { scan.in_window(now, length) } else { scan.asked_again(length) };
+        match scan.not_before.filter(|at| *at > now) {
             Some(at) => self.await_window(&scan, at, until(now, at).min(DELAY_MAX)).await,
-            None => self.queue(&scan, if has_begun { Entry::Again } else { Entry::Asked }).await,
+            None => self.queue(&scan, Entry::Asked).await,
         }
     }
 
