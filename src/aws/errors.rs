@@ -138,14 +138,9 @@ const WRAPPINGS: &[&str] = &[
 fn chain(error: &(dyn Error + 'static)) -> String {
     let sources = std::iter::successors(Some(error), |&error| error.source());
     let texts: Vec<String> = sources.map(ToString::to_string).collect();
-    let texts = texts.iter().filter(|text| !WRAPPINGS.contains(&text.as_str()));
-    let lines = texts.map(|text| text.lines().next().unwrap_or_default().trim_end_matches(". Attempted:"));
-    let lines: Vec<&str> = lines.collect();
-    if lines.is_empty() { innermost(error) } else { lines.join(": ") }
-}
-
-/// The innermost text, where there is no other.
-fn innermost(error: &(dyn Error + 'static)) -> String {
-    let last = std::iter::successors(Some(error), |&error| error.source()).last();
-    last.map(ToString::to_string).unwrap_or_default()
+    let said = texts.iter().filter(|text| !WRAPPINGS.contains(&text.as_str()));
+    let lines = said.map(|text| text.lines().next().unwrap_or_default().trim_end_matches(". Attempted:"));
+    let words = lines.collect::<Vec<_>>().join(": ");
+    // The innermost text, where there is no other.
+    if words.is_empty() { texts.last().cloned().unwrap_or_default() } else { words }
 }

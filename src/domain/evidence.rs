@@ -16,7 +16,7 @@ use super::plan::proof::PROPAGATION;
 use super::plan::situation::{Keys, Situation};
 use super::policy::{Decision, Outcome};
 use super::remedy::advice::{Facts, Remedy};
-use super::remedy::remedy;
+use super::remedy::{self, remedy};
 use super::text::EventText;
 use super::verdict::Verdict;
 
@@ -276,11 +276,9 @@ pub fn previous_key_needed_until(changed_at: Timestamp, retention_hours: u32) ->
 }
 
 impl Evidence {
-    /// The command that says who may use the key that the stream is on. It names that key, and so needs no policy.
+    /// The command that says who may use the key that the stream is on.
     pub fn impact(&self) -> String {
-        let key = self.after.as_ref().and_then(|after| after.key.as_ref());
-        let key = key.map_or_else(String::new, |key| format!(" --key {}", key.as_str()));
-        format!("streamseal impact {} --region {}{key}", self.stream.name, self.stream.scope.region)
+        remedy::impact(&self.stream, self.after.as_ref().and_then(|after| after.key.as_ref()))
     }
 }
 

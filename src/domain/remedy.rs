@@ -75,12 +75,17 @@ pub fn remedy(facts: &Facts<'_>) -> Remedy {
     }
 }
 
+/// The command that says who may use a key of a stream. With the key it needs no policy.
+pub fn impact(stream: &StreamArn, key: Option<&KeyIdentity>) -> String {
+    let key = key.map_or_else(String::new, |key| format!(" --key {key}"));
+    format!("streamseal impact {} --region {}{key}", stream.name, stream.scope.region)
+}
+
 /// What to do about a change that the guard withholds; `None` where it is something else that does. Never the call itself: that would be the
 /// change that nobody watches.
 fn of_guard(facts: &Facts<'_>, why: Withheld) -> Option<Remedy> {
     let Some(Situation::Wrong(Wrong { target, .. })) = facts.situation else { return None };
     let (name, region) = (&facts.stream.name, &facts.stream.scope.region);
-    let impact = format!("streamseal impact {name} --key {target} --region {region}");
     Some(match why {
         Withheld::GuardBlind => {
             refused(facts, &["cloudwatch:GetMetricData", "kinesis:GetResourcePolicy", "kinesis:ListStreamConsumers"])
@@ -94,7 +99,7 @@ fn of_guard(facts: &Facts<'_>, why: Withheld) -> Option<Remedy> {
             Advice::new(format!(
                 "find who may not use {target}, add the statements that the first command prints, and change the stream with the second"
             ))
-            .command(Some(impact))
+            .command(Some(impact(facts.stream, Some(target))))
             .command(Some(format!("streamseal seal {name} --region {region}"))),
         ),
         // A sweep asks for it.

@@ -100,13 +100,11 @@ where
                             outcomes.insert(&stream.stream.name, Outcome::NotChanged);
                             waiting.extend(next.after(Ended::NotStarted));
                         }
-                        // What was changed in this round is watched all the same.
-                        Changed::Stop => {
-                            is_last = true;
-                            break;
-                        }
-                        Changed::Unwatched => {
-                            outcomes.insert(&stream.stream.name, Outcome::Unwatched);
+                        last @ (Changed::Stop | Changed::Unwatched) => {
+                            if last == Changed::Unwatched {
+                                outcomes.insert(&stream.stream.name, Outcome::Unwatched);
+                            }
+                            // What was changed in this round is watched all the same.
                             is_last = true;
                             break;
                         }

@@ -6,8 +6,9 @@ use jiff::{SignedDuration, Timestamp};
 use crate::domain::arn::{KeyRef, StreamArn};
 use crate::domain::bounds::until;
 use crate::domain::failure::{Class, Failure, Unfinished};
-use crate::domain::model::{Encryption, KeyLookup, StreamStatus};
+use crate::domain::model::{Encryption, KeyLookup};
 use crate::domain::plan::guard::watch::{On, Standing, Step, Watch};
+use crate::domain::plan::observation::{Observation, observation_of};
 use crate::domain::traffic::Change;
 use crate::domain::traffic::judge::{Users, judge};
 use crate::ports::{Asked, CallLog, Clock, KeyApi, Measured, StreamApi, TrafficApi};
@@ -68,13 +69,10 @@ impl Watched {
             Err(failure) => return Err(failure.into()),
         };
         let open = |why: &str| Unfinished::open("streamseal:Watch", "NotReady", why);
-        match &observed.status {
-            StreamStatus::Active => {}
-            StreamStatus::Deleting => return Ok(On::Gone),
-            other => return Err(open(&format!("the stream is {other}"))),
-        }
-        if observed.created.as_millisecond() != self.created.as_millisecond() {
-            return Ok(On::Gone);
+        match observation_of(&observed, Some(self.created)) {
+            None => {}
+            Some(Observation::Gone | Observation::Recreated) => return Ok(On::Gone),
+            Some(_) => return Err(open(&format!("the stream is {}", observed.status))),
         }
         let is_on_it = match &observed.encryption {
             Encryption::None => false,
