@@ -9,7 +9,7 @@ use aws_sdk_iam::types::{
 };
 
 use crate::aws::logged;
-use crate::domain::access::request::Known;
+use crate::domain::access::request::{Context, Known};
 use crate::domain::failure::Failure;
 use crate::domain::text::EventText;
 use crate::ports::CallLog;
@@ -39,6 +39,13 @@ pub(crate) struct Answer {
     pub(crate) missing: BTreeSet<String>,
     /// The word of a decision that is not known here.
     pub(crate) other: Option<EventText>,
+}
+
+impl Answer {
+    /// The condition keys that the answer may turn on: the request had no value of them, and nothing else is known of them.
+    pub(crate) fn unknown(&self, context: &Context) -> BTreeSet<String> {
+        self.missing.iter().filter(|key| context.get(key).is_none()).cloned().collect()
+    }
 }
 
 /// What is said of all calls of a request.

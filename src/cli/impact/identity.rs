@@ -140,24 +140,23 @@ fn asks_which_stream(answer: &Result<Option<Answer>, &Failure>) -> bool {
 
 /// What an answer says. A condition on a key that the simulator has no value of may turn every answer around: that makes it unknown.
 fn identity_of(action: &str, answer: Result<Option<Answer>, &Failure>, context: &Known) -> Identity {
-    let Answer { refusal, missing, other } = match answer {
+    let answer = match answer {
         Ok(Some(answer)) => answer,
         Ok(None) => return Identity::Unknown(format!("IAM's simulator said nothing of {action}")),
         Err(failure) if is_no_such_entity(failure) => return Identity::Gone,
         Err(failure) => return Identity::Unknown(format!("{} failed ({})", failure.call, failure.code)),
     };
-    let missing: BTreeSet<&str> = missing.iter().map(String::as_str).filter(|key| context.get(key).is_none()).collect();
-    if !missing.is_empty() {
-        let keys: Vec<&str> = missing.into_iter().collect();
-        let keys = EventText::new(&keys.join(", "));
+    let unknown = answer.unknown(context);
+    if !unknown.is_empty() {
+        let keys = EventText::new(&unknown.into_iter().collect::<Vec<_>>().join(", "));
         return Identity::Unknown(format!(
             "its own policies have conditions on {keys}, which is not known before the call"
         ));
     }
-    if let Some(said) = other {
+    if let Some(said) = answer.other {
         return Identity::Unknown(format!("IAM's simulator said {said}"));
     }
-    match refusal {
+    match answer.refusal {
         None => Identity::Allowed,
         Some(Refusal::NoStatement) => Identity::ImplicitDeny,
         Some(Refusal::Denied(policies)) => {

@@ -11,7 +11,7 @@ use super::calls::AUTHORIZATION_DETAILS;
 use super::identity::Identities;
 use super::search::{Search, at_most};
 use crate::aws::logged;
-use crate::cli::simulator::Answers;
+use crate::cli::simulator::Answer;
 use crate::domain::access::document::Document;
 use crate::domain::access::principal::Principal;
 use crate::domain::access::request::{Context, to_kinesis};
@@ -92,7 +92,7 @@ async fn ask(
             let named: Vec<&str> = resources.iter().map(String::as_str).collect();
             let answers = identities.simulate(who, calls, &named, context).await?;
             for resource in resources {
-                let of = calls.iter().map(|call| (*call, permission(&answers, call, resource, context)));
+                let of = calls.iter().map(|call| (*call, permission(answers.of(call, resource), context)));
                 said.entry(resource.clone()).or_default().extend(of);
             }
         }
@@ -106,13 +106,11 @@ async fn ask(
 }
 
 /// What the simulator says of a call. Where it says nothing, or a word that is not known here, nobody is taken for refused.
-fn permission(answers: &Answers, call: &str, resource: &str, context: &Context) -> Permission {
-    let no_answer = || Permission::Depends(BTreeSet::from(["what IAM's simulator did not answer".to_owned()]));
-    let Some(answer) = answers.of(call, resource) else { return no_answer() };
-    if answer.other.is_some() {
-        return no_answer();
-    }
-    let unknown: BTreeSet<String> = answer.missing.into_iter().filter(|key| context.get(key).is_none()).collect();
+fn permission(answer: Option<Answer>, context: &Context) -> Permission {
+    let Some(answer) = answer.filter(|answer| answer.other.is_none()) else {
+        return Permission::Depends(BTreeSet::from(["what IAM's simulator did not answer".to_owned()]));
+    };
+    let unknown = answer.unknown(context);
     match answer.refusal {
         _ if !unknown.is_empty() => Permission::Depends(unknown),
         None => Permission::Allowed,
@@ -185,4 +183,29 @@ fn in_force(policy: &ManagedPolicyDetail) -> Document {
 /// IAM encodes documents as a URL's parts (IAM API reference, PolicyDetail).
 fn decoded(text: Option<&str>) -> Document {
     document(&percent_decode_str(text.unwrap_or_default()).decode_utf8_lossy())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::simulator::Refusal;
+    use crate::domain::arn::StreamArn;
+    use crate::domain::text::EventText;
+
+    #[test]
+    fn whoever_the_simulator_says_nothing_of_may_use_the_stream() {
+        let stream = StreamArn::parse("arn:aws:kinesis:eu-west-1:111122223333:stream/orders").unwrap();
+        let who = Principal::parse("arn:aws:iam::111122223333:role/app").unwrap();
+        let context = to_kinesis(&who, &stream.scope);
+        let answer = |refusal, missing: &[&str], other: Option<&str>| {
+            let missing = missing.iter().map(ToString::to_string).collect();
+            Some(Answer { refusal, missing, other: other.map(EventText::new) })
+        };
+        let depends = |answer| matches!(permission(answer, &context), Permission::Depends(_));
+        assert_eq!(permission(answer(None, &[], None), &context), Permission::Allowed);
+        assert_eq!(permission(answer(Some(Refusal::NoStatement), &[], None), &context), Permission::Refused);
+        assert!(depends(answer(Some(Refusal::NoStatement), &["aws:SourceVpce"], None)));
+        assert!(depends(answer(Some(Refusal::NoStatement), &[], Some("novel"))), "a word that is not known");
+        assert!(depends(None), "no answer");
+    }
 }
