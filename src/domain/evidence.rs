@@ -4,6 +4,7 @@
 
 pub mod digest;
 pub mod emf;
+pub mod guard;
 pub mod v1;
 
 use jiff::{SignedDuration, Timestamp};
@@ -161,6 +162,8 @@ pub struct Evidence {
     pub remedy: Remedy,
     /// When it is observed again.
     pub next_run: Option<Timestamp>,
+    /// How its change is watched, where that is so.
+    pub guard: Option<guard::Guard>,
 }
 
 /// What evidence is made of, by a run, a scan or an audit.
@@ -218,6 +221,8 @@ pub struct Report<'a> {
     pub previous_key_needed_until: Option<Timestamp>,
     /// When the stream is observed again.
     pub next_run: Option<Timestamp>,
+    /// How its change is watched, where that is so.
+    pub guard: Option<guard::Guard>,
 }
 
 impl Report<'_> {
@@ -264,6 +269,7 @@ impl Report<'_> {
             previous_key_needed_until: self.previous_key_needed_until,
             remedy,
             next_run: self.next_run,
+            guard: self.guard,
         }
     }
 }

@@ -36,7 +36,14 @@ pub fn remedy(facts: &Facts<'_>) -> Remedy {
         Reason::StreamGone | Reason::Exempt | Reason::AcceptedKey | Reason::Unproven | Reason::Idle => Remedy::None,
         // A record that is read back says too little: nobody can do anything about that.
         Reason::ProofUnclear => Remedy::None,
-        Reason::RightKey => match facts.situation {
+        Reason::Broken | Reason::Inconclusive => match facts.situation {
+            Some(Situation::Right { key, .. }) => Remedy::Key(
+                Advice::new(format!("find who may not use {key}, and add the statements that the command prints"))
+                    .command(Some(impact(facts.stream, Some(key)))),
+            ),
+            _ => by_situation(facts),
+        },
+        Reason::RightKey | Reason::Watching => match facts.situation {
             // The call is made; what the source does not say, its next apply removes.
             Some(Situation::Right { key, .. }) if facts.changed => {
                 Remedy::Source(without_call(at_source(key, facts.stream)))
@@ -71,6 +78,7 @@ pub fn remedy(facts: &Facts<'_>) -> Remedy {
         | Reason::PutBack
         | Reason::GaveUp
         | Reason::Unfinished
+        | Reason::Halted
         | Reason::Found => by_situation(facts),
     }
 }

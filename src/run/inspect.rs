@@ -62,21 +62,7 @@ impl Inspection<'_> {
 
     /// What is said of a stream that a run could do more about.
     pub(crate) fn unfinished(&self, step: &Step) -> Verdict {
-        let by = self.by;
-        match step {
-            Step::Start(key) => found(by, key),
-            Step::ReadHistory(wrong) => found(by, &wrong.target),
-            Step::Await(condition) => {
-                let detail = format!("not known yet: waiting for {}", condition.as_str());
-                Verdict::new(Compliance::InsufficientData, Reason::Unfinished, detail)
-            }
-            Step::Defer(why) => Verdict::new(Compliance::InsufficientData, Reason::Unfinished, why.as_str()),
-            Step::Finish(verdict) => verdict.clone(),
-            Step::Prove | Step::StartAfresh => {
-                let detail = format!("not known by {by}");
-                Verdict::new(Compliance::InsufficientData, Reason::Unfinished, detail)
-            }
-        }
+        unfinished(self.by, step)
     }
 
     /// The evidence of one observation; without `seen` it could not be made.
@@ -126,8 +112,27 @@ impl Inspection<'_> {
             rekeyed: false,
             previous_key_needed_until: None,
             next_run: None,
+            guard: None,
         };
         report.evidence()
+    }
+}
+
+/// What is said of a stream that a run could do more about: `by` somebody who observes alone.
+pub(crate) fn unfinished(by: &str, step: &Step) -> Verdict {
+    match step {
+        Step::Start(key) => found(by, key),
+        Step::ReadHistory(wrong) => found(by, &wrong.target),
+        Step::Await(condition) => {
+            let detail = format!("not known yet: waiting for {}", condition.as_str());
+            Verdict::new(Compliance::InsufficientData, Reason::Unfinished, detail)
+        }
+        Step::Defer(why) => Verdict::new(Compliance::InsufficientData, Reason::Unfinished, why.as_str()),
+        Step::Finish(verdict) => verdict.clone(),
+        Step::Prove | Step::StartAfresh => {
+            let detail = format!("not known by {by}");
+            Verdict::new(Compliance::InsufficientData, Reason::Unfinished, detail)
+        }
     }
 }
 

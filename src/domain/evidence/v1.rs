@@ -7,12 +7,14 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::super::model::{Encryption, KeyIdentity, Mode, ProofMode};
+use super::guard::GuardWire;
 use super::{Evidence, Proof, Setting};
 #[cfg(feature = "schema")]
 use super::{ProofState, Remediation};
 use crate::domain::call::Call;
 use crate::domain::remedy::advice::{AtSource, Remedy};
 use crate::domain::text::EventText;
+use crate::domain::traffic::judge::Health;
 #[cfg(feature = "schema")]
 use crate::domain::verdict::{Compliance, Reason};
 
@@ -55,10 +57,13 @@ pub struct Document<'a> {
     /// What else has to be known, for people.
     #[serde(skip_serializing_if = "<[String]>::is_empty")]
     warnings: &'a [String],
-    /// Whether producers may use the new key is not known, since this run moved the stream from one key to another.
+    /// How producers fare since this run moved the stream from one key to another; `unknown` where that is not watched.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[cfg_attr(feature = "schema", schemars(with = "String", extend("const" = "unknown")))]
+    #[cfg_attr(feature = "schema", schemars(with = "String", extend("enum" = Health::ALL.map(Health::as_str))))]
     producers: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "schema", schemars(with = "GuardWire<'static>"))]
+    guard: Option<GuardWire<'a>>,
     /// The command that says which producers and consumers may use that key, and what to add for the others.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "schema", schemars(with = "String"))]
@@ -246,7 +251,7 @@ pub(crate) mod words {
     pub(crate) const COMPLIANCE: [Compliance; 4] =
         [Compliance::Compliant, Compliance::NonCompliant, Compliance::NotApplicable, Compliance::InsufficientData];
 
-    pub(crate) const REASON: [Reason; 23] = [
+    pub(crate) const REASON: [Reason; 27] = [
         Reason::StreamGone,
         Reason::Exempt,
         Reason::Unmatched,
@@ -269,6 +274,10 @@ pub(crate) mod words {
         Reason::AccessDenied,
         Reason::GaveUp,
         Reason::Unfinished,
+        Reason::Watching,
+        Reason::Broken,
+        Reason::Inconclusive,
+        Reason::Halted,
         Reason::Found,
     ];
 
@@ -366,13 +375,19 @@ impl<'a> From<&'a Evidence> for Document<'a> {
                 next_run_at: evidence.next_run,
             },
             warnings: &evidence.warnings,
-            producers: evidence.rekeyed.then_some("unknown"),
+            producers: evidence.rekeyed.then(|| producers(evidence)),
+            guard: evidence.guard.as_ref().map(GuardWire::from),
             impact: evidence.rekeyed.then(|| evidence.impact()),
             previous_key_needed_until: evidence.previous_key_needed_until,
             at_source: evidence.remedy.at_source(),
             remedy: remedy(&evidence.remedy),
         }
     }
+}
+
+fn producers(evidence: &Evidence) -> &'static str {
+    let guard = evidence.guard.as_ref().filter(|guard| guard.watch.is_some());
+    guard.and_then(|guard| guard.users.as_ref()).map_or(Health::Unknown, |users| users.producers.health).as_str()
 }
 
 fn millis(from: Timestamp, to: Timestamp) -> i64 {

@@ -67,6 +67,20 @@ impl Wrong {
         from_customer && self.target_manager == KeyManager::Aws && !self.replace_customer_key
     }
 
+    /// How the stream is and what its rule requires, in words.
+    pub fn words(&self) -> String {
+        let Self { target, current, .. } = self;
+        match current {
+            None => format!("the stream is not encrypted; its rule requires {target}"),
+            Some(CurrentKey { key, foreign: Some(account), .. }) => format!(
+                "the stream is on the key {key} of account {account}, which nothing in its rule names; its rule requires {target}"
+            ),
+            Some(CurrentKey { key, foreign: None, .. }) => {
+                format!("the stream is on the key {key}; its rule requires {target}")
+            }
+        }
+    }
+
     /// What to warn of where a stream, observed as `before`, leaves its key: records stay under the key that they were put with, and where
     /// that one cannot be used any more, they cannot be read.
     pub fn old_records(&self, before: Option<&Observed>) -> Option<String> {

@@ -5,7 +5,7 @@ use jiff::{SignedDuration, Timestamp};
 use super::observation::Observation;
 use super::permit::{Permission, by_history};
 use super::proof::Owed;
-use super::situation::{CurrentKey, Situation, Wrong};
+use super::situation::{Situation, Wrong};
 use crate::domain::bounds::later;
 use crate::domain::history::Contention;
 use crate::domain::model::KeyIdentity;
@@ -156,7 +156,7 @@ pub fn next_step(
         },
         Situation::Wrong(wrong) => match progress.started {
             None => return permitted(wrong, permission(wrong)),
-            Some(started) => return after_start(started, progress.wrong_since, &wrong_words(wrong), now),
+            Some(started) => return after_start(started, progress.wrong_since, &wrong.words(), now),
         },
     };
     Step::Finish(verdict)
@@ -170,7 +170,7 @@ pub fn after_history(wrong: &Wrong, contention: &Contention, now: Timestamp) -> 
 /// The step for a stream that is wrong and was not changed, by whether it may be changed.
 fn permitted(wrong: &Wrong, permission: Permission) -> Step {
     use Compliance::{InsufficientData, NonCompliant};
-    let words = wrong_words(wrong);
+    let words = wrong.words();
     Step::Finish(match permission {
         Permission::Allowed => return Step::Start(wrong.target.clone()),
         Permission::Unweighed => return Step::ReadHistory(Box::new(wrong.clone())),
@@ -226,18 +226,6 @@ fn put_back_step(
         Some(started) => Some(after_start(started, progress.wrong_since, "the stream is not on the key before", now)),
         None if current == Some(target) && !progress.was_put_back => Some(Step::Start(previous.clone())),
         None => None,
-    }
-}
-
-fn wrong_words(Wrong { target, current, .. }: &Wrong) -> String {
-    match current {
-        None => format!("the stream is not encrypted; its rule requires {target}"),
-        Some(CurrentKey { key, foreign: Some(account), .. }) => format!(
-            "the stream is on the key {key} of account {account}, which nothing in its rule names; its rule requires {target}"
-        ),
-        Some(CurrentKey { key, foreign: None, .. }) => {
-            format!("the stream is on the key {key}; its rule requires {target}")
-        }
     }
 }
 

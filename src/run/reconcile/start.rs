@@ -13,11 +13,11 @@ use crate::domain::plan::situation::Situation;
 use crate::domain::plan::start::{AfterStart, RefusedStart, judge_start, may_be_rate};
 use crate::domain::wait::longest;
 use crate::domain::work::Work;
-use crate::ports::{Clock, KeyApi, StreamApi, TrailApi};
+use crate::ports::{Clock, KeyApi, StreamApi, TrafficApi, TrailApi};
 use crate::run::paces::Paces;
 use crate::run::session::Session;
 
-impl<W: StreamApi + KeyApi + TrailApi + Clock> Run<'_, W> {
+impl<W: StreamApi + KeyApi + TrailApi + TrafficApi + Clock> Run<'_, W> {
     /// The one Start request of a run.
     pub(super) async fn start(&mut self, key: &KeyIdentity, observation: &Observation) -> Option<End> {
         if !self.has_turn {
