@@ -416,7 +416,8 @@ fn places(value: &Value, place: &str, into: &mut BTreeSet<String>) {
 
 /// The fields that a query reads: its words, without comments, literals, commands, functions and the names that it gives itself.
 fn fields(query: &str) -> Vec<String> {
-    const WORDS: &[&str] = &["filter", "stats", "latest", "by", "sort", "desc", "asc", "limit", "display", "and", "or"];
+    const WORDS: &[&str] =
+        &["filter", "stats", "latest", "by", "sort", "desc", "asc", "limit", "display", "and", "or", "ispresent"];
     let code: Vec<&str> = query.lines().filter(|line| !line.trim_start().starts_with('#')).collect();
     let code = code.join("\n");
     let code: String = code.split('"').step_by(2).collect::<Vec<_>>().join(" ");

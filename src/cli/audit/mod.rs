@@ -217,13 +217,15 @@ async fn audit(arguments: &AuditArguments, globals: &Globals, bar: &ProgressBar)
     // Each Region has quotas of its own.
     let audits = contexts.iter().zip(&regions).map(async |(context, (_, opt_in))| {
         let session = context.session(&policy, mode, LONGEST);
-        observe::region(&context.aws, &session, *opt_in, bar).await
+        observe::region(context, &session, *opt_in, bar).await
     });
     let mut found = join_all(audits).await;
     if !is_known {
         found.iter_mut().for_each(report::Region::doubt);
     }
     Ok(Audit {
+        id: first.run_id.clone(),
+        actor: first.config.runner.actor.clone(),
         account: first.config.own.account.clone(),
         mode,
         policy_source: first.config.policy.to_string(),

@@ -1,11 +1,11 @@
 //! How a change of an existing stream is watched, in evidence: a block of `streamseal.evidence/v1`.
 
-use jiff::Timestamp;
 use serde::Serialize;
 
 use crate::domain::arn::StreamName;
 use crate::domain::plan::guard::life::{Left, Watched};
 use crate::domain::plan::guard::watch::{Standing, Step, Watch};
+use crate::domain::time::Time;
 #[cfg(feature = "schema")]
 use crate::domain::traffic::judge::Health;
 use crate::domain::traffic::judge::{Counts, Side, Users};
@@ -75,14 +75,11 @@ struct WatchWire<'a> {
     /// The key that was set: an ARN, or the alias of the key that AWS manages.
     target: &'a str,
     /// When the change was asked for.
-    #[cfg_attr(feature = "schema", schemars(with = "crate::domain::time::Time"))]
-    sent: Timestamp,
+    sent: Time,
     /// Since when it is watched.
-    #[cfg_attr(feature = "schema", schemars(with = "crate::domain::time::Time"))]
-    from: Timestamp,
+    from: Time,
     /// Until when.
-    #[cfg_attr(feature = "schema", schemars(with = "crate::domain::time::Time"))]
-    until: Timestamp,
+    until: Time,
     /// How many observations there were before this one.
     observations: u32,
 }
@@ -118,11 +115,9 @@ struct CountsWire {
 #[derive(Debug, Serialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 struct Exposed {
-    #[cfg_attr(feature = "schema", schemars(with = "crate::domain::time::Time"))]
-    from: Timestamp,
+    from: Time,
     /// `null` while it goes on.
-    #[cfg_attr(feature = "schema", schemars(with = "Option<crate::domain::time::Time>"))]
-    to: Option<Timestamp>,
+    to: Option<Time>,
 }
 
 #[cfg(feature = "schema")]
@@ -138,16 +133,16 @@ impl<'a> From<&'a Guard> for GuardWire<'a> {
             state: standing.map(Standing::as_str),
             watch: watch.map(|Watch { target, sent, from, until, observations, .. }| WatchWire {
                 target,
-                sent: *sent,
-                from: *from,
-                until: *until,
+                sent: Time(*sent),
+                from: Time(*from),
+                until: Time(*until),
                 observations: *observations,
             }),
             producers: users.as_ref().map(|users| side(&users.producers)),
             consumers: users.as_ref().map(|users| side(&users.consumers)),
             exposed: watch
                 .filter(|_| *standing == Some(Standing::Broken))
-                .map(|watch| Exposed { from: watch.sent, to: None }),
+                .map(|watch| Exposed { from: Time(watch.sent), to: None }),
             halted: halted.iter().map(StreamName::as_str).collect(),
         }
     }

@@ -15,14 +15,13 @@ use crate::domain::plan::guard::life::{self, Watched};
 use crate::domain::plan::guard::next::Turn;
 use crate::domain::plan::guard::watch::{On, Watch};
 use crate::domain::plan::situation::{CurrentKey, Wrong};
-use crate::domain::plan::step::Step;
+use crate::domain::plan::step::{Condition, Step};
 use crate::domain::policy::Outcome;
 use crate::domain::policy::guard::Guard;
 use crate::domain::traffic::Change;
 use crate::domain::traffic::judge::{Users, judge};
 use crate::domain::verdict::Withheld;
 use crate::ports::{Asked, Clock, Consumer, KeyApi, Measured, StreamApi, TrafficApi, TrailApi};
-use crate::run::inspect::unfinished;
 use crate::run::session::Session;
 use crate::run::trail::{Limits, read};
 use crate::run::watch;
@@ -54,10 +53,7 @@ impl<W: StreamApi + KeyApi + TrailApi + TrafficApi + Clock> Run<'_, W> {
         };
         match leave {
             Leave::Given => {}
-            Leave::Wait(at) => {
-                let why = Unfinished::open("streamseal:Guard", "NotShown", "the history does not show the last change");
-                return Taken::End((close::unfinished(&why), After::Later(why, Some(at))));
-            }
+            Leave::Wait(at) => return Taken::Next(Step::Await(Condition::Shown(at))),
             Leave::Refused(why, words) => {
                 self.guarding.asks_for_scan = why == Withheld::WaitsItsTurn && self.state.work.is_by_event();
                 return Taken::End((before::refused(wrong, why, &words), After::Verdict));
@@ -172,6 +168,7 @@ impl<W: StreamApi + KeyApi + TrailApi + TrafficApi + Clock> Run<'_, W> {
     /// One observation of a watched change. It changes nothing, whatever it finds.
     pub(super) async fn watch(&mut self, watch: &Watch) -> End {
         let now = self.world.now();
+        let open = || Unfinished::open("streamseal:Watch", "Unknown", "not known by the watch");
         let (on, base) = match self.observe().await {
             Ok(observation) => {
                 let after = self.state.after.as_ref();
@@ -183,7 +180,7 @@ impl<W: StreamApi + KeyApi + TrailApi + TrafficApi + Clock> Run<'_, W> {
                         let words = "the proof that is owed is made when the watch is over";
                         close::unfinished(&Unfinished::open("streamseal:Watch", "Owed", words))
                     }
-                    step => unfinished("the watch", &step),
+                    step => step.verdict(self.state.situation.as_ref()).unwrap_or_else(|| close::unfinished(&open())),
                 };
                 (on, base)
             }

@@ -13,7 +13,7 @@ use crate::domain::model::{KeyIdentity, KeyManager};
 use crate::domain::plan::proof::is_new;
 use crate::domain::plan::situation::Wrong;
 use crate::domain::policy::guard::Guard;
-use crate::domain::verdict::{Compliance, Reason, Verdict, Withheld};
+use crate::domain::verdict::{Reason, Verdict, Withheld};
 
 /// A stream may get so many new keys in 24 hours (Kinesis API reference, StartStreamEncryption).
 const STARTS_MAX: usize = 25;
@@ -133,13 +133,11 @@ pub fn is_guarded(guard: &Guard, wrong: &Wrong, now: Timestamp) -> bool {
 
 /// The end of a run whose change is refused.
 pub fn refused(wrong: &Wrong, why: Withheld, words: &str) -> Verdict {
-    let (reason, alarm) = match why {
-        Withheld::Halted => (Reason::Halted, true),
-        Withheld::GuardBlind | Withheld::WouldLockOut => (Reason::Withheld, true),
-        _ => (Reason::Withheld, false),
-    };
-    let detail = format!("{}; {words}", wrong.words());
-    Verdict { withheld: Some(why), alarm, ..Verdict::new(Compliance::NonCompliant, reason, detail) }
+    let verdict = wrong.verdict();
+    let reason = if why == Withheld::Halted { Reason::Halted } else { verdict.reason };
+    let alarm = matches!(why, Withheld::Halted | Withheld::GuardBlind | Withheld::WouldLockOut);
+    let verdict = Verdict { reason, detail: format!("{}; {words}", verdict.detail), alarm, ..verdict };
+    Verdict { withheld: Some(why), ..verdict.would(wrong.action(), Some(why)) }
 }
 
 /// What lets others use a stream by a policy of its own.
