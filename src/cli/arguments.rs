@@ -51,6 +51,23 @@ impl Globals {
     }
 }
 
+/// These options as they have to stand in another command that is to work on the same streams.
+pub(crate) fn repeated(globals: &Globals) -> String {
+    let Globals { profile, region, endpoint_url, account, policy, .. } = globals;
+    let one = |flag: &'static str, value: &Option<String>| value.clone().map(|value| (flag, value));
+    let options =
+        [one("profile", profile), one("endpoint-url", endpoint_url), one("account", account), one("policy", policy)];
+    let regions = region.iter().map(|region| ("region", region.clone()));
+    let options = options.into_iter().flatten().chain(regions);
+    options.map(|(flag, value)| format!(" --{flag} {}", shell_word(&value))).collect()
+}
+
+/// Quoted where a shell would read more into it.
+fn shell_word(text: &str) -> String {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "_./:@%+=,-".contains(c);
+    if text.chars().all(is_plain) { text.to_owned() } else { format!("'{}'", text.replace('\'', r"'\''")) }
+}
+
 /// When to print in colours.
 #[derive(Clone, Copy, Debug, Default, ValueEnum)]
 pub(crate) enum Color {
@@ -94,5 +111,23 @@ impl Color {
             Self::Never => anstream::ColorChoice::Never,
         };
         choice.write_global();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn another_command_is_given_what_this_one_was() {
+        assert_eq!(repeated(&Globals::default()), "");
+        let globals = Globals {
+            profile: Some("a b".to_owned()),
+            region: vec!["eu-west-1".to_owned()],
+            policy: Some("it's.yaml".to_owned()),
+            json: true,
+            ..Globals::default()
+        };
+        assert_eq!(repeated(&globals), r" --profile 'a b' --policy 'it'\''s.yaml' --region eu-west-1");
     }
 }

@@ -10,7 +10,7 @@ use aws_sdk_sts::operation::get_caller_identity::GetCallerIdentityOutput;
 use aws_types::SdkConfig;
 use jiff::SignedDuration;
 
-use super::arguments::Globals;
+use super::arguments::{Globals, repeated};
 use super::connect::{Connection, client, sdk_config};
 use super::output::Stop;
 use super::regions::exists;
@@ -52,6 +52,8 @@ pub(crate) struct Context {
     history: History,
     /// Whether the credentials are known to be of the account, once that was asked.
     is_own: OnceLock<bool>,
+    /// The options that say which streams and which policy, for the next command.
+    pub(crate) given: String,
 }
 
 impl Context {
@@ -97,7 +99,7 @@ impl Context {
             let stop = Stop::usage(format!("{other} is not a stream of the account {account} in {region}"));
             return Err(stop.help("name streams of one account and Region at a time"));
         }
-        Ok(Self { is_own, ..Self::new(sdk, config, new_id()) })
+        Ok(Self { is_own, given: repeated(globals), ..Self::new(sdk, config, new_id()) })
     }
 
     /// One for each of these Regions, in their order, which an account may be without where it says `true`; observations are taken at
@@ -133,7 +135,7 @@ impl Context {
             // With the same connections, and credentials that were fetched once.
             let sdk = asked.to_builder().region(Region::new(region.clone())).build();
             let config = Config { runner: by(actor.clone()), ..given.config(region, Some(&account))? };
-            contexts.push(Self::new(sdk, config, run_id.clone()));
+            contexts.push(Self { given: repeated(globals), ..Self::new(sdk, config, run_id.clone()) });
         }
         Ok((contexts, is_known))
     }
@@ -141,13 +143,7 @@ impl Context {
     fn new(sdk: SdkConfig, config: Config, run_id: String) -> Self {
         let (paces, history) = (Paces::new(&config), History::default());
         let aws = Aws::new(&sdk, config.own.clone(), Queues::default());
-        Self { sdk, aws, config, run_id, paces, history, is_own: OnceLock::new() }
-    }
-
-    /// Whose streams these are, and where.
-    pub(crate) fn place(&self) -> String {
-        let Scope { account, region, .. } = &self.config.own;
-        format!("account {account}, Region {region}")
+        Self { sdk, aws, config, run_id, paces, history, is_own: OnceLock::new(), given: String::new() }
     }
 
     /// The policy that is in force, or its faults.

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use super::arguments::{EXIT_CODES, Globals, MODES};
 use super::context::{Context, OBSERVATION_MAX};
 use super::exit::Exit;
+use super::heading::{self, document, header};
 use super::keys::complete;
 use super::output::{GOOD, STRONG, Stop, advice_on, result, styled, to_stderr};
 use super::policy::Explanation;
@@ -47,6 +48,9 @@ pub(crate) struct ExplainArguments {
     /// The mode to assume [env: MODE; else report]
     #[arg(long, value_parser = MODES)]
     mode: Option<String>,
+    /// Print what to change as well: for Terraform, CloudFormation and the AWS CLI
+    #[arg(long)]
+    fix: bool,
 }
 
 /// All that is reported.
@@ -79,9 +83,15 @@ pub(super) async fn run(arguments: &ExplainArguments, globals: &Globals) -> Resu
     complete(&context.sdk, &context.config.own, reported.keys.iter_mut().collect(), &CallLog::default()).await;
     let advice = advice_of(&reported, &context);
     if globals.json {
-        result(reported.to_json(&policy));
+        result(document(&context, "streamseal.explain/v1", reported.to_json(&policy)));
     } else {
+        result(header(&context, Some(mode)));
         reported.print(&policy, exit);
+        if arguments.fix {
+            let change = words::changes([(reported.stream.name.as_str(), &reported.remedy)].into_iter(), words::faint);
+            change.into_iter().for_each(result);
+        }
+        reported.next(&context.given, arguments.fix).into_iter().for_each(result);
     }
     if let Some(advice) = advice {
         to_stderr(format_args!("{}: {advice}", styled(GOOD, "help")));
@@ -321,14 +331,30 @@ impl Reported {
             _ => exit,
         };
         result(format_args!("{}{}", label("now"), coloured(colour, &self.words(policy))));
-        if matches!(self.step, Ok(Step::Start(_))) && self.setting.is_some() {
-            let name = &self.stream.name;
-            result(format_args!("{}`streamseal impact {name}` says who would lose access", label("")));
-        }
         if let Some(lines) = words::remedy(&self.remedy) {
-            let head = if self.remedy.at_source().is_some() { "at the source" } else { "what to do" };
-            result(format_args!("{}\n{lines}", styled(STRONG, head)));
+            result(format_args!("{}\n{lines}", styled(STRONG, "what to do")));
         }
+    }
+
+    /// The command that comes next; `None` where something has to be done first.
+    fn next(&self, given: &str, fix: bool) -> Option<String> {
+        let name = &self.stream.name;
+        let is_there = self.setting.is_some();
+        let (command, does) = match (&self.step, self.verdict.as_ref().map(|verdict| verdict.compliance)) {
+            (Ok(Step::Start(_) | Step::ReadHistory(_)), _) if is_there => {
+                (format!("impact {name}"), "says who would lose access")
+            }
+            _ if self.remedy.at_source().is_some() && !fix && is_there => (format!("explain {name} --fix"), words::FIX),
+            (_, Some(Compliance::NonCompliant)) if self.remedy.at_source().is_some() && is_there => {
+                (format!("seal {name} --dry-run"), "shows what it would change")
+            }
+            (Ok(Step::Prove), _) | (_, Some(Compliance::Compliant)) if is_there => {
+                (format!("prove {name}"), "proves it with a record")
+            }
+            (_, Some(Compliance::NotApplicable)) => ("audit".to_owned(), "shows every stream"),
+            _ => return None,
+        };
+        Some(heading::next(given, &command, does))
     }
 
     /// What is known of a key that was looked up.
@@ -377,7 +403,6 @@ impl Reported {
             Outcome::Encrypt(_) => "encrypt",
         };
         json!({
-            "schema": "streamseal.explain/v1",
             "stream": self.stream.to_string(),
             "setting": self.setting.as_ref().map(|(status, encryption)| words::setting_json(status, encryption)),
             "policy": policy.digest,

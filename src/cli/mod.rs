@@ -12,6 +12,7 @@ mod context;
 mod doctor;
 mod exit;
 mod explain;
+mod heading;
 mod impact;
 mod keys;
 mod man;

@@ -32,6 +32,12 @@ pub(crate) struct Ran {
 }
 
 impl Ran {
+    /// What to change at the source of those that are not as their rule says.
+    pub(crate) fn changes(&self) -> Option<String> {
+        let wrong = self.done.iter().filter(|evidence| evidence.verdict.compliance != Compliance::Compliant);
+        words::changes(wrong.map(|evidence| (evidence.stream.name.as_str(), &evidence.remedy)), words::faint)
+    }
+
     /// The exit code of all of them.
     pub(crate) fn exit(&self) -> Exit {
         let left = if self.left.is_empty() { Exit::Compliant } else { Exit::TryAgain };

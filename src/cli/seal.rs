@@ -1,5 +1,7 @@
 //! `streamseal seal`: the plan first, then the question, then the same loop as the function's, one stream after the other.
 
+mod action;
+
 use std::io::{BufRead, IsTerminal, Write};
 use std::pin::pin;
 
@@ -7,22 +9,27 @@ use futures_util::future::{Either, select};
 use indicatif::ProgressBar;
 use serde_json::{Value, json};
 
+use self::action::Action;
 use super::arguments::Globals;
 use super::context::{Context, OBSERVATION_MAX, policy_source};
 use super::exit::Exit;
+use super::heading::{self, document, header};
 use super::impact::{Before, key_of};
+use super::keys::complete;
 use super::output::{BAD, FAINT, GOOD, ODD, STRONG, Stop, advice_on, result, styled, to_stderr};
 use super::progress::bar;
 use super::runs::{interrupt, is_out_of_date};
 use super::watching::{Done, ToChange, carry_out, watched_for};
 use super::words::{self, exit_of};
 use crate::domain::arn::StreamArn;
-use crate::domain::evidence::v1::Document;
-use crate::domain::model::{Encryption, KeyIdentity, Mode, ProofMode};
+use crate::domain::evidence::known::{KeyWire, KnownKey, known};
+use crate::domain::evidence::v1::{Document, ExemptionWire};
+use crate::domain::model::{KeyIdentity, Mode, ProofMode};
 use crate::domain::plan::step::{Condition, Step};
 use crate::domain::policy::Policy;
 use crate::domain::remedy::advice::Remedy;
-use crate::domain::verdict::{Compliance, Reason};
+use crate::domain::verdict::Compliance;
+use crate::ports::CallLog;
 use crate::run::reconcile::preview::{Preview, preview};
 
 const CODES: &str = "Exit codes: 0 compliant, 1 failure, or stopped by a second Ctrl-C, 2 usage, 3 non-compliant, left out, or to be \
@@ -59,72 +66,18 @@ pub(crate) struct SealArguments {
     /// Watch each change for so long, such as `20m`: one stream first, then two, four, eight
     #[arg(long, value_name = "TIME")]
     watch: Option<String>,
+    /// Print what to change as well, for each key: for Terraform, CloudFormation and the AWS CLI
+    #[arg(long)]
+    fix: bool,
 }
 
 /// One stream of the plan.
 struct Planned {
     stream: StreamArn,
     preview: Preview,
+    /// The keys that matter, as far as they are known.
+    keys: Vec<KnownKey>,
     action: Action,
-}
-
-/// What is to be done with it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Action {
-    /// It gets its first key.
-    Encrypt,
-    /// It gets another key.
-    Rekey,
-    /// It is not ready to be decided; the run waits.
-    Wait,
-    /// Right as it is, or none of ours.
-    Nothing,
-    /// The change is right and is not made.
-    Withheld,
-    /// It is wrong, and cannot be made right by a change of its key.
-    Fault,
-    /// It cannot be determined now.
-    Unknown,
-    /// It vanished after it was listed.
-    Gone,
-}
-
-impl Action {
-    fn of(preview: &Preview) -> Self {
-        let is_encrypted = preview.setting.as_ref().is_some_and(|s| s.observed.encryption != Encryption::None);
-        match &preview.step {
-            Ok(Step::Start(_) | Step::ReadHistory(_)) if is_encrypted => Self::Rekey,
-            Ok(Step::Start(_) | Step::ReadHistory(_)) => Self::Encrypt,
-            Ok(Step::Await(_)) => Self::Wait,
-            // Whether records are encrypted is for `prove`.
-            Ok(Step::Prove) => Self::Nothing,
-            Ok(Step::Finish(verdict)) if verdict.reason == Reason::StreamGone => Self::Gone,
-            Ok(Step::Finish(verdict)) if verdict.withheld.is_some() => Self::Withheld,
-            Ok(Step::Finish(verdict)) => match verdict.compliance {
-                Compliance::Compliant | Compliance::NotApplicable => Self::Nothing,
-                Compliance::NonCompliant => Self::Fault,
-                Compliance::InsufficientData => Self::Unknown,
-            },
-            Ok(Step::Defer(_) | Step::StartAfresh) | Err(_) => Self::Unknown,
-        }
-    }
-
-    fn changes(self) -> bool {
-        matches!(self, Self::Encrypt | Self::Rekey | Self::Wait)
-    }
-
-    fn word(self) -> &'static str {
-        match self {
-            Self::Encrypt => "encrypt",
-            Self::Rekey => "re-key",
-            Self::Wait => "wait",
-            Self::Nothing => "nothing",
-            Self::Withheld => "withheld",
-            Self::Fault => "fault",
-            Self::Unknown => "unknown",
-            Self::Gone => "gone",
-        }
-    }
 }
 
 impl Planned {
@@ -195,6 +148,9 @@ impl Planned {
             "action": self.action.word(),
             "rule": self.preview.rule,
             "reasons": self.preview.reasons,
+            "tags": self.preview.tags,
+            "exemption": self.preview.exemption.as_ref().map(ExemptionWire::from),
+            "keys": self.keys.iter().map(KeyWire::from).collect::<Vec<_>>(),
             "setting": setting.map(|s| words::setting_json(&s.observed.status, &s.observed.encryption)),
             "key": self.preview.desired.as_ref().map(|key| key.as_str()),
             "detail": self.words(),
@@ -261,9 +217,33 @@ pub(super) async fn run(arguments: &SealArguments, globals: &Globals) -> Result<
         applied = Some(done);
     }
     if globals.json {
-        result(to_json(&plan, &impact, applied.as_ref(), &policy, arguments.max_changes));
+        let fields = to_json(&plan, &impact, applied.as_ref(), &policy, arguments.max_changes);
+        result(document(&context, "streamseal.seal/v1", fields));
+    } else if !refused {
+        result(next(&context.given, &plan, applied.as_ref(), arguments));
     }
     Ok(exit)
+}
+
+/// The command that comes next.
+fn next(given: &str, plan: &[Planned], applied: Option<&Done>, arguments: &SealArguments) -> String {
+    let named = |of: fn(&&Planned) -> bool| -> Vec<&str> {
+        plan.iter().filter(of).map(|planned| planned.stream.name.as_str()).collect()
+    };
+    let changes = named(|planned| planned.action.changes());
+    let blocked = named(|planned| matches!(planned.action, Action::Withheld | Action::Fault | Action::Unknown));
+    match (applied, blocked.first()) {
+        (None, _) if !changes.is_empty() && arguments.dry_run => {
+            let streams = if arguments.all { "--all".to_owned() } else { changes.join(" ") };
+            let option = |flag, value: &Option<String>| value.as_ref().map(|value| format!(" --{flag} {value}"));
+            let [key, only] =
+                [option("key", &arguments.key), option("only", &arguments.only)].map(Option::unwrap_or_default);
+            heading::next(given, &format!("seal {streams}{key}{only}"), "asks, and then makes these changes")
+        }
+        (_, Some(name)) => heading::next(given, &format!("explain {name}"), "says why it is left"),
+        (Some(_), None) => heading::next(given, "audit", "shows how every stream stands with the policy"),
+        (None, None) => heading::next(given, "prove STREAM", "proves a stream with a record"),
+    }
 }
 
 /// The plan and what came of it, where it was carried out.
@@ -284,7 +264,7 @@ fn to_json(plan: &[Planned], impact: &Before, applied: Option<&Done>, policy: &P
     let stale = applied.map(|ran| ran.done.iter().filter(|evidence| is_out_of_date(evidence)));
     let stale = stale.map(|stale| stale.map(|evidence| evidence.stream.to_string()).collect::<Vec<_>>());
     let mut document = json!({
-        "schema": "streamseal.seal/v1", "policy": policy.digest, "plan": plan, "evidence": done, "left": left,
+        "policy": policy.digest, "plan": plan, "evidence": done, "left": left,
         "out_of_date": stale,
     });
     if let (Some(watched), Some(document)) = (watched, document.as_object_mut()) {
@@ -347,9 +327,12 @@ async fn planned(
             return Err(Stop::failure(format!("{stream} is not there, or is being deleted; nothing was changed")));
         }
         if arguments.only.is_none() || preview.rule == arguments.only {
-            plan.push(Planned { stream, action, preview });
+            let keys = known(&preview.keys);
+            plan.push(Planned { stream, action, keys, preview });
         }
     }
+    let keys = plan.iter_mut().flat_map(|planned| &mut planned.keys);
+    complete(&context.sdk, &context.config.own, keys.collect(), &CallLog::default()).await;
     // Where STS could not be asked, this says whose the list is.
     if !plan.is_empty() && plan.iter().all(|planned| planned.action == Action::Gone) && arguments.only.is_none() {
         let account = &context.config.own.account;
@@ -364,8 +347,8 @@ fn lines(plan: &[Planned], context: &Context, policy: &Policy, arguments: &SealA
     let count = |action: Action| plan.iter().filter(|planned| planned.action == action).count();
     let there = plan.len() - count(Action::Gone);
     let s = if there == 1 { "" } else { "s" };
-    let head = format!("plan for {there} stream{s} by {} ({})", context.config.policy, policy.digest);
-    let mut lines = vec![context.place(), styled(STRONG, head)];
+    let head = format!("plan for {there} stream{s} ({})", policy.digest);
+    let mut lines = vec![header(context, Some(Mode::Enforce)), styled(STRONG, head)];
     let mut room = arguments.max_changes;
     let shown =
         plan.iter().filter(|planned| !arguments.all || !matches!(planned.action, Action::Nothing | Action::Gone));
@@ -382,6 +365,10 @@ fn lines(plan: &[Planned], context: &Context, policy: &Policy, arguments: &SealA
             let stream = planned.stream.to_string();
             lines.extend(advice_on(why, Some(&context.config.own), &[&stream]).map(|words| format!("  {words}")));
         }
+    }
+    if arguments.fix {
+        let changes = plan.iter().map(|planned| (planned.stream.name.as_str(), &planned.preview.remedy));
+        lines.extend(words::changes(changes, words::faint));
     }
     let gone = match count(Action::Gone) {
         0 => String::new(),

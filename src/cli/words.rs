@@ -1,5 +1,7 @@
 //! Steps, verdicts and settings in words, the same in every command, with the exit code that goes with them.
 
+use std::collections::BTreeMap;
+
 use serde_json::{Value, json};
 
 use super::exit::Exit;
@@ -136,7 +138,7 @@ pub(crate) fn key_json(found: &KeyLookup) -> Value {
 }
 
 /// What to write into a stream's source, and the calls that change it now. Each block can be pasted as it is.
-pub(crate) fn at_source(change: &AtSource, calls: &[&str], label: impl Fn(&str) -> String) -> String {
+fn at_source(change: &AtSource, calls: &[&str], label: impl Fn(&str) -> String) -> String {
     let AtSource { terraform, cloudformation, .. } = change;
     let blocks = [
         ("Terraform, in aws_kinesis_stream", terraform.as_str()),
@@ -151,18 +153,46 @@ pub(crate) fn at_source(change: &AtSource, calls: &[&str], label: impl Fn(&str) 
     blocks.map(block).collect::<Vec<_>>().join("\n")
 }
 
-/// Lines with what to do; `None` where there is nothing to do.
-pub(crate) fn remedy(remedy: &Remedy) -> Option<String> {
-    match remedy {
-        Remedy::Source(change) => {
-            Some(at_source(change, change.cli.as_deref().as_slice(), |label| styled(FAINT, label)))
-        }
-        other => {
-            let pasted = other.commands().into_iter().chain(other.statement());
-            let lines: Vec<String> = pasted.map(|line| format!("\n    {line}")).collect();
-            Some(format!("  {}{}", other.text()?, lines.concat()))
+/// What `--fix` prints.
+pub(crate) const FIX: &str = "prints what to change, for Terraform, CloudFormation and the AWS CLI";
+
+/// What to change at their source, of the streams whose right key is known and can be used: once for each key; `None` where there are
+/// none.
+pub(crate) fn changes<'a>(
+    streams: impl Iterator<Item = (&'a str, &'a Remedy)>,
+    label: fn(&str) -> String,
+) -> Option<String> {
+    let mut keys: BTreeMap<(&str, &str), Vec<(&str, &AtSource)>> = BTreeMap::new();
+    for (name, remedy) in streams {
+        if let Some(change) = remedy.at_source() {
+            keys.entry((&change.terraform, &change.cloudformation)).or_default().push((name, change));
         }
     }
+    let lines = keys.values().filter_map(|streams| {
+        let (_, change) = streams.first()?;
+        let names: Vec<&str> = streams.iter().map(|(name, _)| *name).collect();
+        let calls: Vec<&str> = streams.iter().filter_map(|(_, change)| change.cli.as_deref()).collect();
+        let blocks = at_source(change, &calls, label);
+        let blocks: String = blocks.lines().map(|line| format!("\n  {line}")).collect();
+        Some(format!("\n  {}{blocks}", names.join(", ")))
+    });
+    let lines: String = lines.collect();
+    (!lines.is_empty()).then(|| format!("{}{lines}", label("what to change, by key")))
+}
+
+/// The label of a block at a terminal.
+pub(crate) fn faint(label: &str) -> String {
+    styled(FAINT, label)
+}
+
+/// Lines with what to do where the stream's source is not what to change; `None` where there is nothing to do.
+pub(crate) fn remedy(remedy: &Remedy) -> Option<String> {
+    if remedy.at_source().is_some() {
+        return None;
+    }
+    let pasted = remedy.commands().into_iter().chain(remedy.statement());
+    let lines: Vec<String> = pasted.map(|line| format!("\n    {line}")).collect();
+    Some(format!("  {}{}", remedy.text()?, lines.concat()))
 }
 
 /// The same for machines.

@@ -244,3 +244,14 @@ pub enum Mode {
     /// Evidence and the proof that the rule asks for; no repair. For the command line alone: no variable says it.
     Prove,
 }
+
+impl Mode {
+    /// The word in evidence and in texts.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Report => "report",
+            Self::Enforce => "enforce",
+            Self::Prove => "prove",
+        }
+    }
+}

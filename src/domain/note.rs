@@ -5,11 +5,15 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::evidence::emf;
+use super::hash::uuid;
 use super::text::EventText;
+use super::time::Time;
 
 /// What became of an item that led to no run, or of results that were not delivered.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Note {
+    /// When that was.
+    pub at: Timestamp,
     /// What became of it.
     pub outcome: Outcome,
     /// A stable word for why.
@@ -59,6 +63,9 @@ const NOTE_SCHEMA: &str = "streamseal.note/v1";
 pub(crate) struct NoteDocument<'a> {
     #[cfg_attr(feature = "schema", schemars(extend("const" = NOTE_SCHEMA)))]
     schema: &'static str,
+    /// The document's own id.
+    id: String,
+    time: Time,
     /// `ignored`, `rejected` and `queued`: acknowledged. `kept`: until the policy can be used. `failed`: it comes again, or is a dead
     /// letter. `lost`: results that may not have reached the bus.
     #[cfg_attr(feature = "schema", schemars(extend("enum" = ["ignored", "rejected", "queued", "deferred", "failed", "lost"])))]
@@ -79,12 +86,13 @@ pub(crate) struct NoteDocument<'a> {
 
 impl Note {
     /// A note.
-    pub fn new(outcome: Outcome, reason: &'static str, detail: &str) -> Self {
-        Self { outcome, reason, detail: EventText::new(detail), items: 1 }
+    pub fn new(outcome: Outcome, reason: &'static str, detail: &str, at: Timestamp) -> Self {
+        Self { at, outcome, reason, detail: EventText::new(detail), items: 1 }
     }
 
     /// Its line of metrics.
-    pub fn metrics(&self, at: Timestamp) -> Value {
+    pub fn metrics(&self) -> Value {
+        let at = self.at;
         match self.outcome {
             Outcome::Lost(results) => emf::of_lost(results, at),
             Outcome::Rejected => emf::of_rejected(self.reason, self.items, at),
@@ -100,6 +108,8 @@ impl Note {
         };
         let document = NoteDocument {
             schema: NOTE_SCHEMA,
+            id: uuid(&["note", self.outcome.as_str(), self.reason, self.detail.as_str(), &self.at.to_string()]),
+            time: Time(self.at),
             outcome: self.outcome.as_str(),
             reason: self.reason,
             detail: &self.detail,

@@ -296,7 +296,10 @@ impl<W: World> App<W> {
             Fate::Malformed => (Outcome::Failed, count.saturating_sub(1)),
         };
         self.notes.count(outcome, code, counted);
-        let note = Note { items: count, ..Note::new(outcome, code, &format!("{count} more items of the message")) };
+        let note = Note {
+            items: count,
+            ..Note::new(outcome, code, &format!("{count} more items of the message"), self.world.now())
+        };
         match fate {
             Fate::Ignored | Fate::Rejected => Ok(Reported::Other(note.to_json())),
             Fate::Malformed => Err(Unhandled::Malformed(note.detail.to_string())),
@@ -304,7 +307,7 @@ impl<W: World> App<W> {
     }
 
     fn note(&self, outcome: Outcome, code: &'static str, detail: &str) -> Reported {
-        let note = Note::new(outcome, code, detail);
+        let note = Note::new(outcome, code, detail, self.world.now());
         if self.notes.may_report(outcome, code) {
             match outcome {
                 Outcome::Ignored => info!(reason = code, "ignored: {detail}"),
@@ -319,7 +322,8 @@ impl<W: World> App<W> {
     fn unhandled(&self, unhandled: Unhandled) -> Unhandled {
         if self.notes.may_report(Outcome::Failed, unhandled.kind()) {
             error!(kind = unhandled.kind(), "{unhandled}");
-            self.world.note(&Note::new(Outcome::Failed, unhandled.kind(), &unhandled.to_string()));
+            let (kind, words) = (unhandled.kind(), unhandled.to_string());
+            self.world.note(&Note::new(Outcome::Failed, kind, &words, self.world.now()));
         }
         unhandled
     }

@@ -126,7 +126,8 @@ impl Outbox {
         if lost > 0 {
             warn!(results = lost, "results may not have reached the bus: {why}");
             let detail = format!("{lost} of {all} results may not have reached the bus; they are in the log: {why}");
-            world.note(&Note::new(Outcome::Lost(u64::try_from(lost).unwrap_or(u64::MAX)), reason, &detail));
+            let outcome = Outcome::Lost(u64::try_from(lost).unwrap_or(u64::MAX));
+            world.note(&Note::new(outcome, reason, &detail, world.now()));
         }
     }
 }

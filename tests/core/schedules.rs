@@ -4,7 +4,7 @@
 //!
 //! `STREAMSEAL_SCHEDULES` is how many, `STREAMSEAL_SEED` the one to replay.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -273,6 +273,10 @@ fn judge(state: &State, now: Timestamp) -> Vec<String> {
         if !state.evidence.iter().filter(of_it).any(|e| !e.verdict.reason.is_open()) {
             faults.push(format!("{accepted:?} never ended in evidence"));
         }
+    }
+    let ids: BTreeSet<&str> = state.evidence.iter().map(|evidence| evidence.id.as_str()).collect();
+    if ids.len() != state.evidence.len() {
+        faults.push(format!("{} documents have {} ids", state.evidence.len(), ids.len()));
     }
     let (missing, reported) = (state.missing(), state.reported_lost());
     let has_bus = !state.bus.requests.is_empty() || reported > 0;

@@ -128,5 +128,5 @@ async fn no_name_that_others_read_goes_away() {
          exemptions_ending missed_by_events.count under_lost_key.count calls",
     );
     let note = s.set(|state, _| state.notes.clone()).pop().unwrap();
-    assert_has(&note.to_json(), "schema outcome reason detail");
+    assert_has(&note.to_json(), "schema id time outcome reason detail");
 }

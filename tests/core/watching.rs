@@ -27,14 +27,14 @@ struct Written {
 impl Written {
     /// As `aws/log.rs` writes it.
     fn take(&mut self, scene: &Scene) {
-        scene.set(|state, now| {
+        scene.set(|state, _| {
             for evidence in &state.evidence {
                 self.evidence.push(serde_json::to_value(Document::from(evidence)).unwrap());
                 self.metrics.push(emf::of_evidence(evidence));
                 let broken = evidence.guard.as_ref().and_then(Guard::broken_on);
                 self.metrics.extend(broken.map(|key| emf::of_broken(key, evidence.finished_at)));
             }
-            self.metrics.extend(state.notes.iter().map(|note| note.metrics(now)));
+            self.metrics.extend(state.notes.iter().map(streamseal::domain::note::Note::metrics));
             self.metrics.extend(state.summaries.iter().flat_map(emf::of_summary));
             self.metrics.extend(state.policy_changes.iter().cloned());
         });

@@ -226,6 +226,7 @@ async fn audit(arguments: &AuditArguments, globals: &Globals, bar: &ProgressBar)
     Ok(Audit {
         id: first.run_id.clone(),
         actor: first.config.runner.actor.clone(),
+        given: first.given.clone(),
         account: first.config.own.account.clone(),
         mode,
         policy_source: first.config.policy.to_string(),

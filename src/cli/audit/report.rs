@@ -21,8 +21,7 @@ use crate::domain::verdict::{Compliance, Reason};
 
 /// The document's name and version.
 pub(super) const SCHEMA: &str = "streamseal.audit/v1";
-/// Who says so.
-pub(super) const TOOL: &str = concat!("streamseal/", env!("CARGO_PKG_VERSION"));
+pub(super) use crate::cli::heading::TOOL;
 /// Where a stream is counted that has no rule, and one that has no key.
 pub(super) const NO_RULE: &str = "(no rule)";
 pub(super) const NOT_ENCRYPTED: &str = "(not encrypted)";
@@ -39,6 +38,8 @@ pub(super) struct Audit {
     pub(super) id: String,
     /// Who asked, where that is known.
     pub(super) actor: Option<String>,
+    /// The options that say which streams and which policy, for the next command.
+    pub(super) given: String,
     pub(super) account: String,
     pub(super) mode: Mode,
     pub(super) policy_source: String,

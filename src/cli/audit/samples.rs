@@ -107,6 +107,7 @@ pub(super) fn audit() -> Audit {
     Audit {
         id: "5f3c1f0e-2d4b-4c8e-9b1a-7d6e5f4c3b2a".into(),
         actor: Some("arn:aws:iam::111122223333:user/alice".into()),
+        given: String::new(),
         account: "111122223333".into(),
         mode: Mode::Report,
         policy_source: "file:policy.yaml".into(),

@@ -4,11 +4,9 @@ use std::collections::BTreeMap;
 use std::fmt::Write;
 
 use super::report::{Audit, Ended, ORDER, Row, for_all_streams};
-use crate::cli::words;
+use crate::cli::{heading, words};
 use crate::domain::evidence::Evidence;
 use crate::domain::evidence::v1::WouldWire;
-use crate::domain::model::Mode;
-use crate::domain::remedy::advice::AtSource;
 use crate::domain::verdict::{Compliance, Reason};
 
 /// The shortest that a cell is cut to, so that a terminal's line has room for the others.
@@ -73,7 +71,8 @@ pub(super) fn render(audit: &Audit, shown: Shown) -> String {
         text.push('\n');
     }
     if fix {
-        text.push_str(&changes(audit));
+        let changes = audit.streams().map(|evidence| (evidence.stream.name.as_str(), &evidence.remedy));
+        text.extend(words::changes(changes, str::to_owned).map(|lines| lines + "\n\n"));
     }
     text.push_str(&others(audit));
     text.push_str(&exemptions(audit));
@@ -89,12 +88,7 @@ fn header(audit: &Audit) -> String {
         [region] => format!("Region {}", region.name),
         several => format!("{} Regions", several.len()),
     };
-    let mode = match mode {
-        Mode::Report => "report",
-        Mode::Enforce => "enforce",
-        Mode::Prove => "prove",
-    };
-    format!("account {account}, {regions}, policy {policy_source}, mode {mode}\n\n")
+    format!("account {account}, {regions}, policy {policy_source}, mode {}\n\n", mode.as_str())
 }
 
 /// What a run in the mode `enforce` does.
@@ -124,42 +118,23 @@ fn named(streams: &[&str]) -> String {
 /// The one command that comes next.
 fn next(audit: &Audit, fix: bool) -> String {
     let is_at_source = audit.streams().any(|evidence| evidence.remedy.at_source().is_some());
-    let command = if audit.streams().next().is_none() {
-        "`streamseal audit --all-regions` searches every Region"
+    let (command, does) = if audit.streams().next().is_none() {
+        ("audit --all-regions", "searches every Region")
     } else if is_at_source && !fix {
-        "`streamseal audit --fix` prints what to change, for Terraform, CloudFormation and the AWS CLI"
+        ("audit --fix", words::FIX)
     } else if audit.count(Compliance::NonCompliant) > 0 {
-        "`streamseal seal --all --dry-run` shows what it would change"
+        ("seal --all --dry-run", "shows what it would change")
     } else if audit.streams().any(is_unknown) {
-        "`streamseal doctor` says which permissions are missing"
+        ("doctor", "says which permissions are missing")
     } else {
-        "`streamseal prove STREAM` proves a stream with a record"
+        ("prove STREAM", "proves a stream with a record")
     };
-    format!("next: {command}\n")
+    heading::next(&audit.given, command, does) + "\n"
 }
 
 /// Whether it cannot be determined, and not only because its creator is at work on it.
 fn is_unknown(evidence: &Evidence) -> bool {
     evidence.verdict.compliance == Compliance::InsufficientData && evidence.verdict.reason != Reason::Settling
-}
-
-/// What to change at its source, of the streams whose right key is known and can be used: once for each key.
-fn changes(audit: &Audit) -> String {
-    let mut keys: BTreeMap<(&str, &str), Vec<(&str, &AtSource)>> = BTreeMap::new();
-    for evidence in audit.streams() {
-        if let Some(change) = evidence.remedy.at_source() {
-            let key = (change.terraform.as_str(), change.cloudformation.as_str());
-            keys.entry(key).or_default().push((evidence.stream.name.as_str(), change));
-        }
-    }
-    let lines = keys.values().filter_map(|streams| {
-        let (_, change) = streams.first()?;
-        let names: Vec<&str> = streams.iter().map(|(name, _)| *name).collect();
-        let calls: Vec<&str> = streams.iter().filter_map(|(_, change)| change.cli.as_deref()).collect();
-        Some(format!("  {}\n{}\n", names.join(", "), indented(&words::at_source(change, &calls, str::to_owned))))
-    });
-    let lines: String = lines.collect();
-    if lines.is_empty() { lines } else { format!("what to change, by key\n{lines}\n") }
 }
 
 /// What to do about keys, aliases, permissions and rules, each once with the streams that it is for.

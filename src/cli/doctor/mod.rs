@@ -20,6 +20,7 @@ use self::role::Works;
 use super::arguments::Globals;
 use super::context::{Context, identity, named_policy};
 use super::exit::Exit;
+use super::heading::{self, document, header};
 use super::output::{FAINT, Stop, result, styled};
 
 pub(super) async fn run(arguments: &DoctorArguments, globals: &Globals) -> Result<Exit, Stop> {
@@ -77,16 +78,25 @@ pub(super) async fn run(arguments: &DoctorArguments, globals: &Globals) -> Resul
         }
         None => findings.push(unnamed("role", "", "--role", "RoleArn")),
     }
-    print(&findings, globals.json);
+    print(&context, &findings, globals.json);
     Ok(findings.iter().map(exit_of).fold(Exit::Compliant, Exit::worse))
 }
 
-fn print(findings: &[Finding], as_json: bool) {
+fn print(context: &Context, findings: &[Finding], as_json: bool) {
     if as_json {
-        result(json!({"schema": "streamseal.doctor/v1", "findings": findings, "not_checked": NOT_CHECKED}));
+        let fields = json!({"findings": findings, "not_checked": NOT_CHECKED});
+        result(document(context, "streamseal.doctor/v1", fields));
     } else {
+        result(header(context, None));
         findings.iter().for_each(Finding::print);
         result(styled(FAINT, format_args!("not checked by any of this: {NOT_CHECKED}")));
+        let are_good = findings.iter().all(|finding| finding.state == State::Good);
+        let (command, does) = if are_good {
+            ("audit", "shows how every stream stands with the policy")
+        } else {
+            ("doctor", "checks again what you changed")
+        };
+        result(heading::next(&context.given, command, does));
     }
 }
 

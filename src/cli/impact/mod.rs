@@ -27,6 +27,7 @@ use self::gather::{Asked, Depth, no_such_stream, reports};
 use super::arguments::Globals;
 use super::context::{Context, policy_source};
 use super::exit::Exit;
+use super::heading::{self, header};
 use super::output::{Stop, result};
 use super::progress::bar;
 use crate::domain::arn::{KeyRef, StreamArn};
@@ -101,6 +102,9 @@ pub(super) async fn run(arguments: &ImpactArguments, globals: &Globals) -> Resul
     let reports = reports(&context, asked, &BTreeMap::new(), depth, &checking).await;
     checking.finish_and_clear();
     let reports = reports?;
+    if !globals.json {
+        result(header(&context, None));
+    }
     for (index, report) in reports.iter().enumerate() {
         if globals.json {
             let document = serde_json::to_string(&Document::from(report));
@@ -112,7 +116,33 @@ pub(super) async fn run(arguments: &ImpactArguments, globals: &Globals) -> Resul
             result(table::render(report));
         }
     }
+    if !globals.json {
+        result(next(&context.given, &reports, arguments));
+    }
     Ok(reports.iter().fold(Exit::Compliant, |exit, report| exit.worse(exit_of(report, arguments.fail_on))))
+}
+
+/// The command that comes next.
+fn next(given: &str, reports: &[Report], arguments: &ImpactArguments) -> String {
+    let key = arguments.key.as_deref().map(|key| format!(" --key {key}")).unwrap_or_default();
+    let streams = |of: fn(&Report) -> bool| -> Option<String> {
+        let names: Vec<&str> =
+            reports.iter().filter(|report| of(report)).map(|report| report.stream.name.as_str()).collect();
+        (!names.is_empty()).then(|| names.join(" "))
+    };
+    if let Some(names) = streams(|report| report.outcome() == Outcome::Loss) {
+        return heading::next(given, &format!("impact {names}{key}"), "checks again what you added");
+    }
+    match streams(|report| report.outcome() == Outcome::Unknown) {
+        Some(names) if !arguments.deep => {
+            heading::next(given, &format!("impact {names}{key} --deep"), "also finds who is allowed to use the stream")
+        }
+        _ => heading::next(
+            given,
+            &format!("seal {}{key} --dry-run", arguments.streams.join(" ")),
+            "shows what it would change",
+        ),
+    }
 }
 
 /// A policy that is never read.

@@ -123,7 +123,7 @@ impl<W: World> App<W> {
         };
         let alarm = unread == 0 || unread >= UNREAD_ALARM;
         let reason = if alarm { POLICY_UNUSABLE } else { unusable.kind() };
-        self.world.note(&Note::new(Outcome::Deferred, reason, &unusable.to_string()));
+        self.world.note(&Note::new(Outcome::Deferred, reason, &unusable.to_string(), self.world.now()));
         if alarm {
             error!("{what} is kept: {unusable}");
         } else {

@@ -7,7 +7,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use tracing::warn;
 
 use crate::domain::note::{Note, Outcome};
-use crate::ports::EvidenceSink;
+use crate::ports::{Clock, EvidenceSink};
 
 /// How many are reported one by one, an invocation. A batch of ten messages (`template.yaml`) that are one event each stays far below it.
 const REPORTED_MAX: usize = 30;
@@ -51,11 +51,11 @@ impl Notes {
     }
 
     /// Reports those that were counted.
-    pub(super) fn report_rest<W: EvidenceSink>(&self, world: &W) {
+    pub(super) fn report_rest<W: EvidenceSink + Clock>(&self, world: &W) {
         for ((outcome, reason), count) in std::mem::take(&mut self.lock().rest) {
             let detail = format!("{count} more items that are not reported one by one");
             warn!(outcome = outcome.as_str(), reason, count, "{detail}");
-            world.note(&Note { items: count, ..Note::new(outcome, reason, &detail) });
+            world.note(&Note { items: count, ..Note::new(outcome, reason, &detail, world.now()) });
         }
     }
 

@@ -3,12 +3,12 @@
 use super::Run;
 use crate::domain::evidence::Setting;
 use crate::domain::failure::Unfinished;
-use crate::domain::model::{KeyIdentity, ProofMode};
+use crate::domain::model::{KeyIdentity, ProofMode, Tags};
 use crate::domain::plan::proof::proof_mode;
 use crate::domain::plan::situation::{Keys, Situation};
 use crate::domain::plan::state::State;
 use crate::domain::plan::step::{Step, after_history};
-use crate::domain::policy::Outcome;
+use crate::domain::policy::{Decision, Exemption, Outcome};
 use crate::domain::remedy::advice::{Facts, Remedy};
 use crate::domain::remedy::{of_failure, remedy};
 use crate::domain::work::Work;
@@ -27,6 +27,10 @@ pub struct Preview {
     pub rule: Option<String>,
     /// Why that rule.
     pub reasons: Vec<String>,
+    /// The stream's tags that it reads.
+    pub tags: Tags,
+    /// Its exemption, where it has one.
+    pub exemption: Option<Exemption>,
     /// What was seen, where anything was.
     pub setting: Option<Setting>,
     /// Which key the rule requires, as far as KMS said so.
@@ -77,8 +81,15 @@ where
         Ok(_) => remedy(&facts),
     };
     let (desired, setting, keys, situation) = (desired.clone(), after.clone(), keys.clone(), situation.clone());
-    let (rule, reasons) = run.decision.map_or((None, Vec::new()), |d| (d.rule.map(|r| r.name), d.reasons));
-    Preview { step, situation, rule, reasons, setting, desired, proof, keys, remedy }
+    let exemption = match outcome {
+        Some(Outcome::Exempt(exemption)) => Some(exemption.clone()),
+        Some(Outcome::Encrypt(_) | Outcome::Unmatched | Outcome::Unresolvable(_)) | None => None,
+    };
+    let (rule, reasons, tags) = match run.decision {
+        Some(Decision { rule, reasons, tags, .. }) => (rule.map(|rule| rule.name), reasons, tags),
+        None => (None, Vec::new(), Tags::new()),
+    };
+    Preview { step, situation, rule, reasons, tags, exemption, setting, desired, proof, keys, remedy }
 }
 
 impl<W: StreamApi + KeyApi + TrailApi + TrafficApi + Clock> Run<'_, W> {

@@ -408,7 +408,7 @@ impl EvidenceSink for Sim {
 
     fn note(&self, note: &Note) {
         assert_documented(&note.to_json());
-        assert_documented(&note.metrics(self.now()));
+        assert_documented(&note.metrics());
         self.lock().notes.push(note.clone());
     }
 }

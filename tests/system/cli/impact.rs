@@ -204,11 +204,11 @@ fn each_user_of_a_stream_is_found_and_the_printed_statements_give_access() {
     let Ran { code, out, .. } = impact(&["orders", "--key", "alias/new"]);
     assert_eq!(code, 3, "{out}");
     let lines: Vec<&str> = out.lines().collect();
-    assert!(lines[1].starts_with("PRINCIPAL") && lines[2].contains(" loses "), "{out}");
-    assert!(
-        lines.last().unwrap().starts_with("3 principals would lose access, 1 keeps it, 1 has none already, 1 unknown"),
-        "{out}"
-    );
+    assert_eq!(lines[0], format!("account {ACCOUNT}, Region {REGION}"));
+    assert!(lines[2].starts_with("PRINCIPAL") && lines[3].contains(" loses "), "{out}");
+    let [.., sums, next] = lines.as_slice() else { panic!("{out}") };
+    assert!(next.starts_with("next: `streamseal impact orders --key alias/new "), "{out}");
+    assert!(sums.starts_with("3 principals would lose access, 1 keeps it, 1 has none already, 1 unknown"), "{out}");
     assert!(out.contains(&format!("{delivery} needs kms:Decrypt on arn:aws:kms:")), "{out}");
     // Each statement for the key policy, as it was printed.
     let mut statements = Vec::new();

@@ -20,16 +20,27 @@ fn a_proof_is_made_and_nothing_is_started() {
     parts().active(&plain);
     [&right, &quiet, &busy].iter().for_each(|name| parts().encrypted(name, &key));
 
-    let Ran { code, out, err } = at_parts(&["prove", &plain], Some(&policy));
-    assert_eq!((code, err), (3, format!("account {ACCOUNT}, Region {REGION}\n")), "{out}");
+    let head = format!("account {ACCOUNT}, Region {REGION}, policy file:{}, mode prove\n", policy.display());
+    let Ran { code, out, err } = at_parts(&["prove", &plain, "--fix"], Some(&policy));
+    assert_eq!((code, err), (3, head), "{out}");
+    assert!(
+        out.ends_with(&format!(
+            "next: `streamseal seal {plain} --dry-run --policy {}` shows what it would change\n",
+            policy.display()
+        )),
+        "{out}"
+    );
     assert!(out.contains(&format!("wrong  {plain}: not-encrypted, withheld (prove-only; enforce mode would encrypt): the stream is not encrypted")), "{out}");
     for change in [
-        format!("    encryption_type = \"KMS\"\n    kms_key_id      = \"{key}\"\n"),
-        format!("    StreamEncryption: {{ EncryptionType: KMS, KeyId: \"{key}\" }}\n"),
-        format!("  AWS CLI\n    aws kinesis start-stream-encryption --stream-arn {}", stream_arn(&plain)),
+        format!("      encryption_type = \"KMS\"\n      kms_key_id      = \"{key}\"\n"),
+        format!("      StreamEncryption: {{ EncryptionType: KMS, KeyId: \"{key}\" }}\n"),
+        format!("    AWS CLI\n      aws kinesis start-stream-encryption --stream-arn {}", stream_arn(&plain)),
     ] {
         assert!(out.contains(&change), "{change}: {out}");
     }
+    let Ran { out, .. } = at_parts(&["prove", &plain], Some(&policy));
+    assert!(!out.contains("Terraform, in"), "without --fix: {out}");
+    assert!(out.ends_with(&format!("next: `streamseal prove {plain} --fix --policy {}` prints what to change, for Terraform, CloudFormation and the AWS CLI\n", policy.display())), "{out}");
     // A run of the command line has an id of its own, as an invocation has.
     let ids = [1, 2].map(|_| {
         let Ran { out, err, .. } = at_parts(&["prove", &plain, "--json"], Some(&policy));

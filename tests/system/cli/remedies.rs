@@ -75,8 +75,9 @@ fn no_output_moves_a_stream_to_a_dying_key() {
     let words: Vec<String> = moved.split(' ').skip(1).map(str::to_owned).collect();
     aws_cli(&own, &[words], folder.path())[0].as_ref().unwrap();
     let Ran { code, out, .. } = at_own(&["audit", "--rate", "1000"]);
-    let end = "14 streams: 14 COMPLIANT\nnext: `streamseal prove STREAM` proves a stream with a record\n";
-    assert!(code == 0 && out.contains("\n\nSTREAM") && out.ends_with(end), "{out}");
+    let next = format!("next: `streamseal prove STREAM --policy {}` proves a stream with a record\n", policy.display());
+    let end = format!("14 streams: 14 COMPLIANT\n{next}");
+    assert!(code == 0 && out.contains("\n\nSTREAM") && out.ends_with(&end), "{out}");
     assert!(!out.contains("what to change") && !out.contains("what to do"), "{out}");
 }
 

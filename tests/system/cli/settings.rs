@@ -282,11 +282,11 @@ fn whose_streams_they_are_is_said_before_anything_is_asked_or_written() {
     let stream = unique("place");
     parts().stream(&stream);
     parts().active(&stream);
-    let place = format!("account {ACCOUNT}, Region {REGION}\n");
+    let place = |mode: &str| format!("account {ACCOUNT}, Region {REGION}, policy inline, mode {mode}\n");
     let Ran { out, err, .. } = run(&["seal", &stream, "--dry-run", "--policy", POLICY], &reach());
-    assert!(out.starts_with(&place), "{out}{err}");
+    assert!(out.starts_with(&place("enforce")), "{out}{err}");
     let Ran { err, .. } = run(&["prove", &stream, "--policy", POLICY], &reach());
-    assert!(err.starts_with(&place), "{err}");
+    assert!(err.starts_with(&place("prove")), "{err}");
 }
 
 #[test]

@@ -1,0 +1,40 @@
+//! What stands around the result of a command: whose streams these are and by what they are judged, and the command that comes next.
+
+use serde_json::{Map, Value, json};
+
+use super::context::Context;
+use crate::config::Source;
+use crate::domain::arn::Scope;
+use crate::domain::model::Mode;
+use crate::domain::time::Time;
+use crate::ports::Clock;
+
+/// Who says so.
+pub(crate) const TOOL: &str = concat!("streamseal/", env!("CARGO_PKG_VERSION"));
+
+/// Whose streams these are, where, and by what they are judged. Without a mode no policy counts.
+pub(crate) fn header(context: &Context, mode: Option<Mode>) -> String {
+    let Scope { account, region, .. } = &context.config.own;
+    let by = mode.map(|mode| by(&context.config.policy, mode)).unwrap_or_default();
+    format!("account {account}, Region {region}{by}")
+}
+
+/// By what streams are judged.
+pub(crate) fn by(policy: &Source, mode: Mode) -> String {
+    format!(", policy {policy}, mode {}", mode.as_str())
+}
+
+/// The one command that comes next, and what it is for. `given` are the options that say which streams and which policy.
+pub(crate) fn next(given: &str, command: &str, does: &str) -> String {
+    format!("next: `streamseal {command}{given}` {does}")
+}
+
+/// What every document of a command begins with.
+pub(crate) fn document(context: &Context, schema: &str, fields: Value) -> Value {
+    let head = json!({
+        "schema": schema, "id": context.run_id, "time": Time(context.aws.now()), "tool": TOOL,
+        "actor": context.config.runner.actor,
+    });
+    let of = |value| if let Value::Object(fields) = value { fields } else { Map::new() };
+    Value::Object(of(head).into_iter().chain(of(fields)).collect())
+}
