@@ -10,7 +10,6 @@ use schemars::JsonSchema;
 use schemars::generate::SchemaSettings;
 
 use crate::domain::model::ProofMode;
-use crate::domain::policy::guard::{FallBack, OnBreak};
 
 /// The JSON Schema of a policy (draft 2020-12), as it stands in `policy.schema.json`.
 pub fn schema() -> String {
@@ -118,13 +117,7 @@ pub struct Guard {
         pattern = r"^0*(([1-9][0-9]{1,2}|1[0-3][0-9]{2}|14[0-3][0-9]|1440)m|([1-9]|1[0-9]|2[0-4])h|1d)$"
     ))]
     pub baseline: String,
-    /// What is done where a change breaks something; `alarm` unless said otherwise.
-    #[schemars(skip_serializing_if = "absent")]
-    pub on_break: OnBreak,
-    /// Where a stream goes back to that was not encrypted before; `aws-managed` unless said otherwise. Encryption is never stopped.
-    #[schemars(skip_serializing_if = "absent")]
-    pub fall_back: FallBack,
-    /// For how long a stream that went back is left alone, from `1d` to `90d`; `30d` unless said otherwise.
+    /// For how long a stream is left alone whose change was taken back, from `1d` to `90d`; `30d` unless said otherwise.
     #[schemars(skip_serializing_if = "absent")]
     #[schemars(regex(
         pattern = r"^0*(([1-9]|[1-8][0-9]|90)d|(2[4-9]|[3-9][0-9]|[1-9][0-9]{2}|1[0-9]{3}|20[0-9]{2}|21[0-5][0-9]|2160)h|(14[4-9][0-9]|1[5-9][0-9]{2}|[2-9][0-9]{3}|[1-9][0-9]{4}|1[01][0-9]{4}|12[0-8][0-9]{3}|129[0-5][0-9]{2}|129600)m)$"

@@ -9,32 +9,8 @@ pub struct Guard {
     pub watch: Option<SignedDuration>,
     /// The time before the change that the time after it is compared with.
     pub baseline: SignedDuration,
-    /// What is done where the change breaks something.
-    pub on_break: OnBreak,
-    /// Where a stream goes back to that was not encrypted before.
-    pub fall_back: FallBack,
     /// For how long a stream whose change was taken back is left alone.
     pub hold: SignedDuration,
-}
-
-/// What is done where a change breaks something.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(rename_all = "lowercase"))]
-pub enum OnBreak {
-    /// An alarm is raised, and no other stream is changed.
-    Alarm,
-    /// Besides, the stream goes back to the key before, where CloudTrail shows who is denied.
-    Restore,
-}
-
-/// Where a stream goes back to that was not encrypted before. Encryption is never stopped.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(rename_all = "kebab-case"))]
-pub enum FallBack {
-    /// To `alias/aws/kinesis`, which everybody of the stream's own account may use.
-    AwsManaged,
-    /// It stays where it is.
-    None,
 }
 
 /// The shortest and the longest time that a change can be watched. A producer renews its data key after 5 minutes (Kinesis developer guide,
@@ -48,12 +24,6 @@ pub const HOLD: (SignedDuration, SignedDuration) =
 
 impl Default for Guard {
     fn default() -> Self {
-        Self {
-            watch: None,
-            baseline: SignedDuration::from_hours(1),
-            on_break: OnBreak::Alarm,
-            fall_back: FallBack::AwsManaged,
-            hold: SignedDuration::from_hours(30 * 24),
-        }
+        Self { watch: None, baseline: SignedDuration::from_hours(1), hold: SignedDuration::from_hours(30 * 24) }
     }
 }

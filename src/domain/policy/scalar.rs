@@ -11,7 +11,7 @@ use strsim::levenshtein;
 
 use super::decide::{Accept, Existing};
 use super::fault::Flaw;
-use super::guard::{self, FallBack, OnBreak};
+use super::guard;
 use super::key::literal_key;
 use super::yaml::{Node, Value};
 use crate::domain::arn::Scope;
@@ -150,14 +150,6 @@ pub(super) fn watch(node: &Node) -> Result<Option<SignedDuration>, Flaw> {
     }
     let help = "such as `20m`: a producer may keep a data key for 5 minutes, and metrics are there 3 minutes later";
     span(node, guard::WATCH, "from 10m to 2h, or `off`", help).map(Some)
-}
-
-pub(super) fn on_break(node: &Node) -> Result<OnBreak, Flaw> {
-    one_of(node, &[("alarm", OnBreak::Alarm), ("restore", OnBreak::Restore)])
-}
-
-pub(super) fn fall_back(node: &Node) -> Result<FallBack, Flaw> {
-    one_of(node, &[("aws-managed", FallBack::AwsManaged), ("none", FallBack::None)])
 }
 
 /// A whole number and a unit, in seconds.
