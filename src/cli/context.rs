@@ -74,7 +74,7 @@ impl Context {
         let region = match globals.region.as_slice() {
             [] => said.as_ref().map(|scope| scope.region.clone()),
             [one] => Some(one.clone()),
-            _ => return Err(Stop::usage("this command works in one Region; `--region` is there more than once")),
+            _ => return Err(Stop::usage("`--region` is given more than once; this command works in one Region")),
         };
         let sdk = sdk_of(globals, region).await?;
         let Some(region) = sdk.region().map(|region| region.as_ref().to_owned()) else {

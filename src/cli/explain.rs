@@ -241,7 +241,7 @@ fn tags_of(arguments: &[String]) -> Result<Tags, Stop> {
         };
         if tags.insert(key.to_owned(), value.to_owned()).is_some() {
             return Err(Stop::usage(format!(
-                "the tag `{}` is there more than once; a stream has it once",
+                "the tag `{}` is given more than once; a stream has one value for a tag",
                 EventText::new(key)
             )));
         }

@@ -135,7 +135,7 @@ pub(crate) fn is_out_of_date(evidence: &Evidence) -> bool {
 /// What is said of a stream whose plan is out of date.
 fn out_of_date(evidence: &Evidence) -> String {
     let key = evidence.desired.as_ref().and_then(|(_, key)| key.as_ref()).map_or("(unknown)", KeyIdentity::as_str);
-    format!("{}: left as it is, the plan is out of date: the key would now be {key}", evidence.stream.name)
+    format!("{}: not changed: the plan is out of date; the key would now be {key}", evidence.stream.name)
 }
 
 /// Ends with the next Ctrl-C; where that cannot be heard, never.

@@ -192,9 +192,9 @@ impl Watching {
         for (name, outcome) in &self.outcomes {
             let line = match outcome {
                 Outcome::NotChanged => continue,
-                Outcome::Left => styled(ODD, format_args!("{name}: left as it is")),
+                Outcome::Left => styled(ODD, format_args!("{name}: not changed")),
                 Outcome::Blind(why) => {
-                    styled(BAD, format_args!("{name}: left as it is, since its users cannot be watched: {why}"))
+                    styled(BAD, format_args!("{name}: not changed: its users cannot be watched: {why}"))
                 }
                 Outcome::Unwatched => {
                     styled(ODD, format_args!("{name}: it is changed and stays so, and is not watched any more"))

@@ -36,7 +36,7 @@ use crate::domain::remedy::advice::Remedy;
 /// Longer than any audit: what ends one is its end, or its user.
 const LONGEST: SignedDuration = SignedDuration::from_hours(7 * 24);
 
-const CODES: &str = "Exit codes: 0 compliant, 1 failure, incomplete, or broken off, 2 usage, 3 non-compliant, 4 try again, since \
+const CODES: &str = "Exit codes: 0 compliant, 1 failure, incomplete, or interrupted, 2 usage, 3 non-compliant, 4 try again, since \
                            something could not be determined now.";
 
 /// Shows how every stream stands with the policy, also as a report; changes nothing
@@ -52,15 +52,14 @@ pub(crate) struct AuditArguments {
     /// DescribeStreamSummary a second in each Region; the account has 20, and others need them too
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=1000))]
     rate: u32,
-    /// The form of the result [default: by the ending of FILE, else table]
+    /// The format of the result [default: by the extension of FILE, else table]
     #[arg(long, value_enum)]
     format: Option<Format>,
-    /// Write the result to this file, or to standard output for `-`; may be given several times, each ending (.html .json .csv
-    /// .jsonl .txt) is its form
+    /// Write the result to this file, or to standard output for `-`; may be repeated. The extension (.html .json .csv .jsonl .txt) gives
+    /// the format
     #[arg(long, short, value_name = "FILE")]
     output: Vec<PathBuf>,
-    /// What ends the command with another exit code than 0 [default: what is non-compliant, and what is unknown and may be known with
-    /// another try]
+    /// What makes the exit code other than 0 [default: streams that are non-compliant or not known yet]
     #[arg(long, value_enum)]
     fail_on: Option<FailOn>,
     /// Print what to change as well, for each key, in the table: for Terraform, CloudFormation and the AWS CLI
@@ -120,8 +119,7 @@ pub(super) async fn run(arguments: &AuditArguments, globals: &Globals) -> Result
         Either::Left((done, _)) => done,
         Either::Right(((), _)) => {
             let (at, of) = (bar.position(), bar.length().unwrap_or_default());
-            let why =
-                format!("broken off after {at} of {of} streams: the audit is incomplete, and nothing was written");
+            let why = format!("interrupted after {at} of {of} streams; nothing was written");
             Err(Stop::failure(why))
         }
     };
@@ -191,7 +189,7 @@ fn outputs<'a>(arguments: &'a AuditArguments, globals: &Globals) -> Result<Vec<(
         return Ok(vec![(None, asked.unwrap_or(Format::Table))]);
     }
     if asked.is_some() && arguments.output.len() > 1 {
-        return Err("the forms of several files are those of their endings: --format goes with one".to_owned());
+        return Err("--format works with one file; with several files each extension gives the format".to_owned());
     }
     let of = |path: &PathBuf| {
         let why = || {

@@ -102,7 +102,7 @@ pub(super) fn run(policy: &Policy, arguments: &PlanArguments, globals: &Globals,
 /// Where the streams are, as far as the arguments and the environment say so.
 fn place(globals: &Globals) -> Result<Place, Stop> {
     if globals.region.len() > 1 {
-        return Err(Stop::usage("the streams of a plan are of one Region; `--region` is there more than once"));
+        return Err(Stop::usage("`--region` is given more than once; the streams of a plan are of one Region"));
     }
     let (account, region) = (given_account(globals), given_region(globals));
     if let Some(account) = account.as_ref().filter(|account| !Scope::is_account(account)) {

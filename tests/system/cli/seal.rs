@@ -360,7 +360,7 @@ fn a_plan_that_is_out_of_date_is_not_carried_out() {
     layer.advance(3_600_000);
     let Ran { code, out, err } = running.end();
     assert_eq!(code, 3, "{out}{err}");
-    let said = format!("{two}: left as it is, the plan is out of date: the key would now be {other}");
+    let said = format!("{two}: not changed: the plan is out of date; the key would now be {other}");
     assert!(err.contains(&said) && !out.contains(&format!("sealed {two}")), "{out}{err}");
     assert!(layer.calls("kinesis:StartStreamEncryption", &two).is_empty());
     untouched(&two);

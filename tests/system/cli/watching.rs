@@ -66,8 +66,8 @@ fn what_cannot_be_watched_is_not_changed() {
     let cloudwatch = CloudWatch::start(denied);
     let Ran { code, out, err } = seal(&cloudwatch, &policy, &[&one, &two]).end();
     assert_eq!(code, 3, "{out}{err}");
-    assert!(out.contains(&format!("{one}: left as it is, since its users cannot be watched")), "{out}");
-    assert!(out.contains(&format!("{two}: left as it is")), "{out}");
+    assert!(out.contains(&format!("{one}: not changed: its users cannot be watched")), "{out}");
+    assert!(out.contains(&format!("{two}: not changed")), "{out}");
     assert_eq!(cloudwatch.requests(), 1, "the first that cannot be watched stops the others");
     untouched(&one);
     untouched(&two);
