@@ -36,22 +36,38 @@ pub enum Kind {
     Streams,
 }
 
+impl Kind {
+    fn resource_type(self) -> &'static str {
+        match self {
+            Self::Aliases => "AWS::KMS::Alias",
+            Self::Keys => "AWS::KMS::Key",
+            Self::Streams => "AWS::Kinesis::Stream",
+        }
+    }
+}
+
+/// A query for the accounts that have something of one kind recorded, each once.
+pub fn accounts_with(kind: Kind) -> String {
+    format!("SELECT accountId, COUNT(*) WHERE resourceType = '{}' GROUP BY accountId", kind.resource_type())
+}
+
 /// A query for everything of one kind that was recorded in these accounts and Regions; none stands for all. In the order of accounts and
 /// Regions, so that its pages are too. The texts are ids and names of those, and have no quotes.
 pub fn query(kind: Kind, accounts: &[String], regions: &[String]) -> String {
-    let (of, fields) = match kind {
-        Kind::Aliases => ("AWS::KMS::Alias", "configuration.AliasName, configuration.TargetKeyId"),
-        Kind::Keys => (
-            "AWS::KMS::Key",
-            "configuration.keyState, configuration.keyManager, configuration.keyUsage, configuration.customerMasterKeySpec",
-        ),
-        Kind::Streams => (
-            "AWS::Kinesis::Stream",
-            "resourceName, resourceCreationTime, configurationItemCaptureTime, configuration.Name, \
+    let (of, fields) = (
+        kind.resource_type(),
+        match kind {
+            Kind::Aliases => "configuration.AliasName, configuration.TargetKeyId",
+            Kind::Keys => {
+                "configuration.keyState, configuration.keyManager, configuration.keyUsage, configuration.customerMasterKeySpec"
+            }
+            Kind::Streams => {
+                "resourceName, resourceCreationTime, configurationItemCaptureTime, configuration.Name, \
              configuration.RetentionPeriodHours, configuration.StreamEncryption.EncryptionType, \
-             configuration.StreamEncryption.KeyId, tags",
-        ),
-    };
+             configuration.StreamEncryption.KeyId, tags"
+            }
+        },
+    );
     let within = |field: &str, values: &[String]| {
         let values: Vec<String> = values.iter().map(|value| format!("'{value}'")).collect();
         if values.is_empty() { String::new() } else { format!(" AND {field} IN ({})", values.join(", ")) }

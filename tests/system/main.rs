@@ -13,6 +13,7 @@ mod documents_shared;
 mod fault;
 mod flood;
 mod iam;
+mod organization;
 mod results;
 mod rules;
 mod runtime;
