@@ -13,6 +13,7 @@ mod doctor;
 mod exit;
 mod explain;
 mod impact;
+mod keys;
 mod man;
 mod organization;
 mod output;

@@ -59,7 +59,8 @@ pub fn query(kind: Kind, accounts: &[String], regions: &[String]) -> String {
         match kind {
             Kind::Aliases => "configuration.AliasName, configuration.TargetKeyId",
             Kind::Keys => {
-                "configuration.keyState, configuration.keyManager, configuration.keyUsage, configuration.customerMasterKeySpec"
+                "configuration.keyState, configuration.keyManager, configuration.keyUsage, configuration.customerMasterKeySpec, \
+             configuration.origin"
             }
             Kind::Streams => {
                 "resourceName, resourceCreationTime, configurationItemCaptureTime, configuration.Name, \
@@ -155,6 +156,8 @@ pub struct RecordedKeys {
     keys: BTreeMap<KeyArn, KeyInfo>,
     /// The key of each alias, by the alias's ARN.
     aliases: BTreeMap<String, KeyArn>,
+    /// The first alias of each key, by its name.
+    names: BTreeMap<KeyArn, String>,
 }
 
 impl RecordedKeys {
@@ -166,7 +169,8 @@ impl RecordedKeys {
         let manager = if of("keyManager") == Some("AWS") { KeyManager::Aws } else { KeyManager::Customer };
         let spec = of("keySpec").or_else(|| of("customerMasterKeySpec"));
         let problem = KeyProblem::of(of("keyUsage"), spec, of("keyState"));
-        let info = KeyInfo { identity: KeyIdentity::Arn(arn.clone()), manager, problem, material: None };
+        let [state, origin] = [of("keyState"), of("origin")].map(|said| said.map(EventText::new));
+        let info = KeyInfo { state, origin, ..KeyInfo::new(KeyIdentity::Arn(arn.clone()), manager, problem) };
         self.keys.insert(arn, info);
         Ok(())
     }
@@ -179,8 +183,18 @@ impl RecordedKeys {
         let alias = alias.and_then(KeyRef::parse).filter(KeyRef::is_alias).ok_or_else(lacks)?;
         let Some(key) = text(item, &["configuration", "TargetKeyId"]) else { return Ok(()) };
         let key = key_arn(key, &scope).ok_or_else(lacks)?;
-        self.aliases.insert(alias_arn(&alias, &scope).ok_or_else(lacks)?, key);
+        let name = alias.alias().unwrap_or_default().to_owned();
+        self.aliases.insert(alias_arn(&alias, &scope).ok_or_else(lacks)?, key.clone());
+        let first = self.names.entry(key).or_insert_with(|| name.clone());
+        if name < *first {
+            *first = name;
+        }
         Ok(())
+    }
+
+    /// What a key is called: the first of its aliases.
+    pub fn name_of(&self, key: &KeyArn) -> Option<&str> {
+        self.names.get(key).map(String::as_str)
     }
 
     /// Which key a reference means in an account and Region, as DescribeKey would say there; a key that was not recorded is not known.
@@ -192,15 +206,15 @@ impl RecordedKeys {
         let recorded = resolved.as_ref().and_then(|arn| self.keys.get(arn));
         match recorded {
             Some(info) => {
-                let KeyInfo { identity, manager, problem, material } = info.clone();
                 let elsewhere = resolved.as_ref().map(KeyArn::region).filter(|region| *region != own.region);
-                let problem = elsewhere.map(|region| KeyProblem::Region(EventText::new(region))).or(problem);
-                KeyLookup::Found(KeyInfo { identity, manager, problem, material })
+                let elsewhere = elsewhere.map(|region| KeyProblem::Region(EventText::new(region)));
+                let info = info.clone();
+                KeyLookup::Found(KeyInfo { problem: elsewhere.or(info.problem), ..info })
             }
             // AWS's own key is always usable, whether it is recorded or not.
             None if key.is_aws_managed_alias(own) => {
                 let identity = resolved.map_or(KeyIdentity::AwsManagedAlias, KeyIdentity::Arn);
-                KeyLookup::Found(KeyInfo { identity, manager: KeyManager::Aws, problem: None, material: None })
+                KeyLookup::Found(KeyInfo::new(identity, KeyManager::Aws, None))
             }
             None => KeyLookup::Denied {
                 code: EventText::new(NOT_RECORDED),
@@ -340,6 +354,10 @@ mod tests {
         keys.take_alias(&json!({"accountId": "111122223333", "awsRegion": "eu-west-1", "configuration": {"AliasName": "alias/none"}}))
             .unwrap();
         assert_eq!(keys.counts(), (6, 3));
+        let one = KeyArn::parse("arn:aws:kms:eu-west-1:111122223333:key/one").unwrap();
+        assert_eq!(keys.name_of(&one), Some("alias/app"));
+        keys.take_alias(&alias("111122223333", "eu-west-1", "alias/also", "one")).unwrap();
+        assert_eq!(keys.name_of(&one), Some("alias/also"), "the first one");
         let said = |text: &str| match keys.lookup(&KeyRef::parse(text).unwrap(), &own()) {
             KeyLookup::Found(KeyInfo { identity, manager, problem, .. }) => {
                 let id = identity.as_str().rsplit(':').next().unwrap().to_owned();
@@ -402,7 +420,7 @@ mod tests {
             match stream.situation(&decision.outcome, &keys).0 {
                 Situation::Right { key, .. } => format!("right {}", key.as_str().rsplit(':').next().unwrap()),
                 Situation::Wrong(wrong) => format!("wrong {}", wrong.target.as_str().rsplit(':').next().unwrap()),
-                other => format!("{other:?}").split('(').next().unwrap().to_owned(),
+                other => format!("{other:?}").split(['(', ' ']).next().unwrap().to_owned(),
             }
         };
         let kms = |key: &str| json!({"EncryptionType": "KMS", "KeyId": key});

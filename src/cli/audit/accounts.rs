@@ -72,7 +72,7 @@ impl Observers<'_> {
         let audits = contexts.iter().zip(&regions).map(async |(context, (region, opt_in))| {
             let session = context.session(self.policy, self.mode, LONGEST);
             let names = names.and_then(|names| names.get(region)).cloned();
-            observe::region(&context.aws, &session, *opt_in, names, self.bar).await
+            observe::region(context, &session, *opt_in, names, self.bar).await
         });
         Ok(join_all(audits).await)
     }

@@ -12,11 +12,13 @@ use crate::cli::recorder::{AGGREGATORS, SELECT, SELECT_AGGREGATE, SOURCES};
 use crate::domain::arn::Scope;
 
 /// Those of observing streams, as far as a policy reads tags.
-const OBSERVE: [&str; 5] = [
+const OBSERVE: [&str; 7] = [
     "kinesis:DescribeStreamSummary",
     "kinesis:ListStreams",
     "kinesis:ListTagsForStream",
     "kms:DescribeKey",
+    "kms:GetKeyRotationStatus",
+    "kms:ListAliases",
     "tag:GetResources",
 ];
 
@@ -105,13 +107,13 @@ mod tests {
         };
         let accounts = |named| Reach::Accounts { named, role: role.clone(), at_once: 8 };
         let ways = [
-            (Reach::Own, 5, ""),
-            (accounts(Some(vec![])), 6, ASSUME_ROLE),
-            (accounts(None), 7, LIST_ACCOUNTS),
+            (Reach::Own, 7, ""),
+            (accounts(Some(vec![])), 8, ASSUME_ROLE),
+            (accounts(None), 9, LIST_ACCOUNTS),
             (asked(Some("org"), None, 0), 3, SELECT_AGGREGATE),
             (asked(Some("org"), Some(&role), 5), 4, ASSUME_ROLE),
             (asked(None, None, 0), 1, SELECT),
-            (asked(None, None, 5), 6, SELECT),
+            (asked(None, None, 5), 8, SELECT),
         ];
         for (reach, count, action) in ways {
             let actions = actions(&reach);

@@ -228,6 +228,8 @@ async fn audit(
     let (policy, mode) = (first.policy().await?, first.mode().await?);
     let started_at = now();
     let mut audit = Audit {
+        id: first.run_id.clone(),
+        actor: first.config.runner.actor.clone(),
         account: first.config.own.account.clone(),
         source: Source::Kinesis,
         mode,
@@ -270,7 +272,7 @@ async fn audit(
             // Each Region has quotas of its own.
             let audits = contexts.iter().zip(&regions).map(async |(context, (_, opt_in))| {
                 let session = context.session(policy, mode, LONGEST);
-                observe::region(&context.aws, &session, *opt_in, None, bar).await
+                observe::region(context, &session, *opt_in, None, bar).await
             });
             audit.regions = join_all(audits).await;
             if !is_known {

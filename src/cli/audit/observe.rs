@@ -8,6 +8,8 @@ use jiff::SignedDuration;
 
 use super::report::{Broken, Ended, Region};
 use crate::aws::Aws;
+use crate::cli::context::Context;
+use crate::cli::keys::complete;
 use crate::cli::output::{advice_on, may_go_on};
 use crate::domain::arn::{StreamArn, StreamName};
 use crate::domain::cause::Cause;
@@ -34,14 +36,15 @@ const AT_ONCE: usize = 16;
 /// that are under way at once fail at once, and say no more than one.
 const IN_A_ROW: usize = AT_ONCE + 4;
 
-/// Observes every stream of the Region that `session` and `aws` are of, or those in `names` alone.
+/// Observes every stream of the Region that `session` and `context` are of, or those in `names` alone.
 pub(super) async fn region(
-    aws: &Aws,
+    context: &Context,
     session: &Session<'_>,
     opt_in: bool,
     names: Option<Vec<StreamName>>,
     bar: &ProgressBar,
 ) -> Region {
+    let aws = &context.aws;
     let cause = Cause { call: EventText::new("audit"), event_id: None, actor: None, at: None, creator: None };
     let mut round = Round {
         aws,
@@ -67,6 +70,10 @@ pub(super) async fn region(
             }),
         };
     }
+    let log = CallLog::default();
+    let keys = round.region.streams.iter_mut().flat_map(|evidence| &mut evidence.keys);
+    complete(&context.sdk, &session.config.own, keys.collect(), &log).await;
+    round.count_calls(&log);
     round.region
 }
 
@@ -195,7 +202,7 @@ impl Auditor<'_> {
             Err(unobserved) if unobserved.is_gone() => One::Gone,
             Err(unobserved) => {
                 let reasons = vec!["its tags cannot be read, so that no rule can be determined".to_owned()];
-                refused(&Decision { rule: None, outcome: Outcome::Unmatched, reasons }, unobserved)
+                refused(&Decision { rule: None, outcome: Outcome::Unmatched, tags: Tags::new(), reasons }, unobserved)
             }
             Ok(decision) => match inspect(observer, stream.clone(), &decision, true, log).await {
                 Ok(None) => One::Gone,

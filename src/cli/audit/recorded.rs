@@ -19,7 +19,7 @@ use crate::domain::cause::Cause;
 use crate::domain::codes::is_token_refused;
 use crate::domain::evidence::Evidence;
 use crate::domain::failure::{Class, Failure, Fault};
-use crate::domain::model::Encryption;
+use crate::domain::model::{Encryption, KeyIdentity};
 use crate::domain::plan::observation::Observation;
 use crate::domain::plan::situation::{identity_of, keys_of, material_of};
 use crate::domain::policy::Outcome;
@@ -218,7 +218,14 @@ fn evidence(inspection: &Inspection<'_>, recorded: &RecordedStream, keys: &Recor
         keys: keys_of(&decision.outcome, encryption, &known),
     };
     let verdict = inspection.verdict(&compared, now).unwrap_or_else(|step| inspection.unfinished(&step));
-    inspection.evidence(stream, &decision, Some(&compared), verdict, Vec::new(), (&CallLog::default(), now))
+    let mut evidence =
+        inspection.evidence(stream, &decision, Some(&compared), verdict, Vec::new(), (&CallLog::default(), now));
+    for key in &mut evidence.keys {
+        if let KeyIdentity::Arn(arn) = &key.info.identity {
+            key.alias = keys.name_of(arn).map(str::to_owned);
+        }
+    }
+    evidence
 }
 
 /// The Regions with what the aggregator says of them, those that delivered nothing too, and what was asked for and is no source.

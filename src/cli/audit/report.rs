@@ -16,9 +16,12 @@ use super::totals::Totals;
 use crate::cli::exit::Exit;
 use crate::cli::words::{exit_of, remedy_json};
 use crate::domain::evidence::Evidence;
-use crate::domain::model::{Encryption, KeyIdentity, Mode};
+use crate::domain::evidence::v1::{ExemptionWire, WouldWire};
+use crate::domain::model::{Encryption, KeyIdentity, Mode, Tags};
 use crate::domain::remedy::advice::Remedy;
-use crate::domain::verdict::Compliance;
+use crate::domain::text::EventText;
+use crate::domain::time::Time;
+use crate::domain::verdict::{Compliance, Reason};
 
 /// The document's name and version.
 pub(super) const SCHEMA: &str = "streamseal.audit/v1";
@@ -32,6 +35,10 @@ pub(super) const NOT_SEEN: &str = "(not seen)";
 /// A whole audit.
 #[derive(Debug)]
 pub(super) struct Audit {
+    /// Of the run, as each stream's evidence has it too.
+    pub(super) id: String,
+    /// Who asked, where that is known.
+    pub(super) actor: Option<String>,
     /// The one that the credentials are of.
     pub(super) account: String,
     pub(super) source: Source,
@@ -180,17 +187,26 @@ pub(super) struct Row<'a> {
     pub(super) compliance: &'static str,
     pub(super) reason: &'static str,
     pub(super) withheld: Option<&'static str>,
+    pub(super) would: Option<WouldWire>,
     pub(super) alarm: bool,
     pub(super) rule: Option<&'a str>,
     pub(super) status: Option<String>,
     pub(super) encryption_type: Option<&'a str>,
     pub(super) key_id: Option<&'a str>,
     pub(super) key_arn: Option<&'a str>,
+    pub(super) key_alias: Option<&'a str>,
+    pub(super) key_manager: Option<&'static str>,
+    pub(super) key_state: Option<&'a str>,
+    pub(super) key_rotation: Option<String>,
+    pub(super) key_origin: Option<&'a str>,
     pub(super) desired_key: Option<&'a str>,
     pub(super) desired_key_arn: Option<&'a str>,
-    pub(super) created_at: Option<Timestamp>,
+    pub(super) exemption: Option<ExemptionWire<'a>>,
+    /// Those that decided.
+    pub(super) tags: &'a Tags,
+    pub(super) created_at: Option<Time>,
     /// When it was so: when it was observed, or when AWS Config recorded it.
-    pub(super) as_of: Timestamp,
+    pub(super) as_of: Time,
     pub(super) annotation: &'a str,
 }
 
@@ -203,6 +219,7 @@ impl<'a> Row<'a> {
             Some(Encryption::Kms(key)) => (Some("KMS"), Some(key.as_str())),
             Some(Encryption::Unreadable(text)) => (Some(text.as_str()), None),
         };
+        let known = evidence.current_key();
         Self {
             account: &evidence.stream.scope.account,
             region: &evidence.stream.scope.region,
@@ -211,17 +228,28 @@ impl<'a> Row<'a> {
             compliance: verdict.compliance.as_str(),
             reason: verdict.reason.as_str(),
             withheld: verdict.withheld.map(|why| why.as_str()),
+            would: verdict.would.map(WouldWire::from),
             alarm: verdict.alarm,
             rule: evidence.rule.as_ref().map(|(_, name)| name.as_str()),
             status: setting.map(|setting| setting.observed.status.to_string()),
             encryption_type,
             key_id,
             key_arn: setting.and_then(|setting| setting.key.as_ref()).and_then(arn),
+            key_alias: known.and_then(|key| key.alias.as_deref()),
+            key_manager: known.map(|key| key.info.manager.as_str()),
+            key_state: known.and_then(|key| key.info.state.as_ref()).map(EventText::as_str),
+            key_rotation: known.and_then(|key| key.rotation).map(|rotation| rotation.to_string()),
+            key_origin: known.and_then(|key| key.info.origin.as_ref()).map(EventText::as_str),
             desired_key: evidence.desired.as_ref().map(|(key, _)| key.as_str()),
             desired_key_arn: evidence.desired.as_ref().and_then(|(_, identity)| identity.as_ref()).and_then(arn),
+            exemption: evidence.exemption.as_ref().map(ExemptionWire::from),
+            tags: &evidence.tags,
             // Where AWS Config does not know it, the stream counts as old.
-            created_at: setting.map(|setting| setting.observed.created).filter(|at| *at > Timestamp::UNIX_EPOCH),
-            as_of: setting.map_or(evidence.finished_at, |setting| setting.observed.at),
+            created_at: setting
+                .map(|setting| setting.observed.created)
+                .filter(|at| *at > Timestamp::UNIX_EPOCH)
+                .map(Time),
+            as_of: Time(setting.map_or(evidence.finished_at, |setting| setting.observed.at)),
             annotation: &verdict.detail,
         }
     }
@@ -300,7 +328,8 @@ impl Audit {
             Some(FailOn::None) => Exit::Compliant,
             Some(FailOn::NonCompliant) if totals.all.of(Compliance::NonCompliant) > 0 => Exit::NonCompliant,
             Some(FailOn::NonCompliant) => Exit::Compliant,
-            Some(FailOn::Unknown) | None => totals.worst,
+            Some(FailOn::Unknown) => totals.worst,
+            None => totals.worst_settled,
         };
         let of_broken = |broken: &Broken| if broken.passes { Exit::TryAgain } else { Exit::Failure };
         let of_region = |region: &Region| match &region.ended {
@@ -318,14 +347,17 @@ impl Audit {
         let ending = self.exemptions_ending.iter().map(|(rule, until)| json!({"rule": rule, "until": until}));
         json!({
             "schema": SCHEMA,
+            "id": self.id,
+            "time": Time(self.finished_at),
+            "actor": self.actor,
             "tool": TOOL,
             "account": self.account,
             "source": self.source.to_json(),
             "calls": self.calls,
             "mode": self.mode,
             "policy": {"source": self.policy_source, "digest": self.policy_digest, "rules": self.rules},
-            "started_at": self.started_at,
-            "finished_at": self.finished_at,
+            "started_at": Time(self.started_at),
+            "finished_at": Time(self.finished_at),
             "complete": self.is_complete(),
             "totals": self.totals().to_json(&self.rules),
             "exemptions_ending": ending.collect::<Vec<_>>(),
@@ -341,7 +373,9 @@ pub(super) fn count(totals: &mut Totals, evidence: &Evidence) {
     let row = Row::new(evidence);
     let groups = [row.account, row.region, row.rule.unwrap_or(NO_RULE), row.key()];
     let exit = exit_of(&evidence.verdict, &evidence.remedy);
-    totals.add(evidence.verdict.compliance, row.reason, groups, exit);
+    // Its creator is at work on it: the next audit says.
+    let is_settling = exit == Exit::TryAgain && evidence.verdict.reason == Reason::Settling;
+    totals.add(evidence.verdict.compliance, row.reason, groups, (exit, is_settling));
 }
 
 /// A row, and what to do about the stream.

@@ -54,7 +54,7 @@ impl<'a> Sink<'a> {
         let place = if evidence.verdict.alarm { alarms } else { others };
         if place.len() < self.verify {
             let row = Row::new(evidence);
-            place.push(Suspect { stream: evidence.stream.clone(), said: row.said(), as_of: row.as_of });
+            place.push(Suspect { stream: evidence.stream.clone(), said: row.said(), as_of: row.as_of.0 });
         }
     }
 

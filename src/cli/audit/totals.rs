@@ -49,19 +49,27 @@ pub(super) struct Totals {
     by_reason: BTreeMap<&'static str, u64>,
     /// The exit code that says the most of all streams.
     pub(super) worst: Exit,
+    /// The same without those that their creators are at work on.
+    pub(super) worst_settled: Exit,
 }
 
 impl Default for Totals {
     fn default() -> Self {
         let (all, worst) = (Counts::default(), Exit::Compliant);
         let [by_account, by_region, by_rule, by_key] = std::array::from_fn(|_| BTreeMap::new());
-        Self { all, by_account, by_region, by_rule, by_key, by_reason: BTreeMap::new(), worst }
+        Self { all, by_account, by_region, by_rule, by_key, by_reason: BTreeMap::new(), worst, worst_settled: worst }
     }
 }
 
 impl Totals {
     /// Counts one stream, by its account, Region, rule and key, which is one of [`Self::groups`] each.
-    pub(super) fn add(&mut self, compliance: Compliance, reason: &'static str, groups: [&str; 4], exit: Exit) {
+    pub(super) fn add(
+        &mut self,
+        compliance: Compliance,
+        reason: &'static str,
+        groups: [&str; 4],
+        (exit, is_settling): (Exit, bool),
+    ) {
         self.all.add(compliance);
         *self.by_reason.entry(reason).or_default() += 1;
         let all = [&mut self.by_account, &mut self.by_region, &mut self.by_rule, &mut self.by_key];
@@ -74,6 +82,9 @@ impl Totals {
             }
         }
         self.worst = self.worst.worse(exit);
+        if !is_settling {
+            self.worst_settled = self.worst_settled.worse(exit);
+        }
     }
 
     /// By account, Region, rule and key.
