@@ -4,6 +4,7 @@
 
 pub mod digest;
 pub mod emf;
+pub mod guard;
 pub mod known;
 pub mod v1;
 
@@ -178,6 +179,8 @@ pub struct Evidence {
     pub remedy: Remedy,
     /// When it is observed again.
     pub next_run: Option<Timestamp>,
+    /// How its change is watched, where that is so.
+    pub guard: Option<guard::Guard>,
 }
 
 /// What evidence is made of, by a run, a scan or an audit.
@@ -237,6 +240,8 @@ pub struct Report<'a> {
     pub previous_key_needed_until: Option<Timestamp>,
     /// When the stream is observed again.
     pub next_run: Option<Timestamp>,
+    /// How its change is watched, where that is so.
+    pub guard: Option<guard::Guard>,
 }
 
 impl Report<'_> {
@@ -295,6 +300,7 @@ impl Report<'_> {
             previous_key_needed_until: self.previous_key_needed_until,
             remedy,
             next_run: self.next_run,
+            guard: self.guard,
         }
     }
 }
