@@ -11,6 +11,7 @@ import sys
 TOOLS = {
     "accept": "accept.main",
     "bench": "bench.main",
+    "config": "emulators.config",
     "browser": "report.browser",
     "cost": "bench.cost",
     "demo": "demo.main",

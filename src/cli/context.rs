@@ -140,6 +140,24 @@ impl Context {
         Ok((contexts, is_known))
     }
 
+    /// One for each of these Regions in another account, whose credentials `sdk` has; as of this one's policy and run.
+    pub(crate) fn in_account(
+        &self,
+        globals: &Globals,
+        sdk: &SdkConfig,
+        account: &str,
+        (rate, mode): (u32, Mode),
+        regions: &[(String, bool)],
+    ) -> Result<Vec<Self>, Stop> {
+        let mode = if mode == Mode::Enforce { "enforce" } else { "report" };
+        let given = Given { globals, mode: Some(mode), policy: policy_source(globals), rate: Some(rate) };
+        let of = |(region, _): &(String, bool)| {
+            let sdk = sdk.to_builder().region(Region::new(region.clone())).build();
+            Ok(Self::new(sdk, given.config(region, Some(account))?, self.run_id.clone()))
+        };
+        regions.iter().map(of).collect()
+    }
+
     fn new(sdk: SdkConfig, config: Config, run_id: String) -> Self {
         let (paces, history) = (Paces::new(&config), History::default());
         let aws = Aws::new(&sdk, config.own.clone(), Queues::default());

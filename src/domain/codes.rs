@@ -42,7 +42,8 @@ pub const UNREADABLE: &str = "Unreadable";
 
 /// The table. Codes as the services spell them: API references of Kinesis (StartStreamEncryption, PutRecord, GetRecords,
 /// ListShards, ListStreams, Common Errors), KMS (DescribeKey), tagging (GetResources), CloudTrail (LookupEvents), SSM
-/// (GetParameter), SQS (SendMessage), EventBridge (PutEvents, PutEventsResultEntry) and CloudWatch (GetMetricData).
+/// (GetParameter), SQS (SendMessage), EventBridge (PutEvents, PutEventsResultEntry), CloudWatch (GetMetricData), Config
+/// (SelectAggregateResourceConfig), Organizations (ListAccounts) and STS (AssumeRole).
 pub fn class_of(call: &str, code: &str, message: &str) -> Class {
     match code {
         // The bus does not exist.
@@ -111,7 +112,12 @@ pub fn class_of(call: &str, code: &str, message: &str) -> Class {
         | "ParameterNotFound"
         | "ParameterVersionNotFound"
         | "QueueDoesNotExist"
-        | "AWS.SimpleQueueService.NonExistentQueue" => Class::Permanent(Fault::Request),
+        | "AWS.SimpleQueueService.NonExistentQueue"
+        | "NoSuchConfigurationAggregatorException"
+        | "InvalidExpressionException"
+        | "InvalidLimitException"
+        | "AWSOrganizationsNotInUseException"
+        | "RegionDisabledException" => Class::Permanent(Fault::Request),
 
         // Throttled.
         "Throttling"
@@ -182,6 +188,11 @@ impl Refusal {
             _ => Self::Other,
         }
     }
+}
+
+/// Whether the token of a next page is not taken any more: the list has to be read anew.
+pub fn is_token_refused(failure: &Failure) -> bool {
+    failure.code.as_str() == "InvalidNextTokenException"
 }
 
 /// Whether IAM says that a role or user is not there (IAM API reference, common errors of its calls).
@@ -290,6 +301,11 @@ mod tests {
         (ANY, "ParameterNotFound", "", REQUEST, Refusal::Other),
         (ANY, "ParameterVersionNotFound", "", REQUEST, Refusal::Other),
         (ANY, "QueueDoesNotExist", "", REQUEST, Refusal::Other),
+        (ANY, "NoSuchConfigurationAggregatorException", "", REQUEST, Refusal::Other),
+        (ANY, "InvalidExpressionException", "", REQUEST, Refusal::Other),
+        (ANY, "InvalidLimitException", "", REQUEST, Refusal::Other),
+        (ANY, "AWSOrganizationsNotInUseException", "", REQUEST, Refusal::Other),
+        (ANY, "RegionDisabledException", "", REQUEST, Refusal::Other),
         (ANY, "AWS.SimpleQueueService.NonExistentQueue", "", REQUEST, Refusal::Other),
         (ANY, "Throttling", "", Class::Retryable, Refusal::Other),
         (ANY, "ThrottlingException", "", Class::Retryable, Refusal::Other),

@@ -36,22 +36,39 @@ pub enum Kind {
     Streams,
 }
 
+impl Kind {
+    fn resource_type(self) -> &'static str {
+        match self {
+            Self::Aliases => "AWS::KMS::Alias",
+            Self::Keys => "AWS::KMS::Key",
+            Self::Streams => "AWS::Kinesis::Stream",
+        }
+    }
+}
+
+/// A query for the accounts that have something of one kind recorded, each once.
+pub fn accounts_with(kind: Kind) -> String {
+    format!("SELECT accountId, COUNT(*) WHERE resourceType = '{}' GROUP BY accountId", kind.resource_type())
+}
+
 /// A query for everything of one kind that was recorded in these accounts and Regions; none stands for all. In the order of accounts and
 /// Regions, so that its pages are too. The texts are ids and names of those, and have no quotes.
 pub fn query(kind: Kind, accounts: &[String], regions: &[String]) -> String {
-    let (of, fields) = match kind {
-        Kind::Aliases => ("AWS::KMS::Alias", "configuration.AliasName, configuration.TargetKeyId"),
-        Kind::Keys => (
-            "AWS::KMS::Key",
-            "configuration.keyState, configuration.keyManager, configuration.keyUsage, configuration.customerMasterKeySpec",
-        ),
-        Kind::Streams => (
-            "AWS::Kinesis::Stream",
-            "resourceName, resourceCreationTime, configurationItemCaptureTime, configuration.Name, \
+    let (of, fields) = (
+        kind.resource_type(),
+        match kind {
+            Kind::Aliases => "configuration.AliasName, configuration.TargetKeyId",
+            Kind::Keys => {
+                "configuration.keyState, configuration.keyManager, configuration.keyUsage, configuration.customerMasterKeySpec, \
+             configuration.origin"
+            }
+            Kind::Streams => {
+                "resourceName, resourceCreationTime, configurationItemCaptureTime, configuration.Name, \
              configuration.RetentionPeriodHours, configuration.StreamEncryption.EncryptionType, \
-             configuration.StreamEncryption.KeyId, tags",
-        ),
-    };
+             configuration.StreamEncryption.KeyId, tags"
+            }
+        },
+    );
     let within = |field: &str, values: &[String]| {
         let values: Vec<String> = values.iter().map(|value| format!("'{value}'")).collect();
         if values.is_empty() { String::new() } else { format!(" AND {field} IN ({})", values.join(", ")) }
@@ -139,6 +156,8 @@ pub struct RecordedKeys {
     keys: BTreeMap<KeyArn, KeyInfo>,
     /// The key of each alias, by the alias's ARN.
     aliases: BTreeMap<String, KeyArn>,
+    /// The first alias of each key, by its name.
+    names: BTreeMap<KeyArn, String>,
 }
 
 impl RecordedKeys {
@@ -164,8 +183,18 @@ impl RecordedKeys {
         let alias = alias.and_then(KeyRef::parse).filter(KeyRef::is_alias).ok_or_else(lacks)?;
         let Some(key) = text(item, &["configuration", "TargetKeyId"]) else { return Ok(()) };
         let key = key_arn(key, &scope).ok_or_else(lacks)?;
-        self.aliases.insert(alias_arn(&alias, &scope).ok_or_else(lacks)?, key);
+        let name = alias.alias().unwrap_or_default().to_owned();
+        self.aliases.insert(alias_arn(&alias, &scope).ok_or_else(lacks)?, key.clone());
+        let first = self.names.entry(key).or_insert_with(|| name.clone());
+        if name < *first {
+            *first = name;
+        }
         Ok(())
+    }
+
+    /// What a key is called: the first of its aliases.
+    pub fn name_of(&self, key: &KeyArn) -> Option<&str> {
+        self.names.get(key).map(String::as_str)
     }
 
     /// Which key a reference means in an account and Region, as DescribeKey would say there; a key that was not recorded is not known.
@@ -325,6 +354,10 @@ mod tests {
         keys.take_alias(&json!({"accountId": "111122223333", "awsRegion": "eu-west-1", "configuration": {"AliasName": "alias/none"}}))
             .unwrap();
         assert_eq!(keys.counts(), (6, 3));
+        let one = KeyArn::parse("arn:aws:kms:eu-west-1:111122223333:key/one").unwrap();
+        assert_eq!(keys.name_of(&one), Some("alias/app"));
+        keys.take_alias(&alias("111122223333", "eu-west-1", "alias/also", "one")).unwrap();
+        assert_eq!(keys.name_of(&one), Some("alias/also"), "the first one");
         let said = |text: &str| match keys.lookup(&KeyRef::parse(text).unwrap(), &own()) {
             KeyLookup::Found(KeyInfo { identity, manager, problem, .. }) => {
                 let id = identity.as_str().rsplit(':').next().unwrap().to_owned();

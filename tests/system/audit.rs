@@ -14,7 +14,7 @@ use wiremock::{Mock, MockServer, Request, ResponseTemplate};
 
 use crate::support::{ACCOUNT, Layer, PATIENCE, Parts, REGION, aws_cli, file, root};
 
-const POLICY: &str = r#"
+pub(crate) const POLICY: &str = r#"
 version: 1
 defaults: {existing: enforce, settle: {terraform: 0s, cloudformation: 0s, pulumi: 0s, other: 0s}}
 rules:
@@ -89,8 +89,8 @@ const KINDS: &[Kind] = &[
 ];
 
 /// The emulators with the fleet in them, for every test here.
-struct Fleet {
-    parts: Parts,
+pub(crate) struct Fleet {
+    pub(crate) parts: Parts,
     tagging: MockServer,
     /// ARNs by alias.
     keys: HashMap<&'static str, String>,
@@ -101,7 +101,7 @@ fn streams() -> Vec<(String, &'static Kind)> {
     KINDS.iter().flat_map(|kind| (0..kind.count).map(move |n| (format!("{}-{n:03}", kind.prefix), kind))).collect()
 }
 
-fn fleet() -> &'static Fleet {
+pub(crate) fn fleet() -> &'static Fleet {
     static FLEET: OnceLock<Fleet> = OnceLock::new();
     FLEET.get_or_init(|| {
         let began = Instant::now();
@@ -168,8 +168,13 @@ fn tagging(all: &[(String, &'static Kind)]) -> MockServer {
     })
 }
 
+/// The tag of each stream that has one.
+pub(crate) fn tags_by_stream() -> HashMap<String, (&'static str, &'static str)> {
+    streams().into_iter().filter_map(|(name, kind)| Some((name, kind.tag?))).collect()
+}
+
 /// A server that answers every request like this.
-fn stub(answer: impl Fn(&Request) -> ResponseTemplate + Send + Sync + 'static) -> MockServer {
+pub(crate) fn stub(answer: impl Fn(&Request) -> ResponseTemplate + Send + Sync + 'static) -> MockServer {
     tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
         let server = MockServer::start().await;
         Mock::given(any()).respond_with(answer).mount(&server).await;
@@ -177,7 +182,7 @@ fn stub(answer: impl Fn(&Request) -> ResponseTemplate + Send + Sync + 'static) -
     })
 }
 
-fn arn(name: &str) -> String {
+pub(crate) fn arn(name: &str) -> String {
     format!("arn:aws:kinesis:{REGION}:{ACCOUNT}:stream/{name}")
 }
 
@@ -187,7 +192,7 @@ fn reported(text: &str) {
 }
 
 /// The command, with the fleet's endpoints.
-fn audit(policy: &Path, arguments: &[&str]) -> Command {
+pub(crate) fn audit(policy: &Path, arguments: &[&str]) -> Command {
     let fleet = fleet();
     let variables = [
         ("AWS_ENDPOINT_URL", fleet.parts.aws.clone()),
@@ -199,7 +204,7 @@ fn audit(policy: &Path, arguments: &[&str]) -> Command {
     command
 }
 
-fn command(policy: &Path, arguments: &[&str]) -> Command {
+pub(crate) fn command(policy: &Path, arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_streamseal"));
     command.arg("audit").arg("--policy").arg(policy).args(arguments);
     command.env_clear().envs([
@@ -212,7 +217,7 @@ fn command(policy: &Path, arguments: &[&str]) -> Command {
     command
 }
 
-fn ran(command: &mut Command) -> (i32, String, String) {
+pub(crate) fn ran(command: &mut Command) -> (i32, String, String) {
     let Output { status, stdout, stderr } = command.output().unwrap();
     let text = |bytes| String::from_utf8(bytes).unwrap();
     (status.code().unwrap(), text(stdout), text(stderr))
@@ -289,7 +294,7 @@ fn every_stream_is_reported_as_it_is_in_every_form() {
     KINDS.iter().for_each(|kind| *expected.entry(kind.says.0).or_default() += kind.count);
     expected.insert("INSUFFICIENT_DATA", 0);
     assert_eq!(found["totals"]["by_compliance"], json!(expected));
-    assert_eq!(found["totals"]["by_rule"]["nobody"], 0, "a rule that decides nothing is there too");
+    assert_eq!(found["totals"]["by_rule"]["nobody"]["COMPLIANT"], 0, "a rule that decides nothing is there too");
     let region = &found["regions"][0];
     let calls = region["calls"].as_object().unwrap().keys();
     assert_eq!(
@@ -524,7 +529,7 @@ fn in_a_browser(folder: &tempfile::TempDir, html: &str, expected: &[[String; 5]]
 }
 
 /// What the steps came to; `None` where there is no browser, which is reported.
-fn browser(page: &Path, steps: &Value) -> Option<Value> {
+pub(crate) fn browser(page: &Path, steps: &Value) -> Option<Value> {
     let mut tool = crate::support::tool("browser");
     let mut child = tool.arg(page).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     // It may have ended already, for want of a browser.

@@ -14,6 +14,7 @@ mod fault;
 mod flood;
 mod guard;
 mod iam;
+mod organization;
 mod results;
 mod rules;
 mod runtime;

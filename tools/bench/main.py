@@ -4,8 +4,8 @@ table (Markdown).
     tools bench [--quick] [--only PART]... [--json FILE] --bootstrap FILE --cli FILE --floor FILE    (see `make bench`)
     tools bench [--quick] [--only PART]... [--json FILE] --bootstrap FILE --before FILE    (`make bench BEFORE=FILE`)
 
-Parts: size, policy (a thousand rules, by criterion), start, created, waiting, audit, impact. The contestants, all run
-in turn (A B C D, A B C D ..) by AWS's Lambda emulator (tools rie):
+Parts: size, policy (a thousand rules, by criterion), start, created, waiting, audit, organization, impact. The
+contestants, all run in turn (A B C D, A B C D ..) by AWS's Lambda emulator (tools rie):
 
     streamseal   the release build of this package, with the defaults of template.yaml
     floor        tools/bench/peers/floor: an empty handler on the same runtime crate with the same profile
@@ -37,7 +37,7 @@ import platform
 import re
 import time
 
-from bench.parts import audits, created, impacts, policy, sizes, start, waiting
+from bench.parts import audits, created, impacts, organization, policy, sizes, start, waiting
 from bench.table import say
 from bench.world import World
 from emulators.procs import Failed
@@ -49,6 +49,7 @@ PARTS = {
     "created": created.measure,
     "waiting": waiting.measure,
     "audit": audits.measure,
+    "organization": organization.measure,
     "impact": impacts.measure,
 }
 

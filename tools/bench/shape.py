@@ -20,4 +20,6 @@ class Shape:
         self.waiting = (10, 5) if quick else (50, 30)  # Streams at once, and seconds of CREATING.
         self.streams = 100 if quick else 1000
         self.audits = 1 if quick else 3
+        # Accounts, and the few and the many streams in them.
+        self.organization = (50, 100, 2_000) if quick else (1_000, 1_000, 100_000)
         self.impacts = 5 if quick else 50  # Streams of one run of `impact`.

@@ -4,7 +4,7 @@
 
 use serde_json::{Value, json};
 
-use super::report::{Audit, Row, TOOL, one_line};
+use super::report::{Row, TOOL, one_line};
 use crate::domain::evidence::Evidence;
 use crate::domain::remedy::advice::Remedy;
 use crate::domain::verdict::Compliance;
@@ -13,11 +13,8 @@ use crate::domain::verdict::Compliance;
 const DESCRIPTION_MAX: usize = 1024;
 const REMEDIATION_MAX: usize = 512;
 
-pub(super) fn render(audit: &Audit) -> Value {
-    Value::Array(audit.streams().map(|evidence| finding(audit, evidence)).collect())
-}
-
-fn finding(audit: &Audit, evidence: &Evidence) -> Value {
+/// The finding of one stream.
+pub(super) fn finding(evidence: &Evidence) -> Value {
     let row = Row::new(evidence);
     let scope = &evidence.stream.scope;
     // As Kinesis.1 has it: MEDIUM where it failed.
@@ -52,7 +49,7 @@ fn finding(audit: &Audit, evidence: &Evidence) -> Value {
         ("streamseal/key/origin", row.key_origin),
         ("streamseal/tags", tags.as_deref()),
         ("streamseal/rule", row.rule),
-        ("streamseal/policy", Some(&audit.policy_digest)),
+        ("streamseal/policy", Some(&evidence.policy_digest)),
     ];
     let mut finding = json!({
         "SchemaVersion": "2018-10-08",
@@ -64,9 +61,9 @@ fn finding(audit: &Audit, evidence: &Evidence) -> Value {
         "AwsAccountId": scope.account,
         "Region": scope.region,
         "Types": ["Software and Configuration Checks/AWS Security Best Practices"],
-        "CreatedAt": row.observed_at,
-        "LastObservedAt": row.observed_at,
-        "UpdatedAt": row.observed_at,
+        "CreatedAt": row.as_of,
+        "LastObservedAt": row.as_of,
+        "UpdatedAt": row.as_of,
         "Severity": {"Label": severity, "Original": row.compliance},
         "Title": "Kinesis data streams should be encrypted with the key that the policy names",
         "Description": cut(row.annotation, DESCRIPTION_MAX),
@@ -153,8 +150,8 @@ mod tests {
 
     #[test]
     fn every_stream_is_a_finding_of_ours_with_the_fields_that_are_required() {
-        let findings = render(&samples::audit());
-        let findings = findings.as_array().unwrap();
+        let audit = samples::audit();
+        let findings: Vec<Value> = audit.streams().map(finding).collect();
         assert_eq!(findings.len(), 5);
         let required = [
             "AwsAccountId",
@@ -169,7 +166,7 @@ mod tests {
             "Title",
             "UpdatedAt",
         ];
-        for finding in findings {
+        for finding in &findings {
             assert!(required.iter().all(|field| !finding[field].is_null()), "{finding}");
             assert!(!finding.to_string().contains("Kinesis.1"), "the function would take it for Security Hub's own");
         }

@@ -7,17 +7,23 @@ use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use sha2::{Digest, Sha256};
 
+use serde_json::Value;
+
 use super::report::Audit;
+use crate::domain::evidence::Evidence;
 use crate::domain::evidence::v1::Document;
 
 const TEMPLATE: &str = include_str!("report.html");
 
-pub(super) fn render(audit: &Audit) -> String {
-    // As text, since the documents are to keep the order of their fields.
-    let documents =
-        audit.streams().map(|evidence| serde_json::to_string(&Document::from(evidence)).unwrap_or_default());
-    let data = format!(r#"{{"audit":{},"evidence":[{}]}}"#, audit.head(), documents.collect::<Vec<_>>().join(","));
-    let title = format!("Kinesis encryption audit of account {}, {}", audit.account, audit.finished_at);
+/// A stream in the page's data; there are commas between them. As text, since it is to keep the order of its fields.
+pub(super) fn document(evidence: &Evidence) -> String {
+    embedded(&serde_json::to_string(&Document::from(evidence)).unwrap_or_default())
+}
+
+/// The page before its streams, and after them. `left_out`: how many streams are not in it, by compliance.
+pub(super) fn around(audit: &Audit, left_out: &Value) -> (String, String) {
+    let data = format!(r#"{{"audit":{},"left_out":{left_out},"evidence":["#, audit.head());
+    let title = format!("Kinesis encryption audit of {}, {}", audit.whose(), audit.finished_at);
     let sources = [
         ("{{STYLE_HASH}}", between(TEMPLATE, "<style>", "</style>")),
         ("{{SCRIPT_HASH}}", between(TEMPLATE, "<script>", "</script>")),
@@ -26,8 +32,9 @@ pub(super) fn render(audit: &Audit) -> String {
     for (place, source) in sources {
         page = page.replace(place, &format!("'sha256-{}'", BASE64_STANDARD.encode(Sha256::digest(source.as_bytes()))));
     }
-    // The data comes last, so that nothing in it is taken for a place of the template.
-    page.replacen("{{TITLE}}", &escaped(&title), 1).replacen("{{DATA}}", &embedded(&data), 1)
+    let page = page.replacen("{{TITLE}}", &escaped(&title), 1);
+    let (before, after) = page.split_once("{{DATA}}").unwrap_or((&page, ""));
+    (format!("{before}{}", embedded(&data)), format!("]}}{after}"))
 }
 
 /// JSON that may stand in a script element: only strings have these characters, and there an escape means the same.
@@ -54,6 +61,11 @@ fn between<'t>(text: &'t str, start: &str, end: &str) -> &'t str {
 mod tests {
     use super::super::samples;
     use super::*;
+
+    fn render(audit: &Audit) -> String {
+        let (before, after) = around(audit, &serde_json::json!({}));
+        before + &audit.streams().map(document).collect::<Vec<_>>().join(",") + &after
+    }
 
     #[test]
     fn nothing_that_a_tag_says_leaves_the_data() {

@@ -3,38 +3,49 @@
 //! It observes as a scan does and decides nothing itself; it changes no stream and writes no record. The result is written once
 //! and whole: an audit that is broken off leaves no file and no output.
 
+mod accounts;
 mod asff;
 mod csv;
 mod file;
+mod found;
 mod html;
+mod iam;
 mod observe;
+mod outputs;
+mod reach;
+mod recorded;
 mod regions;
 mod report;
+mod roles;
 #[cfg(test)]
 mod samples;
+mod sink;
+mod summary;
 mod table;
+mod totals;
+mod verify;
 
-use std::collections::BTreeSet;
-use std::io::{ErrorKind, Write};
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::pin::pin;
 
-use clap::ValueEnum;
 use futures_util::future::{Either, join_all, select};
 use indicatif::{ProgressBar, ProgressStyle};
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 
-use self::file::{try_to_write, write_whole};
-use self::report::{Audit, Broken, Ended, FailOn};
+use self::accounts::Observers;
+use self::file::try_to_write;
+use self::observe::LONGEST;
+use self::outputs::{Format, Outputs};
+use self::reach::{Asked, Reach, ReachArguments};
+use self::report::{Audit, Broken, Ended, FailOn, Source};
 use self::table::Shown;
+use self::totals::Totals;
 use super::arguments::{Globals, MODES};
 use super::context::Context;
 use super::exit::Exit;
-use super::output::{GOOD, Stop, in_lines, styled, to_stderr};
+use super::output::{GOOD, Stop, in_lines, result, styled, to_stderr};
 use crate::domain::remedy::advice::Remedy;
-
-/// Longer than any audit: what ends one is its end, or its user.
-const LONGEST: SignedDuration = SignedDuration::from_hours(7 * 24);
 
 const CODES: &str = "Exit codes: 0 compliant, 1 failure, incomplete, or interrupted, 2 usage, 3 non-compliant, 4 try again, since \
                            something could not be determined now.";
@@ -49,7 +60,8 @@ pub(crate) struct AuditArguments {
     /// The mode to assume [env: MODE] [default: report]
     #[arg(long, value_parser = MODES)]
     mode: Option<String>,
-    /// DescribeStreamSummary a second in each Region; the account has 20, and others need them too
+    /// DescribeStreamSummary a second in each Region of an account, which has 20, and others need them too; or queries a second to AWS
+    /// Config
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=1000))]
     rate: u32,
     /// The format of the result [default: by the extension of FILE, else table]
@@ -65,57 +77,28 @@ pub(crate) struct AuditArguments {
     /// Print what to change as well, for each key, in the table: for Terraform, CloudFormation and the AWS CLI
     #[arg(long)]
     fix: bool,
-}
-
-/// The form of the result.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum Format {
-    /// Text for people, what is wrong first
-    Table,
-    /// One document, streamseal.audit/v1
-    Json,
-    /// One line a stream, for spreadsheets
-    Csv,
-    /// A report for people that needs nothing but a browser
-    Html,
-    /// One document a line and stream, streamseal.evidence/v1
-    Evidence,
-    /// Findings for Security Hub (ASFF)
-    Asff,
-}
-
-impl Format {
-    fn of(path: &Path) -> Option<Self> {
-        match path.extension()?.to_str()? {
-            "txt" => Some(Self::Table),
-            "json" => Some(Self::Json),
-            "csv" => Some(Self::Csv),
-            "html" | "htm" => Some(Self::Html),
-            "jsonl" | "ndjson" => Some(Self::Evidence),
-            _ => None,
-        }
-    }
-
-    fn render(self, audit: &Audit, shown: Shown) -> String {
-        match self {
-            Self::Table => table::render(audit, shown),
-            Self::Json => format!("{:#}\n", audit.to_json()),
-            Self::Csv => csv::render(audit),
-            Self::Html => html::render(audit),
-            Self::Evidence => audit.to_evidence(),
-            Self::Asff => format!("{:#}\n", asff::render(audit)),
-        }
-    }
+    /// Print the IAM policies that such an audit needs, for the caller and, with --role, for the role and whom it trusts; ask AWS for
+    /// nothing but the account
+    #[arg(long)]
+    print_iam: bool,
+    #[command(flatten)]
+    reach: ReachArguments,
 }
 
 pub(super) async fn run(arguments: &AuditArguments, globals: &Globals) -> Result<Exit, Stop> {
-    let outputs = outputs(arguments, globals).map_err(Stop::usage)?;
+    let reach = arguments.reach.reach(globals)?;
+    if arguments.print_iam {
+        result(format!("{:#}", iam::policies(&reach, globals).await?));
+        return Ok(Exit::Compliant);
+    }
+    let asked = outputs(arguments, globals).map_err(Stop::usage)?;
     // Better now than after minutes.
-    for path in outputs.iter().filter_map(|(path, _)| *path) {
+    for path in asked.iter().filter_map(|(path, _)| *path) {
         try_to_write(path).map_err(|error| not_written(Some(path), &error))?;
     }
+    let mut outputs = Outputs::new(asked).map_err(|(path, error)| not_written(Some(&path), &error))?;
     let bar = bar();
-    let done = match select(pin!(audit(arguments, globals, &bar)), pin!(broken_off())).await {
+    let done = match select(pin!(audit(arguments, globals, &reach, &mut outputs, &bar)), pin!(broken_off())).await {
         Either::Left((done, _)) => done,
         Either::Right(((), _)) => {
             let (at, of) = (bar.position(), bar.length().unwrap_or_default());
@@ -125,18 +108,15 @@ pub(super) async fn run(arguments: &AuditArguments, globals: &Globals) -> Result
     };
     bar.finish_and_clear();
     let audit = done?;
-    report_regions(&audit);
+    report_lacks(&audit);
     for lines in refusals(&audit) {
         to_stderr(format_args!("{}: some streams or keys could not be checked: {lines}", styled(GOOD, "help")));
     }
-    for (path, format) in &outputs {
-        let written = match path {
-            Some(path) => write_whole(path, &format.render(&audit, Shown { fix: arguments.fix, ..Shown::default() })),
-            None => print_all(&format.render(&audit, shown(arguments))),
-        };
-        written.map_err(|error| not_written(*path, &error))?;
+    for evidence in audit.streams().filter(|_| reach == Reach::Own) {
+        outputs.push(evidence).map_err(|error| not_written(None, &error))?;
     }
-    if outputs.iter().all(|(path, _)| path.is_some()) {
+    outputs.write(&audit, shown(arguments)).map_err(|(path, error)| not_written(path.as_deref(), &error))?;
+    if !outputs.is_printed() {
         to_stderr(table::sums(&audit).trim_end());
     }
     Ok(audit.exit(arguments.fail_on))
@@ -147,24 +127,51 @@ fn not_written(path: Option<&Path>, error: &std::io::Error) -> Stop {
     Stop::failure(format!("{what}: cannot be written: {error}"))
 }
 
+/// So many accounts and Regions that the audit lacks are named on standard error; every one is in the JSON.
+const LACKS_NAMED: usize = 20;
+
 /// Those that the audit lacks.
-fn report_regions(audit: &Audit) {
+fn report_lacks(audit: &Audit) {
+    let several = audit.accounts() > 1;
+    let mut lacks: Vec<Lacks> = Vec::new();
+    for lack in &audit.lacks {
+        lacks.push(Lacks::Broken(lack.what.clone(), &lack.broken));
+    }
     for region in &audit.regions {
+        let name = if several { format!("account {}, {}", region.account, region.name) } else { region.name.clone() };
         match &region.ended {
-            Ended::Failed(Broken { why, help, .. }) => {
-                let stop = Stop::failure(format!("{}: {why}", region.name));
-                let stop = help.iter().fold(stop, |stop, help| stop.help(help.as_str()));
-                stop.print();
-            }
-            Ended::NotEnabled if audit.regions.len() > 1 => {
-                to_stderr(format_args!("{}: left out, the account has not enabled it", region.name));
+            Ended::Failed(broken) => lacks.push(Lacks::Broken(name, broken)),
+            Ended::NotEnabled if audit.regions.len() > 1 && !several => {
+                lacks.push(Lacks::LeftOut(format!("{name}: left out, the account has not enabled it")));
             }
             Ended::Denied => {
-                to_stderr(format_args!("{}: left out, a policy of the organization denies it", region.name));
+                lacks.push(Lacks::LeftOut(format!("{name}: left out, a policy of the organization denies it")));
             }
-            Ended::Complete | Ended::NotEnabled => {}
+            Ended::Outdated(why) => {
+                lacks.push(Lacks::LeftOut(format!("{name}: what AWS Config has may be out of date: {why}")));
+            }
+            Ended::Complete | Ended::NotEnabled | Ended::Silent => {}
         }
     }
+    let more = lacks.len().saturating_sub(LACKS_NAMED);
+    for lack in lacks.into_iter().take(LACKS_NAMED) {
+        match lack {
+            Lacks::LeftOut(line) => to_stderr(line),
+            Lacks::Broken(what, Broken { why, help, .. }) => {
+                let stop = Stop::failure(format!("{what}: {why}"));
+                help.iter().fold(stop, |stop, help| stop.help(help.as_str())).print();
+            }
+        }
+    }
+    if more > 0 {
+        to_stderr(format_args!("and {more} more, which are all in the JSON: `-o FILE.json`"));
+    }
+}
+
+/// What is said of one that the audit lacks.
+enum Lacks<'a> {
+    LeftOut(String),
+    Broken(String, &'a Broken),
 }
 
 /// What would allow the calls that were refused, each once.
@@ -205,36 +212,84 @@ fn outputs<'a>(arguments: &'a AuditArguments, globals: &Globals) -> Result<Vec<(
     arguments.output.iter().map(output).collect()
 }
 
-async fn audit(arguments: &AuditArguments, globals: &Globals, bar: &ProgressBar) -> Result<Audit, Stop> {
+async fn audit(
+    arguments: &AuditArguments,
+    globals: &Globals,
+    reach: &Reach,
+    outputs: &mut Outputs,
+    bar: &ProgressBar,
+) -> Result<Audit, Stop> {
     let regions = regions::chosen(globals, arguments.all_regions).await?;
     let (contexts, is_known) =
         Context::of_regions(globals, arguments.mode.as_deref(), arguments.rate, &regions).await?;
     let Some(first) = contexts.first() else { return Err(Stop::usage("there is no Region to observe")) };
     let (policy, mode) = (first.policy().await?, first.mode().await?);
     let started_at = now();
-    // Each Region has quotas of its own.
-    let audits = contexts.iter().zip(&regions).map(async |(context, (_, opt_in))| {
-        let session = context.session(&policy, mode, LONGEST);
-        observe::region(context, &session, *opt_in, bar).await
-    });
-    let mut found = join_all(audits).await;
-    if !is_known {
-        found.iter_mut().for_each(report::Region::doubt);
-    }
-    Ok(Audit {
+    let mut audit = Audit {
         id: first.run_id.clone(),
         actor: first.config.runner.actor.clone(),
         given: first.given.clone(),
         account: first.config.own.account.clone(),
+        source: Source::Kinesis,
         mode,
         policy_source: first.config.policy.to_string(),
         policy_digest: policy.digest.clone(),
         rules: policy.rules.iter().map(|rule| rule.name.clone()).collect(),
         exemptions_ending: policy.exemptions_ending(started_at),
         started_at,
-        finished_at: now(),
-        regions: found,
-    })
+        finished_at: started_at,
+        regions: Vec::new(),
+        written: Totals::default(),
+        calls: BTreeMap::new(),
+        lacks: Vec::new(),
+        verified: None,
+    };
+    let (globals, rate, own, policy) = (globals, arguments.rate, first, &policy);
+    let observers = Observers { globals, regions: &regions, rate, own, policy, mode, bar };
+    match reach {
+        Reach::Recorded(asked) => {
+            if contexts.len() > 1 {
+                let stop = Stop::usage("AWS Config is asked in one Region; `--region` is there more than once");
+                return Err(stop.help("`--regions` names those of the aggregator's Regions that are not left out"));
+            }
+            let session = first.session(policy, mode, LONGEST);
+            let found = recorded::audit(asked, (first, &session), rate, outputs, bar).await?;
+            audit.source = source(asked, first);
+            if asked.verify > 0 {
+                bar.set_message("streams to verify");
+                // In the account of the credentials none is assumed.
+                let role = asked.role.clone().unwrap_or_default();
+                audit.verified = Some(verify::verify(found.suspects.clone(), &role, observers).await);
+            }
+            audit.take(found);
+        }
+        Reach::Accounts { named, role, at_once } => {
+            let found = accounts::audit(named.as_deref(), role, *at_once, observers, outputs).await?;
+            audit.take(found);
+        }
+        Reach::Own => {
+            // Each Region has quotas of its own.
+            let audits = contexts.iter().zip(&regions).map(async |(context, (_, opt_in))| {
+                let session = context.session(policy, mode, LONGEST);
+                observe::region(context, &session, *opt_in, None, bar).await
+            });
+            audit.regions = join_all(audits).await;
+            if !is_known {
+                audit.regions.iter_mut().for_each(report::Region::doubt);
+            }
+        }
+    }
+    audit.finished_at = now();
+    Ok(audit)
+}
+
+/// Where the settings are from that AWS Config was asked for.
+fn source(asked: &Asked, context: &Context) -> Source {
+    let region = context.config.own.region.clone();
+    match asked.aggregator.clone() {
+        Some(name) => Source::Aggregator { name, region },
+        None => Source::Config { region },
+    }
 }
 
 /// To the second: people read it.
@@ -274,26 +329,4 @@ fn is_coloured() -> bool {
 fn shown(arguments: &AuditArguments) -> Shown {
     let width = terminal_size::terminal_size_of(std::io::stdout()).map(|(width, _)| usize::from(width.0));
     Shown { coloured: is_coloured(), width, fix: arguments.fix }
-}
-
-/// Whoever reads may stop reading.
-fn print_all(text: &str) -> std::io::Result<()> {
-    let mut out = std::io::stdout().lock();
-    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
-        Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
-        written => written,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_ending_says_the_form() {
-        assert_eq!(Format::of(Path::new("a/b.html")), Some(Format::Html));
-        assert_eq!(Format::of(Path::new("b.jsonl")), Some(Format::Evidence));
-        assert_eq!(Format::of(Path::new("b.pdf")), None);
-        assert_eq!(Format::of(Path::new("html")), None);
-    }
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use futures_util::{StreamExt, stream};
 use indicatif::ProgressBar;
+use jiff::SignedDuration;
 
 use super::report::{Broken, Ended, Region};
 use crate::aws::Aws;
@@ -25,6 +26,8 @@ use crate::run::inspect::{Inspection, inspect, unobserved};
 use crate::run::observe::{Compared, Observer, Unobserved};
 use crate::run::session::Session;
 
+/// Longer than any audit: what ends one is its end, or its user.
+pub(super) const LONGEST: SignedDuration = SignedDuration::from_hours(7 * 24);
 /// Streams whose tags are asked for with one request: as many as a page of ListStreams has.
 const PAGE: usize = 100;
 /// Observations that are under way at once: the rate is what bounds them, and not how long an answer takes to come here.
@@ -33,8 +36,14 @@ const AT_ONCE: usize = 16;
 /// that are under way at once fail at once, and say no more than one.
 const IN_A_ROW: usize = AT_ONCE + 4;
 
-/// Observes every stream of the Region that `session` and `context` are of.
-pub(super) async fn region(context: &Context, session: &Session<'_>, opt_in: bool, bar: &ProgressBar) -> Region {
+/// Observes every stream of the Region that `session` and `context` are of, or those in `names` alone.
+pub(super) async fn region(
+    context: &Context,
+    session: &Session<'_>,
+    opt_in: bool,
+    names: Option<Vec<StreamName>>,
+    bar: &ProgressBar,
+) -> Region {
     let aws = &context.aws;
     let cause = Cause { call: EventText::new("audit"), event_id: None, actor: None, at: None, creator: None };
     let mut round = Round {
@@ -44,9 +53,9 @@ pub(super) async fn region(context: &Context, session: &Session<'_>, opt_in: boo
         session,
         bar,
         in_a_row: InARow::default(),
-        region: Region::new(&session.config.own.region),
+        region: Region::new(&session.config.own.account, &session.config.own.region),
     };
-    if let Err(why) = round.run().await {
+    if let Err(why) = round.run(names).await {
         let failure = match &why {
             Unfinished::Call(failure) if round.region.listed == 0 => Some(failure),
             _ => None,
@@ -85,8 +94,11 @@ struct Round<'a> {
 }
 
 impl Round<'_> {
-    async fn run(&mut self) -> Result<(), Unfinished> {
-        let names = self.names().await?;
+    async fn run(&mut self, names: Option<Vec<StreamName>>) -> Result<(), Unfinished> {
+        let names = match names {
+            Some(names) => names,
+            None => self.names().await?,
+        };
         for page in names.chunks(PAGE) {
             let log = CallLog::default();
             let tags = self.observer.tags_of(page, &log).await;

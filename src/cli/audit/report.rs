@@ -1,7 +1,7 @@
 //! What an audit found, as a value: its rows, its totals, its exit code and its JSON, `streamseal.audit/v1`. Frozen like
 //! evidence: fields may be added, none is renamed, moved or given another meaning.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use clap::ValueEnum;
 use jiff::Timestamp;
@@ -9,10 +9,14 @@ use jiff::civil::Date;
 use serde::Serialize;
 use serde_json::{Value, json};
 
+pub(super) use super::found::{Broken, Lack};
+use super::found::{Said, Suspect, Verified};
+pub(super) use super::totals::ORDER;
+use super::totals::Totals;
 use crate::cli::exit::Exit;
 use crate::cli::words::{exit_of, remedy_json};
 use crate::domain::evidence::Evidence;
-use crate::domain::evidence::v1::{Document, ExemptionWire, WouldWire};
+use crate::domain::evidence::v1::{ExemptionWire, WouldWire};
 use crate::domain::model::{Encryption, KeyIdentity, Mode, Tags};
 use crate::domain::remedy::advice::Remedy;
 use crate::domain::text::EventText;
@@ -27,10 +31,6 @@ pub(super) const NO_RULE: &str = "(no rule)";
 pub(super) const NOT_ENCRYPTED: &str = "(not encrypted)";
 pub(super) const NOT_SEEN: &str = "(not seen)";
 
-/// The worst first, as people read it.
-pub(super) const ORDER: [Compliance; 4] =
-    [Compliance::NonCompliant, Compliance::InsufficientData, Compliance::Compliant, Compliance::NotApplicable];
-
 /// A whole audit.
 #[derive(Debug)]
 pub(super) struct Audit {
@@ -40,7 +40,9 @@ pub(super) struct Audit {
     pub(super) actor: Option<String>,
     /// The options that say which streams and which policy, for the next command.
     pub(super) given: String,
+    /// The one that the credentials are of.
     pub(super) account: String,
+    pub(super) source: Source,
     pub(super) mode: Mode,
     pub(super) policy_source: String,
     pub(super) policy_digest: String,
@@ -51,11 +53,52 @@ pub(super) struct Audit {
     pub(super) started_at: Timestamp,
     pub(super) finished_at: Timestamp,
     pub(super) regions: Vec<Region>,
+    /// Of the streams that are not in `regions`, since they were written already.
+    pub(super) written: Totals,
+    /// Requests that were sent for no Region of its own, by operation.
+    pub(super) calls: BTreeMap<&'static str, u64>,
+    /// What the audit lacks besides Regions: accounts, and answers that cannot be read.
+    pub(super) lacks: Vec<Lack>,
+    /// What was observed to verify what was recorded.
+    pub(super) verified: Option<Verified>,
 }
 
-/// What was found in one Region.
+/// Where the streams' settings are from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Source {
+    /// Each stream was observed.
+    Kinesis,
+    /// AWS Config recorded them, in the account and Region of this name.
+    Config { region: String },
+    /// The same of many accounts and Regions, by an aggregator.
+    Aggregator { name: String, region: String },
+}
+
+impl Source {
+    fn to_json(&self) -> Value {
+        match self {
+            Self::Kinesis => json!({"kind": "kinesis"}),
+            Self::Config { region } => json!({"kind": "config", "region": region}),
+            Self::Aggregator { name, region } => json!({"kind": "aggregator", "name": name, "region": region}),
+        }
+    }
+}
+
+/// What was found by other ways than observing the account of the credentials.
+#[derive(Debug)]
+pub(super) struct Found {
+    pub(super) regions: Vec<Region>,
+    pub(super) written: Totals,
+    pub(super) lacks: Vec<Lack>,
+    pub(super) calls: BTreeMap<&'static str, u64>,
+    /// The worst streams, which are to be verified.
+    pub(super) suspects: Vec<Suspect>,
+}
+
+/// What was found in one Region of an account.
 #[derive(Debug)]
 pub(super) struct Region {
+    pub(super) account: String,
     pub(super) name: String,
     pub(super) ended: Ended,
     /// How many streams were listed.
@@ -64,6 +107,8 @@ pub(super) struct Region {
     pub(super) gone: usize,
     /// In the order of the service: by name.
     pub(super) streams: Vec<Evidence>,
+    /// How many streams were written already and are not in `streams`.
+    pub(super) written: usize,
     /// Requests sent, by operation.
     pub(super) calls: BTreeMap<&'static str, u64>,
 }
@@ -79,17 +124,10 @@ pub(super) enum Ended {
     Denied,
     /// It could not be observed to its end.
     Failed(Broken),
-}
-
-/// Why a Region was given up.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Broken {
-    /// The call, the code and the service's words.
-    pub(super) why: String,
-    /// What to do.
-    pub(super) help: Option<String>,
-    /// Whether it may be over with the next try.
-    pub(super) passes: bool,
+    /// AWS Config delivered no stream of it: it has none, or they are not recorded there.
+    Silent,
+    /// What AWS Config has of it may be old: since when, and why.
+    Outdated(String),
 }
 
 /// What ends the command with another exit code than 0.
@@ -104,9 +142,10 @@ pub(super) enum FailOn {
 }
 
 impl Region {
-    pub(super) fn new(name: &str) -> Self {
+    pub(super) fn new(account: &str, name: &str) -> Self {
         let (streams, calls) = (Vec::new(), BTreeMap::new());
-        Self { name: name.to_owned(), ended: Ended::Complete, listed: 0, gone: 0, streams, calls }
+        let (account, name) = (account.to_owned(), name.to_owned());
+        Self { account, name, ended: Ended::Complete, listed: 0, gone: 0, streams, written: 0, calls }
     }
 
     /// Where nobody said whose the credentials are: that every stream of a list is gone says that the list is of another account.
@@ -129,10 +168,12 @@ impl Region {
             Ended::NotEnabled => ("not-enabled", None),
             Ended::Denied => ("denied", None),
             Ended::Failed(broken) => ("failed", Some(&broken.why)),
+            Ended::Silent => ("no-streams", None),
+            Ended::Outdated(why) => ("outdated", Some(why)),
         };
         json!({
-            "region": self.name, "state": state, "failure": failure, "listed": self.listed, "gone": self.gone,
-            "streams": self.streams.len(), "calls": self.calls,
+            "account": self.account, "region": self.name, "state": state, "failure": failure, "listed": self.listed,
+            "gone": self.gone, "streams": self.written + self.streams.len(), "calls": self.calls,
         })
     }
 }
@@ -140,6 +181,7 @@ impl Region {
 /// One stream in one line.
 #[derive(Debug, Serialize)]
 pub(super) struct Row<'a> {
+    pub(super) account: &'a str,
     pub(super) region: &'a str,
     pub(super) stream: &'a str,
     pub(super) arn: String,
@@ -164,7 +206,8 @@ pub(super) struct Row<'a> {
     /// Those that decided.
     pub(super) tags: &'a Tags,
     pub(super) created_at: Option<Time>,
-    pub(super) observed_at: Time,
+    /// When it was so: when it was observed, or when AWS Config recorded it.
+    pub(super) as_of: Time,
     pub(super) annotation: &'a str,
 }
 
@@ -179,6 +222,7 @@ impl<'a> Row<'a> {
         };
         let known = evidence.current_key();
         Self {
+            account: &evidence.stream.scope.account,
             region: &evidence.stream.scope.region,
             stream: evidence.stream.name.as_str(),
             arn: evidence.stream.to_string(),
@@ -201,10 +245,19 @@ impl<'a> Row<'a> {
             desired_key_arn: evidence.desired.as_ref().and_then(|(_, identity)| identity.as_ref()).and_then(arn),
             exemption: evidence.exemption.as_ref().map(ExemptionWire::from),
             tags: &evidence.tags,
-            created_at: setting.map(|setting| Time(setting.observed.created)),
-            observed_at: Time(setting.map_or(evidence.finished_at, |setting| setting.observed.at)),
+            // Where AWS Config does not know it, the stream counts as old.
+            created_at: setting
+                .map(|setting| setting.observed.created)
+                .filter(|at| *at > Timestamp::UNIX_EPOCH)
+                .map(Time),
+            as_of: Time(setting.map_or(evidence.finished_at, |setting| setting.observed.at)),
             annotation: &verdict.detail,
         }
+    }
+
+    /// What is compared where what was recorded is verified.
+    pub(super) fn said(&self) -> Said {
+        Said { compliance: self.compliance, reason: self.reason, key: self.key().to_owned() }
     }
 
     /// The key that the stream is on, for counting.
@@ -229,54 +282,69 @@ impl Audit {
         self.regions.iter().flat_map(|region| &region.streams)
     }
 
-    pub(super) fn count(&self, compliance: Compliance) -> usize {
-        self.streams().filter(|evidence| evidence.verdict.compliance == compliance).count()
+    /// Takes what was found.
+    pub(super) fn take(&mut self, found: Found) {
+        (self.regions, self.written) = (found.regions, found.written);
+        (self.lacks, self.calls) = (found.lacks, found.calls);
     }
 
-    /// Whether every Region that the account has was observed to its end.
+    /// Whose streams these are.
+    pub(super) fn whose(&self) -> String {
+        let Self { account, source, .. } = self;
+        match source {
+            Source::Aggregator { name, region } => format!("aggregator {name} of account {account} in {region}"),
+            Source::Kinesis | Source::Config { .. } if self.accounts() > 1 => format!("{} accounts", self.accounts()),
+            Source::Kinesis | Source::Config { .. } => format!("account {account}"),
+        }
+    }
+
+    /// How many accounts there are.
+    pub(super) fn accounts(&self) -> usize {
+        self.regions.iter().map(|region| region.account.as_str()).collect::<BTreeSet<_>>().len()
+    }
+
+    /// How many Regions there are, of all accounts.
+    pub(super) fn region_names(&self) -> BTreeSet<&str> {
+        self.regions.iter().map(|region| region.name.as_str()).collect()
+    }
+
+    /// Of all streams, also of those that were written already.
+    pub(super) fn totals(&self) -> Totals {
+        let mut totals = self.written.clone();
+        self.streams().for_each(|evidence| count(&mut totals, evidence));
+        totals
+    }
+
+    /// Whether every Region that the accounts have was observed to its end.
     pub(super) fn is_complete(&self) -> bool {
         let failed = self.regions.iter().any(|region| matches!(region.ended, Ended::Failed(_)));
         // Credentials that are good nowhere give the same answer as Regions that nobody enabled.
-        let somewhere = self.regions.iter().any(|region| region.ended == Ended::Complete);
-        !failed && somewhere
+        let somewhere = self.regions.iter().any(|region| !matches!(region.ended, Ended::NotEnabled | Ended::Denied));
+        !failed && somewhere && self.lacks.is_empty()
     }
 
     pub(super) fn exit(&self, fail_on: Option<FailOn>) -> Exit {
-        let found = self.of_streams(fail_on);
+        let totals = self.totals();
+        let found = match fail_on {
+            Some(FailOn::None) => Exit::Compliant,
+            Some(FailOn::NonCompliant) if totals.all.of(Compliance::NonCompliant) > 0 => Exit::NonCompliant,
+            Some(FailOn::NonCompliant) => Exit::Compliant,
+            Some(FailOn::Unknown) => totals.worst,
+            None => totals.worst_settled,
+        };
+        let of_broken = |broken: &Broken| if broken.passes { Exit::TryAgain } else { Exit::Failure };
         let of_region = |region: &Region| match &region.ended {
-            Ended::Failed(Broken { passes: true, .. }) => Exit::TryAgain,
-            Ended::Failed(_) => Exit::Failure,
-            Ended::Denied if fail_on == Some(FailOn::Unknown) => Exit::Failure,
-            Ended::Complete | Ended::NotEnabled | Ended::Denied => Exit::Compliant,
+            Ended::Failed(broken) => of_broken(broken),
+            Ended::Denied | Ended::Silent if fail_on == Some(FailOn::Unknown) => Exit::Failure,
+            Ended::Complete | Ended::NotEnabled | Ended::Denied | Ended::Silent | Ended::Outdated(_) => Exit::Compliant,
         };
-        let regions = self.regions.iter().map(of_region).fold(Exit::Compliant, Exit::worse);
-        if self.is_complete() || regions == Exit::TryAgain { found.worse(regions) } else { Exit::Failure }
-    }
-
-    fn of_streams(&self, fail_on: Option<FailOn>) -> Exit {
-        let of = |evidence: &Evidence| match (exit_of(&evidence.verdict, &evidence.remedy), fail_on) {
-            // Its creator is at work on it: the next audit says.
-            (Exit::TryAgain, None) if evidence.verdict.reason == Reason::Settling => Exit::Compliant,
-            (_, Some(FailOn::None)) | (Exit::TryAgain | Exit::Failure, Some(FailOn::NonCompliant)) => Exit::Compliant,
-            (exit, _) => exit,
-        };
-        self.streams().map(of).fold(Exit::Compliant, Exit::worse)
+        let lacks = self.lacks.iter().map(|lack| of_broken(&lack.broken));
+        let parts = self.regions.iter().map(of_region).chain(lacks).fold(Exit::Compliant, Exit::worse);
+        if self.is_complete() || parts == Exit::TryAgain { found.worse(parts) } else { Exit::Failure }
     }
 
     /// Everything but the streams.
     pub(super) fn head(&self) -> Value {
-        let mut by_rule: BTreeMap<&str, u64> = self.rules.iter().map(|rule| (rule.as_str(), 0)).collect();
-        let (mut by_compliance, mut by_reason, mut by_key) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
-        for compliance in ORDER {
-            by_compliance.insert(compliance.as_str(), 0_u64);
-        }
-        for evidence in self.streams() {
-            let row = Row::new(evidence);
-            *by_compliance.entry(row.compliance).or_default() += 1;
-            *by_reason.entry(row.reason).or_insert(0_u64) += 1;
-            *by_rule.entry(row.rule.unwrap_or(NO_RULE)).or_default() += 1;
-            *by_key.entry(row.key().to_owned()).or_insert(0_u64) += 1;
-        }
         let ending = self.exemptions_ending.iter().map(|(rule, until)| json!({"rule": rule, "until": until}));
         json!({
             "schema": SCHEMA,
@@ -285,39 +353,34 @@ impl Audit {
             "actor": self.actor,
             "tool": TOOL,
             "account": self.account,
+            "source": self.source.to_json(),
+            "calls": self.calls,
             "mode": self.mode,
             "policy": {"source": self.policy_source, "digest": self.policy_digest, "rules": self.rules},
             "started_at": Time(self.started_at),
             "finished_at": Time(self.finished_at),
             "complete": self.is_complete(),
-            "totals": {
-                "streams": self.streams().count(), "by_compliance": by_compliance, "by_reason": by_reason,
-                "by_rule": by_rule, "by_key": by_key,
-            },
+            "totals": self.totals().to_json(&self.rules),
             "exemptions_ending": ending.collect::<Vec<_>>(),
+            "lacks": self.lacks.iter().map(Lack::to_json).collect::<Vec<_>>(),
+            "verified": self.verified.as_ref().map(Verified::to_json),
             "regions": self.regions.iter().map(Region::to_json).collect::<Vec<_>>(),
         })
     }
+}
 
-    /// The whole as one JSON document.
-    pub(super) fn to_json(&self) -> Value {
-        let mut head = self.head();
-        let streams: Vec<Value> = self.streams().map(row_with_remedy).collect();
-        if let Some(fields) = head.as_object_mut() {
-            fields.insert("streams".to_owned(), Value::Array(streams));
-        }
-        head
-    }
-
-    /// One document of evidence a line.
-    pub(super) fn to_evidence(&self) -> String {
-        let line = |evidence| serde_json::to_string(&Document::from(evidence)).unwrap_or_default() + "\n";
-        self.streams().map(line).collect()
-    }
+/// Counts one stream.
+pub(super) fn count(totals: &mut Totals, evidence: &Evidence) {
+    let row = Row::new(evidence);
+    let groups = [row.account, row.region, row.rule.unwrap_or(NO_RULE), row.key()];
+    let exit = exit_of(&evidence.verdict, &evidence.remedy);
+    // Its creator is at work on it: the next audit says.
+    let is_settling = exit == Exit::TryAgain && evidence.verdict.reason == Reason::Settling;
+    totals.add(evidence.verdict.compliance, row.reason, groups, (exit, is_settling));
 }
 
 /// A row, and what to do about the stream.
-fn row_with_remedy(evidence: &Evidence) -> Value {
+pub(super) fn row_with_remedy(evidence: &Evidence) -> Value {
     let mut row = serde_json::to_value(Row::new(evidence)).unwrap_or_default();
     if let Some(fields) = row.as_object_mut() {
         if let Some(change) = evidence.remedy.at_source() {
@@ -380,7 +443,7 @@ mod tests {
     #[test]
     fn what_fails_the_command_can_be_chosen() {
         let mut audit = samples::audit();
-        let mut denied = Region::new("eu-west-2");
+        let mut denied = Region::new("111122223333", "eu-west-2");
         denied.ended = Ended::Denied;
         audit.regions.push(denied);
         use FailOn::{NonCompliant, None as Nothing, Unknown};
@@ -416,22 +479,63 @@ mod tests {
     }
 
     #[test]
-    fn the_json_counts_what_it_lists() {
-        let json = samples::audit().to_json();
-        assert_eq!(json["schema"], SCHEMA);
-        let totals = &json["totals"];
-        assert_eq!((&totals["streams"], json["streams"].as_array().map(Vec::len)), (&json!(5), Some(5)));
-        assert_eq!(totals["by_rule"], json!({"scratch": 1, "teams": 1, "orders": 2, "rest": 0, NO_RULE: 1}));
-        assert_eq!(totals["by_key"][NOT_ENCRYPTED], 4);
-        assert_eq!(json["exemptions_ending"], json!([{"rule": "scratch", "until": "2026-12-01"}]));
-        assert!(json["streams"][1]["at_source"]["cli"].is_string() && json["streams"][0]["at_source"].is_null());
-        assert_eq!(json["streams"][1]["remedy"]["about"], "source");
-        let rule = json!({"about": "rule", "text": "tag it", "commands": ["one", "two"], "statement": null});
-        assert_eq!((&json["streams"][2]["remedy"], &json["streams"][2]["at_source"]), (&rule, &Value::Null));
-        assert!(json["streams"][0]["remedy"].is_null());
-        let failed = samples::incomplete().to_json();
+    fn the_json_counts_every_stream() {
+        let audit = samples::audit();
+        let head = audit.head();
+        assert_eq!(head["schema"], SCHEMA);
+        let totals = &head["totals"];
+        let of = |group: &str, name: &str| {
+            let counts = totals[group][name].as_object().unwrap();
+            assert_eq!(counts.len(), ORDER.len());
+            counts.values().map(|count| count.as_u64().unwrap()).sum::<u64>()
+        };
+        assert_eq!(totals["streams"], 5);
+        assert_eq!(["scratch", "teams", "orders", "rest", NO_RULE].map(|rule| of("by_rule", rule)), [1, 1, 2, 0, 1]);
+        assert_eq!(totals["by_rule"]["orders"]["NON_COMPLIANT"], 1);
+        assert_eq!(
+            (of("by_key", NOT_ENCRYPTED), of("by_account", "111122223333"), of("by_region", "eu-west-1")),
+            (4, 5, 5)
+        );
+        assert_eq!(head["exemptions_ending"], json!([{"rule": "scratch", "until": "2026-12-01"}]));
+        // Also those that were written and are not kept.
+        let mut written = samples::audit();
+        for evidence in written.regions[0].streams.split_off(1) {
+            count(&mut written.written, &evidence);
+            written.regions[0].written += 1;
+        }
+        assert_eq!((&written.head(), written.exit(None)), (&head, audit.exit(None)));
+        let failed = samples::incomplete().head();
         assert_eq!((&failed["complete"], &failed["regions"][1]["state"]), (&json!(false), &json!("failed")));
-        let documents = samples::audit().to_evidence();
-        assert!(documents.lines().all(|line| line.starts_with(r#"{"schema":"streamseal.evidence/v1","#)));
+    }
+
+    #[test]
+    fn a_row_has_what_to_do_about_the_stream() {
+        let audit = samples::audit();
+        let rows: Vec<Value> = audit.streams().map(row_with_remedy).collect();
+        assert!(rows[1]["at_source"]["cli"].is_string() && rows[0]["at_source"].is_null());
+        assert_eq!(rows[1]["remedy"]["about"], "source");
+        let rule = json!({"about": "rule", "text": "tag it", "commands": ["one", "two"], "statement": null});
+        assert_eq!((&rows[2]["remedy"], &rows[2]["at_source"]), (&rule, &Value::Null));
+        assert!(rows[0]["remedy"].is_null());
+    }
+
+    /// What an audit of many accounts lacks makes it incomplete, and what AWS Config does not say is no success where it is asked for.
+    #[test]
+    fn what_is_missing_decides_the_exit_code_too() {
+        let mut audit = samples::audit();
+        audit.regions[0].streams.retain(|evidence| evidence.verdict.compliance == Compliance::Compliant);
+        assert_eq!(audit.exit(None), Exit::Compliant);
+        let mut silent = Region::new("444455556666", "eu-west-1");
+        silent.ended = Ended::Silent;
+        audit.regions.push(silent);
+        assert_eq!((audit.exit(None), audit.exit(Some(FailOn::Unknown))), (Exit::Compliant, Exit::Failure));
+        assert_eq!((audit.is_complete(), audit.accounts()), (true, 2));
+        audit.regions[1].ended = Ended::Outdated("it delivered last in May".into());
+        assert_eq!((audit.exit(None), audit.exit(Some(FailOn::Unknown))), (Exit::Compliant, Exit::Compliant));
+        let broken = |passes| Broken { why: "no".into(), help: None, passes };
+        audit.lacks.push(Lack { what: "account 777788889999".into(), broken: broken(true) });
+        assert_eq!((audit.exit(None), audit.is_complete()), (Exit::TryAgain, false));
+        audit.lacks.push(Lack { what: "account 888899990000".into(), broken: broken(false) });
+        assert_eq!(audit.exit(Some(FailOn::None)), Exit::Failure);
     }
 }

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 
-use super::report::{Audit, Broken, Ended, Region};
+use super::report::{Audit, Broken, Ended, Region, Source};
+use super::totals::Totals;
 use crate::domain::arn::{KeyArn, KeyRef, Scope, StreamName};
 use crate::domain::cause::Cause;
 use crate::domain::evidence::known::{KnownKey, Rotation};
@@ -78,7 +79,7 @@ pub(super) fn audit() -> Audit {
     let withheld = Verdict { withheld: Some(Withheld::ReportMode), ..withheld.would(Action::Encrypt, None) };
     let hostile = r#"no tag `team`, </script><img src=x onerror="alert(1)">"#;
     let of = |name, key, rule, verdict| evidence("eu-west-1", name, key, rule, verdict);
-    let mut region = Region::new("eu-west-1");
+    let mut region = Region::new("111122223333", "eu-west-1");
     region.streams = vec![
         of("orders", Some(KEY), Some("orders"), Verdict::new(Compliant, Reason::RightKey, "encrypted with the key")),
         of("orders-new", None, Some("orders"), withheld),
@@ -109,6 +110,7 @@ pub(super) fn audit() -> Audit {
         actor: Some("arn:aws:iam::111122223333:user/alice".into()),
         given: String::new(),
         account: "111122223333".into(),
+        source: Source::Kinesis,
         mode: Mode::Report,
         policy_source: "file:policy.yaml".into(),
         policy_digest: "sha256:00".into(),
@@ -117,13 +119,17 @@ pub(super) fn audit() -> Audit {
         started_at: at(),
         finished_at: at(),
         regions: vec![region],
+        written: Totals::default(),
+        calls: BTreeMap::new(),
+        lacks: Vec::new(),
+        verified: None,
     }
 }
 
 /// The same, and a second Region that failed.
 pub(super) fn incomplete() -> Audit {
     let mut audit = audit();
-    let mut failed = Region::new("eu-west-2");
+    let mut failed = Region::new("111122223333", "eu-west-2");
     failed.ended = Ended::Failed(Broken {
         why: "kinesis:ListStreams failed (permanent): AccessDenied: no".into(),
         help: None,

@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
-use super::report::{Audit, Ended, ORDER, Row, for_all_streams};
+use super::found::Verified;
+use super::report::{Audit, Ended, ORDER, Region, Row, Source, for_all_streams};
+use super::summary::{left_out, summary};
 use crate::cli::{heading, words};
 use crate::domain::evidence::Evidence;
 use crate::domain::evidence::v1::WouldWire;
@@ -13,6 +15,9 @@ use crate::domain::verdict::{Compliance, Reason};
 const CELL_MIN: usize = 12;
 /// So many streams are named with what to do about them.
 const NAMED_MAX: usize = 5;
+
+/// So many Regions are named in one line: more than there are, for one account.
+const REGIONS_MAX: usize = 60;
 
 /// How the table is shown.
 #[derive(Clone, Copy, Debug, Default)]
@@ -27,10 +32,13 @@ pub(super) struct Shown {
 
 pub(super) fn render(audit: &Audit, shown: Shown) -> String {
     let Shown { coloured, width, fix } = shown;
-    let several = audit.regions.len() > 1;
+    let (accounts, regions) = (audit.accounts() > 1, audit.region_names().len() > 1);
     let mut head = vec!["STREAM", "COMPLIANCE", "REASON", "WOULD", "RULE", "KEY"];
-    if several {
+    if regions {
         head.insert(0, "REGION");
+    }
+    if accounts {
+        head.insert(0, "ACCOUNT");
     }
     let mut lines: Vec<(Compliance, Vec<String>)> = Vec::new();
     for compliance in ORDER {
@@ -44,8 +52,11 @@ pub(super) fn render(audit: &Audit, shown: Shown) -> String {
             let mut cells: Vec<String> = [row.stream, row.compliance, row.reason, &would, row.rule.unwrap_or("-"), key]
                 .map(str::to_owned)
                 .into();
-            if several {
+            if regions {
                 cells.insert(0, row.region.to_owned());
+            }
+            if accounts {
+                cells.insert(0, row.account.to_owned());
             }
             lines.push((compliance, cells));
         }
@@ -64,31 +75,40 @@ pub(super) fn render(audit: &Audit, shown: Shown) -> String {
         push(&mut text, head.iter().copied(), &widths, None);
     }
     for (compliance, cells) in &lines {
-        let colour = coloured.then_some((usize::from(several) + 1, colour(*compliance)));
+        let colour = coloured.then_some((usize::from(accounts) + usize::from(regions) + 1, colour(*compliance)));
         push(&mut text, cells.iter().map(String::as_str), &widths, colour);
     }
     if !lines.is_empty() {
         text.push('\n');
     }
+    text.push_str(&left_out(audit));
     if fix {
         let changes = audit.streams().map(|evidence| (evidence.stream.name.as_str(), &evidence.remedy));
         text.extend(words::changes(changes, str::to_owned).map(|lines| lines + "\n\n"));
     }
     text.push_str(&others(audit));
     text.push_str(&exemptions(audit));
+    text.push_str(&summary(audit));
     text.push_str(&sums(audit));
+    text.push_str(&audit.verified.as_ref().map(Verified::lines).unwrap_or_default());
     text.push_str(&next(audit, fix));
     text
 }
 
 /// Whose streams these are, where, and by what they were judged.
 fn header(audit: &Audit) -> String {
-    let Audit { account, policy_source, mode, .. } = audit;
-    let regions = match audit.regions.as_slice() {
-        [region] => format!("Region {}", region.name),
-        several => format!("{} Regions", several.len()),
+    let Audit { policy_source, mode, .. } = audit;
+    let names = audit.region_names();
+    let regions = match (names.len(), names.first()) {
+        (1, Some(region)) => format!("Region {region}"),
+        (several, _) => format!("{several} Regions"),
     };
-    format!("account {account}, {regions}, policy {policy_source}, mode {}\n\n", mode.as_str())
+    let regions = match audit.source {
+        Source::Aggregator { .. } => format!("{} accounts, {regions}", audit.accounts()),
+        Source::Kinesis | Source::Config { .. } => regions,
+    };
+    let by = if audit.source == Source::Kinesis { "" } else { ", as AWS Config recorded it" };
+    format!("{}, {regions}, policy {policy_source}, mode {}{by}\n\n", audit.whose(), mode.as_str())
 }
 
 /// What a run in the mode `enforce` does.
@@ -117,12 +137,13 @@ fn named(streams: &[&str]) -> String {
 
 /// The one command that comes next.
 fn next(audit: &Audit, fix: bool) -> String {
+    let all = audit.totals().all;
     let is_at_source = audit.streams().any(|evidence| evidence.remedy.at_source().is_some());
-    let (command, does) = if audit.streams().next().is_none() {
+    let (command, does) = if all.sum() == 0 {
         ("audit --all-regions", "searches every Region")
     } else if is_at_source && !fix {
         ("audit --fix", words::FIX)
-    } else if audit.count(Compliance::NonCompliant) > 0 {
+    } else if all.of(Compliance::NonCompliant) > 0 {
         ("seal --all --dry-run", "shows what it would change")
     } else if audit.streams().any(is_unknown) {
         ("doctor", "says which permissions are missing")
@@ -156,20 +177,38 @@ fn indented(lines: &str) -> String {
 
 /// `500 streams: 12 NON_COMPLIANT, …`, and the Regions that are missing in it.
 pub(super) fn sums(audit: &Audit) -> String {
-    let total = audit.streams().count();
+    let all = audit.totals().all;
+    let total = all.sum();
     let s = if total == 1 { "" } else { "s" };
     let parts: Vec<String> = ORDER
         .iter()
-        .map(|compliance| (audit.count(*compliance), compliance.as_str()))
+        .map(|compliance| (all.of(*compliance), compliance.as_str()))
         .filter(|(count, _)| *count > 0)
         .map(|(count, word)| format!("{count} {word}"))
         .collect();
     let colon = if parts.is_empty() { "" } else { ": " };
     let mut text = format!("{total} stream{s}{colon}{}\n", parts.join(", "));
-    let empty = audit.regions.iter().filter(|region| region.ended == Ended::Complete && region.listed == 0);
-    let empty: Vec<&str> = empty.map(|region| region.name.as_str()).collect();
-    if !empty.is_empty() {
-        let _ = writeln!(text, "account {} has no stream in {}", audit.account, empty.join(", "));
+    let several = audit.accounts() > 1;
+    let name = |region: &Region| match several {
+        true => format!("{} {}", region.account, region.name),
+        false => region.name.clone(),
+    };
+    let named = |is_one: fn(&Ended) -> bool| {
+        let regions = audit.regions.iter().filter(|region| is_one(&region.ended) && region.listed == 0);
+        listed(regions.map(name).collect())
+    };
+    match named(|ended| *ended == Ended::Complete) {
+        empty if empty.is_empty() => {}
+        empty if several => {
+            let _ = writeln!(text, "no stream in {empty}");
+        }
+        empty => {
+            let _ = writeln!(text, "account {} has no stream in {empty}", audit.account);
+        }
+    }
+    let silent = named(|ended| *ended == Ended::Silent);
+    if !silent.is_empty() {
+        let _ = writeln!(text, "AWS Config delivered no stream, there is none or it is not recorded: {silent}");
     }
     let gone: usize = audit.regions.iter().map(|region| region.gone).sum();
     if gone > 0 {
@@ -178,20 +217,24 @@ pub(super) fn sums(audit: &Audit) -> String {
         let _ = writeln!(text, "{gone} listed {are} gone");
     }
     let denied = audit.regions.iter().filter(|region| region.ended == Ended::Denied);
-    let denied: Vec<&str> = denied.map(|region| region.name.as_str()).collect();
+    let denied = listed(denied.map(name).collect());
     if !denied.is_empty() {
-        let _ = writeln!(text, "not observed, denied by the organization: {}", denied.join(", "));
+        let _ = writeln!(text, "not observed, denied by the organization: {denied}");
     }
     if !audit.is_complete() {
         let failed = audit.regions.iter().filter(|region| matches!(region.ended, Ended::Failed(_)));
-        let failed: Vec<&str> = failed.map(|region| region.name.as_str()).collect();
-        let _ = writeln!(
-            text,
-            "incomplete: {}",
-            if failed.is_empty() { "no Region".to_owned() } else { failed.join(", ") }
-        );
+        let lacks = audit.lacks.iter().map(|lack| lack.what.clone());
+        let failed = listed(lacks.chain(failed.map(name)).collect());
+        let _ = writeln!(text, "incomplete: {}", if failed.is_empty() { "no Region" } else { &failed });
     }
     text
+}
+
+/// The first ones, and how many there are besides.
+fn listed(names: Vec<String>) -> String {
+    let more = names.len().saturating_sub(REGIONS_MAX);
+    let first = names.into_iter().take(REGIONS_MAX).collect::<Vec<_>>().join(", ");
+    if more > 0 { format!("{first} and {more} more") } else { first }
 }
 
 /// Makes the widest columns narrower until a line fits, as far as that goes.

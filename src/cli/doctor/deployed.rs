@@ -35,6 +35,9 @@ pub(crate) struct DoctorArguments {
     /// The function's role: the stack's output RoleArn [env: OWN_ROLE_ARN]
     #[arg(long, value_name = "ARN")]
     role: Option<String>,
+    /// Check this aggregator of AWS Config and nothing else: whether it covers the organization, and records streams, keys and aliases
+    #[arg(long, value_name = "NAME", conflicts_with_all = ["stack", "function", "queue_url", "scan_queue_url", "role"])]
+    pub(super) aggregator: Option<String>,
 }
 
 /// The names of its parts, as far as they are known.

@@ -1,6 +1,7 @@
 //! `streamseal doctor`: what must be there so that the function sees streams and can act, each fault with the command or the
 //! statement that fixes it. It only reads, and says what it could not check.
 
+mod aggregator;
 mod checks;
 mod deployed;
 mod finding;
@@ -28,6 +29,12 @@ pub(super) async fn run(arguments: &DoctorArguments, globals: &Globals) -> Resul
     // Without a policy there is still much to observe, and the function may name it.
     let none = || Some("inline:none".to_owned());
     let context = Context::with_policy(globals, None, &[], named.clone().or_else(none)).await?;
+    if let Some(name) = &arguments.aggregator {
+        let mut findings = vec![caller(&context).await];
+        findings.extend(aggregator::aggregator(&context, name).await);
+        print(&context, &findings, globals.json);
+        return Ok(findings.iter().map(exit_of).fold(Exit::Compliant, Exit::worse));
+    }
     let (deployed, of_deployed) = deployed(&context, arguments).await;
     let (policy, not_checked) = chosen(named, deployed.variable("POLICY"));
     let context = match &policy {

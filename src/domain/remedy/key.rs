@@ -6,6 +6,8 @@ use crate::domain::arn::{KeyArn, KeyRef, Scope};
 use crate::domain::model::{Encryption, KeyIdentity, KeyInfo, KeyLookup, KeyManager, KeyProblem};
 use crate::domain::plan::situation::identity_of;
 use crate::domain::policy::{Accept, Target};
+use crate::domain::recorded::NOT_RECORDED;
+use crate::domain::text::EventText;
 
 /// A key that cannot be used. `by` is how the rule names it; without, it is the key that the stream is on.
 pub(super) fn key_trouble(facts: &Facts<'_>, by: Option<&KeyRef>, key: &KeyIdentity, problem: &KeyProblem) -> Remedy {
@@ -115,7 +117,7 @@ fn place_for<'a>(alias: &KeyRef, facts: &Facts<'a>) -> Option<(&'a KeyArn, &'a s
 pub(super) fn no_such_key(facts: &Facts<'_>, key: &KeyRef) -> Remedy {
     match facts.keys.get(key) {
         Some(KeyLookup::NotFound) => {}
-        Some(KeyLookup::Denied { words, .. }) => return describable(facts, key, words.as_str()),
+        Some(KeyLookup::Denied { code, words }) => return describable(facts, key, (code, words)),
         Some(KeyLookup::Found(_)) | None => return Remedy::None,
     }
     let Scope { region, account, .. } = &facts.stream.scope;
@@ -150,14 +152,26 @@ pub(super) fn hidden_key(facts: &Facts<'_>, target: &Target) -> Remedy {
     });
     let mut keys = std::iter::once(&target.key).chain(current).chain(accepted);
     let hidden = keys.find_map(|key| match facts.keys.get(key) {
-        Some(KeyLookup::Denied { words, .. }) => Some((key, words)),
+        Some(KeyLookup::Denied { code, words }) => Some((key, (code, words))),
         Some(KeyLookup::Found(_) | KeyLookup::NotFound) | None => None,
     });
-    hidden.map_or(Remedy::None, |(key, words)| describable(facts, key, words.as_str()))
+    hidden.map_or(Remedy::None, |(key, why)| describable(facts, key, why))
 }
 
-fn describable(facts: &Facts<'_>, key: &KeyRef, words: &str) -> Remedy {
-    Remedy::Permission(to_describe(key, words, &facts.stream.scope))
+/// What lets us know of a key that we were refused, with this code and these words.
+fn describable(facts: &Facts<'_>, key: &KeyRef, (code, words): (&EventText, &EventText)) -> Remedy {
+    let own = &facts.stream.scope;
+    if code.as_str() == NOT_RECORDED {
+        return Remedy::Key(Advice::new(format!(
+            "AWS Config has not recorded {key}: let it record AWS::KMS::Key and AWS::KMS::Alias in account {} and {}, or observe the \
+             stream itself, with a role in its account (`streamseal audit --accounts {} --role NAME --region {}`)",
+            key.account().unwrap_or(&own.account),
+            own.region,
+            own.account,
+            own.region
+        )));
+    }
+    Remedy::Permission(to_describe(key, words.as_str(), own))
 }
 
 /// Kinesis says that the key which it was to use, or that the stream is on, cannot be used.

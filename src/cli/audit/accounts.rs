@@ -1,0 +1,133 @@
+//! An audit of many accounts: a role is assumed in each, and each stream is observed there, at the rate of its own account and Region.
+//! Some accounts are observed at once, and reported in their order. One that denies the role stops no other.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use aws_types::SdkConfig;
+use futures_util::future::join_all;
+use futures_util::{StreamExt, stream};
+use indicatif::ProgressBar;
+
+use super::observe::{self, LONGEST};
+use super::outputs::Outputs;
+use super::reach::RoleName;
+use super::report::{Broken, Found, Lack, Region};
+use super::roles::{ASSUME_ROLE, Assumed, in_account};
+use super::sink::Sink;
+use crate::cli::arguments::Globals;
+use crate::cli::context::Context;
+use crate::cli::organization::{LIST_ACCOUNTS, accounts};
+use crate::cli::output::{Stop, passes};
+use crate::domain::arn::StreamName;
+use crate::domain::model::Mode;
+use crate::domain::policy::Policy;
+
+/// How accounts are observed.
+#[derive(Clone, Copy)]
+pub(super) struct Observers<'a> {
+    pub(super) globals: &'a Globals,
+    /// The Regions, and whether an account may be without each.
+    pub(super) regions: &'a [(String, bool)],
+    pub(super) rate: u32,
+    /// Of the account of the credentials.
+    pub(super) own: &'a Context,
+    pub(super) policy: &'a Policy,
+    pub(super) mode: Mode,
+    pub(super) bar: &'a ProgressBar,
+}
+
+impl Observers<'_> {
+    /// The configuration of clients in an account.
+    async fn sdk(self, account: &str, role: &RoleName, assumed: &Arc<Assumed>) -> Result<SdkConfig, Lack> {
+        let own = &self.own.config.own;
+        if account == own.account {
+            return Ok(self.own.sdk.clone());
+        }
+        in_account(&self.own.sdk, own, account, role, assumed).await.map_err(|failure| {
+            let why = format!("{} failed ({}): {}", failure.call, failure.code, failure.message);
+            let broken = Broken { why, help: None, passes: passes(&failure) };
+            Lack { what: format!("account {account}"), broken }
+        })
+    }
+
+    /// Every stream of an account, or of those in `names` alone.
+    pub(super) async fn account(
+        self,
+        account: &str,
+        role: &RoleName,
+        assumed: &Arc<Assumed>,
+        names: Option<&BTreeMap<String, Vec<StreamName>>>,
+    ) -> Result<Vec<Region>, Lack> {
+        let sdk = self.sdk(account, role, assumed).await?;
+        let regions: Vec<(String, bool)> = match names {
+            Some(names) => names.keys().map(|region| (region.clone(), false)).collect(),
+            None => self.regions.to_vec(),
+        };
+        let contexts = self.own.in_account(self.globals, &sdk, account, (self.rate, self.mode), &regions);
+        let contexts = contexts.map_err(|stop| {
+            let broken = Broken { why: stop.words(), help: None, passes: false };
+            Lack { what: format!("account {account}"), broken }
+        })?;
+        let audits = contexts.iter().zip(&regions).map(async |(context, (region, opt_in))| {
+            let session = context.session(self.policy, self.mode, LONGEST);
+            let names = names.and_then(|names| names.get(region)).cloned();
+            observe::region(context, &session, *opt_in, names, self.bar).await
+        });
+        Ok(join_all(audits).await)
+    }
+}
+
+/// Observes all accounts; `named`: none stands for those of the organization.
+pub(super) async fn audit(
+    named: Option<&[String]>,
+    role: &RoleName,
+    at_once: usize,
+    observers: Observers<'_>,
+    outputs: &mut Outputs,
+) -> Result<Found, Stop> {
+    let own = &observers.own.config.own;
+    let mut calls = BTreeMap::new();
+    let accounts = match named {
+        Some(named) => named.to_vec(),
+        None => {
+            let listed = accounts(&observers.own.sdk).await;
+            *calls.entry(LIST_ACCOUNTS).or_default() += 1;
+            let why = |failure| Stop::call("the accounts of the organization", &failure, Some(own), &[]);
+            listed.map_err(why)?
+        }
+    };
+    let assumed = Arc::new(Assumed::default());
+    let bar = observers.bar;
+    let mut sink = Sink::new(outputs, 0);
+    let (mut regions, mut lacks) = (Vec::new(), Vec::new());
+    let count = accounts.len();
+    let mut found = stream::iter(&accounts)
+        .map(|account| observers.account(account, role, &assumed, None))
+        .buffered(at_once)
+        .enumerate();
+    bar.set_message(format!("account 1 of {count}, streams"));
+    while let Some((index, of_account)) = found.next().await {
+        bar.set_message(format!("account {} of {count}, streams", (index + 2).min(count)));
+        match of_account {
+            Ok(of_account) => {
+                for mut region in of_account {
+                    for evidence in std::mem::take(&mut region.streams) {
+                        sink.take(&mut region, evidence)?;
+                    }
+                    regions.push(region);
+                }
+            }
+            Err(lack) => lacks.push(lack),
+        }
+    }
+    drop(found);
+    if let Some(first) = lacks.first_mut() {
+        first.broken.help = Some(format!(
+            "{ASSUME_ROLE} needs a statement in a policy of the caller, and the role has to trust the caller: `streamseal audit \
+             --print-iam` prints both"
+        ));
+    }
+    calls.insert(ASSUME_ROLE, assumed.count());
+    Ok(Found { regions, written: sink.end().0, lacks, calls, suspects: Vec::new() })
+}
