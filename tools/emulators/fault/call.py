@@ -28,7 +28,8 @@ class Call:
         headers = request.headers
         signed = re.search(r"Credential=([^/]+)/[^/]*/[^/]*/([^/]+)/", headers.get("authorization", ""))
         self.by, self.service = (signed[1], signed[2]) if signed else ("", "")
-        self.service = {"tagging": "tag", "monitoring": "cloudwatch"}.get(self.service, self.service)  # As IAM and the adapters call it.
+        # As IAM and the adapters call it.
+        self.service = {"tagging": "tag", "monitoring": "cloudwatch"}.get(self.service, self.service)
         target = headers.get("x-amz-target", "")
         if target.startswith("Kinesis_"):
             self.service = "kinesis"
