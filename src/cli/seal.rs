@@ -1,26 +1,28 @@
 //! `streamseal seal`: the plan first, then the question, then the same loop as the function's, one stream after the other.
 
-use std::io::{BufRead, IsTerminal, Write};
-use std::pin::pin;
+mod ending;
 
-use futures_util::future::{Either, select};
+use std::io::IsTerminal;
+
 use indicatif::ProgressBar;
 use serde_json::{Value, json};
 
 use super::arguments::Globals;
+use super::audit::filter::has_rule;
+use super::confirm::{confirmed, unless_interrupted};
 use super::context::{Context, OBSERVATION_MAX, policy_source};
 use super::exit::Exit;
 use super::impact::{Before, key_of};
 use super::output::{BAD, FAINT, GOOD, ODD, STRONG, Stop, advice_on, result, styled, to_stderr};
 use super::progress::bar;
-use super::runs::{interrupt, is_out_of_date};
+use super::runs::is_out_of_date;
 use super::watching::{Done, ToChange, carry_out, watched_for};
 use super::words::{self, exit_of};
 use crate::domain::arn::StreamArn;
 use crate::domain::evidence::v1::Document;
 use crate::domain::model::{Encryption, KeyIdentity, Mode, ProofMode};
 use crate::domain::plan::step::{Condition, Step};
-use crate::domain::policy::Policy;
+use crate::domain::policy::{Effect, Existing, Policy};
 use crate::domain::remedy::advice::Remedy;
 use crate::domain::verdict::{Compliance, Reason};
 use crate::run::reconcile::preview::{Preview, preview};
@@ -53,6 +55,9 @@ pub(crate) struct SealArguments {
     /// Encrypt with this key instead of the one that the policy names
     #[arg(long, value_name = "KEY", conflicts_with = "all")]
     key: Option<String>,
+    /// Also streams that the policy only reports, since they are older than `enforce_from`
+    #[arg(long, conflicts_with = "all")]
+    include_existing: bool,
     /// Go ahead although somebody would lose access
     #[arg(long)]
     accept_loss: bool,
@@ -111,6 +116,16 @@ impl Action {
 
     fn changes(self) -> bool {
         matches!(self, Self::Encrypt | Self::Rekey | Self::Wait)
+    }
+
+    /// The lower ones come first.
+    fn turn(self) -> u8 {
+        match self {
+            Self::Encrypt => 0,
+            Self::Rekey => 1,
+            Self::Wait => 2,
+            Self::Nothing | Self::Withheld | Self::Fault | Self::Unknown | Self::Gone => 3,
+        }
     }
 
     fn word(self) -> &'static str {
@@ -218,7 +233,10 @@ pub(super) async fn run(arguments: &SealArguments, globals: &Globals) -> Result<
         let by_key = arguments.key.as_deref().map(policy_of_key).transpose()?;
         let source = by_key.map(|text| format!("inline:{text}")).or_else(|| policy_source(globals));
         let context = Context::with_policy(globals, None, &arguments.streams, source).await?;
-        let policy = context.policy().await?;
+        let mut policy = context.policy().await?;
+        if arguments.include_existing {
+            enforce_existing(&mut policy);
+        }
         let plan = planned(&context, &policy, arguments, &observing).await?;
         let before = impact(&context, &plan, arguments, &observing).await;
         Ok::<_, Stop>((context, policy, plan, before))
@@ -243,7 +261,7 @@ pub(super) async fn run(arguments: &SealArguments, globals: &Globals) -> Result<
         to_stderr(refusal(&impact));
     }
     let goes = if asks && now > 0 {
-        match unless_interrupted(confirmed(now)).await {
+        match unless_interrupted(confirmed(&question(now))).await {
             Some(answer) => answer?,
             None => return Ok(Exit::TryAgain),
         }
@@ -262,8 +280,14 @@ pub(super) async fn run(arguments: &SealArguments, globals: &Globals) -> Result<
     }
     if globals.json {
         result(to_json(&plan, &impact, applied.as_ref(), &policy, arguments.max_changes));
+    } else {
+        result(ending::closing(applied.as_ref(), &plan, arguments));
     }
     Ok(exit)
+}
+
+fn question(changes: usize) -> String {
+    format!("Change {changes} stream{}?", if changes == 1 { "" } else { "s" })
 }
 
 /// The plan and what came of it, where it was carried out.
@@ -308,6 +332,15 @@ async fn impact(context: &Context, plan: &[Planned], arguments: &SealArguments, 
     Before::check(context, changes.map(|planned| (&planned.stream, &planned.preview)), bar).await
 }
 
+/// Whoever names a stream may have it changed, although its rule only reports streams of its age.
+fn enforce_existing(policy: &mut Policy) {
+    for rule in &mut policy.rules {
+        if let Effect::Encrypt(encrypt) = &mut rule.effect {
+            encrypt.existing = Existing::Enforce;
+        }
+    }
+}
+
 /// Why nothing is done unasked.
 fn refusal(impact: &Before) -> String {
     let losses = match impact.losses() {
@@ -327,11 +360,7 @@ async fn planned(
     arguments: &SealArguments,
     bar: &ProgressBar,
 ) -> Result<Vec<Planned>, Stop> {
-    if let Some(only) = arguments.only.as_ref().filter(|only| policy.rules.iter().all(|rule| rule.name != **only)) {
-        let names: Vec<&str> = policy.rules.iter().map(|rule| rule.name.as_str()).collect();
-        let stop = Stop::usage(format!("the policy has no rule `{only}`"));
-        return Err(stop.help(format!("its rules are {}", names.join(", "))));
-    }
+    arguments.only.iter().try_for_each(|only| has_rule(policy, only))?;
     let streams = if arguments.all { context.all_streams().await? } else { context.streams(&arguments.streams)? };
     bar.set_length(u64::try_from(streams.len()).unwrap_or(u64::MAX));
     let mut plan = Vec::new();
@@ -350,6 +379,8 @@ async fn planned(
             plan.push(Planned { stream, action, preview });
         }
     }
+    // What is not encrypted goes first, also where not all may be changed.
+    plan.sort_by_key(|planned| planned.action.turn());
     // Where STS could not be asked, this says whose the list is.
     if !plan.is_empty() && plan.iter().all(|planned| planned.action == Action::Gone) && arguments.only.is_none() {
         let account = &context.config.own.account;
@@ -398,36 +429,4 @@ fn lines(plan: &[Planned], context: &Context, policy: &Policy, arguments: &SealA
         count(Action::Nothing),
     ));
     lines.join("\n")
-}
-
-/// What comes before the first change: Ctrl-C ends it, and says what that means.
-async fn unless_interrupted<T>(work: impl Future<Output = T>) -> Option<T> {
-    match select(pin!(work), pin!(interrupt())).await {
-        Either::Left((done, _)) => Some(done),
-        Either::Right(_) => {
-            to_stderr("\nnothing was changed");
-            None
-        }
-    }
-}
-
-/// Asks on the terminal. The answer is read on a thread of its own, which nobody waits for after Ctrl-C.
-async fn confirmed(changes: usize) -> Result<bool, Stop> {
-    let s = if changes == 1 { "" } else { "s" };
-    {
-        let mut terminal = anstream::stderr().lock();
-        let _ = write!(terminal, "{STRONG}Change {changes} stream{s}?{STRONG:#} Type \"yes\" to continue: ");
-        let _ = terminal.flush();
-    }
-    let read = tokio::task::spawn_blocking(|| {
-        let mut answer = String::new();
-        std::io::stdin().lock().read_line(&mut answer).map(|_| answer)
-    });
-    let read = read.await.unwrap_or_else(|error| Err(std::io::Error::other(error)));
-    let answer = read.map_err(|error| Stop::failure(format!("the answer cannot be read: {error}")))?;
-    let yes = answer.trim() == "yes";
-    if !yes {
-        to_stderr("nothing was changed");
-    }
-    Ok(yes)
 }

@@ -1,10 +1,12 @@
-//! The audit as findings of Security Hub (AWS Security Finding Format), as `aws securityhub batch-import-findings` takes them:
-//! at most 100 with one call (Security Hub API reference). Their fields follow those of the control Kinesis.1, but they are
+//! The audit as findings of Security Hub (AWS Security Finding Format), as `aws securityhub batch-import-findings --cli-input-json` takes
+//! them: one batch a line, of one Region, since each has a Security Hub of its own, and of at most 100 (Security Hub API reference,
+//! BatchImportFindings). Their fields follow those of the control Kinesis.1, but they are
 //! this tool's findings and do not say that the control found them.
 
 use serde_json::{Value, json};
 
 use super::report::{Audit, Row, TOOL, one_line};
+use super::severity::Severity;
 use crate::domain::evidence::Evidence;
 use crate::domain::remedy::advice::Remedy;
 use crate::domain::verdict::Compliance;
@@ -13,19 +15,30 @@ use crate::domain::verdict::Compliance;
 const DESCRIPTION_MAX: usize = 1024;
 const REMEDIATION_MAX: usize = 512;
 
-pub(super) fn render(audit: &Audit) -> Value {
-    Value::Array(audit.streams().map(|evidence| finding(audit, evidence)).collect())
+/// As many findings as one call takes.
+const BATCH: usize = 100;
+
+pub(super) fn render(audit: &Audit) -> String {
+    let mut text = String::new();
+    for region in &audit.regions {
+        let rows: Vec<&Evidence> =
+            audit.rows().filter(|evidence| evidence.stream.scope.region == region.name).collect();
+        for batch in rows.chunks(BATCH) {
+            let findings: Vec<Value> = batch.iter().map(|evidence| finding(audit, evidence)).collect();
+            text.push_str(&format!("{}\n", json!({"Findings": findings})));
+        }
+    }
+    text
 }
 
 fn finding(audit: &Audit, evidence: &Evidence) -> Value {
     let row = Row::new(evidence);
     let scope = &evidence.stream.scope;
-    // As Kinesis.1 has it: MEDIUM where it failed.
-    let (status, severity, workflow) = match evidence.verdict.compliance {
-        Compliance::Compliant => ("PASSED", "INFORMATIONAL", "RESOLVED"),
-        Compliance::NonCompliant => ("FAILED", "MEDIUM", "NEW"),
-        Compliance::InsufficientData => ("WARNING", "LOW", "NEW"),
-        Compliance::NotApplicable => ("NOT_AVAILABLE", "INFORMATIONAL", "RESOLVED"),
+    let (status, workflow) = match evidence.verdict.compliance {
+        Compliance::Compliant => ("PASSED", "RESOLVED"),
+        Compliance::NonCompliant => ("FAILED", "NEW"),
+        Compliance::InsufficientData => ("WARNING", "NEW"),
+        Compliance::NotApplicable => ("NOT_AVAILABLE", "RESOLVED"),
     };
     let (change, command) = (evidence.remedy.at_source(), one_line(&evidence.remedy));
     let product = [
@@ -52,7 +65,7 @@ fn finding(audit: &Audit, evidence: &Evidence) -> Value {
         "CreatedAt": row.observed_at,
         "LastObservedAt": row.observed_at,
         "UpdatedAt": row.observed_at,
-        "Severity": {"Label": severity, "Original": row.compliance},
+        "Severity": {"Label": Severity::of(evidence).label(), "Original": row.compliance},
         "Title": "Kinesis data streams should be encrypted with the key that the policy names",
         "Description": cut(row.annotation, DESCRIPTION_MAX),
         "ProductFields": present(&product),
@@ -137,9 +150,26 @@ mod tests {
     }
 
     #[test]
+    fn a_batch_has_one_region_and_no_more_than_one_call_takes() {
+        let mut audit = samples::incomplete();
+        let one = audit.regions[0].streams[0].clone();
+        audit.regions[0].streams = vec![one.clone(); 201];
+        audit.regions[1].streams = vec![one; 2];
+        audit.regions[1].streams.iter_mut().for_each(|evidence| evidence.stream.scope.region = "eu-west-2".into());
+        let text = render(&audit);
+        let batches: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        let sizes: Vec<(usize, &Value)> = batches
+            .iter()
+            .map(|batch| (batch["Findings"].as_array().unwrap().len(), &batch["Findings"][0]["Region"]))
+            .collect();
+        let [here, there] = [json!("eu-west-1"), json!("eu-west-2")];
+        assert_eq!(sizes, [(100, &here), (100, &here), (1, &here), (2, &there)]);
+    }
+
+    #[test]
     fn every_stream_is_a_finding_of_ours_with_the_fields_that_are_required() {
-        let findings = render(&samples::audit());
-        let findings = findings.as_array().unwrap();
+        let batch: Value = serde_json::from_str(&render(&samples::audit())).unwrap();
+        let findings = batch["Findings"].as_array().unwrap();
         assert_eq!(findings.len(), 5);
         let required = [
             "AwsAccountId",

@@ -8,7 +8,7 @@ at_source_cli,remedy_about,remedy,remedy_command,remedy_statement\r\n";
 
 pub(super) fn render(audit: &Audit) -> String {
     let mut text = HEAD.to_owned();
-    for evidence in audit.streams() {
+    for evidence in audit.rows() {
         let row = Row::new(evidence);
         let (status, created) = (row.status.as_deref(), row.created_at.map(|at| at.to_string()));
         let observed_at = row.observed_at.to_string();

@@ -14,8 +14,7 @@ const TEMPLATE: &str = include_str!("report.html");
 
 pub(super) fn render(audit: &Audit) -> String {
     // As text, since the documents are to keep the order of their fields.
-    let documents =
-        audit.streams().map(|evidence| serde_json::to_string(&Document::from(evidence)).unwrap_or_default());
+    let documents = audit.rows().map(|evidence| serde_json::to_string(&Document::from(evidence)).unwrap_or_default());
     let data = format!(r#"{{"audit":{},"evidence":[{}]}}"#, audit.head(), documents.collect::<Vec<_>>().join(","));
     let title = format!("Kinesis encryption audit of account {}, {}", audit.account, audit.finished_at);
     let sources = [

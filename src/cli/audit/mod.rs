@@ -1,18 +1,25 @@
 //! `streamseal audit`: how every stream stands with the policy, as a table, JSON, CSV, HTML, findings or evidence.
 //!
 //! It observes as a scan does and decides nothing itself; it changes no stream and writes no record. The result is written once
-//! and whole: an audit that is broken off leaves no file and no output.
+//! and whole. An audit that is stopped before its end writes what it has, and says that it is incomplete.
 
 mod asff;
+mod change;
 mod csv;
 mod file;
+pub(crate) mod filter;
 mod html;
+mod markdown;
 mod observe;
+mod ocsf;
 mod regions;
 mod report;
 #[cfg(test)]
 mod samples;
+mod severity;
+mod since;
 mod table;
+pub(crate) mod without;
 
 use std::collections::BTreeSet;
 use std::io::{ErrorKind, Write};
@@ -20,26 +27,32 @@ use std::path::{Path, PathBuf};
 use std::pin::pin;
 
 use clap::ValueEnum;
+use futures_util::FutureExt;
 use futures_util::future::{Either, join_all, select};
 use indicatif::{ProgressBar, ProgressStyle};
 use jiff::{SignedDuration, Timestamp};
 
 use self::file::{try_to_write, write_whole};
+use self::filter::Filter;
 use self::report::{Audit, Broken, Ended, FailOn};
+use self::since::Before;
 use self::table::Shown;
 use super::arguments::{Globals, MODES};
-use super::context::Context;
+use super::context::{Context, policy_source};
 use super::exit::Exit;
 use super::output::{GOOD, Stop, in_lines, styled, to_stderr};
+use crate::domain::model::Mode;
+use crate::domain::policy::Policy;
 use crate::domain::remedy::advice::Remedy;
 
 /// Longer than any audit: what ends one is its end, or its user.
 const LONGEST: SignedDuration = SignedDuration::from_hours(7 * 24);
 
-const CODES: &str = "Exit codes: 0 compliant, 1 failure, incomplete, or broken off, 2 usage, 3 non-compliant, 4 try again, since \
-                           something could not be determined now.";
+const CODES: &str = "Exit codes: 0 compliant, 1 failure, incomplete, or stopped, 2 usage, 3 non-compliant (without a policy: not \
+                           encrypted, or with a key that cannot be used), 4 try again, since something could not be determined now.";
 
-/// Shows how every stream stands with the policy, also as a report; changes nothing
+/// Shows how every stream stands with the policy, also as a report; without a policy, whether it is encrypted and with whose key.
+/// Changes nothing
 #[derive(Debug, clap::Args)]
 #[command(after_help = CODES)]
 pub(crate) struct AuditArguments {
@@ -56,13 +69,18 @@ pub(crate) struct AuditArguments {
     #[arg(long, value_enum)]
     format: Option<Format>,
     /// Write the result to this file, or to standard output for `-`; may be given several times, each ending (.html .json .csv
-    /// .jsonl .txt) is its form
+    /// .jsonl .txt .md) is its form
     #[arg(long, short, value_name = "FILE")]
     output: Vec<PathBuf>,
     /// What ends the command with another exit code than 0 [default: what is non-compliant, and what is unknown and may be known with
     /// another try]
     #[arg(long, value_enum)]
     fail_on: Option<FailOn>,
+    /// Compare with this audit, which `-o FILE.json` wrote before: what is new, fixed, unchanged
+    #[arg(long, value_name = "FILE")]
+    since: Option<PathBuf>,
+    #[command(flatten)]
+    filter: Filter,
     /// Print what to change as well, for each key, in the table: for Terraform, CloudFormation and the AWS CLI
     #[arg(long)]
     fix: bool,
@@ -81,8 +99,12 @@ enum Format {
     Html,
     /// One document a line and stream, streamseal.evidence/v1
     Evidence,
-    /// Findings for Security Hub (ASFF)
+    /// Findings for Security Hub (ASFF), one batch of at most 100 a line, by Region
     Asff,
+    /// Compliance Findings of OCSF, one a line
+    Ocsf,
+    /// A summary for a pull request or a pipeline
+    Markdown,
 }
 
 impl Format {
@@ -93,6 +115,7 @@ impl Format {
             "csv" => Some(Self::Csv),
             "html" | "htm" => Some(Self::Html),
             "jsonl" | "ndjson" => Some(Self::Evidence),
+            "md" => Some(Self::Markdown),
             _ => None,
         }
     }
@@ -104,7 +127,9 @@ impl Format {
             Self::Csv => csv::render(audit),
             Self::Html => html::render(audit),
             Self::Evidence => audit.to_evidence(),
-            Self::Asff => format!("{:#}\n", asff::render(audit)),
+            Self::Asff => asff::render(audit),
+            Self::Ocsf => ocsf::render(audit),
+            Self::Markdown => markdown::render(audit),
         }
     }
 }
@@ -115,18 +140,18 @@ pub(super) async fn run(arguments: &AuditArguments, globals: &Globals) -> Result
     for path in outputs.iter().filter_map(|(path, _)| *path) {
         try_to_write(path).map_err(|error| not_written(Some(path), &error))?;
     }
+    if arguments.fail_on == Some(FailOn::New) && arguments.since.is_none() {
+        return Err(Stop::usage("`--fail-on new` compares with an audit before: name it with `--since FILE.json`"));
+    }
+    let before = arguments.since.as_deref().map(Before::read).transpose()?;
     let bar = bar();
-    let done = match select(pin!(audit(arguments, globals, &bar)), pin!(broken_off())).await {
-        Either::Left((done, _)) => done,
-        Either::Right(((), _)) => {
-            let (at, of) = (bar.position(), bar.length().unwrap_or_default());
-            let why =
-                format!("broken off after {at} of {of} streams: the audit is incomplete, and nothing was written");
-            Err(Stop::failure(why))
-        }
-    };
+    let done = audit(arguments, globals, before, &bar).await;
+    let (at, of) = (bar.position(), bar.length().unwrap_or_default());
     bar.finish_and_clear();
     let audit = done?;
+    if audit.regions.iter().any(|region| region.ended == Ended::Interrupted) {
+        Stop::failure(format!("stopped after {at} of {of} streams: the audit is incomplete")).print();
+    }
     report_regions(&audit);
     for lines in refusals(&audit) {
         to_stderr(format_args!("{}: some streams or keys could not be checked: {lines}", styled(GOOD, "help")));
@@ -140,6 +165,9 @@ pub(super) async fn run(arguments: &AuditArguments, globals: &Globals) -> Result
     }
     if outputs.iter().all(|(path, _)| path.is_some()) {
         to_stderr(table::sums(&audit).trim_end());
+        if let Some(since) = &audit.since {
+            to_stderr(since.text().trim_end());
+        }
     }
     Ok(audit.exit(arguments.fail_on))
 }
@@ -164,7 +192,7 @@ fn report_regions(audit: &Audit) {
             Ended::Denied => {
                 to_stderr(format_args!("{}: left out, a policy of the organization denies it", region.name));
             }
-            Ended::Complete | Ended::NotEnabled => {}
+            Ended::Complete | Ended::NotEnabled | Ended::Interrupted => {}
         }
     }
 }
@@ -195,7 +223,7 @@ fn outputs<'a>(arguments: &'a AuditArguments, globals: &Globals) -> Result<Vec<(
     }
     let of = |path: &PathBuf| {
         let why = || {
-            let endings = ".html, .json, .csv, .jsonl or .txt";
+            let endings = ".html, .json, .csv, .jsonl, .txt or .md";
             format!("{}: unknown file extension; use {endings}, or give --format", path.display())
         };
         asked.or_else(|| Format::of(path)).ok_or_else(why)
@@ -207,33 +235,76 @@ fn outputs<'a>(arguments: &'a AuditArguments, globals: &Globals) -> Result<Vec<(
     arguments.output.iter().map(output).collect()
 }
 
-async fn audit(arguments: &AuditArguments, globals: &Globals, bar: &ProgressBar) -> Result<Audit, Stop> {
-    let regions = regions::chosen(globals, arguments.all_regions).await?;
-    let (contexts, is_known) =
-        Context::of_regions(globals, arguments.mode.as_deref(), arguments.rate, &regions).await?;
+/// Observes every Region, until somebody stops it. What was not begun before that is no audit.
+async fn audit(
+    arguments: &AuditArguments,
+    globals: &Globals,
+    before: Option<Before>,
+    bar: &ProgressBar,
+) -> Result<Audit, Stop> {
+    let stop = stopped().boxed_local().shared();
+    let prepared = match select(pin!(prepared(arguments, globals)), stop.clone()).await {
+        Either::Left((prepared, _)) => prepared?,
+        Either::Right(_) => return Err(Stop::failure("stopped before any stream was observed; nothing was written")),
+    };
+    let Prepared { contexts, opt_in, is_known, policy, mode, has_policy } = prepared;
     let Some(first) = contexts.first() else { return Err(Stop::usage("there is no Region to observe")) };
-    let (policy, mode) = (first.policy().await?, first.mode().await?);
+    let account = first.config.own.account.clone();
+    arguments.filter.check(&policy)?;
+    before.iter().try_for_each(|before| before.is_of(&account))?;
     let started_at = now();
     // Each Region has quotas of its own.
-    let audits = contexts.iter().zip(&regions).map(async |(context, (_, opt_in))| {
+    let audits = contexts.iter().zip(opt_in).map(async |(context, opt_in)| {
         let session = context.session(&policy, mode, LONGEST);
-        observe::region(&context.aws, &session, *opt_in, bar).await
+        observe::region(&context.aws, &session, (opt_in, &arguments.filter), bar, stop.clone()).await
     });
     let mut found = join_all(audits).await;
     if !is_known {
         found.iter_mut().for_each(report::Region::doubt);
     }
-    Ok(Audit {
-        account: first.config.own.account.clone(),
+    if !has_policy {
+        found.iter_mut().for_each(without::leave_out_rules);
+    }
+    let mut audit = Audit {
+        account,
         mode,
-        policy_source: first.config.policy.to_string(),
+        policy_source: if has_policy { first.config.policy.to_string() } else { without::SOURCE.to_owned() },
         policy_digest: policy.digest.clone(),
         rules: policy.rules.iter().map(|rule| rule.name.clone()).collect(),
         exemptions_ending: policy.exemptions_ending(started_at),
         started_at,
         finished_at: now(),
         regions: found,
-    })
+        filter: arguments.filter.clone(),
+        since: None,
+    };
+    audit.since = before.map(|before| before.compare(&audit));
+    Ok(audit)
+}
+
+/// What has to be known before the first stream is observed.
+struct Prepared {
+    contexts: Vec<Context>,
+    /// Of each, whether the account may be without its Region.
+    opt_in: Vec<bool>,
+    /// Whether the account is known to be the one that the credentials are of.
+    is_known: bool,
+    policy: Policy,
+    mode: Mode,
+    has_policy: bool,
+}
+
+async fn prepared(arguments: &AuditArguments, globals: &Globals) -> Result<Prepared, Stop> {
+    let regions = regions::chosen(globals, arguments.all_regions).await?;
+    let named = policy_source(globals);
+    let has_policy = named.is_some();
+    let source = named.unwrap_or_else(without::source);
+    let (contexts, is_known) =
+        Context::of_regions(globals, source, arguments.mode.as_deref(), arguments.rate, &regions).await?;
+    let Some(first) = contexts.first() else { return Err(Stop::usage("there is no Region to observe")) };
+    let (policy, mode) = (first.policy().await?, first.mode().await?);
+    let opt_in = regions.into_iter().map(|(_, opt_in)| opt_in).collect();
+    Ok(Prepared { contexts, opt_in, is_known, policy, mode, has_policy })
 }
 
 /// To the second: people read it.
@@ -254,7 +325,7 @@ fn bar() -> ProgressBar {
 }
 
 /// Ctrl-C, or a TERM.
-async fn broken_off() {
+async fn stopped() {
     use tokio::signal::unix::{SignalKind, signal};
     let (Ok(mut interrupt), Ok(mut terminate)) = (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
     else {

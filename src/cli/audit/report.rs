@@ -9,6 +9,8 @@ use jiff::civil::Date;
 use serde::Serialize;
 use serde_json::{Value, json};
 
+use super::change::Since;
+use super::filter::Filter;
 use crate::cli::exit::Exit;
 use crate::cli::words::{exit_of, remedy_json};
 use crate::domain::evidence::Evidence;
@@ -44,6 +46,10 @@ pub(super) struct Audit {
     pub(super) started_at: Timestamp,
     pub(super) finished_at: Timestamp,
     pub(super) regions: Vec<Region>,
+    /// Which streams it is about, and lists.
+    pub(super) filter: Filter,
+    /// What changed since an audit before, where there is one to compare with.
+    pub(super) since: Option<Since>,
 }
 
 /// What was found in one Region.
@@ -72,6 +78,8 @@ pub(super) enum Ended {
     Denied,
     /// It could not be observed to its end.
     Failed(Broken),
+    /// Somebody stopped the audit before its end.
+    Interrupted,
 }
 
 /// Why a Region was given up.
@@ -92,6 +100,8 @@ pub(super) enum FailOn {
     NonCompliant,
     /// That, or a stream that is unknown, or a Region that the organization denies
     Unknown,
+    /// A stream that is non-compliant, and was not in the audit that `--since` names
+    New,
     /// Nothing that is found
     None,
 }
@@ -122,6 +132,7 @@ impl Region {
             Ended::NotEnabled => ("not-enabled", None),
             Ended::Denied => ("denied", None),
             Ended::Failed(broken) => ("failed", Some(&broken.why)),
+            Ended::Interrupted => ("interrupted", None),
         };
         json!({
             "region": self.name, "state": state, "failure": failure, "listed": self.listed, "gone": self.gone,
@@ -204,13 +215,18 @@ impl Audit {
         self.regions.iter().flat_map(|region| &region.streams)
     }
 
+    /// Those that are listed, one by one.
+    pub(super) fn rows(&self) -> impl Iterator<Item = &Evidence> {
+        self.streams().filter(|evidence| self.filter.lists(evidence))
+    }
+
     pub(super) fn count(&self, compliance: Compliance) -> usize {
         self.streams().filter(|evidence| evidence.verdict.compliance == compliance).count()
     }
 
     /// Whether every Region that the account has was observed to its end.
     pub(super) fn is_complete(&self) -> bool {
-        let failed = self.regions.iter().any(|region| matches!(region.ended, Ended::Failed(_)));
+        let failed = self.regions.iter().any(|r| matches!(r.ended, Ended::Failed(_) | Ended::Interrupted));
         // Credentials that are good nowhere give the same answer as Regions that nobody enabled.
         let somewhere = self.regions.iter().any(|region| region.ended == Ended::Complete);
         !failed && somewhere
@@ -220,7 +236,7 @@ impl Audit {
         let found = self.of_streams(fail_on);
         let of_region = |region: &Region| match &region.ended {
             Ended::Failed(Broken { passes: true, .. }) => Exit::TryAgain,
-            Ended::Failed(_) => Exit::Failure,
+            Ended::Failed(_) | Ended::Interrupted => Exit::Failure,
             Ended::Denied if fail_on == Some(FailOn::Unknown) => Exit::Failure,
             Ended::Complete | Ended::NotEnabled | Ended::Denied => Exit::Compliant,
         };
@@ -229,6 +245,10 @@ impl Audit {
     }
 
     fn of_streams(&self, fail_on: Option<FailOn>) -> Exit {
+        if fail_on == Some(FailOn::New) {
+            let is_new = self.since.as_ref().is_some_and(|since| !since.new.is_empty());
+            return if is_new { Exit::NonCompliant } else { Exit::Compliant };
+        }
         let of = |evidence: &Evidence| match (exit_of(&evidence.verdict, &evidence.remedy), fail_on) {
             (_, Some(FailOn::None)) | (Exit::TryAgain | Exit::Failure, Some(FailOn::NonCompliant)) => Exit::Compliant,
             (exit, _) => exit,
@@ -260,6 +280,8 @@ impl Audit {
             "started_at": self.started_at,
             "finished_at": self.finished_at,
             "complete": self.is_complete(),
+            "filter": self.filter.to_json(),
+            "since": self.since.as_ref().map(Since::to_json),
             "totals": {
                 "streams": self.streams().count(), "by_compliance": by_compliance, "by_reason": by_reason,
                 "by_rule": by_rule, "by_key": by_key,
@@ -272,7 +294,7 @@ impl Audit {
     /// The whole as one JSON document.
     pub(super) fn to_json(&self) -> Value {
         let mut head = self.head();
-        let streams: Vec<Value> = self.streams().map(row_with_remedy).collect();
+        let streams: Vec<Value> = self.rows().map(row_with_remedy).collect();
         if let Some(fields) = head.as_object_mut() {
             fields.insert("streams".to_owned(), Value::Array(streams));
         }
@@ -282,7 +304,7 @@ impl Audit {
     /// One document of evidence a line.
     pub(super) fn to_evidence(&self) -> String {
         let line = |evidence| serde_json::to_string(&Document::from(evidence)).unwrap_or_default() + "\n";
-        self.streams().map(line).collect()
+        self.rows().map(line).collect()
     }
 }
 
@@ -345,6 +367,19 @@ mod tests {
         let mut nowhere = samples::audit();
         nowhere.regions.iter_mut().for_each(|region| region.ended = Ended::NotEnabled);
         assert_eq!(nowhere.exit(None), Exit::Failure, "credentials that are good nowhere");
+    }
+
+    #[test]
+    fn what_is_new_alone_can_fail_the_command() {
+        let mut audit = samples::audit();
+        audit.since = Some(Since::default());
+        assert_eq!(audit.exit(Some(FailOn::New)), Exit::Compliant, "what was wrong before is let through");
+        let new = audit.regions[0].streams[1].stream.clone();
+        audit.since.iter_mut().for_each(|since| since.new.push(new.clone()));
+        assert_eq!(audit.exit(Some(FailOn::New)), Exit::NonCompliant);
+        audit.regions[0].ended = Ended::Interrupted;
+        assert_eq!(audit.exit(Some(FailOn::New)), Exit::Failure, "whatever was not observed may be new");
+        assert_eq!(audit.to_json()["complete"], false);
     }
 
     #[test]

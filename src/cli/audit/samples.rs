@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 
+use super::filter::Filter;
 use super::report::{Audit, Broken, Ended, Region};
 use crate::domain::arn::{KeyArn, KeyRef, Scope, StreamName};
 use crate::domain::cause::Cause;
@@ -94,6 +95,8 @@ pub(super) fn audit() -> Audit {
         started_at: at(),
         finished_at: at(),
         regions: vec![region],
+        filter: Filter::default(),
+        since: None,
     }
 }
 

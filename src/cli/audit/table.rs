@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 use std::fmt::Write;
 
 use super::report::{Audit, Ended, ORDER, Row, for_all_streams};
+use super::without;
 use crate::cli::words;
+use crate::domain::evidence::Evidence;
 use crate::domain::model::Mode;
 use crate::domain::remedy::advice::AtSource;
 use crate::domain::verdict::Compliance;
@@ -13,6 +15,8 @@ use crate::domain::verdict::Compliance;
 const CELL_MIN: usize = 12;
 /// So many streams are named with what to do about them.
 const NAMED_MAX: usize = 5;
+
+const HEAD: [&str; 5] = ["STREAM", "COMPLIANCE", "REASON", "RULE", "KEY"];
 
 /// How the table is shown.
 #[derive(Clone, Copy, Debug, Default)]
@@ -28,22 +32,17 @@ pub(super) struct Shown {
 pub(super) fn render(audit: &Audit, shown: Shown) -> String {
     let Shown { coloured, width, fix } = shown;
     let several = audit.regions.len() > 1;
-    let mut head = vec!["STREAM", "COMPLIANCE", "REASON", "RULE", "KEY"];
+    let by_policy = !without::is_of(audit);
+    let mut head = if by_policy { HEAD } else { without::HEAD }.to_vec();
     if several {
         head.insert(0, "REGION");
     }
     let mut lines: Vec<(Compliance, Vec<String>)> = Vec::new();
     for compliance in ORDER {
-        for evidence in audit.streams().filter(|evidence| evidence.verdict.compliance == compliance) {
-            let row = Row::new(evidence);
-            let reason = row.withheld.map_or(row.reason.to_owned(), |why| format!("{}: {why}", row.reason));
-            let key = row.key();
-            // The id says it all where every key is of one account and Region.
-            let key = key.rsplit_once(":key/").map_or(key, |(_, id)| id);
-            let mut cells: Vec<String> =
-                [row.stream, row.compliance, &reason, row.rule.unwrap_or("-"), key].map(str::to_owned).into();
+        for evidence in audit.rows().filter(|evidence| evidence.verdict.compliance == compliance) {
+            let mut cells: Vec<String> = if by_policy { cells(evidence) } else { without::cells(evidence) }.into();
             if several {
-                cells.insert(0, row.region.to_owned());
+                cells.insert(0, evidence.stream.scope.region.clone());
             }
             lines.push((compliance, cells));
         }
@@ -73,8 +72,21 @@ pub(super) fn render(audit: &Audit, shown: Shown) -> String {
     }
     text.push_str(&others(audit));
     text.push_str(&sums(audit));
+    if let Some(since) = &audit.since {
+        text.push_str(&since.text());
+    }
     text.push_str(&next(audit, fix));
     text
+}
+
+/// One stream as its rule sees it.
+fn cells(evidence: &Evidence) -> [String; 5] {
+    let row = Row::new(evidence);
+    let reason = row.withheld.map_or(row.reason.to_owned(), |why| format!("{}: {why}", row.reason));
+    let key = row.key();
+    // The id says it all where every key is of one account and Region.
+    let key = key.rsplit_once(":key/").map_or(key, |(_, id)| id);
+    [row.stream, row.compliance, &reason, row.rule.unwrap_or("-"), key].map(str::to_owned)
 }
 
 /// Whose streams these are, where, and by what they were judged.
@@ -84,12 +96,20 @@ fn header(audit: &Audit) -> String {
         [region] => format!("Region {}", region.name),
         several => format!("{} Regions", several.len()),
     };
+    let filter = match audit.filter.words() {
+        words if words.is_empty() => words,
+        words => format!("\n{words}"),
+    };
+    if without::is_of(audit) {
+        let asked = "is each stream encrypted, and can its key be used";
+        return format!("account {account}, {regions}, no policy: {asked}{filter}\n\n");
+    }
     let mode = match mode {
         Mode::Report => "report",
         Mode::Enforce => "enforce",
         Mode::Prove => "prove",
     };
-    format!("account {account}, {regions}, policy {policy_source}, mode {mode}\n\n")
+    format!("account {account}, {regions}, policy {policy_source}, mode {mode}{filter}\n\n")
 }
 
 /// The one command that comes next.
@@ -97,6 +117,8 @@ fn next(audit: &Audit, fix: bool) -> String {
     let is_at_source = audit.streams().any(|evidence| evidence.remedy.at_source().is_some());
     let command = if audit.streams().next().is_none() {
         "`streamseal audit --all-regions` searches every Region"
+    } else if without::is_of(audit) {
+        "`streamseal init` writes a policy from these streams: which of them need which key"
     } else if is_at_source && !fix {
         "`streamseal audit --fix` prints what to change, for Terraform, CloudFormation and the AWS CLI"
     } else if audit.count(Compliance::NonCompliant) > 0 {
@@ -154,12 +176,12 @@ fn indented(lines: &str) -> String {
 pub(super) fn sums(audit: &Audit) -> String {
     let total = audit.streams().count();
     let s = if total == 1 { "" } else { "s" };
-    let parts: Vec<String> = ORDER
+    let by_compliance = ORDER
         .iter()
         .map(|compliance| (audit.count(*compliance), compliance.as_str()))
         .filter(|(count, _)| *count > 0)
-        .map(|(count, word)| format!("{count} {word}"))
-        .collect();
+        .map(|(count, word)| format!("{count} {word}"));
+    let parts: Vec<String> = if without::is_of(audit) { without::counts(audit) } else { by_compliance.collect() };
     let colon = if parts.is_empty() { "" } else { ": " };
     let mut text = format!("{total} stream{s}{colon}{}\n", parts.join(", "));
     let empty = audit.regions.iter().filter(|region| region.ended == Ended::Complete && region.listed == 0);
@@ -179,7 +201,7 @@ pub(super) fn sums(audit: &Audit) -> String {
         let _ = writeln!(text, "not observed, denied by the organization: {}", denied.join(", "));
     }
     if !audit.is_complete() {
-        let failed = audit.regions.iter().filter(|region| matches!(region.ended, Ended::Failed(_)));
+        let failed = audit.regions.iter().filter(|r| matches!(r.ended, Ended::Failed(_) | Ended::Interrupted));
         let failed: Vec<&str> = failed.map(|region| region.name.as_str()).collect();
         let _ = writeln!(
             text,
