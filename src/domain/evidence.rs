@@ -4,6 +4,7 @@
 
 pub mod digest;
 pub mod emf;
+pub mod exposure;
 pub mod v1;
 
 use jiff::{SignedDuration, Timestamp};

@@ -7,6 +7,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::super::model::{Encryption, KeyIdentity, Mode, ProofMode};
+use super::exposure::Exposure;
 use super::{Evidence, Proof, Setting};
 #[cfg(feature = "schema")]
 use super::{ProofState, Remediation};
@@ -67,6 +68,9 @@ pub struct Document<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "schema", schemars(with = "crate::domain::time::Time"))]
     previous_key_needed_until: Option<Timestamp>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "schema", schemars(with = "Exposure"))]
+    exposure: Option<Exposure>,
     #[serde(skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "schema", schemars(with = "AtSource"))]
     at_source: Option<&'a AtSource>,
@@ -369,10 +373,16 @@ impl<'a> From<&'a Evidence> for Document<'a> {
             producers: evidence.rekeyed.then_some("unknown"),
             impact: evidence.rekeyed.then(|| evidence.impact()),
             previous_key_needed_until: evidence.previous_key_needed_until,
+            exposure: exposure(evidence),
             at_source: evidence.remedy.at_source(),
             remedy: remedy(&evidence.remedy),
         }
     }
+}
+
+fn exposure(evidence: &Evidence) -> Option<Exposure> {
+    let (before, after) = (evidence.before.as_ref(), evidence.after.as_ref());
+    Exposure::of(&evidence.cause, before.map(|setting| &setting.observed), after.map(|setting| &setting.observed))
 }
 
 fn millis(from: Timestamp, to: Timestamp) -> i64 {
