@@ -1,32 +1,66 @@
-//! The audit as one HTML file that needs nothing else: the template with its data.
+//! The audit as one HTML file that needs nothing else: the template with its rows, and with its data for the script.
 //!
-//! Whatever a stream, a tag or a message is called, it is data: it goes into the page as JSON in which nothing can end the
-//! script element, the page writes it as text alone, and the policy in its head lets no script or style run but its own.
+//! Whatever a stream, a tag or a message is called, it is data: it is escaped where it stands in the page, it goes to the script as JSON
+//! in which nothing can end the element, the script writes it as text alone, and the policy in the head lets no script or style run but
+//! its own. Without a script the page says the same, and cannot be filtered.
+
+mod page;
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use sha2::{Digest, Sha256};
 
+use self::page::escaped;
 use super::report::Audit;
+use super::without;
 use crate::domain::evidence::v1::Document;
 
 const TEMPLATE: &str = include_str!("report.html");
 
 pub(super) fn render(audit: &Audit) -> String {
+    let (in_order, aliases) = (page::in_order(audit), page::aliases(audit));
     // As text, since the documents are to keep the order of their fields.
-    let documents = audit.rows().map(|evidence| serde_json::to_string(&Document::from(evidence)).unwrap_or_default());
-    let data = format!(r#"{{"audit":{},"evidence":[{}]}}"#, audit.head(), documents.collect::<Vec<_>>().join(","));
+    let documents =
+        in_order.iter().map(|evidence| serde_json::to_string(&Document::from(*evidence)).unwrap_or_default());
+    let documents: Vec<String> = documents.collect();
+    let (head, names) = (audit.head(), serde_json::to_string(&aliases).unwrap_or_default());
+    let data = format!(r#"{{"audit":{head},"aliases":{names},"evidence":[{}]}}"#, documents.join(","));
     let title = format!("Kinesis encryption audit of account {}, {}", audit.account, audit.finished_at);
-    let sources = [
-        ("{{STYLE_HASH}}", between(TEMPLATE, "<style>", "</style>")),
-        ("{{SCRIPT_HASH}}", between(TEMPLATE, "<script>", "</script>")),
+    let hash = |start, end| {
+        let digest = Sha256::digest(between(TEMPLATE, start, end).as_bytes());
+        format!("'sha256-{}'", BASE64_STANDARD.encode(digest))
+    };
+    let hidden = |is: bool| if is { "hidden" } else { "" }.to_owned();
+    let places = [
+        ("STYLE_HASH", hash("<style>", "</style>")),
+        ("SCRIPT_HASH", hash("<script>", "</script>")),
+        ("TITLE", escaped(&title)),
+        ("FACTS", page::facts(audit)),
+        ("NOTICES", page::notices(audit)),
+        ("VERDICT", escaped(&page::verdict(audit))),
+        ("BESIDE", escaped(&page::beside(audit))),
+        ("NO_EXEMPTIONS", hidden(audit.exemptions.is_empty())),
+        ("EXEMPTIONS", page::exemptions(audit)),
+        ("BY_POLICY", hidden(without::is_of(audit))),
+        ("WITHOUT_POLICY", hidden(!without::is_of(audit))),
+        ("ROWS", page::rows(audit, &in_order, &aliases)),
+        ("FOOT", page::foot(audit)),
+        ("DATA", embedded(&data)),
     ];
-    let mut page = TEMPLATE.to_owned();
-    for (place, source) in sources {
-        page = page.replace(place, &format!("'sha256-{}'", BASE64_STANDARD.encode(Sha256::digest(source.as_bytes()))));
+    filled(TEMPLATE, &places)
+}
+
+/// The template with something in each of its places. What is put in is not read again, whatever it says.
+fn filled(template: &str, places: &[(&str, String)]) -> String {
+    let mut parts = template.split("{{");
+    let mut text = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let (name, rest) = part.split_once("}}").unwrap_or((part, ""));
+        let value = places.iter().find(|(place, _)| *place == name).map_or("", |(_, value)| value.as_str());
+        text.push_str(value);
+        text.push_str(rest);
     }
-    // The data comes last, so that nothing in it is taken for a place of the template.
-    page.replacen("{{TITLE}}", &escaped(&title), 1).replacen("{{DATA}}", &embedded(&data), 1)
+    text
 }
 
 /// JSON that may stand in a script element: only strings have these characters, and there an escape means the same.
@@ -39,10 +73,6 @@ fn embedded(json: &str) -> String {
         }
     }
     text
-}
-
-fn escaped(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
 }
 
 fn between<'t>(text: &'t str, start: &str, end: &str) -> &'t str {
@@ -62,15 +92,35 @@ mod tests {
         let data = between(&page, r#"<script type="application/json" id="data">"#, "</script>");
         let data: serde_json::Value = serde_json::from_str(data).unwrap();
         assert_eq!(data["evidence"].as_array().unwrap().len(), 5);
-        assert!(data["evidence"][2]["annotation"].as_str().unwrap().contains("</script><img"), "kept as it is");
+        assert!(data["evidence"][1]["annotation"].as_str().unwrap().contains("</script><img"), "kept as it is");
         assert_eq!(data["audit"]["totals"]["by_compliance"]["NON_COMPLIANT"], 2);
+    }
+
+    #[test]
+    fn every_row_stands_in_the_page_in_the_order_of_the_evidence() {
+        let page = render(&samples::audit());
+        let rows = between(&page, r#"<tbody id="rows">"#, "</tbody>");
+        let names: Vec<&str> = rows.split(r#"<span class="open"><span>"#).skip(1).collect();
+        let names: Vec<&str> = names.iter().map(|rest| rest.split_once('<').unwrap().0).collect();
+        assert_eq!(names, ["orders-new", "payments", "slow", "orders", "scratch-1"]);
+        let data: serde_json::Value =
+            serde_json::from_str(between(&page, r#"<script type="application/json" id="data">"#, "</script>")).unwrap();
+        let of_data = data["evidence"].as_array().unwrap().iter().map(|document| document["stream"]["name"].as_str());
+        assert!(of_data.eq(names.into_iter().map(Some)), "the script takes the rows by their places");
+    }
+
+    #[test]
+    fn what_is_put_in_is_not_read_again() {
+        let places = [("A", "{{B}}".to_owned()), ("B", "b".to_owned())];
+        assert_eq!(filled("1{{A}}2{{B}}3", &places), "1{{B}}2b3");
     }
 
     #[test]
     fn it_asks_for_nothing_outside() {
         let page = render(&samples::audit());
         let outside = ["http://", "https://", "src=", "url(", "@import", "style=\"", " onclick"];
-        let reported = page.replace("http://www.w3.org/2000/svg", "");
+        // A link to AWS's console is followed by whoever clicks on it alone.
+        let reported = page.replace("http://www.w3.org/2000/svg", "").replace("\"https://\" + region", "");
         let found: Vec<&str> = outside.into_iter().filter(|word| reported.contains(word)).collect();
         // The hostile sample has a `src=` in its data.
         assert_eq!(found, ["src="]);

@@ -271,6 +271,7 @@ async fn audit(
         policy_source: if has_policy { first.config.policy.to_string() } else { without::SOURCE.to_owned() },
         policy_digest: policy.digest.clone(),
         rules: policy.rules.iter().map(|rule| rule.name.clone()).collect(),
+        exemptions: policy.exemptions(),
         exemptions_ending: policy.exemptions_ending(started_at),
         started_at,
         finished_at: now(),

@@ -16,6 +16,7 @@ use crate::cli::words::{exit_of, remedy_json};
 use crate::domain::evidence::Evidence;
 use crate::domain::evidence::v1::Document;
 use crate::domain::model::{Encryption, KeyIdentity, Mode};
+use crate::domain::policy::Exemption;
 use crate::domain::remedy::advice::Remedy;
 use crate::domain::verdict::Compliance;
 
@@ -43,6 +44,8 @@ pub(super) struct Audit {
     pub(super) rules: Vec<String>,
     /// Rules whose exemption ends soon, with its last day.
     pub(super) exemptions_ending: BTreeMap<String, Date>,
+    /// Every exemption of the policy, by its rule's name.
+    pub(super) exemptions: Vec<(String, Exemption)>,
     pub(super) started_at: Timestamp,
     pub(super) finished_at: Timestamp,
     pub(super) regions: Vec<Region>,
@@ -271,6 +274,9 @@ impl Audit {
             *by_key.entry(row.key().to_owned()).or_insert(0_u64) += 1;
         }
         let ending = self.exemptions_ending.iter().map(|(rule, until)| json!({"rule": rule, "until": until}));
+        let exemptions = self.exemptions.iter().map(|(rule, Exemption { reason, owner, until })| {
+            json!({"rule": rule, "reason": reason, "owner": owner, "until": until})
+        });
         json!({
             "schema": SCHEMA,
             "tool": TOOL,
@@ -286,6 +292,7 @@ impl Audit {
                 "streams": self.streams().count(), "by_compliance": by_compliance, "by_reason": by_reason,
                 "by_rule": by_rule, "by_key": by_key,
             },
+            "exemptions": exemptions.collect::<Vec<_>>(),
             "exemptions_ending": ending.collect::<Vec<_>>(),
             "regions": self.regions.iter().map(Region::to_json).collect::<Vec<_>>(),
         })

@@ -10,6 +10,7 @@ use crate::domain::arn::{KeyArn, KeyRef, Scope, StreamName};
 use crate::domain::cause::Cause;
 use crate::domain::evidence::{Evidence, Proof, Remediation, Setting};
 use crate::domain::model::{Encryption, KeyIdentity, Mode, Observed, StreamStatus};
+use crate::domain::policy::Exemption;
 use crate::domain::remedy::advice::{Advice, AtSource, Remedy};
 use crate::domain::text::EventText;
 use crate::domain::verdict::{Compliance, Reason, Verdict, Withheld};
@@ -92,6 +93,14 @@ pub(super) fn audit() -> Audit {
         policy_digest: "sha256:00".into(),
         rules: vec!["scratch".into(), "teams".into(), "orders".into(), "rest".into()],
         exemptions_ending: BTreeMap::from([("scratch".to_owned(), "2026-12-01".parse().unwrap())]),
+        exemptions: vec![(
+            "scratch".into(),
+            Exemption {
+                reason: "RISK-1421".into(),
+                owner: Some("data-platform".into()),
+                until: Some("2026-12-01".parse().unwrap()),
+            },
+        )],
         started_at: at(),
         finished_at: at(),
         regions: vec![region],
