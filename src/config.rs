@@ -10,6 +10,7 @@ use std::time::Duration;
 use crate::domain::arn::{Arn, Scope};
 use crate::domain::bus::Bus;
 use crate::domain::model::Mode;
+use crate::domain::runner::{Function, Runner};
 use crate::domain::scan::tally::CHANGES_MAX;
 
 /// Instances that may share one observation a second: beyond it each would wait for minutes, and no run could end.
@@ -61,6 +62,9 @@ pub struct Config {
     /// `OWN_ROLE_ARN`: by which the function knows its own changes in CloudTrail's history. Without it the history is not read,
     /// and a fight with somebody else is bounded by the stream's quota alone.
     pub own_role_arn: Option<String>,
+    /// Who runs Streamseal, for documents: `OWN_ROLE_ARN`, and `AWS_LAMBDA_FUNCTION_NAME` with its version, as Lambda sets them. AWS is not
+    /// asked for it.
+    pub runner: Runner,
     /// `RESULT_BUS`: where results go besides the log.
     pub result_bus: Option<Bus>,
     /// `SCAN_DESCRIBES_PER_SECOND`: what a scan takes of the account's 20 DescribeStreamSummary a second. One such scan runs at a time,
@@ -254,6 +258,8 @@ impl Config {
         if own_role_arn.as_ref().is_some_and(|arn| !is_role(arn, &own.account)) {
             vars.fault("OWN_ROLE_ARN", format!("is not the ARN of a role of account `{}`", own.account));
         }
+        let version = vars.given("AWS_LAMBDA_FUNCTION_VERSION");
+        let function = vars.given("AWS_LAMBDA_FUNCTION_NAME").map(|name| Function { name, version });
         let result_bus = vars.bus(&own.partition);
         match policy {
             Some(policy) if vars.faults.is_empty() => Ok(Self {
@@ -262,6 +268,7 @@ impl Config {
                 mode,
                 queue_url,
                 scan_queue_url,
+                runner: Runner { actor: own_role_arn.clone(), function },
                 own_role_arn,
                 result_bus,
                 scan_describes_per_second,
@@ -331,6 +338,16 @@ mod tests {
         assert_eq!(config.policy, Source::Parameter("/p".into()));
         assert_eq!((config.max_changes, config.scan_describes_per_second, config.sweep_hours), (10, 5, 24));
         assert_eq!(read(&[("AWS_REGION", "cn-north-1")]).unwrap().own.partition, "aws-cn");
+    }
+
+    #[test]
+    fn who_runs_is_what_the_environment_says() {
+        assert_eq!(read(&[]).unwrap().runner, Runner::default());
+        let role = "arn:aws:iam::111122223333:role/streamseal";
+        let of_lambda = [("AWS_LAMBDA_FUNCTION_NAME", "seal"), ("AWS_LAMBDA_FUNCTION_VERSION", "7")];
+        let runner = read(&[of_lambda[0], of_lambda[1], ("OWN_ROLE_ARN", role)]).unwrap().runner;
+        let function = Function { name: "seal".into(), version: Some("7".into()) };
+        assert_eq!(runner, Runner { actor: Some(role.into()), function: Some(function) });
     }
 
     #[test]

@@ -24,12 +24,7 @@ impl KeyApi for Aws {
             Err(failure) => match failure.class {
                 // KMS makes this key on first use (KMS API reference, DescribeKey), so that an account may not have it yet.
                 Class::Permanent(Fault::Key) if key.is_aws_managed_alias(&self.scope) => {
-                    Ok(KeyLookup::Found(KeyInfo {
-                        identity: KeyIdentity::AwsManagedAlias,
-                        manager: KeyManager::Aws,
-                        problem: None,
-                        material: None,
-                    }))
+                    Ok(KeyLookup::Found(KeyInfo::new(KeyIdentity::AwsManagedAlias, KeyManager::Aws, None)))
                 }
                 Class::Permanent(Fault::Key) => Ok(KeyLookup::NotFound),
                 Class::Permanent(Fault::Access | Fault::Credentials) => {
@@ -51,7 +46,9 @@ fn key_info(metadata: Option<sdk::KeyMetadata>, scope: &Scope) -> Option<KeyInfo
         _ => KeyManager::Customer,
     };
     let material = metadata.current_key_material_id.as_deref().map(EventText::new);
-    Some(KeyInfo { identity: KeyIdentity::Arn(arn), manager, problem, material })
+    let state = metadata.key_state.as_ref().map(|state| EventText::new(state.as_str()));
+    let origin = metadata.origin.as_ref().map(|origin| EventText::new(origin.as_str()));
+    Some(KeyInfo { state, origin, material, ..KeyInfo::new(KeyIdentity::Arn(arn), manager, problem) })
 }
 
 /// Services encrypt with keys of their own Region only (KMS developer guide, key concepts): that can never pass.

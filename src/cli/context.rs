@@ -23,6 +23,7 @@ use crate::domain::cause::Cause;
 use crate::domain::failure::{Class, Failure, Fault};
 use crate::domain::model::{Mode, Tags};
 use crate::domain::policy::Policy;
+use crate::domain::runner::Runner;
 use crate::domain::scan::subject::Group;
 use crate::domain::text::EventText;
 use crate::domain::work::Work;
@@ -46,7 +47,7 @@ pub(crate) struct Context {
     /// As the function's.
     pub(crate) config: Config,
     /// Of all runs of this command, in evidence.
-    run_id: String,
+    pub(crate) run_id: String,
     paces: Paces,
     history: History,
     /// Whether the credentials are known to be of the account, once that was asked.
@@ -83,11 +84,14 @@ impl Context {
         // What is wrong with the arguments comes before any call.
         given.config(&region, account.as_deref())?;
         exists(&region, &sdk)?;
-        let (account, is_own) = match account {
-            Some(account) => (account, OnceLock::new()),
-            None => (caller(&sdk).await?, OnceLock::from(true)),
+        let (account, is_own, actor) = match account {
+            Some(account) => (account, OnceLock::new(), None),
+            None => {
+                let Caller { account, arn } = caller(&sdk).await?;
+                (account, OnceLock::from(true), arn)
+            }
         };
-        let config = given.config(&region, Some(&account))?;
+        let config = Config { runner: by(actor), ..given.config(&region, Some(&account))? };
         if let Some(other) = arns.iter().find(|arn| arn.scope != config.own) {
             let Scope { account, region, .. } = &config.own;
             let stop = Stop::usage(format!("{other} is not a stream of the account {account} in {region}"));
@@ -115,15 +119,22 @@ impl Context {
         let asked = regions.iter().find(|(_, opt_in)| !opt_in).or_else(|| regions.first());
         let asked = sdk_of(globals, asked.map(|(region, _)| region.clone())).await?;
         regions.iter().try_for_each(|(region, _)| exists(region, &asked))?;
-        let (account, is_known) = match account {
-            Some(account) => (account.clone(), is_account_of(&asked, &account).await?),
-            None => (caller(&asked).await?, true),
+        let (account, is_known, actor) = match account {
+            Some(account) => {
+                let found = is_account_of(&asked, &account).await?;
+                (account, found.is_some(), found.and_then(|caller| caller.arn))
+            }
+            None => {
+                let Caller { account, arn } = caller(&asked).await?;
+                (account, true, arn)
+            }
         };
         let (mut contexts, run_id) = (Vec::new(), new_id());
         for (region, _) in regions {
             // With the same connections, and credentials that were fetched once.
             let sdk = asked.to_builder().region(Region::new(region.clone())).build();
-            contexts.push(Self::new(sdk, given.config(region, Some(&account))?, run_id.clone()));
+            let config = Config { runner: by(actor.clone()), ..given.config(region, Some(&account))? };
+            contexts.push(Self::new(sdk, config, run_id.clone()));
         }
         Ok((contexts, is_known))
     }
@@ -235,7 +246,7 @@ impl Context {
         if let Some(known) = self.is_own.get() {
             return Ok(*known);
         }
-        let is_own = is_account_of(&self.sdk, &self.config.own.account).await?;
+        let is_own = is_account_of(&self.sdk, &self.config.own.account).await?.is_some();
         Ok(*self.is_own.get_or_init(|| is_own))
     }
 
@@ -426,25 +437,36 @@ pub(crate) async fn identity(sdk: &SdkConfig) -> Result<GetCallerIdentityOutput,
     logged(&CallLog::default(), "sts:GetCallerIdentity", client.get_caller_identity().send()).await
 }
 
-/// The account that the credentials are of: GetCallerIdentity, which needs no permission.
-async fn caller(sdk: &SdkConfig) -> Result<String, Stop> {
-    let asked = identity(sdk).await;
+/// Who calls.
+struct Caller {
+    account: String,
+    arn: Option<String>,
+}
+
+/// A command's runner: its caller, where STS was asked.
+fn by(actor: Option<String>) -> Runner {
+    Runner { actor, function: None }
+}
+
+/// Whose the credentials are: GetCallerIdentity, which needs no permission.
+async fn caller(sdk: &SdkConfig) -> Result<Caller, Stop> {
     let how = "or name the account of the streams with `--account` or ACCOUNT_ID";
-    match asked {
-        Ok(answer) => answer.account.ok_or_else(|| Stop::failure("sts:GetCallerIdentity named no account").help(how)),
+    match identity(sdk).await {
+        Ok(GetCallerIdentityOutput { account: Some(account), arn, .. }) => Ok(Caller { account, arn }),
+        Ok(_) => Err(Stop::failure("sts:GetCallerIdentity named no account").help(how)),
         Err(failure) => Err(Stop::call("which account this is cannot be determined", &failure, None, &[]).help(how)),
     }
 }
 
-/// Refuses credentials of another account than `account`: lists are of the account of the credentials, and of no other. Whether
-/// they are of it is known; `false` where STS cannot be asked, which the account may have been named for.
-async fn is_account_of(sdk: &SdkConfig, account: &str) -> Result<bool, Stop> {
-    match identity(sdk).await.ok().and_then(|answer| answer.account) {
-        Some(is) if is != account => {
+/// Refuses credentials of another account than `account`: lists are of the account of the credentials, and of no other. Who calls;
+/// `None` where STS cannot be asked, which the account may have been named for.
+async fn is_account_of(sdk: &SdkConfig, account: &str) -> Result<Option<Caller>, Stop> {
+    match identity(sdk).await {
+        Ok(GetCallerIdentityOutput { account: Some(is), .. }) if is != account => {
             let stop = Stop::usage(format!("the credentials are of the account {is}, not of {account}"));
             Err(stop.help("name that account's profile with `--profile`, or leave `--account` and ACCOUNT_ID out"))
         }
-        Some(_) => Ok(true),
-        None => Ok(false),
+        Ok(GetCallerIdentityOutput { account: Some(account), arn, .. }) => Ok(Some(Caller { account, arn })),
+        Ok(_) | Err(_) => Ok(None),
     }
 }

@@ -7,11 +7,14 @@ use serde_json::{Value, json};
 use super::arguments::{EXIT_CODES, Globals, MODES};
 use super::context::{Context, OBSERVATION_MAX};
 use super::exit::Exit;
+use super::keys::complete;
 use super::output::{GOOD, STRONG, Stop, advice_on, result, styled, to_stderr};
 use super::policy::Explanation;
 use super::words::{self, coloured, would};
 use crate::domain::arn::{KeyRef, StreamArn, StreamName};
 use crate::domain::cause::{Cause, Creator};
+use crate::domain::evidence::known::{KeyWire, KnownKey, known};
+use crate::domain::evidence::v1::{ExemptionWire, WouldWire};
 use crate::domain::failure::{Class, Unfinished};
 use crate::domain::model::{Encryption, KeyLookup, Mode, Observed, StreamStatus, Tags};
 use crate::domain::plan::observation::{Observation, observation_of};
@@ -22,7 +25,7 @@ use crate::domain::policy::{Outcome, Policy};
 use crate::domain::remedy::advice::{Facts, Remedy};
 use crate::domain::remedy::remedy;
 use crate::domain::text::EventText;
-use crate::domain::verdict::{Compliance, Reason};
+use crate::domain::verdict::{Compliance, Reason, Verdict, Withheld};
 use crate::ports::{CallLog, Clock, StreamApi};
 use crate::run::observe::Observer;
 use crate::run::reconcile::preview::preview;
@@ -55,7 +58,11 @@ struct Reported {
     created: Option<Timestamp>,
     explanation: Explanation,
     key: Option<(KeyRef, KeyLookup)>,
+    /// The keys that matter, as far as they are known.
+    keys: Vec<KnownKey>,
     step: Result<Step, Unfinished>,
+    /// What is said of it as it is, where that is known.
+    verdict: Option<Verdict>,
     remedy: Remedy,
 }
 
@@ -64,11 +71,12 @@ pub(super) async fn run(arguments: &ExplainArguments, globals: &Globals) -> Resu
     let context = Context::open(globals, arguments.mode.as_deref(), &named).await?;
     let policy = context.policy().await?;
     let mode = context.mode().await?;
-    let (reported, exit) = match (&arguments.stream, &arguments.name) {
+    let (mut reported, exit) = match (&arguments.stream, &arguments.name) {
         (Some(stream), _) if arguments.tags.is_empty() => existing(&context, &policy, mode, stream).await?,
         (Some(stream), _) => tagged(&context, &policy, mode, stream, &arguments.tags).await?,
         (None, name) => imagined(&context, &policy, mode, name.as_deref().unwrap_or_default(), &arguments.tags).await?,
     };
+    complete(&context.sdk, &context.config.own, reported.keys.iter_mut().collect(), &CallLog::default()).await;
     let advice = advice_of(&reported, &context);
     if globals.json {
         result(reported.to_json(&policy));
@@ -98,7 +106,9 @@ async fn existing(context: &Context, policy: &Policy, mode: Mode, stream: &str) 
     let setting = previewed.setting.as_ref().map(|s| (s.observed.status.clone(), s.observed.encryption.clone()));
     let created = previewed.setting.as_ref().map(|s| s.observed.created);
     let (_, exit) = would(&previewed.step, &previewed.remedy);
-    Ok((Reported { stream, setting, created, explanation, key, step: previewed.step, remedy: previewed.remedy }, exit))
+    let verdict = previewed.step.as_ref().ok().and_then(|step| step.verdict(previewed.situation.as_ref()));
+    let (keys, step, remedy) = (known(&previewed.keys), previewed.step, previewed.remedy);
+    Ok((Reported { stream, setting, created, explanation, key, keys, step, verdict, remedy }, exit))
 }
 
 fn no_such_stream(stream: &StreamArn) -> Stop {
@@ -186,10 +196,11 @@ async fn what_if(
         Observation::Active(situation) => Some(situation),
         _ => None,
     };
-    let verdict = match &step {
+    let ended = match &step {
         Step::Finish(verdict) => Some(verdict),
         _ => None,
     };
+    let verdict = step.verdict(situation);
     let facts = Facts {
         stream: &stream,
         outcome: Some(outcome),
@@ -197,7 +208,7 @@ async fn what_if(
         encryption: Some(&observed.encryption),
         situation,
         keys: &keys,
-        verdict,
+        verdict: ended,
         calls: &[],
         changed: false,
     };
@@ -207,7 +218,8 @@ async fn what_if(
         Outcome::Exempt(_) | Outcome::Unmatched | Outcome::Unresolvable(_) => None,
     };
     let setting = Some((observed.status.clone(), observed.encryption.clone()));
-    Ok(Reported { stream, setting, created: Some(observed.created), explanation, key, step: Ok(step), remedy })
+    let (created, keys, step) = (Some(observed.created), known(&keys), Ok(step));
+    Ok(Reported { stream, setting, created, explanation, key, keys, step, verdict, remedy })
 }
 
 /// Tags as they stand on the command line, each once.
@@ -284,6 +296,9 @@ impl Reported {
         for reason in &decision.reasons {
             result(format_args!("{}{reason}", label("")));
         }
+        if let Some(tags) = words::tags(&decision.tags) {
+            result(format_args!("{}{tags}", label("tags")));
+        }
         for (index, passed) in self.explanation.passed_over.iter().enumerate() {
             let name = if index == 0 { "not" } else { "" };
             let why = passed.why.join("; ");
@@ -292,14 +307,12 @@ impl Reported {
         match (&self.key, &decision.outcome) {
             (Some((key, found)), _) => {
                 result(format_args!("{}{key}\n{}= {}", label("key"), label(""), words::key(found)));
+                if let Some(facts) = self.known(found).map(words::known) {
+                    result(format_args!("{}{facts}", label("")));
+                }
             }
             (None, Outcome::Unresolvable(why)) => result(format_args!("{}none: {why}", label("key"))),
-            (None, Outcome::Exempt(exemption)) => {
-                let owner =
-                    exemption.owner.as_deref().map(|owner| format!(", {}", EventText::new(owner))).unwrap_or_default();
-                let until = exemption.until.map(|until| format!(", until {until}")).unwrap_or_default();
-                result(format_args!("{}{}{owner}{until}", label("exempt"), EventText::new(&exemption.reason)));
-            }
+            (None, Outcome::Exempt(exemption)) => result(format_args!("{}{}", label("exempt"), exemption.words())),
             (None, Outcome::Unmatched | Outcome::Encrypt(_)) => {}
         }
         // In the colour of what it says: a stream that need not be there may be wrong at first, and that is no fault of it.
@@ -318,6 +331,12 @@ impl Reported {
         }
     }
 
+    /// What is known of a key that was looked up.
+    fn known(&self, found: &KeyLookup) -> Option<&KnownKey> {
+        let KeyLookup::Found(info) = found else { return None };
+        self.keys.iter().find(|key| key.info.identity == info.identity)
+    }
+
     /// What a run would do. How long it would wait for a creator is counted from when it sees the stream ACTIVE, so that no
     /// instant holds for the next run.
     fn words(&self, policy: &Policy) -> String {
@@ -330,7 +349,9 @@ impl Reported {
                 }
                 let most = if self.setting.is_some() { format!(", at most until {latest:.0}") } else { String::new() };
                 let settle = jiff::SignedDuration::try_from(settle).unwrap_or_default();
-                format!("would wait {settle:#} from when it is seen ACTIVE{most}: its creator may be about to set it")
+                format!(
+                    "would wait {settle:#} from when it is seen ACTIVE{most}: its creator may be about to set the key"
+                )
             }
             _ => would(&self.step, &self.remedy).0,
         }
@@ -345,6 +366,10 @@ impl Reported {
             .iter()
             .map(|passed| json!({"rule": passed.rule.name, "line": passed.place.line, "why": passed.why}))
             .collect();
+        let exemption = match &decision.outcome {
+            Outcome::Exempt(exemption) => Some(ExemptionWire::from(exemption)),
+            Outcome::Encrypt(_) | Outcome::Unmatched | Outcome::Unresolvable(_) => None,
+        };
         let outcome = match &decision.outcome {
             Outcome::Exempt(_) => "exempt",
             Outcome::Unmatched => "unmatched",
@@ -359,12 +384,18 @@ impl Reported {
             "outcome": outcome,
             "rule": decision.rule.as_ref().map(|rule| &rule.name),
             "reasons": decision.reasons,
+            "tags": decision.tags,
+            "exemption": exemption,
+            "keys": self.keys.iter().map(KeyWire::from).collect::<Vec<_>>(),
             "passed_over": passed,
             "named_key": self.key.as_ref().map(|(key, _)| key.as_str()),
             "key": self.key.as_ref().map(|(_, found)| words::key_json(found)),
             "step": words::step_word(&self.step),
-            "would": words,
+            "detail": words,
             "compliant": is_compliant(&self.step),
+            "reason": self.verdict.as_ref().map(|verdict| verdict.reason.as_str()),
+            "withheld": self.verdict.as_ref().and_then(|verdict| verdict.withheld).map(Withheld::as_str),
+            "would": self.verdict.as_ref().and_then(|verdict| verdict.would).map(WouldWire::from),
             "at_source": self.remedy.at_source(),
             "remedy": words::remedy_json(&self.remedy),
         })

@@ -16,6 +16,7 @@ mod exit;
 mod explain;
 mod impact;
 mod init;
+mod keys;
 mod man;
 mod output;
 pub mod policy;

@@ -152,8 +152,13 @@ fn report_run(evidence: &Evidence) {
         (Compliance::InsufficientData, ..) => (ODD, "unknown"),
     };
     let name = &stream.name;
-    let line =
-        format!("{} {name}: {}: {}", styled(style, format_args!("{word:<7}")), verdict.reason.as_str(), verdict.detail);
+    let line = format!(
+        "{} {name}: {}{}: {}",
+        styled(style, format_args!("{word:<7}")),
+        verdict.reason.as_str(),
+        words::withheld(verdict),
+        verdict.detail
+    );
     let proof = proof_words(evidence).map(|proof| format!("\n        proof: {proof}")).unwrap_or_default();
     result(line + &proof);
     for warning in &evidence.warnings {

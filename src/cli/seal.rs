@@ -175,9 +175,9 @@ impl Planned {
             Ok(Step::Await(Condition::Settled(until))) => {
                 let desired =
                     self.preview.desired.as_ref().map(|key| format!("{} -> {key}, ", self.from())).unwrap_or_default();
-                format!("{desired}not before {until}: its creator may be about to set it")
+                format!("{desired}not before {until:.0}: its creator may be about to set the key")
             }
-            Ok(Step::Await(condition)) => format!("waits until it is {}, then decides", condition.as_str()),
+            Ok(Step::Await(condition)) => format!("waits {}", condition.words()),
             Ok(Step::Prove) => "as its rule says".to_owned(),
             Ok(Step::Finish(verdict)) if verdict.compliance == Compliance::Compliant => "as its rule says".to_owned(),
             Ok(Step::Finish(verdict)) => match verdict.withheld {

@@ -160,7 +160,7 @@ fn changed(evidence: &Evidence, interrupted: bool) -> Changed {
             Changed::Stop
         }
         (Some(sent), Some(key), Remediation::Applied) if !interrupted => Changed::Yes(key, sent.at),
-        (None, _, Remediation::None | Remediation::Withheld) => Changed::No,
+        (None, _, Remediation::None | Remediation::Withheld | Remediation::Due) => Changed::No,
         _ => Changed::Unwatched,
     }
 }

@@ -4,12 +4,14 @@ use serde_json::{Value, json};
 
 use super::exit::Exit;
 use super::output::{BAD, FAINT, GOOD, ODD, may_go_on, styled};
+use crate::domain::evidence::known::KnownKey;
 use crate::domain::failure::Unfinished;
-use crate::domain::model::{Encryption, KeyIdentity, KeyInfo, KeyLookup, KeyManager, StreamStatus};
-use crate::domain::plan::step::{Condition, Step};
+use crate::domain::model::{Encryption, KeyIdentity, KeyInfo, KeyLookup, StreamStatus, Tags};
+use crate::domain::plan::step::Step;
 use crate::domain::remedy::advice::{AtSource, Remedy};
 use crate::domain::remedy::may_pass;
-use crate::domain::verdict::{Compliance, Verdict};
+use crate::domain::text::EventText;
+use crate::domain::verdict::{Compliance, Verdict, Would};
 
 /// What a run would do first, and what there is to do about the stream.
 pub(crate) fn would(step: &Result<Step, Unfinished>, remedy: &Remedy) -> (String, Exit) {
@@ -19,21 +21,27 @@ pub(crate) fn would(step: &Result<Step, Unfinished>, remedy: &Remedy) -> (String
         Err(why) => return (format!("cannot be determined: {why}"), Exit::Failure),
     };
     match step {
-        Step::Await(Condition::Settled(until)) => {
-            (format!("would wait until {until}: its creator may be about to set it"), Exit::TryAgain)
-        }
-        Step::Await(condition) => (format!("would wait until it is {}", condition.as_str()), Exit::TryAgain),
+        Step::Await(condition) => (format!("would wait {}", condition.words()), Exit::TryAgain),
         Step::Start(key) => would_start(key),
         Step::ReadHistory(wrong) => would_start(&wrong.target),
         Step::Prove => ("is as its rule says; would prove it".to_owned(), Exit::Compliant),
         Step::Defer(why) => (format!("would observe again later: {why}"), Exit::TryAgain),
         Step::StartAfresh => ("is another stream of the same name; would start afresh".to_owned(), Exit::TryAgain),
         Step::Finish(verdict) => {
-            let withheld = verdict.withheld.map(|why| format!(", withheld ({})", why.as_str())).unwrap_or_default();
-            let words = format!("{}{withheld}: {}", verdict.compliance.as_str(), verdict.detail);
+            let words = format!("{}{}: {}", verdict.compliance.as_str(), withheld(verdict), verdict.detail);
             (words, exit_of(verdict, remedy))
         }
     }
+}
+
+/// Why nothing is changed, and what a run in the mode `enforce` does.
+pub(crate) fn withheld(verdict: &Verdict) -> String {
+    let Some(why) = verdict.withheld else { return String::new() };
+    let would = match verdict.would {
+        Some(Would { action, withheld: None }) => format!("; enforce mode would {}", action.as_str()),
+        Some(Would { withheld: Some(_), .. }) | None => String::new(),
+    };
+    format!(", withheld ({}{would})", why.as_str())
 }
 
 fn would_start(key: &KeyIdentity) -> (String, Exit) {
@@ -83,10 +91,7 @@ pub(crate) fn setting_json(status: &StreamStatus, encryption: &Encryption) -> Va
 pub(crate) fn key(found: &KeyLookup) -> String {
     match found {
         KeyLookup::Found(KeyInfo { identity, manager, problem, .. }) => {
-            let manager = match manager {
-                KeyManager::Aws => "AWS-managed",
-                KeyManager::Customer => "customer-managed",
-            };
+            let manager = manager.as_str();
             match problem {
                 None => format!("{identity} ({manager}, usable)"),
                 Some(problem) => format!("{identity} ({manager}, cannot be used: {problem})"),
@@ -95,6 +100,26 @@ pub(crate) fn key(found: &KeyLookup) -> String {
         KeyLookup::NotFound => "KMS does not know it".to_owned(),
         KeyLookup::Denied { code, .. } => format!("cannot be looked up ({code})"),
     }
+}
+
+/// What else is known of a key, for people.
+pub(crate) fn known(key: &KnownKey) -> String {
+    let KnownKey { info, alias, rotation } = key;
+    let said = |what: &str, text: Option<String>| format!("{what} {}", text.unwrap_or_else(|| "not known".to_owned()));
+    let facts = [
+        alias.clone().unwrap_or_else(|| "alias not known".to_owned()),
+        said("state", info.state.as_ref().map(ToString::to_string)),
+        said("origin", info.origin.as_ref().map(ToString::to_string)),
+        said("rotation", rotation.map(|rotation| rotation.to_string())),
+    ];
+    facts.join(", ")
+}
+
+/// The tags that decided; `None` where there are none.
+pub(crate) fn tags(tags: &Tags) -> Option<String> {
+    let words = tags.iter().map(|(name, value)| format!("{}={}", EventText::new(name), EventText::new(value)));
+    let words: Vec<String> = words.collect();
+    (!words.is_empty()).then(|| words.join(", "))
 }
 
 /// The same for machines.
@@ -159,6 +184,7 @@ pub(crate) fn step_word(step: &Result<Step, Unfinished>) -> &'static str {
         Ok(Step::Prove) => "prove",
         Ok(Step::Defer(_)) => "defer",
         Ok(Step::StartAfresh) => "start-afresh",
-        Ok(Step::Finish(verdict)) => verdict.reason.as_str(),
+        Ok(Step::Finish(Verdict { withheld: Some(_), .. })) => "withheld",
+        Ok(Step::Finish(_)) => "none",
     }
 }

@@ -5,19 +5,23 @@
 pub mod digest;
 pub mod emf;
 pub mod exposure;
+pub mod known;
 pub mod v1;
 
 use jiff::{SignedDuration, Timestamp};
 
+use self::known::{KnownKey, known};
 use super::arn::{KeyRef, StreamArn};
 use super::call::Call;
 use super::cause::Cause;
-use super::model::{KeyIdentity, Mode, Observed, ProofMode};
+use super::hash::uuid;
+use super::model::{KeyIdentity, Mode, Observed, ProofMode, Tags};
 use super::plan::proof::PROPAGATION;
 use super::plan::situation::{Keys, Situation};
-use super::policy::{Decision, Outcome};
+use super::policy::{Decision, Exemption, Outcome};
 use super::remedy::advice::{Facts, Remedy};
 use super::remedy::{self, remedy};
+use super::runner::Runner;
 use super::text::EventText;
 use super::verdict::Verdict;
 
@@ -94,6 +98,8 @@ pub enum Remediation {
     Failed,
     /// It was not made, on purpose.
     Withheld,
+    /// It is due: a scan found it, and a run of its own goes on with it, as far as the scan may hand over changes.
+    Due,
 }
 
 impl Remediation {
@@ -105,6 +111,7 @@ impl Remediation {
             Self::Started => "started",
             Self::Failed => "failed",
             Self::Withheld => "withheld",
+            Self::Due => "due",
         }
     }
 }
@@ -112,8 +119,12 @@ impl Remediation {
 /// What one run saw, did and can prove.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Evidence {
+    /// The document's own id.
+    pub id: String,
     /// The invocation's id.
     pub run_id: String,
+    /// Who ran it.
+    pub runner: Runner,
     /// How many runs there were before, for the same cause.
     pub attempt: u32,
     /// The mode in force.
@@ -136,6 +147,10 @@ pub struct Evidence {
     pub policy_digest: String,
     /// The deciding rule, counted from 0.
     pub rule: Option<(usize, String)>,
+    /// The stream's tags that it reads.
+    pub tags: Tags,
+    /// Its exemption, where it has one.
+    pub exemption: Option<Exemption>,
     /// Why that rule.
     pub reasons: Vec<String>,
     /// The first observation.
@@ -144,6 +159,8 @@ pub struct Evidence {
     pub after: Option<Setting>,
     /// The key that the rule names, and which key that is.
     pub desired: Option<(KeyRef, Option<KeyIdentity>)>,
+    /// The keys that matter, as far as KMS said what they are.
+    pub keys: Vec<KnownKey>,
     /// Every request that was sent.
     pub calls: Vec<Call>,
     /// The proof.
@@ -169,6 +186,8 @@ pub struct Evidence {
 pub struct Report<'a> {
     /// The invocation's id.
     pub run_id: &'a str,
+    /// Who runs it.
+    pub runner: &'a Runner,
     /// The mode in force.
     pub mode: Mode,
     /// Where the policy came from.
@@ -236,8 +255,14 @@ impl Report<'_> {
             calls: &self.calls,
             changed: self.started,
         });
+        let [started, finished] = [self.started_at, self.finished_at].map(|at| at.to_string());
+        let event = self.cause.event_id.as_ref().map_or("", |id| id.as_str());
+        let (stream, attempt) = (self.stream.to_string(), self.attempt.to_string());
+        let call = self.cause.call.as_str();
         Evidence {
+            id: uuid(&[self.run_id, &stream, call, event, &attempt, &started, &finished]),
             run_id: self.run_id.to_owned(),
+            runner: self.runner.clone(),
             attempt: self.attempt,
             mode: self.mode,
             started_at: self.started_at,
@@ -249,6 +274,11 @@ impl Report<'_> {
             policy_source: self.policy_source,
             policy_digest: self.policy_digest.to_owned(),
             rule: rule.map(|rule| (rule.index, rule.name.clone())),
+            tags: self.decision.map(|decision| decision.tags.clone()).unwrap_or_default(),
+            exemption: match self.decision.map(|decision| &decision.outcome) {
+                Some(Outcome::Exempt(exemption)) => Some(exemption.clone()),
+                Some(Outcome::Encrypt(_) | Outcome::Unmatched | Outcome::Unresolvable(_)) | None => None,
+            },
             reasons: self.decision.map(|decision| decision.reasons.clone()).unwrap_or_default(),
             before: self.before,
             after: self.after,
@@ -256,6 +286,7 @@ impl Report<'_> {
                 Some(Outcome::Encrypt(target)) => Some((target.key.clone(), self.desired)),
                 Some(Outcome::Exempt(_) | Outcome::Unmatched | Outcome::Unresolvable(_)) | None => None,
             },
+            keys: known(self.keys),
             calls: self.calls,
             proof: self.proof,
             verdict: self.verdict,
@@ -277,6 +308,12 @@ pub fn previous_key_needed_until(changed_at: Timestamp, retention_hours: u32) ->
 }
 
 impl Evidence {
+    /// What is known of the key that the stream is on.
+    pub fn current_key(&self) -> Option<&KnownKey> {
+        let current = self.after.as_ref().and_then(|after| after.key.as_ref())?;
+        self.keys.iter().find(|key| key.info.identity == *current)
+    }
+
     /// The command that says who may use the key that the stream is on.
     pub fn impact(&self) -> String {
         remedy::impact(&self.stream, self.after.as_ref().and_then(|after| after.key.as_ref()))

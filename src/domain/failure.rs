@@ -136,7 +136,7 @@ impl fmt::Display for Unfinished {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Call(failure) => failure.fmt(f),
-            Self::Open { what, code, why } => write!(f, "{what} failed ({}): {code}: {why}", Class::Retryable),
+            Self::Open { what, code, why } => write!(f, "{why} ({what}, {code})"),
         }
     }
 }

@@ -27,11 +27,11 @@ pub mod policy;
 pub mod probe;
 pub mod recorded;
 pub mod remedy;
+pub mod runner;
 pub mod scan;
 #[cfg(feature = "schema")]
 pub mod schema;
 pub mod text;
-#[cfg(feature = "schema")]
 pub mod time;
 pub mod traffic;
 pub mod verdict;

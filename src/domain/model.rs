@@ -56,8 +56,19 @@ pub struct KeyInfo {
     pub manager: KeyManager,
     /// Why it cannot encrypt a stream of this Region now; `None` when it can.
     pub problem: Option<KeyProblem>,
+    /// `KeyState`, where KMS says it.
+    pub state: Option<EventText>,
+    /// `Origin`, where KMS says it: who made its material.
+    pub origin: Option<EventText>,
     /// `CurrentKeyMaterialId`, where KMS says it: rotation changes it and nothing else.
     pub material: Option<EventText>,
+}
+
+impl KeyInfo {
+    /// A key of which nothing else is known.
+    pub fn new(identity: KeyIdentity, manager: KeyManager, problem: Option<KeyProblem>) -> Self {
+        Self { identity, manager, problem, state: None, origin: None, material: None }
+    }
 }
 
 /// `KeyManager` of KMS.
@@ -67,6 +78,16 @@ pub enum KeyManager {
     Aws,
     /// A customer-managed key.
     Customer,
+}
+
+impl KeyManager {
+    /// The word in documents and texts.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Aws => "AWS-managed",
+            Self::Customer => "customer-managed",
+        }
+    }
 }
 
 /// Why a key cannot be used for a stream.

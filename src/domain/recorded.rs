@@ -150,7 +150,8 @@ impl RecordedKeys {
         let manager = if of("keyManager") == Some("AWS") { KeyManager::Aws } else { KeyManager::Customer };
         let spec = of("keySpec").or_else(|| of("customerMasterKeySpec"));
         let problem = KeyProblem::of(of("keyUsage"), spec, of("keyState"));
-        let info = KeyInfo { identity: KeyIdentity::Arn(arn.clone()), manager, problem, material: None };
+        let [state, origin] = [of("keyState"), of("origin")].map(|said| said.map(EventText::new));
+        let info = KeyInfo { state, origin, ..KeyInfo::new(KeyIdentity::Arn(arn.clone()), manager, problem) };
         self.keys.insert(arn, info);
         Ok(())
     }
@@ -176,15 +177,15 @@ impl RecordedKeys {
         let recorded = resolved.as_ref().and_then(|arn| self.keys.get(arn));
         match recorded {
             Some(info) => {
-                let KeyInfo { identity, manager, problem, material } = info.clone();
                 let elsewhere = resolved.as_ref().map(KeyArn::region).filter(|region| *region != own.region);
-                let problem = elsewhere.map(|region| KeyProblem::Region(EventText::new(region))).or(problem);
-                KeyLookup::Found(KeyInfo { identity, manager, problem, material })
+                let elsewhere = elsewhere.map(|region| KeyProblem::Region(EventText::new(region)));
+                let info = info.clone();
+                KeyLookup::Found(KeyInfo { problem: elsewhere.or(info.problem), ..info })
             }
             // AWS's own key is always usable, whether it is recorded or not.
             None if key.is_aws_managed_alias(own) => {
                 let identity = resolved.map_or(KeyIdentity::AwsManagedAlias, KeyIdentity::Arn);
-                KeyLookup::Found(KeyInfo { identity, manager: KeyManager::Aws, problem: None, material: None })
+                KeyLookup::Found(KeyInfo::new(identity, KeyManager::Aws, None))
             }
             None => KeyLookup::Denied {
                 code: EventText::new(NOT_RECORDED),
@@ -386,7 +387,7 @@ mod tests {
             match stream.situation(&decision.outcome, &keys).0 {
                 Situation::Right { key, .. } => format!("right {}", key.as_str().rsplit(':').next().unwrap()),
                 Situation::Wrong(wrong) => format!("wrong {}", wrong.target.as_str().rsplit(':').next().unwrap()),
-                other => format!("{other:?}").split('(').next().unwrap().to_owned(),
+                other => format!("{other:?}").split(['(', ' ']).next().unwrap().to_owned(),
             }
         };
         let kms = |key: &str| json!({"EncryptionType": "KMS", "KeyId": key});

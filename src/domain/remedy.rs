@@ -34,6 +34,8 @@ pub fn remedy(facts: &Facts<'_>) -> Remedy {
     }
     match verdict.reason {
         Reason::StreamGone | Reason::Exempt | Reason::AcceptedKey | Reason::Unproven | Reason::Idle => Remedy::None,
+        // Its creator may be about to set the key.
+        Reason::Settling => Remedy::None,
         // A record that is read back says too little: nobody can do anything about that.
         Reason::ProofUnclear => Remedy::None,
         Reason::RightKey => match facts.situation {
@@ -62,16 +64,17 @@ pub fn remedy(facts: &Facts<'_>) -> Remedy {
         },
         Reason::Unmatched
         | Reason::KeyUnresolvable
+        | Reason::KeyMissing
         | Reason::KeyUnusable
         | Reason::Unreadable
-        | Reason::Withheld
+        | Reason::NotEncrypted
+        | Reason::WrongKey
         | Reason::ForeignKey
         | Reason::Contested
         | Reason::Overtaken
         | Reason::PutBack
         | Reason::GaveUp
-        | Reason::Unfinished
-        | Reason::Found => by_situation(facts),
+        | Reason::Unfinished => by_situation(facts),
     }
 }
 
@@ -122,7 +125,7 @@ fn is_undone_or_refused(verdict: &Verdict) -> bool {
 fn by_situation(facts: &Facts<'_>) -> Remedy {
     let target = target_of(facts);
     match facts.situation {
-        None | Some(Situation::Exempt | Situation::Right { .. } | Situation::TargetNotReady(..)) => Remedy::None,
+        None | Some(Situation::Exempt(_) | Situation::Right { .. } | Situation::TargetNotReady(..)) => Remedy::None,
         Some(Situation::Unmatched) => {
             Remedy::Rule(Advice::new("let a rule of the policy match the stream, or exempt it there"))
         }
@@ -130,7 +133,7 @@ fn by_situation(facts: &Facts<'_>) -> Remedy {
             "{why}: change what the stream is called or tagged, or the rule{}",
             named(facts)
         ))),
-        Some(Situation::NoSuchKey(_)) => target.map_or(Remedy::None, |target| no_such_key(facts, &target.key)),
+        Some(Situation::NoSuchKey { .. }) => target.map_or(Remedy::None, |target| no_such_key(facts, &target.key)),
         Some(Situation::TargetUnusable(key, problem, _)) => {
             target.map_or(Remedy::None, |target| key_trouble(facts, Some(&target.key), key, problem))
         }

@@ -77,6 +77,58 @@ impl Withheld {
     }
 }
 
+impl Withheld {
+    /// All of them, for schemas.
+    pub const ALL: [Self; 12] = [
+        Self::ReportMode,
+        Self::Existing,
+        Self::Downgrade,
+        Self::Quota,
+        Self::Contested,
+        Self::ProveOnly,
+        Self::PlanOutOfDate,
+        Self::GuardBlind,
+        Self::WouldLockOut,
+        Self::Held,
+        Self::Halted,
+        Self::WaitsItsTurn,
+    ];
+}
+
+/// What Streamseal does about a stream, or would do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Action {
+    /// Give it its first key.
+    Encrypt,
+    /// Give it another key.
+    Rekey,
+    /// Nothing yet: observe it again.
+    Wait,
+}
+
+impl Action {
+    /// All of them, for schemas.
+    pub const ALL: [Self; 3] = [Self::Encrypt, Self::Rekey, Self::Wait];
+
+    /// The word in evidence.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Encrypt => "encrypt",
+            Self::Rekey => "re-key",
+            Self::Wait => "wait",
+        }
+    }
+}
+
+/// What a run in the mode `enforce` would do about a stream that is wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Would {
+    /// What is due.
+    pub action: Action,
+    /// Why even that run would not do it, as far as this one knows: CloudTrail's history and the guard are asked by a run that changes.
+    pub withheld: Option<Withheld>,
+}
+
 /// The end of a run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Verdict {
@@ -88,6 +140,8 @@ pub struct Verdict {
     pub detail: String,
     /// The change that was not made, and why.
     pub withheld: Option<Withheld>,
+    /// What a run in the mode `enforce` would do; `None` where nothing is due.
+    pub would: Option<Would>,
     /// Whether somebody has to act.
     pub alarm: bool,
     /// When it is observed again without being asked.
@@ -114,8 +168,10 @@ pub enum Reason {
     Exempt,
     /// No rule matches.
     Unmatched,
-    /// The rule's key cannot be named or found.
+    /// The rule's key cannot be named, or may not be looked up.
     KeyUnresolvable,
+    /// KMS does not know the rule's key.
+    KeyMissing,
     /// A key that the stream is on or should be on cannot be used.
     KeyUnusable,
     /// A key or a setting could not be checked.
@@ -124,10 +180,14 @@ pub enum Reason {
     RightKey,
     /// On an accepted key.
     AcceptedKey,
-    /// Wrong, and the change was withheld.
-    Withheld,
-    /// The same, on a key of another account that nothing in its rule names.
+    /// Not encrypted, and its rule requires that it is.
+    NotEncrypted,
+    /// On another key than its rule requires.
+    WrongKey,
+    /// On a key of another account that nothing in its rule names.
     ForeignKey,
+    /// Young: its creator may be about to set the key.
+    Settling,
     /// Wrong again after our Start.
     Overtaken,
     /// Wrong, and somebody undid our Starts again and again.
@@ -152,11 +212,14 @@ pub enum Reason {
     GaveUp,
     /// Not at its end: it goes on in a later run.
     Unfinished,
-    /// A scan found it wrong; a run of its own goes on with it, as far as the scan may hand over changes.
-    Found,
 }
 
 impl Reason {
+    /// Whether a later run goes on, so that this is no end.
+    pub const fn is_open(self) -> bool {
+        matches!(self, Self::Unfinished | Self::Settling)
+    }
+
     /// The word in evidence and metrics.
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -164,11 +227,14 @@ impl Reason {
             Self::Exempt => "exempt",
             Self::Unmatched => "unmatched",
             Self::KeyUnresolvable => "key-unresolvable",
+            Self::KeyMissing => "key-missing",
             Self::KeyUnusable => "key-unusable",
             Self::Unreadable => "unreadable",
             Self::RightKey => "right-key",
             Self::AcceptedKey => "accepted-key",
-            Self::Withheld => "withheld",
+            Self::NotEncrypted => "not-encrypted",
+            Self::WrongKey => "wrong-key",
+            Self::Settling => "settling",
             Self::ForeignKey => "foreign-key",
             Self::Overtaken => "overtaken",
             Self::Contested => "contested",
@@ -182,7 +248,6 @@ impl Reason {
             Self::AccessDenied => "access-denied",
             Self::GaveUp => "gave-up",
             Self::Unfinished => "unfinished",
-            Self::Found => "found",
         }
     }
 }
@@ -190,12 +255,17 @@ impl Reason {
 impl Verdict {
     /// A verdict that nobody is woken for and that stands until something changes.
     pub fn new(compliance: Compliance, reason: Reason, detail: impl Into<String>) -> Self {
-        Self { compliance, reason, detail: detail.into(), withheld: None, alarm: false, again: Again::No }
+        Self { compliance, reason, detail: detail.into(), withheld: None, would: None, alarm: false, again: Again::No }
     }
 
     /// The same, and somebody has to act.
     pub fn alarm(self) -> Self {
         Self { alarm: true, ..self }
+    }
+
+    /// The same, and this is due.
+    pub fn would(self, action: Action, withheld: Option<Withheld>) -> Self {
+        Self { would: Some(Would { action, withheld }), ..self }
     }
 
     /// The same, observed again.

@@ -8,12 +8,11 @@ use crate::domain::arn::StreamArn;
 use crate::domain::cause::Cause;
 use crate::domain::evidence::{Evidence, Proof, Remediation, Report, Setting};
 use crate::domain::failure::Unfinished;
-use crate::domain::model::KeyIdentity;
 use crate::domain::plan::observation::Observation;
 use crate::domain::plan::situation::Keys;
 use crate::domain::plan::step::Step;
 use crate::domain::policy::Decision;
-use crate::domain::verdict::{Compliance, Reason, Verdict};
+use crate::domain::verdict::{Action, Compliance, Reason, Verdict};
 use crate::ports::{CallLog, Clock, KeyApi, StreamApi};
 
 /// A stream that was observed, and what was decided of it.
@@ -62,21 +61,9 @@ impl Inspection<'_> {
 
     /// What is said of a stream that a run could do more about.
     pub(crate) fn unfinished(&self, step: &Step) -> Verdict {
-        let by = self.by;
-        match step {
-            Step::Start(key) => found(by, key),
-            Step::ReadHistory(wrong) => found(by, &wrong.target),
-            Step::Await(condition) => {
-                let detail = format!("not known yet: waiting for {}", condition.as_str());
-                Verdict::new(Compliance::InsufficientData, Reason::Unfinished, detail)
-            }
-            Step::Defer(why) => Verdict::new(Compliance::InsufficientData, Reason::Unfinished, why.as_str()),
-            Step::Finish(verdict) => verdict.clone(),
-            Step::Prove | Step::StartAfresh => {
-                let detail = format!("not known by {by}");
-                Verdict::new(Compliance::InsufficientData, Reason::Unfinished, detail)
-            }
-        }
+        let unknown =
+            || Verdict::new(Compliance::InsufficientData, Reason::Unfinished, format!("not known by {}", self.by));
+        step.verdict(None).unwrap_or_else(unknown)
     }
 
     /// The evidence of one observation; without `seen` it could not be made.
@@ -98,6 +85,7 @@ impl Inspection<'_> {
         let (calls, no_keys) = (log.calls(), Keys::new());
         let report = Report {
             run_id,
+            runner: &config.runner,
             mode,
             policy_source: config.policy.to_string(),
             policy_digest: &policy.digest,
@@ -119,7 +107,11 @@ impl Inspection<'_> {
             keys: compared.map_or(&no_keys, |compared| &compared.keys),
             calls,
             proof: Proof::default(),
-            remediation: if verdict.withheld.is_some() { Remediation::Withheld } else { Remediation::None },
+            remediation: match (verdict.withheld, verdict.would.map(|would| would.action)) {
+                (Some(_), _) => Remediation::Withheld,
+                (None, Some(Action::Encrypt | Action::Rekey)) => Remediation::Due,
+                (None, Some(Action::Wait) | None) => Remediation::None,
+            },
             verdict,
             warnings,
             started: false,
@@ -129,11 +121,6 @@ impl Inspection<'_> {
         };
         report.evidence()
     }
-}
-
-/// What is said of a stream that a run would change.
-fn found(by: &str, key: &KeyIdentity) -> Verdict {
-    Verdict::new(Compliance::NonCompliant, Reason::Found, format!("found by {by}; its rule requires {key}"))
 }
 
 /// What is said of a stream that could not be observed: what is wrong is not its own, and a run may have more luck.

@@ -3,7 +3,7 @@
 //!
 //! The log is the record. Whatever fails here is reported (a note, a metric, an alarm) and changes no answer: a run whose result was
 //! not delivered is as finished as any other, and its message does not come again. A result may come twice, since a request
-//! whose answer was lost is sent again: `run.id` and the stream identify it. An invocation that is killed before its end may have sent
+//! whose answer was lost is sent again: its `id` identifies it. An invocation that is killed before its end may have sent
 //! nothing: messages of a queue come again, with new evidence, and one that somebody invoked by hand does not. A part of a scan that
 //! is killed here has already sent the scan on, so that the rest of it may run twice.
 

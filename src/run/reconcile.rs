@@ -304,6 +304,7 @@ impl<'a, W: StreamApi + KeyApi + TrailApi + Clock> Run<'a, W> {
         let State { work, situation, desired, before, after, keys, .. } = &self.state;
         let report = Report {
             run_id,
+            runner: &config.runner,
             mode,
             policy_source: config.policy.to_string(),
             policy_digest: &policy.digest,

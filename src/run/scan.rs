@@ -25,6 +25,7 @@ use crate::domain::scan::Scan;
 use crate::domain::scan::subject::{KeyEvent, Subject};
 use crate::domain::scan::tally::{Candidate, LEFT_MAX};
 use crate::domain::scan::v1::Summary;
+use crate::domain::time::Time;
 use crate::domain::verdict::{Compliance, Verdict};
 use crate::domain::work::Work;
 use crate::ports::{CallLog, Clock, EvidenceSink, FleetApi, KeyApi, Page, PageStart, StreamApi, TrailApi, WorkQueue};
@@ -226,7 +227,7 @@ impl<W: StreamApi + FleetApi + KeyApi + TrailApi + WorkQueue + EvidenceSink + Cl
             Ok(verdict) => verdict,
             Err(step) => {
                 if self.scan.is_missed(&compared.observed, &step, self.session.config.sweep_hours, self.world.now()) {
-                    self.scan.tally.missed.push(name.as_str(), &compared.observed.created.to_string());
+                    self.scan.tally.missed.push(name.as_str(), &Time(compared.observed.created).to_string());
                 }
                 if self.scan.subject.may_change() {
                     let (place, created) = (self.scan.place(name), Some(compared.observed.created));
@@ -290,7 +291,7 @@ impl<W: StreamApi + FleetApi + KeyApi + TrailApi + WorkQueue + EvidenceSink + Cl
     /// Counts a stream that has records under the key that was lost: the warning about it.
     fn old_records(&mut self, Inspected { stream, compared, .. }: &Inspected<'_>) -> Option<String> {
         let found = self.scan.old_records(&stream.name, &compared.observed, compared.key.as_ref(), self.world.now())?;
-        self.scan.tally.under_lost_key.push(stream.name.as_str(), &found.until.to_string());
+        self.scan.tally.under_lost_key.push(stream.name.as_str(), &Time(found.until).to_string());
         Some(found.words())
     }
 
@@ -348,7 +349,7 @@ impl<W: StreamApi + FleetApi + KeyApi + TrailApi + WorkQueue + EvidenceSink + Cl
 
 /// What is said of a stream whose tags could not be read, so that no rule can be determined.
 fn no_decision() -> Decision {
-    Decision { rule: None, outcome: Outcome::Unmatched, reasons: Vec::new() }
+    Decision { rule: None, outcome: Outcome::Unmatched, tags: Tags::new(), reasons: Vec::new() }
 }
 
 /// The summary of a scan, and the streams to hand over, chosen from all that it found.
@@ -373,6 +374,7 @@ fn end(
         .collect();
     let summary = Summary {
         own: config.own.clone(),
+        runner: config.runner.clone(),
         finished_at: now,
         mode,
         policy_source: config.policy.to_string(),

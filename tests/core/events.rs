@@ -334,7 +334,7 @@ fn a_counter_near_its_end_stays_there() {
             scan.tally.listed_one();
             scan.tally.proves_one();
             scan.tally.count("COMPLIANT", Some("a"), None);
-            scan.tally.not_compliant.push("b", "withheld");
+            scan.tally.not_compliant.push("b", "wrong-key");
         }
         let reported = &scan.tally;
         for count in [reported.listed, reported.streams, reported.to_prove, reported.by_rule["a"]] {

@@ -20,7 +20,7 @@ use streamseal::domain::plan::situation::{Keys as KnownKeys, Situation, Wrong, a
 use streamseal::domain::plan::step::{Progress, Started, Step, next_step};
 use streamseal::domain::policy::{Outcome, Policy};
 use streamseal::domain::text::{EVENT_TEXT_MAX, EventText};
-use streamseal::domain::verdict::{Reason, Withheld};
+use streamseal::domain::verdict::{Withheld, Would};
 use streamseal::domain::work::{PutBack, Work};
 
 use crate::sim::actors::{Tool, event};
@@ -156,11 +156,15 @@ impl Row {
             Step::StartAfresh => "afresh".to_owned(),
             Step::Finish(verdict) => {
                 let alarm = if verdict.alarm { " alarm" } else { "" };
-                let why = match verdict.withheld {
-                    Some(why) if verdict.reason == Reason::Withheld => why.as_str(),
-                    _ => verdict.reason.as_str(),
+                let withheld = verdict.withheld.map(|why| format!(" {}", why.as_str())).unwrap_or_default();
+                let would = match verdict.would {
+                    None => String::new(),
+                    Some(Would { action, withheld: None }) => format!(", would {}", action.as_str()),
+                    Some(Would { action, withheld: Some(why) }) => {
+                        format!(", would {} but for {}", action.as_str(), why.as_str())
+                    }
                 };
-                format!("{} {why}{alarm}", verdict.compliance.as_str())
+                format!("{} {}{withheld}{alarm}{would}", verdict.compliance.as_str(), verdict.reason.as_str())
             }
         }
     }
@@ -173,8 +177,10 @@ fn the_state_table() {
     let gone = "NOT_APPLICABLE stream-gone";
     let unusable = "NON_COMPLIANT key-unusable alarm";
     let recreated = Row { created: ago(10), ..row("app", None) };
-    let withheld = |why| row("app", None).permission(Permission::Withheld(why));
-    let (report, foreign) = (Permission::Withheld(Withheld::ReportMode), "NON_COMPLIANT foreign-key alarm");
+    let withheld = |why, enforced| row("app", None).permission(Permission::Withheld { why, enforced });
+    let report = Permission::Withheld { why: Withheld::ReportMode, enforced: None };
+    let foreign = "NON_COMPLIANT foreign-key report-mode alarm, would re-key";
+    let wrong = "NON_COMPLIANT wrong-key report-mode, would re-key";
     for (number, (row, expected)) in [
         // Gone, or another one of the same name.
         (row("app", None).status(Deleting), gone),
@@ -196,7 +202,8 @@ fn the_state_table() {
         (row("nobody", None), "NON_COMPLIANT unmatched"),
         (row("nobody", Some("alias/app")).owes(), "NON_COMPLIANT unmatched"),
         (row("tagged", None), "NON_COMPLIANT key-unresolvable"),
-        (row("unknown-key", None), "NON_COMPLIANT key-unresolvable alarm"),
+        (row("unknown-key", None), "NON_COMPLIANT key-missing alarm"),
+        (row("app", None).secret("app"), "NON_COMPLIANT key-unresolvable alarm"),
         (row("app", None).key("app", "Disabled"), unusable),
         (row("app", Some("alias/other")).key("app", "PendingDeletion").owes(), unusable),
         (row("app", None).key("app", "Creating"), "later"),
@@ -218,7 +225,7 @@ fn the_state_table() {
         (row("listed", Some(CENTRAL)), "COMPLIANT accepted-key"),
         (row("listed", Some("alias/app")), "COMPLIANT right-key"),
         (row("listed", Some("alias/third")), "start app"),
-        (row("listed", Some("alias/third")).permission(report.clone()), "NON_COMPLIANT report-mode"),
+        (row("listed", Some("alias/third")).permission(report.clone()), wrong),
         (row("listed", None), "start app"),
         // Customer-managed is one of the stream's own account, or of an account that is listed.
         (row("central", Some("alias/other")), "COMPLIANT accepted-key"),
@@ -236,12 +243,12 @@ fn the_state_table() {
         (row("aws", Some(STRANGE)).permission(report.clone()), foreign),
         (row("app", Some(STRANGE)).permission(report.clone()), foreign),
         // Wrong, and of an account that its rule names.
-        (row("elsewhere", Some(CENTRAL_2)).permission(report.clone()), "NON_COMPLIANT report-mode"),
-        (row("listed", Some(CENTRAL_2)).permission(report.clone()), "NON_COMPLIANT report-mode"),
+        (row("elsewhere", Some(CENTRAL_2)).permission(report.clone()), wrong),
+        (row("listed", Some(CENTRAL_2)).permission(report.clone()), wrong),
         (row("elsewhere", Some(CENTRAL_2)).secret(CENTRAL_2), "INSUFFICIENT_DATA unreadable alarm"),
         (
             row("elsewhere", Some(STRANGE)).permission(Permission::Contested("who".into())),
-            "NON_COMPLIANT contested alarm",
+            "NON_COMPLIANT contested contested alarm, would re-key but for contested",
         ),
         // Wrong, and nothing started.
         (row("app", None), "start app"),
@@ -249,10 +256,20 @@ fn the_state_table() {
         (row("app", None).owes(), "start app"),
         (row("app", Some("12345678-1234-1234-1234-123456789012")), "start app"),
         (row("app", None).permission(Permission::Settling(now())), "await settled"),
-        (withheld(Withheld::ReportMode), "NON_COMPLIANT report-mode"),
-        (withheld(Withheld::Existing), "NON_COMPLIANT existing"),
-        (withheld(Withheld::Downgrade), "NON_COMPLIANT downgrade"),
-        (row("app", None).permission(Permission::Contested("who".into())), "NON_COMPLIANT contested alarm"),
+        (row("app", None).permission(Permission::NotShownYet(now())), "await shown"),
+        (withheld(Withheld::ReportMode, None), "NON_COMPLIANT not-encrypted report-mode, would encrypt"),
+        (
+            withheld(Withheld::ReportMode, Some(Withheld::Existing)),
+            "NON_COMPLIANT not-encrypted report-mode, would encrypt but for existing",
+        ),
+        (
+            withheld(Withheld::Downgrade, Some(Withheld::Downgrade)),
+            "NON_COMPLIANT not-encrypted downgrade, would encrypt but for downgrade",
+        ),
+        (
+            row("app", None).permission(Permission::Contested("who".into())),
+            "NON_COMPLIANT contested contested alarm, would encrypt but for contested",
+        ),
         (row("app", None).permission(Permission::Unknown("why".into())), "INSUFFICIENT_DATA unreadable alarm"),
         (row("app", None).permission(Permission::Unweighed), "read history, then start app"),
         (row("app", Some("alias/app")).permission(Permission::Unweighed), "COMPLIANT right-key"),
@@ -305,14 +322,25 @@ fn the_reasons_to_withhold() {
     let (old, day, young) = (ago(86_400 * 30), ago(86_400 / 2), ago(60));
     use Mode::{Enforce, Prove, Report};
     use Permission::{Allowed, Settling};
-    let withheld = |why| Permission::Withheld(why);
+    let withheld = |why, enforced| Permission::Withheld { why, enforced };
     assert_eq!(permission("app", Enforce, day, day, None), Allowed);
     assert_eq!(permission("app", Enforce, old, now(), None), Allowed, "its rule enforces existing streams");
-    assert_eq!(permission("any-key", Enforce, old, now(), None), withheld(Withheld::Existing));
+    assert_eq!(
+        permission("any-key", Enforce, old, now(), None),
+        withheld(Withheld::Existing, Some(Withheld::Existing))
+    );
+    assert_eq!(
+        permission("any-key", Report, old, now(), None),
+        withheld(Withheld::ReportMode, Some(Withheld::Existing))
+    );
     assert_eq!(permission("any-key", Enforce, day, day, None), Allowed, "it is not an existing one");
-    assert_eq!(permission("app", Report, day, day, None), withheld(Withheld::ReportMode));
+    assert_eq!(permission("app", Report, day, day, None), withheld(Withheld::ReportMode, None));
     for (created, creator) in [(day, None), (young, Some("terraform")), (old, None)] {
-        assert_eq!(permission("app", Prove, created, created, creator), withheld(Withheld::ProveOnly), "never a Start");
+        assert_eq!(
+            permission("app", Prove, created, created, creator),
+            withheld(Withheld::ProveOnly, None),
+            "never a Start"
+        );
     }
     let until = |seconds| Settling(young + SignedDuration::from_secs(seconds));
     assert_eq!(permission("app", Report, young, young, Some("terraform")), until(120));
@@ -329,18 +357,18 @@ fn the_reasons_to_withhold() {
     };
     let (agreed, other) = (KeyIdentity::AwsManagedAlias, KeyIdentity::Arn(KeyArn::parse(&key_arn("other")).unwrap()));
     assert_eq!(planned(&agreed, Enforce), Permission::Unweighed);
-    assert_eq!(planned(&other, Enforce), withheld(Withheld::PlanOutOfDate));
-    assert_eq!(planned(&other, Report), withheld(Withheld::ReportMode));
+    assert_eq!(planned(&other, Enforce), withheld(Withheld::PlanOutOfDate, Some(Withheld::PlanOutOfDate)));
+    assert_eq!(planned(&other, Report), withheld(Withheld::ReportMode, Some(Withheld::PlanOutOfDate)));
     // Somebody else's changes come last: what is withheld anyway is withheld for its own reason.
     let fought = |mode, contention| weighed("app", mode, day, day, None, contention);
     let contested = Contention::Contested("by whom".into());
     assert_eq!(fought(Enforce, contested.clone()), Permission::Contested("by whom".into()));
-    assert_eq!(fought(Report, contested), withheld(Withheld::ReportMode));
+    assert_eq!(fought(Report, contested), withheld(Withheld::ReportMode, None));
     assert_eq!(fought(Enforce, Contention::Unknown("why".into())), Permission::Unknown("why".into()));
     assert_eq!(fought(Enforce, Contention::Wait(now())), Allowed);
     assert_eq!(
         fought(Enforce, Contention::Wait(now() + SignedDuration::from_secs(1))),
-        Settling(now() + SignedDuration::from_secs(1))
+        Permission::NotShownYet(now() + SignedDuration::from_secs(1))
     );
 }
 
@@ -365,7 +393,7 @@ fn any_row() -> impl Strategy<Value = Row> {
     let permissions = prop::sample::select(vec![
         Permission::Allowed,
         Permission::Settling(now()),
-        Permission::Withheld(Withheld::ReportMode),
+        Permission::Withheld { why: Withheld::ReportMode, enforced: None },
         Permission::Unweighed,
     ]);
     let started = prop::sample::select(vec![None, None, Some(true), Some(false)]);

@@ -239,7 +239,7 @@ fn judge(state: &State, now: Timestamp) -> Vec<String> {
             };
             e.stream.name.as_str() == accepted.stream && answers && e.finished_at >= accepted.at
         };
-        if !state.evidence.iter().filter(of_it).any(|e| e.verdict.reason != Reason::Unfinished) {
+        if !state.evidence.iter().filter(of_it).any(|e| !e.verdict.reason.is_open()) {
             faults.push(format!("{accepted:?} never ended in evidence"));
         }
     }
@@ -278,7 +278,7 @@ fn judge_stream(state: &State, policy: &Policy, name: &str, now: Timestamp) -> R
     }
     let all: Vec<&Evidence> = state.evidence.iter().filter(|e| e.stream.name.as_str() == name).collect();
     // Of a message that came twice, one may have ended all there is to do while the other could not be handed over.
-    let last = all.iter().rfind(|e| e.verdict.reason != Reason::Unfinished).ok_or("no evidence")?;
+    let last = all.iter().rfind(|e| !e.verdict.reason.is_open()).ok_or("no evidence")?;
     if last.verdict.reason == Reason::GaveUp {
         let followed = last.finished_at.duration_since(last.first_seen);
         return if followed >= SignedDuration::from_hours(6) {

@@ -102,24 +102,27 @@ async fn no_name_that_others_read_goes_away() {
     let evidence = s.all("orders").into_iter().find(|e| e.proof.shard_id.is_some()).unwrap();
     assert_has(
         &serde_json::to_value(Document::from(&evidence)).unwrap(),
-        "schema compliance reason annotation alarm run.id run.tool run.mode run.attempt run.started_at run.finished_at
+        "schema id time compliance reason annotation alarm run.id run.actor run.function run.tool run.mode run.attempt run.started_at run.finished_at
          run.duration_ms stream.arn stream.name stream.account stream.region stream.created_at cause.call cause.event_id
-         cause.actor cause.at cause.first_seen policy.source policy.digest policy.rule policy.rule_index reasons before.status
+         cause.actor cause.at cause.first_seen policy.source policy.digest policy.rule policy.rule_index policy.tags reasons exemption keys.key keys.manager keys.state keys.origin keys.problem before.status
          before.encryption_type before.key_id before.key_arn before.at desired.key desired.key_arn calls.call calls.at
          calls.duration_ms calls.request_id calls.result after.status after.key_arn proof.state proof.mode proof.shard_id
          proof.sequence_number proof.encryption_type proof.at remediation.state remediation.withheld remediation.next_run_at
-         at_source.terraform at_source.cloudformation remedy.about remedy.text",
+         would at_source.terraform at_source.cloudformation remedy.about remedy.text",
     );
     s.parameter("/mode", "report");
     s.existing("bills", None);
     s.set(|state, now| state.emit("StopStreamEncryption", "bills", Tool::Cli, now));
     s.drain().await;
     let wrong = s.all("bills").into_iter().find(|e| e.verdict.withheld.is_some()).unwrap();
-    assert_has(&serde_json::to_value(Document::from(&wrong)).unwrap(), "at_source.cli remedy.commands");
+    assert_has(
+        &serde_json::to_value(Document::from(&wrong)).unwrap(),
+        "at_source.cli remedy.commands would.action would.withheld",
+    );
     let summary = s.set(|state, _| state.summaries.clone()).pop().unwrap();
     assert_has(
         &summary.to_json(),
-        "schema alarm scan.id scan.kind scan.tool scan.mode scan.requested_at scan.started_at scan.finished_at scan.parts cause.call
+        "schema id time alarm scan.id scan.kind scan.actor scan.function scan.tool scan.mode scan.requested_at scan.started_at scan.finished_at scan.parts cause.call
          cause.event_id cause.actor cause.at policy.source policy.digest streams.listed streams.relevant streams.by_compliance
          streams.by_rule streams.by_key not_compliant.count not_compliant.streams not_compliant.more changes.handed_over changes.withheld to_prove
          exemptions_ending missed_by_events.count under_lost_key.count calls",

@@ -1,6 +1,6 @@
 //! `streamseal audit` against five hundred streams: right to the last one, in every form, and the report in a browser.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::io::Write;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
@@ -70,8 +70,8 @@ const KINDS: &[Kind] = &[
         by_alias: true,
         ..kind("orders-alias", 30, Some("alias/orders"), None, ("COMPLIANT", "right-key", Some("orders")))
     },
-    kind("orders-wrong", 60, Some("alias/other"), None, ("NON_COMPLIANT", "withheld", Some("orders"))),
-    kind("orders-open", 80, None, None, ("NON_COMPLIANT", "withheld", Some("orders"))),
+    kind("orders-wrong", 60, Some("alias/other"), None, ("NON_COMPLIANT", "wrong-key", Some("orders"))),
+    kind("orders-open", 80, None, None, ("NON_COMPLIANT", "not-encrypted", Some("orders"))),
     kind("retiring", 20, None, None, ("NON_COMPLIANT", "key-unusable", Some("retiring"))),
     kind("partner-other", 30, Some("alias/other"), None, ("COMPLIANT", "accepted-key", Some("partners"))),
     kind("partner-retired", 20, Some("alias/retired"), None, ("NON_COMPLIANT", "key-unusable", Some("partners"))),
@@ -82,9 +82,9 @@ const KINDS: &[Kind] = &[
         Some(("data-class", "pci")),
         ("COMPLIANT", "right-key", Some("regulated")),
     ),
-    kind("orders-cards", 20, None, Some(("data-class", "phi")), ("NON_COMPLIANT", "withheld", Some("regulated"))),
+    kind("orders-cards", 20, None, Some(("data-class", "phi")), ("NON_COMPLIANT", "not-encrypted", Some("regulated"))),
     kind("blue", 30, Some("alias/team/blue"), Some(("team", "blue")), ("COMPLIANT", "right-key", Some("teams"))),
-    kind("red", 20, None, Some(("team", "red")), ("NON_COMPLIANT", "key-unresolvable", Some("teams"))),
+    kind("red", 20, None, Some(("team", "red")), ("NON_COMPLIANT", "key-missing", Some("teams"))),
     kind("stray", 10, None, None, ("NON_COMPLIANT", "unmatched", None)),
 ];
 
@@ -294,10 +294,18 @@ fn every_stream_is_reported_as_it_is_in_every_form() {
     let calls = region["calls"].as_object().unwrap().keys();
     assert_eq!(
         calls.collect::<Vec<_>>(),
-        ["kinesis:DescribeStreamSummary", "kinesis:ListStreams", "kms:DescribeKey", "tag:GetResources"]
+        [
+            "kinesis:DescribeStreamSummary",
+            "kinesis:ListStreams",
+            "kms:DescribeKey",
+            "kms:GetKeyRotationStatus",
+            "kms:ListAliases",
+            "tag:GetResources"
+        ]
     );
     // One observation a stream, its tags a hundred at a time, each key once: six aliases, and what the streams are on.
     assert_eq!(region["calls"]["kinesis:DescribeStreamSummary"], 500);
+    assert_eq!(region["calls"]["kms:ListAliases"], 1, "one for all keys: {region}");
     assert_eq!((&region["calls"]["kinesis:ListStreams"], &region["calls"]["tag:GetResources"]), (&json!(5), &json!(5)));
     assert!(region["calls"]["kms:DescribeKey"].as_u64().unwrap() <= 12, "{region}");
     // What is to be done about each kind of stream; nobody is asked to move one to a key that cannot be used, nor away from one that is
@@ -306,12 +314,27 @@ fn every_stream_is_reported_as_it_is_in_every_form() {
         let name = row["stream"].as_str().unwrap();
         let (compliance, reason, rule) = kinds[name].says;
         let about = match (compliance, reason) {
-            ("NON_COMPLIANT", "withheld") => json!("source"),
+            ("NON_COMPLIANT", "not-encrypted" | "wrong-key") => json!("source"),
             ("NON_COMPLIANT", "key-unusable") => json!("key"),
-            ("NON_COMPLIANT", "key-unresolvable") => json!("alias"),
+            ("NON_COMPLIANT", "key-missing") => json!("alias"),
             ("NON_COMPLIANT", "unmatched") => json!("rule"),
             _ => Value::Null,
         };
+        // What enforce would do stands beside the reason, and what the key is beside its ARN.
+        let would = match reason {
+            "not-encrypted" => json!("encrypt"),
+            "wrong-key" => json!("re-key"),
+            _ => Value::Null,
+        };
+        assert_eq!((&row["would"]["action"], row["withheld"] == "report-mode"), (&would, !would.is_null()), "{row}");
+        assert_eq!(row["exemption"]["reason"].is_string(), reason == "exempt", "{row}");
+        if let Some(alias) = kinds[name].key {
+            let state = if alias == "alias/retired" { "Disabled" } else { "Enabled" };
+            let known =
+                ["key_alias", "key_manager", "key_state", "key_origin"].map(|field| row[field].as_str().unwrap());
+            assert_eq!(known, [alias, "customer-managed", state, "AWS_KMS"], "{row}");
+        }
+        assert_eq!(row["tags"].as_object().unwrap().len(), usize::from(kinds[name].tag.is_some()), "{row}");
         assert_eq!(row["remedy"]["about"], about, "{row}");
         assert_eq!(row["at_source"].is_object(), about == "source", "{row}");
         if about == "source" {
@@ -388,6 +411,11 @@ fn every_stream_is_reported_as_it_is_in_every_form() {
     assert!(table.contains(&call), "{table}");
     // Of the kinds that are wrong all but the 40 whose key is disabled, the 20 whose key is not there and the 10 that have no rule.
     assert_eq!(table.matches("      aws kinesis start-stream-encryption ").count(), 160);
+    let (_, exempt) = table.split_once("\nexempt\n").unwrap();
+    assert!(exempt.starts_with("  scratch-000, scratch-001, ") && exempt.contains(" and 55 more\n    "), "{exempt}");
+    let ids: BTreeSet<&str> = documents.iter().map(|document| document["id"].as_str().unwrap()).collect();
+    let runs: BTreeSet<&str> = documents.iter().map(|document| document["run"]["id"].as_str().unwrap()).collect();
+    assert_eq!((ids.len(), runs.len()), (500, 1), "each document has its own id, and all are of one run");
     let enable = format!("aws kms enable-key --key-id {} --region {REGION}", arns["alias/retired"]);
     let (_, others) = table.split_once("\nwhat to do\n").unwrap();
     // Of the 20 that are on it, and of the 20 whose rule names it.

@@ -98,6 +98,7 @@ fn put(bus: &str, source: &str, kind: &str, detail: &Value) {
 fn detail(compliance: &str, reason: &str, alarm: bool) -> Value {
     json!({
         "schema": "streamseal.evidence/v1", "compliance": compliance, "reason": reason, "alarm": alarm, "run": {"id": "run-1"},
+        "remediation": {"state": if reason == "due" { "due" } else { "none" }},
         "stream": {"arn": "arn", "name": "orders", "account": "999999999999", "region": "eu-north-1"},
     })
 }
@@ -108,9 +109,9 @@ fn what_somebody_has_to_check_arrives_in_the_central_queue() {
     let outputs = deploy(&bus, &known(CENTRAL), &[("OrganizationId", "o-a1b2c3d4e5"), ("BusName", &bus)]);
     let arn = outputs("BusArn");
     assert_eq!(arn, format!("arn:aws:events:{REGION}:{ACCOUNT}:event-bus/{bus}"));
-    let wrong = detail("NON_COMPLIANT", "withheld", false);
+    let wrong = detail("NON_COMPLIANT", "wrong-key", false);
     put(&arn, "streamseal", "Streamseal Evidence", &detail("COMPLIANT", "right-key", false));
-    put(&arn, "streamseal", "Streamseal Evidence", &detail("NON_COMPLIANT", "found", false));
+    put(&arn, "streamseal", "Streamseal Evidence", &detail("NON_COMPLIANT", "due", false));
     put(&arn, "another", "Streamseal Evidence", &wrong);
     put(&arn, "streamseal", "Another", &wrong);
     put(&arn, "streamseal", "Streamseal Scan Summary", &json!({"schema": "streamseal.summary/v1", "alarm": false}));
@@ -125,7 +126,7 @@ fn what_somebody_has_to_check_arrives_in_the_central_queue() {
     let stream = unique("central");
     parts().stream(&stream);
     let answer = function.invoke(&create_event(&stream)).body;
-    assert_eq!(answer["reason"], "key-unresolvable", "{answer}");
+    assert_eq!(answer["reason"], "key-missing", "{answer}");
 
     let queue = outputs("AttentionQueueUrl");
     let mut arrived: Vec<Value> = received(&queue, 4).iter().map(|event| event["detail"].clone()).collect();
@@ -195,8 +196,8 @@ fn people_are_notified_by_the_topic_and_in_the_chat() {
     parts().form(&format!("{REGION}/sns"), "2010-03-31", &subscribe);
 
     put(&name, "streamseal", "Streamseal Evidence", &detail("COMPLIANT", "right-key", false));
-    put(&name, "streamseal", "Streamseal Evidence", &detail("NON_COMPLIANT", "found", false));
-    put(&name, "streamseal", "Streamseal Evidence", &detail("NON_COMPLIANT", "withheld", false));
+    put(&name, "streamseal", "Streamseal Evidence", &detail("NON_COMPLIANT", "due", false));
+    put(&name, "streamseal", "Streamseal Evidence", &detail("NON_COMPLIANT", "wrong-key", false));
     let summary = |alarm: bool| {
         json!({
             "alarm": alarm, "scan": {"id": "scan-1", "account": "999999999999", "region": "eu-north-1"},
@@ -208,7 +209,7 @@ fn people_are_notified_by_the_topic_and_in_the_chat() {
     let reported = received(&queue, 2);
     assert_eq!(reported.len(), 2);
     for words in [
-        "Kinesis stream orders in account 999999999999, eu-north-1: NON_COMPLIANT (withheld).",
+        "Kinesis stream orders in account 999999999999, eu-north-1: NON_COMPLIANT (wrong-key).",
         "Scan of account 999999999999, eu-north-1: new streams that no event reported: 3, streams with records under a lost key: 0.",
     ] {
         let about = |message: &&Value| message["Message"].as_str().unwrap().contains(words);
@@ -220,7 +221,7 @@ fn people_are_notified_by_the_topic_and_in_the_chat() {
     let texts = taken.each_ref().map(|(_, body)| body.clone());
     let sent = format!("sent by account {ACCOUNT}");
     let stream = format!(
-        "Kinesis stream orders in account 999999999999, eu-north-1: *NON_COMPLIANT* (withheld), run run-1, {sent}"
+        "Kinesis stream orders in account 999999999999, eu-north-1: *NON_COMPLIANT* (wrong-key), run run-1, {sent}"
     );
     let scan = format!(
         "Scan of account 999999999999, eu-north-1: new streams that no event reported: *3*, streams with records under a lost key: *0*, \

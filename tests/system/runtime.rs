@@ -289,6 +289,8 @@ fn report_mode_writes_nothing() {
     let answer = function.invoke(&create_event(&stream));
     assert_eq!(answer.body["compliance"], "NON_COMPLIANT");
     assert_eq!((answer.body["remediation"]["withheld"].as_str(), answer.writes()), (Some("report-mode"), vec![]));
+    let would = json!({"action": "encrypt", "withheld": null});
+    assert_eq!((&answer.body["reason"], &answer.body["would"]), (&json!("not-encrypted"), &would));
     untouched(&stream);
 }
 
@@ -307,7 +309,7 @@ fn a_disabled_key_a_missing_key_and_a_missing_stream_are_reported_and_nothing_is
     let policy = policy("alias/nobody-made-this");
     let function = Function::start(60, &[("POLICY", &policy)]);
     let answer = function.invoke(&create_event(&stream));
-    assert_eq!((answer.body["reason"].as_str(), answer.writes()), (Some("key-unresolvable"), vec![]));
+    assert_eq!((answer.body["reason"].as_str(), answer.writes()), (Some("key-missing"), vec![]));
     untouched(&stream);
 
     let mut gone = create_event(&unique("nobody-made-this"));
@@ -403,7 +405,7 @@ fn a_run_ends_before_the_function_is_ended() {
     assert_eq!(answer.body["errorType"], "Retryable", "{}", answer.body);
     // It stops at a pause that would be too long, or is cut off within an observation.
     let words = answer.body["errorMessage"].as_str().unwrap();
-    assert!(words.contains("active") || words.contains("NoTimeLeft"), "{}", answer.body);
+    assert!(words.contains("until the stream is ACTIVE") || words.contains("NoTimeLeft"), "{}", answer.body);
 }
 
 /// A service that takes requests and never answers.

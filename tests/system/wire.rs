@@ -970,7 +970,10 @@ async fn a_key_is_described() {
         wire.always("DescribeKey", ok(json!({ "KeyMetadata": metadata }))).await;
         let found = wire.aws.lookup(&key_ref("alias/x"), &wire.log).await.unwrap();
         let identity = KeyIdentity::Arn(KeyArn::parse(arn).unwrap());
-        assert_eq!(found, KeyLookup::Found(KeyInfo { identity, manager, problem, material: None }), "{more}");
+        let text = |name: &str| metadata[name].as_str().map(EventText::new);
+        let known =
+            KeyInfo { state: text("KeyState"), origin: text("Origin"), ..KeyInfo::new(identity, manager, problem) };
+        assert_eq!(found, KeyLookup::Found(known), "{more}");
     }
 }
 
@@ -991,12 +994,7 @@ async fn the_material_of_a_key_is_reported() {
 
 #[tokio::test]
 async fn keys_are_looked_up_as_they_are_written() {
-    let managed = KeyLookup::Found(KeyInfo {
-        identity: KeyIdentity::AwsManagedAlias,
-        manager: KeyManager::Aws,
-        problem: None,
-        material: None,
-    });
+    let managed = KeyLookup::Found(KeyInfo::new(KeyIdentity::AwsManagedAlias, KeyManager::Aws, None));
     let denied = |code: &str| KeyLookup::Denied { code: EventText::new(code), words: EventText::new("no") };
     let rows = [
         ("alias/aws/kinesis", "NotFoundException", managed.clone()),

@@ -177,7 +177,7 @@ class World:
 
         def of_it(one: Json) -> bool:
             late = one["stream"]["name"] == stream and instant(one["run"]["started_at"]) >= int(since)
-            return bool(late and one["reason"] != "unfinished" and fits(one))
+            return bool(late and one["reason"] not in ("unfinished", "settling") and fits(one))
 
         return self.stack.await_evidence(f"evidence of {stream}", of_it, self.patience)
 

@@ -4,7 +4,7 @@ import collections
 import json
 import pathlib
 
-from soak.record import Json, Record, instant
+from soak.record import OPEN, Json, Record, instant
 from soak.shape import KINDS
 from soak.world import World
 
@@ -13,7 +13,7 @@ LEFT_ALONE = {
     "exempt": ("NOT_APPLICABLE", "exempt", None),
     "key-unusable": ("NON_COMPLIANT", "key-unusable", None),
     "unmatched": ("NON_COMPLIANT", "unmatched", None),
-    "quota": ("NON_COMPLIANT", "withheld", "quota"),
+    "quota": ("NON_COMPLIANT", "not-encrypted", "quota"),
 }
 MADE = ("proven", "observed")
 
@@ -136,7 +136,7 @@ class Judge:
         """Prints what happened."""
         world, record = self.world, self.record
         documents = [document for _, document in record.evidence]
-        unfinished = sum(document["reason"] == "unfinished" for document in documents)
+        unfinished = sum(document["reason"] in OPEN for document in documents)
         finals = sum(len(found) for found in final.values())
         sealed = [name for name, kind in world.streams.items() if KINDS[kind] in world.keys]
         others = [name for name in world.streams if name not in sealed]

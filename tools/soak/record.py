@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from typing import Any
 
 EVIDENCE = '{"schema":"streamseal.evidence/v1"'
+OPEN = ("unfinished", "settling")  # Reasons of runs that a later one goes on with.
 Json = dict[str, Any]
 
 
@@ -46,14 +47,14 @@ class Record:
         for _, document in list(self.evidence):
             cause = document["cause"]
             for event in [cause["event_id"], *cause.get("also", [])]:
-                if document["reason"] != "unfinished" and event in self.events:
+                if document["reason"] not in OPEN and event in self.events:
                     found[event].append(document)
         return found
 
     def last(self, name: str) -> Json | None:
         """The last word on a stream."""
         every = [document for _, document in list(self.evidence)]
-        about = [one for one in every if one["stream"]["name"] == name and one["reason"] != "unfinished"]
+        about = [one for one in every if one["stream"]["name"] == name and one["reason"] not in OPEN]
         return max(about, key=lambda one: one["run"]["finished_at"], default=None)
 
 

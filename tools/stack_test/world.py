@@ -109,7 +109,7 @@ class World:
         def is_final(one: Json) -> bool:
             # Of events about one stream that come together one run answers all.
             answers = event in (one["cause"]["event_id"], *one["cause"].get("also", ()))
-            return answers and one["reason"] != "unfinished"
+            return answers and one["reason"] not in ("unfinished", "settling")
 
         return self.stack.await_evidence(f"the evidence of {what}", is_final)
 

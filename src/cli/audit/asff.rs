@@ -41,6 +41,9 @@ fn finding(audit: &Audit, evidence: &Evidence) -> Value {
         Compliance::NotApplicable => ("NOT_AVAILABLE", "RESOLVED"),
     };
     let (change, command) = (evidence.remedy.at_source(), one_line(&evidence.remedy));
+    let exemption = row.exemption.as_ref();
+    let until = exemption.and_then(|exemption| exemption.until).map(|until| until.to_string());
+    let tags = (!row.tags.is_empty()).then(|| json!(row.tags).to_string());
     let product = [
         ("streamseal/at-source/terraform", change.map(|change| change.terraform.as_str())),
         ("streamseal/at-source/cloudformation", change.map(|change| change.cloudformation.as_str())),
@@ -49,6 +52,18 @@ fn finding(audit: &Audit, evidence: &Evidence) -> Value {
         ("streamseal/remedy/statement", evidence.remedy.statement()),
         ("streamseal/tool", Some(TOOL)),
         ("streamseal/reason", Some(row.reason)),
+        ("streamseal/withheld", row.withheld),
+        ("streamseal/would", row.would.as_ref().map(|would| would.action)),
+        ("streamseal/would/withheld", row.would.as_ref().and_then(|would| would.withheld)),
+        ("streamseal/exemption/reason", exemption.map(|exemption| exemption.reason)),
+        ("streamseal/exemption/owner", exemption.and_then(|exemption| exemption.owner)),
+        ("streamseal/exemption/until", until.as_deref()),
+        ("streamseal/key/alias", row.key_alias),
+        ("streamseal/key/manager", row.key_manager),
+        ("streamseal/key/state", row.key_state),
+        ("streamseal/key/rotation", row.key_rotation.as_deref()),
+        ("streamseal/key/origin", row.key_origin),
+        ("streamseal/tags", tags.as_deref()),
         ("streamseal/rule", row.rule),
         ("streamseal/policy", Some(&audit.policy_digest)),
     ];

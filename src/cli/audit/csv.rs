@@ -2,9 +2,10 @@
 
 use super::report::{Audit, Row, one_line};
 
-const HEAD: &str = "region,stream,arn,compliance,reason,withheld,rule,status,encryption_type,key_id,key_arn,desired_key,\
+const HEAD: &str = "region,stream,arn,compliance,reason,withheld,would,would_withheld,rule,status,encryption_type,key_id,key_arn,desired_key,\
 desired_key_arn,created_at,observed_at,annotation,at_source_terraform,at_source_cloudformation,\
-at_source_cli,remedy_about,remedy,remedy_command,remedy_statement\r\n";
+at_source_cli,remedy_about,remedy,remedy_command,remedy_statement,exempt_reason,exempt_owner,exempt_until,\
+key_alias,key_manager,key_state,key_rotation,key_origin,tags\r\n";
 
 pub(super) fn render(audit: &Audit) -> String {
     let mut text = HEAD.to_owned();
@@ -16,6 +17,10 @@ pub(super) fn render(audit: &Audit) -> String {
         let (change, command) = (remedy.at_source(), one_line(remedy));
         // One line a stream: many tools read no others.
         let terraform = change.map(|change| change.terraform.replace('\n', "; "));
+        let exemption = row.exemption.as_ref();
+        let until = exemption.and_then(|exemption| exemption.until).map(|until| until.to_string());
+        let tags: Vec<String> = row.tags.iter().map(|(name, value)| format!("{name}={value}")).collect();
+        let tags = tags.join("; ");
         let fields = [
             Some(row.region),
             Some(row.stream),
@@ -23,6 +28,8 @@ pub(super) fn render(audit: &Audit) -> String {
             Some(row.compliance),
             Some(row.reason),
             row.withheld,
+            row.would.as_ref().map(|would| would.action),
+            row.would.as_ref().and_then(|would| would.withheld),
             row.rule,
             status,
             row.encryption_type,
@@ -40,6 +47,15 @@ pub(super) fn render(audit: &Audit) -> String {
             remedy.text(),
             command.as_deref(),
             remedy.statement(),
+            exemption.map(|exemption| exemption.reason),
+            exemption.and_then(|exemption| exemption.owner),
+            until.as_deref(),
+            row.key_alias,
+            row.key_manager,
+            row.key_state,
+            row.key_rotation.as_deref(),
+            row.key_origin,
+            Some(tags.as_str()),
         ];
         let fields: Vec<String> = fields.iter().map(|field| quoted(field.unwrap_or_default())).collect();
         text.push_str(&fields.join(","));
@@ -81,8 +97,15 @@ mod tests {
         );
         let of = |stream: &str| lines.iter().find(|line| line.contains(&format!(",{stream},"))).unwrap().to_string();
         assert!(of("orders-new").contains(",aws kinesis start-stream-encryption --stream-arn …,source,"));
-        assert!(of("payments").ends_with(",,,,rule,tag it,one # or: two,"), "an alternative is a comment");
-        assert!(of("orders").ends_with(",,,,,,,"), "a stream that is fine has no remedy");
+        assert!(of("payments").ends_with(",,,,rule,tag it,one # or: two,,,,,,,,,,"), "an alternative is a comment");
+        assert!(
+            of("orders").ends_with(",,,,,,,,,,alias/orders,customer-managed,Enabled,off,EXTERNAL,"),
+            "a stream that is fine has no remedy: {}",
+            of("orders")
+        );
+        assert!(of("orders-new").contains(",NON_COMPLIANT,not-encrypted,report-mode,encrypt,,orders,"));
+        assert!(of("orders-new").ends_with(",team=blue"));
+        assert!(of("scratch-1").ends_with(",synthetic data,data-platform,2026-12-01,,,,,,"));
         assert!(text.contains("\"no tag `team`, </script><img src=x onerror=\"\"alert(1)\"\">\""), "{text}");
     }
 }

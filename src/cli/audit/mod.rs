@@ -256,7 +256,7 @@ async fn audit(
     // Each Region has quotas of its own.
     let audits = contexts.iter().zip(opt_in).map(async |(context, opt_in)| {
         let session = context.session(&policy, mode, LONGEST);
-        observe::region(&context.aws, &session, (opt_in, &arguments.filter), bar, stop.clone()).await
+        observe::region(context, &session, (opt_in, &arguments.filter), bar, stop.clone()).await
     });
     let mut found = join_all(audits).await;
     if !is_known {
@@ -266,6 +266,8 @@ async fn audit(
         found.iter_mut().for_each(without::leave_out_rules);
     }
     let mut audit = Audit {
+        id: first.run_id.clone(),
+        actor: first.config.runner.actor.clone(),
         account,
         mode,
         policy_source: if has_policy { first.config.policy.to_string() } else { without::SOURCE.to_owned() },

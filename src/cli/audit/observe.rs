@@ -11,6 +11,8 @@ use indicatif::ProgressBar;
 use super::filter::Filter;
 use super::report::{Broken, Ended, Region};
 use crate::aws::Aws;
+use crate::cli::context::Context;
+use crate::cli::keys::complete;
 use crate::cli::output::{advice_on, may_go_on};
 use crate::domain::arn::{StreamArn, StreamName};
 use crate::domain::cause::Cause;
@@ -35,14 +37,15 @@ const AT_ONCE: usize = 16;
 /// that are under way at once fail at once, and say no more than one.
 const IN_A_ROW: usize = AT_ONCE + 4;
 
-/// Observes every stream of the Region that `session` and `aws` are of and that `filter` takes, until `stop` ends.
+/// Observes every stream of the Region that `session` and `context` are of and that `filter` takes, until `stop` ends.
 pub(super) async fn region(
-    aws: &Aws,
+    context: &Context,
     session: &Session<'_>,
     (opt_in, filter): (bool, &Filter),
     bar: &ProgressBar,
     stop: impl Future<Output = ()> + Unpin,
 ) -> Region {
+    let aws = &context.aws;
     let cause = Cause { call: EventText::new("audit"), event_id: None, actor: None, at: None, creator: None };
     let mut round = Round {
         aws,
@@ -77,6 +80,10 @@ pub(super) async fn region(
         };
     }
     round.region.streams.retain(|evidence| filter.is_about(evidence.rule.as_ref().map(|(_, name)| name.as_str())));
+    let log = CallLog::default();
+    let keys = round.region.streams.iter_mut().flat_map(|evidence| &mut evidence.keys);
+    complete(&context.sdk, &session.config.own, keys.collect(), &log).await;
+    round.count_calls(&log);
     round.region
 }
 
@@ -205,7 +212,7 @@ impl Auditor<'_> {
             Err(unobserved) if unobserved.is_gone() => One::Gone,
             Err(unobserved) => {
                 let reasons = vec!["its tags cannot be read, so that no rule can be determined".to_owned()];
-                refused(&Decision { rule: None, outcome: Outcome::Unmatched, reasons }, unobserved)
+                refused(&Decision { rule: None, outcome: Outcome::Unmatched, tags: Tags::new(), reasons }, unobserved)
             }
             Ok(decision) => match inspect(observer, stream.clone(), &decision, true, log).await {
                 Ok(None) => One::Gone,

@@ -32,7 +32,7 @@ fn finding(evidence: &Evidence) -> Value {
         "category_uid": 2, "category_name": "Findings",
         "class_uid": CLASS, "class_name": "Compliance Finding",
         "type_uid": CLASS * 100 + ACTIVITY, "type_name": "Compliance Finding: Create",
-        "time": row.observed_at.as_millisecond(),
+        "time": row.observed_at.0.as_millisecond(),
         "severity_id": severity.ocsf(), "severity": severity.word(),
         "status_id": workflow.0, "status": workflow.1,
         "message": row.annotation,
@@ -46,7 +46,7 @@ fn finding(evidence: &Evidence) -> Value {
             "title": "Kinesis data streams should be encrypted with the key that the policy names",
             "desc": row.annotation,
             "types": ["Compliance"],
-            "created_time": row.observed_at.as_millisecond(),
+            "created_time": row.observed_at.0.as_millisecond(),
         },
         "compliance": {
             "control": row.rule, "standards": ["NIST SP 800-53"], "requirements": ["SC-28"],

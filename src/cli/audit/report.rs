@@ -14,11 +14,13 @@ use super::filter::Filter;
 use crate::cli::exit::Exit;
 use crate::cli::words::{exit_of, remedy_json};
 use crate::domain::evidence::Evidence;
-use crate::domain::evidence::v1::Document;
-use crate::domain::model::{Encryption, KeyIdentity, Mode};
+use crate::domain::evidence::v1::{Document, ExemptionWire, WouldWire};
+use crate::domain::model::{Encryption, KeyIdentity, Mode, Tags};
 use crate::domain::policy::Exemption;
 use crate::domain::remedy::advice::Remedy;
-use crate::domain::verdict::Compliance;
+use crate::domain::text::EventText;
+use crate::domain::time::Time;
+use crate::domain::verdict::{Compliance, Reason};
 
 /// The document's name and version.
 pub(super) const SCHEMA: &str = "streamseal.audit/v1";
@@ -36,6 +38,10 @@ pub(super) const ORDER: [Compliance; 4] =
 /// A whole audit.
 #[derive(Debug)]
 pub(super) struct Audit {
+    /// Of the run, as each stream's evidence has it too.
+    pub(super) id: String,
+    /// Who asked, where that is known.
+    pub(super) actor: Option<String>,
     pub(super) account: String,
     pub(super) mode: Mode,
     pub(super) policy_source: String,
@@ -153,16 +159,25 @@ pub(super) struct Row<'a> {
     pub(super) compliance: &'static str,
     pub(super) reason: &'static str,
     pub(super) withheld: Option<&'static str>,
+    pub(super) would: Option<WouldWire>,
     pub(super) alarm: bool,
     pub(super) rule: Option<&'a str>,
     pub(super) status: Option<String>,
     pub(super) encryption_type: Option<&'a str>,
     pub(super) key_id: Option<&'a str>,
     pub(super) key_arn: Option<&'a str>,
+    pub(super) key_alias: Option<&'a str>,
+    pub(super) key_manager: Option<&'static str>,
+    pub(super) key_state: Option<&'a str>,
+    pub(super) key_rotation: Option<String>,
+    pub(super) key_origin: Option<&'a str>,
     pub(super) desired_key: Option<&'a str>,
     pub(super) desired_key_arn: Option<&'a str>,
-    pub(super) created_at: Option<Timestamp>,
-    pub(super) observed_at: Timestamp,
+    pub(super) exemption: Option<ExemptionWire<'a>>,
+    /// Those that decided.
+    pub(super) tags: &'a Tags,
+    pub(super) created_at: Option<Time>,
+    pub(super) observed_at: Time,
     pub(super) annotation: &'a str,
 }
 
@@ -175,6 +190,7 @@ impl<'a> Row<'a> {
             Some(Encryption::Kms(key)) => (Some("KMS"), Some(key.as_str())),
             Some(Encryption::Unreadable(text)) => (Some(text.as_str()), None),
         };
+        let known = evidence.current_key();
         Self {
             region: &evidence.stream.scope.region,
             stream: evidence.stream.name.as_str(),
@@ -182,16 +198,24 @@ impl<'a> Row<'a> {
             compliance: verdict.compliance.as_str(),
             reason: verdict.reason.as_str(),
             withheld: verdict.withheld.map(|why| why.as_str()),
+            would: verdict.would.map(WouldWire::from),
             alarm: verdict.alarm,
             rule: evidence.rule.as_ref().map(|(_, name)| name.as_str()),
             status: setting.map(|setting| setting.observed.status.to_string()),
             encryption_type,
             key_id,
             key_arn: setting.and_then(|setting| setting.key.as_ref()).and_then(arn),
+            key_alias: known.and_then(|key| key.alias.as_deref()),
+            key_manager: known.map(|key| key.info.manager.as_str()),
+            key_state: known.and_then(|key| key.info.state.as_ref()).map(EventText::as_str),
+            key_rotation: known.and_then(|key| key.rotation).map(|rotation| rotation.to_string()),
+            key_origin: known.and_then(|key| key.info.origin.as_ref()).map(EventText::as_str),
             desired_key: evidence.desired.as_ref().map(|(key, _)| key.as_str()),
             desired_key_arn: evidence.desired.as_ref().and_then(|(_, identity)| identity.as_ref()).and_then(arn),
-            created_at: setting.map(|setting| setting.observed.created),
-            observed_at: setting.map_or(evidence.finished_at, |setting| setting.observed.at),
+            exemption: evidence.exemption.as_ref().map(ExemptionWire::from),
+            tags: &evidence.tags,
+            created_at: setting.map(|setting| Time(setting.observed.created)),
+            observed_at: Time(setting.map_or(evidence.finished_at, |setting| setting.observed.at)),
             annotation: &verdict.detail,
         }
     }
@@ -253,6 +277,8 @@ impl Audit {
             return if is_new { Exit::NonCompliant } else { Exit::Compliant };
         }
         let of = |evidence: &Evidence| match (exit_of(&evidence.verdict, &evidence.remedy), fail_on) {
+            // Its creator is at work on it: the next audit says.
+            (Exit::TryAgain, None) if evidence.verdict.reason == Reason::Settling => Exit::Compliant,
             (_, Some(FailOn::None)) | (Exit::TryAgain | Exit::Failure, Some(FailOn::NonCompliant)) => Exit::Compliant,
             (exit, _) => exit,
         };
@@ -279,12 +305,15 @@ impl Audit {
         });
         json!({
             "schema": SCHEMA,
+            "id": self.id,
+            "time": Time(self.finished_at),
+            "actor": self.actor,
             "tool": TOOL,
             "account": self.account,
             "mode": self.mode,
             "policy": {"source": self.policy_source, "digest": self.policy_digest, "rules": self.rules},
-            "started_at": self.started_at,
-            "finished_at": self.finished_at,
+            "started_at": Time(self.started_at),
+            "finished_at": Time(self.finished_at),
             "complete": self.is_complete(),
             "filter": self.filter.to_json(),
             "since": self.since.as_ref().map(Since::to_json),

@@ -8,12 +8,14 @@ use super::filter::Filter;
 use super::report::{Audit, Broken, Ended, Region};
 use crate::domain::arn::{KeyArn, KeyRef, Scope, StreamName};
 use crate::domain::cause::Cause;
+use crate::domain::evidence::known::{KnownKey, Rotation};
 use crate::domain::evidence::{Evidence, Proof, Remediation, Setting};
-use crate::domain::model::{Encryption, KeyIdentity, Mode, Observed, StreamStatus};
+use crate::domain::model::{Encryption, KeyIdentity, KeyInfo, KeyManager, Mode, Observed, StreamStatus, Tags};
 use crate::domain::policy::Exemption;
 use crate::domain::remedy::advice::{Advice, AtSource, Remedy};
+use crate::domain::runner::Runner;
 use crate::domain::text::EventText;
-use crate::domain::verdict::{Compliance, Reason, Verdict, Withheld};
+use crate::domain::verdict::{Action, Compliance, Reason, Verdict, Withheld};
 
 const KEY: &str = "arn:aws:kms:eu-west-1:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab";
 
@@ -29,7 +31,9 @@ fn evidence(region: &str, name: &str, key: Option<&str>, rule: Option<&str>, ver
     let setting = Setting { observed, key: key.map(identity), material: None };
     let cause = Cause { call: EventText::new("audit"), event_id: None, actor: None, at: None, creator: None };
     Evidence {
+        id: format!("id-{name}"),
         run_id: "audit".into(),
+        runner: Runner::default(),
         attempt: 0,
         mode: Mode::Report,
         started_at: at(),
@@ -41,10 +45,13 @@ fn evidence(region: &str, name: &str, key: Option<&str>, rule: Option<&str>, ver
         policy_source: "file:policy.yaml".into(),
         policy_digest: "sha256:00".into(),
         rule: rule.map(|rule| (0, rule.to_owned())),
+        tags: Tags::new(),
+        exemption: None,
         reasons: vec!["for the sample's sake".into()],
         before: Some(setting.clone()),
         after: Some(setting),
         desired: rule.map(|_| (KeyRef::parse("alias/orders").unwrap(), Some(identity(KEY)))),
+        keys: key.map(|key| known(identity(key))).into_iter().collect(),
         calls: Vec::new(),
         proof: Proof::default(),
         verdict,
@@ -57,11 +64,18 @@ fn evidence(region: &str, name: &str, key: Option<&str>, rule: Option<&str>, ver
     }
 }
 
+fn known(identity: KeyIdentity) -> KnownKey {
+    let (state, origin) = (Some(EventText::new("Enabled")), Some(EventText::new("EXTERNAL")));
+    let info = KeyInfo { state, origin, ..KeyInfo::new(identity, KeyManager::Customer, None) };
+    KnownKey { info, alias: Some("alias/orders".into()), rotation: Some(Rotation::Off) }
+}
+
 /// Five streams of one Region.
 pub(super) fn audit() -> Audit {
     use Compliance::{Compliant, InsufficientData, NonCompliant, NotApplicable};
-    let withheld = Verdict::new(NonCompliant, Reason::Withheld, "the stream is not encrypted; its rule requires a key");
-    let withheld = Verdict { withheld: Some(Withheld::ReportMode), ..withheld };
+    let withheld =
+        Verdict::new(NonCompliant, Reason::NotEncrypted, "the stream is not encrypted; its rule requires a key");
+    let withheld = Verdict { withheld: Some(Withheld::ReportMode), ..withheld.would(Action::Encrypt, None) };
     let hostile = r#"no tag `team`, </script><img src=x onerror="alert(1)">"#;
     let of = |name, key, rule, verdict| evidence("eu-west-1", name, key, rule, verdict);
     let mut region = Region::new("eu-west-1");
@@ -78,6 +92,10 @@ pub(super) fn audit() -> Audit {
         of("slow", None, None, Verdict::new(InsufficientData, Reason::Unfinished, "waiting for active")),
     ];
     region.listed = region.streams.len();
+    region.streams[1].tags = Tags::from([("team".to_owned(), "blue".to_owned())]);
+    let until = Some("2026-12-01".parse().unwrap());
+    region.streams[3].exemption =
+        Some(Exemption { reason: "synthetic data".into(), owner: Some("data-platform".into()), until });
     let change = AtSource {
         terraform: "encryption_type = …".into(),
         cloudformation: "StreamEncryption: …".into(),
@@ -87,6 +105,8 @@ pub(super) fn audit() -> Audit {
     region.streams[1].remedy = Remedy::Source(change);
     region.streams[2].remedy = Remedy::Rule(advice);
     Audit {
+        id: "5f3c1f0e-2d4b-4c8e-9b1a-7d6e5f4c3b2a".into(),
+        actor: Some("arn:aws:iam::111122223333:user/alice".into()),
         account: "111122223333".into(),
         mode: Mode::Report,
         policy_source: "file:policy.yaml".into(),

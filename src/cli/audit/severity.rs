@@ -77,8 +77,8 @@ mod tests {
         assert_eq!(of(Compliant, Reason::RightKey, Some("alias/a")), "INFORMATIONAL");
         assert_eq!(of(NotApplicable, Reason::Exempt, None), "INFORMATIONAL");
         assert_eq!(of(InsufficientData, Reason::Unfinished, None), "LOW");
-        assert_eq!(of(NonCompliant, Reason::Withheld, Some("alias/a")), "MEDIUM");
-        assert_eq!(of(NonCompliant, Reason::Withheld, None), "HIGH");
+        assert_eq!(of(NonCompliant, Reason::WrongKey, Some("alias/a")), "MEDIUM");
+        assert_eq!(of(NonCompliant, Reason::NotEncrypted, None), "HIGH");
         assert_eq!(
             of(NonCompliant, Reason::KeyUnusable, None),
             "HIGH",

@@ -11,6 +11,7 @@ use super::report::{Audit, Ended, SCHEMA};
 use crate::cli::output::Stop;
 use crate::domain::arn::StreamArn;
 use crate::domain::evidence::Evidence;
+use crate::domain::time::Time;
 use crate::domain::verdict::Compliance;
 
 /// What an audit from before says.
@@ -124,7 +125,7 @@ fn is_wrong(row: &Value) -> bool {
 
 /// Whether it is the same stream and not a later one of its name, as far as that is known.
 fn is_same(row: &Value, evidence: &Evidence) -> bool {
-    let created = evidence.before.as_ref().map(|setting| setting.observed.created.to_string());
+    let created = evidence.before.as_ref().map(|setting| Time(setting.observed.created).to_string());
     match (text_of(row, "created_at"), created) {
         (Some(then), Some(now)) => then == now,
         _ => true,

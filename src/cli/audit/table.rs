@@ -7,16 +7,17 @@ use super::report::{Audit, Ended, ORDER, Row, for_all_streams};
 use super::without;
 use crate::cli::words;
 use crate::domain::evidence::Evidence;
+use crate::domain::evidence::v1::WouldWire;
 use crate::domain::model::Mode;
 use crate::domain::remedy::advice::AtSource;
-use crate::domain::verdict::Compliance;
+use crate::domain::verdict::{Compliance, Reason};
 
 /// The shortest that a cell is cut to, so that a terminal's line has room for the others.
 const CELL_MIN: usize = 12;
 /// So many streams are named with what to do about them.
 const NAMED_MAX: usize = 5;
 
-const HEAD: [&str; 5] = ["STREAM", "COMPLIANCE", "REASON", "RULE", "KEY"];
+const HEAD: [&str; 6] = ["STREAM", "COMPLIANCE", "REASON", "WOULD", "RULE", "KEY"];
 
 /// How the table is shown.
 #[derive(Clone, Copy, Debug, Default)]
@@ -33,14 +34,15 @@ pub(super) fn render(audit: &Audit, shown: Shown) -> String {
     let Shown { coloured, width, fix } = shown;
     let several = audit.regions.len() > 1;
     let by_policy = !without::is_of(audit);
-    let mut head = if by_policy { HEAD } else { without::HEAD }.to_vec();
+    let mut head = if by_policy { HEAD.to_vec() } else { without::HEAD.to_vec() };
     if several {
         head.insert(0, "REGION");
     }
     let mut lines: Vec<(Compliance, Vec<String>)> = Vec::new();
     for compliance in ORDER {
         for evidence in audit.rows().filter(|evidence| evidence.verdict.compliance == compliance) {
-            let mut cells: Vec<String> = if by_policy { cells(evidence) } else { without::cells(evidence) }.into();
+            let mut cells: Vec<String> =
+                if by_policy { cells(evidence).into() } else { without::cells(evidence).into() };
             if several {
                 cells.insert(0, evidence.stream.scope.region.clone());
             }
@@ -71,6 +73,7 @@ pub(super) fn render(audit: &Audit, shown: Shown) -> String {
         text.push_str(&changes(audit));
     }
     text.push_str(&others(audit));
+    text.push_str(&exemptions(audit));
     text.push_str(&sums(audit));
     if let Some(since) = &audit.since {
         text.push_str(&since.text());
@@ -80,13 +83,14 @@ pub(super) fn render(audit: &Audit, shown: Shown) -> String {
 }
 
 /// One stream as its rule sees it.
-fn cells(evidence: &Evidence) -> [String; 5] {
+fn cells(evidence: &Evidence) -> [String; 6] {
     let row = Row::new(evidence);
-    let reason = row.withheld.map_or(row.reason.to_owned(), |why| format!("{}: {why}", row.reason));
+    let would = row.would.as_ref().map_or_else(|| "-".to_owned(), would);
     let key = row.key();
     // The id says it all where every key is of one account and Region.
-    let key = key.rsplit_once(":key/").map_or(key, |(_, id)| id);
-    [row.stream, row.compliance, &reason, row.rule.unwrap_or("-"), key].map(str::to_owned)
+    let id = key.rsplit_once(":key/").map_or(key, |(_, id)| id);
+    let key = row.key_alias.unwrap_or(id);
+    [row.stream, row.compliance, row.reason, &would, row.rule.unwrap_or("-"), key].map(str::to_owned)
 }
 
 /// Whose streams these are, where, and by what they were judged.
@@ -112,6 +116,30 @@ fn header(audit: &Audit) -> String {
     format!("account {account}, {regions}, policy {policy_source}, mode {mode}{filter}\n\n")
 }
 
+/// What a run in the mode `enforce` does.
+fn would(would: &WouldWire) -> String {
+    would.withheld.map_or_else(|| would.action.to_owned(), |why| format!("{}, but {why}", would.action))
+}
+
+/// Exemptions, each once with the streams that it is for.
+fn exemptions(audit: &Audit) -> String {
+    let mut streams: BTreeMap<String, Vec<&str>> = BTreeMap::new();
+    for evidence in audit.streams() {
+        if let Some(exemption) = &evidence.exemption {
+            streams.entry(exemption.words()).or_default().push(evidence.stream.name.as_str());
+        }
+    }
+    let lines: String = streams.iter().map(|(words, streams)| format!("  {}\n    {words}\n", named(streams))).collect();
+    if lines.is_empty() { lines } else { format!("exempt\n{lines}\n") }
+}
+
+/// The first streams by name, and how many more.
+fn named(streams: &[&str]) -> String {
+    let more = streams.len().saturating_sub(NAMED_MAX);
+    let named = streams.iter().take(NAMED_MAX).copied().collect::<Vec<_>>().join(", ");
+    if more > 0 { format!("{named} and {more} more") } else { named }
+}
+
 /// The one command that comes next.
 fn next(audit: &Audit, fix: bool) -> String {
     let is_at_source = audit.streams().any(|evidence| evidence.remedy.at_source().is_some());
@@ -123,12 +151,17 @@ fn next(audit: &Audit, fix: bool) -> String {
         "`streamseal audit --fix` prints what to change, for Terraform, CloudFormation and the AWS CLI"
     } else if audit.count(Compliance::NonCompliant) > 0 {
         "`streamseal seal --all --dry-run` shows what it would change"
-    } else if audit.count(Compliance::InsufficientData) > 0 {
+    } else if audit.streams().any(is_unknown) {
         "`streamseal doctor` says which permissions are missing"
     } else {
         "`streamseal prove STREAM` proves a stream with a record"
     };
     format!("next: {command}\n")
+}
+
+/// Whether it cannot be determined, and not only because its creator is at work on it.
+fn is_unknown(evidence: &Evidence) -> bool {
+    evidence.verdict.compliance == Compliance::InsufficientData && evidence.verdict.reason != Reason::Settling
 }
 
 /// What to change at its source, of the streams whose right key is known and can be used: once for each key.
@@ -158,12 +191,7 @@ fn others(audit: &Audit) -> String {
             streams.entry(for_all_streams(evidence, &lines)).or_default().push(evidence.stream.name.as_str());
         }
     }
-    let lines = streams.iter().map(|(lines, streams)| {
-        let more = streams.len().saturating_sub(NAMED_MAX);
-        let named = streams.iter().take(NAMED_MAX).copied().collect::<Vec<_>>().join(", ");
-        let more = if more > 0 { format!(" and {more} more") } else { String::new() };
-        format!("  {named}{more}\n{}\n", indented(lines))
-    });
+    let lines = streams.iter().map(|(lines, streams)| format!("  {}\n{}\n", named(streams), indented(lines)));
     let lines: String = lines.collect();
     if lines.is_empty() { lines } else { format!("what to do\n{lines}\n") }
 }
@@ -255,8 +283,12 @@ fn colour(compliance: Compliance) -> &'static str {
 
 #[cfg(test)]
 mod tests {
+    use super::super::report::FailOn;
     use super::super::samples;
     use super::*;
+    use crate::cli::exit::Exit;
+    use crate::domain::plan::step::Condition;
+    use crate::domain::verdict::{Action, Withheld};
 
     #[test]
     fn what_is_wrong_comes_first_and_the_sums_last() {
@@ -283,6 +315,40 @@ mod tests {
         assert!(!coloured.contains("by key") && coloured.contains("next: `streamseal audit --fix`"), "{coloured}");
         let column = lines[0].find("COMPLIANCE").unwrap();
         assert!(lines[1..6].iter().all(|line| line.as_bytes()[column - 1] == b' '), "{text}");
+    }
+
+    #[test]
+    fn what_is_wrong_and_what_would_be_done_are_two_columns() {
+        let mut audit = samples::audit();
+        let text = render(&audit, Shown::default());
+        let row = |text: &str, name: &str| -> Vec<String> {
+            let line = text.lines().find(|line| line.starts_with(&format!("{name} "))).unwrap();
+            line.split("  ").filter(|cell| !cell.is_empty()).map(|cell| cell.trim().to_owned()).collect()
+        };
+        assert_eq!(row(&text, "STREAM")[2..4], ["REASON", "WOULD"]);
+        assert_eq!(row(&text, "orders-new")[1..4], ["NON_COMPLIANT", "not-encrypted", "encrypt"]);
+        assert_eq!(row(&text, "scratch-1")[2..4], ["exempt", "-"]);
+        assert_eq!(row(&text, "orders").last().unwrap(), "alias/orders", "people know keys by their alias");
+        assert!(
+            text.contains("exempt\n  scratch-1\n    synthetic data; owner data-platform; until 2026-12-01\n"),
+            "{text}"
+        );
+        let verdict = audit.regions[0].streams[1].verdict.clone();
+        audit.regions[0].streams[1].verdict = verdict.would(Action::Rekey, Some(Withheld::Downgrade));
+        assert_eq!(row(&render(&audit, Shown::default()), "orders-new")[3], "re-key, but downgrade");
+    }
+
+    /// Its creator is at work on it: nobody has to do anything, and the command does not fail.
+    #[test]
+    fn a_stream_that_settles_is_no_failure() {
+        let mut audit = samples::audit();
+        let settled = Condition::Settled("2026-11-24T12:02:00Z".parse().unwrap());
+        audit.regions[0].streams.truncate(1);
+        audit.regions[0].streams[0].verdict = settled.not_yet();
+        let text = render(&audit, Shown::default());
+        assert!(text.contains("settling") && text.contains("  wait  ") && !text.contains("doctor"), "{text}");
+        assert_eq!(audit.exit(None), Exit::Compliant);
+        assert_eq!(audit.exit(Some(FailOn::Unknown)), Exit::TryAgain);
     }
 
     #[test]

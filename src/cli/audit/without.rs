@@ -49,7 +49,7 @@ pub(super) fn cells(evidence: &Evidence) -> [String; 5] {
         Some(_) => "unknown",
     };
     let key = if encrypted == "no" { "-" } else { row.key() };
-    let key = key.rsplit_once(":key/").map_or(key, |(_, id)| id);
+    let key = row.key_alias.unwrap_or_else(|| key.rsplit_once(":key/").map_or(key, |(_, id)| id));
     [row.stream.to_owned(), encrypted.to_owned(), key.to_owned(), whose(evidence), state(evidence)]
 }
 
@@ -80,7 +80,7 @@ fn state(evidence: &Evidence) -> String {
             .split_once("cannot be used")
             .map_or_else(|| detail.clone(), |(_, why)| format!("cannot be used{why}")),
         (Reason::ForeignKey, _) => "its owner's to say".to_owned(),
-        (Reason::Withheld | Reason::Found, _) => "KMS does not know it".to_owned(),
+        (Reason::WrongKey, _) => "KMS does not know it".to_owned(),
         _ => detail.clone(),
     }
 }

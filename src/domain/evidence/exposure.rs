@@ -1,12 +1,12 @@
 //! When a stream took records that were not encrypted, as far as a run saw it.
 
-use jiff::Timestamp;
 #[cfg(feature = "schema")]
 use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::domain::cause::{Cause, STOP};
 use crate::domain::model::{Encryption, Observed};
+use crate::domain::time::Time;
 
 /// When the stream took records that were not encrypted, as far as this run saw it: its first observation found it not encrypted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -14,11 +14,9 @@ use crate::domain::model::{Encryption, Observed};
 pub struct Exposure {
     /// Since the call of StopStreamEncryption that this run answers, else since the stream was made; somebody may have stopped encryption
     /// later than that, without an event.
-    #[cfg_attr(feature = "schema", schemars(with = "crate::domain::time::Time"))]
-    since: Timestamp,
+    since: Time,
     /// When this run first observed it encrypted; null where it did not.
-    #[cfg_attr(feature = "schema", schemars(with = "Option<crate::domain::time::Time>"))]
-    until: Option<Timestamp>,
+    until: Option<Time>,
 }
 
 impl Exposure {
@@ -27,12 +25,14 @@ impl Exposure {
         let before = before.filter(|before| before.encryption == Encryption::None)?;
         let stopped = cause.at.filter(|at| cause.call.as_str() == STOP && *at >= before.created);
         let encrypted = after.filter(|after| matches!(after.encryption, Encryption::Kms(_)));
-        Some(Self { since: stopped.unwrap_or(before.created), until: encrypted.map(|after| after.at) })
+        Some(Self { since: Time(stopped.unwrap_or(before.created)), until: encrypted.map(|after| Time(after.at)) })
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use jiff::Timestamp;
+
     use super::*;
     use crate::domain::arn::KeyRef;
     use crate::domain::model::StreamStatus;
@@ -58,7 +58,8 @@ mod tests {
         };
         let (open, sealed) = (observed(200, Encryption::None), observed(210, kms()));
         let of = |cause: &Cause, before, after| {
-            Exposure::of(cause, before, after).map(|it| (it.since.as_second(), it.until.map(Timestamp::as_second)))
+            Exposure::of(cause, before, after)
+                .map(|it| (it.since.0.as_second(), it.until.map(|until| until.0.as_second())))
         };
         let created = cause("CreateStream", Some(101));
         assert_eq!(of(&created, Some(&open), Some(&sealed)), Some((100, Some(210))));

@@ -2,20 +2,26 @@
 //! another meaning; that takes a `v2` beside it.
 
 use jiff::Timestamp;
+use jiff::civil::Date;
 #[cfg(feature = "schema")]
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::super::model::{Encryption, KeyIdentity, Mode, ProofMode};
+use super::super::model::{Encryption, KeyIdentity, Mode, ProofMode, Tags};
 use super::exposure::Exposure;
+use super::known::KeyWire;
 use super::{Evidence, Proof, Setting};
 #[cfg(feature = "schema")]
 use super::{ProofState, Remediation};
 use crate::domain::call::Call;
+use crate::domain::policy::Exemption;
 use crate::domain::remedy::advice::{AtSource, Remedy};
+use crate::domain::runner::Function;
 use crate::domain::text::EventText;
+use crate::domain::time::Time;
 #[cfg(feature = "schema")]
-use crate::domain::verdict::{Compliance, Reason};
+use crate::domain::verdict::{Action, Compliance, Reason};
+use crate::domain::verdict::{Withheld, Would};
 
 /// The document's name and version.
 pub const SCHEMA: &str = "streamseal.evidence/v1";
@@ -27,6 +33,10 @@ pub const SCHEMA: &str = "streamseal.evidence/v1";
 pub struct Document<'a> {
     #[cfg_attr(feature = "schema", schemars(extend("const" = SCHEMA)))]
     schema: &'static str,
+    /// The document's own id: no other document has it.
+    id: &'a str,
+    /// When the run ended.
+    time: Time,
     /// AWS Config's word.
     #[cfg_attr(feature = "schema", schemars(extend("enum" = words::COMPLIANCE.map(Compliance::as_str))))]
     compliance: &'static str,
@@ -45,14 +55,20 @@ pub struct Document<'a> {
     reasons: &'a [String],
     /// The setting at the first observation.
     before: Option<SettingWire<'a>>,
+    /// Why the stream may be as it is, where its rule exempts it.
+    exemption: Option<ExemptionWire<'a>>,
     /// The key that the rule requires.
     desired: Option<Desired<'a>>,
+    /// The keys that matter for the stream, as far as KMS said what they are.
+    keys: Vec<KeyWire<'a>>,
     /// Every request that was answered or failed, in their order.
     calls: Vec<CallWire<'a>>,
     /// The setting at the last observation.
     after: Option<SettingWire<'a>>,
     proof: ProofWire<'a>,
     remediation: RemediationWire,
+    /// What a run in the mode `enforce` does about the stream, or would do; `null` where nothing is due.
+    would: Option<WouldWire>,
     /// What else has to be known, for people.
     #[serde(skip_serializing_if = "<[String]>::is_empty")]
     warnings: &'a [String],
@@ -66,8 +82,8 @@ pub struct Document<'a> {
     impact: Option<String>,
     /// After a re-key of ours: until then records under the key before may be in the stream, and nobody can read them without it.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[cfg_attr(feature = "schema", schemars(with = "crate::domain::time::Time"))]
-    previous_key_needed_until: Option<Timestamp>,
+    #[cfg_attr(feature = "schema", schemars(with = "Time"))]
+    previous_key_needed_until: Option<Time>,
     #[serde(skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "schema", schemars(with = "Exposure"))]
     exposure: Option<Exposure>,
@@ -87,13 +103,15 @@ struct Run<'a> {
     id: &'a str,
     /// The program and its version.
     tool: &'static str,
+    /// The ARN of the role that ran it, or of the caller of a command; `null` where that is not known without a call.
+    actor: Option<&'a str>,
+    /// The function on Lambda; `null` for a command.
+    function: Option<&'a Function>,
     mode: Mode,
     /// How many runs there were before, for the same cause.
     attempt: u32,
-    #[cfg_attr(feature = "schema", schemars(with = "crate::domain::time::Time"))]
-    started_at: Timestamp,
-    #[cfg_attr(feature = "schema", schemars(with = "crate::domain::time::Time"))]
-    finished_at: Timestamp,
+    started_at: Time,
+    finished_at: Time,
     duration_ms: i64,
 }
 
@@ -106,8 +124,7 @@ struct Stream<'a> {
     account: &'a str,
     region: &'a str,
     /// `StreamCreationTimestamp`, where the stream was seen.
-    #[cfg_attr(feature = "schema", schemars(with = "Option<crate::domain::time::Time>"))]
-    created_at: Option<Timestamp>,
+    created_at: Option<Time>,
 }
 
 /// What woke the first run.
@@ -121,11 +138,9 @@ struct Cause<'a> {
     /// Who called.
     actor: Option<&'a str>,
     /// When.
-    #[cfg_attr(feature = "schema", schemars(with = "Option<crate::domain::time::Time>"))]
-    at: Option<Timestamp>,
+    at: Option<Time>,
     /// When the first run for this cause began.
-    #[cfg_attr(feature = "schema", schemars(with = "crate::domain::time::Time"))]
-    first_seen: Timestamp,
+    first_seen: Time,
     /// EventBridge's ids of other events about the stream that came with this one: this run answers them too.
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
     also: &'a [EventText],
@@ -141,6 +156,28 @@ struct Policy<'a> {
     rule: Option<&'a str>,
     /// Counted from 0.
     rule_index: Option<usize>,
+    /// The stream's tags that this rule reads: those that it matches by, and those that its key is named by.
+    #[cfg_attr(feature = "schema", schemars(with = "std::collections::BTreeMap<String, String>"))]
+    tags: &'a Tags,
+}
+
+/// Why a stream may be as it is.
+#[derive(Debug, Serialize)]
+#[cfg_attr(feature = "schema", derive(JsonSchema))]
+pub struct ExemptionWire<'a> {
+    /// As the policy has it.
+    pub reason: &'a str,
+    /// Who answers for it.
+    pub owner: Option<&'a str>,
+    /// The last day on which it holds, UTC.
+    #[cfg_attr(feature = "schema", schemars(with = "Option<crate::domain::time::Day>"))]
+    pub until: Option<Date>,
+}
+
+impl<'a> From<&'a Exemption> for ExemptionWire<'a> {
+    fn from(Exemption { reason, owner, until }: &'a Exemption) -> Self {
+        Self { reason, owner: owner.as_deref(), until: *until }
+    }
 }
 
 /// A stream's setting at one observation.
@@ -159,8 +196,7 @@ struct SettingWire<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "schema", schemars(with = "String"))]
     key_material_id: Option<&'a str>,
-    #[cfg_attr(feature = "schema", schemars(with = "crate::domain::time::Time"))]
-    at: Timestamp,
+    at: Time,
 }
 
 /// The key that the rule requires.
@@ -179,8 +215,7 @@ struct Desired<'a> {
 struct CallWire<'a> {
     /// `service:Operation`, as IAM writes it.
     call: &'a str,
-    #[cfg_attr(feature = "schema", schemars(with = "crate::domain::time::Time"))]
-    at: Timestamp,
+    at: Time,
     duration_ms: u64,
     /// The service's id of the request, by which CloudTrail has it too.
     request_id: Option<&'a str>,
@@ -204,8 +239,7 @@ struct ProofWire<'a> {
     /// The record's own `EncryptionType`.
     encryption_type: Option<&'a str>,
     /// When the record was put.
-    #[cfg_attr(feature = "schema", schemars(with = "Option<crate::domain::time::Time>"))]
-    at: Option<Timestamp>,
+    at: Option<Time>,
 }
 
 /// What was done about a wrong setting.
@@ -214,12 +248,30 @@ struct ProofWire<'a> {
 struct RemediationWire {
     #[cfg_attr(feature = "schema", schemars(extend("enum" = words::REMEDIATION.map(Remediation::as_str))))]
     state: &'static str,
-    /// Why the change was not made, on purpose.
+    /// Why the change was not made, on purpose, by this run in its mode.
     #[cfg_attr(feature = "schema", schemars(extend("enum" = words::withheld())))]
     withheld: Option<&'static str>,
     /// When the function observes again by itself.
-    #[cfg_attr(feature = "schema", schemars(with = "Option<crate::domain::time::Time>"))]
-    next_run_at: Option<Timestamp>,
+    next_run_at: Option<Time>,
+}
+
+/// What a run in the mode `enforce` does about a stream.
+#[derive(Debug, Serialize)]
+#[cfg_attr(feature = "schema", derive(JsonSchema))]
+pub struct WouldWire {
+    /// `encrypt` with its first key, `re-key` to another one, `wait` and observe again.
+    #[cfg_attr(feature = "schema", schemars(extend("enum" = Action::ALL.map(Action::as_str))))]
+    pub action: &'static str,
+    /// Why that run would not do it either, as far as this one knows. CloudTrail's history and the guard are asked only by a run that
+    /// changes.
+    #[cfg_attr(feature = "schema", schemars(extend("enum" = words::withheld())))]
+    pub withheld: Option<&'static str>,
+}
+
+impl From<Would> for WouldWire {
+    fn from(Would { action, withheld }: Would) -> Self {
+        Self { action: action.as_str(), withheld: withheld.map(Withheld::as_str) }
+    }
 }
 
 /// What to do about the stream.
@@ -250,17 +302,20 @@ pub(crate) mod words {
     pub(crate) const COMPLIANCE: [Compliance; 4] =
         [Compliance::Compliant, Compliance::NonCompliant, Compliance::NotApplicable, Compliance::InsufficientData];
 
-    pub(crate) const REASON: [Reason; 23] = [
+    pub(crate) const REASON: [Reason; 25] = [
         Reason::StreamGone,
         Reason::Exempt,
         Reason::Unmatched,
         Reason::KeyUnresolvable,
+        Reason::KeyMissing,
         Reason::KeyUnusable,
         Reason::Unreadable,
         Reason::RightKey,
         Reason::AcceptedKey,
-        Reason::Withheld,
+        Reason::NotEncrypted,
+        Reason::WrongKey,
         Reason::ForeignKey,
+        Reason::Settling,
         Reason::Overtaken,
         Reason::Contested,
         Reason::StartRefused,
@@ -273,7 +328,6 @@ pub(crate) mod words {
         Reason::AccessDenied,
         Reason::GaveUp,
         Reason::Unfinished,
-        Reason::Found,
     ];
 
     pub(super) const PROOF: [ProofState; 6] = [
@@ -285,27 +339,19 @@ pub(crate) mod words {
         ProofState::NotSought,
     ];
 
-    pub(super) const REMEDIATION: [Remediation; 5] =
-        [Remediation::None, Remediation::Applied, Remediation::Started, Remediation::Failed, Remediation::Withheld];
+    pub(super) const REMEDIATION: [Remediation; 6] = [
+        Remediation::None,
+        Remediation::Applied,
+        Remediation::Started,
+        Remediation::Failed,
+        Remediation::Withheld,
+        Remediation::Due,
+    ];
 
     /// With the one that says that nothing was withheld.
     pub(super) fn withheld() -> [Option<&'static str>; 13] {
-        let all = [
-            Withheld::ReportMode,
-            Withheld::Existing,
-            Withheld::Downgrade,
-            Withheld::Quota,
-            Withheld::Contested,
-            Withheld::ProveOnly,
-            Withheld::PlanOutOfDate,
-            Withheld::GuardBlind,
-            Withheld::WouldLockOut,
-            Withheld::Held,
-            Withheld::Halted,
-            Withheld::WaitsItsTurn,
-        ];
         let mut words = [None; 13];
-        words.iter_mut().zip(all).for_each(|(word, why)| *word = Some(why.as_str()));
+        words.iter_mut().zip(Withheld::ALL).for_each(|(word, why)| *word = Some(why.as_str()));
         words
     }
 }
@@ -321,6 +367,8 @@ impl<'a> From<&'a Evidence> for Document<'a> {
         let verdict = &evidence.verdict;
         Self {
             schema: SCHEMA,
+            id: &evidence.id,
+            time: Time(evidence.finished_at),
             compliance: verdict.compliance.as_str(),
             reason: verdict.reason.as_str(),
             annotation: &verdict.detail,
@@ -328,10 +376,12 @@ impl<'a> From<&'a Evidence> for Document<'a> {
             run: Run {
                 id: &evidence.run_id,
                 tool: concat!("streamseal/", env!("CARGO_PKG_VERSION")),
+                actor: evidence.runner.actor.as_deref(),
+                function: evidence.runner.function.as_ref(),
                 mode: evidence.mode,
                 attempt: evidence.attempt,
-                started_at: evidence.started_at,
-                finished_at: evidence.finished_at,
+                started_at: Time(evidence.started_at),
+                finished_at: Time(evidence.finished_at),
                 duration_ms: millis(evidence.started_at, evidence.finished_at),
             },
             stream: Stream {
@@ -339,14 +389,14 @@ impl<'a> From<&'a Evidence> for Document<'a> {
                 name: evidence.stream.name.as_str(),
                 account: &evidence.stream.scope.account,
                 region: &evidence.stream.scope.region,
-                created_at: evidence.before.as_ref().map(|b| b.observed.created),
+                created_at: evidence.before.as_ref().map(|b| Time(b.observed.created)),
             },
             cause: Cause {
                 call: evidence.cause.call.as_str(),
                 event_id: evidence.cause.event_id.as_ref().map(|id| id.as_str()),
                 actor: evidence.cause.actor.as_ref().map(|actor| actor.as_str()),
-                at: evidence.cause.at,
-                first_seen: evidence.first_seen,
+                at: evidence.cause.at.map(Time),
+                first_seen: Time(evidence.first_seen),
                 also: &evidence.also,
             },
             policy: Policy {
@@ -354,6 +404,7 @@ impl<'a> From<&'a Evidence> for Document<'a> {
                 digest: &evidence.policy_digest,
                 rule: evidence.rule.as_ref().map(|(_, name)| name.as_str()),
                 rule_index: evidence.rule.as_ref().map(|(index, _)| *index),
+                tags: &evidence.tags,
             },
             reasons: &evidence.reasons,
             before: evidence.before.as_ref().map(setting),
@@ -361,18 +412,21 @@ impl<'a> From<&'a Evidence> for Document<'a> {
                 .desired
                 .as_ref()
                 .map(|(key, identity)| Desired { key: key.as_str(), key_arn: identity.as_ref().and_then(key_arn) }),
+            exemption: evidence.exemption.as_ref().map(ExemptionWire::from),
+            keys: evidence.keys.iter().map(KeyWire::from).collect(),
             calls: evidence.calls.iter().map(call).collect(),
             after: evidence.after.as_ref().map(setting),
             proof: proof(&evidence.proof),
             remediation: RemediationWire {
                 state: evidence.remediation.as_str(),
                 withheld: verdict.withheld.map(|why| why.as_str()),
-                next_run_at: evidence.next_run,
+                next_run_at: evidence.next_run.map(Time),
             },
+            would: verdict.would.map(WouldWire::from),
             warnings: &evidence.warnings,
             producers: evidence.rekeyed.then_some("unknown"),
             impact: evidence.rekeyed.then(|| evidence.impact()),
-            previous_key_needed_until: evidence.previous_key_needed_until,
+            previous_key_needed_until: evidence.previous_key_needed_until.map(Time),
             exposure: exposure(evidence),
             at_source: evidence.remedy.at_source(),
             remedy: remedy(&evidence.remedy),
@@ -408,14 +462,14 @@ fn setting(setting: &Setting) -> SettingWire<'_> {
         key_id,
         key_arn: setting.key.as_ref().and_then(key_arn),
         key_material_id: setting.material.as_ref().map(|id| id.as_str()),
-        at: setting.observed.at,
+        at: Time(setting.observed.at),
     }
 }
 
 fn call(call: &Call) -> CallWire<'_> {
     CallWire {
         call: call.call,
-        at: call.at,
+        at: Time(call.at),
         duration_ms: u64::try_from(call.duration.as_millis()).unwrap_or(u64::MAX),
         request_id: call.request_id.as_deref(),
         result: call.error.as_ref().map_or("ok", |failure| failure.code.as_str()),
@@ -430,7 +484,7 @@ fn proof(proof: &Proof) -> ProofWire<'_> {
         shard_id: proof.shard_id.as_deref(),
         sequence_number: proof.sequence_number.as_deref(),
         encryption_type: proof.encryption_type.as_ref().map(|t| t.as_str()),
-        at: proof.at,
+        at: proof.at.map(Time),
     }
 }
 

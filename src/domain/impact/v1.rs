@@ -1,12 +1,12 @@
 //! The wire form of a report, `streamseal.impact/v1`. Fields may be added; none is renamed, moved or given another meaning.
 
-use jiff::Timestamp;
 #[cfg(feature = "schema")]
 use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::judge::{Judged, Verdict};
 use super::report::{Counts, Report};
+use crate::domain::time::Time;
 
 /// The document's name and version.
 pub const SCHEMA: &str = "streamseal.impact/v1";
@@ -27,11 +27,9 @@ pub struct Document<'a> {
     /// The key to be: its ARN, or `alias/aws/kinesis` while KMS has not made that key.
     target: &'a str,
     /// How far back CloudTrail was read.
-    #[cfg_attr(feature = "schema", schemars(with = "crate::domain::time::Time"))]
-    since: Timestamp,
+    since: Time,
     /// When the report was made.
-    #[cfg_attr(feature = "schema", schemars(with = "crate::domain::time::Time"))]
-    at: Timestamp,
+    at: Time,
     /// `loss` where somebody loses access; `unknown` where no loss was found and something is not known or was not checked.
     #[cfg_attr(feature = "schema", schemars(extend("enum" = ["loss", "unknown", "no-loss"])))]
     outcome: &'static str,
@@ -106,8 +104,7 @@ struct FoundWire<'a> {
     /// Where, for people.
     how: &'a str,
     /// When it last used the stream.
-    #[cfg_attr(feature = "schema", schemars(with = "Option<crate::domain::time::Time>"))]
-    last_seen: Option<Timestamp>,
+    last_seen: Option<Time>,
 }
 
 /// What to do about one who has no access.
@@ -132,8 +129,7 @@ struct RemedyWire<'a> {
 #[cfg_attr(feature = "schema", derive(JsonSchema))]
 struct KeepWire<'a> {
     key: &'a str,
-    #[cfg_attr(feature = "schema", schemars(with = "crate::domain::time::Time"))]
-    until: Timestamp,
+    until: Time,
 }
 
 /// What was not checked.
@@ -155,8 +151,8 @@ impl<'a> From<&'a Report> for Document<'a> {
                 key: report.current.as_ref().map(|key| key.as_str()),
             },
             target: report.target.as_str(),
-            since: report.since,
-            at: report.at,
+            since: Time(report.since),
+            at: Time(report.at),
             outcome: report.outcome().as_str(),
             counts: CountsWire { loses, without, unknown, gains, keeps },
             findings: report.judged.iter().map(FindingWire::from).collect(),
@@ -174,7 +170,7 @@ impl<'a> From<&'a Judged> for FindingWire<'a> {
         let found = finding.found.iter().map(|found| FoundWire {
             tier: found.tier.as_str(),
             how: &found.how,
-            last_seen: found.last_seen,
+            last_seen: found.last_seen.map(Time),
         });
         let remedies = remedies.iter().map(|remedy| RemedyWire {
             place: remedy.place.as_str(),
@@ -192,7 +188,7 @@ impl<'a> From<&'a Judged> for FindingWire<'a> {
             confidence: confidence.as_str(),
             why,
             remedies: remedies.collect(),
-            keep_decrypt: keep.as_ref().map(|(key, until)| KeepWire { key: key.as_str(), until: *until }),
+            keep_decrypt: keep.as_ref().map(|(key, until)| KeepWire { key: key.as_str(), until: Time(*until) }),
         }
     }
 }

@@ -124,7 +124,7 @@ pub fn close(ending: Ending<'_>) -> Closed {
     let owes = match (owed, verdict.compliance) {
         (_, Compliance::NotApplicable) | (Owed::No, _) => work.proof_owed,
         (Owed::Now, _) => true,
-        (Owed::SinceTheEvent, _) => verdict.reason == Reason::Unfinished,
+        (Owed::SinceTheEvent, _) => verdict.reason.is_open(),
     };
     let next_run = match &next {
         Next::Nothing => None,
@@ -286,7 +286,7 @@ mod tests {
     fn when_a_stream_is_observed_again() {
         let at = now() + SignedDuration::from_secs(40);
         let far = now() + SignedDuration::from_hours(2);
-        let finished = |again| (verdict(Reason::Withheld, again), After::Verdict);
+        let finished = |again| (verdict(Reason::WrongKey, again), After::Verdict);
         let unfinished = |not_before| (unfinished(&open()), After::Later(open(), not_before));
         for (reruns, end, expected) in [
             (0, finished(Again::No), ("nothing", 0, -1)),
@@ -336,7 +336,7 @@ mod tests {
         assert_eq!((reason, alarm, left(&closed(&state(24), later()))), (Reason::GaveUp, true, ("may", 900, 900)));
         let mut state = state(48);
         state.work.reruns = 8;
-        let quota = closed(&state, (verdict(Reason::Withheld, Again::ForQuota), After::Verdict));
+        let quota = closed(&state, (verdict(Reason::WrongKey, Again::ForQuota), After::Verdict));
         assert_eq!((quota.verdict.reason, quota.verdict.alarm), (Reason::GaveUp, true), "the quota lasts 24 h");
     }
 
@@ -349,9 +349,9 @@ mod tests {
         let put_back = work(closed(&state, (verdict(Reason::Unwritable, Again::No), After::PutBack(open()))));
         assert_eq!(put_back.put_back, PutBack::Due);
         // An observation for the quota has a deadline of its own, any other one has that of its event.
-        let quota = work(closed(&state, (verdict(Reason::Withheld, Again::ForQuota), After::Verdict)));
+        let quota = work(closed(&state, (verdict(Reason::WrongKey, Again::ForQuota), After::Verdict)));
         assert_eq!((quota.deadline_from, quota.reruns), (now() + SignedDuration::from_hours(1), 1));
-        let twice = work(closed(&state, (verdict(Reason::Withheld, Again::Twice), After::Verdict)));
+        let twice = work(closed(&state, (verdict(Reason::WrongKey, Again::Twice), After::Verdict)));
         assert_eq!((twice.deadline_from, twice.reruns), (state.work.deadline_from, 1));
     }
 
@@ -393,7 +393,7 @@ mod tests {
             (true, None, Reason::Unfinished, None, Remediation::Started),
             (true, right, Reason::Overtaken, None, Remediation::Failed),
             (false, None, Reason::StartRefused, None, Remediation::Failed),
-            (false, None, Reason::Withheld, Some(Withheld::Existing), Remediation::Withheld),
+            (false, None, Reason::WrongKey, Some(Withheld::Existing), Remediation::Withheld),
             (true, right, Reason::Contested, Some(Withheld::Contested), Remediation::Withheld),
         ] {
             let mut state = state(1);

@@ -15,6 +15,7 @@ pub const TRAIL_LAG: SignedDuration = SignedDuration::from_mins(3);
 
 /// What one observation found.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(clippy::large_enum_variant, reason = "a run holds one at a time")]
 pub enum Observation {
     /// No such stream, or one that is being deleted.
     Gone,

@@ -21,10 +21,17 @@ pub const BIRTH_MAX: SignedDuration = SignedDuration::from_mins(15);
 pub enum Permission {
     /// Yes.
     Allowed,
-    /// Its creator is still at work on it, or somebody may be undoing our changes: not before this time.
+    /// Its creator is still at work on it: not before this time.
     Settling(Timestamp),
+    /// Somebody may be undoing our changes, and CloudTrail's history does not show it yet: not before this time.
+    NotShownYet(Timestamp),
     /// No.
-    Withheld(Withheld),
+    Withheld {
+        /// Why.
+        why: Withheld,
+        /// Why a run in the mode `enforce` would not do it either, as far as that is known here.
+        enforced: Option<Withheld>,
+    },
     /// No: somebody undoes our changes, as these words report.
     Contested(String),
     /// It cannot be determined, and this is why.
@@ -53,35 +60,39 @@ pub struct Circumstances<'a> {
 /// Whether the stream may be given its rule's key. Settling comes first: a stream whose creator may be about to encrypt it is not
 /// reported either. What somebody else does comes last, since CloudTrail is asked for it.
 pub fn permit(wrong: &Wrong, circumstances: &Circumstances<'_>) -> Permission {
-    let Circumstances { mode, policy, cause, active_since, planned, now } = *circumstances;
+    let Circumstances { mode, policy, cause, active_since, now, .. } = *circumstances;
     if mode == Mode::Prove {
         // Whoever asks for a proof wants to know now.
-        return Permission::Withheld(Withheld::ProveOnly);
+        return Permission::Withheld { why: Withheld::ProveOnly, enforced: by_policy(wrong, circumstances) };
     }
     let settled = settled_at(policy, cause, wrong.created, active_since.unwrap_or(wrong.at));
     if now < settled {
         return Permission::Settling(settled);
     }
-    if mode == Mode::Report {
-        return Permission::Withheld(Withheld::ReportMode);
+    match (mode, by_policy(wrong, circumstances)) {
+        (Mode::Report, enforced) => Permission::Withheld { why: Withheld::ReportMode, enforced },
+        (Mode::Enforce | Mode::Prove, Some(why)) => Permission::Withheld { why, enforced: Some(why) },
+        (Mode::Enforce | Mode::Prove, None) => Permission::Unweighed,
     }
+}
+
+/// Why the policy, or the plan that a person agreed to, does not let the stream be changed, whatever the mode is.
+fn by_policy(wrong: &Wrong, circumstances: &Circumstances<'_>) -> Option<Withheld> {
+    let Circumstances { policy, planned, .. } = *circumstances;
     if is_only_reported(wrong.existing, policy, wrong.created) {
-        return Permission::Withheld(Withheld::Existing);
+        return Some(Withheld::Existing);
     }
     if wrong.is_downgrade() {
-        return Permission::Withheld(Withheld::Downgrade);
+        return Some(Withheld::Downgrade);
     }
-    if planned.is_some_and(|planned| *planned != wrong.target) {
-        return Permission::Withheld(Withheld::PlanOutOfDate);
-    }
-    Permission::Unweighed
+    planned.is_some_and(|planned| *planned != wrong.target).then_some(Withheld::PlanOutOfDate)
 }
 
 /// What CloudTrail's history says of a change against which nothing else speaks.
 pub fn by_history(contention: &Contention, now: Timestamp) -> Permission {
     match contention {
         Contention::Clear => Permission::Allowed,
-        Contention::Wait(until) if now < *until => Permission::Settling(*until),
+        Contention::Wait(until) if now < *until => Permission::NotShownYet(*until),
         Contention::Wait(_) => Permission::Allowed,
         Contention::Contested(who) => Permission::Contested(who.clone()),
         Contention::Unknown(why) => Permission::Unknown(why.clone()),

@@ -39,7 +39,7 @@ mod tests {
     use crate::domain::text::EventText;
 
     fn key(manager: KeyManager, problem: Option<KeyProblem>) -> KeyLookup {
-        KeyLookup::Found(KeyInfo { identity: KeyIdentity::AwsManagedAlias, manager, problem, material: None })
+        KeyLookup::Found(KeyInfo::new(KeyIdentity::AwsManagedAlias, manager, problem))
     }
 
     #[test]

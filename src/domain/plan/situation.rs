@@ -6,20 +6,26 @@ use jiff::Timestamp;
 
 use crate::domain::arn::{KeyRef, Scope};
 use crate::domain::model::{Encryption, KeyIdentity, KeyInfo, KeyLookup, KeyManager, KeyProblem, Observed};
-use crate::domain::policy::{Accept, Existing, Outcome, Target};
+use crate::domain::policy::{Accept, Exemption, Existing, Outcome, Target};
 use crate::domain::text::EventText;
+use crate::domain::verdict::{Action, Compliance, Reason, Verdict};
 
 /// How an ACTIVE stream stands with the policy.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Situation {
     /// A rule exempts it.
-    Exempt,
+    Exempt(Exemption),
     /// No rule matches it.
     Unmatched,
     /// The rule's key cannot be named, for want of a tag: why.
     Unresolvable(String),
-    /// KMS does not know the rule's key, or would not say, and the stream is not encrypted: why.
-    NoSuchKey(String),
+    /// KMS does not know the rule's key, or would not say, and the stream is not encrypted.
+    NoSuchKey {
+        /// Why, in words.
+        why: String,
+        /// KMS would not say.
+        denied: bool,
+    },
     /// The rule's key cannot be used now; the key that the stream is on, where that is known.
     TargetUnusable(KeyIdentity, KeyProblem, Option<KeyIdentity>),
     /// The rule's key will be usable in a moment.
@@ -59,6 +65,39 @@ pub struct Wrong {
 }
 
 impl Wrong {
+    /// What is wrong with it.
+    pub fn reason(&self) -> Reason {
+        match &self.current {
+            None => Reason::NotEncrypted,
+            Some(CurrentKey { foreign: Some(_), .. }) => Reason::ForeignKey,
+            Some(CurrentKey { foreign: None, .. }) => Reason::WrongKey,
+        }
+    }
+
+    /// The same in words.
+    pub fn words(&self) -> String {
+        let Self { target, current, .. } = self;
+        match current {
+            None => format!("the stream is not encrypted; its rule requires {target}"),
+            Some(CurrentKey { key, foreign: Some(account), .. }) => format!(
+                "the stream is on the key {key} of account {account}, which nothing in its rule names; its rule requires {target}"
+            ),
+            Some(CurrentKey { key, foreign: None, .. }) => {
+                format!("the stream is on the key {key}; its rule requires {target}")
+            }
+        }
+    }
+
+    /// What is said of it where a run may change it and has not.
+    pub fn verdict(&self) -> Verdict {
+        Verdict::new(Compliance::NonCompliant, self.reason(), self.words()).would(self.action(), None)
+    }
+
+    /// What is to be done about it.
+    pub fn action(&self) -> Action {
+        if self.current.is_none() { Action::Encrypt } else { Action::Rekey }
+    }
+
     /// Whether the change would go from a customer-managed key to an AWS-managed one, and the rule does not say that it may.
     pub fn is_downgrade(&self) -> bool {
         // A key that KMS does not know any more counts as a customer's: only those can be deleted.
@@ -95,8 +134,8 @@ impl Situation {
     pub fn is_unprotected(&self) -> bool {
         match self {
             Self::Wrong(Wrong { current: Some(CurrentKey { info: Some(info), .. }), .. }) => info.problem.is_some(),
-            Self::Wrong(_) | Self::NoSuchKey(_) | Self::TargetUnusable(..) | Self::AcceptedUnusable(..) => true,
-            Self::Exempt
+            Self::Wrong(_) | Self::NoSuchKey { .. } | Self::TargetUnusable(..) | Self::AcceptedUnusable(..) => true,
+            Self::Exempt(_)
             | Self::Unmatched
             | Self::Unresolvable(_)
             | Self::TargetNotReady(..)
@@ -180,7 +219,7 @@ fn is_unborn_aws_key(lookup: &KeyLookup) -> bool {
 pub fn assess(outcome: &Outcome, observed: &Observed, keys: &Keys, own: &Scope) -> Situation {
     let encryption = &observed.encryption;
     let target = match outcome {
-        Outcome::Exempt(_) => return Situation::Exempt,
+        Outcome::Exempt(exemption) => return Situation::Exempt(exemption.clone()),
         Outcome::Unmatched => return Situation::Unmatched,
         Outcome::Unresolvable(why) => return Situation::Unresolvable(why.clone()),
         Outcome::Encrypt(target) => target,
@@ -188,13 +227,14 @@ pub fn assess(outcome: &Outcome, observed: &Observed, keys: &Keys, own: &Scope) 
     let desired = match keys.get(&target.key) {
         Some(KeyLookup::Found(info)) => info,
         Some(KeyLookup::NotFound) => {
-            return Situation::NoSuchKey(format!("KMS does not know the key `{}`", target.key));
+            let why = format!("KMS does not know the key `{}`", target.key);
+            return Situation::NoSuchKey { why, denied: false };
         }
         Some(KeyLookup::Denied { code, .. }) => {
             let why = format!("the key `{}` cannot be looked up ({code})", target.key);
             // A stream that is not encrypted is wrong whatever that key is; one that is may be right.
             return match encryption {
-                Encryption::None => Situation::NoSuchKey(why),
+                Encryption::None => Situation::NoSuchKey { why, denied: true },
                 Encryption::Kms(_) | Encryption::Unreadable(_) => Situation::Unreadable(why),
             };
         }

@@ -3,7 +3,7 @@
 use jiff::{SignedDuration, Timestamp};
 
 use crate::domain::failure::{Class, Failure};
-use crate::domain::verdict::{Again, Compliance, Reason, Verdict, Withheld};
+use crate::domain::verdict::{Action, Again, Compliance, Reason, Verdict, Withheld};
 
 /// A refusal of Start that may be a rate or the quota is taken for a rate for so long after the first one.
 pub const RATE_REFUSALS: SignedDuration = SignedDuration::from_secs(60);
@@ -27,6 +27,10 @@ pub enum AfterStart {
 /// What [`judge_start`] has to know besides the failure.
 #[derive(Clone, Copy, Debug)]
 pub struct RefusedStart {
+    /// What is wrong with the stream.
+    pub reason: Reason,
+    /// What was to be done about it.
+    pub action: Action,
     /// Whether the stream is without encryption, or on a key that cannot be used.
     pub unprotected: bool,
     /// Starts of a stream of this name that CloudTrail shows as accepted in the last 24 hours, by anybody; `None`: it was not asked, or
@@ -40,7 +44,7 @@ pub struct RefusedStart {
 
 /// Reads a failed StartStreamEncryption. AWS words the quota of 25 new keys in 24 hours like a rate ([`Class::RateOrQuota`]).
 pub fn judge_start(failure: &Failure, refused: RefusedStart) -> AfterStart {
-    let RefusedStart { unprotected, accepted, refused_since, now } = refused;
+    let RefusedStart { reason, action, unprotected, accepted, refused_since, now } = refused;
     let is_rate = accepted.is_none_or(|accepted| accepted < NEAR_QUOTA) && may_be_rate(refused_since, now);
     match failure.class {
         // To be described once more before it is believed.
@@ -51,7 +55,7 @@ pub fn judge_start(failure: &Failure, refused: RefusedStart) -> AfterStart {
             again: Again::ForQuota,
             // Whoever may start and stop can spend the 25 and leave the stream without encryption for a day.
             alarm: unprotected,
-            ..Verdict::new(Compliance::NonCompliant, Reason::Withheld, failure.to_string())
+            ..Verdict::new(Compliance::NonCompliant, reason, failure.to_string()).would(action, Some(Withheld::Quota))
         }),
         Class::Permanent(_) => {
             // A key policy or a permission that is made beside the stream may only be late.
@@ -79,7 +83,7 @@ mod tests {
 
     #[test]
     fn what_a_refused_start_means() {
-        let quota = |alarm| format!("NON_COMPLIANT withheld quota{}", if alarm { " alarm" } else { "" });
+        let quota = |alarm| format!("NON_COMPLIANT wrong-key quota{}", if alarm { " alarm" } else { "" });
         let later = || "later".to_owned();
         // Accepted in 24 hours, seconds since the first refusal, whether the stream is unprotected.
         for (class, accepted, since, unprotected, expected) in [
@@ -99,7 +103,8 @@ mod tests {
         ] {
             let failure = Failure { class, ..Failure::retryable("kinesis:StartStreamEncryption", "Code", "words") };
             let refused_since = since.map(|seconds| at(-seconds));
-            let refused = RefusedStart { unprotected, accepted, refused_since, now: at(0) };
+            let (reason, action) = (Reason::WrongKey, Action::Rekey);
+            let refused = RefusedStart { reason, action, unprotected, accepted, refused_since, now: at(0) };
             let found = match judge_start(&failure, refused) {
                 AfterStart::Observe => "observe".to_owned(),
                 AfterStart::Later(_) => later(),

@@ -139,10 +139,10 @@ impl State {
             }
             Situation::AcceptedUnusable(..)
             | Situation::TargetNotReady(..)
-            | Situation::Exempt
+            | Situation::Exempt(_)
             | Situation::Unmatched
             | Situation::Unresolvable(_)
-            | Situation::NoSuchKey(_)
+            | Situation::NoSuchKey { .. }
             | Situation::Unreadable(_) => None,
         }
     }
@@ -264,10 +264,10 @@ fn keys_in(situation: &Situation) -> (Option<KeyIdentity>, Option<KeyIdentity>) 
         Situation::TargetUnusable(target, _, current) => (current.clone(), Some(target.clone())),
         Situation::AcceptedUnusable(key, _) => (Some(key.clone()), None),
         Situation::TargetNotReady(target, _) => (None, Some(target.clone())),
-        Situation::Exempt
+        Situation::Exempt(_)
         | Situation::Unmatched
         | Situation::Unresolvable(_)
-        | Situation::NoSuchKey(_)
+        | Situation::NoSuchKey { .. }
         | Situation::Unreadable(_) => (None, None),
     }
 }
@@ -307,7 +307,7 @@ mod tests {
     }
 
     fn info(id: &str, problem: Option<KeyProblem>) -> KeyInfo {
-        KeyInfo { identity: key(id), manager: KeyManager::Customer, problem, material: None }
+        KeyInfo::new(key(id), KeyManager::Customer, problem)
     }
 
     fn wrong(current: Option<KeyInfo>) -> Observation {

@@ -5,11 +5,11 @@ use jiff::{SignedDuration, Timestamp};
 use super::observation::Observation;
 use super::permit::{Permission, by_history};
 use super::proof::Owed;
-use super::situation::{CurrentKey, Situation, Wrong};
+use super::situation::{Situation, Wrong};
 use crate::domain::bounds::later;
 use crate::domain::history::Contention;
 use crate::domain::model::KeyIdentity;
-use crate::domain::verdict::{Again, Compliance, Reason, Verdict, Withheld};
+use crate::domain::verdict::{Action, Again, Compliance, Reason, Verdict, Withheld};
 
 /// A stream that stays ACTIVE with another setting this long after our Start was changed by somebody else.
 pub const OVERTAKEN_AFTER: SignedDuration = SignedDuration::from_secs(30);
@@ -55,6 +55,20 @@ pub enum Step {
     StartAfresh,
 }
 
+impl Step {
+    /// What is said of a stream where this step is not taken: nothing where only a run of its own can know.
+    pub fn verdict(&self, situation: Option<&Situation>) -> Option<Verdict> {
+        match (self, situation) {
+            (Self::Finish(verdict), _) => Some(verdict.clone()),
+            (Self::ReadHistory(wrong), _) => Some(wrong.verdict()),
+            (Self::Start(_), Some(Situation::Wrong(wrong))) => Some(wrong.verdict()),
+            (Self::Await(condition), _) => Some(condition.not_yet()),
+            (Self::Defer(why), _) => Some(Verdict::new(Compliance::InsufficientData, Reason::Unfinished, why.as_str())),
+            (Self::Start(_) | Self::Prove | Self::StartAfresh, _) => None,
+        }
+    }
+}
+
 /// What is awaited.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Condition {
@@ -66,13 +80,15 @@ pub enum Condition {
     Applied,
     /// That its creator has had its time.
     Settled(Timestamp),
+    /// That CloudTrail's history shows what somebody else may have done to it.
+    Shown(Timestamp),
 }
 
 impl Condition {
     /// The time that is awaited; `None` where the stream has to be observed to know.
     pub fn not_before(self) -> Option<Timestamp> {
         match self {
-            Self::Settled(until) => Some(until),
+            Self::Settled(until) | Self::Shown(until) => Some(until),
             Self::Exists | Self::Active | Self::Applied => None,
         }
     }
@@ -81,9 +97,9 @@ impl Condition {
     /// stream settle anew, so that this one waits while it has time. And only the run that sent a Start can know that somebody undid it.
     pub fn wait_limit(self, has_queue: bool, wait_until: Timestamp, deadline: Timestamp) -> Timestamp {
         match self {
-            Self::Settled(_) if !has_queue => deadline,
+            Self::Settled(_) | Self::Shown(_) if !has_queue => deadline,
             Self::Applied => later(wait_until, OVERTAKEN_AFTER).min(deadline),
-            Self::Settled(_) | Self::Exists | Self::Active => wait_until.min(deadline),
+            Self::Settled(_) | Self::Shown(_) | Self::Exists | Self::Active => wait_until.min(deadline),
         }
     }
 
@@ -94,7 +110,30 @@ impl Condition {
             Self::Active => "active",
             Self::Applied => "applied",
             Self::Settled(_) => "settled",
+            Self::Shown(_) => "shown",
         }
+    }
+
+    /// What is awaited, in words that go on `it waits`.
+    pub fn words(self) -> String {
+        match self {
+            Self::Exists => "until the stream can be described".to_owned(),
+            Self::Active => "until the stream is ACTIVE".to_owned(),
+            Self::Applied => "until the stream is ACTIVE with the new key".to_owned(),
+            Self::Settled(until) => format!("until {until:.0}: its creator may be about to set the key"),
+            Self::Shown(until) => format!("until {until:.0}: CloudTrail's history does not show the last changes yet"),
+        }
+    }
+
+    /// What is said of a stream where a run ends before that.
+    pub fn not_yet(self) -> Verdict {
+        let (reason, action) = match self {
+            Self::Settled(_) => (Reason::Settling, Some(Action::Wait)),
+            Self::Exists | Self::Active | Self::Applied | Self::Shown(_) => (Reason::Unfinished, None),
+        };
+        let verdict =
+            Verdict::new(Compliance::InsufficientData, reason, format!("not known yet: it waits {}", self.words()));
+        action.map_or(verdict.clone(), |action| verdict.would(action, None))
     }
 }
 
@@ -121,13 +160,16 @@ pub fn next_step(
         Observation::Active(situation) => situation,
     };
     let verdict = match situation {
-        Situation::Exempt => Verdict::new(NotApplicable, Reason::Exempt, "a rule exempts the stream"),
+        Situation::Exempt(exemption) => {
+            Verdict::new(NotApplicable, Reason::Exempt, format!("its rule exempts it: {}", exemption.words()))
+        }
         Situation::Unmatched => Verdict::new(NonCompliant, Reason::Unmatched, "no rule matches the stream"),
         // A tag that comes later wakes us.
         Situation::Unresolvable(why) => Verdict::new(NonCompliant, Reason::KeyUnresolvable, why.as_str()),
         // An alias, a key policy or a permission that is made beside the stream may only be late.
-        Situation::NoSuchKey(why) => {
-            Verdict::new(NonCompliant, Reason::KeyUnresolvable, why.as_str()).alarm().again(Again::Twice)
+        Situation::NoSuchKey { why, denied } => {
+            let reason = if *denied { Reason::KeyUnresolvable } else { Reason::KeyMissing };
+            Verdict::new(NonCompliant, reason, why.as_str()).alarm().again(Again::Twice)
         }
         Situation::TargetUnusable(target, problem, current) => {
             if let Some(step) = put_back_step(target, current.as_ref(), progress, now) {
@@ -156,7 +198,7 @@ pub fn next_step(
         },
         Situation::Wrong(wrong) => match progress.started {
             None => return permitted(wrong, permission(wrong)),
-            Some(started) => return after_start(started, progress.wrong_since, &wrong_words(wrong), now),
+            Some(started) => return after_start(started, progress.wrong_since, &wrong.words(), now),
         },
     };
     Step::Finish(verdict)
@@ -170,21 +212,21 @@ pub fn after_history(wrong: &Wrong, contention: &Contention, now: Timestamp) -> 
 /// The step for a stream that is wrong and was not changed, by whether it may be changed.
 fn permitted(wrong: &Wrong, permission: Permission) -> Step {
     use Compliance::{InsufficientData, NonCompliant};
-    let words = wrong_words(wrong);
+    let words = wrong.words();
     Step::Finish(match permission {
         Permission::Allowed => return Step::Start(wrong.target.clone()),
         Permission::Unweighed => return Step::ReadHistory(Box::new(wrong.clone())),
         Permission::Settling(until) => return Step::Await(Condition::Settled(until)),
-        Permission::Withheld(why) => {
-            let verdict = match wrong.current.as_ref().and_then(|current| current.foreign.as_ref()) {
-                Some(_) => Verdict::new(NonCompliant, Reason::ForeignKey, words).alarm(),
-                None => Verdict::new(NonCompliant, Reason::Withheld, words),
-            };
-            Verdict { withheld: Some(why), ..verdict }
+        Permission::NotShownYet(until) => return Step::Await(Condition::Shown(until)),
+        Permission::Withheld { why, enforced } => {
+            let reason = wrong.reason();
+            let verdict = Verdict::new(NonCompliant, reason, words).would(wrong.action(), enforced);
+            Verdict { withheld: Some(why), alarm: reason == Reason::ForeignKey, ..verdict }
         }
         Permission::Contested(who) => {
             let verdict = Verdict::new(NonCompliant, Reason::Contested, format!("{words}; {who}")).alarm();
-            Verdict { withheld: Some(Withheld::Contested), ..verdict }
+            let why = Some(Withheld::Contested);
+            Verdict { withheld: why, ..verdict.would(wrong.action(), why) }
         }
         Permission::Unknown(why) => {
             Verdict::new(InsufficientData, Reason::Unreadable, format!("{words}; {why}")).alarm().again(Again::Twice)
@@ -226,18 +268,6 @@ fn put_back_step(
         Some(started) => Some(after_start(started, progress.wrong_since, "the stream is not on the key before", now)),
         None if current == Some(target) && !progress.was_put_back => Some(Step::Start(previous.clone())),
         None => None,
-    }
-}
-
-fn wrong_words(Wrong { target, current, .. }: &Wrong) -> String {
-    match current {
-        None => format!("the stream is not encrypted; its rule requires {target}"),
-        Some(CurrentKey { key, foreign: Some(account), .. }) => format!(
-            "the stream is on the key {key} of account {account}, which nothing in its rule names; its rule requires {target}"
-        ),
-        Some(CurrentKey { key, foreign: None, .. }) => {
-            format!("the stream is on the key {key}; its rule requires {target}")
-        }
     }
 }
 

@@ -74,6 +74,18 @@ pub struct Rule {
     pub place: Place,
 }
 
+impl Rule {
+    /// Those of a stream's tags that it reads where it decides.
+    fn tags(&self, tags: &Tags) -> Tags {
+        let by_key = match &self.effect {
+            Effect::Encrypt(encrypt) => encrypt.key.tags(),
+            Effect::Exempt(_) => Vec::new(),
+        };
+        let read = self.selectors.tags.iter().map(|(name, _)| name.as_str()).chain(by_key);
+        read.filter_map(|name| tags.get_key_value(name)).map(|(name, value)| (name.clone(), value.clone())).collect()
+    }
+}
+
 /// Which streams: every selector that is there has to match, and it does when one of its patterns does. `*` stands for
 /// any characters, `?` for exactly one; upper and lower case differ. With no selector: every stream.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -137,6 +149,13 @@ pub struct Exemption {
 }
 
 impl Exemption {
+    /// In one line, for people.
+    pub fn words(&self) -> String {
+        let owner = self.owner.as_deref().map(|owner| format!("; owner {}", EventText::new(owner))).unwrap_or_default();
+        let until = self.until.map(|until| format!("; until {until}")).unwrap_or_default();
+        format!("{}{owner}{until}", EventText::new(&self.reason))
+    }
+
     pub(crate) fn ended(&self, today: Date) -> bool {
         self.until.is_some_and(|until| until < today)
     }
@@ -233,6 +252,8 @@ pub struct Decision {
     pub rule: Option<RuleId>,
     /// What it comes to.
     pub outcome: Outcome,
+    /// The stream's tags that this rule reads: those that it matches by, and those that its key is named by.
+    pub tags: Tags,
     /// Why this rule, why not one before it, and what will soon change; to be read by people.
     pub reasons: Vec<String>,
 }
@@ -284,7 +305,7 @@ impl Policy {
         self.rules.iter().any(|rule| {
             !rule.selectors.tags.is_empty()
                 || rule.unless.as_ref().is_some_and(|unless| !unless.tags.is_empty())
-                || matches!(&rule.effect, Effect::Encrypt(encrypt) if encrypt.key.needs_tags())
+                || matches!(&rule.effect, Effect::Encrypt(encrypt) if !encrypt.key.tags().is_empty())
         })
     }
 
@@ -390,10 +411,11 @@ impl Policy {
             {
                 reasons.push(format!("the exemption of rule `{name}` ends on {until}"));
             }
-            return Decision { rule: Some(RuleId { index, name: name.clone() }), outcome, reasons };
+            let tags = rule.tags(tags);
+            return Decision { rule: Some(RuleId { index, name: name.clone() }), outcome, tags, reasons };
         }
         reasons.push("no rule matches the stream".to_owned());
-        Decision { rule: None, outcome: Outcome::Unmatched, reasons }
+        Decision { rule: None, outcome: Outcome::Unmatched, tags: Tags::new(), reasons }
     }
 
     /// Every exemption, with its rule's name.

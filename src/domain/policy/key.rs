@@ -92,9 +92,10 @@ impl KeyTemplate {
         KeyRef::parse(&key).ok_or_else(|| format!("`{self}` would be `{}`, which is not a key", EventText::new(&key)))
     }
 
-    /// Whether a tag is needed to work it out.
-    pub fn needs_tags(&self) -> bool {
-        self.pieces.iter().any(|piece| matches!(piece, Piece::Tag(_)))
+    /// The tags that are needed to work it out.
+    pub fn tags(&self) -> Vec<&str> {
+        let pieces = self.pieces.iter();
+        pieces.filter_map(|piece| if let Piece::Tag(name) = piece { Some(name.as_str()) } else { None }).collect()
     }
 
     /// Whether the stream's name, the account and the Region are needed to work it out.

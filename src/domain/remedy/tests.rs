@@ -25,12 +25,7 @@ fn stream() -> StreamArn {
 
 fn found(arn: &str, problem: Option<KeyProblem>) -> KeyLookup {
     let manager = if arn == AWS { KeyManager::Aws } else { KeyManager::Customer };
-    KeyLookup::Found(KeyInfo {
-        identity: KeyIdentity::Arn(KeyArn::parse(arn).unwrap()),
-        manager,
-        problem,
-        material: None,
-    })
+    KeyLookup::Found(KeyInfo::new(KeyIdentity::Arn(KeyArn::parse(arn).unwrap()), manager, problem))
 }
 
 fn state(state: &str) -> Option<KeyProblem> {
@@ -253,7 +248,7 @@ fn a_streams_own_key_that_cannot_be_used_is_to_be_made_usable() {
 #[test]
 fn a_key_that_kms_does_not_know() {
     let keys = [("alias/app", KeyLookup::NotFound), (GOOD, found(GOOD, None))];
-    let remedy = case(RULE, Some(GOOD), &keys).ended(Some(Reason::KeyUnresolvable));
+    let remedy = case(RULE, Some(GOOD), &keys).ended(Some(Reason::KeyMissing));
     assert_eq!(remedy.about(), Some("alias"));
     let make = format!("aws kms create-alias --alias-name alias/app --target-key-id {GOOD} --region eu-west-1");
     assert_eq!(remedy.commands(), [make.as_str()]);
@@ -278,6 +273,7 @@ fn a_stream_that_is_fine_gets_no_remedy() {
         (case(RULE, Some("alias/app"), &enabled()), Some(Reason::Unproven)),
         (case(RULE, Some("alias/app"), &enabled()), Some(Reason::Idle)),
         (case(RULE, None, &enabled()).changed(), Some(Reason::Unfinished)),
+        (case(RULE, None, &enabled()), Some(Reason::Settling)),
     ] {
         assert_eq!(case.ended(reason), Remedy::None, "{} {reason:?}", case.rule);
     }
@@ -289,7 +285,8 @@ fn a_stream_that_is_fine_gets_no_remedy() {
 #[test]
 fn a_stream_on_no_key_or_another_one_is_changed_at_its_source() {
     for on in [None, Some(GOOD)] {
-        for reason in [None, Some(Reason::Withheld), Some(Reason::Found), Some(Reason::Overtaken), Some(Reason::GaveUp)]
+        for reason in
+            [None, Some(Reason::NotEncrypted), Some(Reason::WrongKey), Some(Reason::Overtaken), Some(Reason::GaveUp)]
         {
             let remedy = case(RULE, on, &enabled()).withheld(Withheld::ReportMode).ended(reason);
             let change = remedy.at_source().unwrap();
@@ -297,7 +294,7 @@ fn a_stream_on_no_key_or_another_one_is_changed_at_its_source() {
             assert!(remedy.commands()[0].contains(&format!("--key-id {TARGET} ")), "{reason:?}");
         }
         for why in [Withheld::Contested, Withheld::Quota] {
-            let reason = if why == Withheld::Contested { Reason::Contested } else { Reason::Withheld };
+            let reason = if why == Withheld::Contested { Reason::Contested } else { Reason::WrongKey };
             let remedy = case(RULE, on, &enabled()).withheld(why).ended(Some(reason));
             assert!(remedy.at_source().is_some() && remedy.commands().is_empty(), "undone, or refused: {remedy:?}");
         }
@@ -320,7 +317,7 @@ fn no_remedy_is_a_downgrade() {
             (GOOD, state("Disabled"), "that cannot be used or is not known"),
             (FOREIGN, None, "`accept: [{customer-managed: [\"999988887777\"]}]`"),
         ] {
-            let reason = if on == FOREIGN { Reason::ForeignKey } else { Reason::Withheld };
+            let reason = if on == FOREIGN { Reason::ForeignKey } else { Reason::WrongKey };
             let remedy = case(rule, Some(on), &keys(on, problem)).withheld(why).ended(Some(reason));
             let text = remedy.text().unwrap();
             assert!(
@@ -331,7 +328,7 @@ fn no_remedy_is_a_downgrade() {
     }
     let reported = "key: alias/aws/kinesis, replace_customer_key: true";
     let remedy =
-        case(reported, Some(GOOD), &keys(GOOD, None)).withheld(Withheld::ReportMode).ended(Some(Reason::Withheld));
+        case(reported, Some(GOOD), &keys(GOOD, None)).withheld(Withheld::ReportMode).ended(Some(Reason::WrongKey));
     assert_eq!(remedy.about(), Some("source"), "the rule says that it may");
 }
 
@@ -347,7 +344,7 @@ fn what_the_guard_stopped_is_not_to_be_called_by_hand() {
             (Withheld::Halted, Some("key"), 2),
             (Withheld::WaitsItsTurn, None, 0),
         ] {
-            let remedy = withheld(why).ended(Some(Reason::Withheld));
+            let remedy = withheld(why).ended(Some(Reason::WrongKey));
             assert_eq!((remedy.about(), remedy.commands().len()), (about, commands), "{why:?}");
             assert!(remedy.commands().iter().all(|command| command.starts_with("streamseal ")), "{remedy:?}");
         }
@@ -356,7 +353,7 @@ fn what_the_guard_stopped_is_not_to_be_called_by_hand() {
             Class::Permanent(Fault::Access),
             "no identity-based policy allows",
         );
-        assert_eq!(blind.ended(Some(Reason::Withheld)).about(), Some("permission"));
+        assert_eq!(blind.ended(Some(Reason::WrongKey)).about(), Some("permission"));
     }
 }
 
@@ -378,5 +375,5 @@ fn trying_again_is_of_no_use_where_somebody_has_to_do_something_first() {
     assert!(!may_pass(&verdict(Compliance::InsufficientData, Reason::AccessDenied), &Remedy::None));
     let source = case(RULE, None, &enabled()).ended(None);
     assert!(may_pass(&verdict(Compliance::InsufficientData, Reason::Unfinished), &source));
-    assert!(!may_pass(&verdict(Compliance::NonCompliant, Reason::Withheld), &Remedy::None), "that is known");
+    assert!(!may_pass(&verdict(Compliance::NonCompliant, Reason::WrongKey), &Remedy::None), "that is known");
 }

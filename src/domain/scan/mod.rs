@@ -255,7 +255,7 @@ mod tests {
         scan.not_before = Some(now());
         scan.parts = 3;
         scan.tally.count("COMPLIANT", Some("all"), None);
-        scan.tally.not_compliant.push("bills", "withheld");
+        scan.tally.not_compliant.push("bills", "wrong-key");
         scan.tally.compete(Candidate { place: 7, stream: "bills".into(), created: Some(now()) }, 10);
         let key = KeyArn::parse("arn:aws:kms:eu-west-1:111122223333:key/k").unwrap();
         let alias = KeyRef::parse("alias/app").unwrap();
@@ -292,7 +292,7 @@ mod tests {
             ("tally", serde_json::json!({"by_rule": {"a\u{202e}b": 1}})),
             ("tally", serde_json::json!({"by_key": {"a\nb": 1}})),
             ("tally", serde_json::json!({"calls": (0..300).map(|n| (n.to_string(), 1)).collect::<BTreeMap<_, _>>()})),
-            ("tally", serde_json::json!({"not_compliant": {"names": [["a b", "withheld"]], "more": 0}})),
+            ("tally", serde_json::json!({"not_compliant": {"names": [["a b", "wrong-key"]], "more": 0}})),
             ("tally", serde_json::json!({"missed": {"names": [["a", "\u{7}"]], "more": 0}})),
             ("tally", serde_json::json!({"withheld": {"names": vec![("a", "b"); 101], "more": 0}})),
             ("tally", serde_json::json!({"left": {"a b": {"at": "2026-03-02T08:00:00Z", "certain": true}}})),
@@ -314,7 +314,7 @@ mod tests {
         for number in 0..2_000 {
             let stream = long(number);
             scan.tally.count("COMPLIANT", Some(&stream), Some(&stream));
-            scan.tally.not_compliant.push(&stream, "key-unresolvable");
+            scan.tally.not_compliant.push(&stream, "key-missing");
             scan.tally.withheld.push(&stream, "max-changes");
             scan.tally.missed.push(&stream, "2026-03-02T08:00:00Z");
             scan.tally.under_lost_key.push(&stream, "2026-03-02T08:00:00Z");

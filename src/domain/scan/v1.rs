@@ -14,8 +14,11 @@ use super::Scan;
 use super::subject::Subject;
 use super::tally::Names;
 use crate::domain::arn::Scope;
+use crate::domain::hash::uuid;
 use crate::domain::model::Mode;
+use crate::domain::runner::{Function, Runner};
 use crate::domain::text::EventText;
+use crate::domain::time::Time;
 
 /// The document's name and version.
 pub const SCHEMA: &str = "streamseal.summary/v1";
@@ -27,6 +30,8 @@ pub struct Summary {
     pub scan: Scan,
     /// The account and Region.
     pub own: Scope,
+    /// Who ran it.
+    pub runner: Runner,
     /// When its last part ended.
     pub finished_at: Timestamp,
     /// The mode in force.
@@ -49,6 +54,10 @@ pub struct Summary {
 pub(crate) struct Document<'a> {
     #[cfg_attr(feature = "schema", schemars(extend("const" = SCHEMA)))]
     schema: &'static str,
+    /// The document's own id.
+    id: String,
+    /// When the scan ended.
+    time: Time,
     /// Whether somebody has to act.
     alarm: bool,
     scan: ScanWire<'a>,
@@ -103,13 +112,14 @@ struct ScanWire<'a> {
     key_material_id: Option<&'a str>,
     /// The program and its version.
     tool: &'static str,
+    /// The role that ran it, where it is known.
+    actor: Option<&'a str>,
+    /// The function of the last part.
+    function: Option<&'a Function>,
     mode: Mode,
-    #[cfg_attr(feature = "schema", schemars(with = "crate::domain::time::Time"))]
-    requested_at: Timestamp,
-    #[cfg_attr(feature = "schema", schemars(with = "Option<crate::domain::time::Time>"))]
-    started_at: Option<Timestamp>,
-    #[cfg_attr(feature = "schema", schemars(with = "crate::domain::time::Time"))]
-    finished_at: Timestamp,
+    requested_at: Time,
+    started_at: Option<Time>,
+    finished_at: Time,
     /// How many invocations it took.
     parts: u32,
 }
@@ -121,8 +131,7 @@ struct CauseWire<'a> {
     call: &'a EventText,
     event_id: Option<&'a EventText>,
     actor: Option<&'a EventText>,
-    #[cfg_attr(feature = "schema", schemars(with = "Option<crate::domain::time::Time>"))]
-    at: Option<Timestamp>,
+    at: Option<Time>,
 }
 
 /// The policy.
@@ -235,6 +244,8 @@ impl Summary {
         };
         let document = Document {
             schema: SCHEMA,
+            id: uuid(&[id, &self.finished_at.to_string()]),
+            time: Time(self.finished_at),
             alarm: self.alarm(),
             scan: ScanWire {
                 id,
@@ -246,17 +257,19 @@ impl Summary {
                 key_event,
                 key_material_id: self.key_material.as_deref(),
                 tool: concat!("streamseal/", env!("CARGO_PKG_VERSION")),
+                actor: self.runner.actor.as_deref(),
+                function: self.runner.function.as_ref(),
                 mode: self.mode,
-                requested_at: *requested_at,
-                started_at: *started_at,
-                finished_at: self.finished_at,
+                requested_at: Time(*requested_at),
+                started_at: started_at.map(Time),
+                finished_at: Time(self.finished_at),
                 parts: parts.saturating_add(1),
             },
             cause: CauseWire {
                 call: &cause.call,
                 event_id: cause.event_id.as_ref(),
                 actor: cause.actor.as_ref(),
-                at: cause.at,
+                at: cause.at.map(Time),
             },
             policy: Policy { source: &self.policy_source, digest: &self.policy_digest },
             streams: Streams {

@@ -5,7 +5,7 @@ use crate::domain::evidence::Setting;
 use crate::domain::failure::Unfinished;
 use crate::domain::model::{KeyIdentity, ProofMode};
 use crate::domain::plan::proof::proof_mode;
-use crate::domain::plan::situation::Keys;
+use crate::domain::plan::situation::{Keys, Situation};
 use crate::domain::plan::state::State;
 use crate::domain::plan::step::{Step, after_history};
 use crate::domain::policy::Outcome;
@@ -21,6 +21,8 @@ use crate::run::session::Session;
 pub struct Preview {
     /// The first step, or why it cannot be determined.
     pub step: Result<Step, Unfinished>,
+    /// How the stream stands with the policy, where it is ACTIVE.
+    pub situation: Option<Situation>,
     /// The deciding rule.
     pub rule: Option<String>,
     /// Why that rule.
@@ -74,9 +76,9 @@ where
         Err(Unfinished::Open { .. }) => Remedy::None,
         Ok(_) => remedy(&facts),
     };
-    let (desired, setting, keys) = (desired.clone(), after.clone(), keys.clone());
+    let (desired, setting, keys, situation) = (desired.clone(), after.clone(), keys.clone(), situation.clone());
     let (rule, reasons) = run.decision.map_or((None, Vec::new()), |d| (d.rule.map(|r| r.name), d.reasons));
-    Preview { step, rule, reasons, setting, desired, proof, keys, remedy }
+    Preview { step, situation, rule, reasons, setting, desired, proof, keys, remedy }
 }
 
 impl<W: StreamApi + KeyApi + TrailApi + Clock> Run<'_, W> {

@@ -11,6 +11,7 @@ use crate::domain::plan::close::{After, End, later, no_time_left};
 use crate::domain::plan::observation::Observation;
 use crate::domain::plan::situation::Situation;
 use crate::domain::plan::start::{AfterStart, RefusedStart, judge_start, may_be_rate};
+use crate::domain::verdict::{Action, Reason};
 use crate::domain::wait::longest;
 use crate::domain::work::Work;
 use crate::ports::{Clock, KeyApi, StreamApi, TrailApi};
@@ -73,8 +74,13 @@ impl<W: StreamApi + KeyApi + TrailApi + Clock> Run<'_, W> {
         let accepted = if is_open { self.accepted_starts().await } else { None };
         let now = self.world.now();
         let unprotected = matches!(observation, Observation::Active(situation) if situation.is_unprotected());
+        let (reason, action) = match observation {
+            Observation::Active(Situation::Wrong(wrong)) => (wrong.reason(), wrong.action()),
+            // A key is put back in place of one that cannot be used.
+            _ => (Reason::KeyUnusable, Action::Rekey),
+        };
         let Work { refused_since, not_found_since, .. } = &mut self.state.work;
-        let refused = RefusedStart { unprotected, accepted, refused_since: *refused_since, now };
+        let refused = RefusedStart { reason, action, unprotected, accepted, refused_since: *refused_since, now };
         let after = judge_start(failure, refused);
         if may_be_quota {
             refused_since.get_or_insert(now);

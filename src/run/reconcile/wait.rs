@@ -9,7 +9,7 @@ use super::Run;
 use crate::domain::bounds::until;
 use crate::domain::failure::Unfinished;
 use crate::domain::model::{Observed, StreamStatus};
-use crate::domain::plan::close::{After, End, unfinished};
+use crate::domain::plan::close::{After, End};
 use crate::domain::plan::step::Condition;
 use crate::domain::wait::{pause, pause_after_change};
 use crate::ports::{Clock, KeyApi, StreamApi, TrailApi};
@@ -61,7 +61,6 @@ impl<W: StreamApi + KeyApi + TrailApi + Clock> Run<'_, W> {
 
 /// The run has waited long enough; a later one goes on.
 pub(super) fn over(condition: Condition) -> End {
-    let why =
-        Unfinished::open("streamseal:Wait", "StillWaiting", &format!("still waiting for: {}", condition.as_str()));
-    (unfinished(&why), After::Later(why, condition.not_before()))
+    let why = Unfinished::open("streamseal:Wait", "StillWaiting", &format!("it waits {}", condition.words()));
+    (condition.not_yet(), After::Later(why, condition.not_before()))
 }

@@ -130,7 +130,7 @@ async fn a_key_that_will_be_ready_in_a_moment_is_waited_for() {
 async fn a_key_that_kms_does_not_know_fails_closed() {
     let policy = ALL_WITH_APP.replace("alias/app", "alias/nothing");
     let s = left_alone(&policy, None, |_| ()).await;
-    assert_eq!((s.end("orders").0, s.end("orders").1), (Compliance::NonCompliant, Reason::KeyUnresolvable));
+    assert_eq!((s.end("orders").0, s.end("orders").1), (Compliance::NonCompliant, Reason::KeyMissing));
 }
 
 #[tokio::test(start_paused = true)]

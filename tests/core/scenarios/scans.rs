@@ -94,7 +94,7 @@ async fn an_alias_that_is_gone_is_reported_for_every_stream_of_its_rules() {
     s.drain().await;
     for name in names("app", 3) {
         let last = s.last(&name);
-        assert_eq!((last.verdict.compliance, last.verdict.reason), (Compliance::NonCompliant, Reason::KeyUnresolvable));
+        assert_eq!((last.verdict.compliance, last.verdict.reason), (Compliance::NonCompliant, Reason::KeyMissing));
         assert!(last.verdict.alarm);
     }
     assert_eq!((s.count(Op::Start), s.count(Op::Put)), (0, 0));

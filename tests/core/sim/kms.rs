@@ -134,7 +134,7 @@ impl Keys {
     pub(crate) fn describe(&self, key: &str, now: Timestamp) -> KeyLookup {
         let Some(id) = self.resolve(key) else {
             let (identity, manager) = (KeyIdentity::AwsManagedAlias, KeyManager::Aws);
-            let unborn = KeyInfo { identity, manager, problem: None, material: None };
+            let unborn = KeyInfo::new(identity, manager, None);
             return if key == AWS_MANAGED_ALIAS { KeyLookup::Found(unborn) } else { KeyLookup::NotFound };
         };
         let found = &self.keys[id];
@@ -150,7 +150,8 @@ impl Keys {
         };
         let identity = KeyIdentity::Arn(KeyArn::parse(&key_arn(id)).unwrap());
         let material = Some(EventText::new(&format!("{id}-{}", found.rotations)));
-        KeyLookup::Found(KeyInfo { identity, manager: found.manager, problem, material })
+        let (state, origin) = (Some(EventText::new(state)), Some(EventText::new("AWS_KMS")));
+        KeyLookup::Found(KeyInfo { state, origin, material, ..KeyInfo::new(identity, found.manager, problem) })
     }
 }
 

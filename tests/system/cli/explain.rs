@@ -80,7 +80,11 @@ fn a_stream_that_need_not_be_there() {
     insta::assert_snapshot!("explain_name", steady(&out, &names));
     // It would be wrong and stay so, which is no success to observe, though no fault of a stream that is not there.
     let Ran { code, out, .. } = explain(&["orders", "--tag", "team=blue", "--color", "always"]);
-    assert!(code == 0 && out.contains("\u{1b}[1m\u{1b}[31mNON_COMPLIANT, withheld (report-mode)"), "{out:?}");
+    assert!(
+        code == 0
+            && out.contains("\u{1b}[1m\u{1b}[31mNON_COMPLIANT, withheld (report-mode; enforce mode would encrypt)"),
+        "{out:?}"
+    );
     let Ran { code, out, err } = explain(&["orders", "--tag", "team=red"]);
     assert!(code == 3 && out.contains("KMS does not know it") && err.is_empty(), "{out}{err}");
     assert!(out.contains("what to do\n  KMS does not know alias/") && out.contains("check --resolve"), "{out}");
@@ -88,7 +92,7 @@ fn a_stream_that_need_not_be_there() {
     assert_eq!(code, 3, "{out}");
     insta::assert_snapshot!("explain_unmatched", steady(&out, &names));
     let Ran { code, out, .. } = explain(&["scratch-1"]);
-    assert!(code == 0 && out.contains("exempt   synthetic, data, until 2099-01-01"), "{out}");
+    assert!(code == 0 && out.contains("exempt   synthetic; owner data; until 2099-01-01"), "{out}");
     let Ran { out, .. } = explain(&["orders", "--tag", "team=a b", "--json"]);
     let json: Value = serde_json::from_str(&out).unwrap();
     assert_eq!((&json["outcome"], &json["rule"]), (&json!("unresolvable"), &json!("team")));
@@ -96,7 +100,10 @@ fn a_stream_that_need_not_be_there() {
     // It would not be as its rule says, though that is no fault of a stream that is not there.
     let Ran { code, out, .. } = explain(&["orders", "--tag", "team=blue", "--json"]);
     let json: Value = serde_json::from_str(&out).unwrap();
-    assert_eq!((code, &json["step"], &json["compliant"]), (0, &json!("withheld"), &json!(false)));
+    assert_eq!(
+        (code, &json["step"], &json["compliant"], &json["reason"]),
+        (0, &json!("withheld"), &json!(false), &json!("not-encrypted"))
+    );
 
     let twice = ["orders", "--tag", "team=a", "--tag", "team=b"];
     for wrong in [&["a b"][..], &["orders", "--tag", "team"], &["orders", "--tag", "=x"], &["orders", "orders"], &twice]

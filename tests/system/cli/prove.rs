@@ -22,7 +22,7 @@ fn a_proof_is_made_and_nothing_is_started() {
 
     let Ran { code, out, err } = at_parts(&["prove", &plain], Some(&policy));
     assert_eq!((code, err), (3, format!("account {ACCOUNT}, Region {REGION}\n")), "{out}");
-    assert!(out.contains(&format!("wrong   {plain}: withheld: the stream is not encrypted")), "{out}");
+    assert!(out.contains(&format!("wrong   {plain}: not-encrypted, withheld (prove-only; enforce mode would encrypt): the stream is not encrypted")), "{out}");
     for change in [
         format!("    encryption_type = \"KMS\"\n    kms_key_id      = \"{key}\"\n"),
         format!("    StreamEncryption: {{ EncryptionType: KMS, KeyId: \"{key}\" }}\n"),

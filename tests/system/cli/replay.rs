@@ -46,7 +46,7 @@ fn replay_shows_the_first_step_and_changes_nothing() {
     let Ran { code, out, .. } = replay(&event, Some(&policy), &["--json"]);
     let line: Value = serde_json::from_str(&out).unwrap();
     assert_eq!((code, &line["outcome"], &line["rule"]), (3, &json!("reconcile"), &json!("all")));
-    assert!(out.contains("withheld (report-mode)"), "the careful default: {out}");
+    assert!(out.contains("withheld (report-mode; enforce mode would encrypt)"), "the careful default: {out}");
     insta::assert_snapshot!("replay_wrong_json", pretty(&steady(&out, &[(&*stream, "STREAM"), (&*key, "KEY")])));
     assert_eq!(parts().describe(&stream)["EncryptionType"], "NONE");
 

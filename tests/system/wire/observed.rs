@@ -318,12 +318,11 @@ async fn keys_as_they_are_described() {
         let arn = KeyArn::parse(metadata["Arn"].as_str().unwrap()).unwrap();
         let material = metadata["CurrentKeyMaterialId"].as_str().map(EventText::new);
         let info = |problem: Option<KeyProblem>| {
-            KeyLookup::Found(KeyInfo {
-                identity: KeyIdentity::Arn(arn.clone()),
-                manager: *manager,
-                problem,
-                material: material.clone(),
-            })
+            let said = |name: &str| metadata[name].as_str().map(EventText::new);
+            let (state, origin, material) = (said("KeyState"), said("Origin"), material.clone());
+            assert!(state.is_some() && origin.is_some(), "{metadata}");
+            let known = KeyInfo::new(KeyIdentity::Arn(arn.clone()), *manager, problem);
+            KeyLookup::Found(KeyInfo { state, origin, material, ..known })
         };
         // From the key's own Region, and from another one.
         for (region, problem) in [

@@ -20,11 +20,13 @@ pub(super) fn in_order(audit: &Audit) -> Vec<&Evidence> {
     rows
 }
 
-/// What keys are called by the rules that name them.
+/// What keys are called: by the rules that name them, and by KMS.
 pub(super) fn aliases(audit: &Audit) -> BTreeMap<String, String> {
     let desired = audit.streams().filter_map(|evidence| evidence.desired.as_ref());
     let named = desired.filter_map(|(key, identity)| Some((identity.as_ref()?.as_str(), key.alias()?)));
-    named.map(|(arn, alias)| (arn.to_owned(), alias.to_owned())).collect()
+    let known = audit.streams().flat_map(|evidence| &evidence.keys);
+    let known = known.filter_map(|key| Some((key.info.identity.as_str(), key.alias.as_deref()?)));
+    named.chain(known).map(|(arn, alias)| (arn.to_owned(), alias.to_owned())).collect()
 }
 
 /// Account, Regions, time, policy.
@@ -174,7 +176,6 @@ pub(super) fn rows(audit: &Audit, rows: &[&Evidence], aliases: &BTreeMap<String,
     for evidence in rows {
         let row = Row::new(evidence);
         let (kind, sign, word) = state(evidence.verdict.compliance);
-        let reason = row.withheld.map_or_else(|| row.reason.to_owned(), |why| format!("{}: {why}", row.reason));
         let region =
             if several { format!("<span class=\"under\">{}</span>", escaped(row.region)) } else { String::new() };
         let key = row.key();
@@ -184,7 +185,7 @@ pub(super) fn rows(audit: &Audit, rows: &[&Evidence], aliases: &BTreeMap<String,
              class=\"col-state\"><span class=\"pill {kind}\"><span aria-hidden=\"true\">{sign}</span>{word}</span></td><td class=\"col-why \
              why\">{}</td><td class=\"col-rule\">{}</td><td class=\"col-key\" title=\"{}\">{}</td></tr>",
             escaped(row.stream),
-            escaped(&reason),
+            escaped(row.reason),
             escaped(&brief(row.annotation, aliases)),
             escaped(row.rule.unwrap_or(NO_RULE)),
             escaped(key),

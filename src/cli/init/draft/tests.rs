@@ -25,7 +25,7 @@ fn stream(name: &str, key: Option<&str>, tags: &[(&str, &str)]) -> Stream {
 
 fn known(arn: &str, manager: KeyManager, problem: Option<KeyProblem>) -> KeyLookup {
     let identity = KeyIdentity::Arn(KeyArn::parse(arn).unwrap());
-    KeyLookup::Found(KeyInfo { identity, manager, problem, material: None })
+    KeyLookup::Found(KeyInfo { identity, manager, problem, material: None, state: None, origin: None })
 }
 
 /// Keys of the account by their ids, each with an alias that `alias` makes of it.
