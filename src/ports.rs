@@ -268,7 +268,17 @@ pub trait EvidenceSink: Send + Sync {
 
 /// All that a run needs.
 pub trait World:
-    StreamApi + FleetApi + KeyApi + TrailApi + ParameterApi + WorkQueue + ResultBus + Clock + Credentials + EvidenceSink
+    StreamApi
+    + FleetApi
+    + KeyApi
+    + TrailApi
+    + TrafficApi
+    + ParameterApi
+    + WorkQueue
+    + ResultBus
+    + Clock
+    + Credentials
+    + EvidenceSink
 {
 }
 
@@ -277,6 +287,7 @@ impl<T> World for T where
         + FleetApi
         + KeyApi
         + TrailApi
+        + TrafficApi
         + ParameterApi
         + WorkQueue
         + ResultBus

@@ -11,6 +11,7 @@ use tracing::warn;
 
 use crate::aws::Aws;
 use crate::domain::cause::Cause;
+use crate::domain::evidence::guard::Guard;
 use crate::domain::evidence::{Evidence, emf};
 use crate::domain::note::Note;
 use crate::domain::scan::v1::Summary;
@@ -20,6 +21,9 @@ impl EvidenceSink for Aws {
     fn record(&self, evidence: &Evidence, document: &str) {
         line(document);
         line(&emf::of_evidence(evidence).to_string());
+        if let Some(key) = evidence.guard.as_ref().and_then(Guard::broken_on) {
+            line(&emf::of_broken(key, evidence.finished_at).to_string());
+        }
         self.goes_by(&evidence.policy_digest, &evidence.cause);
     }
 

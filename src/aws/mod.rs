@@ -15,8 +15,6 @@ mod kms;
 mod log;
 mod sqs;
 mod ssm;
-// The function watches nothing: it has none of CloudWatch's client.
-#[cfg(feature = "cli")]
 mod traffic;
 mod trail;
 
@@ -90,7 +88,6 @@ struct Clients {
     sqs: OnceLock<aws_sdk_sqs::Client>,
     tagging: OnceLock<aws_sdk_resourcegroupstagging::Client>,
     trail: OnceLock<aws_sdk_cloudtrail::Client>,
-    #[cfg(feature = "cli")]
     metrics: OnceLock<aws_sdk_cloudwatch::Client>,
     bus: OnceLock<aws_sdk_eventbridge::Client>,
 }
@@ -108,7 +105,6 @@ impl Aws {
             sqs: OnceLock::new(),
             tagging: OnceLock::new(),
             trail: OnceLock::new(),
-            #[cfg(feature = "cli")]
             metrics: OnceLock::new(),
             bus: OnceLock::new(),
         };
@@ -187,7 +183,6 @@ impl Aws {
         })
     }
 
-    #[cfg(feature = "cli")]
     fn metrics(&self) -> &aws_sdk_cloudwatch::Client {
         self.clients.metrics.get_or_init(|| {
             let config = aws_sdk_cloudwatch::config::Builder::from(&self.clients.sdk).retry_config(three_tries());

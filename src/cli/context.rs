@@ -285,6 +285,7 @@ impl Context {
             history: &self.history,
             has_queue: false,
             planned: None,
+            guards: false,
         }
     }
 

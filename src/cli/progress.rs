@@ -12,7 +12,10 @@ use crate::domain::arn::{KeyRef, StreamArn};
 use crate::domain::failure::Failure;
 use crate::domain::history::Query;
 use crate::domain::model::{KeyIdentity, KeyLookup, Observed, Tags};
-use crate::ports::{CallLog, Clock, KeyApi, ProbeAnswer, ReadBack, ReadRecord, StreamApi, TrailApi, TrailPage};
+use crate::ports::{
+    Asked, CallLog, Clock, Consumer, KeyApi, Measured, ProbeAnswer, ReadBack, ReadRecord, StreamApi, TrafficApi,
+    TrailApi, TrailPage,
+};
 
 /// How often it moves while nothing is heard.
 const TICK: Duration = Duration::from_millis(120);
@@ -103,6 +106,20 @@ impl TrailApi for Watched<'_> {
         log: &CallLog,
     ) -> Result<TrailPage, Failure> {
         self.aws.trail_page(query, since, token, log).await
+    }
+}
+
+impl TrafficApi for Watched<'_> {
+    async fn traffic(&self, asked: &Asked<'_>, log: &CallLog) -> Result<Measured, Failure> {
+        self.aws.traffic(asked, log).await
+    }
+
+    async fn consumers(&self, stream: &StreamArn, log: &CallLog) -> Result<Vec<Consumer>, Failure> {
+        self.aws.consumers(stream, log).await
+    }
+
+    async fn resource_policy(&self, arn: &str, log: &CallLog) -> Result<Option<String>, Failure> {
+        self.aws.resource_policy(arn, log).await
     }
 }
 

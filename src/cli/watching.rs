@@ -15,8 +15,9 @@ use crate::domain::arn::{StreamArn, StreamName};
 use crate::domain::codes::START_STREAM_ENCRYPTION;
 use crate::domain::evidence::{Evidence, Remediation};
 use crate::domain::model::{KeyIdentity, Mode};
-use crate::domain::plan::guard::watch::{BASELINE, Standing, Step, WATCH_MAX, WATCH_MIN};
+use crate::domain::plan::guard::watch::{Standing, Step};
 use crate::domain::policy::Policy;
+use crate::domain::policy::guard::{Guard, WATCH};
 use crate::domain::text::EventText;
 use crate::domain::traffic::judge::{Health, Side, Users};
 use crate::domain::verdict::Reason;
@@ -86,7 +87,7 @@ pub(super) async fn carry_out(
     };
     let watched = changes.into_iter().map(|ToChange { stream, created, key }| {
         let created = created.unwrap_or_else(|| context.aws.now());
-        (Watched { stream, created, baseline: BASELINE }, key)
+        (Watched { stream, created, baseline: Guard::default().baseline }, key)
     });
     let watched: Vec<_> = watched.collect();
     Ok(Done::Watched(seal(context, policy, &watched, watch, as_json).await?))
@@ -95,7 +96,7 @@ pub(super) async fn carry_out(
 /// How long `--watch` says.
 pub(super) fn watched_for(text: &str) -> Result<SignedDuration, Stop> {
     let time: Option<SignedDuration> = text.parse().ok();
-    time.filter(|time| (WATCH_MIN..=WATCH_MAX).contains(time)).ok_or_else(|| {
+    time.filter(|time| (WATCH.0..=WATCH.1).contains(time)).ok_or_else(|| {
         let stop = Stop::usage(format!("`--watch {}` is not a time from 10m to 2h", EventText::new(text)));
         stop.help("such as `20m`: producers may keep a key for 5 minutes, and metrics are there 3 minutes later")
     })
@@ -205,7 +206,7 @@ impl Watching {
                         Standing::Broken => BAD,
                         Standing::Watching | Standing::Inconclusive | Standing::Overtaken => ODD,
                     };
-                    let why = self.users.get(name).map(|users| format!(": {}", why(users))).unwrap_or_default();
+                    let why = self.users.get(name).map(|users| format!(": {}", users.why())).unwrap_or_default();
                     styled(style, format_args!("{name}: watched: {}{why}", standing.as_str()))
                 }
             };
@@ -267,12 +268,6 @@ impl Watching {
         });
         watched.collect()
     }
-}
-
-/// The words of the worse side.
-fn why(users: &Users) -> &str {
-    let Users { producers, consumers } = users;
-    if consumers.health > producers.health { &consumers.why } else { &producers.why }
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@
 pub mod digest;
 pub mod emf;
 pub mod exposure;
+pub mod guard;
 pub mod known;
 pub mod v1;
 
@@ -179,6 +180,8 @@ pub struct Evidence {
     pub remedy: Remedy,
     /// When it is observed again.
     pub next_run: Option<Timestamp>,
+    /// How its change is watched, where that is so.
+    pub guard: Option<guard::Guard>,
 }
 
 /// What evidence is made of, by a run, a scan or an audit.
@@ -238,6 +241,8 @@ pub struct Report<'a> {
     pub previous_key_needed_until: Option<Timestamp>,
     /// When the stream is observed again.
     pub next_run: Option<Timestamp>,
+    /// How its change is watched, where that is so.
+    pub guard: Option<guard::Guard>,
 }
 
 impl Report<'_> {
@@ -296,6 +301,7 @@ impl Report<'_> {
             previous_key_needed_until: self.previous_key_needed_until,
             remedy,
             next_run: self.next_run,
+            guard: self.guard,
         }
     }
 }

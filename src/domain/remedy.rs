@@ -38,7 +38,14 @@ pub fn remedy(facts: &Facts<'_>) -> Remedy {
         Reason::Settling => Remedy::None,
         // A record that is read back says too little: nobody can do anything about that.
         Reason::ProofUnclear => Remedy::None,
-        Reason::RightKey => match facts.situation {
+        Reason::Broken | Reason::Inconclusive => match facts.situation {
+            Some(Situation::Right { key, .. }) => Remedy::Key(
+                Advice::new(format!("find who may not use {key}, and add the statements that the command prints"))
+                    .command(Some(impact(facts.stream, Some(key)))),
+            ),
+            _ => by_situation(facts),
+        },
+        Reason::RightKey | Reason::Watching => match facts.situation {
             // The call is made; what the source does not say, its next apply removes.
             Some(Situation::Right { key, .. }) if facts.changed => {
                 Remedy::Source(without_call(at_source(key, facts.stream)))
@@ -74,7 +81,8 @@ pub fn remedy(facts: &Facts<'_>) -> Remedy {
         | Reason::Overtaken
         | Reason::PutBack
         | Reason::GaveUp
-        | Reason::Unfinished => by_situation(facts),
+        | Reason::Unfinished
+        | Reason::Halted => by_situation(facts),
     }
 }
 

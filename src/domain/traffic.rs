@@ -112,6 +112,12 @@ pub struct Change {
 }
 
 impl Change {
+    /// A change that would be made at `now`, of a stream that was made at `created`: compared with `baseline` before it.
+    pub fn at(now: Timestamp, baseline: SignedDuration, created: Timestamp) -> Self {
+        let before_from = now.saturating_sub(baseline).unwrap_or(created).max(created).min(now);
+        Self { before_from, sent: now, active: now, until: now }
+    }
+
     /// The minutes before it.
     pub fn before(self) -> Window {
         let from = whole_minute_from(self.before_from);

@@ -212,6 +212,14 @@ pub enum Reason {
     GaveUp,
     /// Not at its end: it goes on in a later run.
     Unfinished,
+    /// On its key, and how its users fare since our change is watched.
+    Watching,
+    /// On its key, and users fail since our change.
+    Broken,
+    /// On its key, and how its users fare since our change could not be determined.
+    Inconclusive,
+    /// Wrong, and changes to its key are stopped, since one of them broke a stream.
+    Halted,
 }
 
 impl Reason {
@@ -248,6 +256,10 @@ impl Reason {
             Self::AccessDenied => "access-denied",
             Self::GaveUp => "gave-up",
             Self::Unfinished => "unfinished",
+            Self::Watching => "watching",
+            Self::Broken => "broken",
+            Self::Inconclusive => "inconclusive",
+            Self::Halted => "halted",
         }
     }
 }

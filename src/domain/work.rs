@@ -9,6 +9,8 @@ use serde::{Deserialize, Deserializer, Serialize};
 use super::arn::{KeyArn, Scope, StreamArn};
 use super::bounds::{self, is_odd};
 use super::cause::Cause;
+use super::plan::guard::next::Next;
+use super::plan::guard::watch::Watch;
 use super::text::EventText;
 
 /// The version that this code writes and the only one that it reads.
@@ -110,6 +112,22 @@ pub struct Work {
     /// Events about the stream that came with the cause, and that this work answers too.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub also: Vec<EventText>,
+    /// A change that is watched. Such a run changes nothing: it observes how the stream's users fare.
+    #[serde(default, deserialize_with = "watch", skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "schema", schemars(with = "Watch"))]
+    pub watch: Option<Watch>,
+    /// The streams that follow this one, which may be none. Only work with this makes a change that has a guard.
+    #[serde(default, deserialize_with = "next", skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "schema", schemars(with = "Next"))]
+    pub next: Option<Next>,
+}
+
+fn watch<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Watch>, D::Error> {
+    bounds::member("watch", from)
+}
+
+fn next<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Next>, D::Error> {
+    bounds::member("next", from)
 }
 
 fn stream_arn<'de, D: Deserializer<'de>>(from: D) -> Result<StreamArn, D::Error> {
@@ -149,18 +167,31 @@ impl Work {
             unread: 0,
             alarmed: None,
             also: Vec::new(),
+            watch: None,
+            next: None,
         }
+    }
+
+    /// Work on a stream of a list: its change may be made, and then `next` follow.
+    pub fn of_list(stream: StreamArn, next: Next, cause: Cause, now: Timestamp) -> Self {
+        Self { next: Some(next), ..Self::new(stream, cause, now) }
+    }
+
+    /// Whether an event asks for it, and no scan and no person.
+    pub fn is_by_event(&self) -> bool {
+        self.next.is_none() && self.cause.event_id.is_some()
     }
 
     /// Whether it is as an event makes it: no run and no scan has observed the stream for it.
     pub fn is_of_an_event(&self) -> bool {
         let is_first = self.attempt == 0 && self.created.is_none() && self.not_before.is_none();
-        is_first && self.cause.event_id.is_some()
+        is_first && self.next.is_none() && self.cause.event_id.is_some()
     }
 
     /// Whether it is a copy of `other`: two runs of one message each send the next one, where the answer of SQS to the first was lost.
     pub fn is_copy_of(&self, other: &Self) -> bool {
         let is_same_run = self.first_seen == other.first_seen && self.attempt == other.attempt;
+        let is_same_run = is_same_run && self.watch == other.watch && self.next == other.next;
         is_same_run && self.stream == other.stream && self.cause == other.cause && !self.is_of_an_event()
     }
 
@@ -220,6 +251,9 @@ impl Work {
             if time.is_some_and(|time| is_odd(time, now)) {
                 return Err(WorkError::Malformed(format!("field `{field}`: {}", bounds::ODD)));
             }
+        }
+        if let Some(Err(why)) = work.watch.as_ref().map(|watch| watch.check(now)) {
+            return Err(WorkError::Malformed(format!("field `watch`: {why}")));
         }
         // What was seen was not seen later than now, whatever another instance's clock said.
         work.first_seen = work.first_seen.min(now);

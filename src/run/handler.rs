@@ -183,6 +183,7 @@ impl<W: World> App<W> {
             history: &self.history,
             has_queue: self.world.has_queue(),
             planned: None,
+            guards: true,
         })
     }
 
@@ -214,8 +215,12 @@ impl<W: World> App<W> {
             let work = work.clone();
             end = reconcile(&self.world, &work, &session).await;
         }
-        let RunEnd { evidence, next } = end;
+        let RunEnd { evidence, next, others, asks_for_scan } = end;
         let document = self.results.evidence(&self.world, &evidence);
+        self.hand_over(&others, Duration::ZERO).await?;
+        if asks_for_scan {
+            self.ask_for_sweep(&work.cause).await?;
+        }
         match next {
             Next::Nothing => {}
             Next::May(work, delay) => {

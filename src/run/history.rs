@@ -102,6 +102,19 @@ impl History {
         Ok(trail)
     }
 
+    /// Whether we started another stream than `but` with this key since `since`, by what was read last of every stream.
+    pub(crate) async fn ours_with(&self, key: &KeyIdentity, role: &str, but: &StreamName, since: Timestamp) -> bool {
+        let is_it = |change: &Change| {
+            let is_ours = change.kind == ChangeKind::Start && change.role.as_deref() == Some(role);
+            let is_with = change.key.as_ref().is_some_and(|it| it.as_str() == key.as_str());
+            is_ours && is_with && change.stream != *but && change.at >= since
+        };
+        let known = self.known.lock().await;
+        let ours = self.ours.lock().unwrap_or_else(PoisonError::into_inner);
+        let read = known.of_every_stream.iter().flat_map(|reading| &reading.trail.changes);
+        read.chain(ours.iter()).any(is_it)
+    }
+
     /// A Start of ours, sent at `at`.
     pub(crate) fn started(&self, stream: &StreamName, key: &KeyIdentity, role: &str, at: Timestamp) {
         let mut ours = self.ours.lock().unwrap_or_else(PoisonError::into_inner);

@@ -118,6 +118,7 @@ impl Inspection<'_> {
             rekeyed: false,
             previous_key_needed_until: None,
             next_run: None,
+            guard: None,
         };
         report.evidence()
     }

@@ -4,6 +4,8 @@
 //! touches the world only through the ports, never calls Start twice in a run, and believes nothing after a Start until it has observed
 //! the stream ACTIVE and encrypted with that key.
 
+mod guard;
+mod guarding;
 pub mod preview;
 mod prove;
 mod start;
@@ -15,25 +17,29 @@ use futures_util::future::{Either, select};
 use jiff::Timestamp;
 use tracing::debug;
 
+use self::guarding::Guarding;
 use super::observe::{Observer, Unobserved};
 use super::session::{CALL_TIME, Session};
 use crate::domain::arn::KeyRef;
 use crate::domain::backoff::OBSERVATION;
 use crate::domain::bounds::until;
+use crate::domain::evidence::guard::Guard;
 use crate::domain::evidence::{Evidence, Proof, Report};
 use crate::domain::failure::Unfinished;
 use crate::domain::hash::hash;
 use crate::domain::history::{Check, Contention, check_of, read_after, weigh};
-use crate::domain::plan::close::{After, End, Ending, Next, close, failed_observation, later, no_time_left};
+use crate::domain::plan::close::{After, End, Ending, Next, close, failed_observation, later, next_run, no_time_left};
+use crate::domain::plan::guard::life::{self, Left};
 use crate::domain::plan::observation::{Observation, observation_of};
 use crate::domain::plan::permit::is_only_reported;
 use crate::domain::plan::proof::is_new;
 use crate::domain::plan::state::State;
 use crate::domain::plan::step::{Step, after_history};
 use crate::domain::policy::{Decision, Outcome};
+use crate::domain::text::EventText;
 use crate::domain::wait::longest;
 use crate::domain::work::Work;
-use crate::ports::{CallLog, Clock, KeyApi, StreamApi, TrailApi};
+use crate::ports::{CallLog, Clock, KeyApi, StreamApi, TrafficApi, TrailApi};
 
 /// How a run ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -42,12 +48,16 @@ pub struct RunEnd {
     pub evidence: Evidence,
     /// What is left.
     pub next: Next,
+    /// The work of other streams, which follow this one.
+    pub others: Vec<Work>,
+    /// Whether a scan of all streams has to ask for its change.
+    pub asks_for_scan: bool,
 }
 
 /// Runs until the stream is right and proven, or cannot be made so now.
 pub async fn reconcile<W>(world: &W, work: &Work, session: &Session<'_>) -> RunEnd
 where
-    W: StreamApi + KeyApi + TrailApi + Clock,
+    W: StreamApi + KeyApi + TrailApi + TrafficApi + Clock,
 {
     let mut run = Run::new(world, work, session);
     // Whatever a call takes, the run is over in time to hand over what is left.
@@ -79,9 +89,10 @@ struct Run<'a, W> {
     has_turn: bool,
     /// What else has to be known, for people.
     warnings: Vec<String>,
+    guarding: Guarding,
 }
 
-impl<'a, W: StreamApi + KeyApi + TrailApi + Clock> Run<'a, W> {
+impl<'a, W: StreamApi + KeyApi + TrailApi + TrafficApi + Clock> Run<'a, W> {
     fn new(world: &'a W, work: &Work, session: &'a Session<'a>) -> Self {
         let now = world.now();
         let patience = longest(work, false, session.has_queue, session.config.wait);
@@ -103,10 +114,14 @@ impl<'a, W: StreamApi + KeyApi + TrailApi + Clock> Run<'a, W> {
             proofs_gone: 0,
             has_turn: false,
             warnings: Vec::new(),
+            guarding: Guarding::default(),
         }
     }
 
     async fn run(&mut self) -> End {
+        if let Some(watch) = self.state.work.watch.clone() {
+            return self.watch(&watch).await;
+        }
         loop {
             let observation = match self.observe().await {
                 Ok(observation) => observation,
@@ -161,7 +176,7 @@ impl<'a, W: StreamApi + KeyApi + TrailApi + Clock> Run<'a, W> {
                 Taken::ObserveAgain
             }
             Step::ReadHistory(wrong) => match self.read_history(wrong.created).await {
-                Ok(contention) => Taken::Next(after_history(&wrong, &contention, self.world.now())),
+                Ok(contention) => self.ask_guard(&wrong, after_history(&wrong, &contention, self.world.now())).await,
                 Err(why) => self.after_failed(why).await.map_or(Taken::ObserveAgain, Taken::End),
             },
         }
@@ -295,12 +310,31 @@ impl<'a, W: StreamApi + KeyApi + TrailApi + Clock> Run<'a, W> {
             state: &self.state,
             end,
             proof: self.proof.state,
-            has_queue,
             give_up_after: config.give_up_after,
             dice: self.dice.f64(),
             now,
         });
         self.proof.state = closed.proof;
+        if closed.verdict.alarm {
+            self.state.work.alarmed = Some(EventText::new(closed.verdict.reason.as_str()));
+        }
+        let (next, left) = match (&self.state.work.watch, &self.guarding.watched) {
+            (Some(_), Some(watched)) => life::after_watch(&self.state.work, watched, closed.next, now),
+            (Some(_), None) => (closed.next, Left::default()),
+            (None, _) => {
+                let watch = self.guard().and_then(|guard| guard.watch);
+                let turned_away = self.guarding.turned_away.take();
+                life::after_run(&self.state, &closed.verdict, closed.next, watch, turned_away, now)
+            }
+        };
+        let others = std::mem::take(&mut self.guarding.others).into_iter().chain(left.others.clone());
+        let other = |(name, list)| {
+            let Work { stream, cause, .. } = &self.state.work;
+            Work::of_list(stream.scope.stream(name), list, cause.clone(), now)
+        };
+        let others = others.map(other).collect();
+        let watch = self.state.work.watch.as_ref();
+        let guard = Guard::of(watch, self.guarding.watched.as_ref(), self.guarding.users.as_ref(), &left);
         let State { work, situation, desired, before, after, keys, .. } = &self.state;
         let report = Report {
             run_id,
@@ -329,9 +363,10 @@ impl<'a, W: StreamApi + KeyApi + TrailApi + Clock> Run<'a, W> {
             started: work.started,
             rekeyed: work.rekeyed,
             previous_key_needed_until: closed.previous_key_needed_until,
-            next_run: closed.next_run,
+            next_run: next_run(&next, has_queue, now),
+            guard,
         };
-        RunEnd { evidence: report.evidence(), next: closed.next }
+        RunEnd { evidence: report.evidence(), next, others, asks_for_scan: self.guarding.asks_for_scan }
     }
 }
 

@@ -20,6 +20,9 @@ use crate::domain::bounds::until;
 use crate::domain::failure::Unfinished;
 use crate::domain::history::{Query, left_key};
 use crate::domain::model::{KeyIdentity, Tags};
+use crate::domain::plan::guard::before::is_guarded;
+use crate::domain::plan::guard::next::Next as List;
+use crate::domain::plan::step::Step;
 use crate::domain::policy::{Decision, Outcome};
 use crate::domain::scan::Scan;
 use crate::domain::scan::subject::{KeyEvent, Subject};
@@ -230,9 +233,7 @@ impl<W: StreamApi + FleetApi + KeyApi + TrailApi + WorkQueue + EvidenceSink + Cl
                     self.scan.tally.missed.push(name.as_str(), &Time(compared.observed.created).to_string());
                 }
                 if self.scan.subject.may_change() {
-                    let (place, created) = (self.scan.place(name), Some(compared.observed.created));
-                    let candidate = Candidate { place, stream: name.to_string(), created };
-                    self.scan.tally.compete(candidate, self.session.config.max_changes);
+                    self.is_to_change(inspected, &step);
                 }
                 self.inspection.unfinished(&step)
             }
@@ -253,6 +254,21 @@ impl<W: StreamApi + FleetApi + KeyApi + TrailApi + WorkQueue + EvidenceSink + Cl
             self.record(inspected, verdict, warnings, log);
         }
         Ok(())
+    }
+
+    /// A run could do more about it: by itself, or in a list where its change has a guard.
+    fn is_to_change(&mut self, Inspected { stream, decision, compared }: &Inspected<'_>, step: &Step) {
+        let (place, now) = (self.scan.place(&stream.name), self.world.now());
+        if let (Outcome::Encrypt(target), Step::ReadHistory(wrong)) = (&decision.outcome, step)
+            && self.session.guards
+            && self.session.has_queue
+            && is_guarded(&target.guard, wrong, now)
+        {
+            self.scan.tally.line_up(wrong.target.as_str(), place, &stream.name);
+            return;
+        }
+        let candidate = Candidate { place, stream: stream.name.to_string(), created: Some(compared.observed.created) };
+        self.scan.tally.compete(candidate, self.session.config.max_changes);
     }
 
     /// New material: the run observes again and proves, and has nothing to change.
@@ -364,7 +380,7 @@ fn end(
     // Also where fewer are allowed than when the scan began, or than its message says.
     scan.tally.cut(config.max_changes);
     let candidates = scan.tally.candidates.iter();
-    let works = candidates
+    let mut works: Vec<Work> = candidates
         .filter_map(|candidate| {
             let stream = config.own.stream(StreamName::parse(&candidate.stream)?);
             let mut work = Work::new(stream, scan.cause.clone(), now);
@@ -372,6 +388,15 @@ fn end(
             Some(work)
         })
         .collect();
+    for list in scan.tally.guarded.values() {
+        let names = list.iter().filter_map(|(_, name)| StreamName::parse(name)).collect();
+        let (first, left_out) = List::of(names);
+        for (_, name) in list.iter().rev().take(left_out) {
+            scan.tally.withheld.push(name, "guard");
+        }
+        let to_first = first.map(|(name, next)| Work::of_list(config.own.stream(name), next, scan.cause.clone(), now));
+        works.extend(to_first);
+    }
     let summary = Summary {
         own: config.own.clone(),
         runner: config.runner.clone(),

@@ -36,6 +36,8 @@ pub struct Session<'a> {
     pub has_queue: bool,
     /// The one key that a person agreed to, where there is a plan.
     pub planned: Option<&'a KeyIdentity>,
+    /// Whether changes are watched as their rules say. A person at the command line watches himself.
+    pub guards: bool,
 }
 
 impl Session<'_> {

@@ -39,9 +39,7 @@ impl Watched {
     /// # Errors
     /// Why that cannot be measured. Nobody would see then what the change does.
     pub async fn before<W: TrafficApi + Clock>(&self, world: &W, log: &CallLog) -> Result<Users, Failure> {
-        let now = world.now();
-        let before_from = now.saturating_sub(self.baseline).unwrap_or(self.created).max(self.created).min(now);
-        self.users(world, Change { before_from, sent: now, active: now, until: now }, log).await
+        self.users(world, Change::at(world.now(), self.baseline, self.created), log).await
     }
 
     /// Observes it once.
@@ -82,7 +80,16 @@ impl Watched {
         Ok(if is_on_it { On::Target } else { On::Other })
     }
 
-    async fn users<W: TrafficApi + Clock>(&self, world: &W, change: Change, log: &CallLog) -> Result<Users, Failure> {
+    /// How its users fare by a change of it.
+    ///
+    /// # Errors
+    /// Why that cannot be measured.
+    pub async fn users<W: TrafficApi + Clock>(
+        &self,
+        world: &W,
+        change: Change,
+        log: &CallLog,
+    ) -> Result<Users, Failure> {
         let consumers = world.consumers(&self.stream, log).await?;
         let consumers: Vec<String> = consumers.into_iter().map(|consumer| consumer.name).collect();
         let now = world.now();

@@ -7,6 +7,7 @@ mod contested;
 mod flood;
 mod foreign_keys;
 mod forged;
+mod guard;
 mod keys;
 mod lifecycle;
 mod policy;

@@ -9,8 +9,10 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use jiff::{SignedDuration, Timestamp};
+use streamseal::domain::evidence::guard::Guard;
 use streamseal::domain::evidence::{Evidence, ProofState};
 use streamseal::domain::model::KeyManager;
+use streamseal::domain::plan::guard::watch::Standing;
 use streamseal::domain::policy::{Existing, Outcome, Policy};
 use streamseal::domain::scan::v1::Summary;
 use streamseal::domain::verdict::{Compliance, Reason};
@@ -19,7 +21,7 @@ use crate::sim::actors::{Resource, Tool};
 use crate::sim::faults::Weather;
 use crate::sim::fleet::SEEN_LAG_MS;
 use crate::sim::scene::{Scene, secs};
-use crate::sim::{Op, State, arn};
+use crate::sim::{Op, State, arn, key_arn};
 
 const SCHEDULES: u64 = 2_000;
 /// A message was handed over at most so often: 6 h of quarters of an hour, the shorter delays before them, two later observations of
@@ -35,6 +37,7 @@ rules:
   - { name: legacy, match: { stream: "legacy*" }, key: alias/app }
   - { name: aws, match: { stream: "aws*" }, key: alias/aws/kinesis, accept: [customer-managed], existing: enforce }
   - { name: read, match: { stream: "read*" }, key: alias/app, existing: enforce, proof: { existing: observe } }
+  - { name: guarded, match: { stream: "guarded*" }, key: alias/app, existing: enforce, proof: { existing: describe }, guard: { watch: 10m } }
   - { name: everything-else, key: alias/app, existing: enforce }
 "#;
 
@@ -64,6 +67,8 @@ struct Plan {
     existing: Vec<(&'static str, Option<&'static str>)>,
     terraform: Option<Resource>,
     deeds: Vec<(f64, Deed)>,
+    /// Existing streams of a rule with a guard, and whether their users may use its key.
+    guarded: Vec<(&'static str, bool)>,
 }
 
 const EXISTING: [&str; 7] = ["orders", "bills", "scratch", "legacy", "aws", "read", "users"];
@@ -119,8 +124,30 @@ fn plan(seed: u64) -> Plan {
         deeds.extend(names.iter().map(|name| (at + 5.0 + dice.f64() * 20.0, Deed::Command(name))));
     }
     deeds.extend(existing.iter().map(|(name, _)| (dice.f64() * 30.0, Deed::Command(name))));
+    let guarded = if seed.is_multiple_of(5) { guarded(dice, &mut deeds) } else { Vec::new() };
     deeds.sort_by(|a, b| a.0.total_cmp(&b.0));
-    Plan { weather, existing, terraform, deeds }
+    Plan { weather, existing, terraform, deeds, guarded }
+}
+
+/// Some streams of a rule with a guard, sweeps that find them, and what else happens to them.
+fn guarded(dice: &mut fastrand::Rng, deeds: &mut Vec<(f64, Deed)>) -> Vec<(&'static str, bool)> {
+    let names = ["guarded-a", "guarded-b", "guarded-c", "guarded-d"];
+    let streams = names.iter().take(dice.usize(1..=names.len())).map(|name| (*name, dice.u8(0..4) > 0)).collect();
+    for _ in 0..dice.usize(1..=3) {
+        deeds.push((dice.f64() * 4_000.0, Deed::Sweep));
+    }
+    for _ in 0..dice.usize(0..=2) {
+        let name = dice.choice(names).unwrap_or("guarded-a");
+        let deed = match dice.u8(0..5) {
+            0 => Deed::Stop(name),
+            1 => Deed::Tag(name, "orders"),
+            2 => Deed::Delete(name),
+            3 => Deed::Start(name, "alias/other"),
+            _ => Deed::Command(name),
+        };
+        deeds.push((dice.f64() * 4_000.0, deed));
+    }
+    streams
 }
 
 fn is_silent(deed: Deed) -> bool {
@@ -196,12 +223,16 @@ fn act(state: &mut State, deed: Deed, now: Timestamp) {
 
 /// Runs one schedule to its end.
 async fn run(seed: u64) -> Result<Scene, String> {
-    let Plan { weather, existing, terraform, deeds } = plan(seed);
+    let Plan { weather, existing, terraform, deeds, guarded } = plan(seed);
     // Every other one has a bus for its results, in the same weather.
     let bus = if seed.is_multiple_of(2) { "results" } else { "" };
     let mut scene = Scene::with(POLICY, seed, weather, &[("RESULT_BUS", bus)]);
     for (name, key) in &existing {
         scene.existing(name, *key);
+    }
+    for (name, may) in guarded {
+        scene.existing(name, Some(&key_arn("other")));
+        scene.set(|state, _| state.producer(name, 60, if may { &["other", "app"] } else { &["other"] }));
     }
     if let Some(resource) = terraform {
         scene.terraform(resource);
@@ -277,6 +308,9 @@ fn judge_stream(state: &State, policy: &Policy, name: &str, now: Timestamp) -> R
         return Ok(());
     }
     let all: Vec<&Evidence> = state.evidence.iter().filter(|e| e.stream.name.as_str() == name).collect();
+    if target.guard.watch.is_some() && existed {
+        return judge_guarded(&all, body.created);
+    }
     // Of a message that came twice, one may have ended all there is to do while the other could not be handed over.
     let last = all.iter().rfind(|e| !e.verdict.reason.is_open()).ok_or("no evidence")?;
     if last.verdict.reason == Reason::GaveUp {
@@ -313,6 +347,21 @@ fn judge_stream(state: &State, policy: &Policy, name: &str, now: Timestamp) -> R
     }
 }
 
+/// A stream of a rule with a guard may be left as it is; but a change that is watched is watched to its end.
+fn judge_guarded(all: &[&Evidence], created: Timestamp) -> Result<(), String> {
+    let of_it = all.iter().filter(|e| e.before.as_ref().is_none_or(|before| before.observed.created == created));
+    // A run that is repeated begins another watch, and copies of a message watch the same change: the last of them ends.
+    let last = of_it
+        .filter_map(|e| Some((e.finished_at, e.guard.as_ref().filter(|guard| guard.watch.is_some())?)))
+        .next_back();
+    match last {
+        Some((at, Guard { standing: Some(Standing::Watching), .. })) => {
+            Err(format!("its watch was seen last at {at}, and did not end"))
+        }
+        Some(_) | None => Ok(()),
+    }
+}
+
 fn describe(seed: u64, faults: &[String], scene: &Scene) -> String {
     let plan = plan(seed);
     let deeds: Vec<String> = plan.deeds.iter().map(|(at, deed)| format!("  {at:7.1} s  {deed:?}")).collect();
@@ -320,10 +369,11 @@ fn describe(seed: u64, faults: &[String], scene: &Scene) -> String {
     let stories: Vec<String> = streams.iter().map(|name| format!("-- {name}\n{}", scene.story(name))).collect();
     format!(
         "seed {seed}:\n  {}\nreplay: STREAMSEAL_SEED={seed} cargo test --no-default-features --test core schedules\n\
-         {:?}\nexisting {:?}\n{:?}\n{}\n{}",
+         {:?}\nexisting {:?}\nguarded {:?}\n{:?}\n{}\n{}",
         faults.join("\n  "),
         plan.weather,
         plan.existing,
+        plan.guarded,
         plan.terraform,
         deeds.join("\n"),
         stories.join("\n"),

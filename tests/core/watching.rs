@@ -6,14 +6,16 @@ use std::collections::BTreeSet;
 use jiff::SignedDuration;
 use serde_json::{Value, json};
 use streamseal::domain::evidence::emf;
+use streamseal::domain::evidence::guard::Guard;
 use streamseal::domain::evidence::v1::Document;
 use streamseal::domain::failure::{Class, Fault};
+use streamseal::ports::Clock;
 
 use crate::common::{Deployed, resources, template};
-use crate::sim::Op;
 use crate::sim::actors::Tool;
 use crate::sim::faults::{Fault as SimFault, Weather};
 use crate::sim::scene::{ALL_WITH_APP, Scene, hours, secs};
+use crate::sim::{Op, key_arn};
 
 /// What the function wrote: its documents, and its lines for CloudWatch.
 #[derive(Default)]
@@ -29,6 +31,8 @@ impl Written {
             for evidence in &state.evidence {
                 self.evidence.push(serde_json::to_value(Document::from(evidence)).unwrap());
                 self.metrics.push(emf::of_evidence(evidence));
+                let broken = evidence.guard.as_ref().and_then(Guard::broken_on);
+                self.metrics.extend(broken.map(|key| emf::of_broken(key, evidence.finished_at)));
             }
             self.metrics.extend(state.notes.iter().map(|note| note.metrics(now)));
             self.metrics.extend(state.summaries.iter().flat_map(emf::of_summary));
@@ -110,6 +114,18 @@ async fn everything() -> Written {
         refused.drain().await;
         written.take(&refused);
     }
+    // A change that breaks a stream, and the sweep after it.
+    let mut broken = Scene::new(&ALL_WITH_APP.replace("existing: enforce,", "existing: enforce, guard: {watch: 20m},"));
+    for name in ["orders", "bills"] {
+        broken.existing(name, Some(&key_arn("other")));
+        broken.set(|state, _| state.producer(name, 60, &["other"]));
+    }
+    for _ in 0..2 {
+        broken.set(|state, now| state.sweep(now));
+        broken.drain().await;
+        broken.sim.sleep(secs(300.0)).await;
+    }
+    written.take(&broken);
     // Its owner is nobody that the rule names.
     let mut foreign = Scene::new(ALL_WITH_APP);
     foreign.existing("orders", Some("arn:aws:kms:eu-west-1:444455556666:key/theirs"));
@@ -400,7 +416,8 @@ fn places(value: &Value, place: &str, into: &mut BTreeSet<String>) {
 
 /// The fields that a query reads: its words, without comments, literals, commands, functions and the names that it gives itself.
 fn fields(query: &str) -> Vec<String> {
-    const WORDS: &[&str] = &["filter", "stats", "latest", "by", "sort", "desc", "asc", "limit", "display", "and", "or"];
+    const WORDS: &[&str] =
+        &["filter", "stats", "latest", "by", "sort", "desc", "asc", "limit", "display", "and", "or", "ispresent"];
     let code: Vec<&str> = query.lines().filter(|line| !line.trim_start().starts_with('#')).collect();
     let code = code.join("\n");
     let code: String = code.split('"').step_by(2).collect::<Vec<_>>().join(" ");
@@ -425,7 +442,7 @@ async fn the_saved_queries_ask_for_fields_that_evidence_has() {
     evidence.iter().for_each(|document| places(document, "", &mut known));
     let (template, stack) = (template(), Deployed::new(&[("PolicyParameterName", "/policy")]));
     let queries = resources(&template, "AWS::Logs::QueryDefinition");
-    assert_eq!(queries.len(), 3);
+    assert_eq!(queries.len(), 4);
     for (name, _) in queries {
         let query = stack.properties(name).unwrap();
         assert!(Deployed::new(&[("CreateDashboard", "false")]).properties(name).is_none(), "{name}");

@@ -18,8 +18,8 @@ use streamseal::domain::scan::v1::Summary;
 use streamseal::domain::scan::window::Entry;
 use streamseal::domain::work::Work;
 use streamseal::ports::{
-    CallLog, Clock, Credentials, EvidenceSink, FleetApi, KeyApi, Page, PageStart, ParameterApi, ProbeAnswer, ReadBack,
-    ReadRecord, ResultBus, StreamApi, TrailApi, TrailPage, WorkQueue,
+    Asked, CallLog, Clock, Consumer, Credentials, EvidenceSink, FleetApi, KeyApi, Measured, Page, PageStart,
+    ParameterApi, ProbeAnswer, ReadBack, ReadRecord, ResultBus, StreamApi, TrafficApi, TrailApi, TrailPage, WorkQueue,
 };
 use streamseal::run::handler::App;
 
@@ -62,6 +62,18 @@ impl FleetApi for Panics {
 
 impl TrailApi for Panics {
     async fn trail_page(&self, _: &Query, _: Timestamp, _: Option<&str>, _: &CallLog) -> Result<TrailPage, Failure> {
+        unreachable!()
+    }
+}
+
+impl TrafficApi for Panics {
+    async fn traffic(&self, _: &Asked<'_>, _: &CallLog) -> Result<Measured, Failure> {
+        unreachable!()
+    }
+    async fn consumers(&self, _: &StreamArn, _: &CallLog) -> Result<Vec<Consumer>, Failure> {
+        unreachable!()
+    }
+    async fn resource_policy(&self, _: &str, _: &CallLog) -> Result<Option<String>, Failure> {
         unreachable!()
     }
 }

@@ -112,6 +112,7 @@ fn whole(key_arns: &str) -> Deployed {
         ("QueueAndLogKeyArn", QUEUE_KEY),
         ("TracingMode", "Active"),
         ("ResultBusArn", BUS),
+        ("AllowGuard", "true"),
     ])
 }
 
@@ -136,7 +137,7 @@ fn recorded(deployed: &Deployed) -> (BTreeSet<Request>, Vec<String>) {
     let stack = Stack::start(20, "", &fault, &from_parameters);
     stack.parts.events("CreateEventBus", json!({"Name": "results"}));
     let policy = format!(
-        "{{version: 1, defaults: {{proof: {{new: probe, existing: observe}}, existing: enforce, {SETTLE_NOT}}}, \
+        "{{version: 1, defaults: {{proof: {{new: probe, existing: observe}}, existing: enforce, guard: {{watch: 10m}}, {SETTLE_NOT}}}, \
          rules: [{{name: teams, match: {{tags: {{team: '*'}}}}, key: 'alias/team-${{tag:team}}'}}, \
          {{name: all, key: alias/rest, accept: [customer-managed]}}]}}"
     );
@@ -214,6 +215,10 @@ fn in_its_name(deployed: &Deployed) -> Vec<Request> {
     requests.push(Request::new("logs:PutLogEvents", &stream));
     for action in ["xray:PutTelemetryRecords", "xray:PutTraceSegments"] {
         requests.push(Request::new(action, "*"));
+    }
+    // By the function itself, where a guarded stream is to get AWS's own key, which the emulators do not have: of the stream and its consumers.
+    for of in ["", "/consumer/audit:1"] {
+        requests.push(Request::new("kinesis:GetResourcePolicy", &format!("{STREAM}{of}")));
     }
     for action in ["kms:Decrypt", "kms:GenerateDataKey"] {
         requests.push(Request::new(action, QUEUE_KEY).with("kms:ViaService", Some("sqs.eu-west-1.amazonaws.com")));

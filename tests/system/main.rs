@@ -12,6 +12,7 @@ mod deploy;
 mod documents_shared;
 mod fault;
 mod flood;
+mod guard;
 mod iam;
 mod results;
 mod rules;

@@ -61,6 +61,7 @@ fn evidence(region: &str, name: &str, key: Option<&str>, rule: Option<&str>, ver
         previous_key_needed_until: None,
         remedy: Remedy::None,
         next_run: None,
+        guard: None,
     }
 }
 

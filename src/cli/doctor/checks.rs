@@ -18,7 +18,7 @@ use crate::domain::access::document::Document;
 use crate::domain::arn::{Arn, KeyRef};
 use crate::domain::failure::Class;
 use crate::domain::model::{KeyInfo, KeyLookup, KeyManager, ProofMode};
-use crate::domain::policy::{Effect, Policy};
+use crate::domain::policy::{Effect, Encrypt, Policy};
 use crate::domain::remedy::permission::to_describe;
 use crate::ports::{CallLog, FleetApi, KeyApi, PageStart, ParameterApi, StreamApi};
 
@@ -201,8 +201,32 @@ pub(super) async fn scans(context: &Context, deployed: &Deployed, url: &str) -> 
     findings
 }
 
-/// The policy and its keys: what is wrong, the ARNs of the keys that can be used, and whether a rule observes records.
-pub(super) async fn policy(context: &Context) -> (Vec<Finding>, Vec<String>, bool) {
+/// What the rules of a policy make the function call besides what it always does.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Needs {
+    /// It reads records.
+    pub(super) observes: bool,
+    /// It reads metrics of streams.
+    pub(super) guards: bool,
+}
+
+impl Needs {
+    /// What is not known may be needed. Metrics are read by few.
+    pub(super) const UNKNOWN: Self = Self { observes: true, guards: false };
+
+    fn of(policy: &Policy) -> Self {
+        let some = |needs: fn(&Encrypt) -> bool| {
+            policy.rules.iter().any(|rule| matches!(&rule.effect, Effect::Encrypt(encrypt) if needs(encrypt)))
+        };
+        Self {
+            observes: some(|rule| [rule.proof.new, rule.proof.existing].contains(&ProofMode::Observe)),
+            guards: some(|rule| rule.guard.watch.is_some()),
+        }
+    }
+}
+
+/// The policy and its keys: what is wrong, the ARNs of the keys that can be used, and what its rules need.
+pub(super) async fn policy(context: &Context) -> (Vec<Finding>, Vec<String>, Needs) {
     let own = &context.config.own;
     let reported = |stop: Stop| Finding::unknown("policy", stop.words(), stop.what_to_do());
     let source = &context.config.policy;
@@ -222,7 +246,7 @@ pub(super) async fn policy(context: &Context) -> (Vec<Finding>, Vec<String>, boo
     };
     let text = match text {
         Ok(text) => text,
-        Err(finding) => return (vec![finding], Vec::new(), true),
+        Err(finding) => return (vec![finding], Vec::new(), Needs::UNKNOWN),
     };
     let policy = match Policy::load(&text) {
         Ok(policy) => policy,
@@ -230,17 +254,18 @@ pub(super) async fn policy(context: &Context) -> (Vec<Finding>, Vec<String>, boo
             let faults: Vec<String> = faults.iter().map(ToString::to_string).collect();
             let words =
                 format!("the policy in {source} is not valid, so that every event is kept: {}", faults.join("; "));
-            return (vec![Finding::fault("policy", words, "`streamseal check` shows the places")], Vec::new(), true);
+            return (
+                vec![Finding::fault("policy", words, "`streamseal check` shows the places")],
+                Vec::new(),
+                Needs::UNKNOWN,
+            );
         }
     };
-    let observes = policy.rules.iter().any(|rule| match &rule.effect {
-        Effect::Encrypt(encrypt) => [encrypt.proof.new, encrypt.proof.existing].contains(&ProofMode::Observe),
-        Effect::Exempt(_) => false,
-    });
+    let needs = Needs::of(&policy);
     let mut warnings = Vec::new();
     let keys = match resolve(context, &policy, &mut warnings).await {
         Ok(keys) => keys,
-        Err(stop) => return (vec![reported(stop)], Vec::new(), observes),
+        Err(stop) => return (vec![reported(stop)], Vec::new(), needs),
     };
     let usable = keys.iter().filter(|key| key.get("usable") == Some(&json!(true)));
     let usable = usable.filter_map(|key| key.get("key").and_then(Value::as_str));
@@ -251,7 +276,7 @@ pub(super) async fn policy(context: &Context) -> (Vec<Finding>, Vec<String>, boo
     if findings.is_empty() {
         findings.push(all_usable(&keys, &source.to_string()));
     }
-    (findings, usable, observes)
+    (findings, usable, needs)
 }
 
 /// What is said where no key is wrong: `keys` are those of the rules, as `streamseal check --resolve` has them.

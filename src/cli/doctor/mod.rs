@@ -57,22 +57,22 @@ pub(super) async fn run(arguments: &DoctorArguments, globals: &Globals) -> Resul
         Some(_) => findings.extend(function::function(&context, &deployed).await),
         None => findings.push(unnamed("function", "", "--function", "FunctionName")),
     }
-    let (keys, observes) = match &policy {
+    let (keys, needs) = match &policy {
         Some(_) => {
             findings.extend(not_checked);
-            let (of_policy, keys, observes) = checks::policy(&context).await;
+            let (of_policy, keys, needs) = checks::policy(&context).await;
             findings.extend(of_policy);
-            (keys, observes)
+            (keys, needs)
         }
         None => {
             let how = "give it with `--policy`, such as `--policy ssm:/streamseal/policy`";
             findings.push(Finding::unknown("policy", "not checked: it is not named", how));
-            (Vec::new(), true)
+            (Vec::new(), checks::Needs::UNKNOWN)
         }
     };
     match &deployed.role {
         Some(role) => {
-            let works = Works { parameters: &parameters, keys: &keys, observes };
+            let works = Works { parameters: &parameters, keys: &keys, needs };
             findings.extend(role::role(&context, &deployed, role, &works).await);
         }
         None => findings.push(unnamed("role", "", "--role", "RoleArn")),

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use aws_sdk_lambda::types::TracingMode;
 
-use super::checks::queue_keys;
+use super::checks::{Needs, queue_keys};
 use super::deployed::{Deployed, queue_arn};
 use super::finding::Finding;
 use crate::cli::context::{Context, parameter_arn};
@@ -21,8 +21,8 @@ pub(super) struct Works<'a> {
     pub(super) parameters: &'a [String],
     /// ARNs of the keys that streams may get.
     pub(super) keys: &'a [String],
-    /// Whether a rule observes records.
-    pub(super) observes: bool,
+    /// What its rules need.
+    pub(super) needs: Needs,
 }
 
 /// Calls on the same resources, in the same circumstances.
@@ -35,7 +35,7 @@ struct Asked {
 
 /// Every call that the function makes, or that others make in its name; `queue_keys` are the keys of the queues.
 fn calls_of(own: &Scope, deployed: &Deployed, works: &Works<'_>, queue_keys: Vec<String>) -> Vec<Asked> {
-    let Works { parameters, keys, observes } = *works;
+    let Works { parameters, keys, needs: Needs { observes, guards } } = *works;
     let Scope { partition, region, account } = own;
     let of = |calls: &[&'static str], resources: Vec<String>| Asked { calls: calls.to_vec(), resources, through: None };
     let streams = vec![format!("arn:{partition}:kinesis:{region}:{account}:stream/any")];
@@ -56,6 +56,10 @@ fn calls_of(own: &Scope, deployed: &Deployed, works: &Works<'_>, queue_keys: Vec
         of(&["cloudtrail:LookupEvents", "kinesis:ListStreams", "tag:GetResources"], vec!["*".to_owned()]),
         of(&["kinesis:StartStreamEncryption", "kms:DescribeKey"], keys.clone()),
     ];
+    if guards {
+        all.push(of(&["cloudwatch:GetMetricData"], vec!["*".to_owned()]));
+        all.push(of(&["kinesis:GetResourcePolicy", "kinesis:ListStreamConsumers"], streams.clone()));
+    }
     let mut of_records = vec!["kms:GenerateDataKey"];
     if observes {
         all.push(of(&["kinesis:GetRecords", "kinesis:GetShardIterator", "kinesis:ListShards"], streams));
@@ -206,7 +210,8 @@ mod tests {
             log_group: Some("log".into()),
             ..Deployed::default()
         };
-        let works = Works { parameters: &["/policy".to_owned()], keys: &[], observes: true };
+        let works =
+            Works { parameters: &["/policy".to_owned()], keys: &[], needs: Needs { observes: true, guards: true } };
         calls_of(&own(), &deployed, &works, vec!["arn:aws:kms:eu-west-1:111122223333:key/of-queues".into()])
     }
 

@@ -10,6 +10,7 @@ use schemars::JsonSchema;
 use schemars::generate::SchemaSettings;
 
 use crate::domain::model::ProofMode;
+use crate::domain::policy::guard::{FallBack, OnBreak};
 
 /// The JSON Schema of a policy (draft 2020-12), as it stands in `policy.schema.json`.
 pub fn schema() -> String {
@@ -58,6 +59,9 @@ pub struct Defaults {
     /// How long a new stream is left alone, by the tool that made it, counted from when it was first seen ACTIVE.
     #[schemars(skip_serializing_if = "absent")]
     pub settle: Settle,
+    /// How changes of streams older than an hour are watched.
+    #[schemars(skip_serializing_if = "absent")]
+    pub guard: Guard,
 }
 
 /// How encryption is proven.
@@ -98,6 +102,34 @@ pub struct Settle {
     /// Anything else; 0s unless said otherwise.
     #[schemars(skip_serializing_if = "absent")]
     pub other: Duration,
+}
+
+/// How changes of streams older than an hour are watched. One stream goes first; what it breaks stops the others.
+#[derive(JsonSchema)]
+#[schemars(deny_unknown_fields)]
+pub struct Guard {
+    /// For how long each change is watched, from `10m` to `2h`; `off` unless said otherwise.
+    #[schemars(skip_serializing_if = "absent")]
+    #[schemars(regex(pattern = r"^(off|0*([1-9][0-9]|1[01][0-9]|120)m|0*[12]h)$"))]
+    pub watch: String,
+    /// The time before the change that it is compared with, from `10m` to `24h`; `1h` unless said otherwise.
+    #[schemars(skip_serializing_if = "absent")]
+    #[schemars(regex(
+        pattern = r"^0*(([1-9][0-9]{1,2}|1[0-3][0-9]{2}|14[0-3][0-9]|1440)m|([1-9]|1[0-9]|2[0-4])h|1d)$"
+    ))]
+    pub baseline: String,
+    /// What is done where a change breaks something; `alarm` unless said otherwise.
+    #[schemars(skip_serializing_if = "absent")]
+    pub on_break: OnBreak,
+    /// Where a stream goes back to that was not encrypted before; `aws-managed` unless said otherwise. Encryption is never stopped.
+    #[schemars(skip_serializing_if = "absent")]
+    pub fall_back: FallBack,
+    /// For how long a stream that went back is left alone, from `1d` to `90d`; `30d` unless said otherwise.
+    #[schemars(skip_serializing_if = "absent")]
+    #[schemars(regex(
+        pattern = r"^0*(([1-9]|[1-8][0-9]|90)d|(2[4-9]|[3-9][0-9]|[1-9][0-9]{2}|1[0-9]{3}|20[0-9]{2}|21[0-5][0-9]|2160)h|(14[4-9][0-9]|1[5-9][0-9]{2}|[2-9][0-9]{3}|[1-9][0-9]{4}|1[01][0-9]{4}|12[0-8][0-9]{3}|129[0-5][0-9]{2}|129600)m)$"
+    ))]
+    pub hold: String,
 }
 
 /// A time from `0s` to `900s`, in seconds (`120s`) or minutes (`2m`).
@@ -147,6 +179,9 @@ pub struct Encrypt {
     /// Whether an AWS-managed key may take the place of a customer-managed one; without it, it may not.
     #[schemars(skip_serializing_if = "absent")]
     pub replace_customer_key: bool,
+    /// How changes of streams older than an hour are watched; what is left out is as the defaults say.
+    #[schemars(skip_serializing_if = "absent")]
+    pub guard: Guard,
 }
 
 /// Streams may be as they are.

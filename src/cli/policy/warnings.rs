@@ -9,7 +9,8 @@ use super::cover::is_anything;
 use crate::cli::regions::matches_some;
 use crate::domain::policy::decide::utc_date;
 use crate::domain::policy::fault::write_placed;
-use crate::domain::policy::{Effect, Existing, Place, Policy, Rule};
+use crate::domain::policy::guard::{FallBack, Guard, OnBreak};
+use crate::domain::policy::{Effect, Encrypt, Existing, Place, Policy, Rule};
 
 /// Something that is legal and yet worth a check. Displayed as `12:5: rules[2]: message`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -68,6 +69,9 @@ impl Policy {
                         "rule `{name}` matches no stream of {region}, the Region of its key: a stream takes a key of its own Region alone"
                     ));
                 }
+                if let Some(words) = of_guard(name, encrypt) {
+                    warn(words);
+                }
                 if encrypt.existing == Existing::Report && self.enforce_from.is_none() && reports_all.is_none() {
                     reports_all = Some(rule);
                     warn(format!(
@@ -107,6 +111,17 @@ impl Policy {
         }
         warnings
     }
+}
+
+/// What a guard does not do that its words promise.
+fn of_guard(name: &str, encrypt: &Encrypt) -> Option<String> {
+    let Guard { watch, on_break, fall_back, .. } = encrypt.guard;
+    let restores_some = watch.is_some() && on_break == OnBreak::Restore && fall_back == FallBack::None;
+    restores_some.then(|| {
+        format!(
+            "rule `{name}` restores no stream that was not encrypted before: `fall_back: none` leaves it on the rule's key"
+        )
+    })
 }
 
 #[cfg(test)]
@@ -212,6 +227,24 @@ mod tests {
             let warnings = policy(rules).warnings(NOON.parse().unwrap());
             let warnings: Vec<String> = warnings.iter().map(ToString::to_string).collect();
             assert_eq!(warnings, expect, "{rules:?}");
+        }
+    }
+
+    #[test]
+    fn a_guard_that_restores_nothing_is_warned_of() {
+        let said = |guard: &str| {
+            let warnings = policy(&[&format!("key: alias/a, guard: {{{guard}}}")]).warnings(NOON.parse().unwrap());
+            warnings.into_iter().map(|warning| warning.message).collect::<Vec<_>>()
+        };
+        let words =
+            "rule `r0` restores no stream that was not encrypted before: `fall_back: none` leaves it on the rule's key";
+        assert_eq!(said("watch: 20m, on_break: restore, fall_back: none"), [words]);
+        for quiet in [
+            "watch: 20m, on_break: restore",
+            "watch: off, on_break: restore, fall_back: none",
+            "watch: 20m, fall_back: none",
+        ] {
+            assert_eq!(said(quiet), [""; 0], "{quiet}");
         }
     }
 }

@@ -8,7 +8,6 @@ use serde_json::{Value, json};
 
 use super::Evidence;
 use crate::domain::event::reason::FOREIGN_KEY;
-use crate::domain::model::KeyIdentity;
 use crate::domain::scan::subject::Subject;
 use crate::domain::scan::v1::Summary;
 
@@ -98,10 +97,10 @@ pub fn of_policy_change(at: Timestamp) -> Value {
 }
 
 /// A change to a key was found to break a stream: `Broken` in all and by `Key`.
-pub fn of_broken(key: &KeyIdentity, at: Timestamp) -> Value {
+pub fn of_broken(key: &str, at: Timestamp) -> Value {
     json!({
         "_aws": {"Timestamp": at.as_millisecond(), "CloudWatchMetrics": [directive(BROKEN, json!([[], [KEY]]))]},
-        KEY: key.as_str(),
+        KEY: key,
         BROKEN: 1,
     })
 }

@@ -9,6 +9,7 @@ use serde::Serialize;
 
 use super::super::model::{Encryption, KeyIdentity, Mode, ProofMode, Tags};
 use super::exposure::Exposure;
+use super::guard::GuardWire;
 use super::known::KeyWire;
 use super::{Evidence, Proof, Setting};
 #[cfg(feature = "schema")]
@@ -19,6 +20,7 @@ use crate::domain::remedy::advice::{AtSource, Remedy};
 use crate::domain::runner::Function;
 use crate::domain::text::EventText;
 use crate::domain::time::Time;
+use crate::domain::traffic::judge::Health;
 #[cfg(feature = "schema")]
 use crate::domain::verdict::{Action, Compliance, Reason};
 use crate::domain::verdict::{Withheld, Would};
@@ -72,10 +74,13 @@ pub struct Document<'a> {
     /// What else has to be known, for people.
     #[serde(skip_serializing_if = "<[String]>::is_empty")]
     warnings: &'a [String],
-    /// Whether producers may use the new key is not known, since this run moved the stream from one key to another.
+    /// How producers fare since this run moved the stream from one key to another; `unknown` where that is not watched.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[cfg_attr(feature = "schema", schemars(with = "String", extend("const" = "unknown")))]
+    #[cfg_attr(feature = "schema", schemars(with = "String", extend("enum" = Health::ALL.map(Health::as_str))))]
     producers: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "schema", schemars(with = "GuardWire<'static>"))]
+    guard: Option<GuardWire<'a>>,
     /// The command that says which producers and consumers may use that key, and what to add for the others.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "schema", schemars(with = "String"))]
@@ -302,7 +307,7 @@ pub(crate) mod words {
     pub(crate) const COMPLIANCE: [Compliance; 4] =
         [Compliance::Compliant, Compliance::NonCompliant, Compliance::NotApplicable, Compliance::InsufficientData];
 
-    pub(crate) const REASON: [Reason; 25] = [
+    pub(crate) const REASON: [Reason; 29] = [
         Reason::StreamGone,
         Reason::Exempt,
         Reason::Unmatched,
@@ -328,6 +333,10 @@ pub(crate) mod words {
         Reason::AccessDenied,
         Reason::GaveUp,
         Reason::Unfinished,
+        Reason::Watching,
+        Reason::Broken,
+        Reason::Inconclusive,
+        Reason::Halted,
     ];
 
     pub(super) const PROOF: [ProofState; 6] = [
@@ -424,7 +433,8 @@ impl<'a> From<&'a Evidence> for Document<'a> {
             },
             would: verdict.would.map(WouldWire::from),
             warnings: &evidence.warnings,
-            producers: evidence.rekeyed.then_some("unknown"),
+            producers: evidence.rekeyed.then(|| producers(evidence)),
+            guard: evidence.guard.as_ref().map(GuardWire::from),
             impact: evidence.rekeyed.then(|| evidence.impact()),
             previous_key_needed_until: evidence.previous_key_needed_until.map(Time),
             exposure: exposure(evidence),
@@ -437,6 +447,11 @@ impl<'a> From<&'a Evidence> for Document<'a> {
 fn exposure(evidence: &Evidence) -> Option<Exposure> {
     let (before, after) = (evidence.before.as_ref(), evidence.after.as_ref());
     Exposure::of(&evidence.cause, before.map(|setting| &setting.observed), after.map(|setting| &setting.observed))
+}
+
+fn producers(evidence: &Evidence) -> &'static str {
+    let guard = evidence.guard.as_ref().filter(|guard| guard.watch.is_some());
+    guard.and_then(|guard| guard.users.as_ref()).map_or(Health::Unknown, |users| users.producers.health).as_str()
 }
 
 fn millis(from: Timestamp, to: Timestamp) -> i64 {

@@ -53,8 +53,6 @@ pub struct Ending<'a> {
     pub end: End,
     /// How far the proof came.
     pub proof: ProofState,
-    /// Whether unfinished work can be handed over.
-    pub has_queue: bool,
     /// How long an event is followed.
     pub give_up_after: Duration,
     /// From 0 to 1, for the pause before the next run.
@@ -76,13 +74,11 @@ pub struct Closed {
     pub remediation: Remediation,
     /// Until when the key before a re-key is needed.
     pub previous_key_needed_until: Option<Timestamp>,
-    /// When the stream is observed again.
-    pub next_run: Option<Timestamp>,
 }
 
 /// Closes a run.
 pub fn close(ending: Ending<'_>) -> Closed {
-    let Ending { state, end: (verdict, after), proof, has_queue, give_up_after, dice, now } = ending;
+    let Ending { state, end: (verdict, after), proof, give_up_after, dice, now } = ending;
     let owed = state.progress.as_ref().map(|progress| progress.proof).unwrap_or_default();
     let mut work = state.work.clone();
     work.proof_owed = owed == Owed::Now || (owed == Owed::No && work.proof_owed);
@@ -126,11 +122,6 @@ pub fn close(ending: Ending<'_>) -> Closed {
         (Owed::Now, _) => true,
         (Owed::SinceTheEvent, _) => verdict.reason.is_open(),
     };
-    let next_run = match &next {
-        Next::Nothing => None,
-        Next::May(..) if !has_queue => None,
-        Next::May(work, delay) | Next::Must(work, delay, _) => Some(work.not_before.unwrap_or(now + *delay)),
-    };
     let retention = state.after.as_ref().map(|after| after.observed.retention_hours).filter(|_| work.rekeyed);
     let changed_at = work.right_since.unwrap_or(now);
     Closed {
@@ -139,7 +130,15 @@ pub fn close(ending: Ending<'_>) -> Closed {
         previous_key_needed_until: retention.and_then(|hours| previous_key_needed_until(changed_at, hours)),
         verdict,
         next,
-        next_run,
+    }
+}
+
+/// When the stream is observed again.
+pub fn next_run(next: &Next, has_queue: bool, now: Timestamp) -> Option<Timestamp> {
+    match next {
+        Next::Nothing => None,
+        Next::May(..) if !has_queue => None,
+        Next::May(work, delay) | Next::Must(work, delay, _) => Some(work.not_before.unwrap_or(now + *delay)),
     }
 }
 
@@ -254,7 +253,7 @@ mod tests {
     fn closed(state: &State, end: End) -> Closed {
         let give_up_after = Duration::from_hours(24);
         let proof = ProofState::NotSought;
-        close(Ending { state, end, proof, has_queue: true, give_up_after, dice: 0.5, now: now() })
+        close(Ending { state, end, proof, give_up_after, dice: 0.5, now: now() })
     }
 
     fn verdict(reason: Reason, again: Again) -> Verdict {
@@ -267,7 +266,7 @@ mod tests {
 
     /// The kind of what is left, its delay in seconds, and in how many seconds the stream is observed again.
     fn left(closed: &Closed) -> (&'static str, u64, i64) {
-        let again = closed.next_run.map_or(-1, |at| at.duration_since(now()).as_secs());
+        let again = next_run(&closed.next, true, now()).map_or(-1, |at| at.duration_since(now()).as_secs());
         match &closed.next {
             Next::Nothing => ("nothing", 0, again),
             Next::May(_, delay) => ("may", delay.as_secs(), again),

@@ -11,6 +11,7 @@ use jiff::{Timestamp, tz::Offset};
 use wildmatch::WildMatch;
 
 use super::fault::Place;
+use super::guard::Guard;
 use super::key::KeyTemplate;
 use crate::domain::arn::{KeyArn, KeyRef, Scope, StreamArn, is_alias};
 use crate::domain::model::{ProofMode, Tags};
@@ -181,6 +182,8 @@ pub struct Encrypt {
     pub proof: Proof,
     /// Whether an AWS-managed key may take a customer-managed key's place.
     pub replace_customer_key: bool,
+    /// How a change of an older stream is watched.
+    pub guard: Guard,
 }
 
 /// Encryption that is left as it is, if its key can be used.
@@ -284,6 +287,8 @@ pub struct Target {
     pub proof: Proof,
     /// Whether an AWS-managed key may take a customer-managed key's place.
     pub replace_customer_key: bool,
+    /// How a change of an older stream is watched.
+    pub guard: Guard,
 }
 
 /// What of a stream a policy's decisions depend on.
@@ -399,6 +404,7 @@ impl Policy {
                         existing: encrypt.existing,
                         proof: encrypt.proof,
                         replace_customer_key: encrypt.replace_customer_key,
+                        guard: encrypt.guard,
                     }),
                 },
             };

@@ -12,9 +12,10 @@ use wildmatch::WildMatch;
 
 use super::decide::{Accept, Effect, Encrypt, Exemption, Existing, Policy, Proof, Rule, Selectors, Settle};
 use super::fault::{Flaw, Place, PolicyFault};
+use super::guard::{self, Guard};
 use super::key::{KeyTemplate, TAG_NAME_MAX, is_tag_name};
 use super::scalar::{
-    accepted, account, account_pattern, boolean, date, duration, existing, expected, nearest, proof_mode,
+    self, accepted, account, account_pattern, boolean, date, duration, existing, expected, nearest, proof_mode,
     region_pattern, rule_name, some_text, stream_pattern, text, ticked, timestamp, written,
 };
 use super::yaml::{self, Key, Node, Value, join};
@@ -23,9 +24,20 @@ use crate::domain::text::EventText;
 
 /// Longest policy, in bytes.
 const TEXT_MAX: usize = 256 * 1024;
-const RULE: &[&str] =
-    &["name", "description", "match", "unless", "key", "exempt", "accept", "existing", "proof", "replace_customer_key"];
-const ENCRYPT_ONLY: &[&str] = &["accept", "existing", "proof", "replace_customer_key"];
+const RULE: &[&str] = &[
+    "name",
+    "description",
+    "match",
+    "unless",
+    "key",
+    "exempt",
+    "accept",
+    "existing",
+    "proof",
+    "replace_customer_key",
+    "guard",
+];
+const ENCRYPT_ONLY: &[&str] = &["accept", "existing", "proof", "replace_customer_key", "guard"];
 
 impl Policy {
     /// Reads and checks a whole policy: YAML, or JSON. All its faults come at once, in the order of the text.
@@ -92,6 +104,7 @@ struct Defaults {
     existing: Existing,
     enforce_from: Option<Timestamp>,
     settle: Settle,
+    guard: Guard,
 }
 
 #[derive(Default)]
@@ -135,11 +148,12 @@ impl Loader {
             existing: Existing::Report,
             enforce_from: None,
             settle: Settle::default(),
+            guard: Guard::default(),
         };
         let Some(item) = item else {
             return defaults;
         };
-        let Some(fields) = self.fields(&item, &["proof", "existing", "enforce_from", "settle"]) else {
+        let Some(fields) = self.fields(&item, &["proof", "existing", "enforce_from", "settle", "guard"]) else {
             return defaults;
         };
         defaults.proof = self.proof(fields.get("proof"), defaults.proof);
@@ -161,7 +175,34 @@ impl Loader {
                 }
             }
         }
+        defaults.guard = self.guard(fields.get("guard"), defaults.guard);
         defaults
+    }
+
+    /// How changes are watched: field by field as it is inherited.
+    fn guard(&mut self, item: Option<Item<'_>>, inherited: Guard) -> Guard {
+        let mut guard = inherited;
+        let known = ["watch", "baseline", "on_break", "fall_back", "hold"];
+        let Some(fields) = item.and_then(|item| self.fields(&item, &known)) else { return guard };
+        let Guard { watch, baseline, on_break, fall_back, hold } = &mut guard;
+        if let Some(item) = fields.get("watch") {
+            *watch = self.keep(&item, scalar::watch(item.node)).unwrap_or(*watch);
+        }
+        if let Some(item) = fields.get("baseline") {
+            let span = scalar::span(item.node, guard::BASELINE, "from 10m to 24h", "such as `1h`");
+            *baseline = self.keep(&item, span).unwrap_or(*baseline);
+        }
+        if let Some(item) = fields.get("on_break") {
+            *on_break = self.keep(&item, scalar::on_break(item.node)).unwrap_or(*on_break);
+        }
+        if let Some(item) = fields.get("fall_back") {
+            *fall_back = self.keep(&item, scalar::fall_back(item.node)).unwrap_or(*fall_back);
+        }
+        if let Some(item) = fields.get("hold") {
+            let span = scalar::span(item.node, guard::HOLD, "from 1d to 90d", "such as `30d`");
+            *hold = self.keep(&item, span).unwrap_or(*hold);
+        }
+        guard
     }
 
     fn proof(&mut self, item: Option<Item<'_>>, inherited: Proof) -> Proof {
@@ -252,6 +293,7 @@ impl Loader {
         }
         let existing = fields.get("existing").and_then(|item| self.keep(&item, existing(item.node)));
         let proof = self.proof(fields.get("proof"), defaults.proof);
+        let guard = self.guard(fields.get("guard"), defaults.guard);
         let replace = fields.get("replace_customer_key").and_then(|item| self.keep(&item, boolean(item.node)));
         Some(Encrypt {
             key: key?,
@@ -259,6 +301,7 @@ impl Loader {
             existing: existing.unwrap_or(defaults.existing),
             proof,
             replace_customer_key: replace.unwrap_or(false),
+            guard,
         })
     }
 
@@ -406,6 +449,24 @@ mod tests {
 
     use super::*;
 
+    #[test]
+    fn a_rule_inherits_each_field_of_the_guard() {
+        let text = "version: 1\ndefaults: {guard: {watch: 20m, hold: 2d}}\nrules: [{name: a, key: alias/a, guard: {watch: 30m}}, {name: b, key: alias/b, guard: {watch: off}}]";
+        let policy = load(text).unwrap();
+        let guards: Vec<_> = policy
+            .rules
+            .iter()
+            .filter_map(|rule| match &rule.effect {
+                Effect::Encrypt(encrypt) => Some(encrypt.guard),
+                Effect::Exempt(_) => None,
+            })
+            .collect();
+        let mins = jiff::SignedDuration::from_mins;
+        let hold = jiff::SignedDuration::from_hours(48);
+        let a = Guard { watch: Some(mins(30)), hold, ..Guard::default() };
+        assert_eq!(guards, [a, Guard { watch: None, ..a }]);
+    }
+
     /// A policy that has one rule with `fields` and says nothing else.
     fn check(fields: &str, expect: Result<&dyn Fn(&Policy), &str>) {
         let text = format!("version: 1\nrules: [{{ name: a, {fields} }}]");
@@ -434,7 +495,8 @@ mod tests {
                 let proof = Proof { new: ProofMode::Probe, existing: ProofMode::Observe };
                 let key = KeyTemplate::parse("alias/k").unwrap();
                 let (accept, existing) = (vec![], Existing::Enforce);
-                let expected = Encrypt { key, accept, existing, proof, replace_customer_key: false };
+                let guard = Guard::default();
+                let expected = Encrypt { key, accept, existing, proof, replace_customer_key: false, guard };
                 assert_eq!(encrypt(policy), &expected);
                 assert_eq!(policy.rules[0].selectors, Selectors::default());
                 assert_eq!((policy.enforce_from, policy.rules[0].unless.clone()), (None, None));

@@ -3,6 +3,7 @@
 
 pub(crate) mod decide;
 pub(crate) mod fault;
+pub mod guard;
 mod key;
 pub(crate) mod load;
 pub(crate) mod scalar;

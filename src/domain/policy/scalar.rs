@@ -5,12 +5,13 @@
 
 use std::time::Duration;
 
-use jiff::Timestamp;
 use jiff::civil::Date;
+use jiff::{SignedDuration, Timestamp};
 use strsim::levenshtein;
 
 use super::decide::{Accept, Existing};
 use super::fault::Flaw;
+use super::guard::{self, FallBack, OnBreak};
 use super::key::literal_key;
 use super::yaml::{Node, Value};
 use crate::domain::arn::Scope;
@@ -123,18 +124,48 @@ pub(crate) fn timestamp(node: &Node) -> Result<Timestamp, Flaw> {
 }
 
 pub(super) fn duration(node: &Node) -> Result<Duration, Flaw> {
-    let text = written(node)?;
-    let (digits, unit) = match (text.strip_suffix('s'), text.strip_suffix('m')) {
-        (Some(digits), _) => (digits, 1),
-        (None, Some(digits)) => (digits, 60),
-        (None, None) => ("", 0),
-    };
-    // A sign would parse too.
-    let number = if digits.bytes().all(|b| b.is_ascii_digit()) { digits.parse::<u64>().ok() } else { None };
-    match number.and_then(|number| number.checked_mul(unit)).filter(|seconds| *seconds <= SETTLE_MAX) {
+    match seconds(written(node)?, &[('s', 1), ('m', 60)]).filter(|seconds| *seconds <= SETTLE_MAX) {
         Some(seconds) => Ok(Duration::from_secs(seconds)),
         None => Err(expected("a time of at most 900s", node).help("such as `120s` or `2m`")),
     }
+}
+
+/// A time within these bounds, in minutes, hours or days; `bounds` says them in words.
+pub(super) fn span(
+    node: &Node,
+    (from, to): (SignedDuration, SignedDuration),
+    bounds: &str,
+    help: &str,
+) -> Result<SignedDuration, Flaw> {
+    let seconds = seconds(written(node)?, &[('m', 60), ('h', 3_600), ('d', 86_400)]);
+    let span = seconds.and_then(|seconds| i64::try_from(seconds).ok()).map(SignedDuration::from_secs);
+    let within = span.filter(|span| (from..=to).contains(span));
+    within.ok_or_else(|| expected(&format!("a time {bounds}"), node).help(help))
+}
+
+/// `off`, or how long a change is watched.
+pub(super) fn watch(node: &Node) -> Result<Option<SignedDuration>, Flaw> {
+    if matches!(&node.value, Value::Text(text) if text == "off") {
+        return Ok(None);
+    }
+    let help = "such as `20m`: a producer may keep a data key for 5 minutes, and metrics are there 3 minutes later";
+    span(node, guard::WATCH, "from 10m to 2h, or `off`", help).map(Some)
+}
+
+pub(super) fn on_break(node: &Node) -> Result<OnBreak, Flaw> {
+    one_of(node, &[("alarm", OnBreak::Alarm), ("restore", OnBreak::Restore)])
+}
+
+pub(super) fn fall_back(node: &Node) -> Result<FallBack, Flaw> {
+    one_of(node, &[("aws-managed", FallBack::AwsManaged), ("none", FallBack::None)])
+}
+
+/// A whole number and a unit, in seconds.
+fn seconds(text: &str, units: &[(char, u64)]) -> Option<u64> {
+    let (digits, unit) = units.iter().find_map(|(name, unit)| Some((text.strip_suffix(*name)?, *unit)))?;
+    // A sign would parse too.
+    let number = if digits.bytes().all(|b| b.is_ascii_digit()) { digits.parse::<u64>().ok() } else { None };
+    number?.checked_mul(unit)
 }
 
 /// A pattern with a character that no value can have would never match, and its rule would silently not apply.

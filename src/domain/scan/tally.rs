@@ -5,9 +5,10 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::domain::arn::StreamName;
+use crate::domain::arn::{AWS_MANAGED_ALIAS, KeyArn, StreamName};
 use crate::domain::bounds;
 use crate::domain::history::Left;
+use crate::domain::plan::guard::next;
 use crate::domain::text::EventText;
 use crate::domain::verdict::Compliance;
 
@@ -20,6 +21,8 @@ pub const LEFT_MAX: usize = 200;
 const GROUPS_MAX: usize = 200;
 /// The most streams that one scan may hand over to be changed.
 pub const CHANGES_MAX: u32 = 500;
+/// So many streams whose change has a guard are carried along: as many as one list takes, and its first.
+const GUARDED_MAX: usize = next::NAMES_MAX + 1;
 /// The longest words about the history, in characters.
 const WORDS_MAX: usize = 2_500;
 /// Where streams are counted whose rule or key is one of too many.
@@ -86,6 +89,9 @@ pub struct Tally {
     pub not_compliant: Names,
     /// Those that a run could do more about: the nearest to where the scan starts to choose.
     pub candidates: Vec<Candidate>,
+    /// Those whose change has a guard, by the key that they are to get, with how far each is from where the scan starts to choose: they go
+    /// one after the other.
+    pub guarded: BTreeMap<String, Vec<(u64, String)>>,
     /// Those that were not handed over since there were too many.
     pub withheld: Names,
     /// Streams of whose creation no event came.
@@ -140,6 +146,26 @@ impl Tally {
         self.cut(most);
     }
 
+    /// One more stream whose change has a guard. As many are kept as one list has, of all keys together: those nearest to where this scan
+    /// starts to choose.
+    pub fn line_up(&mut self, key: &str, place: u64, stream: &StreamName) {
+        let list = self.guarded.entry(key.to_owned()).or_default();
+        let at = list.partition_point(|other| *other < (place, stream.to_string()));
+        list.insert(at, (place, stream.to_string()));
+        if self.guarded.values().map(Vec::len).sum::<usize>() <= GUARDED_MAX {
+            return;
+        }
+        let farthest = self.guarded.iter_mut().max_by_key(|(_, list)| list.last().map(|(place, _)| *place));
+        let Some((key, list)) = farthest else { return };
+        let (key, last) = (key.clone(), list.pop());
+        if list.is_empty() {
+            self.guarded.remove(&key);
+        }
+        if let Some((_, stream)) = last {
+            self.withheld.push(&stream, "guard");
+        }
+    }
+
     /// Lists as withheld what is beyond `most` of those that a run could do more about.
     pub fn cut(&mut self, most: u32) {
         while self.candidates.len() > usize::try_from(most).unwrap_or(usize::MAX) {
@@ -188,6 +214,7 @@ impl Tally {
             by_key,
             not_compliant,
             candidates,
+            guarded,
             withheld,
             missed,
             under_lost_key,
@@ -200,6 +227,14 @@ impl Tally {
         }
         if candidates.len() > usize::try_from(CHANGES_MAX).unwrap_or(usize::MAX) {
             return Err(format!("field `tally.candidates`: more than {CHANGES_MAX}"));
+        }
+        let is_key = |key: &String| key == AWS_MANAGED_ALIAS || KeyArn::parse(key).is_some();
+        let are_names = |list: &Vec<(u64, String)>| list.iter().all(|(_, name)| StreamName::parse(name).is_some());
+        if !guarded.keys().all(is_key) || !guarded.values().all(are_names) {
+            return Err("field `tally.guarded`: not the ARN of a key, or not a stream's name".to_owned());
+        }
+        if guarded.values().map(Vec::len).sum::<usize>() > GUARDED_MAX {
+            return Err(format!("field `tally.guarded`: more than {GUARDED_MAX} names"));
         }
         if left.values().any(|left| bounds::is_odd(left.at, now)) {
             return Err(format!("field `tally.left`: {}", bounds::ODD));

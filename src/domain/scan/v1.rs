@@ -165,8 +165,21 @@ struct Streams<'a> {
 struct Changes<'a> {
     /// Streams handed over to be changed.
     handed_over: Vec<&'a str>,
+    /// Streams whose change has a guard, by the key that they are to get: one goes first, the others follow.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    guarded: Vec<Guarded<'a>>,
     /// Those that were not, since there were too many.
     withheld: Listed<Withheld<'a>>,
+}
+
+/// Streams that go one after the other.
+#[derive(Serialize)]
+#[cfg_attr(feature = "schema", derive(JsonSchema))]
+struct Guarded<'a> {
+    /// The key that they are to get.
+    key: &'a str,
+    /// Their names; the first goes first.
+    streams: Vec<&'a str>,
 }
 
 /// A rule whose exemption ends.
@@ -282,6 +295,11 @@ impl Summary {
             not_compliant: listed(&tally.not_compliant, |stream, reason| NotCompliant { stream, reason }),
             changes: Changes {
                 handed_over: tally.candidates.iter().map(|candidate| candidate.stream.as_str()).collect(),
+                guarded: tally
+                    .guarded
+                    .iter()
+                    .map(|(key, list)| Guarded { key, streams: list.iter().map(|(_, name)| name.as_str()).collect() })
+                    .collect(),
                 withheld: listed(&tally.withheld, |stream, why| Withheld { stream, why }),
             },
             to_prove: tally.to_prove,

@@ -46,6 +46,9 @@ pub enum Health {
 }
 
 impl Health {
+    /// All of them.
+    pub const ALL: [Self; 5] = [Self::Quiet, Self::Fine, Self::Unknown, Self::Suspect, Self::Broken];
+
     /// The word in evidence and logs.
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -122,6 +125,12 @@ impl Users {
     /// The worse of the two.
     pub fn health(&self) -> Health {
         self.producers.health.max(self.consumers.health)
+    }
+
+    /// The words of the worse of the two.
+    pub fn why(&self) -> &str {
+        let Self { producers, consumers } = self;
+        if consumers.health > producers.health { &consumers.why } else { &producers.why }
     }
 
     /// Whether calls came before the change: a stream without any shows nothing.

@@ -14,10 +14,12 @@ use super::{App, Under};
 use crate::config::{ModeSource, Source};
 use crate::domain::backoff::{DELAY_MAX, WORK};
 use crate::domain::bounds::{self, until};
+use crate::domain::cause::Cause;
 use crate::domain::event::reason::IgnoreReason;
 use crate::domain::failure::Unfinished;
 use crate::domain::note::Outcome;
 use crate::domain::scan::Scan;
+use crate::domain::scan::subject::Subject;
 use crate::domain::scan::v1::Summary;
 use crate::domain::scan::window::Entry;
 use crate::domain::text::EventText;
@@ -67,7 +69,6 @@ impl<W: World> App<W> {
         if scan.started_at.is_some() {
             return self.queue(&scan, Entry::Again).await;
         }
-        let now = self.world.now();
         let scan = match &session {
             Ok(session) if scan.is_new() => match self.of_concern(scan, session).await {
                 Ok(scan) => scan,
@@ -76,6 +77,12 @@ impl<W: World> App<W> {
             // Whether it concerns a stream is decided when it begins.
             Ok(_) | Err(_) => scan,
         };
+        self.line_up(scan).await
+    }
+
+    /// Puts a request into the queue of scans, or lets it wait for its window to end.
+    async fn line_up(&self, scan: Scan) -> Result<Reported, Unhandled> {
+        let now = self.world.now();
         let length = self.config.scan_window.unwrap_or_else(|| scan.subject.group().window());
         let scan = if scan.is_new() { scan.in_window(now, length) } else { scan.asked_again(length) };
         match scan.not_before.filter(|at| *at > now) {
@@ -101,7 +108,7 @@ impl<W: World> App<W> {
         info!(scan = asked.id, part = asked.parts, "scan");
         match scan(&self.world, asked, &session, &self.results).await {
             ScanEnd::Done(summary, works) => {
-                self.hand_over(&summary, works, session).await?;
+                self.hand_over_all(&summary, works, session).await?;
                 Ok(Reported::Document(self.results.summary(&self.world, &summary)))
             }
             ScanEnd::Unfinished(next) if self.world.has_scan_queue() => self.queue(&next, Entry::Next).await,
@@ -123,25 +130,39 @@ impl<W: World> App<W> {
     }
 
     /// The changes first, each through a run of its own: the summary is written when they are all on their way.
-    async fn hand_over(&self, summary: &Summary, works: Vec<Work>, session: Session<'_>) -> Result<(), Unhandled> {
+    async fn hand_over_all(&self, summary: &Summary, works: Vec<Work>, session: Session<'_>) -> Result<(), Unhandled> {
         // Other instances go on with the policy that they read up to a minute ago.
         let delay = if summary.scan.cause.is_a_new_policy() { POLICY_DELAY } else { Duration::ZERO };
         if self.world.has_queue() {
-            // A scan may end when little time is left, and one after the other five hundred take too long.
-            for some in works.chunks(SENDS_AT_ONCE) {
-                let sends = some.iter().map(|work| self.world.send(work, delay));
-                join_all(sends)
-                    .await
-                    .into_iter()
-                    .collect::<Result<Vec<()>, _>>()
-                    .map_err(|failure| Unhandled::Retryable(failure.into()))?;
-            }
-        } else {
-            for work in works {
-                self.reconcile(work, Ok(session)).await?;
-            }
+            return self.hand_over(&works, delay).await;
+        }
+        for work in works {
+            self.reconcile(work, Ok(session)).await?;
         }
         Ok(())
+    }
+
+    /// Sends these works.
+    pub(super) async fn hand_over(&self, works: &[Work], delay: Duration) -> Result<(), Unhandled> {
+        // There may be little time left, and one after the other five hundred take too long.
+        for some in works.chunks(SENDS_AT_ONCE) {
+            let sends = some.iter().map(|work| self.world.send(work, delay));
+            join_all(sends)
+                .await
+                .into_iter()
+                .collect::<Result<Vec<()>, _>>()
+                .map_err(|failure| Unhandled::Retryable(failure.into()))?;
+        }
+        Ok(())
+    }
+
+    /// A change that waits for its turn: the next sweep finds it. Asked for where there is a queue of scans, in which it is merged with
+    /// others.
+    pub(super) async fn ask_for_sweep(&self, cause: &Cause) -> Result<(), Unhandled> {
+        if !self.world.has_scan_queue() {
+            return Ok(());
+        }
+        self.line_up(Scan::new(Subject::Fleet, cause.clone(), self.world.now())).await.map(drop)
     }
 
     async fn scan_failed(&self, why: Unfinished, next: Scan, session: Session<'_>) -> Result<Reported, Unhandled> {
@@ -160,7 +181,7 @@ impl<W: World> App<W> {
         error!(scan = scan.id, "given up: {why}");
         let (summary, works) = given_up(scan, &session, &why, self.world.now());
         if self.world.has_queue() {
-            self.hand_over(&summary, works, session).await?;
+            self.hand_over_all(&summary, works, session).await?;
         }
         if !self.world.has_scan_queue() {
             return Err(Unhandled::Retryable(why));

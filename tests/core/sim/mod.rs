@@ -30,6 +30,7 @@ use streamseal::domain::call::Call;
 use streamseal::domain::cause::Cause;
 use streamseal::domain::codes::of_entry;
 use streamseal::domain::evidence::digest::LastDigest;
+use streamseal::domain::evidence::guard::Guard;
 use streamseal::domain::evidence::{Evidence, emf, v1};
 use streamseal::domain::failure::{Class, Failure};
 use streamseal::domain::note::Note;
@@ -153,6 +154,8 @@ pub(crate) struct State {
     pub(crate) watch: Watch,
     /// Who uses which stream.
     pub(crate) users: Vec<User>,
+    /// By the ARN of a stream or a consumer.
+    pub(crate) resource_policies: BTreeMap<String, String>,
     /// Calls of the last second, for the account's rates.
     recent: Vec<(Timestamp, Op)>,
     /// Which run a call log belongs to, by where it lives.
@@ -216,6 +219,7 @@ impl Sim {
             page_size: 3,
             watch: Watch::default(),
             users: Vec::new(),
+            resource_policies: BTreeMap::new(),
             recent: Vec::new(),
             logs: BTreeMap::new(),
             runs: 0,
@@ -381,6 +385,8 @@ impl EvidenceSink for Sim {
         assert_eq!(document, v1::document(evidence));
         assert_documented(&serde_json::from_str(&event.detail).unwrap());
         assert_documented(&emf::of_evidence(evidence));
+        let broken = evidence.guard.as_ref().and_then(Guard::broken_on);
+        broken.into_iter().for_each(|key| assert_documented(&emf::of_broken(key, evidence.finished_at)));
         self.with(|state, now| {
             state.watch_evidence(evidence, now);
             state.bus.written.insert(event.detail);

@@ -2,6 +2,8 @@
 
 use jiff::{SignedDuration, Timestamp};
 use streamseal::domain::arn::StreamArn;
+use streamseal::domain::evidence::Evidence;
+use streamseal::domain::evidence::guard::Guard;
 use streamseal::domain::failure::Failure;
 use streamseal::domain::traffic::queries::{Query, queries};
 use streamseal::domain::traffic::{Calls, Minute, Traffic, minute_of};
@@ -11,6 +13,9 @@ use super::{Op, Sim, State, key_arn};
 
 /// A minute is there so long after its end (recorded: after 110 s it was, after 50 s it was not).
 const SHOWN_AFTER: SignedDuration = SignedDuration::from_secs(100);
+
+/// A metric of the function's own is there after this.
+pub(crate) const BROKEN_SHOWN_AFTER: SignedDuration = SignedDuration::from_secs(60);
 
 /// Somebody who uses a stream all the time.
 #[derive(Clone, Debug)]
@@ -68,6 +73,14 @@ impl State {
         self.users.push(User { stream, metric, consumer, calls_a_minute, may_use });
     }
 
+    /// How often a document of the last day said that a change to this key broke a stream. CloudWatch shows it a minute later.
+    fn broken(&self, key: &str, now: Timestamp) -> u64 {
+        let is_shown =
+            |at: Timestamp| (BROKEN_SHOWN_AFTER..SignedDuration::from_hours(24)).contains(&now.duration_since(at));
+        let of_it = |e: &&Evidence| e.guard.as_ref().and_then(Guard::broken_on) == Some(key) && is_shown(e.finished_at);
+        u64::try_from(self.evidence.iter().filter(of_it).count()).unwrap()
+    }
+
     fn traffic(&self, asked: &Asked<'_>, now: Timestamp) -> Traffic {
         let mut traffic = Traffic::of(asked.consumers);
         let last = minute_of(now - SHOWN_AFTER).min(minute_of(asked.to));
@@ -88,7 +101,10 @@ impl State {
 
 impl TrafficApi for Sim {
     async fn traffic(&self, asked: &Asked<'_>, log: &CallLog) -> Result<Measured, Failure> {
-        let measured = |state: &mut State, now, _| Ok(Measured { traffic: state.traffic(asked, now), broken: 0 });
+        let measured = |state: &mut State, now: Timestamp, _| {
+            let broken = asked.broken_on.map_or(0, |key| state.broken(key.as_str(), now));
+            Ok(Measured { traffic: state.traffic(asked, now), broken })
+        };
         self.call(Op::Metrics, asked.stream.as_str(), "", Some(log), measured).await
     }
 
@@ -104,6 +120,7 @@ impl TrafficApi for Sim {
     }
 
     async fn resource_policy(&self, arn: &str, log: &CallLog) -> Result<Option<String>, Failure> {
-        self.call(Op::ResourcePolicy, arn, "", Some(log), |_, _, _| Ok(None)).await
+        self.call(Op::ResourcePolicy, arn, "", Some(log), |state, _, _| Ok(state.resource_policies.get(arn).cloned()))
+            .await
     }
 }

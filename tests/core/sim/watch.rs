@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
+use streamseal::domain::evidence::guard::Guard;
 use streamseal::domain::evidence::{Evidence, ProofState};
 use streamseal::domain::model::{Encryption, KeyInfo, KeyLookup, KeyManager, StreamStatus, Tags};
 use streamseal::domain::policy::{Existing, Outcome, Policy, Target};
@@ -138,6 +139,10 @@ impl State {
         if downgrade && !target.replace_customer_key {
             return Err("it is a downgrade".to_owned());
         }
+        let is_old = now.duration_since(body.created) > SignedDuration::from_mins(61);
+        if target.guard.watch.is_some() && is_old && self.is_halted(key, now) {
+            return Err("a change to that key broke a stream".to_owned());
+        }
         let settle = match self.stream(name).made_by {
             Some(Tool::Terraform) => policy.settle.terraform,
             Some(Tool::CloudFormation) => policy.settle.cloudformation,
@@ -147,6 +152,13 @@ impl State {
         };
         let active_since = self.stream(name).active_since(now).unwrap_or(now);
         if now < active_since + settle { Err("it is settling".to_owned()) } else { Ok(()) }
+    }
+
+    /// Whether the function could know that a change to this key broke a stream of late. It asks some time before its Start.
+    fn is_halted(&self, key: &str, now: Timestamp) -> bool {
+        let known = SignedDuration::from_mins(3)..SignedDuration::from_mins(24 * 60 - 3);
+        let broke = |e: &&Evidence| e.guard.as_ref().and_then(Guard::broken_on) == Some(key);
+        self.evidence.iter().filter(broke).any(|e| known.contains(&now.duration_since(e.finished_at)))
     }
 
     /// Whether it is the rule's key; it need not be where the stream is on that one and it cannot be used.

@@ -28,14 +28,16 @@ class Call:
         headers = request.headers
         signed = re.search(r"Credential=([^/]+)/[^/]*/[^/]*/([^/]+)/", headers.get("authorization", ""))
         self.by, self.service = (signed[1], signed[2]) if signed else ("", "")
-        self.service = {"tagging": "tag"}.get(self.service, self.service)  # As IAM and the adapters call it.
+        self.service = {"tagging": "tag", "monitoring": "cloudwatch"}.get(self.service, self.service)  # As IAM and the adapters call it.
         target = headers.get("x-amz-target", "")
         if target.startswith("Kinesis_"):
             self.service = "kinesis"
         self.body: Json = request.json() if target else {}
         method, path = request.start.split(" ")[:2]
         form = {} if target else urllib.parse.parse_qs(request.body[:4096].decode("latin-1"))
-        self.operation = target.rsplit(".", 1)[-1] or form.get("Action", [f"{method} {path}"])[0]
+        # CloudWatch's CBOR has the operation in its path.
+        of_path = path.rsplit("/operation/", 1)[1] if "/operation/" in path else f"{method} {path}"
+        self.operation = target.rsplit(".", 1)[-1] or form.get("Action", [of_path])[0]
         self.name = f"{self.service}:{self.operation}"
         self.stream = self.about()
         self.key: str | None = self.body.get("KeyId")

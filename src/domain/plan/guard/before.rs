@@ -10,7 +10,10 @@ use crate::domain::access::document::Document;
 use crate::domain::access::principal::Principal;
 use crate::domain::history::{Change, ChangeKind, HISTORY, accepted_starts};
 use crate::domain::model::{KeyIdentity, KeyManager};
-use crate::domain::verdict::Withheld;
+use crate::domain::plan::proof::is_new;
+use crate::domain::plan::situation::Wrong;
+use crate::domain::policy::guard::Guard;
+use crate::domain::verdict::{Reason, Verdict, Withheld};
 
 /// A stream may get so many new keys in 24 hours (Kinesis API reference, StartStreamEncryption).
 const STARTS_MAX: usize = 25;
@@ -26,6 +29,8 @@ const AGAIN: SignedDuration = SignedDuration::from_mins(5);
 pub struct Before<'a> {
     /// Whether an event asks for it.
     pub by_event: bool,
+    /// Whether it is the first of a list, and a change of another stream to the same key may still be watched.
+    pub is_busy: bool,
     /// The key to set, and who manages it.
     pub target: (&'a KeyIdentity, KeyManager),
     /// The key that the stream is on, where it is on one whose ARN is known.
@@ -97,6 +102,10 @@ impl Before<'_> {
             }
             Err(why) => return refused(Withheld::GuardBlind, format!("its users cannot be watched: {why}")),
         }
+        if self.is_busy {
+            let words = format!("a change of another stream to {target} is watched: the next sweep asks for this one");
+            return refused(Withheld::WaitsItsTurn, words);
+        }
         if let Some(since) = held_since(changes, target, self.own_role).filter(|at| now.duration_since(*at) < self.hold)
         {
             let words = format!("a change to {target} was taken back at {since}");
@@ -112,6 +121,23 @@ impl Before<'_> {
         let words = "CloudTrail's history does not show how the stream came to its key".to_owned();
         refused(Withheld::GuardBlind, words)
     }
+}
+
+/// Whether a change has a guard: that of a stream older than an hour, which has users to compare with. One whose key cannot be used has
+/// none who could be hurt.
+pub fn is_guarded(guard: &Guard, wrong: &Wrong, now: Timestamp) -> bool {
+    let info = wrong.current.as_ref().and_then(|current| current.info.as_ref());
+    let is_usable = info.is_none_or(|info| info.problem.is_none());
+    guard.watch.is_some() && !is_new(wrong.created, now) && is_usable
+}
+
+/// The end of a run whose change is refused.
+pub fn refused(wrong: &Wrong, why: Withheld, words: &str) -> Verdict {
+    let verdict = wrong.verdict();
+    let reason = if why == Withheld::Halted { Reason::Halted } else { verdict.reason };
+    let alarm = matches!(why, Withheld::Halted | Withheld::GuardBlind | Withheld::WouldLockOut);
+    let verdict = Verdict { reason, detail: format!("{}; {words}", verdict.detail), alarm, ..verdict };
+    Verdict { withheld: Some(why), ..verdict.would(wrong.action(), Some(why)) }
 }
 
 /// What lets others use a stream by a policy of its own.
@@ -211,6 +237,7 @@ mod tests {
         let (target, current) = (key("new"), current.map(key));
         let mut before = Before {
             by_event: false,
+            is_busy: false,
             target: (&target, KeyManager::Customer),
             current: current.as_ref(),
             lets_in: Ok(&[]),
@@ -248,7 +275,8 @@ mod tests {
                 before.lets_in = Err("denied");
             }),
             ("guard-blind", &|before| before.broken = Err("denied")),
-            ("halted", &|before| before.broken = Ok(1)),
+            ("waits-its-turn", &|before| before.is_busy = true),
+            ("halted", &|before| (before.broken, before.is_busy) = (Ok(1), true)),
         ];
         for (expected, adapt) in rows {
             assert_eq!(word(&leave(Some("old"), &[], adapt)), *expected);
@@ -263,6 +291,7 @@ mod tests {
     fn blank(target: &KeyIdentity) -> Before<'_> {
         Before {
             by_event: false,
+            is_busy: false,
             target: (target, KeyManager::Customer),
             current: None,
             lets_in: Ok(&[]),

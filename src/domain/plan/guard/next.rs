@@ -31,6 +31,8 @@ pub struct Next {
     pub quiet: Vec<StreamName>,
     /// Whether it is the turn of those without traffic.
     pub last: bool,
+    /// Whether no stream of it was changed yet.
+    pub begins: bool,
 }
 
 fn names<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<StreamName>, D::Error> {
@@ -93,7 +95,7 @@ impl Next {
         // One of them is the message's own stream.
         let kept: Vec<StreamName> = names.into_iter().take(NAMES_MAX + 1).take_while(has_room).collect();
         let left_out = all - kept.len();
-        (first(kept, Vec::new()), left_out)
+        (first(kept, Vec::new()).map(|message| begins(message, true)), left_out)
     }
 
     /// Whether nothing follows.
@@ -111,11 +113,11 @@ impl Next {
         if had_traffic || self.last {
             return Turn::Now(self, Vec::new());
         }
-        let Self { names, mut quiet, .. } = self;
+        let Self { names, mut quiet, begins: is_first, .. } = self;
         if !names.is_empty() {
             quiet.push(own.clone());
             if let Some(message) = first(names, quiet) {
-                return Turn::Later(message);
+                return Turn::Later(begins(message, is_first));
             }
             return Turn::Now(Self::default(), Vec::new());
         }
@@ -127,7 +129,7 @@ impl Next {
 
     /// The messages that follow the end of the stream that this list is with.
     pub fn after(self, ended: Ended) -> Vec<Message> {
-        let Self { names, quiet, last } = self;
+        let Self { names, quiet, last, begins: is_first } = self;
         match ended {
             Ended::Badly => Vec::new(),
             // Nothing was tried: the next one is what this one would have been.
@@ -135,7 +137,7 @@ impl Next {
                 let (first, rest) = split(quiet, 1);
                 first.into_iter().map(|name| (name, Self { quiet: rest.clone(), last, ..Self::default() })).collect()
             }
-            Ended::NotStarted => first(names, quiet).into_iter().collect(),
+            Ended::NotStarted => first(names, quiet).map(|message| begins(message, is_first)).into_iter().collect(),
             Ended::Fine | Ended::Quiet if names.is_empty() => {
                 // The first of them goes on with the rest.
                 let (now, rest) = split(quiet, AT_A_TIME);
@@ -162,12 +164,17 @@ impl Next {
 fn first(names: Vec<StreamName>, quiet: Vec<StreamName>) -> Option<Message> {
     let (head, names) = split(names, 1);
     match head.into_iter().next() {
-        Some(name) => Some((name, Next { names, quiet, last: false })),
+        Some(name) => Some((name, Next { names, quiet, ..Next::default() })),
         None => {
             let (head, quiet) = split(quiet, 1);
-            head.into_iter().next().map(|name| (name, Next { names: Vec::new(), quiet, last: true }))
+            head.into_iter().next().map(|name| (name, Next { quiet, last: true, ..Next::default() }))
         }
     }
+}
+
+/// The same message, of a list of which no stream was changed yet, or some.
+fn begins((name, next): Message, is_first: bool) -> Message {
+    (name, Next { begins: is_first, ..next })
 }
 
 fn split(mut names: Vec<StreamName>, at: usize) -> (Vec<StreamName>, Vec<StreamName>) {
@@ -311,7 +318,7 @@ mod tests {
             which in 0_u8..4,
             had_traffic in any::<bool>(),
         ) {
-            let list = Next { names: names(count), quiet: names(400).split_off(400 - quiet), last };
+            let list = Next { names: names(count), quiet: names(400).split_off(400 - quiet), last, ..Next::default() };
             let ended = [Ended::Fine, Ended::Quiet, Ended::NotStarted, Ended::Badly][usize::from(which)];
             let own = name(999);
             let turned = match list.clone().turn(&own, had_traffic) {

@@ -9,6 +9,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 use crate::domain::arn::{AWS_MANAGED_ALIAS, KeyArn};
 use crate::domain::bounds::{self, later};
 use crate::domain::model::KeyIdentity;
+use crate::domain::policy::guard::WATCH;
 use crate::domain::traffic::judge::{Health, Users};
 use crate::domain::traffic::{Change, SETTLED_AFTER};
 
@@ -22,14 +23,6 @@ const TIMES: i32 = 5;
 const APART: SignedDuration = SignedDuration::from_mins(1);
 /// For so long after its end the metrics of a watch are asked for again, where they could not be read.
 const BLIND_MAX: SignedDuration = SignedDuration::from_mins(15);
-/// The shortest that a change can be watched: a producer renews its data key after 5 minutes (Kinesis developer guide, costs of server-side
-/// encryption), metrics are there 3 minutes after they are made, and one minute alone says nothing.
-pub const WATCH_MIN: SignedDuration = SignedDuration::from_mins(10);
-/// The longest.
-pub const WATCH_MAX: SignedDuration = SignedDuration::from_hours(2);
-/// What time before a change it is compared with, where nothing else is said.
-pub const BASELINE: SignedDuration = SignedDuration::from_hours(1);
-
 /// A change that is watched.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -91,6 +84,10 @@ pub enum Standing {
 }
 
 impl Standing {
+    /// All of them.
+    pub const ALL: [Self; 6] =
+        [Self::Watching, Self::Passed, Self::Quiet, Self::Inconclusive, Self::Broken, Self::Overtaken];
+
     /// The word in evidence.
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -126,7 +123,7 @@ pub enum Step {
 impl Watch {
     /// The watch of a change to `target` that was asked for at `sent`, of a stream that is observed ACTIVE with it at `now`.
     pub fn new(target: &KeyIdentity, sent: Timestamp, watch: SignedDuration, now: Timestamp) -> Self {
-        let until = later(now, watch.min(WATCH_MAX));
+        let until = later(now, watch.min(WATCH.1));
         Self {
             target: target.as_str().to_owned(),
             sent: sent.min(now),
@@ -198,7 +195,7 @@ impl Watch {
         if times.into_iter().flatten().any(|at| bounds::is_odd(at, now)) {
             return Err(bounds::ODD);
         }
-        let in_order = sent <= from && from <= until && until.duration_since(*from) <= WATCH_MAX;
+        let in_order = sent <= from && from <= until && until.duration_since(*from) <= WATCH.1;
         if in_order { Ok(()) } else { Err("its times are in no order") }
     }
 }

@@ -1,0 +1,189 @@
+//! What becomes of a guarded change when a run ends: its watch begins, goes on or is over, and the streams of its list follow or do not.
+//!
+//! The state is in the work message alone. A run that is repeated may send a list twice; the second time its first stream is found right,
+//! and then that list is dropped: nothing goes faster than the watch.
+
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::next::{Ended, Message, Next as List};
+use super::watch::{On, Standing, Step, Watch};
+use crate::domain::arn::StreamName;
+use crate::domain::backoff::DELAY_MAX;
+use crate::domain::bounds::until;
+use crate::domain::failure::Unfinished;
+use crate::domain::model::{Encryption, KeyIdentity};
+use crate::domain::plan::close::Next;
+use crate::domain::plan::observation::Observation;
+use crate::domain::plan::situation::Situation;
+use crate::domain::plan::state::State;
+use crate::domain::traffic::judge::Users;
+use crate::domain::verdict::{Again, Compliance, Reason, Verdict, Withheld};
+use crate::domain::work::Work;
+
+/// What a run leaves besides its own work.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Left {
+    /// The streams that follow, each with its list.
+    pub others: Vec<Message>,
+    /// The streams that do not follow, since this one broke, or nobody knows.
+    pub halted: Vec<StreamName>,
+    /// The watch that has just begun.
+    pub begun: Option<Watch>,
+}
+
+/// What a run of a watched change found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Watched {
+    /// What follows from it.
+    pub step: Step,
+    /// How the stream's users fare, where that could be measured.
+    pub users: Option<Users>,
+}
+
+/// Where a stream is whose change to `target` is watched; `None` where that is not known now. `setting` is what the observation saw.
+pub fn on(observation: &Observation, setting: Option<(&Encryption, Option<&KeyIdentity>)>, target: &str) -> Option<On> {
+    match observation {
+        Observation::Gone | Observation::Recreated => return Some(On::Gone),
+        Observation::NotYet | Observation::Unknown(_) | Observation::Busy => return None,
+        Observation::Active(_) => {}
+    }
+    let is = |same: bool| Some(if same { On::Target } else { On::Other });
+    match setting? {
+        (Encryption::None, _) => Some(On::Other),
+        (Encryption::Unreadable(_), _) => None,
+        (Encryption::Kms(named), _) if named.as_str() == target => Some(On::Target),
+        (Encryption::Kms(_), Some(key)) => is(key.as_str() == target),
+        // Which key an alias is was not asked.
+        (Encryption::Kms(named), None) => named.as_key_arn().map(|_| On::Other),
+    }
+}
+
+/// What an observation of a watched change comes to: `base` is what is said of the stream itself.
+pub fn verdict(base: Verdict, watched: &Watched, watch: &Watch) -> Verdict {
+    let why = watched.users.as_ref().map_or("its users cannot be watched", Users::why);
+    let (reason, words) = match &watched.step {
+        Step::Drop => return base,
+        Step::Again(..) => (Reason::Watching, format!("watched until {}: {why}", watch.until)),
+        Step::End(standing) => match standing {
+            Standing::Passed | Standing::Quiet | Standing::Watching => {
+                return Verdict { detail: format!("{}; watched: {why}", base.detail), ..base };
+            }
+            Standing::Inconclusive => (Reason::Inconclusive, why.to_owned()),
+            Standing::Broken => (Reason::Broken, format!("users fail since the change to {}: {why}", watch.target)),
+            Standing::Overtaken => (
+                Reason::Overtaken,
+                format!("somebody else changed it while its change to {} was watched", watch.target),
+            ),
+        },
+    };
+    let is_alarm = matches!(&watched.step, Step::End(standing) if standing.is_alarm());
+    // What is wrong with the stream itself comes first.
+    let reason = if base.alarm && !is_alarm { base.reason } else { reason };
+    let again = if reason == Reason::Overtaken { Again::Twice } else { base.again };
+    Verdict { reason, detail: format!("{}; {words}", base.detail), alarm: base.alarm || is_alarm, again, ..base }
+}
+
+/// What a run that watches leaves: `next` is what its verdict alone would leave.
+pub fn after_watch(work: &Work, watched: &Watched, next: Next, now: Timestamp) -> (Next, Left) {
+    let list = work.next.clone().unwrap_or_default();
+    let over = |next: Next| match next {
+        // The proof that it owes.
+        Next::Nothing if work.proof_owed => Next::May(Box::new(unwatched(work.clone())), Duration::ZERO),
+        Next::Nothing => Next::Nothing,
+        Next::May(work, delay) => Next::May(Box::new(unwatched(*work)), delay),
+        Next::Must(work, delay, why) => Next::Must(Box::new(unwatched(*work)), delay, why),
+    };
+    match &watched.step {
+        Step::Again(watch, at) => {
+            let work = base(&next, work);
+            (watching(work, watch.clone(), list, *at, now), Left::default())
+        }
+        Step::Drop => (over(next), ended(list, Ended::of(None))),
+        Step::End(standing) => (over(next), ended(list, Ended::of(Some(*standing)))),
+    }
+}
+
+fn unwatched(work: Work) -> Work {
+    Work { watch: None, next: None, not_before: None, ..work }
+}
+
+/// The work as it would be left.
+fn base(next: &Next, work: &Work) -> Work {
+    match next {
+        Next::Nothing => work.clone(),
+        Next::May(work, _) | Next::Must(work, ..) => (**work).clone(),
+    }
+}
+
+/// The work of a watch, which goes on at this time.
+fn watching(work: Work, watch: Watch, list: List, at: Timestamp, now: Timestamp) -> Next {
+    let why = Unfinished::open("streamseal:Watch", "Watching", "its users are watched");
+    let attempt = work.attempt.saturating_add(1);
+    let work = Work { watch: Some(watch), next: Some(list), not_before: Some(at), attempt, ..work };
+    Next::Must(Box::new(work), until(now, at).min(DELAY_MAX), why)
+}
+
+fn ended(list: List, ended: Ended) -> Left {
+    let halted = if ended == Ended::Badly { list.all().cloned().collect() } else { Vec::new() };
+    Left { others: list.after(ended), halted, begun: None }
+}
+
+/// What a run leaves that made a guarded change, or did not: `next` is what its verdict alone would leave, `watch` how long its rule has
+/// changes watched, `turned_away` the list that goes on before it, where its turn comes later.
+pub fn after_run(
+    state: &State,
+    verdict: &Verdict,
+    next: Next,
+    watch: Option<SignedDuration>,
+    turned_away: Option<Message>,
+    now: Timestamp,
+) -> (Next, Left) {
+    let work = &state.work;
+    let Some(list) = work.next.clone() else { return (next, Left::default()) };
+    // It goes on with its list.
+    if matches!(next, Next::Must(..)) {
+        return (next, Left::default());
+    }
+    let alone = |next: Next| match next {
+        Next::May(work, delay) => Next::May(Box::new(Work { next: Some(List::default()), ..*work }), delay),
+        next => next,
+    };
+    if let Some(message) = turned_away {
+        return (alone(next), Left { others: vec![message], ..Left::default() });
+    }
+    let on = match &state.situation {
+        Some(Situation::Right { key, .. }) => Some(key),
+        _ => None,
+    };
+    match (on, watch) {
+        (Some(key), Some(time)) => {
+            // Where this work did not set the key, a copy of it may have: that one has the list, and the stream alone is watched, from
+            // before the copy could have changed it.
+            let sent = work.started_at.filter(|_| work.started).unwrap_or(work.first_seen);
+            let watch = Watch::new(key, sent, time, now);
+            let (list, halted) = if work.started { (list, List::default()) } else { (List::default(), list) };
+            let next = watching(base(&next, work), watch.clone(), list, watch.next_at(now), now);
+            let halted = halted.all().cloned().collect();
+            (next, Left { halted, begun: Some(watch), ..Left::default() })
+        }
+        // The rule has no guard any more.
+        (Some(_), None) => (alone(next), ended(list, Ended::Fine)),
+        (None, _) => (alone(next), ended(list, of_verdict(verdict, work.started))),
+    }
+}
+
+/// How a stream of a list ended that is not on its key.
+fn of_verdict(verdict: &Verdict, started: bool) -> Ended {
+    match (verdict.withheld, verdict.reason) {
+        // What stops this one stops all of the list.
+        (Some(Withheld::Halted | Withheld::GuardBlind | Withheld::WaitsItsTurn | Withheld::ReportMode), _) => {
+            Ended::Badly
+        }
+        (_, Reason::StartRefused | Reason::PutBack | Reason::Unwritable) => Ended::Badly,
+        // Nobody knows what became of the Start.
+        _ if started && verdict.compliance != Compliance::NotApplicable => Ended::Badly,
+        _ => Ended::NotStarted,
+    }
+}

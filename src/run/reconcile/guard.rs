@@ -1,0 +1,217 @@
+//! A change that has a guard: what has to be read before it, and one observation of a change that is watched. What follows from either is
+//! decided in `domain/plan/guard`.
+
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::{Run, Taken};
+use crate::domain::failure::{Failure, Unfinished};
+use crate::domain::history::{Query, Trail};
+use crate::domain::model::KeyManager;
+use crate::domain::plan::close::{self, After, End, later};
+use crate::domain::plan::guard::before::{self, Before, Leave};
+use crate::domain::plan::guard::life::{self, Watched};
+use crate::domain::plan::guard::next::Turn;
+use crate::domain::plan::guard::watch::{On, Watch};
+use crate::domain::plan::situation::{CurrentKey, Wrong};
+use crate::domain::plan::step::{Condition, Step};
+use crate::domain::policy::Outcome;
+use crate::domain::policy::guard::Guard;
+use crate::domain::traffic::Change;
+use crate::domain::traffic::judge::{Users, judge};
+use crate::domain::verdict::Withheld;
+use crate::ports::{Asked, Clock, Consumer, KeyApi, Measured, StreamApi, TrafficApi, TrailApi};
+use crate::run::session::Session;
+use crate::run::trail::{Limits, read};
+use crate::run::watch;
+
+/// What reading the history of one stream may cost: a stream is changed seldom.
+const HISTORY_LIMITS: Limits = Limits { pages: 4, time: Duration::from_secs(10) };
+/// A watch of another stream is over so long after its end, at most: its last minutes are judged, and CloudTrail shows its Start.
+const OVER_AFTER: SignedDuration = SignedDuration::from_mins(20);
+
+impl<W: StreamApi + KeyApi + TrailApi + TrafficApi + Clock> Run<'_, W> {
+    /// The guard of the stream's rule.
+    pub(super) fn guard(&self) -> Option<Guard> {
+        match self.decision.as_ref().map(|decision| &decision.outcome) {
+            Some(Outcome::Encrypt(target)) if self.session.guards => Some(target.guard),
+            _ => None,
+        }
+    }
+
+    /// The step for a change that nothing else speaks against.
+    pub(super) async fn ask_guard(&mut self, wrong: &Wrong, step: Step) -> Taken {
+        let now = self.world.now();
+        let guard = self.guard().filter(|guard| before::is_guarded(guard, wrong, now));
+        let (Some(guard), Step::Start(_), false) = (guard, &step, self.guarding.is_given) else {
+            return Taken::Next(step);
+        };
+        let leave = match self.may_change(wrong, &guard).await {
+            Ok(leave) => leave,
+            Err(why) => return Taken::End(later(why)),
+        };
+        match leave {
+            Leave::Given => {}
+            Leave::Wait(at) => return Taken::Next(Step::Await(Condition::Shown(at))),
+            Leave::Refused(why, words) => {
+                self.guarding.asks_for_scan = why == Withheld::WaitsItsTurn && self.state.work.is_by_event();
+                return Taken::End((before::refused(wrong, why, &words), After::Verdict));
+            }
+        }
+        self.guarding.is_given = true;
+        let had_traffic = self.guarding.users.as_ref().is_some_and(Users::had_traffic);
+        let list = self.state.work.next.clone().unwrap_or_default();
+        match list.turn(&self.state.work.stream.name, had_traffic) {
+            Turn::Now(list, others) => {
+                self.state.work.next = Some(list);
+                self.guarding.others = others;
+                Taken::Next(step)
+            }
+            Turn::Later(message) => {
+                self.guarding.turned_away = Some(message);
+                let words = "nobody calls it, so that nothing would be seen: others go first";
+                Taken::End((before::refused(wrong, Withheld::WaitsItsTurn, words), After::Verdict))
+            }
+        }
+    }
+
+    /// Whether the change may be made now. What costs no request comes first.
+    async fn may_change(&mut self, wrong: &Wrong, guard: &Guard) -> Result<Leave, Unfinished> {
+        let Session { config, has_queue, .. } = *self.session;
+        let own_role = config.own_role_arn.as_deref().unwrap_or_default();
+        let by_event = self.state.work.is_by_event();
+        let current = wrong.current.as_ref().and_then(|CurrentKey { info, .. }| Some(&info.as_ref()?.identity));
+        let (mut changes, mut broken, mut lets_in) = (Trail::default(), Ok(0), Ok(Vec::new()));
+        let mut is_busy = false;
+        if !has_queue {
+            broken = Err("there is no queue to watch it by".to_owned());
+        } else if !by_event {
+            changes = self.long_history(guard).await?;
+            if !changes.whole {
+                broken = Err("CloudTrail's history of the stream is too long to be read whole".to_owned());
+            }
+            let since = self.world.now() - guard.watch.unwrap_or_default() - OVER_AFTER;
+            let is_first = self.state.work.next.as_ref().is_some_and(|list| list.begins);
+            let name = &self.state.work.stream.name;
+            is_busy = is_first && self.session.history.ours_with(&wrong.target, own_role, name, since).await;
+            if broken.is_ok() {
+                let consumers = known(self.world.consumers(&self.state.work.stream, &self.log).await)?;
+                broken = match &consumers {
+                    Ok(consumers) => known(self.measure(wrong, guard, consumers).await)?,
+                    Err(why) => Err(why.clone()),
+                };
+                if let (Ok(consumers), KeyManager::Aws) = (consumers, wrong.target_manager) {
+                    lets_in = known(self.lets_in(consumers).await)?.and_then(|accounts| accounts);
+                }
+            }
+        }
+        let before = Before {
+            by_event,
+            is_busy,
+            target: (&wrong.target, wrong.target_manager),
+            current,
+            lets_in: lets_in.as_deref().map_err(String::as_str),
+            broken: broken.as_ref().map(|broken| *broken).map_err(String::as_str),
+            changes: &changes.changes,
+            own_role,
+            hold: guard.hold,
+            waiting_since: Some(self.state.work.first_seen),
+            now: self.world.now(),
+        };
+        Ok(before.leave())
+    }
+
+    /// What is known of the changes of the stream as far back as it would be left alone.
+    async fn long_history(&self, guard: &Guard) -> Result<Trail, Unfinished> {
+        let Session { history, paces, deadline, .. } = *self.session;
+        let stream = &self.state.work.stream;
+        let since = self.world.now() - guard.hold;
+        let pace = (paces, deadline);
+        let mut trail = read(self.world, &Query::of(stream), since, HISTORY_LIMITS, pace, &self.log).await?;
+        // Another resource may have the name.
+        trail.changes.retain(|change| change.stream == stream.name);
+        trail.add(&history.of(stream, None, self.world, pace, &self.log).await?.changes);
+        Ok(trail)
+    }
+
+    /// Measures how the stream's users fare before its change: how often a change to the same key broke a stream.
+    async fn measure(&mut self, wrong: &Wrong, guard: &Guard, consumers: &[Consumer]) -> Result<u64, Failure> {
+        let stream = &self.state.work.stream;
+        let consumers: Vec<String> = consumers.iter().map(|consumer| consumer.name.clone()).collect();
+        let now = self.world.now();
+        let change = Change::at(now, guard.baseline, wrong.created);
+        let (from, broken_on) = (change.before_from, Some(&wrong.target));
+        let asked = Asked { stream: &stream.name, consumers: &consumers, from, to: now, broken_on };
+        let Measured { traffic, broken } = self.world.traffic(&asked, &self.log).await?;
+        self.guarding.users = Some(judge(&traffic, change, now));
+        Ok(broken)
+    }
+
+    /// The accounts that resource policies of the stream and its consumers let in; or why that cannot be said.
+    async fn lets_in(&self, consumers: Vec<Consumer>) -> Result<Result<Vec<String>, String>, Failure> {
+        let stream = &self.state.work.stream;
+        let arns = std::iter::once(stream.to_string()).chain(consumers.into_iter().map(|consumer| consumer.arn));
+        let mut accounts = Vec::new();
+        for arn in arns {
+            let Some(policy) = self.world.resource_policy(&arn, &self.log).await? else { continue };
+            match before::lets_in(&policy, &stream.scope.account) {
+                Ok(some) => accounts.extend(some),
+                Err(why) => return Ok(Err(why.to_owned())),
+            }
+        }
+        accounts.sort();
+        accounts.dedup();
+        Ok(Ok(accounts))
+    }
+
+    /// One observation of a watched change. It changes nothing, whatever it finds.
+    pub(super) async fn watch(&mut self, watch: &Watch) -> End {
+        let now = self.world.now();
+        let open = || Unfinished::open("streamseal:Watch", "Unknown", "not known by the watch");
+        let (on, base) = match self.observe().await {
+            Ok(observation) => {
+                let after = self.state.after.as_ref();
+                let setting = after.map(|after| (&after.observed.encryption, after.key.as_ref()));
+                let on = life::on(&observation, setting, &watch.target);
+                let base = match self.next_step(&observation) {
+                    // A proof may come to a change, and no change is made now.
+                    Step::Prove => {
+                        let words = "the proof that is owed is made when the watch is over";
+                        close::unfinished(&Unfinished::open("streamseal:Watch", "Owed", words))
+                    }
+                    step => step.verdict(self.state.situation.as_ref()).unwrap_or_else(|| close::unfinished(&open())),
+                };
+                (on, base)
+            }
+            Err(unobserved) => (None, close::unfinished(&unobserved.why())),
+        };
+        let users = match on {
+            Some(On::Target) => self.users(watch, now).await.ok(),
+            _ => None,
+        };
+        let step = watch.step(on.unwrap_or(On::Target), users.as_ref(), self.world.now());
+        let watched = Watched { step, users };
+        let verdict = life::verdict(base, &watched, watch);
+        self.guarding.watched = Some(watched);
+        (verdict, After::Verdict)
+    }
+
+    async fn users(&self, watch: &Watch, now: Timestamp) -> Result<Users, Failure> {
+        let baseline = self.guard().unwrap_or_default().baseline;
+        let created = self.state.work.created.unwrap_or(now);
+        let stream = watch::Watched { stream: self.state.work.stream.clone(), created, baseline };
+        stream.users(self.world, watch.change(baseline, created), &self.log).await
+    }
+}
+
+/// What a request came to: an answer, or why there is none and will be none. One that may have an answer later is an error.
+fn known<T>(answer: Result<T, Failure>) -> Result<Result<T, String>, Unfinished> {
+    match answer {
+        Ok(answer) => Ok(Ok(answer)),
+        Err(failure) => match Unfinished::from(failure) {
+            why if why.fault().is_some() => Ok(Err(why.to_string())),
+            why => Err(why),
+        },
+    }
+}

@@ -1,0 +1,104 @@
+//! A change with a guard through the real function, with metrics that ministack keeps: one stream goes first, and what it breaks stops
+//! the others. A watch takes ten minutes at least, so that the message of one that began long ago is put into the queue.
+
+use jiff::{SignedDuration, Timestamp};
+use serde_json::{Value, json};
+
+use crate::scans::{OWN_ROLE, SETTLE_NOT, Stack};
+use crate::support::{ACCOUNT, REGION, call};
+
+const STREAMS: [&str; 4] = ["g-a", "g-b", "g-c", "g-d"];
+
+/// Puts one value of a metric for each of some minutes, which ended so many minutes ago.
+fn metric(stack: &Stack, (namespace, name): (&str, &str), dimension: (&str, &str), minutes: &[(i64, Vec<f64>)]) {
+    let now = Timestamp::now();
+    let data: Vec<Value> = minutes
+        .iter()
+        .map(|(ago, values)| {
+            let at = now - SignedDuration::from_mins(*ago);
+            json!({
+                "MetricName": name, "Dimensions": [{"Name": dimension.0, "Value": dimension.1}],
+                "Timestamp": at.as_second(), "Values": values, "Counts": vec![1.0; values.len()],
+            })
+        })
+        .collect();
+    for some in data.chunks(20) {
+        let body = json!({"Namespace": namespace, "MetricData": some});
+        call(&stack.parts.aws, "GraniteServiceVersion20100801.PutMetricData", "monitoring", &body).unwrap();
+    }
+}
+
+/// Calls of producers: ten a minute, that worked or failed.
+fn calls(stack: &Stack, stream: &str, minutes: std::ops::Range<i64>, worked: bool) {
+    let values = vec![f64::from(u8::from(worked)); 10];
+    let minutes: Vec<(i64, Vec<f64>)> = minutes.map(|ago| (ago, values.clone())).collect();
+    metric(stack, ("AWS/Kinesis", "PutRecords.Success"), ("StreamName", stream), &minutes);
+}
+
+fn begun(one: &Value) -> bool {
+    one["guard"]["state"] == "watching" && one["guard"]["watch"]["observations"] == 0
+}
+
+#[test]
+fn one_stream_goes_first_and_what_it_breaks_stops_the_others() {
+    let policy = format!(
+        "{{version: 1, defaults: {{proof: {{new: probe, existing: describe}}, existing: enforce, {SETTLE_NOT}, \
+         guard: {{watch: 10m}}}}, rules: [{{name: all, key: alias/a}}]}}"
+    );
+    let fault = json!({"aged": [{"stream": "*", "by_s": 86_400}], "trail": {"lag_ms": 0, "role": OWN_ROLE}});
+    let stack = Stack::start(20, &policy, &fault, &[]);
+    let (before, key) = (stack.parts.key("alias/before"), stack.parts.key("alias/a"));
+    for name in STREAMS {
+        stack.parts.encrypted(name, &before);
+        calls(&stack, name, 1..70, true);
+    }
+    stack.new_function();
+    stack.send(&json!({"action": "sweep"}));
+    stack.run_until(120, |stack| !stack.evidence(begun).is_empty());
+
+    // One stream is changed, and its users were read before.
+    let evidence = stack.evidence(begun).remove(0);
+    let first = evidence["stream"]["name"].as_str().unwrap().to_owned();
+    assert_eq!(stack.count("kinesis:StartStreamEncryption"), 1);
+    assert_eq!((stack.count("cloudwatch:GetMetricData"), stack.count("kinesis:ListStreamConsumers")), (1, 1));
+    let producers = &evidence["guard"]["producers"];
+    assert!(producers["before"]["minutes"].as_u64() >= Some(58), "{producers}");
+    assert_eq!(producers["before"]["failed"], 0, "{producers}");
+    assert_eq!((&evidence["compliance"], &evidence["alarm"]), (&json!("COMPLIANT"), &json!(false)));
+    for name in STREAMS {
+        let expected = if name == first { &key } else { &before };
+        assert_eq!(stack.parts.describe(name)["KeyId"], json!(expected), "{name}");
+    }
+
+    // Its watch as it would be 20 minutes later, where its producers failed since the change and one observation has found so.
+    let at = |minutes: i64| (Timestamp::now() - SignedDuration::from_mins(minutes)).to_string();
+    let others: Vec<&str> = STREAMS.into_iter().filter(|name| *name != first).collect();
+    calls(&stack, &first, 1..20, false);
+    stack.send(&json!({
+        "streamseal": "streamseal.work/v1", "stream_arn": format!("arn:aws:kinesis:{REGION}:{ACCOUNT}:stream/{first}"),
+        "cause": {"call": "sweep", "at": at(21)}, "first_seen": at(21), "attempt": 4, "proof_owed": false,
+        "started": true, "started_at": at(21), "rekeyed": true,
+        "watch": {"target": key, "sent": at(21), "from": at(21), "until": at(11), "observations": 3, "broken_since": at(4)},
+        "next": {"names": others, "last": false, "begins": true},
+    }));
+    let broken = |one: &Value| one["reason"] == "broken";
+    stack.run_until(60, |stack| !stack.evidence(broken).is_empty());
+    let evidence = stack.evidence(broken).remove(0);
+    assert_eq!((&evidence["guard"]["state"], &evidence["alarm"]), (&json!("broken"), &json!(true)), "{evidence}");
+    assert_eq!(evidence["guard"]["halted"], json!(others), "{evidence}");
+    assert_eq!((&evidence["producers"], &evidence["guard"]["exposed"]["to"]), (&json!("broken"), &Value::Null));
+    assert!(evidence["guard"]["producers"]["after"]["failed"].as_u64() > Some(30), "{evidence}");
+    let command = evidence["remedy"]["commands"][0].as_str().unwrap();
+    assert!(command.starts_with(&format!("streamseal impact {first} ")), "{command}");
+    assert_eq!(stack.parts.describe(&first)["KeyId"], json!(key), "it stays as it is");
+
+    // CloudWatch has the line of the log by now; the next sweep changes nothing.
+    metric(&stack, ("Streamseal", "Broken"), ("Key", &key), &[(2, vec![1.0])]);
+    stack.send(&json!({"action": "sweep"}));
+    let halted = |one: &Value| one["remediation"]["withheld"] == "halted";
+    stack.run_until(60, |stack| !stack.evidence(halted).is_empty());
+    assert_eq!(stack.count("kinesis:StartStreamEncryption"), 1);
+    for name in others {
+        assert_eq!(stack.parts.describe(name)["KeyId"], json!(before), "{name}");
+    }
+}
