@@ -141,3 +141,51 @@ fn an_audit_needs_no_policy_and_init_writes_one_that_keeps_each_stream_on_its_ke
     let Ran { code, err, .. } = ran(&["audit", "--only", "odrers"]);
     assert!(code == 2 && err.contains("the policy has no rule `odrers`") && err.contains("everything-else"), "{err}");
 }
+
+/// A new user's path: the README's commands, one after the other, against streams that are there.
+#[test]
+fn the_commands_of_the_readme_lead_from_the_first_audit_to_a_plan() {
+    let folder = tempfile::tempdir().unwrap();
+    let parts = Parts::start(&["--create-ms", "1", "--update-ms", "1"]);
+    let key = parts.key("alias/orders");
+    for (stream, is_encrypted) in [("orders-1", true), ("plain", false)] {
+        parts.stream(stream);
+        parts.active(stream);
+        if is_encrypted {
+            let body = json!({"StreamName": stream, "EncryptionType": "KMS", "KeyId": key});
+            parts.kinesis("StartStreamEncryption", body).unwrap();
+            parts.active(stream);
+        }
+    }
+    let denied = json!({"__type": "AccessDeniedException", "message": "no"});
+    let tagging = stub(move |_| ResponseTemplate::new(400).set_body_json(&denied));
+    let readme = include_str!("../../../README.md");
+    let (_, audit) = readme.split_once("\n## Audit: three commands\n").unwrap();
+    let section = audit.split("\n## ").next().unwrap();
+    let commands: Vec<&str> = section.lines().filter_map(|line| line.strip_prefix("$ streamseal ")).collect();
+    let first: Vec<&str> = commands.iter().map(|command| command.split(' ').next().unwrap()).collect();
+    assert_eq!(first, ["audit", "init", "audit", "check", "explain", "seal"]);
+    for command in commands {
+        let arguments: Vec<&str> =
+            command.split(' ').map(|word| if word == "STREAM" { "plain" } else { word }).collect();
+        let Ran { code, out, err } = ran(folder.path(), &parts, &tagging.uri(), &arguments);
+        // One stream is not encrypted, which `init` and `check` do not judge; by the policy it is still left to its creator.
+        let expected: &[i32] = match arguments[0] {
+            "init" | "check" => &[0],
+            "audit" if arguments.len() == 1 => &[3],
+            _ => &[0, 3, 4],
+        };
+        assert!(expected.contains(&code), "{command}: {code}: {out}{err}");
+        let answer = match arguments[0] {
+            "audit" if arguments.len() == 1 => "2 streams: 1 not encrypted, 1 encrypted",
+            "init" => "streamseal.yaml: written",
+            "check" => "streamseal.yaml: valid, 2 rules",
+            "explain" => "everything-else",
+            "seal" => "plan for 1 stream",
+            _ => "2 streams: ",
+        };
+        assert!(format!("{out}{err}").contains(answer), "{command}: {out}{err}");
+    }
+    assert_eq!(parts.describe("plain")["EncryptionType"], "NONE", "nothing was changed");
+    assert!(["audit.html", "audit.json", "streamseal.yaml"].iter().all(|file| folder.path().join(file).exists()));
+}
