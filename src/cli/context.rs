@@ -106,12 +106,13 @@ impl Context {
     /// `rate`. And whether the account is known to be the one that the credentials are of.
     pub(crate) async fn of_regions(
         globals: &Globals,
+        policy: String,
         mode: Option<&str>,
         rate: u32,
         regions: &[(String, bool)],
     ) -> Result<(Vec<Self>, bool), Stop> {
         let (given, account) =
-            (Given { globals, mode, policy: policy_source(globals), rate: Some(rate) }, given_account(globals));
+            (Given { globals, mode, policy: Some(policy), rate: Some(rate) }, given_account(globals));
         // What is wrong with the arguments comes before any call.
         for (region, _) in regions {
             given.config(region, account.as_deref())?;
@@ -413,7 +414,7 @@ pub(crate) fn given_region(globals: &Globals) -> Option<String> {
 }
 
 /// The policy's file where nobody names one.
-const POLICY_FILE: &str = "streamseal.yaml";
+pub(crate) const POLICY_FILE: &str = "streamseal.yaml";
 
 /// Where the policy is, as the function writes it: as `--policy` or POLICY says it, or in this folder.
 pub(crate) fn policy_source(globals: &Globals) -> Option<String> {

@@ -7,13 +7,16 @@ mod arguments;
 mod audit;
 mod check;
 mod completions;
+mod confirm;
 pub mod connect;
 mod context;
 mod doctor;
+mod examples;
 mod exit;
 mod explain;
 mod heading;
 mod impact;
+mod init;
 mod keys;
 mod man;
 mod organization;
@@ -53,6 +56,7 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Init(init::InitArguments),
     Check(check::CheckArguments),
     Explain(explain::ExplainArguments),
     Impact(impact::ImpactArguments),
@@ -64,6 +68,11 @@ enum Command {
     Schema(schema::SchemaArguments),
     Completions(completions::CompletionsArguments),
     Man(man::ManArguments),
+}
+
+/// All commands, with examples in their help.
+fn arguments() -> clap::Command {
+    examples::add(Arguments::command())
 }
 
 /// Runs the command line of this process.
@@ -79,7 +88,7 @@ fn started() -> Exit {
     // What is wrong with the arguments is reported in colours too, and so `--color` is searched for first.
     let color = Color::of(std::env::args_os().skip(1).map(|argument| argument.to_string_lossy().into_owned()));
     color.write_global();
-    let parsed = Arguments::command().color(color.of_clap()).try_get_matches();
+    let parsed = arguments().color(color.of_clap()).try_get_matches();
     let parsed = parsed.and_then(|matches| Arguments::from_arg_matches(&matches));
     let Arguments { command, globals } = parsed.unwrap_or_else(|error| error.exit());
     let globals = globals.without_blanks();
@@ -95,6 +104,7 @@ fn started() -> Exit {
 
 async fn run(command: Command, globals: &Globals) -> Result<Exit, Stop> {
     match command {
+        Command::Init(arguments) => init::run(&arguments, globals).await,
         Command::Check(arguments) => check::run(&arguments, globals).await,
         Command::Explain(arguments) => explain::run(&arguments, globals).await,
         Command::Impact(arguments) => impact::run(&arguments, globals).await,
@@ -104,19 +114,15 @@ async fn run(command: Command, globals: &Globals) -> Result<Exit, Stop> {
         Command::Replay(arguments) => replay::run(&arguments, globals).await,
         Command::Doctor(arguments) => doctor::run(&arguments, globals).await,
         Command::Schema(arguments) => schema::run(&arguments),
-        Command::Completions(arguments) => completions::run(&arguments, Arguments::command()),
-        Command::Man(arguments) => man::run(&arguments, Arguments::command()),
+        Command::Completions(arguments) => completions::run(&arguments, self::arguments()),
+        Command::Man(arguments) => man::run(&arguments, self::arguments()),
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory;
-
-    use super::Arguments;
-
     #[test]
     fn the_arguments_are_consistent() {
-        Arguments::command().debug_assert();
+        super::arguments().debug_assert();
     }
 }

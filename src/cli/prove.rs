@@ -1,23 +1,35 @@
-//! `streamseal prove STREAM…`: the proof alone, by the same loop in a mode that starts nothing.
+//! `streamseal prove STREAM…`: the proof alone, by the same loop in a mode that starts nothing. A proof may be a record that is written,
+//! which consumers see: that is said and asked first.
 
-use serde_json::json;
+use std::io::IsTerminal;
 
-use super::arguments::{EXIT_CODES, Globals};
-use super::context::Context;
+use serde_json::{Value, json};
+
+use super::arguments::Globals;
+use super::confirm::{confirmed, unless_interrupted};
+use super::context::{Context, OBSERVATION_MAX};
 use super::exit::Exit;
 use super::heading::{self, document, header};
-use super::output::{Stop, result, to_stderr};
-use super::runs::{Ran, run_all};
-use super::words;
+use super::output::{FAINT, GOOD, ODD, STRONG, Stop, result, styled, to_stderr};
+use super::progress::bar;
+use super::runs::{Ran, is_proven, run_all};
+use super::words::{self, would};
+use crate::domain::arn::StreamArn;
 use crate::domain::evidence::Evidence;
 use crate::domain::evidence::v1::Document;
 use crate::domain::model::{Mode, ProofMode};
+use crate::domain::plan::step::Step;
 use crate::domain::policy::{Effect, Policy, Proof};
 use crate::domain::verdict::Compliance;
+use crate::domain::work::Work;
+use crate::run::reconcile::preview::{Preview, preview};
 
-/// Proves that streams are encrypted as their rule asks; never changes a setting
+const CODES: &str = "Exit codes: 0 proven, or nothing to prove, 1 failure, 2 usage, 3 non-compliant, 4 try again, or stopped by Ctrl-C.";
+
+/// Proves that streams are encrypted as their rule asks; never changes a setting. A proof may be a small record, which consumers
+/// see: it asks before it writes one
 #[derive(Debug, clap::Args)]
-#[command(after_help = EXIT_CODES)]
+#[command(after_help = CODES)]
 pub(crate) struct ProveArguments {
     /// The streams: names or ARNs
     #[arg(value_name = "STREAM", required = true)]
@@ -28,32 +40,98 @@ pub(crate) struct ProveArguments {
     /// Print what to change as well, for each key: for Terraform, CloudFormation and the AWS CLI
     #[arg(long)]
     fix: bool,
+    /// Do not ask
+    #[arg(long, short)]
+    yes: bool,
+    /// Only show what would be written, and where
+    #[arg(long, conflicts_with = "yes")]
+    dry_run: bool,
+}
+
+/// One stream, and how it would be proven.
+struct Planned {
+    stream: StreamArn,
+    preview: Preview,
+}
+
+impl Planned {
+    /// Whether a record would be written. A stream that is not ready is decided later, as its rule says.
+    fn writes(&self) -> bool {
+        self.preview.proof == Some(ProofMode::Probe) && matches!(self.preview.step, Ok(Step::Prove | Step::Await(_)))
+    }
+
+    fn line(&self) -> String {
+        let (mark, words) = match (&self.preview.step, self.preview.proof) {
+            (Ok(Step::Prove), Some(ProofMode::Probe)) => {
+                (styled(ODD, "+"), "writes one small record, which consumers see".to_owned())
+            }
+            (Ok(Step::Prove), Some(ProofMode::Observe)) => {
+                (styled(GOOD, "="), "writes nothing: searches for a producer's record".to_owned())
+            }
+            (Ok(Step::Prove), _) => {
+                (styled(FAINT, "="), "writes nothing: its rule asks for the setting alone".to_owned())
+            }
+            (step, _) => (styled(ODD, "!"), would(step, &self.preview.remedy).0),
+        };
+        let rule = self.preview.rule.as_deref().map(|rule| format!(" (rule `{rule}`)")).unwrap_or_default();
+        format!("{mark} {}: {words}{rule}", self.stream.name)
+    }
+
+    fn to_json(&self) -> Value {
+        let proof = self.preview.proof.map(|proof| match proof {
+            ProofMode::Probe => "probe",
+            ProofMode::Observe => "observe",
+            ProofMode::Describe => "describe",
+        });
+        json!({"stream": self.stream.to_string(), "rule": self.preview.rule, "proof": proof, "writes": self.writes()})
+    }
 }
 
 pub(super) async fn run(arguments: &ProveArguments, globals: &Globals) -> Result<Exit, Stop> {
     let context = Context::open(globals, None, &arguments.streams).await?;
     let mut policy = context.policy().await?;
-    // A probe is written without a question.
     to_stderr(header(&context, Some(Mode::Prove)));
     if arguments.observe {
         observe_only(&mut policy);
     }
     let streams = context.streams(&arguments.streams)?;
-    let works = streams.into_iter().map(|stream| {
-        let mut work = context.work(stream, "prove");
-        work.proof_owed = true;
-        (work, None)
-    });
+    let Some(plan) = unless_interrupted(planned(&context, &policy, streams)).await else { return Ok(Exit::TryAgain) };
+    let plan = plan?;
+    let writes = plan.iter().filter(|planned| planned.writes()).count();
+    let asks = writes > 0 && !arguments.yes && !arguments.dry_run;
+    if arguments.dry_run || asks {
+        let lines: Vec<String> = plan.iter().map(Planned::line).collect();
+        if globals.json { to_stderr(lines.join("\n")) } else { result(lines.join("\n")) }
+    }
+    if arguments.dry_run {
+        if globals.json {
+            result(to_json(&context, &plan, None));
+        } else {
+            result("next: the same command without `--dry-run` makes the proof");
+        }
+        return Ok(Exit::Compliant);
+    }
+    if asks {
+        if !std::io::stdin().is_terminal() {
+            let stop = Stop::usage("prove asks before it writes a record, and standard input is not a terminal");
+            return Err(stop.help("use `--yes` to write without a question, or `--observe` to write nothing"));
+        }
+        let answer = unless_interrupted(confirmed(&question(writes))).await.transpose()?;
+        match answer {
+            Some(true) => {}
+            Some(false) => return Ok(Exit::Compliant),
+            None => return Ok(Exit::TryAgain),
+        }
+    }
+    let works = plan.iter().map(|planned| (work(&context, planned.stream.clone()), None));
     let ran = run_all(&context, &policy, Mode::Prove, works.collect(), "proving", globals.json).await?;
     if globals.json {
-        let done: Vec<Document<'_>> = ran.done.iter().map(Document::from).collect();
-        let left: Vec<String> = ran.left.iter().map(ToString::to_string).collect();
-        result(document(&context, "streamseal.prove/v1", json!({"evidence": done, "left": left})));
+        result(to_json(&context, &plan, Some(&ran)));
     } else {
         if arguments.fix {
             ran.changes().into_iter().for_each(result);
         }
-        result(next(&context.given, &ran, arguments.fix));
+        result(closing(&context.given, &ran, arguments.fix));
     }
     Ok(ran.exit())
 }
@@ -73,6 +151,52 @@ fn next(given: &str, ran: &Ran, fix: bool) -> String {
         (None, Some(name)) => heading::next(given, &format!("explain {name}"), "says how the stream is now"),
         (None, None) => heading::next(given, "audit", "shows how every stream stands with the policy"),
     }
+}
+
+fn question(writes: usize) -> String {
+    match writes {
+        1 => "Write one record into 1 stream?".to_owned(),
+        several => format!("Write one record into each of {several} streams?"),
+    }
+}
+
+fn to_json(context: &Context, plan: &[Planned], ran: Option<&Ran>) -> Value {
+    let plan: Vec<Value> = plan.iter().map(Planned::to_json).collect();
+    let done = ran.map(|ran| ran.done.iter().map(Document::from).collect::<Vec<_>>());
+    let left = ran.map(|ran| ran.left.iter().map(ToString::to_string).collect::<Vec<_>>());
+    document(context, "streamseal.prove/v1", json!({"plan": plan, "evidence": done, "left": left}))
+}
+
+fn work(context: &Context, stream: StreamArn) -> Work {
+    let mut work = context.work(stream, "prove");
+    work.proof_owed = true;
+    work
+}
+
+/// One observation of each stream: what its proof would be.
+async fn planned(context: &Context, policy: &Policy, streams: Vec<StreamArn>) -> Result<Vec<Planned>, Stop> {
+    let observing = bar(streams.len(), "observing");
+    let mut plan = Vec::new();
+    for stream in streams {
+        context.turn().await?;
+        let session = context.session(policy, Mode::Prove, OBSERVATION_MAX);
+        let preview = preview(&context.aws, &work(context, stream.clone()), &session).await;
+        plan.push(Planned { stream, preview });
+        observing.inc(1);
+    }
+    observing.finish_and_clear();
+    Ok(plan)
+}
+
+/// How many ended how, and what comes next.
+fn closing(given: &str, ran: &Ran, fix: bool) -> String {
+    let count = |compliance: Compliance| ran.done.iter().filter(|e| e.verdict.compliance == compliance).count();
+    let compliant = ran.done.iter().filter(|evidence| evidence.verdict.compliance == Compliance::Compliant);
+    let proven = compliant.filter(|evidence| is_proven(evidence)).count();
+    let skipped = count(Compliance::Compliant) - proven + count(Compliance::NotApplicable) + ran.left.len();
+    let (wrong, unknown) = (count(Compliance::NonCompliant), count(Compliance::InsufficientData));
+    let line = format!("{proven} proven, {wrong} wrong, {skipped} skipped, {unknown} unknown");
+    format!("{}\n{}", styled(STRONG, line), next(given, ran, fix))
 }
 
 /// Every rule's proof becomes one that writes nothing; which rule and which key stay as they are.

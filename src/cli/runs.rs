@@ -148,25 +148,27 @@ pub(crate) async fn interrupt() {
 /// One run in a line or two.
 fn report_run(evidence: &Evidence) {
     let Evidence { stream, verdict, remediation, .. } = evidence;
-    let (style, word) = match (verdict.compliance, remediation) {
-        (Compliance::Compliant, Remediation::Applied) => (GOOD, "sealed"),
-        (Compliance::Compliant, _) => (GOOD, "right"),
-        (Compliance::NotApplicable, _) => (FAINT, "left"),
-        (Compliance::NonCompliant, _) => (BAD, "wrong"),
-        (Compliance::InsufficientData, _) => (ODD, "unsure"),
+    let (style, word) = match (verdict.compliance, remediation, evidence.mode) {
+        (Compliance::Compliant, Remediation::Applied, _) => (GOOD, "sealed"),
+        (Compliance::Compliant, _, Mode::Prove) if is_proven(evidence) => (GOOD, "proven"),
+        (Compliance::Compliant, _, Mode::Prove) => (FAINT, "skipped"),
+        (Compliance::Compliant, ..) => (GOOD, "right"),
+        (Compliance::NotApplicable, ..) => (FAINT, "skipped"),
+        (Compliance::NonCompliant, ..) => (BAD, "wrong"),
+        (Compliance::InsufficientData, ..) => (ODD, "unknown"),
     };
     let name = &stream.name;
     let line = format!(
         "{} {name}: {}{}: {}",
-        styled(style, format_args!("{word:<6}")),
+        styled(style, format_args!("{word:<7}")),
         verdict.reason.as_str(),
         words::withheld(verdict),
         verdict.detail
     );
-    let proof = proof_words(evidence).map(|proof| format!("\n       proof: {proof}")).unwrap_or_default();
+    let proof = proof_words(evidence).map(|proof| format!("\n        proof: {proof}")).unwrap_or_default();
     result(line + &proof);
     for warning in &evidence.warnings {
-        result(format_args!("       {}: {warning}", styled(ODD, "warning")));
+        result(format_args!("        {}: {warning}", styled(ODD, "warning")));
     }
     if let (Remedy::Permission(_), Some(text)) = (&evidence.remedy, evidence.remedy.text()) {
         let lines = in_lines(text, &evidence.remedy.commands(), evidence.remedy.statement());
@@ -177,6 +179,11 @@ fn report_run(evidence: &Evidence) {
         // The plan of `seal` has it for what is changed.
         result(lines);
     }
+}
+
+/// Whether a record shows that the stream is encrypted.
+pub(crate) fn is_proven(evidence: &Evidence) -> bool {
+    matches!(evidence.proof.state, ProofState::Proven | ProofState::Observed)
 }
 
 /// The proof in words; `None` where none was sought.

@@ -1,24 +1,25 @@
 //! `streamseal seal`: the plan first, then the question, then the same loop as the function's, one stream after the other.
 
 mod action;
+mod ending;
 
-use std::io::{BufRead, IsTerminal, Write};
-use std::pin::pin;
+use std::io::IsTerminal;
 
-use futures_util::future::{Either, select};
 use indicatif::ProgressBar;
 use serde_json::{Value, json};
 
 use self::action::Action;
 use super::arguments::Globals;
+use super::audit::filter::has_rule;
+use super::confirm::{confirmed, unless_interrupted};
 use super::context::{Context, OBSERVATION_MAX, policy_source};
 use super::exit::Exit;
-use super::heading::{self, document, header};
+use super::heading::{document, header};
 use super::impact::{Before, key_of};
 use super::keys::complete;
 use super::output::{BAD, FAINT, GOOD, ODD, STRONG, Stop, advice_on, result, styled, to_stderr};
 use super::progress::bar;
-use super::runs::{interrupt, is_out_of_date};
+use super::runs::is_out_of_date;
 use super::watching::{Done, ToChange, carry_out, watched_for};
 use super::words::{self, exit_of};
 use crate::domain::arn::StreamArn;
@@ -26,7 +27,7 @@ use crate::domain::evidence::known::{KeyWire, KnownKey, known};
 use crate::domain::evidence::v1::{Document, ExemptionWire};
 use crate::domain::model::{KeyIdentity, Mode, ProofMode};
 use crate::domain::plan::step::{Condition, Step};
-use crate::domain::policy::Policy;
+use crate::domain::policy::{Effect, Existing, Policy};
 use crate::domain::remedy::advice::Remedy;
 use crate::domain::verdict::Compliance;
 use crate::ports::CallLog;
@@ -60,6 +61,9 @@ pub(crate) struct SealArguments {
     /// Encrypt with this key instead of the one that the policy names
     #[arg(long, value_name = "KEY", conflicts_with = "all")]
     key: Option<String>,
+    /// Also streams that the policy only reports, since they are older than `enforce_from`
+    #[arg(long, conflicts_with = "all")]
+    include_existing: bool,
     /// Go ahead although somebody would lose access
     #[arg(long)]
     accept_loss: bool,
@@ -174,7 +178,10 @@ pub(super) async fn run(arguments: &SealArguments, globals: &Globals) -> Result<
         let by_key = arguments.key.as_deref().map(policy_of_key).transpose()?;
         let source = by_key.map(|text| format!("inline:{text}")).or_else(|| policy_source(globals));
         let context = Context::with_policy(globals, None, &arguments.streams, source).await?;
-        let policy = context.policy().await?;
+        let mut policy = context.policy().await?;
+        if arguments.include_existing {
+            enforce_existing(&mut policy);
+        }
         let plan = planned(&context, &policy, arguments, &observing).await?;
         let before = impact(&context, &plan, arguments, &observing).await;
         Ok::<_, Stop>((context, policy, plan, before))
@@ -199,7 +206,7 @@ pub(super) async fn run(arguments: &SealArguments, globals: &Globals) -> Result<
         to_stderr(refusal(&impact));
     }
     let goes = if asks && now > 0 {
-        match unless_interrupted(confirmed(now)).await {
+        match unless_interrupted(confirmed(&question(now))).await {
             Some(answer) => answer?,
             None => return Ok(Exit::TryAgain),
         }
@@ -220,30 +227,13 @@ pub(super) async fn run(arguments: &SealArguments, globals: &Globals) -> Result<
         let fields = to_json(&plan, &impact, applied.as_ref(), &policy, arguments.max_changes);
         result(document(&context, "streamseal.seal/v1", fields));
     } else if !refused {
-        result(next(&context.given, &plan, applied.as_ref(), arguments));
+        result(ending::closing(&context.given, applied.as_ref(), &plan, arguments));
     }
     Ok(exit)
 }
 
-/// The command that comes next.
-fn next(given: &str, plan: &[Planned], applied: Option<&Done>, arguments: &SealArguments) -> String {
-    let named = |of: fn(&&Planned) -> bool| -> Vec<&str> {
-        plan.iter().filter(of).map(|planned| planned.stream.name.as_str()).collect()
-    };
-    let changes = named(|planned| planned.action.changes());
-    let blocked = named(|planned| matches!(planned.action, Action::Withheld | Action::Fault | Action::Unknown));
-    match (applied, blocked.first()) {
-        (None, _) if !changes.is_empty() && arguments.dry_run => {
-            let streams = if arguments.all { "--all".to_owned() } else { changes.join(" ") };
-            let option = |flag, value: &Option<String>| value.as_ref().map(|value| format!(" --{flag} {value}"));
-            let [key, only] =
-                [option("key", &arguments.key), option("only", &arguments.only)].map(Option::unwrap_or_default);
-            heading::next(given, &format!("seal {streams}{key}{only}"), "asks, and then makes these changes")
-        }
-        (_, Some(name)) => heading::next(given, &format!("explain {name}"), "says why it is left"),
-        (Some(_), None) => heading::next(given, "audit", "shows how every stream stands with the policy"),
-        (None, None) => heading::next(given, "prove STREAM", "proves a stream with a record"),
-    }
+fn question(changes: usize) -> String {
+    format!("Change {changes} stream{}?", if changes == 1 { "" } else { "s" })
 }
 
 /// The plan and what came of it, where it was carried out.
@@ -288,6 +278,15 @@ async fn impact(context: &Context, plan: &[Planned], arguments: &SealArguments, 
     Before::check(context, changes.map(|planned| (&planned.stream, &planned.preview)), bar).await
 }
 
+/// Whoever names a stream may have it changed, although its rule only reports streams of its age.
+fn enforce_existing(policy: &mut Policy) {
+    for rule in &mut policy.rules {
+        if let Effect::Encrypt(encrypt) = &mut rule.effect {
+            encrypt.existing = Existing::Enforce;
+        }
+    }
+}
+
 /// Why nothing is done unasked.
 fn refusal(impact: &Before) -> String {
     let losses = match impact.losses() {
@@ -307,11 +306,7 @@ async fn planned(
     arguments: &SealArguments,
     bar: &ProgressBar,
 ) -> Result<Vec<Planned>, Stop> {
-    if let Some(only) = arguments.only.as_ref().filter(|only| policy.rules.iter().all(|rule| rule.name != **only)) {
-        let names: Vec<&str> = policy.rules.iter().map(|rule| rule.name.as_str()).collect();
-        let stop = Stop::usage(format!("the policy has no rule `{only}`"));
-        return Err(stop.help(format!("its rules are {}", names.join(", "))));
-    }
+    arguments.only.iter().try_for_each(|only| has_rule(policy, only))?;
     let streams = if arguments.all { context.all_streams().await? } else { context.streams(&arguments.streams)? };
     bar.set_length(u64::try_from(streams.len()).unwrap_or(u64::MAX));
     let mut plan = Vec::new();
@@ -333,6 +328,8 @@ async fn planned(
     }
     let keys = plan.iter_mut().flat_map(|planned| &mut planned.keys);
     complete(&context.sdk, &context.config.own, keys.collect(), &CallLog::default()).await;
+    // What is not encrypted goes first, also where not all may be changed.
+    plan.sort_by_key(|planned| planned.action.turn());
     // Where STS could not be asked, this says whose the list is.
     if !plan.is_empty() && plan.iter().all(|planned| planned.action == Action::Gone) && arguments.only.is_none() {
         let account = &context.config.own.account;
@@ -385,36 +382,4 @@ fn lines(plan: &[Planned], context: &Context, policy: &Policy, arguments: &SealA
         count(Action::Nothing),
     ));
     lines.join("\n")
-}
-
-/// What comes before the first change: Ctrl-C ends it, and says what that means.
-async fn unless_interrupted<T>(work: impl Future<Output = T>) -> Option<T> {
-    match select(pin!(work), pin!(interrupt())).await {
-        Either::Left((done, _)) => Some(done),
-        Either::Right(_) => {
-            to_stderr("\nnothing was changed");
-            None
-        }
-    }
-}
-
-/// Asks on the terminal. The answer is read on a thread of its own, which nobody waits for after Ctrl-C.
-async fn confirmed(changes: usize) -> Result<bool, Stop> {
-    let s = if changes == 1 { "" } else { "s" };
-    {
-        let mut terminal = anstream::stderr().lock();
-        let _ = write!(terminal, "{STRONG}Change {changes} stream{s}?{STRONG:#} Type \"yes\" to continue: ");
-        let _ = terminal.flush();
-    }
-    let read = tokio::task::spawn_blocking(|| {
-        let mut answer = String::new();
-        std::io::stdin().lock().read_line(&mut answer).map(|_| answer)
-    });
-    let read = read.await.unwrap_or_else(|error| Err(std::io::Error::other(error)));
-    let answer = read.map_err(|error| Stop::failure(format!("the answer cannot be read: {error}")))?;
-    let yes = answer.trim() == "yes";
-    if !yes {
-        to_stderr("nothing was changed");
-    }
-    Ok(yes)
 }

@@ -4,6 +4,7 @@
 
 pub mod digest;
 pub mod emf;
+pub mod exposure;
 pub mod guard;
 pub mod known;
 pub mod v1;

@@ -30,6 +30,14 @@ fn the_policy_of_the_readme_is_valid() {
     assert!(policy.needs_tags());
 }
 
+/// Whoever reads it first reads it whole.
+#[test]
+fn the_readme_is_short_and_the_policy_of_the_reference_is_valid() {
+    assert!(README.lines().count() <= 120, "{}", README.lines().count());
+    let policy = Policy::load(block(include_str!("../../docs/policy.md"), "yaml")).unwrap();
+    assert!(policy.rules.len() == 4 && policy.needs_tags());
+}
+
 #[test]
 fn the_policy_for_many_accounts_is_valid() {
     let policy = Policy::load(block(include_str!("../../docs/many-accounts.md"), "yaml")).unwrap();

@@ -92,6 +92,7 @@ async fn what_is_not_documented_is_refused() {
                 "producers",
                 "impact",
                 "previous_key_needed_until",
+                "exposure",
                 "at_source",
                 "cli",
                 "remedy",

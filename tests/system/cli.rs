@@ -8,6 +8,7 @@ mod frame;
 mod impact;
 mod impact_deep;
 mod impact_wire;
+mod init;
 mod network;
 mod prove;
 mod remedies;

@@ -9,6 +9,7 @@ use futures_util::future::join_all;
 use futures_util::{StreamExt, stream};
 use indicatif::ProgressBar;
 
+use super::filter::Filter;
 use super::observe::{self, LONGEST};
 use super::outputs::Outputs;
 use super::reach::RoleName;
@@ -35,6 +36,8 @@ pub(super) struct Observers<'a> {
     pub(super) policy: &'a Policy,
     pub(super) mode: Mode,
     pub(super) bar: &'a ProgressBar,
+    /// Which streams are observed.
+    pub(super) filter: &'a Filter,
 }
 
 impl Observers<'_> {
@@ -72,7 +75,8 @@ impl Observers<'_> {
         let audits = contexts.iter().zip(&regions).map(async |(context, (region, opt_in))| {
             let session = context.session(self.policy, self.mode, LONGEST);
             let names = names.and_then(|names| names.get(region)).cloned();
-            observe::region(context, &session, *opt_in, names, self.bar).await
+            let stop = std::future::pending();
+            observe::region(context, &session, (*opt_in, self.filter, names), self.bar, stop).await
         });
         Ok(join_all(audits).await)
     }
@@ -99,7 +103,7 @@ pub(super) async fn audit(
     };
     let assumed = Arc::new(Assumed::default());
     let bar = observers.bar;
-    let mut sink = Sink::new(outputs, 0);
+    let mut sink = Sink::new(outputs, observers.filter, 0);
     let (mut regions, mut lacks) = (Vec::new(), Vec::new());
     let count = accounts.len();
     let mut found = stream::iter(&accounts)

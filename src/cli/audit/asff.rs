@@ -1,10 +1,12 @@
-//! The audit as findings of Security Hub (AWS Security Finding Format), as `aws securityhub batch-import-findings` takes them:
-//! at most 100 with one call (Security Hub API reference). Their fields follow those of the control Kinesis.1, but they are
+//! The audit as findings of Security Hub (AWS Security Finding Format), as `aws securityhub batch-import-findings --cli-input-json` takes
+//! them: one batch a line, of one Region, since each has a Security Hub of its own, and of at most 100 (Security Hub API reference,
+//! BatchImportFindings). Their fields follow those of the control Kinesis.1, but they are
 //! this tool's findings and do not say that the control found them.
 
 use serde_json::{Value, json};
 
 use super::report::{Row, TOOL, one_line};
+use super::severity::Severity;
 use crate::domain::evidence::Evidence;
 use crate::domain::remedy::advice::Remedy;
 use crate::domain::verdict::Compliance;
@@ -13,16 +15,43 @@ use crate::domain::verdict::Compliance;
 const DESCRIPTION_MAX: usize = 1024;
 const REMEDIATION_MAX: usize = 512;
 
+/// As many findings as one call of BatchImportFindings takes.
+const BATCH: usize = 100;
+
+/// Findings of one account and Region, as many as one call takes: a line.
+#[derive(Debug, Default)]
+pub(super) struct Batch {
+    findings: Vec<Value>,
+    of: Option<(String, String)>,
+}
+
+impl Batch {
+    /// Takes a finding; the line of those before it, where it does not go with them.
+    pub(super) fn push(&mut self, evidence: &Evidence) -> Option<String> {
+        let scope = &evidence.stream.scope;
+        let of = Some((scope.account.clone(), scope.region.clone()));
+        let line = if self.of != of || self.findings.len() == BATCH { self.line() } else { None };
+        self.of = of;
+        self.findings.push(finding(evidence));
+        line
+    }
+
+    /// The line of what is left; `None` where nothing is.
+    pub(super) fn line(&mut self) -> Option<String> {
+        let findings = std::mem::take(&mut self.findings);
+        (!findings.is_empty()).then(|| format!("{}\n", json!({"Findings": findings})))
+    }
+}
+
 /// The finding of one stream.
-pub(super) fn finding(evidence: &Evidence) -> Value {
+fn finding(evidence: &Evidence) -> Value {
     let row = Row::new(evidence);
     let scope = &evidence.stream.scope;
-    // As Kinesis.1 has it: MEDIUM where it failed.
-    let (status, severity, workflow) = match evidence.verdict.compliance {
-        Compliance::Compliant => ("PASSED", "INFORMATIONAL", "RESOLVED"),
-        Compliance::NonCompliant => ("FAILED", "MEDIUM", "NEW"),
-        Compliance::InsufficientData => ("WARNING", "LOW", "NEW"),
-        Compliance::NotApplicable => ("NOT_AVAILABLE", "INFORMATIONAL", "RESOLVED"),
+    let (status, workflow) = match evidence.verdict.compliance {
+        Compliance::Compliant => ("PASSED", "RESOLVED"),
+        Compliance::NonCompliant => ("FAILED", "NEW"),
+        Compliance::InsufficientData => ("WARNING", "NEW"),
+        Compliance::NotApplicable => ("NOT_AVAILABLE", "RESOLVED"),
     };
     let (change, command) = (evidence.remedy.at_source(), one_line(&evidence.remedy));
     let exemption = row.exemption.as_ref();
@@ -64,7 +93,7 @@ pub(super) fn finding(evidence: &Evidence) -> Value {
         "CreatedAt": row.as_of,
         "LastObservedAt": row.as_of,
         "UpdatedAt": row.as_of,
-        "Severity": {"Label": severity, "Original": row.compliance},
+        "Severity": {"Label": Severity::of(evidence).label(), "Original": row.compliance},
         "Title": "Kinesis data streams should be encrypted with the key that the policy names",
         "Description": cut(row.annotation, DESCRIPTION_MAX),
         "ProductFields": present(&product),
@@ -146,6 +175,26 @@ mod tests {
         let text = recommendation(&long(&"t".repeat(600))).unwrap();
         assert_eq!(text.chars().count(), REMEDIATION_MAX);
         assert_eq!(recommendation(&Remedy::None), None);
+    }
+
+    #[test]
+    fn a_batch_has_one_region_and_no_more_than_one_call_takes() {
+        let mut audit = samples::incomplete();
+        let one = audit.regions[0].streams[0].clone();
+        audit.regions[0].streams = vec![one.clone(); 201];
+        audit.regions[1].streams = vec![one; 2];
+        audit.regions[1].streams.iter_mut().for_each(|evidence| evidence.stream.scope.region = "eu-west-2".into());
+        let mut batch = Batch::default();
+        let mut lines: Vec<String> = audit.streams().filter_map(|evidence| batch.push(evidence)).collect();
+        lines.extend(batch.line());
+        let text = lines.concat();
+        let batches: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        let sizes: Vec<(usize, &Value)> = batches
+            .iter()
+            .map(|batch| (batch["Findings"].as_array().unwrap().len(), &batch["Findings"][0]["Region"]))
+            .collect();
+        let [here, there] = [json!("eu-west-1"), json!("eu-west-2")];
+        assert_eq!(sizes, [(100, &here), (100, &here), (1, &here), (2, &there)]);
     }
 
     #[test]

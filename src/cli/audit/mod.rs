@@ -1,16 +1,20 @@
 //! `streamseal audit`: how every stream stands with the policy, as a table, JSON, CSV, HTML, findings or evidence.
 //!
 //! It observes as a scan does and decides nothing itself; it changes no stream and writes no record. The result is written once
-//! and whole: an audit that is broken off leaves no file and no output.
+//! and whole. An audit that is stopped before its end writes what it has, and says that it is incomplete.
 
 mod accounts;
 mod asff;
+mod change;
 mod csv;
 mod file;
+pub(crate) mod filter;
 mod found;
 mod html;
 mod iam;
+mod markdown;
 mod observe;
+mod ocsf;
 mod outputs;
 mod reach;
 mod recorded;
@@ -19,38 +23,48 @@ mod report;
 mod roles;
 #[cfg(test)]
 mod samples;
+mod severity;
+mod since;
 mod sink;
 mod summary;
 mod table;
 mod totals;
 mod verify;
+pub(crate) mod without;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::future::Future;
 use std::path::{Path, PathBuf};
 use std::pin::pin;
 
+use futures_util::FutureExt;
 use futures_util::future::{Either, join_all, select};
 use indicatif::{ProgressBar, ProgressStyle};
 use jiff::Timestamp;
 
 use self::accounts::Observers;
 use self::file::try_to_write;
+use self::filter::Filter;
 use self::observe::LONGEST;
 use self::outputs::{Format, Outputs};
 use self::reach::{Asked, Reach, ReachArguments};
 use self::report::{Audit, Broken, Ended, FailOn, Source};
+use self::since::Before;
 use self::table::Shown;
 use self::totals::Totals;
 use super::arguments::{Globals, MODES};
-use super::context::Context;
+use super::context::{Context, policy_source};
 use super::exit::Exit;
 use super::output::{GOOD, Stop, in_lines, result, styled, to_stderr};
+use crate::domain::model::Mode;
+use crate::domain::policy::Policy;
 use crate::domain::remedy::advice::Remedy;
 
-const CODES: &str = "Exit codes: 0 compliant, 1 failure, incomplete, or interrupted, 2 usage, 3 non-compliant, 4 try again, since \
-                           something could not be determined now.";
+const CODES: &str = "Exit codes: 0 compliant, 1 failure, incomplete, or interrupted, 2 usage, 3 non-compliant (without a policy: not \
+                           encrypted, or with a key that cannot be used), 4 try again, since something could not be determined now.";
 
-/// Shows how every stream stands with the policy, also as a report; changes nothing
+/// Shows how every stream stands with the policy, also as a report; without a policy, whether it is encrypted and with whose key.
+/// Changes nothing
 #[derive(Debug, clap::Args)]
 #[command(after_help = CODES)]
 pub(crate) struct AuditArguments {
@@ -67,13 +81,18 @@ pub(crate) struct AuditArguments {
     /// The format of the result [default: by the extension of FILE, else table]
     #[arg(long, value_enum)]
     format: Option<Format>,
-    /// Write the result to this file, or to standard output for `-`; may be repeated. The extension (.html .json .csv .jsonl .txt) gives
+    /// Write the result to this file, or to standard output for `-`; may be repeated. The extension (.html .json .csv .jsonl .txt .md) gives
     /// the format
     #[arg(long, short, value_name = "FILE")]
     output: Vec<PathBuf>,
     /// What makes the exit code other than 0 [default: streams that are non-compliant or not known yet]
     #[arg(long, value_enum)]
     fail_on: Option<FailOn>,
+    /// Compare with this audit, which `-o FILE.json` wrote before: what is new, fixed, unchanged
+    #[arg(long, value_name = "FILE")]
+    since: Option<PathBuf>,
+    #[command(flatten)]
+    filter: Filter,
     /// Print what to change as well, for each key, in the table: for Terraform, CloudFormation and the AWS CLI
     #[arg(long)]
     fix: bool,
@@ -96,28 +115,35 @@ pub(super) async fn run(arguments: &AuditArguments, globals: &Globals) -> Result
     for path in asked.iter().filter_map(|(path, _)| *path) {
         try_to_write(path).map_err(|error| not_written(Some(path), &error))?;
     }
+    if arguments.fail_on == Some(FailOn::New) && arguments.since.is_none() {
+        return Err(Stop::usage("`--fail-on new` compares with an audit before: name it with `--since FILE.json`"));
+    }
+    if arguments.since.is_some() && reach != Reach::Own {
+        return Err(Stop::usage("`--since` compares audits of one account, whose streams are observed"));
+    }
+    let before = arguments.since.as_deref().map(Before::read).transpose()?;
     let mut outputs = Outputs::new(asked).map_err(|(path, error)| not_written(Some(&path), &error))?;
     let bar = bar();
-    let done = match select(pin!(audit(arguments, globals, &reach, &mut outputs, &bar)), pin!(broken_off())).await {
-        Either::Left((done, _)) => done,
-        Either::Right(((), _)) => {
-            let (at, of) = (bar.position(), bar.length().unwrap_or_default());
-            let why = format!("interrupted after {at} of {of} streams; nothing was written");
-            Err(Stop::failure(why))
-        }
-    };
+    let done = audit(arguments, globals, (&reach, before), &mut outputs, &bar).await;
+    let (at, of) = (bar.position(), bar.length().unwrap_or_default());
     bar.finish_and_clear();
     let audit = done?;
+    if audit.regions.iter().any(|region| region.ended == Ended::Interrupted) {
+        Stop::failure(format!("interrupted after {at} of {of} streams: the audit is incomplete")).print();
+    }
     report_lacks(&audit);
     for lines in refusals(&audit) {
         to_stderr(format_args!("{}: some streams or keys could not be checked: {lines}", styled(GOOD, "help")));
     }
-    for evidence in audit.streams().filter(|_| reach == Reach::Own) {
+    for evidence in audit.rows().filter(|_| reach == Reach::Own) {
         outputs.push(evidence).map_err(|error| not_written(None, &error))?;
     }
     outputs.write(&audit, shown(arguments)).map_err(|(path, error)| not_written(path.as_deref(), &error))?;
     if !outputs.is_printed() {
         to_stderr(table::sums(&audit).trim_end());
+        if let Some(since) = &audit.since {
+            to_stderr(since.text().trim_end());
+        }
     }
     Ok(audit.exit(arguments.fail_on))
 }
@@ -150,7 +176,7 @@ fn report_lacks(audit: &Audit) {
             Ended::Outdated(why) => {
                 lacks.push(Lacks::LeftOut(format!("{name}: what AWS Config has may be out of date: {why}")));
             }
-            Ended::Complete | Ended::NotEnabled | Ended::Silent => {}
+            Ended::Complete | Ended::NotEnabled | Ended::Silent | Ended::Interrupted => {}
         }
     }
     let more = lacks.len().saturating_sub(LACKS_NAMED);
@@ -200,7 +226,7 @@ fn outputs<'a>(arguments: &'a AuditArguments, globals: &Globals) -> Result<Vec<(
     }
     let of = |path: &PathBuf| {
         let why = || {
-            let endings = ".html, .json, .csv, .jsonl or .txt";
+            let endings = ".html, .json, .csv, .jsonl, .txt or .md";
             format!("{}: unknown file extension; use {endings}, or give --format", path.display())
         };
         asked.or_else(|| Format::of(path)).ok_or_else(why)
@@ -212,29 +238,36 @@ fn outputs<'a>(arguments: &'a AuditArguments, globals: &Globals) -> Result<Vec<(
     arguments.output.iter().map(output).collect()
 }
 
+/// Observes every Region, until somebody stops it. What was not begun before that is no audit, and neither is half of an organization.
 async fn audit(
     arguments: &AuditArguments,
     globals: &Globals,
-    reach: &Reach,
+    (reach, before): (&Reach, Option<Before>),
     outputs: &mut Outputs,
     bar: &ProgressBar,
 ) -> Result<Audit, Stop> {
-    let regions = regions::chosen(globals, arguments.all_regions).await?;
-    let (contexts, is_known) =
-        Context::of_regions(globals, arguments.mode.as_deref(), arguments.rate, &regions).await?;
+    let stop = stopped().boxed_local().shared();
+    let prepared = match select(pin!(prepared(arguments, globals)), stop.clone()).await {
+        Either::Left((prepared, _)) => prepared?,
+        Either::Right(_) => return Err(interrupted(bar)),
+    };
+    let Prepared { contexts, regions, is_known, policy, mode, has_policy } = prepared;
     let Some(first) = contexts.first() else { return Err(Stop::usage("there is no Region to observe")) };
-    let (policy, mode) = (first.policy().await?, first.mode().await?);
+    let account = first.config.own.account.clone();
+    arguments.filter.check(&policy)?;
+    before.iter().try_for_each(|before| before.is_of(&account))?;
     let started_at = now();
     let mut audit = Audit {
         id: first.run_id.clone(),
         actor: first.config.runner.actor.clone(),
         given: first.given.clone(),
-        account: first.config.own.account.clone(),
+        account,
         source: Source::Kinesis,
         mode,
-        policy_source: first.config.policy.to_string(),
+        policy_source: if has_policy { first.config.policy.to_string() } else { without::SOURCE.to_owned() },
         policy_digest: policy.digest.clone(),
         rules: policy.rules.iter().map(|rule| rule.name.clone()).collect(),
+        exemptions: policy.exemptions(),
         exemptions_ending: policy.exemptions_ending(started_at),
         started_at,
         finished_at: started_at,
@@ -243,9 +276,12 @@ async fn audit(
         calls: BTreeMap::new(),
         lacks: Vec::new(),
         verified: None,
+        filter: arguments.filter.clone(),
+        since: None,
     };
     let (globals, rate, own, policy) = (globals, arguments.rate, first, &policy);
-    let observers = Observers { globals, regions: &regions, rate, own, policy, mode, bar };
+    let (filter, regions) = (&arguments.filter, regions.as_slice());
+    let observers = Observers { globals, regions, rate, own, policy, mode, bar, filter };
     match reach {
         Reach::Recorded(asked) => {
             if contexts.len() > 1 {
@@ -253,7 +289,8 @@ async fn audit(
                 return Err(stop.help("`--regions` names those of the aggregator's Regions that are not left out"));
             }
             let session = first.session(policy, mode, LONGEST);
-            let found = recorded::audit(asked, (first, &session), rate, outputs, bar).await?;
+            let found = recorded::audit(asked, (first, &session), (rate, filter), outputs, bar);
+            let found = unless_interrupted(found, stop.clone(), bar).await?;
             audit.source = source(asked, first);
             if asked.verify > 0 {
                 bar.set_message("streams to verify");
@@ -264,22 +301,27 @@ async fn audit(
             audit.take(found);
         }
         Reach::Accounts { named, role, at_once } => {
-            let found = accounts::audit(named.as_deref(), role, *at_once, observers, outputs).await?;
+            let found = accounts::audit(named.as_deref(), role, *at_once, observers, outputs);
+            let found = unless_interrupted(found, stop.clone(), bar).await?;
             audit.take(found);
         }
         Reach::Own => {
             // Each Region has quotas of its own.
-            let audits = contexts.iter().zip(&regions).map(async |(context, (_, opt_in))| {
+            let audits = contexts.iter().zip(regions).map(async |(context, (_, opt_in))| {
                 let session = context.session(policy, mode, LONGEST);
-                observe::region(context, &session, *opt_in, None, bar).await
+                observe::region(context, &session, (*opt_in, &arguments.filter, None), bar, stop.clone()).await
             });
             audit.regions = join_all(audits).await;
             if !is_known {
                 audit.regions.iter_mut().for_each(report::Region::doubt);
             }
+            if !has_policy {
+                audit.regions.iter_mut().for_each(without::leave_out_rules);
+            }
         }
     }
     audit.finished_at = now();
+    audit.since = before.map(|before| before.compare(&audit));
     Ok(audit)
 }
 
@@ -290,6 +332,47 @@ fn source(asked: &Asked, context: &Context) -> Source {
         Some(name) => Source::Aggregator { name, region },
         None => Source::Config { region },
     }
+}
+
+fn interrupted(bar: &ProgressBar) -> Stop {
+    let (at, of) = (bar.position(), bar.length().unwrap_or_default());
+    Stop::failure(format!("interrupted after {at} of {of} streams; nothing was written"))
+}
+
+/// What comes of it, unless somebody stops it first.
+async fn unless_interrupted<T>(
+    found: impl Future<Output = Result<T, Stop>>,
+    stop: impl Future<Output = ()> + Unpin,
+    bar: &ProgressBar,
+) -> Result<T, Stop> {
+    match select(pin!(found), stop).await {
+        Either::Left((found, _)) => found,
+        Either::Right(_) => Err(interrupted(bar)),
+    }
+}
+
+/// What has to be known before the first stream is observed.
+struct Prepared {
+    contexts: Vec<Context>,
+    /// Of each, its name, and whether the account may be without it.
+    regions: Vec<(String, bool)>,
+    /// Whether the account is known to be the one that the credentials are of.
+    is_known: bool,
+    policy: Policy,
+    mode: Mode,
+    has_policy: bool,
+}
+
+async fn prepared(arguments: &AuditArguments, globals: &Globals) -> Result<Prepared, Stop> {
+    let regions = regions::chosen(globals, arguments.all_regions).await?;
+    let named = policy_source(globals);
+    let has_policy = named.is_some();
+    let source = named.unwrap_or_else(without::source);
+    let (contexts, is_known) =
+        Context::of_regions(globals, source, arguments.mode.as_deref(), arguments.rate, &regions).await?;
+    let Some(first) = contexts.first() else { return Err(Stop::usage("there is no Region to observe")) };
+    let (policy, mode) = (first.policy().await?, first.mode().await?);
+    Ok(Prepared { contexts, regions, is_known, policy, mode, has_policy })
 }
 
 /// To the second: people read it.
@@ -310,7 +393,7 @@ fn bar() -> ProgressBar {
 }
 
 /// Ctrl-C, or a TERM.
-async fn broken_off() {
+async fn stopped() {
     use tokio::signal::unix::{SignalKind, signal};
     let (Ok(mut interrupt), Ok(mut terminate)) = (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
     else {

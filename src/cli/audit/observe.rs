@@ -1,11 +1,15 @@
 //! The observations of an audit: every stream of one Region, several at once, by the code that scans observe with. It reads, and nothing else.
 
 use std::collections::BTreeMap;
+use std::future::Future;
+use std::pin::pin;
 
+use futures_util::future::{Either, select};
 use futures_util::{StreamExt, stream};
 use indicatif::ProgressBar;
 use jiff::SignedDuration;
 
+use super::filter::Filter;
 use super::report::{Broken, Ended, Region};
 use crate::aws::Aws;
 use crate::cli::context::Context;
@@ -36,13 +40,14 @@ const AT_ONCE: usize = 16;
 /// that are under way at once fail at once, and say no more than one.
 const IN_A_ROW: usize = AT_ONCE + 4;
 
-/// Observes every stream of the Region that `session` and `context` are of, or those in `names` alone.
+/// Observes every stream of the Region that `session` and `context` are of and that `filter` takes, or those in `names` alone, until `stop`
+/// ends.
 pub(super) async fn region(
     context: &Context,
     session: &Session<'_>,
-    opt_in: bool,
-    names: Option<Vec<StreamName>>,
+    (opt_in, filter, names): (bool, &Filter, Option<Vec<StreamName>>),
     bar: &ProgressBar,
+    stop: impl Future<Output = ()> + Unpin,
 ) -> Region {
     let aws = &context.aws;
     let cause = Cause { call: EventText::new("audit"), event_id: None, actor: None, at: None, creator: None };
@@ -51,11 +56,19 @@ pub(super) async fn region(
         observer: Observer::of_scan(aws, session, Group::Policy),
         inspection: Inspection { session, cause, requested_at: aws.now(), attempt: 0, by: "an audit" },
         session,
+        filter,
         bar,
         in_a_row: InARow::default(),
         region: Region::new(&session.config.own.account, &session.config.own.region),
     };
-    if let Err(why) = round.run(names).await {
+    let ended = match select(pin!(round.run(names)), stop).await {
+        Either::Left((ended, _)) => Some(ended),
+        Either::Right(_) => None,
+    };
+    if ended.is_none() {
+        round.region.ended = Ended::Interrupted;
+    }
+    if let Some(Err(why)) = ended {
         let failure = match &why {
             Unfinished::Call(failure) if round.region.listed == 0 => Some(failure),
             _ => None,
@@ -70,6 +83,7 @@ pub(super) async fn region(
             }),
         };
     }
+    round.region.streams.retain(|evidence| filter.is_about(evidence.rule.as_ref().map(|(_, name)| name.as_str())));
     let log = CallLog::default();
     let keys = round.region.streams.iter_mut().flat_map(|evidence| &mut evidence.keys);
     complete(&context.sdk, &session.config.own, keys.collect(), &log).await;
@@ -88,6 +102,7 @@ struct Round<'a> {
     observer: Observer<'a, Aws>,
     inspection: Inspection<'a>,
     session: &'a Session<'a>,
+    filter: &'a Filter,
     bar: &'a ProgressBar,
     in_a_row: InARow,
     region: Region,
@@ -146,16 +161,18 @@ impl Round<'_> {
 
     /// All names first: then the bar knows how far it is.
     async fn names(&mut self) -> Result<Vec<StreamName>, Unfinished> {
-        let mut names: Vec<StreamName> = Vec::new();
+        let (mut names, mut last): (Vec<StreamName>, Option<StreamName>) = (Vec::new(), None);
         let mut from = PageStart::Beginning;
         loop {
             let log = CallLog::default();
-            let page = self.observer.page(&from, names.last(), &log).await;
+            let page = self.observer.page(&from, last.as_ref(), &log).await;
             self.count_calls(&log);
             let page = page?;
-            self.region.listed += page.names.len();
-            self.bar.inc_length(u64::try_from(page.names.len()).unwrap_or_default());
-            names.extend(page.names);
+            last = page.names.last().cloned().or(last);
+            let before = names.len();
+            names.extend(page.names.into_iter().filter(|name| self.filter.observes(name)));
+            self.region.listed = names.len();
+            self.bar.inc_length(u64::try_from(names.len() - before).unwrap_or_default());
             match page.next {
                 Some(next) => from = next,
                 None => return Ok(names),

@@ -12,6 +12,8 @@ use super::asff;
 use super::csv;
 use super::file::{without_name, write_whole};
 use super::html;
+use super::markdown;
+use super::ocsf;
 use super::report::{Audit, ORDER, row_with_remedy};
 use super::table::{self, Shown};
 use crate::domain::evidence::Evidence;
@@ -34,8 +36,12 @@ pub(super) enum Format {
     Html,
     /// One document a line and stream, streamseal.evidence/v1
     Evidence,
-    /// Findings for Security Hub (ASFF)
+    /// Findings for Security Hub (ASFF), one batch of at most 100 a line, by Region
     Asff,
+    /// Compliance Findings of OCSF, one a line
+    Ocsf,
+    /// A summary for a pull request or a pipeline
+    Markdown,
 }
 
 impl Format {
@@ -46,6 +52,7 @@ impl Format {
             "csv" => Some(Self::Csv),
             "html" | "htm" => Some(Self::Html),
             "jsonl" | "ndjson" => Some(Self::Evidence),
+            "md" => Some(Self::Markdown),
             _ => None,
         }
     }
@@ -54,10 +61,9 @@ impl Format {
     fn around(self, audit: &Audit) -> Option<(String, String)> {
         let of = |before: &str, after: &str| Some((before.to_owned(), after.to_owned()));
         match self {
-            Self::Table | Self::Html => None,
+            Self::Table | Self::Markdown | Self::Html => None,
             Self::Csv => of(csv::HEAD, ""),
-            Self::Evidence => of("", ""),
-            Self::Asff => of("[", "\n]\n"),
+            Self::Evidence | Self::Asff | Self::Ocsf => of("", ""),
             Self::Json => {
                 let head = format!("{:#}", audit.head());
                 let head = head.strip_suffix("\n}").unwrap_or(&head);
@@ -74,11 +80,12 @@ impl Format {
             format!("{}\n{indent}{lines}", if first { "" } else { "," })
         };
         match self {
-            Self::Table => String::new(),
+            // Batches are put together as they come.
+            Self::Table | Self::Markdown | Self::Asff => String::new(),
             Self::Csv => csv::line(evidence),
             Self::Evidence => serde_json::to_string(&Document::from(evidence)).unwrap_or_default() + "\n",
             Self::Html => html::document(evidence) + "\n",
-            Self::Asff => item(asff::finding(evidence), "  "),
+            Self::Ocsf => ocsf::line(evidence),
             Self::Json => item(row_with_remedy(evidence), "    "),
         }
     }
@@ -117,6 +124,8 @@ struct Output {
     format: Format,
     /// One file for all rows, or one for each compliance in the order of [`ORDER`].
     rows: Vec<Rows>,
+    /// Findings that wait for others of their Region.
+    batch: asff::Batch,
 }
 
 impl Output {
@@ -128,7 +137,10 @@ impl Output {
             _ => (0, u64::MAX),
         };
         let Some(rows) = self.rows.get_mut(place).filter(|rows| rows.count < most) else { return Ok(()) };
-        let row = self.format.row(evidence, rows.count == 0);
+        let row = match self.format {
+            Format::Asff => self.batch.push(evidence).unwrap_or_default(),
+            format => format.row(evidence, rows.count == 0),
+        };
         rows.push(&row)
     }
 
@@ -140,8 +152,10 @@ impl Output {
                 for rows in &mut self.rows {
                     std::io::copy(&mut rows.read()?, out)?;
                 }
+                out.write_all(self.batch.line().unwrap_or_default().as_bytes())?;
                 out.write_all(after.as_bytes())
             }
+            (Format::Markdown, None) => out.write_all(markdown::render(audit).as_bytes()),
             (_, None) => out.write_all(table::render(audit, shown).as_bytes()),
         }
     }
@@ -182,13 +196,18 @@ impl Outputs {
     pub(super) fn new(asked: Vec<(Option<&Path>, Format)>) -> std::result::Result<Self, (PathBuf, std::io::Error)> {
         let output = |(path, format): (Option<&Path>, Format)| {
             let files = match format {
-                Format::Table => 0,
+                Format::Table | Format::Markdown => 0,
                 Format::Html => ORDER.len(),
                 _ => 1,
             };
             let rows = (0..files).map(|_| Rows::new(path)).collect::<Result<_>>();
             let name = || path.map_or_else(std::env::temp_dir, Path::to_path_buf);
-            Ok(Output { path: path.map(Path::to_path_buf), format, rows: rows.map_err(|error| (name(), error))? })
+            Ok(Output {
+                path: path.map(Path::to_path_buf),
+                format,
+                rows: rows.map_err(|error| (name(), error))?,
+                batch: asff::Batch::default(),
+            })
         };
         asked.into_iter().map(output).collect::<std::result::Result<_, _>>().map(Self)
     }

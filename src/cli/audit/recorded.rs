@@ -7,6 +7,7 @@ use indicatif::ProgressBar;
 use jiff::Timestamp;
 use serde_json::Value;
 
+use super::filter::Filter;
 use super::outputs::Outputs;
 use super::reach::Asked;
 use super::report::{Broken, Ended, Found, Lack, Region};
@@ -39,7 +40,7 @@ const UNREAD: usize = 5;
 pub(super) async fn audit(
     asked: &Asked,
     (context, session): (&Context, &Session<'_>),
-    rate: u32,
+    (rate, filter): (u32, &Filter),
     outputs: &mut Outputs,
     bar: &ProgressBar,
 ) -> Result<Found, Stop> {
@@ -52,7 +53,7 @@ pub(super) async fn audit(
         regions: BTreeMap::new(),
         unread: Vec::new(),
         unread_more: 0,
-        sink: Sink::new(outputs, asked.verify),
+        sink: Sink::new(outputs, filter, asked.verify),
     };
     let sources = match &asked.aggregator {
         Some(name) => match queries.sources().await {

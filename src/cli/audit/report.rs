@@ -9,6 +9,8 @@ use jiff::civil::Date;
 use serde::Serialize;
 use serde_json::{Value, json};
 
+use super::change::Since;
+use super::filter::Filter;
 pub(super) use super::found::{Broken, Lack};
 use super::found::{Said, Suspect, Verified};
 pub(super) use super::totals::ORDER;
@@ -18,6 +20,7 @@ use crate::cli::words::{exit_of, remedy_json};
 use crate::domain::evidence::Evidence;
 use crate::domain::evidence::v1::{ExemptionWire, WouldWire};
 use crate::domain::model::{Encryption, KeyIdentity, Mode, Tags};
+use crate::domain::policy::Exemption;
 use crate::domain::remedy::advice::Remedy;
 use crate::domain::text::EventText;
 use crate::domain::time::Time;
@@ -50,6 +53,8 @@ pub(super) struct Audit {
     pub(super) rules: Vec<String>,
     /// Rules whose exemption ends soon, with its last day.
     pub(super) exemptions_ending: BTreeMap<String, Date>,
+    /// Every exemption of the policy, by its rule's name.
+    pub(super) exemptions: Vec<(String, Exemption)>,
     pub(super) started_at: Timestamp,
     pub(super) finished_at: Timestamp,
     pub(super) regions: Vec<Region>,
@@ -61,6 +66,10 @@ pub(super) struct Audit {
     pub(super) lacks: Vec<Lack>,
     /// What was observed to verify what was recorded.
     pub(super) verified: Option<Verified>,
+    /// Which streams it is about, and lists.
+    pub(super) filter: Filter,
+    /// What changed since an audit before, where there is one to compare with.
+    pub(super) since: Option<Since>,
 }
 
 /// Where the streams' settings are from.
@@ -128,6 +137,8 @@ pub(super) enum Ended {
     Silent,
     /// What AWS Config has of it may be old: since when, and why.
     Outdated(String),
+    /// Somebody stopped the audit before its end.
+    Interrupted,
 }
 
 /// What ends the command with another exit code than 0.
@@ -137,6 +148,8 @@ pub(super) enum FailOn {
     NonCompliant,
     /// That, or a stream that is unknown, or a Region that the organization denies
     Unknown,
+    /// A stream that is non-compliant, and was not in the audit that `--since` names
+    New,
     /// Nothing that is found
     None,
 }
@@ -170,6 +183,7 @@ impl Region {
             Ended::Failed(broken) => ("failed", Some(&broken.why)),
             Ended::Silent => ("no-streams", None),
             Ended::Outdated(why) => ("outdated", Some(why)),
+            Ended::Interrupted => ("interrupted", None),
         };
         json!({
             "account": self.account, "region": self.name, "state": state, "failure": failure, "listed": self.listed,
@@ -282,6 +296,11 @@ impl Audit {
         self.regions.iter().flat_map(|region| &region.streams)
     }
 
+    /// Those that are listed, one by one.
+    pub(super) fn rows(&self) -> impl Iterator<Item = &Evidence> {
+        self.streams().filter(|evidence| self.filter.lists(evidence))
+    }
+
     /// Takes what was found.
     pub(super) fn take(&mut self, found: Found) {
         (self.regions, self.written) = (found.regions, found.written);
@@ -317,7 +336,7 @@ impl Audit {
 
     /// Whether every Region that the accounts have was observed to its end.
     pub(super) fn is_complete(&self) -> bool {
-        let failed = self.regions.iter().any(|region| matches!(region.ended, Ended::Failed(_)));
+        let failed = self.regions.iter().any(|r| matches!(r.ended, Ended::Failed(_) | Ended::Interrupted));
         // Credentials that are good nowhere give the same answer as Regions that nobody enabled.
         let somewhere = self.regions.iter().any(|region| !matches!(region.ended, Ended::NotEnabled | Ended::Denied));
         !failed && somewhere && self.lacks.is_empty()
@@ -327,6 +346,8 @@ impl Audit {
         let totals = self.totals();
         let found = match fail_on {
             Some(FailOn::None) => Exit::Compliant,
+            Some(FailOn::New) if self.since.as_ref().is_some_and(|since| !since.new.is_empty()) => Exit::NonCompliant,
+            Some(FailOn::New) => Exit::Compliant,
             Some(FailOn::NonCompliant) if totals.all.of(Compliance::NonCompliant) > 0 => Exit::NonCompliant,
             Some(FailOn::NonCompliant) => Exit::Compliant,
             Some(FailOn::Unknown) => totals.worst,
@@ -335,6 +356,7 @@ impl Audit {
         let of_broken = |broken: &Broken| if broken.passes { Exit::TryAgain } else { Exit::Failure };
         let of_region = |region: &Region| match &region.ended {
             Ended::Failed(broken) => of_broken(broken),
+            Ended::Interrupted => Exit::Failure,
             Ended::Denied | Ended::Silent if fail_on == Some(FailOn::Unknown) => Exit::Failure,
             Ended::Complete | Ended::NotEnabled | Ended::Denied | Ended::Silent | Ended::Outdated(_) => Exit::Compliant,
         };
@@ -346,6 +368,9 @@ impl Audit {
     /// Everything but the streams.
     pub(super) fn head(&self) -> Value {
         let ending = self.exemptions_ending.iter().map(|(rule, until)| json!({"rule": rule, "until": until}));
+        let exemptions = self.exemptions.iter().map(|(rule, Exemption { reason, owner, until })| {
+            json!({"rule": rule, "reason": reason, "owner": owner, "until": until})
+        });
         json!({
             "schema": SCHEMA,
             "id": self.id,
@@ -360,7 +385,10 @@ impl Audit {
             "started_at": Time(self.started_at),
             "finished_at": Time(self.finished_at),
             "complete": self.is_complete(),
+            "filter": self.filter.to_json(),
+            "since": self.since.as_ref().map(Since::to_json),
             "totals": self.totals().to_json(&self.rules),
+            "exemptions": exemptions.collect::<Vec<_>>(),
             "exemptions_ending": ending.collect::<Vec<_>>(),
             "lacks": self.lacks.iter().map(Lack::to_json).collect::<Vec<_>>(),
             "verified": self.verified.as_ref().map(Verified::to_json),
@@ -438,6 +466,19 @@ mod tests {
         let mut nowhere = samples::audit();
         nowhere.regions.iter_mut().for_each(|region| region.ended = Ended::NotEnabled);
         assert_eq!(nowhere.exit(None), Exit::Failure, "credentials that are good nowhere");
+    }
+
+    #[test]
+    fn what_is_new_alone_can_fail_the_command() {
+        let mut audit = samples::audit();
+        audit.since = Some(Since::default());
+        assert_eq!(audit.exit(Some(FailOn::New)), Exit::Compliant, "what was wrong before is let through");
+        let new = audit.regions[0].streams[1].stream.clone();
+        audit.since.iter_mut().for_each(|since| since.new.push(new.clone()));
+        assert_eq!(audit.exit(Some(FailOn::New)), Exit::NonCompliant);
+        audit.regions[0].ended = Ended::Interrupted;
+        assert_eq!(audit.exit(Some(FailOn::New)), Exit::Failure, "whatever was not observed may be new");
+        assert_eq!(audit.head()["complete"], false);
     }
 
     #[test]

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 
+use super::filter::Filter;
 use super::report::{Audit, Broken, Ended, Region, Source};
 use super::totals::Totals;
 use crate::domain::arn::{KeyArn, KeyRef, Scope, StreamName};
@@ -116,6 +117,14 @@ pub(super) fn audit() -> Audit {
         policy_digest: "sha256:00".into(),
         rules: vec!["scratch".into(), "teams".into(), "orders".into(), "rest".into()],
         exemptions_ending: BTreeMap::from([("scratch".to_owned(), "2026-12-01".parse().unwrap())]),
+        exemptions: vec![(
+            "scratch".into(),
+            Exemption {
+                reason: "RISK-1421".into(),
+                owner: Some("data-platform".into()),
+                until: Some("2026-12-01".parse().unwrap()),
+            },
+        )],
         started_at: at(),
         finished_at: at(),
         regions: vec![region],
@@ -123,6 +132,8 @@ pub(super) fn audit() -> Audit {
         calls: BTreeMap::new(),
         lacks: Vec::new(),
         verified: None,
+        filter: Filter::default(),
+        since: None,
     }
 }
 

@@ -1,5 +1,6 @@
 //! Where the streams of an audit go that may have any number: written at once, counted, and only some of those that are wrong kept.
 
+use super::filter::Filter;
 use super::found::Suspect;
 use super::outputs::Outputs;
 use super::report::{Region, Row, count};
@@ -14,6 +15,7 @@ const KEPT: u64 = 100;
 #[derive(Debug)]
 pub(super) struct Sink<'a> {
     outputs: &'a mut Outputs,
+    filter: &'a Filter,
     pub(super) written: Totals,
     /// How many streams are in Regions.
     kept: Counts,
@@ -25,15 +27,21 @@ pub(super) struct Sink<'a> {
 
 impl<'a> Sink<'a> {
     /// `verify`: so many of the worst streams are remembered.
-    pub(super) fn new(outputs: &'a mut Outputs, verify: usize) -> Self {
+    pub(super) fn new(outputs: &'a mut Outputs, filter: &'a Filter, verify: usize) -> Self {
         let (written, kept) = (Totals::default(), Counts::default());
-        Self { outputs, written, kept, verify, suspects: [Vec::new(), Vec::new()] }
+        Self { outputs, filter, written, kept, verify, suspects: [Vec::new(), Vec::new()] }
     }
 
     /// Takes a stream of this Region.
     pub(super) fn take(&mut self, region: &mut Region, evidence: Evidence) -> Result<(), Stop> {
-        let pushed = self.outputs.push(&evidence);
-        pushed.map_err(|error| Stop::failure(format!("a row cannot be written: {error}")))?;
+        let rule = evidence.rule.as_ref().map(|(_, name)| name.as_str());
+        if !self.filter.observes(&evidence.stream.name) || !self.filter.is_about(rule) {
+            return Ok(());
+        }
+        if self.filter.lists(&evidence) {
+            let pushed = self.outputs.push(&evidence);
+            pushed.map_err(|error| Stop::failure(format!("a row cannot be written: {error}")))?;
+        }
         let compliance = evidence.verdict.compliance;
         if compliance == Compliance::NonCompliant {
             self.suspect(&evidence);

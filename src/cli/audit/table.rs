@@ -6,6 +6,7 @@ use std::fmt::Write;
 use super::found::Verified;
 use super::report::{Audit, Ended, ORDER, Region, Row, Source, for_all_streams};
 use super::summary::{left_out, summary};
+use super::without;
 use crate::cli::{heading, words};
 use crate::domain::evidence::Evidence;
 use crate::domain::evidence::v1::WouldWire;
@@ -18,6 +19,7 @@ const NAMED_MAX: usize = 5;
 
 /// So many Regions are named in one line: more than there are, for one account.
 const REGIONS_MAX: usize = 60;
+const HEAD: [&str; 6] = ["STREAM", "COMPLIANCE", "REASON", "WOULD", "RULE", "KEY"];
 
 /// How the table is shown.
 #[derive(Clone, Copy, Debug, Default)]
@@ -33,7 +35,8 @@ pub(super) struct Shown {
 pub(super) fn render(audit: &Audit, shown: Shown) -> String {
     let Shown { coloured, width, fix } = shown;
     let (accounts, regions) = (audit.accounts() > 1, audit.region_names().len() > 1);
-    let mut head = vec!["STREAM", "COMPLIANCE", "REASON", "WOULD", "RULE", "KEY"];
+    let by_policy = !without::is_of(audit);
+    let mut head = if by_policy { HEAD.to_vec() } else { without::HEAD.to_vec() };
     if regions {
         head.insert(0, "REGION");
     }
@@ -42,21 +45,14 @@ pub(super) fn render(audit: &Audit, shown: Shown) -> String {
     }
     let mut lines: Vec<(Compliance, Vec<String>)> = Vec::new();
     for compliance in ORDER {
-        for evidence in audit.streams().filter(|evidence| evidence.verdict.compliance == compliance) {
-            let row = Row::new(evidence);
-            let would = row.would.as_ref().map_or_else(|| "-".to_owned(), would);
-            let key = row.key();
-            // The id says it all where every key is of one account and Region.
-            let id = key.rsplit_once(":key/").map_or(key, |(_, id)| id);
-            let key = row.key_alias.unwrap_or(id);
-            let mut cells: Vec<String> = [row.stream, row.compliance, row.reason, &would, row.rule.unwrap_or("-"), key]
-                .map(str::to_owned)
-                .into();
+        for evidence in audit.rows().filter(|evidence| evidence.verdict.compliance == compliance) {
+            let mut cells: Vec<String> =
+                if by_policy { cells(evidence).into() } else { without::cells(evidence).into() };
             if regions {
-                cells.insert(0, row.region.to_owned());
+                cells.insert(0, evidence.stream.scope.region.clone());
             }
             if accounts {
-                cells.insert(0, row.account.to_owned());
+                cells.insert(0, evidence.stream.scope.account.clone());
             }
             lines.push((compliance, cells));
         }
@@ -91,8 +87,22 @@ pub(super) fn render(audit: &Audit, shown: Shown) -> String {
     text.push_str(&summary(audit));
     text.push_str(&sums(audit));
     text.push_str(&audit.verified.as_ref().map(Verified::lines).unwrap_or_default());
+    if let Some(since) = &audit.since {
+        text.push_str(&since.text());
+    }
     text.push_str(&next(audit, fix));
     text
+}
+
+/// One stream as its rule sees it.
+fn cells(evidence: &Evidence) -> [String; 6] {
+    let row = Row::new(evidence);
+    let would = row.would.as_ref().map_or_else(|| "-".to_owned(), would);
+    let key = row.key();
+    // The id says it all where every key is of one account and Region.
+    let id = key.rsplit_once(":key/").map_or(key, |(_, id)| id);
+    let key = row.key_alias.unwrap_or(id);
+    [row.stream, row.compliance, row.reason, &would, row.rule.unwrap_or("-"), key].map(str::to_owned)
 }
 
 /// Whose streams these are, where, and by what they were judged.
@@ -108,7 +118,15 @@ fn header(audit: &Audit) -> String {
         Source::Kinesis | Source::Config { .. } => regions,
     };
     let by = if audit.source == Source::Kinesis { "" } else { ", as AWS Config recorded it" };
-    format!("{}, {regions}, policy {policy_source}, mode {}{by}\n\n", audit.whose(), mode.as_str())
+    let filter = match audit.filter.words() {
+        words if words.is_empty() => words,
+        words => format!("\n{words}"),
+    };
+    if without::is_of(audit) {
+        let asked = "is each stream encrypted, and can its key be used";
+        return format!("{}, {regions}, no policy: {asked}{by}{filter}\n\n", audit.whose());
+    }
+    format!("{}, {regions}, policy {policy_source}, mode {}{by}{filter}\n\n", audit.whose(), mode.as_str())
 }
 
 /// What a run in the mode `enforce` does.
@@ -141,6 +159,8 @@ fn next(audit: &Audit, fix: bool) -> String {
     let is_at_source = audit.streams().any(|evidence| evidence.remedy.at_source().is_some());
     let (command, does) = if all.sum() == 0 {
         ("audit --all-regions", "searches every Region")
+    } else if without::is_of(audit) {
+        ("init", "writes a policy from these streams: which of them need which key")
     } else if is_at_source && !fix {
         ("audit --fix", words::FIX)
     } else if all.of(Compliance::NonCompliant) > 0 {
@@ -180,12 +200,12 @@ pub(super) fn sums(audit: &Audit) -> String {
     let all = audit.totals().all;
     let total = all.sum();
     let s = if total == 1 { "" } else { "s" };
-    let parts: Vec<String> = ORDER
+    let by_compliance = ORDER
         .iter()
         .map(|compliance| (all.of(*compliance), compliance.as_str()))
         .filter(|(count, _)| *count > 0)
-        .map(|(count, word)| format!("{count} {word}"))
-        .collect();
+        .map(|(count, word)| format!("{count} {word}"));
+    let parts: Vec<String> = if without::is_of(audit) { without::counts(audit) } else { by_compliance.collect() };
     let colon = if parts.is_empty() { "" } else { ": " };
     let mut text = format!("{total} stream{s}{colon}{}\n", parts.join(", "));
     let several = audit.accounts() > 1;
@@ -222,7 +242,7 @@ pub(super) fn sums(audit: &Audit) -> String {
         let _ = writeln!(text, "not observed, denied by the organization: {denied}");
     }
     if !audit.is_complete() {
-        let failed = audit.regions.iter().filter(|region| matches!(region.ended, Ended::Failed(_)));
+        let failed = audit.regions.iter().filter(|r| matches!(r.ended, Ended::Failed(_) | Ended::Interrupted));
         let lacks = audit.lacks.iter().map(|lack| lack.what.clone());
         let failed = listed(lacks.chain(failed.map(name)).collect());
         let _ = writeln!(text, "incomplete: {}", if failed.is_empty() { "no Region" } else { &failed });

@@ -50,6 +50,16 @@ impl Action {
         matches!(self, Self::Encrypt | Self::Rekey | Self::Wait)
     }
 
+    /// The lower ones come first.
+    pub(super) fn turn(self) -> u8 {
+        match self {
+            Self::Encrypt => 0,
+            Self::Rekey => 1,
+            Self::Wait => 2,
+            Self::Nothing | Self::Withheld | Self::Fault | Self::Unknown | Self::Gone => 3,
+        }
+    }
+
     pub(super) fn word(self) -> &'static str {
         match self {
             Self::Encrypt => "encrypt",

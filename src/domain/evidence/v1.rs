@@ -8,6 +8,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::super::model::{Encryption, KeyIdentity, Mode, ProofMode, Tags};
+use super::exposure::Exposure;
 use super::guard::GuardWire;
 use super::known::KeyWire;
 use super::{Evidence, Proof, Setting};
@@ -88,6 +89,9 @@ pub struct Document<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "schema", schemars(with = "Time"))]
     previous_key_needed_until: Option<Time>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "schema", schemars(with = "Exposure"))]
+    exposure: Option<Exposure>,
     #[serde(skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "schema", schemars(with = "AtSource"))]
     at_source: Option<&'a AtSource>,
@@ -433,10 +437,16 @@ impl<'a> From<&'a Evidence> for Document<'a> {
             guard: evidence.guard.as_ref().map(GuardWire::from),
             impact: evidence.rekeyed.then(|| evidence.impact()),
             previous_key_needed_until: evidence.previous_key_needed_until.map(Time),
+            exposure: exposure(evidence),
             at_source: evidence.remedy.at_source(),
             remedy: remedy(&evidence.remedy),
         }
     }
+}
+
+fn exposure(evidence: &Evidence) -> Option<Exposure> {
+    let (before, after) = (evidence.before.as_ref(), evidence.after.as_ref());
+    Exposure::of(&evidence.cause, before.map(|setting| &setting.observed), after.map(|setting| &setting.observed))
 }
 
 fn producers(evidence: &Evidence) -> &'static str {

@@ -424,6 +424,15 @@ impl Policy {
         Decision { rule: None, outcome: Outcome::Unmatched, tags: Tags::new(), reasons }
     }
 
+    /// Every exemption, with its rule's name.
+    pub fn exemptions(&self) -> Vec<(String, Exemption)> {
+        let exempt = self.rules.iter().filter_map(|rule| match &rule.effect {
+            Effect::Exempt(exemption) => Some((rule.name.clone(), exemption.clone())),
+            Effect::Encrypt(_) => None,
+        });
+        exempt.collect()
+    }
+
     /// The rules whose exemption ends within [`WARN_DAYS`], with its last day.
     pub fn exemptions_ending(&self, now: Timestamp) -> BTreeMap<String, Date> {
         let today = utc_date(now);

@@ -6,8 +6,20 @@ use super::{Ran, at_parts, reach, run, stream_arn};
 use crate::support::{ACCOUNT, REGION, file, parts, unique};
 
 const POLICY: &str = "inline:{version: 1, defaults: {existing: enforce, settle: {terraform: 0s, cloudformation: 0s, pulumi: 0s}}, rules: [{name: all, key: alias/aws/kinesis}]}";
-const COMMANDS: &[&str] =
-    &["check", "explain", "impact", "seal", "prove", "audit", "replay", "doctor", "schema", "completions", "man"];
+const COMMANDS: &[&str] = &[
+    "init",
+    "check",
+    "explain",
+    "impact",
+    "seal",
+    "prove",
+    "audit",
+    "replay",
+    "doctor",
+    "schema",
+    "completions",
+    "man",
+];
 
 #[test]
 fn every_command_is_documented_and_completed() {

@@ -360,10 +360,10 @@ fn seal_changes_nothing_unasked_that_somebody_would_lose_access_by() {
     assert_eq!(key(), Value::Null);
     // The stepping stone needs nobody's permission.
     let Ran { code, out, err } = seal(&["--key", "alias/aws/kinesis", "--yes"]);
-    assert!(code == 0 && out.contains("sealed sealed: right-key"), "{code}: {out}{err}");
+    assert!(code == 0 && out.contains("sealed  sealed: right-key"), "{code}: {out}{err}");
     assert_ne!(key(), Value::Null);
     let Ran { code, out, err } = seal(&["--key", &target, "--yes", "--accept-loss"]);
-    assert!(code == 0 && out.contains("sealed sealed: right-key"), "{code}: {out}{err}");
+    assert!(code == 0 && out.contains("sealed  sealed: right-key"), "{code}: {out}{err}");
     assert_eq!(key(), json!(target));
     for wrong in [&["--key", "no key"][..], &["--key", &target, "--only", "x"]] {
         assert_eq!(seal(wrong).code, 2, "{wrong:?}");

@@ -242,7 +242,8 @@ async fn a_certificate_that_is_not_trusted_is_reported_and_nothing_is_tried_agai
     let world = World::start().await;
     let endpoint = format!("https://{}", world.tls);
     let stream = format!("arn:aws:kinesis:{REGION}:{ACCOUNT}:stream/{}", world.stream);
-    let commands = [&["explain", &world.stream][..], &["seal", &stream, "--yes"], &["prove", &stream], &["audit"]];
+    let commands =
+        [&["explain", &world.stream][..], &["seal", &stream, "--yes"], &["prove", &stream, "--yes"], &["audit"]];
     for (arguments, has_advice) in commands.into_iter().zip([true, true, false, true]) {
         let ran = world.run(arguments, &[("AWS_ENDPOINT_URL", &endpoint)]).await;
         assert_eq!(ran.code, 1, "{arguments:?}: {ran:?}");

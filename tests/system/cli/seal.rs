@@ -77,7 +77,7 @@ fn the_plan_comes_first_and_is_carried_out_and_proven() {
     let Ran { code, out, err } = at_parts(&[&["seal", "--yes"], &streams[..]].concat(), Some(&policy));
     assert_eq!((code, err.as_str()), (3, ""), "what is withheld or wrong stays so: {out}");
     assert!(
-        out.contains(&format!("sealed {plain}: right-key: encrypted with {key}\n       proof: our record ")),
+        out.contains(&format!("sealed  {plain}: right-key: encrypted with {key}\n        proof: our record ")),
         "{out}"
     );
     let numbers: Vec<String> = [&plain, &moved]
@@ -95,6 +95,38 @@ fn the_plan_comes_first_and_is_carried_out_and_proven() {
 
     let Ran { code, out, .. } = at_parts(&["seal", "--yes", &plain, &moved, &exempt], Some(&policy));
     assert!(code == 0 && out.contains("0 to encrypt, 0 to re-key") && !out.contains("sealed"), "{out}");
+}
+
+/// A person who names a stream may have it changed although its rule only reports streams of its age; the ones that are not encrypted come
+/// first, and what was done is counted.
+#[test]
+fn an_existing_stream_that_is_named_is_changed_where_that_is_asked_for() {
+    let folder = tempfile::tempdir().unwrap();
+    let prefix = unique("existing");
+    let policy = policy(&folder, &prefix);
+    let (key, other) = (parts().key(&format!("alias/{prefix}")), parts().key(&format!("alias/{prefix}-other")));
+    let [old, moved, plain] = ["old", "moved", "plain"].map(|suffix| format!("{prefix}-{suffix}"));
+    active(&[&old, &plain]);
+    parts().encrypted(&moved, &other);
+
+    let Ran { code, out, .. } = at_parts(&["seal", "--dry-run", &old], Some(&policy));
+    assert!(code == 3 && out.contains("0 to encrypt") && out.contains("1 withheld"), "{out}");
+    assert!(
+        out.ends_with("next: `--include-existing` changes streams that are older than `enforce_from`, too\n"),
+        "{out}"
+    );
+    let Ran { code, err, .. } = at_parts(&["seal", "--all", "--include-existing", "--yes"], Some(&policy));
+    assert!(code == 2 && err.contains("--include-existing"), "for streams that somebody names: {err}");
+
+    let asked = ["seal", "--include-existing", "--max-changes", "2", &moved, &old, &plain];
+    let Ran { code, out, .. } = at_parts(&[&asked[..], &["--dry-run"]].concat(), Some(&policy));
+    assert!(code == 3 && out.contains("2 to encrypt, 1 to re-key"), "{out}");
+    assert!(out.find(&format!("+ {old}")) < out.find(&format!("~ {moved}")), "not encrypted goes first: {out}");
+    untouched(&old);
+    let Ran { code, out, .. } = at_parts(&[&asked[..], &["--yes"]].concat(), Some(&policy));
+    assert_eq!(code, 3, "one is left: {out}");
+    assert!(out.contains("\n2 encrypted, 0 re-keyed\nnext: `streamseal audit`"), "{out}");
+    assert!(is_sealed(&old, &key) && is_sealed(&plain, &key) && is_sealed(&moved, &other));
 }
 
 #[test]
@@ -293,7 +325,7 @@ fn ctrl_c_finishes_what_was_begun_and_leaves_the_rest() {
     let Ran { code, out, err } = running.end();
     assert_eq!(code, 4, "{out}{err}");
     assert!(err.contains(&format!("nothing was done with: {two}")), "{err}");
-    assert!(out.contains(&format!("sealed {one}")) && out.contains("proof: our record"), "{out}");
+    assert!(out.contains(&format!("sealed  {one}")) && out.contains("proof: our record"), "{out}");
     assert!(is_sealed(&one, &key));
     untouched(&two);
 }
@@ -361,7 +393,7 @@ fn a_plan_that_is_out_of_date_is_not_carried_out() {
     let Ran { code, out, err } = running.end();
     assert_eq!(code, 3, "{out}{err}");
     let said = format!("{two}: not changed: the plan is out of date; the key would now be {other}");
-    assert!(err.contains(&said) && !out.contains(&format!("sealed {two}")), "{out}{err}");
+    assert!(err.contains(&said) && !out.contains(&format!("sealed  {two}")), "{out}{err}");
     assert!(layer.calls("kinesis:StartStreamEncryption", &two).is_empty());
     untouched(&two);
     assert_eq!(parts().describe(&one)["KeyId"], json!(key), "the run before had begun");
@@ -380,7 +412,7 @@ fn a_refusal_comes_with_the_statement_to_add() {
     let arguments =
         ["seal", "--yes", &stream, "--policy", policy.to_str().unwrap(), "--account", ACCOUNT, "--region", REGION];
     let Ran { code, out, err } = run(&arguments, &[("AWS_ENDPOINT_URL", &layer.url)]);
-    assert!(code == 3 && out.contains(&format!("wrong  {stream}: start-refused")), "{out}{err}");
+    assert!(code == 3 && out.contains(&format!("wrong   {stream}: start-refused")), "{out}{err}");
     let statement =
         json!({"Effect": "Allow", "Action": "kinesis:StartStreamEncryption", "Resource": [stream_arn(&stream), key]});
     assert!(err.contains(&statement.to_string()), "{err}");

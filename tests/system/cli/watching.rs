@@ -87,7 +87,7 @@ fn ctrl_c_ends_the_watch_and_leaves_the_change() {
     running.interrupt();
     let Ran { code, out, err } = running.end();
     assert_eq!(code, 4, "{out}{err}");
-    assert!(out.contains(&format!("sealed {one}")), "{out}");
+    assert!(out.contains(&format!("sealed  {one}")), "{out}");
     assert!(out.contains(&format!("{one}: it is changed and stays so, and is not watched any more")), "{out}");
     assert!(is_sealed(&one, &key));
 }
