@@ -3,7 +3,8 @@
 use std::fmt::Write;
 
 use super::report::{Audit, ORDER, Row};
-use super::{table, without};
+use super::table;
+use super::without;
 
 /// So many streams are listed: a pipeline's page has room for no more than 1 MiB (GitHub, job summaries).
 const LISTED_MAX: usize = 100;

@@ -287,9 +287,10 @@ mod tests {
         at_once.sort_unstable();
         assert_eq!(by_rows, at_once);
         let asff = written(Format::Asff);
-        let findings: Value = serde_json::from_str(&asff).unwrap();
-        assert_eq!(asff, format!("{findings:#}\n"));
-        assert_eq!(findings.as_array().map(Vec::len), Some(5));
+        let batch: Value = serde_json::from_str(&asff).unwrap();
+        assert_eq!((asff.lines().count(), batch["Findings"].as_array().map(Vec::len)), (1, Some(5)));
+        assert_eq!(written(Format::Ocsf).lines().count(), 5);
+        assert!(written(Format::Markdown).starts_with("## Kinesis encryption: "));
         let evidence = written(Format::Evidence);
         assert!(evidence.lines().all(|line| line.starts_with(r#"{"schema":"streamseal.evidence/v1","#)));
         assert_eq!((evidence.lines().count(), written(Format::Csv).lines().count()), (5, 6));
