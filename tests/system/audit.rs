@@ -544,17 +544,17 @@ pub(crate) fn browser(page: &Path, steps: &Value) -> Option<Value> {
 }
 
 #[test]
-fn broken_off_it_says_so_and_leaves_nothing() {
+fn stopped_it_writes_what_it_has_and_says_that_more_is_missing() {
     let folder = tempfile::tempdir().unwrap();
     let policy = file(&folder, "policy.yaml", POLICY);
-    let report = file(&folder, "report.html", "the one before");
+    let (html, json) = (file(&folder, "report.html", "the one before"), folder.path().join("report.json"));
     for signal in ["-INT", "-TERM"] {
         let layer = Layer::start_at(&fleet().parts, &json!({}));
-        let mut command = audit(&policy, &["--rate", "2", "--output", report.to_str().unwrap()]);
+        let mut command = audit(&policy, &["--rate", "2", "-o", html.to_str().unwrap(), "-o", json.to_str().unwrap()]);
         command.env("AWS_ENDPOINT_URL_KINESIS", &layer.url);
         let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let end = Instant::now() + PATIENCE;
-        while layer.calls("kinesis:DescribeStreamSummary", "*").is_empty() {
+        while layer.calls("kinesis:DescribeStreamSummary", "*").len() < 3 {
             assert!(Instant::now() < end, "it observes no stream");
             std::thread::sleep(Duration::from_millis(20));
         }
@@ -562,10 +562,16 @@ fn broken_off_it_says_so_and_leaves_nothing() {
         let Output { status, stdout, stderr } = child.wait_with_output().unwrap();
         let err = String::from_utf8(stderr).unwrap();
         assert_eq!((status.code(), stdout.len()), (Some(1), 0), "{err}");
-        assert!(err.contains("of 500 streams; nothing was written"), "{err}");
+        assert!(err.contains("of 500 streams: the audit is incomplete"), "{err}");
+        assert!(err.contains(&format!("incomplete: {REGION}")), "{err}");
+        let found: Value = serde_json::from_str(&std::fs::read_to_string(&json).unwrap()).unwrap();
+        let region = &found["regions"][0];
+        assert_eq!((&found["complete"], &region["state"]), (&json!(false), &json!("interrupted")));
+        let (streams, listed) = (region["streams"].as_u64().unwrap(), region["listed"].as_u64().unwrap());
+        assert!((1..100).contains(&streams) && listed == 500, "{region}");
+        assert_eq!(found["streams"].as_array().map(Vec::len), usize::try_from(streams).ok());
     }
-    assert_eq!(std::fs::read_to_string(&report).unwrap(), "the one before");
-    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 2);
+    assert!(std::fs::read_to_string(&html).unwrap().starts_with("<!doctype html>"));
 }
 
 /// A Kinesis with one stream in eu-west-1, one in us-east-1 that may not be observed, and none elsewhere; the Regions that say no

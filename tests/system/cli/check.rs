@@ -129,12 +129,12 @@ fn a_policy_in_a_parameter_is_checked_too() {
     assert!(code == 0 && out.contains("1 passed, 0 failed"), "{out}{err}");
 }
 
-/// A policy is put where it fits by the commands that README has, and is then the one that the command line and the function read.
+/// A policy is put where it fits by the commands that docs/deploy.md has, and is then the one that the command line and the function read.
 #[test]
-fn a_policy_of_any_size_has_a_place_and_readme_has_the_commands() {
-    let readme = include_str!("../../../README.md");
+fn a_policy_of_any_size_has_a_place_and_the_commands_are_documented() {
+    let documented = include_str!("../../../docs/deploy.md");
     let command = |with: &str| {
-        let line = readme.lines().find(|line| line.starts_with("$ ") && line.contains(with));
+        let line = documented.lines().find(|line| line.starts_with("$ ") && line.contains(with));
         line.unwrap_or_else(|| panic!("{with}")).trim_start_matches("$ ").to_owned()
     };
     let folder = tempfile::tempdir().unwrap();
@@ -183,7 +183,7 @@ fn a_policy_of_any_size_has_a_place_and_readme_has_the_commands() {
     let by_file = checked(file(&folder, "policy.yaml", text).to_str().unwrap());
     assert_eq!((&by_file["size"]["bytes"], fits(&by_file)), (&json!(text.len()), [false, false, false, true]));
     assert_eq!(command("cp policy.yaml"), "cp policy.yaml .aws-sam/build/Function/");
-    assert!(readme.contains("Mode=report PolicyFile=policy.yaml\n"));
+    assert!(documented.contains("Mode=report PolicyFile=policy.yaml\n"));
     let stack = crate::common::Deployed::new(&[("PolicyFile", "policy.yaml")]);
     let policy = stack.properties("Function").unwrap()["Environment"]["Variables"]["POLICY"].clone();
     let package = [("POLICY", policy.as_str().unwrap()), ("LAMBDA_TASK_ROOT", folder.path().to_str().unwrap())];

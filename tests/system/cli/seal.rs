@@ -112,7 +112,8 @@ fn an_existing_stream_that_is_named_is_changed_where_that_is_asked_for() {
     let Ran { code, out, .. } = at_parts(&["seal", "--dry-run", &old], Some(&policy));
     assert!(code == 3 && out.contains("0 to encrypt") && out.contains("1 withheld"), "{out}");
     assert!(
-        out.ends_with("next: `--include-existing` changes streams that are older than `enforce_from`, too\n"),
+        out.contains(&format!("next: `streamseal seal {old} --include-existing --dry-run"))
+            && out.ends_with("changes streams that are older than `enforce_from`, too\n"),
         "{out}"
     );
     let Ran { code, err, .. } = at_parts(&["seal", "--all", "--include-existing", "--yes"], Some(&policy));
@@ -125,7 +126,7 @@ fn an_existing_stream_that_is_named_is_changed_where_that_is_asked_for() {
     untouched(&old);
     let Ran { code, out, .. } = at_parts(&[&asked[..], &["--yes"]].concat(), Some(&policy));
     assert_eq!(code, 3, "one is left: {out}");
-    assert!(out.contains("\n2 encrypted, 0 re-keyed\nnext: `streamseal audit`"), "{out}");
+    assert!(out.contains("\n2 encrypted, 0 re-keyed\nnext: `streamseal audit --policy "), "{out}");
     assert!(is_sealed(&old, &key) && is_sealed(&plain, &key) && is_sealed(&moved, &other));
 }
 
