@@ -111,7 +111,8 @@ pub struct Asked<'a> {
     pub from: Timestamp,
     /// Up to this one, without it.
     pub to: Timestamp,
-    /// The key whose `Broken` is asked for too, with the same request: how often a change to it was found to break a stream.
+    /// The key whose `Broken` is asked for too, with the same request: how often a change to it was found to break a stream in the last
+    /// [`HALTED_FOR`](crate::domain::traffic::HALTED_FOR).
     pub broken_on: Option<&'a KeyIdentity>,
 }
 

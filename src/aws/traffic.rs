@@ -10,8 +10,8 @@ use crate::domain::arn::{StreamArn, StreamName};
 use crate::domain::codes::{METRICS_FORBIDDEN, of_entry};
 use crate::domain::evidence::emf;
 use crate::domain::failure::{Class, Failure};
-use crate::domain::traffic::Traffic;
 use crate::domain::traffic::queries::{self, Query, queries};
+use crate::domain::traffic::{HALTED_FOR, Traffic};
 use crate::ports::{Asked, CallLog, Consumer, Measured, TrafficApi};
 
 const GET_METRIC_DATA: &str = "cloudwatch:GetMetricData";
@@ -36,6 +36,8 @@ impl TrafficApi for Aws {
             let dimension = dimension(emf::KEY, key.as_str());
             all.push(metric_query(BROKEN, (emf::NAMESPACE, emf::BROKEN, "Sum"), vec![dimension])?);
         }
+        // One request has one time for all metrics.
+        let from = asked.broken_on.map_or(asked.from, |_| asked.from.min(asked.to - HALTED_FOR));
         let mut answer = Answer { about, missing: all.len(), measured: Measured::default() };
         answer.measured.traffic = Traffic::of(asked.consumers);
         let mut token: Option<String> = None;
@@ -44,7 +46,7 @@ impl TrafficApi for Aws {
                 .metrics()
                 .get_metric_data()
                 .set_metric_data_queries(Some(all.clone()))
-                .start_time(DateTime::from_secs(asked.from.as_second()))
+                .start_time(DateTime::from_secs(from.as_second()))
                 .end_time(DateTime::from_secs(asked.to.as_second()))
                 .set_next_token(token.take());
             let page = self.logged(log, GET_METRIC_DATA, request.send()).await?;

@@ -20,6 +20,9 @@ pub const SETTLED_AFTER: SignedDuration = SignedDuration::from_mins(3);
 /// How long after ACTIVE the new setting may not hold yet (Kinesis API reference, StartStreamEncryption).
 pub const TAKES_HOLD: SignedDuration = SignedDuration::from_secs(5);
 
+/// For so long a change that broke a stream stops other changes to its key.
+pub const HALTED_FOR: SignedDuration = SignedDuration::from_hours(24);
+
 /// The minute that `at` lies in.
 pub fn minute_of(at: Timestamp) -> Minute {
     at.as_second().div_euclid(60)

@@ -92,8 +92,8 @@ fn one_stream_goes_first_and_what_it_breaks_stops_the_others() {
     assert!(command.starts_with(&format!("streamseal impact {first} ")), "{command}");
     assert_eq!(stack.parts.describe(&first)["KeyId"], json!(key), "it stays as it is");
 
-    // CloudWatch has the line of the log by now; the next sweep changes nothing.
-    metric(&stack, ("Streamseal", "Broken"), ("Key", &key), &[(2, vec![1.0])]);
+    // A day long CloudWatch has what the line of the log said: the next sweep changes nothing.
+    metric(&stack, ("Streamseal", "Broken"), ("Key", &key), &[(120, vec![1.0])]);
     stack.send(&json!({"action": "sweep"}));
     let halted = |one: &Value| one["remediation"]["withheld"] == "halted";
     stack.run_until(60, |stack| !stack.evidence(halted).is_empty());

@@ -44,6 +44,17 @@ async fn measured(wire: &Wire, consumers: &[String]) -> Result<Measured, Failure
     wire.aws.traffic(&asked, &wire.log).await
 }
 
+#[tokio::test]
+async fn without_the_guards_own_metric_no_more_than_the_baseline_is_asked_for() {
+    let wire = Wire::start().await;
+    then(&wire, cbor(200, &answer(10, vec![]))).await;
+    let name = stream().name;
+    let asked = Asked { stream: &name, consumers: &[], from: time(FROM), to: time(TO), broken_on: None };
+    wire.aws.traffic(&asked, &wire.log).await.unwrap();
+    let [body] = bodies(&wire).await.try_into().unwrap();
+    assert_eq!(body["StartTime"]["time"], seconds(FROM));
+}
+
 async fn bodies(wire: &Wire) -> Vec<Value> {
     let all = wire.server.received_requests().await.unwrap();
     all.iter().filter(|request| request.url.path() == PATH).map(|request| decode(&request.body)).collect()
@@ -55,7 +66,9 @@ async fn one_request_asks_for_every_metric_and_for_the_guards_own() {
     then(&wire, cbor(200, &answer(15, vec![]))).await;
     measured(&wire, &["audit".to_owned()]).await.unwrap();
     let [body] = bodies(&wire).await.try_into().unwrap();
-    assert_eq!((&body["StartTime"]["time"], &body["EndTime"]["time"]), (&seconds(FROM), &seconds(TO)));
+    // A change that broke a stream counts for a day, and one request has one time for all metrics.
+    let a_day_before = seconds("2026-08-06T13:00:00Z");
+    assert_eq!((&body["StartTime"]["time"], &body["EndTime"]["time"]), (&a_day_before, &seconds(TO)));
     let stream = json!({ "Name": "StreamName", "Value": "orders" });
     let consumer = json!({ "Name": "ConsumerName", "Value": "audit" });
     let mut asked = Vec::new();
