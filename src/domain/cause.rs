@@ -47,6 +47,12 @@ impl Cause {
         Self { at: happened(self.at, now), ..self }
     }
 
+    /// The cause of a sweep that this one asks for: it is about every stream, and whoever did this to one did nothing to the others.
+    pub fn of_sweep(&self, now: Timestamp) -> Self {
+        let (call, event_id) = (EventText::new("sweep"), self.event_id.clone());
+        Self { call, event_id, actor: None, at: Some(now), creator: None }
+    }
+
     /// Since when a proof counts for a stream made at `created`: since its birth, where the event is that, else since the
     /// event, which may have led to another key. `None`: only one made now.
     pub fn proof_since(&self, created: Timestamp) -> Option<Timestamp> {

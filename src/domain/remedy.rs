@@ -111,7 +111,7 @@ fn of_guard(facts: &Facts<'_>, why: Withheld) -> Option<Remedy> {
                 "find who may not use {target}, add the statements that the first command prints, and change the stream with the second"
             ))
             .command(Some(impact(facts.stream, Some(target))))
-            .command(Some(format!("streamseal seal {name} --region {region}"))),
+            .command(Some(format!("streamseal seal {name} --region {region} --watch 20m"))),
         ),
         // A sweep asks for it.
         Withheld::WaitsItsTurn => Remedy::None,

@@ -383,9 +383,10 @@ fn end(
     let mut works: Vec<Work> = candidates
         .filter_map(|candidate| {
             let stream = config.own.stream(StreamName::parse(&candidate.stream)?);
-            let mut work = Work::new(stream, scan.cause.clone(), now);
-            work.created = candidate.created;
-            Some(work)
+            // One that has a guard after all is the first of a list of its own.
+            let next = List { begins: true, ..List::default() };
+            let work = Work::of_list(stream, next, scan.cause.clone(), now);
+            Some(Work { created: candidate.created, ..work })
         })
         .collect();
     for list in scan.tally.guarded.values() {

@@ -105,7 +105,7 @@ pub fn statement(call: &str, own: Option<&Scope>, resources: &[&str]) -> String 
     let service = call.split(':').next().unwrap_or_default();
     let resource = match (resources, own, service) {
         // These take no narrower one, or one that has to be spelled out (service authorization reference).
-        (_, _, "tag" | "cloudtrail" | "cloudformation" | "iam" | "sts") => json!("*"),
+        (_, _, "tag" | "cloudtrail" | "cloudwatch" | "cloudformation" | "iam" | "sts") => json!("*"),
         _ if [
             "kinesis:ListStreams",
             "events:ListRuleNamesByTarget",

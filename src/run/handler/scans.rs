@@ -162,7 +162,8 @@ impl<W: World> App<W> {
         if !self.world.has_scan_queue() {
             return Ok(());
         }
-        self.line_up(Scan::new(Subject::Fleet, cause.clone(), self.world.now())).await.map(drop)
+        let now = self.world.now();
+        self.line_up(Scan::new(Subject::Fleet, cause.of_sweep(now), now)).await.map(drop)
     }
 
     async fn scan_failed(&self, why: Unfinished, next: Scan, session: Session<'_>) -> Result<Reported, Unhandled> {

@@ -86,6 +86,8 @@ impl<W: StreamApi + KeyApi + TrailApi + TrafficApi + Clock> Run<'_, W> {
         let mut is_busy = false;
         if !has_queue {
             broken = Err("there is no queue to watch it by".to_owned());
+        } else if own_role.is_empty() {
+            broken = Err("OWN_ROLE_ARN is not set, so that our own changes are not known".to_owned());
         } else if !by_event {
             changes = self.long_history(guard).await?;
             if !changes.whole {

@@ -184,6 +184,40 @@ async fn a_guard_that_cannot_see_changes_nothing() {
     assert_eq!((s.key("a"), standing(&s, "a")), (Some(key_arn("app")), Some(Standing::Passed)), "{}", s.story("a"));
 }
 
+/// What hinders every stream of a list for a while lets none of them go when it is over but the first of the next sweep's list.
+#[tokio::test(start_paused = true)]
+async fn what_hinders_a_whole_list_lets_it_not_go_at_once() {
+    let mut s = scene();
+    let names = ["a", "b", "c", "d", "e"];
+    streams(&s, &names, |_| ALL);
+    let fault = Fault::Denied("because no identity-based policy allows the action");
+    s.set(|state, now| {
+        state.always.push(Script { op: Op::Trail, target: None, fault });
+        state.sweep(now);
+    });
+    s.later(secs(300.0), |state, _| state.always.clear());
+    s.drain().await;
+    assert_eq!(s.count(Op::Start), 0, "{:?}", starts(&s));
+    s.set(|state, now| state.sweep(now));
+    s.drain().await;
+    assert_eq!(rounds(&s), [1, 2, 2], "{:?}", starts(&s));
+}
+
+/// Whoever puts a stream back by hand, since its users fail, is not overruled.
+#[tokio::test(start_paused = true)]
+async fn a_change_that_a_person_took_back_is_not_made_again() {
+    let mut s = scene();
+    streams(&s, &["a"], |_| OLD);
+    s.set(|state, now| state.sweep(now));
+    s.later(secs(300.0), |state, now| state.start_by("a", &key_arn("other"), Tool::Cli, now).unwrap());
+    s.drain().await;
+    s.sim.sleep(hours(2)).await;
+    s.set(|state, now| state.sweep(now));
+    s.drain().await;
+    assert_eq!((starts(&s).len(), s.key("a")), (1, Some(key_arn("other"))), "{}", s.story("a"));
+    assert!(is_withheld(&s.last("a"), Withheld::Held), "{}", s.story("a"));
+}
+
 #[tokio::test(start_paused = true)]
 async fn another_account_is_not_locked_out() {
     let to_aws = GUARDED.replace("key: alias/app", "key: alias/aws/kinesis");

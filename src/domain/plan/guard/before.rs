@@ -21,6 +21,8 @@ const STARTS_MAX: usize = 25;
 const STARTS_NEEDED: usize = 2;
 /// A change that the history does not show, though the stream's setting does, will be there after this, or is not waited for.
 const SHOWN_WITHIN: SignedDuration = SignedDuration::from_mins(30);
+/// A change that is taken back later than this was not taken back for what it broke: no watch is longer than 2 hours.
+const TAKEN_BACK_WITHIN: SignedDuration = SignedDuration::from_hours(3);
 /// How long until the history is asked again.
 const AGAIN: SignedDuration = SignedDuration::from_mins(5);
 
@@ -178,14 +180,16 @@ fn in_order(changes: &[Change]) -> Vec<&Change> {
     ordered
 }
 
-/// When a Start of ours with `target` was followed by one of ours with another key: that was taken back, and is not made again. Whatever
-/// somebody else did between or after says that he knows.
+/// When a Start of ours with `target` was soon followed by a Start with another key, by us or by somebody who had to help: that change is
+/// not made again. A Stop says nothing: it is undone, and later changes are those of a new policy.
 fn held_since(changes: &[Change], target: &KeyIdentity, own_role: &str) -> Option<Timestamp> {
     let ordered = in_order(changes);
-    let is_ours = |change: &Change| change.kind == ChangeKind::Start && change.role.as_deref() == Some(own_role);
+    let is_ours = |change: &Change| change.role.as_deref() == Some(own_role);
     let with_target = |change: &Change| change.key.as_ref().is_some_and(|key| key.as_str() == target.as_str());
     let [before, last] = ordered.get(ordered.len().checked_sub(2)?..)? else { return None };
-    let taken_back = is_ours(before) && with_target(before) && is_ours(last) && !with_target(last);
+    let are_starts = before.kind == ChangeKind::Start && last.kind == ChangeKind::Start;
+    let is_soon = last.at.duration_since(before.at) <= TAKEN_BACK_WITHIN;
+    let taken_back = are_starts && is_ours(before) && with_target(before) && !with_target(last) && is_soon;
     taken_back.then_some(last.at)
 }
 
@@ -330,7 +334,11 @@ mod tests {
         let theirs = [change(90, Some(&new), false), change(60, Some(&old), true)];
         assert_eq!(word(&leave(Some("old"), &theirs, |_| {})), "given", "somebody else set that key");
         let undone = [change(90, Some(&new), true), change(60, Some(&old), false)];
-        assert_eq!(word(&leave(Some("old"), &undone, |_| {})), "given", "a fight is weighed elsewhere");
+        assert_eq!(word(&leave(Some("old"), &undone, |_| {})), "held", "somebody had to help");
+        let stopped = [change(90, Some(&new), true), change(60, None, false)];
+        assert_eq!(word(&leave(None, &stopped, |_| {})), "given", "a fight is weighed elsewhere");
+        let later = [change(60 + 181, Some(&new), true), change(60, Some(&old), true)];
+        assert_eq!(word(&leave(Some("old"), &later, |_| {})), "given", "for another reason");
         let since = [taken_back.as_slice(), &[change(30, Some(&old), false)]].concat();
         assert_eq!(word(&leave(Some("old"), &since, |_| {})), "given", "somebody has been there since");
         let other = [change(90, Some(&arn("third")), true), change(60, Some(&old), true)];

@@ -146,12 +146,16 @@ pub fn after_run(
     if matches!(next, Next::Must(..)) {
         return (next, Left::default());
     }
+    // Observed again by itself, it is the first of a new list.
     let alone = |next: Next| match next {
-        Next::May(work, delay) => Next::May(Box::new(Work { next: Some(List::default()), ..*work }), delay),
+        Next::May(work, delay) => {
+            let list = List { begins: true, ..List::default() };
+            Next::May(Box::new(Work { next: Some(list), ..*work }), delay)
+        }
         next => next,
     };
     if let Some(message) = turned_away {
-        return (alone(next), Left { others: vec![message], ..Left::default() });
+        return (Next::Nothing, Left { others: vec![message], ..Left::default() });
     }
     let on = match &state.situation {
         Some(Situation::Right { key, .. }) => Some(key),
@@ -170,6 +174,8 @@ pub fn after_run(
         }
         // The rule has no guard any more.
         (Some(_), None) => (alone(next), ended(list, Ended::Fine)),
+        // The next sweep finds it: what hinders one stream may hinder all of a list, which would be changed together when that is over.
+        (None, Some(_)) if !work.started => (Next::Nothing, ended(list, of_verdict(verdict, false))),
         (None, _) => (alone(next), ended(list, of_verdict(verdict, work.started))),
     }
 }
@@ -178,9 +184,8 @@ pub fn after_run(
 fn of_verdict(verdict: &Verdict, started: bool) -> Ended {
     match (verdict.withheld, verdict.reason) {
         // What stops this one stops all of the list.
-        (Some(Withheld::Halted | Withheld::GuardBlind | Withheld::WaitsItsTurn | Withheld::ReportMode), _) => {
-            Ended::Badly
-        }
+        (Some(Withheld::Halted | Withheld::GuardBlind | Withheld::WaitsItsTurn), _) => Ended::Badly,
+        (Some(Withheld::ReportMode | Withheld::ProveOnly), _) => Ended::Badly,
         (_, Reason::StartRefused | Reason::PutBack | Reason::Unwritable) => Ended::Badly,
         // Nobody knows what became of the Start.
         _ if started && verdict.compliance != Compliance::NotApplicable => Ended::Badly,
