@@ -472,7 +472,7 @@ fn a_bad_configuration_names_every_fault() {
 }
 
 /// The reasons that an alarm may be wired to, as docs/metrics.md lists them.
-const REASONS: [&str; 8] = [
+const REASONS: [&str; 10] = [
     Reason::AccessDenied.as_str(),
     Reason::ForeignKey.as_str(),
     Reason::StartRefused.as_str(),
@@ -481,6 +481,8 @@ const REASONS: [&str; 8] = [
     Reason::KeyUnusable.as_str(),
     Reason::Contested.as_str(),
     Reason::Unproven.as_str(),
+    Reason::Broken.as_str(),
+    Reason::Halted.as_str(),
 ];
 
 #[test]
@@ -563,7 +565,7 @@ fn alarms_are_wired_to_metrics_that_the_function_emits() {
         assert!(known, "{metric} {wanted:?} is not in {emitted:?}");
         ours += 1;
     }
-    assert_eq!(ours, 15);
+    assert_eq!(ours, 17);
     // However many documents there are by the new policy.
     assert_eq!(changing.lines(1, of_policy).len(), 1);
 }

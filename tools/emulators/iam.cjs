@@ -48,8 +48,10 @@ async function evaluate(role, { policy, resource_policy: ofResource }, { action,
     ...(ofKms ? { resourcePolicy: keyPolicy } : ofResource ? { resourcePolicy: ofResource } : {}),
   };
   const response = await runSimulation(simulation, {});
-  if (response.resultType !== "single") throw new Error(`${action} on ${resource}: ${JSON.stringify(response.errors ?? response)}`);
-  const ignored = response.result.ignoredContextKeys;
+  // An action with an optional resource, asked of everything, has a result for each type of resource: GetMetricData and its datasets.
+  const results = response.resultType === "single" ? [response.result] : response.results;
+  if (!results) throw new Error(`${action} on ${resource}: ${JSON.stringify(response.errors ?? response)}`);
+  const ignored = results.flatMap((result) => result.ignoredContextKeys);
   if (ignored.length) throw new Error(`${action} on ${resource} has no ${ignored.join(", ")}`);
   return response.overallResult === "Allowed";
 }
