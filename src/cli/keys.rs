@@ -1,7 +1,7 @@
 //! What only a command asks KMS of keys, for people: their aliases, with one list for all of them, and how a customer's key is rotated.
 //! What KMS does not say is left out: nothing is decided by it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use aws_sdk_kms::Client;
 use aws_types::SdkConfig;
@@ -20,6 +20,9 @@ const PAGES_MAX: usize = 20;
 const KEYS_MAX: usize = 100;
 /// Requests under way at once.
 const AT_ONCE: usize = 8;
+
+/// The names of aliases by the ids of their keys.
+pub(super) type Aliases = BTreeMap<String, BTreeSet<String>>;
 
 /// What KMS says of keys of one account and Region.
 #[derive(Debug, Default)]
@@ -49,34 +52,38 @@ async fn facts(sdk: &SdkConfig, own: &Scope, keys: &[&mut KnownKey], log: &CallL
         return Facts::default();
     }
     let client = Client::new(sdk);
-    let aliases = aliases(&client, own, log).await;
+    let Scope { partition, region, account } = own;
+    let (names, _) = aliases(&client, PAGES_MAX, log).await;
+    // Of several aliases the first by name.
+    let first = |(id, names): (String, BTreeSet<String>)| {
+        Some((format!("arn:{partition}:kms:{region}:{account}:key/{id}"), names.into_iter().next()?))
+    };
+    let aliases = names.into_iter().filter_map(first).collect();
     let customers = ours.iter().filter(|(_, manager)| **manager == KeyManager::Customer).map(|(arn, _)| *arn);
     let customers: Vec<&str> = customers.take(KEYS_MAX).collect();
     Facts { aliases, rotations: rotations(&client, &customers, log).await }
 }
 
-/// The alias of each key, by the key's ARN; of several the first by name.
-async fn aliases(client: &Client, own: &Scope, log: &CallLog) -> BTreeMap<String, String> {
-    let Scope { partition, region, account } = own;
-    let (mut found, mut marker): (BTreeMap<String, String>, _) = (BTreeMap::new(), None);
-    for _ in 0..PAGES_MAX {
+/// The names of keys: the aliases of an account and Region by the ids of their keys, of so many pages at most, and why the list breaks off.
+pub(super) async fn aliases(client: &Client, pages_max: usize, log: &CallLog) -> (Aliases, Option<Failure>) {
+    let (mut found, mut marker) = (Aliases::new(), None);
+    for _ in 0..pages_max {
         let request = client.list_aliases().limit(100).set_marker(marker.take());
-        let Ok(page) = logged(log, "kms:ListAliases", request.send()).await else { break };
-        for alias in page.aliases() {
-            if let (Some(name), Some(key)) = (alias.alias_name(), alias.target_key_id()) {
-                let arn = format!("arn:{partition}:kms:{region}:{account}:key/{key}");
-                let names = found.entry(arn).or_insert_with(|| name.to_owned());
-                if name < names.as_str() {
-                    name.clone_into(names);
-                }
+        let page = match logged(log, "kms:ListAliases", request.send()).await {
+            Ok(page) => page,
+            Err(failure) => return (found, Some(failure)),
+        };
+        for alias in page.aliases.unwrap_or_default() {
+            if let (Some(name), Some(id)) = (alias.alias_name, alias.target_key_id) {
+                found.entry(id).or_default().insert(name);
             }
         }
-        marker = page.next_marker;
-        if !page.truncated || marker.is_none() {
+        marker = page.next_marker.filter(|next| !next.is_empty());
+        if marker.is_none() {
             break;
         }
     }
-    found
+    (found, None)
 }
 
 /// How customers' keys are rotated. Where the first may not be asked about, the others are not.

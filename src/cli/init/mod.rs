@@ -3,7 +3,7 @@
 
 mod draft;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
@@ -16,9 +16,9 @@ use super::audit::without;
 use super::context::{Context, POLICY_FILE, RUN_MAX, loaded};
 use super::exit::Exit;
 use super::heading::header;
+use super::keys::{self, Aliases};
 use super::output::{GOOD, Stop, advice, as_it_is, styled, to_stderr};
 use super::progress::bar;
-use crate::aws::logged;
 use crate::domain::arn::{KeyRef, StreamArn, StreamName};
 use crate::domain::failure::Failure;
 use crate::domain::model::{Encryption, KeyLookup, Mode, Tags};
@@ -138,30 +138,14 @@ async fn tags(context: &Context, streams: &[StreamArn]) -> BTreeMap<StreamName, 
     tags
 }
 
-/// What keys are called: their aliases, by the ids of keys. A draft without them names keys by their ARNs.
-async fn aliases(context: &Context) -> BTreeMap<String, BTreeSet<String>> {
+/// What keys are called. A draft without aliases names keys by their ARNs.
+async fn aliases(context: &Context) -> Aliases {
     let client = aws_sdk_kms::Client::new(&context.sdk);
-    let (mut aliases, mut marker): (BTreeMap<String, BTreeSet<String>>, _) = (BTreeMap::new(), None);
-    loop {
-        let request = client.list_aliases().limit(100).set_marker(marker.take());
-        match logged(&CallLog::default(), "kms:ListAliases", request.send()).await {
-            Ok(page) => {
-                for alias in page.aliases.unwrap_or_default() {
-                    if let (Some(name), Some(id)) = (alias.alias_name, alias.target_key_id) {
-                        aliases.entry(id).or_default().insert(name);
-                    }
-                }
-                match page.next_marker.filter(|next| !next.is_empty()) {
-                    Some(next) => marker = Some(next),
-                    None => return aliases,
-                }
-            }
-            Err(failure) => {
-                report_left_out("aliases", &failure, context);
-                return aliases;
-            }
-        }
+    let (aliases, failure) = keys::aliases(&client, usize::MAX, &CallLog::default()).await;
+    if let Some(failure) = failure {
+        report_left_out("aliases", &failure, context);
     }
+    aliases
 }
 
 fn report_left_out(what: &str, failure: &Failure, context: &Context) {
