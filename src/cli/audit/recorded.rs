@@ -110,11 +110,8 @@ fn words(kind: Kind) -> &'static str {
 
 /// The queries for everything of one kind.
 fn expressions(kind: Kind, asked: &Asked) -> Vec<String> {
-    if asked.accounts.is_empty() {
-        return vec![query(kind, &[], &asked.regions)];
-    }
     // A key may be in another account than the streams on it.
-    if kind != Kind::Streams {
+    if asked.accounts.is_empty() || kind != Kind::Streams {
         return vec![query(kind, &[], &asked.regions)];
     }
     asked.accounts.chunks(ACCOUNTS_IN_A_QUERY).map(|accounts| query(kind, accounts, &asked.regions)).collect()
