@@ -22,7 +22,7 @@ const OBSERVE: [&str; 7] = [
     "tag:GetResources",
 ];
 
-/// What the caller needs, and with a role what the role needs and whom it has to trust.
+/// The permissions of the caller. With a role, also the role's permissions and its trust policy.
 pub(super) async fn policies(reach: &Reach, globals: &Globals) -> Result<Value, Stop> {
     let role = match reach {
         Reach::Own => None,

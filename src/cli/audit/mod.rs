@@ -96,8 +96,8 @@ pub(crate) struct AuditArguments {
     /// Print what to change as well, for each key, in the table: for Terraform, CloudFormation and the AWS CLI
     #[arg(long)]
     fix: bool,
-    /// Print the IAM policies that such an audit needs, for the caller and, with --role, for the role and whom it trusts; ask AWS for
-    /// nothing but the account
+    /// Print the IAM policies that this audit needs: the caller's and, with --role, the role's and its trust policy. Asks AWS only for
+    /// the account
     #[arg(long)]
     print_iam: bool,
     #[command(flatten)]
