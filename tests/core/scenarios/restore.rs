@@ -4,9 +4,9 @@ use streamseal::domain::plan::guard::watch::Standing;
 use streamseal::domain::verdict::{Compliance, Reason, Withheld};
 use streamseal::ports::Clock;
 
-use super::guard::{OLD, scene_with, standing, starts, streams};
+use super::guard::{ALL, OLD, scene_with, standing, starts, streams};
 use crate::sim::faults::{Fault, Script};
-use crate::sim::scene::{Scene, hours};
+use crate::sim::scene::{Scene, hours, secs};
 use crate::sim::traffic::KmsRecords;
 use crate::sim::{Op, State, key_arn};
 
@@ -110,4 +110,89 @@ async fn metrics_alone_bring_nothing_back() {
         let broken = s.all("a").into_iter().filter(|e| e.guard.as_ref().is_some_and(|it| it.broken_on().is_some()));
         assert_eq!(broken.count(), 1, "{name}: counted once");
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_denial_that_cloudtrail_shows_late_or_without_its_key_is_found() {
+    type Prepare<'a> = &'a dyn Fn(&mut State);
+    let rows: [(&str, Prepare<'_>); 2] = [
+        ("without its key", &|state| state.kms_records = KmsRecords::RefusedLoseKey),
+        ("late", &|state| state.weather.trail_lag_ms = 840_000..=840_000),
+    ];
+    for (name, prepare) in rows {
+        let mut s = scene_with(RESTORES);
+        streams(&s, &["a"], |_| OLD);
+        s.set(|state, now| {
+            prepare(state);
+            state.sweep(now);
+        });
+        s.drain().await;
+        assert_eq!(standing(&s, "a"), Some(Standing::Restored), "{name}: {}", s.story("a"));
+        assert_eq!(s.alarms("a"), [Reason::Broken, Reason::Restored], "{name}: {}", s.story("a"));
+        let broken = s.all("a").into_iter().filter(|e| e.guard.as_ref().is_some_and(|it| it.broken_on().is_some()));
+        assert_eq!(broken.count(), 1, "{name}: counted once, however long it takes");
+    }
+}
+
+/// A consumer alone is denied: that stops what makes it worse.
+#[tokio::test(start_paused = true)]
+async fn a_consumer_that_is_denied_brings_its_stream_back_too() {
+    let mut s = scene_with(RESTORES);
+    s.existing("a", Some(&key_arn("other")));
+    s.set(|state, now| {
+        state.producer("a", 60, ALL);
+        state.consumer("a", "fanout", OLD);
+        state.sweep(now);
+    });
+    s.drain().await;
+    assert_eq!((standing(&s, "a"), s.starts("a")), (Some(Standing::Restored), vec!["app".into(), "other".into()]));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lost_answer_or_a_crash_makes_no_third_start() {
+    for fault in [Fault::LostAfter, Fault::LostBefore, Fault::Panic] {
+        let mut s = scene_with(RESTORES);
+        streams(&s, &["a"], |_| OLD);
+        s.set(|state, now| state.sweep(now));
+        let broken = secs(720.0);
+        s.later(broken, move |state, _| state.script.push(Script { op: Op::Start, target: None, fault }));
+        s.drain().await;
+        assert_eq!(standing(&s, "a"), Some(Standing::Restored), "{fault:?}: {}", s.story("a"));
+        let effective = s.journal().iter().filter(|call| call.op == Op::Start && call.took_effect).count();
+        assert_eq!((s.key("a"), effective), (Some(key_arn("other")), 2), "{fault:?}: {}", s.story("a"));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_changes_after_the_break_stops_the_way_back() {
+    type Act = fn(&mut State, jiff::Timestamp);
+    let rows: [(&str, Act, Option<Standing>); 5] = [
+        (
+            "report mode",
+            |state, _| drop(state.parameters.insert("/mode".into(), "report".into())),
+            Some(Standing::Broken),
+        ),
+        ("alarm alone", |state, _| policy(state, "on_break: restore", "on_break: alarm"), Some(Standing::Broken)),
+        ("another key", |state, _| policy(state, "alias/app", "alias/other"), Some(Standing::Broken)),
+        ("its key is gone", |state, now| state.keys.set_state("other", "Disabled", now), Some(Standing::Broken)),
+        ("made anew", |state, now| state.delete("a", now), None),
+    ];
+    for (name, act, expect) in rows {
+        let mut s = scene_with(RESTORES);
+        streams(&s, &["a"], |_| OLD);
+        // Until then CloudTrail shows nobody who is denied.
+        s.set(|state, now| {
+            state.weather.trail_lag_ms = 840_000..=840_000;
+            state.sweep(now);
+        });
+        s.later(secs(800.0), act);
+        s.drain().await;
+        let last = s.all("a").iter().rev().find(|e| e.guard.is_some()).unwrap().guard.clone().unwrap();
+        let standing = if expect.is_some() { last.standing } else { None };
+        assert_eq!((standing, s.starts("a")), (expect, vec!["app".to_owned()]), "{name}: {}", s.story("a"));
+    }
+}
+
+fn policy(state: &mut State, from: &str, to: &str) {
+    state.parameters.insert("/policy".to_owned(), RESTORES.replace(from, to));
 }
