@@ -197,15 +197,15 @@ fn indented(lines: &str) -> String {
 
 /// `500 streams: 12 NON_COMPLIANT, …`, and the Regions that are missing in it.
 pub(super) fn sums(audit: &Audit) -> String {
-    let all = audit.totals().all;
-    let total = all.sum();
+    let totals = audit.totals();
+    let (all, total) = (totals.all, totals.all.sum());
     let s = if total == 1 { "" } else { "s" };
     let by_compliance = ORDER
         .iter()
         .map(|compliance| (all.of(*compliance), compliance.as_str()))
         .filter(|(count, _)| *count > 0)
         .map(|(count, word)| format!("{count} {word}"));
-    let parts: Vec<String> = if without::is_of(audit) { without::counts(audit) } else { by_compliance.collect() };
+    let parts: Vec<String> = if without::is_of(audit) { without::counts(&totals) } else { by_compliance.collect() };
     let colon = if parts.is_empty() { "" } else { ": " };
     let mut text = format!("{total} stream{s}{colon}{}\n", parts.join(", "));
     let several = audit.accounts() > 1;
