@@ -467,7 +467,7 @@ fn in_a_browser(folder: &tempfile::TempDir, html: &str, expected: &[[String; 5]]
         {"scheme": "light"}, {"evaluate": axe_run},
         // On a phone nothing is wider than the window.
         {"size": [390, 844], "phone": true}, {"evaluate": "[document.documentElement.scrollWidth, innerWidth]"}, {"evaluate": axe_run},
-        {"size": [1000, 1400]}, {"media": "print", "scheme": "dark"}, {"evaluate": format!("[{luminance}, getComputedStyle(document.getElementById('tools')).display]")},
+        {"size": [1000, 1400]}, {"media": "print", "scheme": "dark"}, {"evaluate": format!("[{luminance}, getComputedStyle(document.getElementById('tools')).display, [...document.styleSheets[0].cssRules].filter(r => r.conditionText === 'print').flatMap(r => [...r.cssRules]).some(r => r instanceof CSSPageRule && r.cssText.includes('counter(page)'))]")},
         // With the keyboard alone: the way past the head, a column, a stream; one sees where one is.
         {"size": [1280, 900]}, {"media": "screen", "scheme": "light"},
         {"evaluate": "document.activeElement.blur(), scrollTo(0, 0)"}, {"press": "Tab"},
@@ -528,7 +528,11 @@ fn in_a_browser(folder: &tempfile::TempDir, html: &str, expected: &[[String; 5]]
         assert_eq!(*value, json!([]), "axe finds fault with the page, {which}");
     }
     assert!(values[11][0].as_i64() <= values[11][1].as_i64(), "{}", values[11]);
-    assert_eq!(values[13], json!([765, "none"]), "on paper: white, without the controls");
+    assert_eq!(
+        values[13],
+        json!([765, "none", true]),
+        "on paper: white, without the controls, with the pages' numbers"
+    );
     assert_eq!((&values[15], &values[17]), (&json!(["#streams", "solid"]), &json!("ascending")));
     assert_eq!((&values[19], &values[20]), (&json!("true true"), &json!(true)));
     let enable = format!("aws kms enable-key --key-id {} --region {REGION}", fleet().keys["alias/retired"]);
@@ -554,7 +558,7 @@ fn in_a_browser(folder: &tempfile::TempDir, html: &str, expected: &[[String; 5]]
     assert_eq!(values[27], json!([exempt]));
     let read = &values[28];
     assert_eq!(read["verdict"], values[0]["verdict"]);
-    let words = "150 not encrypted, 60 with another key, 20 on a key that cannot be relied on, 210 compliant, 60 exempt. 70 blocked:";
+    let words = "150 not encrypted, 60 with the wrong key, 20 on a key that cannot be relied on, 210 compliant, 60 exempt. 70 blocked:";
     assert!(read["beside"].as_str().unwrap().starts_with(words), "{}", read["beside"]);
     assert_eq!((&read["rows"], &read["dead"], &read["noscript"]), (&json!(worst_first), &json!(0), &json!(true)));
     // What the stranger's script came to is the one line that may be there.

@@ -130,7 +130,7 @@ pub(super) fn beside(audit: &Audit) -> String {
     let totals = audit.totals();
     let parts = [
         (totals.of(Severity::High), "not encrypted"),
-        (totals.of(Severity::Medium), "with another key"),
+        (totals.of(Severity::Medium), "with the wrong key"),
         (totals.of(Severity::Critical), "on a key that cannot be relied on"),
         (totals.all.of(Compliance::Compliant), "compliant"),
         (totals.all.of(Compliance::InsufficientData), "could not be determined"),
