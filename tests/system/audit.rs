@@ -486,7 +486,7 @@ fn in_a_browser(folder: &tempfile::TempDir, html: &str, expected: &[[String; 5]]
         {"evaluate": "(() => { const s = document.getElementById('state'); s.value = 'NOT_APPLICABLE'; s.dispatchEvent(new Event('input', {bubbles: true})); return location.hash; })()"},
         {"evaluate": format!("(() => {{ location.hash = '#rule=orders&text=orders-wrong'; return new Promise(r => setTimeout(() => r({shown}.length), 200)); }})()")},
         {"evaluate": "(() => { let blob; const make = URL.createObjectURL; URL.createObjectURL = (b) => { blob = b; return '#'; }; document.getElementById('csv').click(); URL.createObjectURL = make; return blob.text().then(t => t.trim().split('\\r\\n').map(l => l.split(',').slice(0, 3).join(','))); })()"},
-        {"evaluate": "(() => { const b = document.querySelector('#rows > tr:not([hidden]) .open'); if (b.getAttribute('aria-expanded') !== 'true') b.click(); const d = document.getElementById(b.getAttribute('aria-controls')); return {copies: d.querySelectorAll('.copy').length, blocks: d.querySelectorAll('.block pre').length, links: [...d.querySelectorAll('.links a')].map(a => a.href)}; })()"},
+        {"evaluate": "(() => { const b = document.querySelector('#rows > tr:not([hidden]) .open'); if (b.getAttribute('aria-expanded') !== 'true') b.click(); const d = document.getElementById(b.getAttribute('aria-controls')); const copy = d.querySelector('.copy'); copy.click(); return new Promise(r => setTimeout(r, 200)).then(() => ({copied: copy.textContent, copies: d.querySelectorAll('.copy').length, blocks: d.querySelectorAll('.block pre').length, links: [...d.querySelectorAll('.links a')].map(a => a.href)})); })()"},
         {"evaluate": "[...document.querySelectorAll('.plainly tbody tr')].map(r => [...r.cells].map(c => c.textContent))"},
         // Without the script all of it can be read, and nothing stands there that does nothing.
         {"scripts": false}, {"size": [1280, 900]},
@@ -550,6 +550,8 @@ fn in_a_browser(folder: &tempfile::TempDir, html: &str, expected: &[[String; 5]]
     );
     let detail = &values[26];
     assert!(detail["copies"].as_u64() > Some(2) && detail["copies"] == detail["blocks"], "{detail}");
+    // A browser without a window has no clipboard to write to: then the text is marked.
+    assert!(["Copied", "Marked"].contains(&detail["copied"].as_str().unwrap()), "{detail}");
     let stream = "https://eu-west-1.console.aws.amazon.com/kinesis/home?region=eu-west-1#/streams/details/orders-wrong-000/configuration";
     assert_eq!(detail["links"][0], stream);
     let key = fleet().keys["alias/other"].rsplit_once('/').unwrap().1;

@@ -62,6 +62,14 @@ pub(super) fn notices(audit: &Audit, left_out: &[(Compliance, u64)]) -> String {
         }
     }
     bad.extend(audit.lacks.iter().map(|lack| format!("Incomplete: {}. {}", lack.what, lack.broken.why)));
+    if let Some(verified) = &audit.verified {
+        let (streams, differ) = (number(verified.streams as u64), verified.differences.len() as u64);
+        let words = format!(
+            "To verify what was recorded, {streams} of the worst streams were observed: {} differ.",
+            number(differ)
+        );
+        if differ > 0 { &mut bad } else { &mut mild }.push(words);
+    }
     let named = |is_one: fn(&Ended) -> bool| {
         let regions: Vec<String> = audit.regions.iter().filter(|region| is_one(&region.ended)).map(place).collect();
         let more = regions.len().saturating_sub(NAMED_MAX);
@@ -281,6 +289,7 @@ pub(super) fn escaped(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cli::audit::found::Verified;
     use crate::cli::audit::samples;
 
     #[test]
@@ -322,6 +331,9 @@ mod tests {
             text.contains("or it is not recorded there: eu-north-1.</p>") && text.contains("of date: eu-south-1.</p>")
         );
         assert!(text.contains("Incomplete: eu-west-2. kinesis:") && !text.contains("leaves out"));
+        audit.verified = Some(Verified { streams: 20, ..Verified::default() });
+        let words = "<p class=\"notice mild\">To verify what was recorded, 20 of the worst streams were observed: 0 differ.</p>";
+        assert!(notices(&audit, &[]).contains(words));
     }
 
     #[test]
