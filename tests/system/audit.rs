@@ -563,6 +563,14 @@ fn in_a_browser(folder: &tempfile::TempDir, html: &str, expected: &[[String; 5]]
     let words = "150 not encrypted, 60 with the wrong key, 20 on a key that cannot be relied on, 210 compliant, 60 exempt. 70 blocked:";
     assert!(read["beside"].as_str().unwrap().starts_with(words), "{}", read["beside"]);
     assert_eq!((&read["rows"], &read["dead"], &read["noscript"]), (&json!(worst_first), &json!(0), &json!(true)));
+    // axe is a script too: it reads a copy whose own script is text.
+    let copy = file(folder, "static.html", &html.replace("<script>\n", "<script type=\"text/plain\">\n"));
+    let steps = json!([
+        {"evaluate": "document.querySelectorAll('.row').length"}, {"evaluate_file": axe}, {"evaluate": axe_run},
+        {"size": [390, 844], "phone": true}, {"evaluate": "[document.documentElement.scrollWidth, innerWidth]"}, {"evaluate": axe_run},
+    ]);
+    let Some(read) = browser(&copy, &steps) else { return };
+    assert_eq!(read["values"], json!([0, [], [390, 390], []]), "axe finds fault with the page without its script");
     // What the stranger's script came to is the one line that may be there.
     let console = found["console"].as_array().unwrap();
     assert!(
