@@ -166,7 +166,7 @@ async fn a_lost_answer_or_a_crash_makes_no_third_start() {
 #[tokio::test(start_paused = true)]
 async fn what_changes_after_the_break_stops_the_way_back() {
     type Act = fn(&mut State, jiff::Timestamp);
-    let rows: [(&str, Act, Option<Standing>); 5] = [
+    let rows: [(&str, Act, Option<Standing>); 6] = [
         (
             "report mode",
             |state, _| drop(state.parameters.insert("/mode".into(), "report".into())),
@@ -175,6 +175,7 @@ async fn what_changes_after_the_break_stops_the_way_back() {
         ("alarm alone", |state, _| policy(state, "on_break: restore", "on_break: alarm"), Some(Standing::Broken)),
         ("another key", |state, _| policy(state, "alias/app", "alias/other"), Some(Standing::Broken)),
         ("its key is gone", |state, now| state.keys.set_state("other", "Disabled", now), Some(Standing::Broken)),
+        ("the new key is disabled", |state, now| state.keys.set_state("app", "Disabled", now), Some(Standing::Broken)),
         ("made anew", |state, now| state.delete("a", now), None),
     ];
     for (name, act, expect) in rows {
