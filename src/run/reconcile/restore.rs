@@ -187,7 +187,7 @@ impl<W: StreamApi + KeyApi + TrailApi + TrafficApi + Clock> Run<'_, W> {
             stream: &self.state.work.stream,
             target,
             sent: *sent,
-            was_encrypted: before.is_some(),
+            before,
             own_role: config.own_role_arn.as_deref().unwrap_or_default(),
         };
         let baseline = self.guard().unwrap_or_default().baseline;
