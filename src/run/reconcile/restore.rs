@@ -52,7 +52,8 @@ impl<W: StreamApi + KeyApi + TrailApi + TrafficApi + Clock> Run<'_, W> {
                     let why = "the Start that restores it had no effect";
                     return later(Unfinished::open("streamseal:Restore", "NoEffect", why));
                 }
-                Way::Over(step, why) => {
+                Way::Over(standing, why) => {
+                    let step = standing.map_or(Step::Drop, Step::End);
                     let restoring = why.map(str::to_owned);
                     let watched = Watched { step, users: None, denied: Vec::new(), restoring };
                     return self.end_of_watch(self.base(&observation), watch, watched);

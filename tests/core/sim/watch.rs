@@ -213,8 +213,8 @@ impl State {
             back && body.key.as_ref().is_some_and(|on| self.keys.same(on, &watch.target))
         };
         let said = self.evidence.iter().filter(of_it).filter(broken);
-        let watches = said.filter_map(|e| e.guard.as_ref()?.watch.as_ref());
-        let watch = watches.filter(on_it).last().ok_or("nothing said that it is broken, with this way back")?;
+        let mut watches = said.filter_map(|e| e.guard.as_ref()?.watch.as_ref());
+        let watch = watches.rfind(on_it).ok_or("nothing said that it is broken, with this way back")?;
         let starts: Vec<&Entry> = self
             .journal
             .iter()

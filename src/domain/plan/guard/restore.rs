@@ -47,8 +47,8 @@ pub enum Way {
     Arrived,
     /// Its users are observed once more, at this time.
     Users(Timestamp),
-    /// It is over: why, where that is to be said.
-    Over(Step, Option<&'static str>),
+    /// It is over: how it stands, `None` where the stream is gone; and why, where that is to be said.
+    Over(Option<Standing>, Option<&'static str>),
 }
 
 impl Restore {
@@ -67,13 +67,11 @@ impl Restore {
         let is_late = |at: Timestamp| now.duration_since(at) >= OVERTAKEN_AFTER;
         match (place, self.restored, self.sent, asked_at) {
             (None, ..) => Way::Await,
-            (Some(Place::Gone), ..) => Way::Over(Step::Drop, None),
-            (Some(Place::Other), ..) | (Some(Place::Target), Some(_), ..) => {
-                Way::Over(Step::End(Standing::Overtaken), None)
-            }
+            (Some(Place::Gone), ..) => Way::Over(None, None),
+            (Some(Place::Other), ..) | (Some(Place::Target), Some(_), ..) => Way::Over(Some(Standing::Overtaken), None),
             (Some(Place::Target), None, Some(sent), _) if is_late(sent) => {
                 let why = "the Start that was to restore it did not change its key";
-                Way::Over(Step::End(Standing::Broken), Some(why))
+                Way::Over(Some(Standing::Broken), Some(why))
             }
             (Some(Place::Target), None, Some(_), _) => Way::Await,
             // Its answer was lost, and it had no effect.
@@ -204,7 +202,7 @@ mod tests {
         let begun = Restore::begin(at(0));
         let sent = Restore { sent: Some(at(1)), ..begun };
         let restored = Restore { restored: Some(at(2)), ..sent };
-        let overtaken = || Way::Over(Step::End(Standing::Overtaken), None);
+        let overtaken = || Way::Over(Some(Standing::Overtaken), None);
         let soon = at(1) + SignedDuration::from_secs(29);
         let late = at(1) + SignedDuration::from_secs(30);
         for (restore, place, asked_at, now, expect) in [
@@ -220,13 +218,13 @@ mod tests {
             (restored, Some(Place::Target), None, at(3), overtaken()),
             (begun, Some(Place::Other), None, at(1), overtaken()),
             (sent, Some(Place::Other), None, at(1), overtaken()),
-            (begun, Some(Place::Gone), None, at(1), Way::Over(Step::Drop, None)),
+            (begun, Some(Place::Gone), None, at(1), Way::Over(None, None)),
             (restored, None, None, at(20), Way::Await),
         ] {
             assert_eq!(restore.way(place, asked_at, now), expect, "{restore:?} {place:?} {asked_at:?} {now}");
         }
         let over = sent.way(Some(Place::Target), None, late);
-        assert!(matches!(over, Way::Over(Step::End(Standing::Broken), Some(_))), "{over:?}");
+        assert!(matches!(over, Way::Over(Some(Standing::Broken), Some(_))), "{over:?}");
     }
 
     #[test]
