@@ -17,6 +17,7 @@ use crate::domain::call::Call;
 use crate::domain::evidence::Evidence;
 use crate::domain::failure::Failure;
 use crate::domain::history::{Change, Query};
+use crate::domain::impact::usage::Usage;
 use crate::domain::model::{KeyIdentity, KeyLookup, Observed, Tags};
 use crate::domain::note::Note;
 use crate::domain::scan::Scan;
@@ -187,6 +188,8 @@ pub trait FleetApi: Send + Sync {
 pub struct TrailPage {
     /// Changes of any stream's encryption here that took effect, among the records of the page.
     pub changes: Vec<Change>,
+    /// Uses of keys for streams here, also those that KMS refused, among the records of the page.
+    pub uses: Vec<Usage>,
     /// Where the next page begins; `None` behind the last one.
     pub next: Option<String>,
 }

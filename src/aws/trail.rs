@@ -1,4 +1,5 @@
-//! CloudTrail's event history behind [`TrailApi`]: who changed which stream's encryption lately. It reads only, and weighs nothing.
+//! CloudTrail's event history behind [`TrailApi`]: who changed which stream's encryption lately, and who used which key for a stream. It
+//! reads only, and weighs nothing.
 
 use aws_sdk_cloudtrail::types::{LookupAttribute, LookupAttributeKey};
 use aws_sdk_kinesis::primitives::DateTime;
@@ -10,6 +11,7 @@ use super::errors::unreadable;
 use crate::domain::bounds::is_odd;
 use crate::domain::failure::Failure;
 use crate::domain::history::{Change, Query};
+use crate::domain::impact::usage::Usage;
 use crate::ports::{CallLog, TrailApi, TrailPage};
 
 const LOOKUP_EVENTS: &str = "cloudtrail:LookupEvents";
@@ -42,16 +44,17 @@ impl TrailApi for Aws {
             .max_results(EVENTS_PER_PAGE)
             .set_next_token(token.map(str::to_owned));
         let page = self.logged(log, LOOKUP_EVENTS, request.send()).await?;
-        let mut changes = Vec::new();
+        let (mut changes, mut uses) = (Vec::new(), Vec::new());
         for event in page.events.unwrap_or_default() {
             let text = event.cloud_trail_event.unwrap_or_default();
             let record: Value = serde_json::from_str(&text).map_err(|error| {
                 let id = event.event_id.unwrap_or_default();
                 unreadable(LOOKUP_EVENTS, &format!("the record of event `{id}` is not JSON: {error}"))
             })?;
-            let change = Change::parse(&record, &self.scope);
-            changes.extend(change.filter(|change| !is_odd(change.at, Timestamp::now())));
+            let now = Timestamp::now();
+            changes.extend(Change::parse(&record, &self.scope).filter(|change| !is_odd(change.at, now)));
+            uses.extend(Usage::parse(&record).filter(|usage| !is_odd(usage.at, now)));
         }
-        Ok(TrailPage { changes, next: page.next_token.filter(|token| !token.is_empty()) })
+        Ok(TrailPage { changes, uses, next: page.next_token.filter(|token| !token.is_empty()) })
     }
 }

@@ -204,7 +204,11 @@ impl Watching {
                     let style = match standing {
                         Standing::Passed | Standing::Quiet => GOOD,
                         Standing::Broken => BAD,
-                        Standing::Watching | Standing::Inconclusive | Standing::Overtaken => ODD,
+                        Standing::Watching
+                        | Standing::Inconclusive
+                        | Standing::Overtaken
+                        | Standing::Restored
+                        | Standing::FellBack => ODD,
                     };
                     let why = self.users.get(name).map(|users| format!(": {}", users.why())).unwrap_or_default();
                     styled(style, format_args!("{name}: watched: {}{why}", standing.as_str()))
@@ -234,9 +238,13 @@ impl Watching {
                 }
                 Outcome::Left | Outcome::Blind(_) | Outcome::Watched(Some(Standing::Broken)) => Exit::NonCompliant,
                 Outcome::Unwatched
-                | Outcome::Watched(Some(Standing::Watching | Standing::Inconclusive | Standing::Overtaken)) => {
-                    Exit::TryAgain
-                }
+                | Outcome::Watched(Some(
+                    Standing::Watching
+                    | Standing::Inconclusive
+                    | Standing::Overtaken
+                    | Standing::Restored
+                    | Standing::FellBack,
+                )) => Exit::TryAgain,
             })
         })
     }

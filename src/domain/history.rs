@@ -14,6 +14,7 @@ use super::arn::{KinesisArn, Scope, StreamArn, StreamName};
 use super::cause::{Cause, START, STOP};
 use super::event::record::{actor, arn_of, error_of};
 use super::failure::Unfinished;
+use super::impact::usage::{DECRYPT, GENERATE_DATA_KEY, Usage};
 use super::text::EventText;
 
 /// How far back changes count.
@@ -31,15 +32,18 @@ pub const ROUNDS_MAX: usize = 3;
 /// Which records of the history are asked for; LookupEvents takes one attribute a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Query {
-    /// By EventName: the calls on every stream, those that were refused too.
-    Calls(ChangeKind),
-    /// By ResourceName, as the caller wrote it: a stream's name or its ARN. A call that was refused has no resources.
+    /// By EventName: the calls on every stream or key, those that were refused too.
+    Calls(&'static str),
+    /// By ResourceName, as the caller wrote it: a stream's name or its ARN; of a key its ARN. A call that was refused may have no
+    /// resources.
     Resource(String),
 }
 
 impl Query {
     /// Every change of every stream.
-    pub const ALL: [Self; 2] = [Self::Calls(ChangeKind::Start), Self::Calls(ChangeKind::Stop)];
+    pub const ALL: [Self; 2] = [Self::Calls(START), Self::Calls(STOP)];
+    /// Every call that needs a key for a stream's records, and for others' data too.
+    pub const USES: [Self; 2] = [Self::Calls(GENERATE_DATA_KEY), Self::Calls(DECRYPT)];
 
     /// Every change of one stream, however the caller named it.
     pub fn of(stream: &StreamArn) -> [Self; 2] {
@@ -49,7 +53,7 @@ impl Query {
     /// The value that the records are asked for by.
     pub fn value(&self) -> &str {
         match self {
-            Self::Calls(kind) => kind.event_name(),
+            Self::Calls(name) => name,
             Self::Resource(name) => name,
         }
     }
@@ -60,6 +64,8 @@ impl Query {
 pub struct Trail {
     /// Changes of streams' encryption here that took effect, in any order.
     pub changes: Vec<Change>,
+    /// Uses of keys for streams here, also those that KMS refused, in any order.
+    pub uses: Vec<Usage>,
     /// Whether these are all: of a history that is too long only the newest are read.
     pub whole: bool,
 }
@@ -379,7 +385,7 @@ mod tests {
     }
 
     fn weighed(changes: &[Change], cause: &Cause, now: i64) -> Contention {
-        let trail = Trail { changes: changes.to_vec(), whole: true };
+        let trail = Trail { changes: changes.to_vec(), whole: true, ..Trail::default() };
         contention(&trail, (&name("orders"), at(-9_000)), OURS, (cause, None), at(now))
     }
 
@@ -391,9 +397,9 @@ mod tests {
     #[test]
     fn what_a_reading_means_depends_on_what_has_to_be_known() {
         let name = name("orders");
-        let stopped = Trail { changes: vec![change(0, ChangeKind::Stop, THEIRS)], whole: true };
-        let quiet = Trail { changes: Vec::new(), whole: true };
-        let cut = Trail { changes: Vec::new(), whole: false };
+        let stopped = Trail { changes: vec![change(0, ChangeKind::Stop, THEIRS)], whole: true, ..Trail::default() };
+        let quiet = Trail { changes: Vec::new(), whole: true, ..Trail::default() };
+        let cut = Trail { changes: Vec::new(), whole: false, ..Trail::default() };
         let denied = || {
             Unfinished::Call(Failure {
                 class: Class::Permanent(Fault::Access),
@@ -472,7 +478,7 @@ mod tests {
         // Nor is somebody who wants the same key.
         assert_eq!(weighed(&fight(5, ChangeKind::Start), &cause("sweep", 0), 200), Contention::Clear);
         // Nor is what happened to an earlier stream of the name.
-        let fought = Trail { changes: fight(5, ChangeKind::Stop), whole: true };
+        let fought = Trail { changes: fight(5, ChangeKind::Stop), whole: true, ..Trail::default() };
         let young = contention(&fought, (&name("orders"), at(95)), OURS, (&cause("sweep", 0), None), at(200));
         assert_eq!(young, Contention::Clear);
         // Nor are other streams.
@@ -490,7 +496,7 @@ mod tests {
         assert_eq!(weighed(&changes, &stopped, 15), Contention::Clear);
         // Nor is what the message says that we did and the history does not show yet.
         let started = |now| {
-            let (trail, stream) = (Trail { changes: Vec::new(), whole: true }, name("orders"));
+            let (trail, stream) = (Trail { changes: Vec::new(), whole: true, ..Trail::default() }, name("orders"));
             contention(&trail, (&stream, at(-9_000)), OURS, (&cause("sweep", 0), Some(at(20))), at(now))
         };
         assert_eq!((started(25), started(35)), (Contention::Wait(at(35)), Contention::Clear));
@@ -517,7 +523,7 @@ mod tests {
     #[test]
     fn a_history_that_was_not_read_whole_is_never_clear() {
         let weighed = |changes: &[Change], cause: &Cause, now: i64| {
-            let trail = Trail { changes: changes.to_vec(), whole: false };
+            let trail = Trail { changes: changes.to_vec(), whole: false, ..Trail::default() };
             contention(&trail, (&name("orders"), at(-9_000)), OURS, (cause, None), at(now))
         };
         let stopped = cause("StopStreamEncryption", 41);
@@ -548,7 +554,7 @@ mod tests {
         for (cause, is_new, started, expect) in rows {
             assert_eq!(check_of(cause, is_new, started), expect, "{} {is_new} {started}", cause.call);
         }
-        let by = |role| Trail { changes: vec![change(1, ChangeKind::Stop, role)], whole: true };
+        let by = |role| Trail { changes: vec![change(1, ChangeKind::Stop, role)], whole: true, ..Trail::default() };
         assert!(is_changed(&by(THEIRS), (&name("orders"), at(0)), OURS));
         assert!(!is_changed(&by(OURS), (&name("orders"), at(0)), OURS), "its alias may have moved since");
         assert!(!is_changed(&by(THEIRS), (&name("bills"), at(0)), OURS));
@@ -567,7 +573,7 @@ mod tests {
 
     #[test]
     fn what_two_readings_show_counts_once() {
-        let mut trail = Trail { changes: vec![change(1, ChangeKind::Start, OURS)], whole: true };
+        let mut trail = Trail { changes: vec![change(1, ChangeKind::Start, OURS)], whole: true, ..Trail::default() };
         trail.add(&[change(1, ChangeKind::Start, OURS), change(1, ChangeKind::Stop, THEIRS)]);
         trail.add(&fight(1, ChangeKind::Stop));
         assert_eq!(trail.changes.len(), 3, "{trail:?}");

@@ -38,7 +38,8 @@ pub fn remedy(facts: &Facts<'_>) -> Remedy {
         Reason::Settling => Remedy::None,
         // A record that is read back says too little: nobody can do anything about that.
         Reason::ProofUnclear => Remedy::None,
-        Reason::Broken | Reason::Inconclusive => match facts.situation {
+        Reason::Broken | Reason::Inconclusive | Reason::Restored => match facts.situation {
+            Some(Situation::Wrong(Wrong { target, .. })) => find_who(facts.stream, target),
             Some(Situation::Right { key, .. }) => Remedy::Key(
                 Advice::new(format!("find who may not use {key}, and add the statements that the command prints"))
                     .command(Some(impact(facts.stream, Some(key)))),
@@ -92,11 +93,22 @@ pub fn impact(stream: &StreamArn, key: Option<&KeyIdentity>) -> String {
     format!("streamseal impact {} --region {}{key}", stream.name, stream.scope.region)
 }
 
+/// What to do about a change that broke a stream, this one or another, and that this stream still needs.
+fn find_who(stream: &StreamArn, target: &KeyIdentity) -> Remedy {
+    let (name, region) = (&stream.name, &stream.scope.region);
+    Remedy::Key(
+        Advice::new(format!(
+            "find who may not use {target}, add the statements that the first command prints, and change the stream with the second"
+        ))
+        .command(Some(impact(stream, Some(target))))
+        .command(Some(format!("streamseal seal {name} --region {region} --watch 20m"))),
+    )
+}
+
 /// What to do about a change that the guard withholds; `None` where it is something else that does. Never the call itself: that would be the
 /// change that nobody watches.
 fn of_guard(facts: &Facts<'_>, why: Withheld) -> Option<Remedy> {
     let Some(Situation::Wrong(Wrong { target, .. })) = facts.situation else { return None };
-    let (name, region) = (&facts.stream.name, &facts.stream.scope.region);
     Some(match why {
         Withheld::GuardBlind => {
             refused(facts, &["cloudwatch:GetMetricData", "kinesis:GetResourcePolicy", "kinesis:ListStreamConsumers"])
@@ -106,13 +118,7 @@ fn of_guard(facts: &Facts<'_>, why: Withheld) -> Option<Remedy> {
              stream's resource policy",
             named(facts)
         ))),
-        Withheld::Held | Withheld::Halted => Remedy::Key(
-            Advice::new(format!(
-                "find who may not use {target}, add the statements that the first command prints, and change the stream with the second"
-            ))
-            .command(Some(impact(facts.stream, Some(target))))
-            .command(Some(format!("streamseal seal {name} --region {region} --watch 20m"))),
-        ),
+        Withheld::Held | Withheld::Halted => find_who(facts.stream, target),
         // A sweep asks for it.
         Withheld::WaitsItsTurn => Remedy::None,
         Withheld::ReportMode

@@ -216,6 +216,8 @@ pub enum Reason {
     Watching,
     /// On its key, and users fail since our change.
     Broken,
+    /// Users failed since our change, and it is on its key of before again.
+    Restored,
     /// On its key, and how its users fare since our change could not be determined.
     Inconclusive,
     /// Wrong, and changes to its key are stopped, since one of them broke a stream.
@@ -258,6 +260,7 @@ impl Reason {
             Self::Unfinished => "unfinished",
             Self::Watching => "watching",
             Self::Broken => "broken",
+            Self::Restored => "restored",
             Self::Inconclusive => "inconclusive",
             Self::Halted => "halted",
         }

@@ -72,7 +72,7 @@ impl History {
             None => Reading { at: now, trail: read(world, &Query::ALL, now - HISTORY, LIMITS, pace, log).await? },
         };
         let every = known.of_every_stream.insert(every);
-        let mut trail = Trail { whole: every.trail.whole, changes: Vec::new() };
+        let mut trail = Trail { whole: every.trail.whole, ..Trail::default() };
         trail.add(every.trail.changes.iter().filter(|change| change.stream == stream.name));
         if !trail.whole {
             known.of_one.retain(|_, reading| reading.is_fresh(None, now));

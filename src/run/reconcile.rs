@@ -8,6 +8,7 @@ mod guard;
 mod guarding;
 pub mod preview;
 mod prove;
+mod restore;
 mod start;
 mod wait;
 
@@ -115,13 +116,16 @@ impl<'a, W: StreamApi + KeyApi + TrailApi + TrafficApi + Clock> Run<'a, W> {
             proofs_gone: 0,
             has_turn: false,
             warnings: Vec::new(),
-            guarding: Guarding::default(),
+            guarding: Guarding { back: life::back(work), ..Guarding::default() },
         }
     }
 
     async fn run(&mut self) -> End {
         if let Some(watch) = self.state.work.watch.clone() {
-            return self.watch(&watch).await;
+            return match watch.restore {
+                Some(restore) => self.restore(&watch, restore).await,
+                None => self.watch(&watch).await,
+            };
         }
         let Session { paces, has_queue, .. } = *self.session;
         if longest_turn(&self.state.work, has_queue)
@@ -332,7 +336,8 @@ impl<'a, W: StreamApi + KeyApi + TrailApi + TrafficApi + Clock> Run<'a, W> {
             (None, _) => {
                 let watch = self.guard().and_then(|guard| guard.watch);
                 let turned_away = self.guarding.turned_away.take();
-                life::after_run(&self.state, &closed.verdict, closed.next, watch, turned_away, now)
+                let back = self.guarding.back.take();
+                life::after_run(&self.state, &closed.verdict, closed.next, watch, back, turned_away, now)
             }
         };
         let others = std::mem::take(&mut self.guarding.others).into_iter().chain(left.others.clone());

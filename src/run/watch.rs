@@ -133,7 +133,8 @@ where
         report(&found, &step);
         match step {
             Step::Again(next, again) => (watch, at) = (next, again),
-            Step::End(standing) => return Some(standing),
+            // A person brings it back.
+            Step::Then(standing, ..) | Step::End(standing) => return Some(standing),
             Step::Drop => return None,
         }
     }

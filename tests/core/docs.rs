@@ -1,5 +1,5 @@
-//! The documents say what the code does: the README's policy is valid, the reference's tables are complete, the runbook has an entry for each
-//! alarm, and what a document points to is there.
+//! The documents say what the code does: the README's policy is valid, the tables are complete, the runbook has an entry for each alarm, and
+//! what a document points to is there. Each answers one question.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -13,7 +13,7 @@ use streamseal::domain::policy::Policy;
 use crate::common::Deployed;
 
 const README: &str = include_str!("../../README.md");
-const REFERENCE: &str = include_str!("../../docs/reference.md");
+const FUNCTION: &str = include_str!("../../docs/function.md");
 const RUNBOOK: &str = include_str!("../../docs/runbook.md");
 const TEMPLATE: &str = include_str!("../../template.yaml");
 
@@ -32,10 +32,41 @@ fn the_policy_of_the_readme_is_valid() {
 
 /// Whoever reads it first reads it whole.
 #[test]
-fn the_readme_is_short_and_the_policy_of_the_reference_is_valid() {
+fn the_readme_is_short_and_the_policy_of_its_page_is_valid() {
     assert!(README.lines().count() <= 120, "{}", README.lines().count());
     let policy = Policy::load(block(include_str!("../../docs/policy.md"), "yaml")).unwrap();
     assert!(policy.rules.len() == 4 && policy.needs_tags());
+}
+
+/// Its figures are of one run; the steps are those that the demo reports.
+#[test]
+fn the_readme_shows_what_the_demo_reports() {
+    let demo = include_str!("../../tools/demo/main.py");
+    let shown = blocks(README, "console").into_iter().find(|text| text.starts_with("$ make demo")).unwrap();
+    let mut steps: Vec<&str> = shown.trim_end().lines().skip(1).collect();
+    assert_eq!(steps.pop(), Some("compliance: COMPLIANT"));
+    assert!(steps.len() > 5, "{shown}");
+    for step in steps {
+        let word = step.split_whitespace().next().unwrap();
+        assert!(demo.contains(&format!("\"{word}\",")), "{step}");
+    }
+}
+
+/// Of a page nobody reads more than its title before knowing whether it answers. The runbook has many answers, each by the name of an alarm.
+#[test]
+fn the_title_of_each_page_is_the_question_that_it_answers() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let pages = std::fs::read_dir(root.join("docs")).unwrap().map(|file| file.unwrap().path());
+    let mut pages: Vec<_> = pages.filter(|file| file.extension().is_some_and(|it| it == "md")).collect();
+    pages.retain(|page| !page.ends_with("runbook.md"));
+    pages.push(root.join("PERFORMANCE.md"));
+    assert!(pages.len() > 10, "{pages:?}");
+    for page in pages {
+        let text = std::fs::read_to_string(&page).unwrap();
+        let title = text.lines().next().unwrap();
+        assert!(title.starts_with("# ") && title.ends_with('?'), "{}: {title}", page.display());
+        assert_eq!(title.matches('?').count(), 1, "{}: {title}", page.display());
+    }
 }
 
 #[test]
@@ -59,7 +90,7 @@ fn the_pattern_that_forwards_events_of_keys_is_that_of_the_stack() {
 }
 
 #[test]
-fn every_variable_that_is_read_is_in_the_reference() {
+fn every_variable_that_is_read_is_in_the_documents() {
     let read = std::cell::RefCell::new(Vec::new());
     let _ = Config::from_vars(|name| {
         read.borrow_mut().push(name.to_owned());
@@ -67,7 +98,7 @@ fn every_variable_that_is_read_is_in_the_reference() {
     });
     assert!(read.borrow().len() > 5);
     for name in read.borrow().iter() {
-        assert!(REFERENCE.contains(&format!("| `{name}` |")), "{name}");
+        assert!(FUNCTION.contains(&format!("| `{name}` |")), "{name}");
     }
 }
 
@@ -164,7 +195,9 @@ fn the_policies_and_templates_of_the_runbook_can_be_read() {
 fn links_between_documents_lead_somewhere() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut files: Vec<_> = ["README.md", "ARCHITECTURE.md"].iter().map(|name| root.join(name)).collect();
-    files.extend(["SECURITY.md", "CHANGELOG.md"].iter().map(|name| root.join(name)).filter(|file| file.exists()));
+    files.extend(
+        ["SECURITY.md", "CHANGELOG.md", "CONTRIBUTING.md", "PERFORMANCE.md"].iter().map(|name| root.join(name)),
+    );
     files.extend(std::fs::read_dir(root.join("docs")).unwrap().map(|file| file.unwrap().path()));
     let text = |file: &Path| std::fs::read_to_string(file).unwrap();
     let mut links = 0;

@@ -14,6 +14,7 @@ mod policy;
 mod proofs;
 mod queue;
 mod remedies;
+mod restore;
 mod results;
 mod scans;
 mod settling;

@@ -617,6 +617,12 @@ fn a_report_of_many_accounts_opens_with_few_rows_and_says_what_it_left_out() {
         {"evaluate": "document.getElementById('tools').reset()"},
         {"evaluate_file": axe}, {"evaluate": violations},
         {"size": [390, 844], "phone": true}, {"evaluate": "[document.documentElement.scrollWidth, innerWidth]"}, {"evaluate": violations},
+        // On paper they all are.
+        {"evaluate": format!("(() => {{ dispatchEvent(new Event('beforeprint')); const all = {shown}; dispatchEvent(new Event('afterprint')); return [all, {shown}]; }})()")},
+        // Without the script they are all there, and say where they are and as of when.
+        {"scripts": false},
+        {"evaluate": "(() => { const rows = [...document.querySelectorAll('#rows > tr')]; const last = rows.at(-1); return [rows.length, rows.filter(row => row.textContent.includes('Noncompliant')).length, last.checkVisibility(), /^\\d{12} [a-z]+-[a-z]+-1$/.test(last.querySelector('.place').innerText.trim()), last.querySelector('.as-of').innerText.startsWith('as of 20')]; })()"},
+        {"evaluate": "document.getElementById('facts').innerText"},
     ]);
     let Some(found) = crate::audit::browser(&report, &steps) else { return };
     let values = found["values"].as_array().unwrap();
@@ -628,6 +634,10 @@ fn a_report_of_many_accounts_opens_with_few_rows_and_says_what_it_left_out() {
     assert!(values[4][0].as_u64().unwrap() <= 350, "{}", values[4]);
     assert_eq!((&values[6], &values[8]), (&json!([]), &json!([])), "axe finds fault with the page");
     assert!(values[7][0].as_i64() <= values[7][1].as_i64(), "{}", values[7]);
+    assert_eq!(values[9], json!([10_000, 500]));
+    assert_eq!(values[10], json!([10_000, 1050, true, true, true]));
+    let facts = values[11].as_str().unwrap();
+    assert!(facts.starts_with("Accounts\n30\n") && facts.contains("Asked AWS Config"), "{facts}");
 }
 
 /// `doctor --aggregator`, with everything at this endpoint: its exit code, and each finding as `state about: detail`.

@@ -7,6 +7,7 @@ Prints one line of JSON: what each `evaluate` came to, and what the page did.
 
     {"size": [WIDTH, HEIGHT]}         the window's inner size, in CSS pixels; with "phone": true as a phone has it
     {"scheme": "dark"}                prefers-color-scheme; "light" is the default
+    {"scripts": false}                the page again, with its scripts off
     {"media": "print"}                the media type; "screen" is the default
     {"evaluate": "JS"}                an expression, awaited; its value goes into "values"
     {"evaluate_file": PATH}           the same from a file, without its value
@@ -163,6 +164,12 @@ class Browser:
         if "scheme" in step:
             self.media["features"] = [{"name": "prefers-color-scheme", "value": step["scheme"]}]
             self.call("Emulation.setEmulatedMedia", **self.media)
+        if "scripts" in step:
+            self.call("Emulation.setScriptExecutionDisabled", value=not step["scripts"])
+            self.loaded = False
+            self.call("Page.reload")
+            while not self.loaded:
+                self.take(self.message())
         if "media" in step:
             self.media["media"] = step["media"]
             self.call("Emulation.setEmulatedMedia", **self.media)

@@ -21,6 +21,7 @@ mod recorded;
 mod regions;
 mod report;
 mod roles;
+mod rows;
 #[cfg(test)]
 mod samples;
 mod severity;

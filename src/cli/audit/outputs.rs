@@ -1,27 +1,23 @@
 //! Where the results go and in which form. Rows are written as they come, into files that nobody sees, so that memory does not grow with the
 //! streams; what is asked for is written from those at the end, whole or not at all.
 
-use std::fs::File;
-use std::io::{BufRead, BufReader, BufWriter, ErrorKind, Result, Seek, Write};
+use std::io::{BufWriter, ErrorKind, Result, Write};
 use std::path::{Path, PathBuf};
 
 use clap::ValueEnum;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::asff;
 use super::csv;
-use super::file::{without_name, write_whole};
+use super::file::write_whole;
 use super::html;
 use super::markdown;
 use super::ocsf;
-use super::report::{Audit, ORDER, row_with_remedy};
+use super::report::{Audit, row_with_remedy};
+use super::rows::Rows;
 use super::table::{self, Shown};
 use crate::domain::evidence::Evidence;
 use crate::domain::evidence::v1::Document;
-use crate::domain::verdict::Compliance;
-
-/// So many streams are in a report for a browser, and more only where more are wrong: those are all in it.
-const HTML_MAX: u64 = 10_000;
 
 /// The form of the result.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -57,18 +53,16 @@ impl Format {
         }
     }
 
-    /// What stands in front of the rows, between two of them, and behind them. `None`: it is not made of rows.
-    fn around(self, audit: &Audit) -> Option<(String, String)> {
-        let of = |before: &str, after: &str| Some((before.to_owned(), after.to_owned()));
+    /// What stands in front of the rows, and behind them.
+    fn around(self, audit: &Audit) -> (String, String) {
         match self {
-            Self::Table | Self::Markdown | Self::Html => None,
-            Self::Csv => of(csv::HEAD, ""),
-            Self::Evidence | Self::Asff | Self::Ocsf => of("", ""),
+            Self::Csv => (csv::HEAD.to_owned(), String::new()),
             Self::Json => {
                 let head = format!("{:#}", audit.head());
                 let head = head.strip_suffix("\n}").unwrap_or(&head);
-                of(&format!("{head},\n  \"streams\": ["), "\n  ]\n}\n")
+                (format!("{head},\n  \"streams\": ["), "\n  ]\n}\n".to_owned())
             }
+            Self::Table | Self::Markdown | Self::Html | Self::Evidence | Self::Asff | Self::Ocsf => Default::default(),
         }
     }
 
@@ -80,40 +74,25 @@ impl Format {
             format!("{}\n{indent}{lines}", if first { "" } else { "," })
         };
         match self {
-            // Batches are put together as they come.
-            Self::Table | Self::Markdown | Self::Asff => String::new(),
+            // They are made of more than one stream.
+            Self::Table | Self::Markdown | Self::Asff | Self::Html => String::new(),
             Self::Csv => csv::line(evidence),
             Self::Evidence => serde_json::to_string(&Document::from(evidence)).unwrap_or_default() + "\n",
-            Self::Html => html::document(evidence) + "\n",
             Self::Ocsf => ocsf::line(evidence),
             Self::Json => item(row_with_remedy(evidence), "    "),
         }
     }
 }
 
-/// Rows in a file that nobody sees.
+/// What waits for the end of the audit.
 #[derive(Debug)]
-struct Rows {
-    file: BufWriter<File>,
-    count: u64,
-}
-
-impl Rows {
-    fn new(path: Option<&Path>) -> Result<Self> {
-        Ok(Self { file: BufWriter::new(without_name(path)?), count: 0 })
-    }
-
-    fn push(&mut self, row: &str) -> Result<()> {
-        self.count += 1;
-        self.file.write_all(row.as_bytes())
-    }
-
-    /// From the first one on.
-    fn read(&mut self) -> Result<BufReader<&File>> {
-        self.file.flush()?;
-        self.file.get_mut().rewind()?;
-        Ok(BufReader::new(self.file.get_ref()))
-    }
+enum Waiting {
+    /// What is written at the end is made of what the audit keeps.
+    Nothing,
+    Rows(Rows),
+    /// Findings in rows, and those that wait for others of their Region.
+    Batches(Rows, asff::Batch),
+    Page(html::Report),
 }
 
 /// One result that was asked for.
@@ -122,68 +101,45 @@ struct Output {
     /// Standard output, where there is none.
     path: Option<PathBuf>,
     format: Format,
-    /// One file for all rows, or one for each compliance in the order of [`ORDER`].
-    rows: Vec<Rows>,
-    /// Findings that wait for others of their Region.
-    batch: asff::Batch,
+    waiting: Waiting,
 }
 
 impl Output {
+    fn new(path: Option<&Path>, format: Format) -> Result<Self> {
+        let waiting = match format {
+            Format::Table | Format::Markdown => Waiting::Nothing,
+            Format::Html => Waiting::Page(html::Report::new(path)?),
+            Format::Asff => Waiting::Batches(Rows::new(path)?, asff::Batch::default()),
+            Format::Json | Format::Csv | Format::Evidence | Format::Ocsf => Waiting::Rows(Rows::new(path)?),
+        };
+        Ok(Self { path: path.map(Path::to_path_buf), format, waiting })
+    }
+
     fn push(&mut self, evidence: &Evidence) -> Result<()> {
-        let compliance = evidence.verdict.compliance;
-        let (place, most) = match self.format {
-            Format::Html if compliance == Compliance::NonCompliant => (0, u64::MAX),
-            Format::Html => (ORDER.iter().position(|one| *one == compliance).unwrap_or_default(), HTML_MAX),
-            _ => (0, u64::MAX),
-        };
-        let Some(rows) = self.rows.get_mut(place).filter(|rows| rows.count < most) else { return Ok(()) };
-        let row = match self.format {
-            Format::Asff => self.batch.push(evidence).unwrap_or_default(),
-            format => format.row(evidence, rows.count == 0),
-        };
-        rows.push(&row)
+        match &mut self.waiting {
+            Waiting::Nothing => Ok(()),
+            Waiting::Rows(rows) => rows.push(&self.format.row(evidence, rows.count == 0)),
+            Waiting::Batches(rows, batch) => batch.push(evidence).map_or(Ok(()), |full| rows.push(&full)),
+            Waiting::Page(report) => report.push(evidence),
+        }
     }
 
     fn write(&mut self, audit: &Audit, shown: Shown, out: &mut dyn Write) -> Result<()> {
-        match (self.format, self.format.around(audit)) {
-            (Format::Html, _) => self.write_html(audit, out),
-            (_, Some((before, after))) => {
+        match &mut self.waiting {
+            Waiting::Nothing if self.format == Format::Markdown => out.write_all(markdown::render(audit).as_bytes()),
+            Waiting::Nothing => out.write_all(table::render(audit, shown).as_bytes()),
+            Waiting::Rows(rows) => {
+                let (before, after) = self.format.around(audit);
                 out.write_all(before.as_bytes())?;
-                for rows in &mut self.rows {
-                    std::io::copy(&mut rows.read()?, out)?;
-                }
-                out.write_all(self.batch.line().unwrap_or_default().as_bytes())?;
+                std::io::copy(&mut rows.read()?, out)?;
                 out.write_all(after.as_bytes())
             }
-            (Format::Markdown, None) => out.write_all(markdown::render(audit).as_bytes()),
-            (_, None) => out.write_all(table::render(audit, shown).as_bytes()),
-        }
-    }
-
-    /// The worst first, and no more of the others than there is room for.
-    fn write_html(&mut self, audit: &Audit, out: &mut dyn Write) -> Result<()> {
-        let (totals, mut left, mut left_out) = (audit.totals(), HTML_MAX, Vec::new());
-        let mut taken = Vec::new();
-        for (compliance, rows) in ORDER.iter().zip(&self.rows) {
-            let take = if *compliance == Compliance::NonCompliant { rows.count } else { rows.count.min(left) };
-            left = left.saturating_sub(take);
-            taken.push(take);
-            let missing = totals.all.of(*compliance).saturating_sub(take);
-            if missing > 0 {
-                left_out.push((compliance.as_str().to_owned(), json!(missing)));
+            Waiting::Batches(rows, batch) => {
+                std::io::copy(&mut rows.read()?, out)?;
+                out.write_all(batch.line().unwrap_or_default().as_bytes())
             }
+            Waiting::Page(report) => report.write(audit, out),
         }
-        let (before, after) = html::around(audit, &Value::Object(left_out.into_iter().collect()));
-        out.write_all(before.as_bytes())?;
-        let mut first = true;
-        for (rows, take) in self.rows.iter_mut().zip(taken) {
-            for line in rows.read()?.lines().take(usize::try_from(take).unwrap_or(usize::MAX)) {
-                out.write_all(if first { b"" } else { b"," })?;
-                out.write_all(line?.as_bytes())?;
-                first = false;
-            }
-        }
-        out.write_all(after.as_bytes())
     }
 }
 
@@ -194,21 +150,8 @@ pub(super) struct Outputs(Vec<Output>);
 impl Outputs {
     /// `None` for a path is standard output.
     pub(super) fn new(asked: Vec<(Option<&Path>, Format)>) -> std::result::Result<Self, (PathBuf, std::io::Error)> {
-        let output = |(path, format): (Option<&Path>, Format)| {
-            let files = match format {
-                Format::Table | Format::Markdown => 0,
-                Format::Html => ORDER.len(),
-                _ => 1,
-            };
-            let rows = (0..files).map(|_| Rows::new(path)).collect::<Result<_>>();
-            let name = || path.map_or_else(std::env::temp_dir, Path::to_path_buf);
-            Ok(Output {
-                path: path.map(Path::to_path_buf),
-                format,
-                rows: rows.map_err(|error| (name(), error))?,
-                batch: asff::Batch::default(),
-            })
-        };
+        let name = |path: Option<&Path>| path.map_or_else(std::env::temp_dir, Path::to_path_buf);
+        let output = |(path, format)| Output::new(path, format).map_err(|error| (name(path), error));
         asked.into_iter().map(output).collect::<std::result::Result<_, _>>().map(Self)
     }
 
@@ -249,7 +192,6 @@ impl Outputs {
 
 #[cfg(test)]
 mod tests {
-    use super::super::report::count;
     use super::super::samples;
     use super::*;
 
@@ -294,35 +236,5 @@ mod tests {
         let evidence = written(Format::Evidence);
         assert!(evidence.lines().all(|line| line.starts_with(r#"{"schema":"streamseal.evidence/v1","#)));
         assert_eq!((evidence.lines().count(), written(Format::Csv).lines().count()), (5, 6));
-    }
-
-    #[test]
-    fn every_stream_that_is_wrong_is_in_the_html_and_the_others_while_there_is_room() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("a.html");
-        let (mut audit, mut outputs) = (samples::audit(), Outputs::new(vec![(Some(&path), Format::Html)]).unwrap());
-        let one = |compliance: Compliance| {
-            let mut streams = samples::audit().regions.remove(0).streams.into_iter();
-            streams.find(|evidence| evidence.verdict.compliance == compliance).unwrap()
-        };
-        audit.regions[0].streams.clear();
-        use Compliance::{Compliant, InsufficientData, NonCompliant};
-        for (compliance, many) in [(Compliant, 9_998), (NonCompliant, 10), (InsufficientData, 5)] {
-            let evidence = one(compliance);
-            for _ in 0..many {
-                outputs.push(&evidence).unwrap();
-                count(&mut audit.written, &evidence);
-            }
-        }
-        outputs.write(&audit, Shown::default()).unwrap();
-        let page = std::fs::read_to_string(&path).unwrap();
-        let (_, data) = page.split_once(r#"<script type="application/json" id="data">"#).unwrap();
-        let data: Value = serde_json::from_str(data.split_once("</script>").unwrap().0).unwrap();
-        let count = |word: &str| {
-            data["evidence"].as_array().unwrap().iter().filter(|document| document["compliance"] == word).count()
-        };
-        let counts = ["NON_COMPLIANT", "INSUFFICIENT_DATA", "COMPLIANT"].map(count);
-        assert_eq!((counts, &data["left_out"]), ([10, 5, 9_985], &json!({"COMPLIANT": 13})));
-        assert_eq!(data["audit"]["totals"]["streams"], 10_013);
     }
 }

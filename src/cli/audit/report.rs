@@ -13,8 +13,9 @@ use super::change::Since;
 use super::filter::Filter;
 pub(super) use super::found::{Broken, Lack};
 use super::found::{Said, Suspect, Verified};
+use super::severity::Severity;
 pub(super) use super::totals::ORDER;
-use super::totals::Totals;
+use super::totals::{Counted, Totals};
 use crate::cli::exit::Exit;
 use crate::cli::words::{exit_of, remedy_json};
 use crate::domain::evidence::Evidence;
@@ -400,11 +401,18 @@ impl Audit {
 /// Counts one stream.
 pub(super) fn count(totals: &mut Totals, evidence: &Evidence) {
     let row = Row::new(evidence);
-    let groups = [row.account, row.region, row.rule.unwrap_or(NO_RULE), row.key()];
-    let exit = exit_of(&evidence.verdict, &evidence.remedy);
-    // Its creator is at work on it: the next audit says.
-    let is_settling = exit == Exit::TryAgain && evidence.verdict.reason == Reason::Settling;
-    totals.add(evidence.verdict.compliance, row.reason, groups, (exit, is_settling));
+    let (verdict, exit) = (&evidence.verdict, exit_of(&evidence.verdict, &evidence.remedy));
+    let is_wrong = verdict.compliance == Compliance::NonCompliant;
+    totals.add(Counted {
+        compliance: verdict.compliance,
+        reason: row.reason,
+        severity: Severity::of(evidence),
+        is_blocked: is_wrong && !matches!(evidence.remedy, Remedy::Source(_) | Remedy::None),
+        groups: [row.account, row.region, row.rule.unwrap_or(NO_RULE), row.key()],
+        exit,
+        // Its creator is at work on it: the next audit says.
+        is_settling: exit == Exit::TryAgain && verdict.reason == Reason::Settling,
+    });
 }
 
 /// A row, and what to do about the stream.

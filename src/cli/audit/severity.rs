@@ -1,7 +1,7 @@
 //! How bad what is wrong with a stream is, for stores of findings.
 
-use super::report::Row;
 use crate::domain::evidence::Evidence;
+use crate::domain::model::Encryption;
 use crate::domain::verdict::{Compliance, Reason};
 
 /// From what is fine to what needs somebody now.
@@ -22,11 +22,11 @@ pub(super) enum Severity {
 impl Severity {
     pub(super) fn of(evidence: &Evidence) -> Self {
         let verdict = &evidence.verdict;
-        let encrypted = Row::new(evidence).encryption_type;
-        match (verdict.compliance, verdict.reason, encrypted) {
+        let encryption = evidence.before.as_ref().map(|setting| &setting.observed.encryption);
+        match (verdict.compliance, verdict.reason, encryption) {
             (Compliance::Compliant | Compliance::NotApplicable, ..) => Self::Informational,
             (Compliance::InsufficientData, ..) => Self::Low,
-            (Compliance::NonCompliant, _, Some("NONE") | None) => Self::High,
+            (Compliance::NonCompliant, _, Some(Encryption::None) | None) => Self::High,
             (Compliance::NonCompliant, Reason::KeyUnusable | Reason::Unwritable | Reason::ForeignKey, _) => {
                 Self::Critical
             }
@@ -60,7 +60,6 @@ mod tests {
     use super::super::samples;
     use super::*;
     use crate::domain::arn::KeyRef;
-    use crate::domain::model::Encryption;
 
     #[test]
     fn what_cannot_be_read_is_worse_than_what_is_not_encrypted_and_that_than_another_key() {

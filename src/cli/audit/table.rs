@@ -197,15 +197,15 @@ fn indented(lines: &str) -> String {
 
 /// `500 streams: 12 NON_COMPLIANT, …`, and the Regions that are missing in it.
 pub(super) fn sums(audit: &Audit) -> String {
-    let all = audit.totals().all;
-    let total = all.sum();
+    let totals = audit.totals();
+    let (all, total) = (totals.all, totals.all.sum());
     let s = if total == 1 { "" } else { "s" };
     let by_compliance = ORDER
         .iter()
         .map(|compliance| (all.of(*compliance), compliance.as_str()))
         .filter(|(count, _)| *count > 0)
         .map(|(count, word)| format!("{count} {word}"));
-    let parts: Vec<String> = if without::is_of(audit) { without::counts(audit) } else { by_compliance.collect() };
+    let parts: Vec<String> = if without::is_of(audit) { without::counts(&totals) } else { by_compliance.collect() };
     let colon = if parts.is_empty() { "" } else { ": " };
     let mut text = format!("{total} stream{s}{colon}{}\n", parts.join(", "));
     let several = audit.accounts() > 1;
@@ -301,6 +301,7 @@ fn colour(compliance: Compliance) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::super::report::FailOn;
+    use super::super::report::count;
     use super::super::samples;
     use super::*;
     use crate::cli::exit::Exit;
@@ -366,6 +367,16 @@ mod tests {
         assert!(text.contains("settling") && text.contains("  wait  ") && !text.contains("doctor"), "{text}");
         assert_eq!(audit.exit(None), Exit::Compliant);
         assert_eq!(audit.exit(Some(FailOn::Unknown)), Exit::TryAgain);
+    }
+
+    #[test]
+    fn without_a_policy_streams_that_are_not_kept_are_counted_too() {
+        let mut audit = samples::audit();
+        audit.policy_source = without::SOURCE.into();
+        for evidence in std::mem::take(&mut audit.regions[0].streams) {
+            count(&mut audit.written, &evidence);
+        }
+        assert_eq!(sums(&audit), "5 streams: 2 not encrypted, 1 unknown, 2 encrypted\n");
     }
 
     #[test]

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value, json};
 
+use super::severity::Severity;
 use crate::cli::exit::Exit;
 use crate::domain::verdict::Compliance;
 
@@ -38,10 +39,28 @@ impl Counts {
     }
 }
 
+/// What is counted of one stream.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Counted<'a> {
+    pub(super) compliance: Compliance,
+    pub(super) reason: &'static str,
+    pub(super) severity: Severity,
+    /// Whether something else has to be put right before its setting can be.
+    pub(super) is_blocked: bool,
+    /// Its account, Region, rule and key.
+    pub(super) groups: [&'a str; 4],
+    pub(super) exit: Exit,
+    /// Whether its creator is at work on it.
+    pub(super) is_settling: bool,
+}
+
 /// The counts of an audit.
 #[derive(Clone, Debug)]
 pub(super) struct Totals {
     pub(super) all: Counts,
+    by_severity: BTreeMap<Severity, u64>,
+    /// Streams that are wrong, and where something else has to be put right first.
+    pub(super) blocked: u64,
     by_account: BTreeMap<String, Counts>,
     by_region: BTreeMap<String, Counts>,
     by_rule: BTreeMap<String, Counts>,
@@ -55,25 +74,32 @@ pub(super) struct Totals {
 
 impl Default for Totals {
     fn default() -> Self {
-        let (all, worst) = (Counts::default(), Exit::Compliant);
         let [by_account, by_region, by_rule, by_key] = std::array::from_fn(|_| BTreeMap::new());
-        Self { all, by_account, by_region, by_rule, by_key, by_reason: BTreeMap::new(), worst, worst_settled: worst }
+        Self {
+            all: Counts::default(),
+            by_severity: BTreeMap::new(),
+            blocked: 0,
+            by_account,
+            by_region,
+            by_rule,
+            by_key,
+            by_reason: BTreeMap::new(),
+            worst: Exit::Compliant,
+            worst_settled: Exit::Compliant,
+        }
     }
 }
 
 impl Totals {
-    /// Counts one stream, by its account, Region, rule and key, which is one of [`Self::groups`] each.
-    pub(super) fn add(
-        &mut self,
-        compliance: Compliance,
-        reason: &'static str,
-        groups: [&str; 4],
-        (exit, is_settling): (Exit, bool),
-    ) {
+    /// Counts one stream.
+    pub(super) fn add(&mut self, stream: Counted<'_>) {
+        let Counted { compliance, severity, exit, .. } = stream;
         self.all.add(compliance);
-        *self.by_reason.entry(reason).or_default() += 1;
+        *self.by_severity.entry(severity).or_default() += 1;
+        self.blocked += u64::from(stream.is_blocked);
+        *self.by_reason.entry(stream.reason).or_default() += 1;
         let all = [&mut self.by_account, &mut self.by_region, &mut self.by_rule, &mut self.by_key];
-        for (group, name) in all.into_iter().zip(groups) {
+        for (group, name) in all.into_iter().zip(stream.groups) {
             // Most streams are in a group that is there.
             if let Some(counts) = group.get_mut(name) {
                 counts.add(compliance);
@@ -82,9 +108,14 @@ impl Totals {
             }
         }
         self.worst = self.worst.worse(exit);
-        if !is_settling {
+        if !stream.is_settling {
             self.worst_settled = self.worst_settled.worse(exit);
         }
+    }
+
+    /// How many streams are as bad as this.
+    pub(super) fn of(&self, severity: Severity) -> u64 {
+        self.by_severity.get(&severity).copied().unwrap_or_default()
     }
 
     /// By account, Region, rule and key.

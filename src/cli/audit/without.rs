@@ -5,10 +5,12 @@
 //! it may be used.
 
 use super::report::{Audit, Region, Row};
+use super::severity::Severity;
+use super::totals::Totals;
 use crate::domain::evidence::Evidence;
 use crate::domain::model::{Encryption, KeyIdentity};
 use crate::domain::remedy::advice::Remedy;
-use crate::domain::verdict::{Compliance, Reason};
+use crate::domain::verdict::Reason;
 
 /// What stands for the policy's source.
 pub(super) const SOURCE: &str = "none";
@@ -86,15 +88,15 @@ fn state(evidence: &Evidence) -> String {
 }
 
 /// `12 streams: 3 not encrypted, 1 on a key that cannot be used, 8 encrypted`.
-pub(super) fn counts(audit: &Audit) -> Vec<String> {
-    let of = |evidence: &&Evidence| match (evidence.verdict.compliance, Row::new(evidence).encryption_type) {
-        (Compliance::Compliant, _) => 3,
-        (Compliance::NonCompliant, Some("NONE")) => 0,
-        (Compliance::NonCompliant, _) => 1,
-        _ => 2,
-    };
-    let words = ["not encrypted", "on a key that cannot be used or is another account's", "unknown", "encrypted"];
-    let count = |kind: usize| audit.streams().filter(|evidence| of(evidence) == kind).count();
-    let counted = words.iter().enumerate().map(|(kind, word)| (count(kind), word));
-    counted.filter(|(count, _)| *count > 0).map(|(count, word)| format!("{count} {word}")).collect()
+pub(super) fn counts(totals: &Totals) -> Vec<String> {
+    let counted = [
+        (totals.of(Severity::High), "not encrypted"),
+        (
+            totals.of(Severity::Critical) + totals.of(Severity::Medium),
+            "on a key that cannot be used or is another account's",
+        ),
+        (totals.of(Severity::Low), "unknown"),
+        (totals.of(Severity::Informational), "encrypted"),
+    ];
+    counted.iter().filter(|(count, _)| *count > 0).map(|(count, word)| format!("{count} {word}")).collect()
 }

@@ -50,7 +50,8 @@ async fn events(search: &mut Search<'_>, key: &KeyArn, since: Timestamp, pace: &
             let record: Option<Value> = serde_json::from_str(event.cloud_trail_event().unwrap_or_default()).ok();
             let usage = record.as_ref().and_then(Usage::parse).filter(|usage| usage.at >= since);
             if let Some(usage) = usage
-                && let Some(stream) = search.stream(&usage.stream.to_string())
+                && let Some(of) = &usage.stream
+                && let Some(stream) = search.stream(&of.to_string())
             {
                 stream.findings.push(usage.into_finding());
             }

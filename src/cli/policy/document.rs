@@ -117,12 +117,40 @@ pub struct Guard {
         pattern = r"^0*(([1-9][0-9]{1,2}|1[0-3][0-9]{2}|14[0-3][0-9]|1440)m|([1-9]|1[0-9]|2[0-4])h|1d)$"
     ))]
     pub baseline: String,
+    /// What is done about a stream that its change broke: `alarm` unless said otherwise. `restore` gives it its key of before, where
+    /// CloudTrail shows who is denied.
+    #[schemars(skip_serializing_if = "absent")]
+    pub on_break: OnBreak,
+    /// Where a stream goes back to that was not encrypted before: `aws-managed`, the key that AWS manages, unless said otherwise; with
+    /// `none` it stays as it is.
+    #[schemars(skip_serializing_if = "absent")]
+    pub fall_back: FallBack,
     /// For how long a stream is left alone whose change was taken back, from `1d` to `90d`; `30d` unless said otherwise.
     #[schemars(skip_serializing_if = "absent")]
     #[schemars(regex(
         pattern = r"^0*(([1-9]|[1-8][0-9]|90)d|(2[4-9]|[3-9][0-9]|[1-9][0-9]{2}|1[0-9]{3}|20[0-9]{2}|21[0-5][0-9]|2160)h|(14[4-9][0-9]|1[5-9][0-9]{2}|[2-9][0-9]{3}|[1-9][0-9]{4}|1[01][0-9]{4}|12[0-8][0-9]{3}|129[0-5][0-9]{2}|129600)m)$"
     ))]
     pub hold: String,
+}
+
+/// What is done about a stream that its change broke.
+#[derive(JsonSchema)]
+#[schemars(rename_all = "lowercase")]
+pub enum OnBreak {
+    /// An alarm alone.
+    Alarm,
+    /// Besides, the stream goes back to its key of before.
+    Restore,
+}
+
+/// Where a stream goes back to that was not encrypted before.
+#[derive(JsonSchema)]
+#[schemars(rename_all = "kebab-case")]
+pub enum FallBack {
+    /// To `alias/aws/kinesis`.
+    AwsManaged,
+    /// Nowhere.
+    None,
 }
 
 /// A time from `0s` to `900s`, in seconds (`120s`) or minutes (`2m`).

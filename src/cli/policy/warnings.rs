@@ -9,6 +9,7 @@ use super::cover::is_anything;
 use crate::cli::regions::matches_some;
 use crate::domain::policy::decide::utc_date;
 use crate::domain::policy::fault::write_placed;
+use crate::domain::policy::guard::{FallBack, Guard, OnBreak};
 use crate::domain::policy::{Effect, Existing, Place, Policy, Rule};
 
 /// Something that is legal and yet worth a check. Displayed as `12:5: rules[2]: message`.
@@ -68,6 +69,9 @@ impl Policy {
                         "rule `{name}` matches no stream of {region}, the Region of its key: a stream takes a key of its own Region alone"
                     ));
                 }
+                if let Some(message) = of_guard(&encrypt.guard) {
+                    warn(format!("rule `{name}`: {message}"));
+                }
                 if encrypt.existing == Existing::Report && self.enforce_from.is_none() && reports_all.is_none() {
                     reports_all = Some(rule);
                     warn(format!(
@@ -106,6 +110,17 @@ impl Policy {
             }
         }
         warnings
+    }
+}
+
+/// What a guard cannot do, though it is asked for it.
+fn of_guard(guard: &Guard) -> Option<&'static str> {
+    match (guard.watch, guard.on_break, guard.fall_back) {
+        (None, OnBreak::Restore, _) => Some("`on_break: restore` does nothing, since `watch` is off"),
+        (Some(_), OnBreak::Restore, FallBack::None) => Some(
+            "`on_break: restore` with `fall_back: none` restores no stream that was not encrypted before: encryption is never stopped",
+        ),
+        _ => None,
     }
 }
 

@@ -86,6 +86,11 @@ impl Principal {
         }
     }
 
+    /// Whether it is the role with this ARN, or a session of it.
+    pub fn acts_as(&self, role: &str) -> bool {
+        Self::parse(role).is_some_and(|role| *self == role || self.is_session_or_role_of(&role))
+    }
+
     /// Whether one is a session and the other its role. Names of roles are unique in an account, whatever their paths (IAM user guide,
     /// quotas and name requirements).
     fn is_session_or_role_of(&self, other: &Self) -> bool {

@@ -3,8 +3,9 @@
 use serde::Serialize;
 
 use crate::domain::arn::StreamName;
+use crate::domain::plan::guard::denied::Denied;
 use crate::domain::plan::guard::life::{Left, Watched};
-use crate::domain::plan::guard::watch::{Standing, Step, Watch};
+use crate::domain::plan::guard::watch::{Standing, Watch};
 use crate::domain::time::Time;
 #[cfg(feature = "schema")]
 use crate::domain::traffic::judge::Health;
@@ -19,6 +20,8 @@ pub struct Guard {
     pub watch: Option<Watch>,
     /// How the stream's users fare, where that could be measured.
     pub users: Option<Users>,
+    /// Who is denied the new key, where the change broke the stream.
+    pub denied: Vec<Denied>,
     /// The streams that do not follow.
     pub halted: Vec<StreamName>,
 }
@@ -26,24 +29,38 @@ pub struct Guard {
 impl Guard {
     /// What a run knows: its watch where it had one, what it found, what is left. `None` where there is nothing to say.
     pub fn of(watch: Option<&Watch>, watched: Option<&Watched>, before: Option<&Users>, left: &Left) -> Option<Self> {
-        let standing = match watched.map(|watched| &watched.step) {
-            Some(Step::Again(..)) => Some(Standing::Watching),
-            Some(Step::End(standing)) => Some(*standing),
-            Some(Step::Drop) => None,
+        let standing = match watched {
+            Some(watched) => watched.step.standing(),
             None => left.begun.as_ref().map(|_| Standing::Watching),
         };
         let guard = Self {
             standing,
             watch: watch.or(left.begun.as_ref()).cloned(),
             users: watched.and_then(|watched| watched.users.as_ref()).or(before).cloned(),
+            denied: watched.map(|watched| watched.denied.clone()).unwrap_or_default(),
             halted: left.halted.clone(),
         };
         (guard != Self::default()).then_some(guard)
     }
 
-    /// The key of a change that broke the stream.
+    /// The key of a change that broke the stream. Said once: a stream on its way back is not broken again.
     pub fn broken_on(&self) -> Option<&str> {
-        self.watch.as_ref().filter(|_| self.standing == Some(Standing::Broken)).map(|watch| watch.target.as_str())
+        let watch = self.watch.as_ref().filter(|watch| watch.restore.is_none());
+        watch.filter(|_| self.standing == Some(Standing::Broken)).map(|watch| watch.target.as_str())
+    }
+
+    /// When records were put under the key that broke the stream.
+    fn exposed(&self) -> Option<Exposed> {
+        let watch = self.watch.as_ref()?;
+        let to = watch.restore.and_then(|restore| restore.restored);
+        match self.standing? {
+            Standing::Broken | Standing::Restored | Standing::FellBack => {
+                Some(Exposed { from: Time(watch.sent), to: to.map(Time) })
+            }
+            Standing::Watching | Standing::Passed | Standing::Quiet | Standing::Inconclusive | Standing::Overtaken => {
+                None
+            }
+        }
     }
 }
 
@@ -63,6 +80,9 @@ pub(super) struct GuardWire<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "schema", schemars(with = "Exposed"))]
     exposed: Option<Exposed>,
+    /// Who is denied the new key, where the change broke something and CloudTrail's KMS events show it.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    denied: Vec<DeniedWire<'a>>,
     /// Streams that are not changed, since this one broke, or nobody knows. The next sweep finds them again.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     halted: Vec<&'a str>,
@@ -82,6 +102,24 @@ struct WatchWire<'a> {
     until: Time,
     /// How many observations there were before this one.
     observations: u32,
+    /// The key that the stream can go back to: an ARN, or the alias of the key that AWS manages.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "schema", schemars(with = "String"))]
+    back: Option<&'a str>,
+}
+
+/// Somebody who is denied the new key.
+#[derive(Debug, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+struct DeniedWire<'a> {
+    /// Its ARN, or whatever CloudTrail names it by.
+    principal: &'a str,
+    /// What it needs.
+    action: &'static str,
+    /// How many refused calls CloudTrail shows.
+    calls: u64,
+    /// The last one.
+    last: Time,
 }
 
 /// Users of one kind.
@@ -127,12 +165,13 @@ fn states() -> Vec<Option<&'static str>> {
 
 impl<'a> From<&'a Guard> for GuardWire<'a> {
     fn from(guard: &'a Guard) -> Self {
-        let Guard { standing, watch, users, halted } = guard;
+        let Guard { standing, watch, users, denied, halted } = guard;
         let watch = watch.as_ref();
         Self {
             state: standing.map(Standing::as_str),
-            watch: watch.map(|Watch { target, sent, from, until, observations, .. }| WatchWire {
+            watch: watch.map(|Watch { target, sent, from, until, observations, back, .. }| WatchWire {
                 target,
+                back: back.as_deref(),
                 sent: Time(*sent),
                 from: Time(*from),
                 until: Time(*until),
@@ -140,11 +179,17 @@ impl<'a> From<&'a Guard> for GuardWire<'a> {
             }),
             producers: users.as_ref().map(|users| side(&users.producers)),
             consumers: users.as_ref().map(|users| side(&users.consumers)),
-            exposed: watch
-                .filter(|_| *standing == Some(Standing::Broken))
-                .map(|watch| Exposed { from: Time(watch.sent), to: None }),
+            exposed: guard.exposed(),
+            denied: denied.iter().map(DeniedWire::from).collect(),
             halted: halted.iter().map(StreamName::as_str).collect(),
         }
+    }
+}
+
+impl<'a> From<&'a Denied> for DeniedWire<'a> {
+    fn from(Denied { who, side, calls, last }: &'a Denied) -> Self {
+        let action = side.actions().first().copied().unwrap_or_default();
+        Self { principal: who.name(), action, calls: *calls, last: Time(*last) }
     }
 }
 

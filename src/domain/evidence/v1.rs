@@ -307,7 +307,7 @@ pub(crate) mod words {
     pub(crate) const COMPLIANCE: [Compliance; 4] =
         [Compliance::Compliant, Compliance::NonCompliant, Compliance::NotApplicable, Compliance::InsufficientData];
 
-    pub(crate) const REASON: [Reason; 29] = [
+    pub(crate) const REASON: [Reason; 30] = [
         Reason::StreamGone,
         Reason::Exempt,
         Reason::Unmatched,
@@ -335,6 +335,7 @@ pub(crate) mod words {
         Reason::Unfinished,
         Reason::Watching,
         Reason::Broken,
+        Reason::Restored,
         Reason::Inconclusive,
         Reason::Halted,
     ];

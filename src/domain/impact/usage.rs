@@ -10,14 +10,22 @@ use super::finding::{Finding, Found, Side, Tier, Who};
 use crate::domain::access::principal::Principal;
 use crate::domain::access::request::CONTEXT_KEY;
 use crate::domain::arn::{KeyArn, StreamArn};
+use crate::domain::denial::denial;
 use crate::domain::event::record::{actor, error_of};
 use crate::domain::text::EventText;
+
+/// The call of a producer: records are encrypted with a data key.
+pub const GENERATE_DATA_KEY: &str = "GenerateDataKey";
+/// The call of a consumer.
+pub const DECRYPT: &str = "Decrypt";
+/// By this name Kinesis calls, where a record says through which service a call came (seen of other services; CloudTrail user guide).
+const KINESIS: &str = "kinesis.amazonaws.com";
 
 /// The use of a key for a stream.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Usage {
-    /// For which stream.
-    pub stream: StreamArn,
+    /// For which stream; `None` where it was refused and the record has lost its parameters, as those of Kinesis's own calls do.
+    pub stream: Option<StreamArn>,
     /// Who.
     pub who: Who,
     /// What it did.
@@ -31,27 +39,35 @@ pub struct Usage {
 }
 
 impl Usage {
-    /// Reads a record; `None` for another call, and for one that is not for a stream.
+    /// Reads a record; `None` for another call, and for one that is not known to be for a stream.
     pub fn parse(record: &Value) -> Option<Self> {
         let text = |pointer: &str| record.pointer(pointer).and_then(Value::as_str);
         if text("/eventSource").is_some_and(|source| source != "kms.amazonaws.com") {
             return None;
         }
         let side = match text("/eventName")? {
-            "GenerateDataKey" => Side::Producer,
-            "Decrypt" => Side::Consumer,
+            GENERATE_DATA_KEY => Side::Producer,
+            DECRYPT => Side::Consumer,
             _ => return None,
         };
-        let context = record.pointer("/requestParameters/encryptionContext")?;
+        let refused = error_of(record);
+        let is_by_kinesis = [text("/userIdentity/invokedBy"), text("/sourceIPAddress")].contains(&Some(KINESIS));
+        let stream = match record.pointer("/requestParameters/encryptionContext") {
+            Some(context) => Some(StreamArn::parse(context.get(CONTEXT_KEY)?.as_str()?)?),
+            None if refused.is_some() && is_by_kinesis => None,
+            None => return None,
+        };
         let resources = record.get("resources").and_then(Value::as_array);
         let arns = resources.into_iter().flatten().filter_map(|resource| resource.get("ARN")?.as_str());
+        // A refused call may have no resources; its words name the key.
+        let named = text("/errorMessage").and_then(|words| denial(words).resource);
         Some(Self {
-            stream: StreamArn::parse(context.get(CONTEXT_KEY)?.as_str()?)?,
+            stream,
             who: who(record)?,
             side,
             at: text("/eventTime")?.parse().ok()?,
-            key: arns.chain(text("/requestParameters/keyId")).find_map(KeyArn::parse),
-            refused: error_of(record),
+            key: arns.chain(text("/requestParameters/keyId")).chain(named.as_deref()).find_map(KeyArn::parse),
+            refused,
         })
     }
 

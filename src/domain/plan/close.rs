@@ -182,7 +182,7 @@ fn again_after(again: Again, reruns: u32) -> Option<Duration> {
 /// What was done about a wrong setting, by this run and those before it for the same cause.
 fn remediation(work: &Work, verdict: &Verdict) -> Remediation {
     match (work.started, verdict.reason) {
-        (_, Reason::StartRefused | Reason::Overtaken) => Remediation::Failed,
+        (_, Reason::StartRefused | Reason::Overtaken | Reason::Restored) => Remediation::Failed,
         _ if verdict.withheld.is_some() => Remediation::Withheld,
         (false, _) => Remediation::None,
         (true, _) if work.right_since.is_some() => Remediation::Applied,

@@ -57,6 +57,12 @@ impl State {
         self.progress.as_ref().is_some_and(|progress| progress.started.is_some())
     }
 
+    /// Whether Kinesis said that it accepted it.
+    pub fn is_accepted(&self) -> bool {
+        let started = self.progress.as_ref().and_then(|progress| progress.started);
+        started == Some(Started { acknowledged: true })
+    }
+
     /// The stream was not found.
     pub fn not_found(&mut self, now: Timestamp) -> Observation {
         let Work { cause, created, not_found_since, .. } = &mut self.work;

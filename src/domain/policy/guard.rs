@@ -9,8 +9,30 @@ pub struct Guard {
     pub watch: Option<SignedDuration>,
     /// The time before the change that the time after it is compared with.
     pub baseline: SignedDuration,
+    /// What is done about a stream that its change broke.
+    pub on_break: OnBreak,
+    /// Where a stream goes back to that was not encrypted before.
+    pub fall_back: FallBack,
     /// For how long a stream whose change was taken back is left alone.
     pub hold: SignedDuration,
+}
+
+/// What is done about a stream that its change broke.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnBreak {
+    /// An alarm alone.
+    Alarm,
+    /// Besides, it goes back to the key before, where CloudTrail shows who is denied.
+    Restore,
+}
+
+/// Where a stream goes back to that was not encrypted before: encryption is never stopped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FallBack {
+    /// To the key that AWS manages.
+    AwsManaged,
+    /// Nowhere: it stays as it is.
+    None,
 }
 
 /// The shortest and the longest time that a change can be watched. A producer renews its data key after 5 minutes (Kinesis developer guide,
@@ -24,6 +46,12 @@ pub const HOLD: (SignedDuration, SignedDuration) =
 
 impl Default for Guard {
     fn default() -> Self {
-        Self { watch: None, baseline: SignedDuration::from_hours(1), hold: SignedDuration::from_hours(30 * 24) }
+        Self {
+            watch: None,
+            baseline: SignedDuration::from_hours(1),
+            on_break: OnBreak::Alarm,
+            fall_back: FallBack::AwsManaged,
+            hold: SignedDuration::from_hours(30 * 24),
+        }
     }
 }

@@ -182,15 +182,21 @@ impl Loader {
     /// How changes are watched: field by field as it is inherited.
     fn guard(&mut self, item: Option<Item<'_>>, inherited: Guard) -> Guard {
         let mut guard = inherited;
-        let known = ["watch", "baseline", "hold"];
+        let known = ["watch", "baseline", "on_break", "fall_back", "hold"];
         let Some(fields) = item.and_then(|item| self.fields(&item, &known)) else { return guard };
-        let Guard { watch, baseline, hold } = &mut guard;
+        let Guard { watch, baseline, on_break, fall_back, hold } = &mut guard;
         if let Some(item) = fields.get("watch") {
             *watch = self.keep(&item, scalar::watch(item.node)).unwrap_or(*watch);
         }
         if let Some(item) = fields.get("baseline") {
             let span = scalar::span(item.node, guard::BASELINE, "from 10m to 24h", "such as `1h`");
             *baseline = self.keep(&item, span).unwrap_or(*baseline);
+        }
+        if let Some(item) = fields.get("on_break") {
+            *on_break = self.keep(&item, scalar::on_break(item.node)).unwrap_or(*on_break);
+        }
+        if let Some(item) = fields.get("fall_back") {
+            *fall_back = self.keep(&item, scalar::fall_back(item.node)).unwrap_or(*fall_back);
         }
         if let Some(item) = fields.get("hold") {
             let span = scalar::span(item.node, guard::HOLD, "from 1d to 90d", "such as `30d`");

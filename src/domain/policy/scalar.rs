@@ -11,7 +11,7 @@ use strsim::levenshtein;
 
 use super::decide::{Accept, Existing};
 use super::fault::Flaw;
-use super::guard;
+use super::guard::{self, FallBack, OnBreak};
 use super::key::literal_key;
 use super::yaml::{Node, Value};
 use crate::domain::arn::Scope;
@@ -53,6 +53,14 @@ pub(super) fn rule_name(node: &Node) -> Result<String, Flaw> {
 
 pub(super) fn existing(node: &Node) -> Result<Existing, Flaw> {
     one_of(node, &[("report", Existing::Report), ("enforce", Existing::Enforce)])
+}
+
+pub(super) fn on_break(node: &Node) -> Result<OnBreak, Flaw> {
+    one_of(node, &[("alarm", OnBreak::Alarm), ("restore", OnBreak::Restore)])
+}
+
+pub(super) fn fall_back(node: &Node) -> Result<FallBack, Flaw> {
+    one_of(node, &[("aws-managed", FallBack::AwsManaged), ("none", FallBack::None)])
 }
 
 pub(super) fn proof_mode(node: &Node) -> Result<ProofMode, Flaw> {

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::SignedDuration;
 
 use super::{Run, Taken};
 use crate::domain::failure::{Failure, Unfinished};
@@ -13,14 +13,16 @@ use crate::domain::plan::close::{self, After, End, later};
 use crate::domain::plan::guard::before::{self, Before, Leave};
 use crate::domain::plan::guard::life::{self, Watched};
 use crate::domain::plan::guard::next::Turn;
-use crate::domain::plan::guard::watch::{On, Watch};
-use crate::domain::plan::situation::{CurrentKey, Wrong};
+use crate::domain::plan::guard::restore::after_break;
+use crate::domain::plan::guard::watch::{On, Standing, Watch};
+use crate::domain::plan::observation::Observation;
+use crate::domain::plan::situation::{CurrentKey, Situation, Wrong};
 use crate::domain::plan::step::{Condition, Step};
 use crate::domain::policy::Outcome;
 use crate::domain::policy::guard::Guard;
 use crate::domain::traffic::Change;
 use crate::domain::traffic::judge::{Users, judge};
-use crate::domain::verdict::Withheld;
+use crate::domain::verdict::{Verdict, Withheld};
 use crate::ports::{Asked, Clock, Consumer, KeyApi, Measured, StreamApi, TrafficApi, TrailApi};
 use crate::run::session::Session;
 use crate::run::trail::{Limits, read};
@@ -55,7 +57,9 @@ impl<W: StreamApi + KeyApi + TrailApi + TrafficApi + Clock> Run<'_, W> {
             Leave::Given => {}
             Leave::Wait(at) => return Taken::Next(Step::Await(Condition::Shown(at))),
             Leave::Refused(why, words) => {
-                self.guarding.asks_for_scan = why == Withheld::WaitsItsTurn && self.state.work.is_by_event();
+                let own_role = self.session.config.own_role_arn.as_deref().unwrap_or_default();
+                let asks = why == Withheld::WaitsItsTurn && before::asks_for_scan(&self.state.work, own_role);
+                self.guarding.asks_for_scan = asks;
                 return Taken::End((before::refused(wrong, why, &words), After::Verdict));
             }
         }
@@ -151,7 +155,7 @@ impl<W: StreamApi + KeyApi + TrailApi + TrafficApi + Clock> Run<'_, W> {
     }
 
     /// The accounts that resource policies of the stream and its consumers let in; or why that cannot be said.
-    async fn lets_in(&self, consumers: Vec<Consumer>) -> Result<Result<Vec<String>, String>, Failure> {
+    pub(super) async fn lets_in(&self, consumers: Vec<Consumer>) -> Result<Result<Vec<String>, String>, Failure> {
         let stream = &self.state.work.stream;
         let arns = std::iter::once(stream.to_string()).chain(consumers.into_iter().map(|consumer| consumer.arn));
         let mut accounts = Vec::new();
@@ -169,39 +173,53 @@ impl<W: StreamApi + KeyApi + TrailApi + TrafficApi + Clock> Run<'_, W> {
 
     /// One observation of a watched change. It changes nothing, whatever it finds.
     pub(super) async fn watch(&mut self, watch: &Watch) -> End {
-        let now = self.world.now();
-        let open = || Unfinished::open("streamseal:Watch", "Unknown", "not known by the watch");
         let (on, base) = match self.observe().await {
             Ok(observation) => {
                 let after = self.state.after.as_ref();
                 let setting = after.map(|after| (&after.observed.encryption, after.key.as_ref()));
-                let on = life::on(&observation, setting, &watch.target);
-                let base = match self.next_step(&observation) {
-                    // A proof may come to a change, and no change is made now.
-                    Step::Prove => {
-                        let words = "the proof that is owed is made when the watch is over";
-                        close::unfinished(&Unfinished::open("streamseal:Watch", "Owed", words))
-                    }
-                    step => step.verdict(self.state.situation.as_ref()).unwrap_or_else(|| close::unfinished(&open())),
-                };
-                (on, base)
+                (life::on(&observation, setting, &watch.target), self.base(&observation))
             }
             Err(unobserved) => (None, close::unfinished(&unobserved.why())),
         };
         let users = match on {
-            Some(On::Target) => self.users(watch, now).await.ok(),
+            Some(On::Target) => self.users(watch).await.ok(),
             _ => None,
         };
-        let step = watch.step(on.unwrap_or(On::Target), users.as_ref(), self.world.now());
-        let watched = Watched { step, users };
+        let now = self.world.now();
+        let step = watch.step(on.unwrap_or(On::Target), users.as_ref(), now);
+        let denied = match step.standing() {
+            // For people: where it cannot be read, it is not said.
+            Some(Standing::Broken) => self.denied(watch).await.unwrap_or_default(),
+            _ => Vec::new(),
+        };
+        let step = after_break(step, watch, self.guard().as_ref(), self.session.mode, now);
+        self.end_of_watch(base, watch, Watched { step, users, denied, restoring: None })
+    }
+
+    /// What is said of the stream itself in a run that watches it, or brings it back.
+    pub(super) fn base(&self, observation: &Observation) -> Verdict {
+        let open = |code, words| close::unfinished(&Unfinished::open("streamseal:Watch", code, words));
+        match (observation, self.next_step(observation)) {
+            (Observation::Active(Situation::Wrong(wrong)), _) => wrong.verdict(),
+            // A proof may come to a change, and no change is made now.
+            (_, Step::Prove) => open("Owed", "the proof that is owed is made when the watch is over"),
+            (_, step) => {
+                step.verdict(self.state.situation.as_ref()).unwrap_or_else(|| open("Unknown", "not known by the watch"))
+            }
+        }
+    }
+
+    /// The end of such a run.
+    pub(super) fn end_of_watch(&mut self, base: Verdict, watch: &Watch, watched: Watched) -> End {
         let verdict = life::verdict(base, &watched, watch);
         self.guarding.watched = Some(watched);
         (verdict, After::Verdict)
     }
 
-    async fn users(&self, watch: &Watch, now: Timestamp) -> Result<Users, Failure> {
+    /// How the stream's users fare by the change of its watch.
+    pub(super) async fn users(&self, watch: &Watch) -> Result<Users, Failure> {
         let baseline = self.guard().unwrap_or_default().baseline;
-        let created = self.state.work.created.unwrap_or(now);
+        let created = self.state.work.created.unwrap_or_else(|| self.world.now());
         let stream = watch::Watched { stream: self.state.work.stream.clone(), created, baseline };
         stream.users(self.world, watch.change(baseline, created), &self.log).await
     }

@@ -11,6 +11,8 @@ pub(super) struct Guarding {
     pub(super) is_given: bool,
     /// How the stream's users fare.
     pub(super) users: Option<Users>,
+    /// The key that the stream could go back to from the change that this work is.
+    pub(super) back: Option<String>,
     /// Streams that may be changed at the same time, each with its list.
     pub(super) others: Vec<Message>,
     /// The list that goes on before this stream, whose turn comes later.

@@ -8,6 +8,7 @@ use crate::domain::failure::{Class, Failure};
 use crate::domain::history::accepted_starts;
 use crate::domain::model::KeyIdentity;
 use crate::domain::plan::close::{After, End, later, no_time_left};
+use crate::domain::plan::guard::life;
 use crate::domain::plan::observation::Observation;
 use crate::domain::plan::situation::Situation;
 use crate::domain::plan::start::{AfterStart, RefusedStart, judge_start, may_be_rate};
@@ -58,6 +59,7 @@ impl<W: StreamApi + KeyApi + TrailApi + TrafficApi + Clock> Run<'_, W> {
             self.state.not_started(before);
             return surely_not;
         }
+        self.guarding.back = life::back(&self.state.work);
         if let Some(role) = &self.session.config.own_role_arn {
             self.session.history.started(&self.state.work.stream.name, key, role, sent);
         }

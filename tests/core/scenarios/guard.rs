@@ -25,22 +25,26 @@ fn weather() -> Weather {
 }
 
 /// Streams on the key `other`, each with a producer that may use these keys.
-fn streams(s: &Scene, names: &[&str], may_use: impl Fn(&str) -> &'static [&'static str]) {
+pub(super) fn streams(s: &Scene, names: &[&str], may_use: impl Fn(&str) -> &'static [&'static str]) {
     for name in names {
         s.existing(name, Some(&key_arn("other")));
         s.set(|state, _| state.producer(name, 60, may_use(name)));
     }
 }
 
-const ALL: &[&str] = &["other", "app"];
-const OLD: &[&str] = &["other"];
+pub(super) const ALL: &[&str] = &["other", "app"];
+pub(super) const OLD: &[&str] = &["other"];
 
 fn scene() -> Scene {
-    Scene::with(GUARDED, 7, weather(), &[])
+    scene_with(GUARDED)
+}
+
+pub(super) fn scene_with(policy: &str) -> Scene {
+    Scene::with(policy, 7, weather(), &[])
 }
 
 /// In which minute each Start that took effect was sent, by stream.
-fn starts(s: &Scene) -> Vec<(String, i64)> {
+pub(super) fn starts(s: &Scene) -> Vec<(String, i64)> {
     let begin: Timestamp = BEGIN.parse().unwrap();
     let journal = s.journal();
     let starts = journal.iter().filter(|call| call.op == Op::Start && call.took_effect);
@@ -48,7 +52,7 @@ fn starts(s: &Scene) -> Vec<(String, i64)> {
 }
 
 /// How the watch of a stream ended.
-fn standing(s: &Scene, stream: &str) -> Option<Standing> {
+pub(super) fn standing(s: &Scene, stream: &str) -> Option<Standing> {
     s.all(stream).iter().rev().find_map(|evidence| evidence.guard.as_ref()?.standing)
 }
 

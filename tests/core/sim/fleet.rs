@@ -66,26 +66,31 @@ impl State {
         if let Query::Resource(name) = query
             && self.crowded.contains(name)
         {
-            return TrailPage { changes: Vec::new(), next: Some(format!("{now}/{}", place + RECORDS)) };
+            return TrailPage { next: Some(format!("{now}/{}", place + RECORDS)), ..TrailPage::default() };
         }
         let asked = |record: &&Recorded| match query {
-            Query::Calls(kind) => record.change.kind == *kind,
+            Query::Calls(name) => record.change.kind.event_name() == *name,
             Query::Resource(name) => record.named == *name,
         };
         let shown = |record: &&Recorded| record.shown <= now && record.change.at >= since;
         let of_it = self.trail.iter().filter(asked).filter(shown);
         let mut records: Vec<_> = of_it.map(|record| (record.change.at, Some(&record.change))).collect();
-        if *query == Query::Calls(ChangeKind::Start) {
+        if *query == Query::Calls(ChangeKind::Start.event_name()) {
             // Spread over the day.
             let refused = self.weather.refused_starts;
             let apart = SignedDuration::from_hours(24) / i32::try_from(refused.max(1)).unwrap();
             let times = (0..refused).map(|number| now - apart * i32::try_from(number).unwrap());
             records.extend(times.filter(|at| *at >= since).map(|at| (at, None)));
         }
-        records.sort_by_key(|(at, _)| std::cmp::Reverse(*at));
+        let uses = self.uses(query, since, now);
+        let mut records: Vec<_> = records.into_iter().map(|(at, change)| (at, change, None)).collect();
+        records.extend(uses.into_iter().map(|usage| (usage.at, None, Some(usage))));
+        records.sort_by_key(|(at, ..)| std::cmp::Reverse(*at));
         let rest = records.get(place..).unwrap_or_default();
-        let changes = rest.iter().take(RECORDS).filter_map(|(_, change)| change.cloned()).collect();
-        TrailPage { changes, next: (rest.len() > RECORDS).then(|| format!("{now}/{}", place + RECORDS)) }
+        let page = || rest.iter().take(RECORDS);
+        let changes = page().filter_map(|(_, change, _)| change.cloned()).collect();
+        let uses = page().filter_map(|(_, _, usage)| usage.clone()).collect();
+        TrailPage { changes, uses, next: (rest.len() > RECORDS).then(|| format!("{now}/{}", place + RECORDS)) }
     }
 
     fn page(&mut self, from: &PageStart, now: Timestamp) -> Result<Page, Failure> {

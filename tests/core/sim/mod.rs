@@ -46,7 +46,7 @@ use self::kinesis::Stream;
 use self::kms::Keys;
 pub(crate) use self::kms::key_arn;
 use self::queue::Queue;
-use self::traffic::User;
+use self::traffic::{KmsRecords, User};
 use self::watch::Watch;
 use crate::documents_shared::assert_documented;
 
@@ -146,6 +146,8 @@ pub(crate) struct State {
     pub(crate) policy_changes: Vec<Value>,
     pub(crate) bus: Bus,
     /// Who changed which stream's encryption.
+    /// Which calls to KMS CloudTrail shows.
+    pub(crate) kms_records: KmsRecords,
     pub(crate) trail: Vec<Recorded>,
     /// Names and ARNs that so many calls were made with that their history has no end.
     pub(crate) crowded: BTreeSet<String>,
@@ -214,6 +216,7 @@ impl Sim {
             summaries: Vec::new(),
             policy_changes: Vec::new(),
             bus: Bus::default(),
+            kms_records: KmsRecords::All,
             trail: Vec::new(),
             crowded: BTreeSet::new(),
             page_size: 3,

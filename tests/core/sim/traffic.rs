@@ -1,21 +1,41 @@
 //! Users of streams, each with the keys that it may use, and what CloudWatch counts of their calls.
 
 use jiff::{SignedDuration, Timestamp};
-use streamseal::domain::arn::StreamArn;
+use streamseal::domain::access::principal::Principal;
+use streamseal::domain::arn::{KeyArn, StreamArn};
 use streamseal::domain::evidence::Evidence;
 use streamseal::domain::evidence::guard::Guard;
 use streamseal::domain::failure::Failure;
+use streamseal::domain::history::Query as TrailQuery;
+use streamseal::domain::impact::finding::{Side, Who};
+use streamseal::domain::impact::usage::{DECRYPT, GENERATE_DATA_KEY, Usage};
+use streamseal::domain::model::KeyManager;
+use streamseal::domain::text::EventText;
 use streamseal::domain::traffic::queries::{Query, queries};
 use streamseal::domain::traffic::{Calls, Minute, Traffic, minute_of};
 use streamseal::ports::{Asked, CallLog, Consumer, Measured, TrafficApi};
 
-use super::{Op, Sim, State, key_arn};
+use super::actors::Tool;
+use super::{Op, Sim, State, arn, key_arn};
 
 /// A minute is there so long after its end (recorded: after 110 s it was, after 50 s it was not).
 const SHOWN_AFTER: SignedDuration = SignedDuration::from_secs(100);
 
 /// A metric of the function's own is there after this.
 pub(crate) const BROKEN_SHOWN_AFTER: SignedDuration = SignedDuration::from_secs(60);
+
+/// Which calls to KMS CloudTrail shows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum KmsRecords {
+    All,
+    None,
+    /// Those that were refused, and none of those that worked.
+    RefusedAlone,
+    /// Those that were refused are found by their names alone, and not by the key.
+    RefusedLoseKey,
+    /// All of them are the function's own.
+    OfOurRole,
+}
 
 /// Somebody who uses a stream all the time.
 #[derive(Clone, Debug)]
@@ -35,14 +55,46 @@ impl User {
     fn calls(&self, state: &State, minute: Minute) -> Calls {
         let end = Timestamp::from_second((minute + 1) * 60).unwrap();
         let key = state.streams.get(&self.stream).and_then(|stream| stream.encrypts_with(end));
-        let may = key.is_none_or(|key| self.may_use.iter().any(|id| key_arn(id) == key));
+        let may = key.is_none_or(|key| self.may(state, &key));
         let sent = u64::from(self.calls_a_minute);
         Calls { sent, worked: if may { sent } else { 0 }, throttled: 0 }
+    }
+
+    /// Whether it may use a key: everybody of the account may use the one that AWS manages.
+    fn may(&self, state: &State, key: &str) -> bool {
+        state.keys.manager(key) == Some(KeyManager::Aws) || self.may_use.iter().any(|id| key_arn(id) == key)
+    }
+
+    /// Its call to KMS in one minute.
+    fn usage(&self, state: &State, minute: Minute) -> Option<Usage> {
+        let end = Timestamp::from_second((minute + 1) * 60).unwrap();
+        let key = state.streams.get(&self.stream)?.encrypts_with(end)?;
+        let may = self.may(state, &key);
+        let side = if self.metric.starts_with("Put") { Side::Producer } else { Side::Consumer };
+        let role = format!("arn:aws:iam::111122223333:role/{}-{}", self.stream, side.as_str());
+        let (is_due, role) = match state.kms_records {
+            KmsRecords::All | KmsRecords::RefusedLoseKey => (!may || minute % 5 == 0, role),
+            KmsRecords::None => (false, role),
+            KmsRecords::RefusedAlone => (!may, role),
+            KmsRecords::OfOurRole => (!may || minute % 5 == 0, Tool::Streamseal.role().to_owned()),
+        };
+        is_due.then(|| Usage {
+            stream: Some(arn(&self.stream)),
+            who: Who::Principal(Principal::parse(&role).unwrap()),
+            side,
+            at: Timestamp::from_second(minute * 60 + 30).unwrap(),
+            key: KeyArn::parse(&key),
+            refused: (!may).then(|| EventText::new("AccessDenied")),
+        })
     }
 
     fn is_counted_by(&self, query: &Query) -> bool {
         query.metric == self.metric && query.consumer.as_deref() == self.consumer
     }
+}
+
+fn call_of(side: Side) -> &'static str {
+    if side == Side::Producer { GENERATE_DATA_KEY } else { DECRYPT }
 }
 
 impl State {
@@ -79,6 +131,37 @@ impl State {
             |at: Timestamp| (BROKEN_SHOWN_AFTER..SignedDuration::from_hours(24)).contains(&now.duration_since(at));
         let of_it = |e: &&Evidence| e.guard.as_ref().and_then(Guard::broken_on) == Some(key) && is_shown(e.finished_at);
         u64::try_from(self.evidence.iter().filter(of_it).count()).unwrap()
+    }
+
+    /// The uses of keys that CloudTrail's history shows by `now`: everybody asks KMS anew each 5 minutes, or at once where it is refused.
+    pub(crate) fn uses(&self, query: &TrailQuery, since: Timestamp, now: Timestamp) -> Vec<Usage> {
+        let lag = SignedDuration::from_millis(i64::try_from(*self.weather.trail_lag_ms.end()).unwrap());
+        let mut uses = Vec::new();
+        // The history of a stream goes back for a month.
+        let is_of_keys = match query {
+            TrailQuery::Calls(name) => [GENERATE_DATA_KEY, DECRYPT].contains(name),
+            TrailQuery::Resource(name) => name.contains(":key/"),
+        };
+        if !is_of_keys {
+            return uses;
+        }
+        for minute in minute_of(since)..=minute_of(now - lag) {
+            let of_minute = self.users.iter().filter_map(|user| user.usage(self, minute));
+            uses.extend(
+                of_minute.filter(|usage| usage.at >= since && usage.at <= now - lag && self.is_asked(query, usage)),
+            );
+        }
+        uses
+    }
+
+    fn is_asked(&self, query: &TrailQuery, usage: &Usage) -> bool {
+        match query {
+            TrailQuery::Calls(name) => *name == call_of(usage.side),
+            TrailQuery::Resource(name) => {
+                let has_resources = usage.refused.is_none() || self.kms_records != KmsRecords::RefusedLoseKey;
+                has_resources && usage.key.as_ref().is_some_and(|key| key.as_str() == name)
+            }
+        }
     }
 
     fn traffic(&self, asked: &Asked<'_>, now: Timestamp) -> Traffic {

@@ -7,7 +7,11 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 use streamseal::domain::evidence::guard::Guard;
 use streamseal::domain::evidence::{Evidence, ProofState};
+use streamseal::domain::history::Query;
+use streamseal::domain::impact::usage::{DECRYPT, GENERATE_DATA_KEY, Usage};
 use streamseal::domain::model::{Encryption, KeyInfo, KeyLookup, KeyManager, StreamStatus, Tags};
+use streamseal::domain::plan::guard::watch::Standing;
+use streamseal::domain::policy::guard::OnBreak;
 use streamseal::domain::policy::{Existing, Outcome, Policy, Target};
 use streamseal::domain::verdict::{Compliance, Reason};
 
@@ -34,6 +38,17 @@ pub(crate) struct Watch {
     /// By instance and name.
     parameters: BTreeMap<(u32, String), String>,
     policies: BTreeMap<String, Option<Policy>>,
+}
+
+/// Where a Start leads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Way {
+    /// To the rule's key.
+    Rule,
+    /// Away from the rule's key, which cannot be used.
+    PutBack,
+    /// Away from the rule's key, which can be used.
+    Restore,
 }
 
 struct Run {
@@ -128,19 +143,22 @@ impl State {
             Outcome::Unmatched => return Err("no rule matches".to_owned()),
             Outcome::Unresolvable(why) => return Err(why),
         };
-        if !self.is_the_rules_key(run, &target, body, key)? {
-            self.may_put_back(name, key, run.shown_at, now)?;
+        let way = self.way(run, &target, body, key)?;
+        match way {
+            Way::Rule => {}
+            Way::PutBack => self.may_put_back(name, key, run.shown_at, now)?,
+            Way::Restore => self.may_restore(name, key, (body, run.shown_at), &target, now)?,
         }
         if policy.enforce_from.is_some_and(|from| body.created < from) && target.existing == Existing::Report {
             return Err("it is an existing stream".to_owned());
         }
         let from = body.key.as_deref().and_then(|key| self.keys.manager(key));
         let downgrade = from == Some(KeyManager::Customer) && self.keys.manager(key) == Some(KeyManager::Aws);
-        if downgrade && !target.replace_customer_key {
+        if downgrade && !target.replace_customer_key && way != Way::Restore {
             return Err("it is a downgrade".to_owned());
         }
         let is_old = now.duration_since(body.created) > SignedDuration::from_mins(61);
-        if target.guard.watch.is_some() && is_old && self.is_halted(key, now) {
+        if target.guard.watch.is_some() && is_old && way == Way::Rule && self.is_halted(key, now) {
             return Err("a change to that key broke a stream".to_owned());
         }
         let settle = match self.stream(name).made_by {
@@ -161,18 +179,56 @@ impl State {
         self.evidence.iter().filter(broke).any(|e| known.contains(&now.duration_since(e.finished_at)))
     }
 
-    /// Whether it is the rule's key; it need not be where the stream is on that one and it cannot be used.
-    fn is_the_rules_key(&self, run: &Run, target: &Target, body: &Body, key: &str) -> Result<bool, String> {
+    /// Where a Start with this key leads: another key than the rule's may be set on a stream that is on that one alone.
+    fn way(&self, run: &Run, target: &Target, body: &Body, key: &str) -> Result<Way, String> {
         let Some((_, KeyLookup::Found(desired))) = run.keys.get(target.key.as_str()) else {
             return Err("it did not observe the rule's key".to_owned());
         };
-        let back =
-            desired.problem.is_some() && body.key.as_ref().is_some_and(|on| self.keys.same(on, target.key.as_str()));
-        match desired.identity.as_str() == key {
-            true => Ok(true),
-            false if back => Ok(false),
-            false => Err(format!("its rule requires {}", desired.identity)),
+        let is_on_it = body.key.as_ref().is_some_and(|on| self.keys.same(on, target.key.as_str()));
+        match (desired.identity.as_str() == key, is_on_it, desired.problem.is_some()) {
+            (true, ..) => Ok(Way::Rule),
+            (false, true, true) => Ok(Way::PutBack),
+            (false, true, false) => Ok(Way::Restore),
+            (false, false, _) => Err(format!("its rule requires {}", desired.identity)),
         }
+    }
+
+    /// A stream goes back once, to the key that it had before our Start, where its rule asks for that, a document said that it is broken,
+    /// and CloudTrail shows somebody who is denied its key.
+    fn may_restore(
+        &self,
+        name: &str,
+        key: &str,
+        (body, shown_at): (&Body, Option<Timestamp>),
+        target: &Target,
+        now: Timestamp,
+    ) -> Result<(), String> {
+        if target.guard.on_break != OnBreak::Restore {
+            return Err("its rule restores nothing".to_owned());
+        }
+        let of_it = |e: &&Evidence| e.stream.name.as_str() == name;
+        let broken = |e: &&Evidence| e.guard.as_ref().is_some_and(|it| it.standing == Some(Standing::Broken));
+        let said = self.evidence.iter().filter(of_it).rfind(broken).ok_or("nothing said that it is broken")?;
+        let watch = said.guard.as_ref().and_then(|guard| guard.watch.as_ref()).ok_or("it was not watched")?;
+        let back = watch.back.as_deref().ok_or("it has nowhere to go back to")?;
+        if !self.keys.same(back, key) || body.key.as_ref().is_none_or(|on| !self.keys.same(on, &watch.target)) {
+            return Err(format!("it went from {} to another key, and back is {back}", watch.target));
+        }
+        let starts: Vec<&Entry> = self
+            .journal
+            .iter()
+            .filter(|call| call.target == name && call.op == Op::Start && call.took_effect)
+            .collect();
+        let place = starts.iter().rposition(|call| self.keys.same(&call.key, &watch.target));
+        let place = place.ok_or("no Start of ours set the key that broke it")?;
+        let could_know = |call: &&&Entry| shown_at.is_none_or(|shown| call.at <= shown);
+        if starts[place + 1..].iter().filter(could_know).count() > 0 {
+            return Err("it went back before".to_owned());
+        }
+        let uses = self.uses(&Query::Calls(GENERATE_DATA_KEY), watch.sent, now).into_iter();
+        let mut uses = uses.chain(self.uses(&Query::Calls(DECRYPT), watch.sent, now));
+        let of_it = |usage: &Usage| usage.stream.as_ref() == Some(&arn(name)) && usage.refused.is_some();
+        uses.any(|usage| of_it(&usage)).then_some(()).ok_or("CloudTrail shows nobody who is denied".to_owned())
     }
 
     /// A key is put back within 15 minutes of our own Start, after a probe that was refused, and once after it: two copies of one message

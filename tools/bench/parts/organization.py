@@ -5,6 +5,7 @@ import json
 import urllib.request
 
 from bench.parts.audits import run_one
+from bench.parts.page import opened
 from bench.table import say
 from bench.world import World
 from emulators.client import child
@@ -34,6 +35,11 @@ def measure(world: World) -> None:
         add("the program's own processor time", "s", processor, 2)
         add(f"time at {RATE} queries a second (worked out)", "s", calls / RATE, 0)
         add("peak memory", "MB", peak)
+    if browser := opened(world.folder / "organization.html"):
+        count, opens, sorts = browser
+        for words, seconds in (("opens", opens), ("sorts, by the slowest column", sorts)):
+            what = f"HTML report with {count:,} rows: {words}"
+            world.table.add("organization", what, "s", {"streamseal": [seconds]}, "streamseal", 2)
     direct = many / DESCRIBES / min(accounts, AT_ONCE)
     words = f"audit of {many:,} streams in {accounts:,} accounts with a role in each, at AWS's limits (worked out)"
     world.table.add("organization", words, "s", {"streamseal": [direct]}, "streamseal", 0)

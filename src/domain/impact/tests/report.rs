@@ -21,7 +21,10 @@ fn record() -> Value {
 fn a_kms_event_names_the_role_the_side_and_the_key() {
     let usage = Usage::parse(&record()).unwrap();
     assert_eq!((usage.who.name(), usage.side, usage.at), (ROLE, Side::Producer, now()));
-    assert_eq!((usage.stream.to_string().as_str(), usage.key.as_ref().map(KeyArn::as_str)), (STREAM, Some(KEY)));
+    assert_eq!(
+        (usage.stream.as_ref().unwrap().to_string().as_str(), usage.key.as_ref().map(KeyArn::as_str)),
+        (STREAM, Some(KEY))
+    );
     let found = usage.into_finding();
     assert_eq!((found.tier(), found.used(&KeyArn::parse(KEY).unwrap())), (Some(Tier::Observed), Some(now())));
     type Change = (&'static str, Value);
@@ -53,6 +56,24 @@ fn a_kms_event_names_the_role_the_side_and_the_key() {
     let refused = Usage::parse(&refused).unwrap().into_finding();
     assert_eq!(refused.found[0].how, "CloudTrail: kms:GenerateDataKey, refused (AccessDenied)");
     assert_eq!(refused.used(&KeyArn::parse(KEY).unwrap()), None, "a refused call is no use of the key");
+}
+
+#[test]
+fn a_refused_call_that_has_lost_its_parameters_is_kinesiss_or_nobodys() {
+    let mut record = record();
+    record["requestParameters"] = Value::Null;
+    record["resources"] = json!([]);
+    record["errorMessage"] =
+        json!(format!("User: {ROLE} is not authorized to perform: kms:GenerateDataKey on resource: {KEY} because no"));
+    record["userIdentity"]["invokedBy"] = json!("kinesis.amazonaws.com");
+    assert_eq!(Usage::parse(&record), None, "it was not refused");
+    record["errorCode"] = json!("AccessDenied");
+    let usage = Usage::parse(&record).unwrap();
+    assert_eq!((usage.stream, usage.key.as_ref().map(KeyArn::as_str)), (None, Some(KEY)));
+    record["userIdentity"]["invokedBy"] = json!("s3.amazonaws.com");
+    assert_eq!(Usage::parse(&record), None);
+    record["sourceIPAddress"] = json!("kinesis.amazonaws.com");
+    assert!(Usage::parse(&record).is_some());
 }
 
 #[test]

@@ -8,12 +8,14 @@ use jiff::{SignedDuration, Timestamp};
 
 use crate::domain::access::document::Document;
 use crate::domain::access::principal::Principal;
+use crate::domain::cause::START;
 use crate::domain::history::{Change, ChangeKind, HISTORY, accepted_starts};
 use crate::domain::model::{KeyIdentity, KeyManager};
 use crate::domain::plan::proof::is_new;
 use crate::domain::plan::situation::Wrong;
 use crate::domain::policy::guard::Guard;
 use crate::domain::verdict::{Reason, Verdict, Withheld};
+use crate::domain::work::Work;
 
 /// A stream may get so many new keys in 24 hours (Kinesis API reference, StartStreamEncryption).
 const STARTS_MAX: usize = 25;
@@ -133,6 +135,14 @@ pub fn is_guarded(guard: &Guard, wrong: &Wrong, now: Timestamp) -> bool {
     guard.watch.is_some() && !is_new(wrong.created, now) && is_usable
 }
 
+/// Whether work that has to wait for its turn asks for a scan: an event, but for a Start of our own that leaves its stream wrong. That
+/// one brought the stream back.
+pub fn asks_for_scan(work: &Work, own_role: &str) -> bool {
+    let actor = work.cause.actor.as_ref().and_then(|actor| Principal::parse(actor.as_str()));
+    let is_own = work.cause.call.as_str() == START && actor.is_some_and(|actor| actor.acts_as(own_role));
+    work.is_by_event() && !is_own
+}
+
 /// The end of a run whose change is refused.
 pub fn refused(wrong: &Wrong, why: Withheld, words: &str) -> Verdict {
     let verdict = wrong.verdict();
@@ -211,7 +221,8 @@ fn is_shown(changes: &[Change], current: Option<&KeyIdentity>, now: Timestamp) -
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::arn::{KeyArn, StreamName};
+    use crate::domain::arn::{KeyArn, StreamArn, StreamName};
+    use crate::domain::cause::Cause;
     use crate::domain::text::EventText;
 
     const OURS: &str = "arn:aws:iam::111122223333:role/streamseal";
@@ -261,6 +272,25 @@ mod tests {
             Leave::Given => "given",
             Leave::Wait(_) => "wait",
             Leave::Refused(why, _) => why.as_str(),
+        }
+    }
+
+    #[test]
+    fn a_start_of_our_own_asks_for_no_scan() {
+        let stream = StreamArn::parse("arn:aws:kinesis:eu-west-1:111122223333:stream/orders").unwrap();
+        let session = "arn:aws:sts::111122223333:assumed-role/streamseal/streamseal-function";
+        for (call, event, actor, expect) in [
+            ("AddTagsToStream", Some("e"), session, true),
+            (START, Some("e"), session, false),
+            (START, Some("e"), OURS, false),
+            (START, Some("e"), "arn:aws:sts::111122223333:assumed-role/deploy/ci", true),
+            (START, Some("e"), "somebody", true),
+            ("sweep", None, OURS, false),
+        ] {
+            let (call, actor) = (EventText::new(call), Some(EventText::new(actor)));
+            let cause = Cause { call, event_id: event.map(EventText::new), actor, at: None, creator: None };
+            let work = Work::new(stream.clone(), cause, now());
+            assert_eq!(asks_for_scan(&work, OURS), expect, "{work:?}");
         }
     }
 

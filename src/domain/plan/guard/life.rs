@@ -7,9 +7,10 @@ use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 
+use super::denied::Denied;
 use super::next::{Ended, Message, Next as List};
 use super::watch::{On, Standing, Step, Watch};
-use crate::domain::arn::StreamName;
+use crate::domain::arn::{AWS_MANAGED_ALIAS, StreamName};
 use crate::domain::backoff::DELAY_MAX;
 use crate::domain::bounds::until;
 use crate::domain::failure::Unfinished;
@@ -18,7 +19,7 @@ use crate::domain::plan::close::Next;
 use crate::domain::plan::observation::Observation;
 use crate::domain::plan::situation::Situation;
 use crate::domain::plan::state::State;
-use crate::domain::traffic::judge::Users;
+use crate::domain::traffic::judge::{Health, Users};
 use crate::domain::verdict::{Again, Compliance, Reason, Verdict, Withheld};
 use crate::domain::work::Work;
 
@@ -40,6 +41,10 @@ pub struct Watched {
     pub step: Step,
     /// How the stream's users fare, where that could be measured.
     pub users: Option<Users>,
+    /// Who is denied the new key, where the change broke the stream and CloudTrail shows it.
+    pub denied: Vec<Denied>,
+    /// What became of a way back, where there is something to say.
+    pub restoring: Option<String>,
 }
 
 /// Where a stream is whose change to `target` is watched; `None` where that is not known now. `setting` is what the observation saw.
@@ -60,29 +65,52 @@ pub fn on(observation: &Observation, setting: Option<(&Encryption, Option<&KeyId
     }
 }
 
+/// The key that a stream can go back to whose change is this work: the one before, or the one that AWS manages where it was not encrypted.
+pub fn back(work: &Work) -> Option<String> {
+    let is_first_key = work.started && !work.rekeyed;
+    let before = || work.previous_key.as_ref().map(|key| key.as_str().to_owned());
+    if is_first_key { Some(AWS_MANAGED_ALIAS.to_owned()) } else { before() }
+}
+
 /// What an observation of a watched change comes to: `base` is what is said of the stream itself.
 pub fn verdict(base: Verdict, watched: &Watched, watch: &Watch) -> Verdict {
     let why = watched.users.as_ref().map_or("its users cannot be watched", Users::why);
-    let (reason, words) = match &watched.step {
-        Step::Drop => return base,
-        Step::Again(..) => (Reason::Watching, format!("watched until {}: {why}", watch.until)),
-        Step::End(standing) => match standing {
-            Standing::Passed | Standing::Quiet | Standing::Watching => {
-                return Verdict { detail: format!("{}; watched: {why}", base.detail), ..base };
-            }
-            Standing::Inconclusive => (Reason::Inconclusive, why.to_owned()),
-            Standing::Broken => (Reason::Broken, format!("users fail since the change to {}: {why}", watch.target)),
-            Standing::Overtaken => (
-                Reason::Overtaken,
-                format!("somebody else changed it while its change to {} was watched", watch.target),
-            ),
-        },
+    let Some(standing) = watched.step.standing() else { return base };
+    let target = &watch.target;
+    let (reason, mut words) = match standing {
+        Standing::Watching => (Reason::Watching, format!("watched until {}: {why}", watch.until)),
+        Standing::Passed | Standing::Quiet => {
+            return Verdict { detail: format!("{}; watched: {why}", base.detail), ..base };
+        }
+        Standing::Inconclusive => (Reason::Inconclusive, why.to_owned()),
+        Standing::Broken => (Reason::Broken, format!("users fail since the change to {target}: {why}")),
+        Standing::Overtaken => {
+            (Reason::Overtaken, format!("somebody else changed it while its change to {target} was watched"))
+        }
+        Standing::Restored | Standing::FellBack => restored(watched, watch),
     };
-    let is_alarm = matches!(&watched.step, Step::End(standing) if standing.is_alarm());
+    words.extend(watched.restoring.iter().flat_map(|restoring| ["; ", restoring.as_str()]));
+    let is_alarm = standing.is_alarm();
     // What is wrong with the stream itself comes first.
     let reason = if base.alarm && !is_alarm { base.reason } else { reason };
     let again = if reason == Reason::Overtaken { Again::Twice } else { base.again };
     Verdict { reason, detail: format!("{}; {words}", base.detail), alarm: base.alarm || is_alarm, again, ..base }
+}
+
+/// What is said of a stream that went back: first that it did, and when its users were observed once more, how they fare.
+fn restored(Watched { step, users, .. }: &Watched, Watch { target, back, .. }: &Watch) -> (Reason, String) {
+    let words = format!(
+        "users failed since the change to {target}, and it is on {} again",
+        back.as_deref().unwrap_or("another key")
+    );
+    match (step, users.as_ref().map(Users::health)) {
+        (Step::Then(_, _, at), _) => {
+            (Reason::Restored, format!("{words}; its users are observed once more at {at:.0}"))
+        }
+        (_, Some(Health::Broken)) => (Reason::Broken, format!("{words}; users fail still")),
+        (_, Some(Health::Fine)) => (Reason::Restored, format!("{words}; its users fare as before the change")),
+        (_, _) => (Reason::Restored, format!("{words}; how its users fare is not known")),
+    }
 }
 
 /// What a run that watches leaves: `next` is what its verdict alone would leave.
@@ -99,6 +127,11 @@ pub fn after_watch(work: &Work, watched: &Watched, next: Next, now: Timestamp) -
         Step::Again(watch, at) => {
             let work = base(&next, work);
             (watching(work, watch.clone(), list, *at, now), Left::default())
+        }
+        // What follows the stream ends with its watch.
+        Step::Then(standing, watch, at) => {
+            let work = base(&next, work);
+            (watching(work, watch.clone(), List::default(), *at, now), ended(list, Ended::of(Some(*standing))))
         }
         Step::Drop => (over(next), ended(list, Ended::of(None))),
         Step::End(standing) => (over(next), ended(list, Ended::of(Some(*standing)))),
@@ -131,12 +164,13 @@ fn ended(list: List, ended: Ended) -> Left {
 }
 
 /// What a run leaves that made a guarded change, or did not: `next` is what its verdict alone would leave, `watch` how long its rule has
-/// changes watched, `turned_away` the list that goes on before it, where its turn comes later.
+/// changes watched, `back` the key that the stream could go back to, `turned_away` the list that goes on before it, where its turn comes later.
 pub fn after_run(
     state: &State,
     verdict: &Verdict,
     next: Next,
     watch: Option<SignedDuration>,
+    back: Option<String>,
     turned_away: Option<Message>,
     now: Timestamp,
 ) -> (Next, Left) {
@@ -166,7 +200,8 @@ pub fn after_run(
             // Where this work did not set the key, a copy of it may have: that one has the list, and the stream alone is watched, from
             // before the copy could have changed it.
             let sent = work.started_at.filter(|_| work.started).unwrap_or(work.first_seen);
-            let watch = Watch::new(key, sent, time, now);
+            let back = back.filter(|_| work.started);
+            let watch = Watch { back, ..Watch::new(key, sent, time, now) };
             let (list, halted) = if work.started { (list, List::default()) } else { (List::default(), list) };
             let next = watching(base(&next, work), watch.clone(), list, watch.next_at(now), now);
             let halted = halted.all().cloned().collect();

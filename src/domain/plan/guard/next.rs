@@ -68,7 +68,14 @@ impl Ended {
             None => Self::NotStarted,
             Some(Standing::Passed) => Self::Fine,
             Some(Standing::Quiet) => Self::Quiet,
-            Some(Standing::Watching | Standing::Inconclusive | Standing::Broken | Standing::Overtaken) => Self::Badly,
+            Some(
+                Standing::Watching
+                | Standing::Inconclusive
+                | Standing::Broken
+                | Standing::Overtaken
+                | Standing::Restored
+                | Standing::FellBack,
+            ) => Self::Badly,
         }
     }
 }

@@ -23,6 +23,7 @@ const TIMES: i32 = 5;
 const APART: SignedDuration = SignedDuration::from_mins(1);
 /// For so long after its end the metrics of a watch are asked for again, where they could not be read.
 const BLIND_MAX: SignedDuration = SignedDuration::from_mins(15);
+
 /// A change that is watched.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -47,12 +48,43 @@ pub struct Watch {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "schema", schemars(with = "crate::domain::time::Time"))]
     pub broken_since: Option<Timestamp>,
+    /// The key that the stream can go back to: the one before, or the alias of the key that AWS manages where it was not encrypted.
+    #[serde(default, deserialize_with = "back", skip_serializing_if = "Option::is_none")]
+    pub back: Option<String>,
+    /// How far the stream is on its way back, where the change broke it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub restore: Option<Restore>,
 }
 
 fn target<'de, D: Deserializer<'de>>(from: D) -> Result<String, D::Error> {
-    let text = String::deserialize(from)?;
+    key("target", String::deserialize(from)?)
+}
+
+fn back<'de, D: Deserializer<'de>>(from: D) -> Result<Option<String>, D::Error> {
+    key("back", String::deserialize(from)?).map(Some)
+}
+
+fn key<E: serde::de::Error>(field: &str, text: String) -> Result<String, E> {
     let is_key = text == AWS_MANAGED_ALIAS || KeyArn::parse(&text).is_some();
-    is_key.then_some(text).ok_or_else(|| serde::de::Error::custom("field `watch.target`: not the ARN of a key"))
+    is_key.then_some(text).ok_or_else(|| E::custom(format!("field `watch.{field}`: not the ARN of a key")))
+}
+
+/// How far a stream is on its way back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct Restore {
+    /// When the second observation found it broken.
+    #[cfg_attr(feature = "schema", schemars(with = "crate::domain::time::Time"))]
+    pub since: Timestamp,
+    /// When the Start that brings it back was accepted: there is no second one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "schema", schemars(with = "crate::domain::time::Time"))]
+    pub sent: Option<Timestamp>,
+    /// When it was observed on the key that it went back to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "schema", schemars(with = "crate::domain::time::Time"))]
+    pub restored: Option<Timestamp>,
 }
 
 /// Where the stream is found to be.
@@ -81,12 +113,24 @@ pub enum Standing {
     Broken,
     /// Somebody else changed the stream.
     Overtaken,
+    /// The change broke something, and the stream is on its key of before again.
+    Restored,
+    /// The same of a stream that was not encrypted before: it is on the key that AWS manages.
+    FellBack,
 }
 
 impl Standing {
     /// All of them.
-    pub const ALL: [Self; 6] =
-        [Self::Watching, Self::Passed, Self::Quiet, Self::Inconclusive, Self::Broken, Self::Overtaken];
+    pub const ALL: [Self; 8] = [
+        Self::Watching,
+        Self::Passed,
+        Self::Quiet,
+        Self::Inconclusive,
+        Self::Broken,
+        Self::Overtaken,
+        Self::Restored,
+        Self::FellBack,
+    ];
 
     /// The word in evidence.
     pub const fn as_str(self) -> &'static str {
@@ -97,13 +141,15 @@ impl Standing {
             Self::Inconclusive => "inconclusive",
             Self::Broken => "broken",
             Self::Overtaken => "overtaken",
+            Self::Restored => "restored",
+            Self::FellBack => "fell-back",
         }
     }
 
     /// Whether somebody has to act.
     pub fn is_alarm(self) -> bool {
         match self {
-            Self::Inconclusive | Self::Broken | Self::Overtaken => true,
+            Self::Inconclusive | Self::Broken | Self::Overtaken | Self::Restored | Self::FellBack => true,
             Self::Watching | Self::Passed | Self::Quiet => false,
         }
     }
@@ -116,8 +162,21 @@ pub enum Step {
     Drop,
     /// The watch goes on: the message, and when it is observed again.
     Again(Watch, Timestamp),
+    /// It ended so, and the stream's way back goes on: the message, and when it is observed again.
+    Then(Standing, Watch, Timestamp),
     /// The watch is over.
     End(Standing),
+}
+
+impl Step {
+    /// How the watch stands; `None` where there is nothing to watch any more.
+    pub fn standing(&self) -> Option<Standing> {
+        match self {
+            Self::Drop => None,
+            Self::Again(..) => Some(Standing::Watching),
+            Self::Then(standing, ..) | Self::End(standing) => Some(*standing),
+        }
+    }
 }
 
 impl Watch {
@@ -131,13 +190,19 @@ impl Watch {
             until,
             observations: 0,
             broken_since: None,
+            back: None,
+            restore: None,
         }
     }
 
     /// The change as the metrics are judged by it, compared with `baseline` before it. A stream that was made within it has a shorter one.
     pub fn change(&self, baseline: SignedDuration, created: Timestamp) -> Change {
         let from = self.sent.saturating_sub(baseline).unwrap_or(created);
-        Change { before_from: from.max(created).min(self.sent), sent: self.sent, active: self.from, until: self.until }
+        let before_from = from.max(created).min(self.sent);
+        // Of a stream that went back, the minutes since then count.
+        let restored = self.restore.and_then(|restore| restore.restored);
+        let (active, until) = restored.map_or((self.from, self.until), |at| (at, later(at, WATCH.1)));
+        Change { before_from, sent: self.sent, active, until }
     }
 
     /// When it is observed the next time, from `now` on.
@@ -190,9 +255,10 @@ impl Watch {
     /// # Errors
     /// What is wrong with it.
     pub fn check(&self, now: Timestamp) -> Result<(), &'static str> {
-        let Self { sent, from, until, broken_since, .. } = self;
+        let Self { sent, from, until, broken_since, restore, .. } = self;
         let times = [Some(*sent), Some(*from), Some(*until), *broken_since];
-        if times.into_iter().flatten().any(|at| bounds::is_odd(at, now)) {
+        let back = restore.as_ref().map(Restore::times).unwrap_or_default();
+        if times.into_iter().chain(back).flatten().any(|at| bounds::is_odd(at, now)) {
             return Err(bounds::ODD);
         }
         let in_order = sent <= from && from <= until && until.duration_since(*from) <= WATCH.1;
@@ -232,7 +298,7 @@ mod tests {
         let minutes = |at: Timestamp, from: Timestamp| at.duration_since(from).as_mins();
         match step {
             Step::Drop => ("drop", 0, None),
-            Step::End(standing) => (standing.as_str(), 0, None),
+            Step::End(standing) | Step::Then(standing, ..) => (standing.as_str(), 0, None),
             Step::Again(watch, again) => {
                 assert_eq!(watch.observations, 1);
                 ("again", minutes(*again, at(now)), watch.broken_since.map(|since| minutes(at(now), since)))
@@ -314,13 +380,18 @@ mod tests {
 
     #[test]
     fn a_message_is_read_as_it_was_written_or_refused() {
-        let good = Watch { observations: 3, broken_since: Some(at(4)), ..watch() };
+        let restore = Restore { since: at(5), sent: Some(at(5)), restored: Some(at(6)) };
+        let back = Some(AWS_MANAGED_ALIAS.to_owned());
+        let good = Watch { observations: 3, broken_since: Some(at(4)), back, restore: Some(restore), ..watch() };
         let json = serde_json::to_value(&good).unwrap();
         assert_eq!(serde_json::from_value::<Watch>(json.clone()).unwrap(), good);
         assert_eq!(good.check(at(5)), Ok(()));
         for target in ["alias/app", "", "arn:aws:kms:eu-west-1:111122223333:alias/app", "1234abcd"] {
             let mut bad = json.clone();
             bad["target"] = target.into();
+            assert!(serde_json::from_value::<Watch>(bad).is_err(), "{target}");
+            let mut bad = json.clone();
+            bad["back"] = target.into();
             assert!(serde_json::from_value::<Watch>(bad).is_err(), "{target}");
         }
         let mut more = json;
@@ -332,6 +403,7 @@ mod tests {
             Watch { sent: at(1), ..good.clone() },
             Watch { sent: Timestamp::MIN, ..good.clone() },
             Watch { broken_since: Some(Timestamp::MAX), ..good.clone() },
+            Watch { restore: Some(Restore { restored: Some(Timestamp::MAX), ..restore }), ..good.clone() },
         ] {
             assert!(bad.check(at(5)).is_err(), "{bad:?}");
         }

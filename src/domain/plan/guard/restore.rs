@@ -1,0 +1,327 @@
+//! The way back of a stream that its change broke: whether it is given its key of before, and how that ends.
+//!
+//! It is the one exception to "no downgrade". Metrics alone never lead to it, since anybody who may put records can make calls fail:
+//! CloudTrail has to show a user of the stream who is denied the new key.
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::denied::Denied;
+use super::watch::{Restore, Standing, Step, Watch};
+use crate::domain::arn::AWS_MANAGED_ALIAS;
+use crate::domain::bounds::later;
+use crate::domain::model::{KeyIdentity, KeyInfo, KeyLookup, KeyManager, Mode};
+use crate::domain::plan::step::OVERTAKEN_AFTER;
+use crate::domain::policy::guard::{FallBack, Guard, OnBreak};
+use crate::domain::traffic::judge::{Health, Users};
+
+/// CloudTrail's event history shows a call so late at most (CloudTrail user guide): whoever is denied is there by then.
+const SHOWN_WITHIN: SignedDuration = SignedDuration::from_mins(15);
+/// How long until it is asked again.
+const AGAIN: SignedDuration = SignedDuration::from_mins(3);
+/// The stream's users are observed so long after it went back: five whole minutes, and the three until they can be judged.
+const OBSERVED_AFTER: SignedDuration = SignedDuration::from_mins(9);
+
+/// Where a stream on its way back is observed to be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// On the key that broke it.
+    Target,
+    /// On the key that it goes back to.
+    Back,
+    /// On another one, or on none.
+    Other,
+    /// It is gone, or another one of its name.
+    Gone,
+}
+
+/// What a run of it does next.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Way {
+    /// Observe it again soon.
+    Await,
+    /// Leave the rest to a later run.
+    Defer,
+    /// Ask whether it may go back, and send the one Start where it may.
+    Ask,
+    /// It has arrived.
+    Arrived,
+    /// Its users are observed once more, at this time.
+    Users(Timestamp),
+    /// It is over: why, where that is to be said.
+    Over(Step, Option<&'static str>),
+}
+
+impl Restore {
+    /// Of a stream that is found broken at `now`.
+    pub fn begin(now: Timestamp) -> Self {
+        Self { since: now, sent: None, restored: None }
+    }
+
+    /// The times in it.
+    pub fn times(&self) -> [Option<Timestamp>; 3] {
+        [Some(self.since), self.sent, self.restored]
+    }
+
+    /// What a run does that observes the stream at this place; `None` where that is not known now. `asked_at`: when this run sent its Start.
+    pub fn way(&self, place: Option<Place>, asked_at: Option<Timestamp>, now: Timestamp) -> Way {
+        let is_late = |at: Timestamp| now.duration_since(at) >= OVERTAKEN_AFTER;
+        match (place, self.restored, self.sent, asked_at) {
+            (None, ..) => Way::Await,
+            (Some(Place::Gone), ..) => Way::Over(Step::Drop, None),
+            (Some(Place::Other), ..) | (Some(Place::Target), Some(_), ..) => {
+                Way::Over(Step::End(Standing::Overtaken), None)
+            }
+            (Some(Place::Target), None, Some(sent), _) if is_late(sent) => {
+                let why = "the Start that was to restore it did not change its key";
+                Way::Over(Step::End(Standing::Broken), Some(why))
+            }
+            (Some(Place::Target), None, Some(_), _) => Way::Await,
+            // Its answer was lost, and it had no effect.
+            (Some(Place::Target), None, None, Some(at)) if is_late(at) => Way::Defer,
+            (Some(Place::Target), None, None, Some(_)) => Way::Await,
+            (Some(Place::Target), None, None, None) => Way::Ask,
+            (Some(Place::Back), None, ..) => Way::Arrived,
+            (Some(Place::Back), Some(at), ..) => Way::Users(later(at, OBSERVED_AFTER)),
+        }
+    }
+}
+
+/// What follows from an observation that ends a watch: a stream that is broken is restored by a later run, where its rule asks for that and
+/// there is a way back.
+pub fn after_break(step: Step, watch: &Watch, guard: Option<&Guard>, mode: Mode, now: Timestamp) -> Step {
+    let is_asked_for = guard.is_some_and(|guard| guard.on_break == OnBreak::Restore);
+    match step {
+        Step::End(Standing::Broken) if is_asked_for && mode == Mode::Enforce && watch.back.is_some() => {
+            Step::Then(Standing::Broken, Watch { restore: Some(Restore::begin(now)), ..watch.clone() }, now)
+        }
+        step => step,
+    }
+}
+
+/// How it stands with a stream that is on its way back to this key.
+pub fn standing(back: &str) -> Standing {
+    if back == AWS_MANAGED_ALIAS { Standing::FellBack } else { Standing::Restored }
+}
+
+/// What is known before a stream goes back.
+#[derive(Clone, Copy, Debug)]
+pub struct Facts<'a> {
+    /// The mode now.
+    pub mode: Mode,
+    /// The guard of its rule now, where that still names the key that broke it.
+    pub guard: Option<&'a Guard>,
+    /// The watch.
+    pub watch: &'a Watch,
+    /// What KMS says now of the key to go back to.
+    pub back: &'a KeyLookup,
+    /// The accounts beside the stream's own that use it, or why that is not known; asked only of a key that AWS manages.
+    pub lets_in: Result<&'a [String], &'a str>,
+    /// How its users fare now; `None` where that cannot be read.
+    pub users: Option<&'a Users>,
+    /// Who is denied, or why that cannot be read.
+    pub denied: Result<&'a [Denied], &'a str>,
+}
+
+/// Whether a stream goes back.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Answer {
+    /// Yes: to this key.
+    Given(KeyIdentity),
+    /// Not by what is known now: asked again at this time.
+    NotYet(Timestamp, String),
+    /// No: why.
+    Refused(String),
+}
+
+/// Whether a stream goes back that has been broken since `since`.
+pub fn answer(facts: &Facts<'_>, since: Timestamp, now: Timestamp) -> Answer {
+    let refused = |why: &str| Answer::Refused(format!("it is not restored: {why}"));
+    let not_yet = |why: &str| match now.duration_since(since) < SHOWN_WITHIN {
+        true => Answer::NotYet(now + AGAIN, format!("it is not restored yet: {why}")),
+        false => refused(why),
+    };
+    let watch = facts.watch;
+    let fall_back = match (facts.mode, facts.guard) {
+        (Mode::Report, _) => return refused("the mode is report"),
+        (_, Some(Guard { on_break: OnBreak::Restore, fall_back, .. })) => *fall_back,
+        (_, _) => return refused("its rule does not ask for it any more"),
+    };
+    if fall_back == FallBack::None && watch.back.as_deref() == Some(AWS_MANAGED_ALIAS) {
+        return refused("it was not encrypted before, and its rule has `fall_back: none`");
+    }
+    let KeyInfo { identity, manager, problem, .. } = match facts.back {
+        KeyLookup::Found(info) => info,
+        KeyLookup::NotFound => return refused("its key of before does not exist any more"),
+        KeyLookup::Denied { .. } => return refused("its key of before cannot be looked up"),
+    };
+    if let Some(problem) = problem {
+        return refused(&format!("its key of before cannot be used: {problem}"));
+    }
+    if identity.as_str() == watch.target {
+        return refused("it is on the key that it would go back to");
+    }
+    if *manager == KeyManager::Aws {
+        match facts.lets_in {
+            Ok([]) => {}
+            Ok(accounts) => {
+                return refused(&format!("{} could not use the key that AWS manages", accounts.join(", ")));
+            }
+            Err(why) => return not_yet(&format!("whether other accounts use it is not known: {why}")),
+        }
+    }
+    match facts.users.map(Users::health) {
+        Some(Health::Broken) => {}
+        Some(Health::Quiet | Health::Fine | Health::Unknown | Health::Suspect) => {
+            return refused("its users are not found broken any more");
+        }
+        None => return not_yet("how its users fare cannot be read"),
+    }
+    match facts.denied {
+        Ok([]) => not_yet("CloudTrail shows no user of it who is denied the key"),
+        Ok(_) => Answer::Given(identity.clone()),
+        Err(why) => not_yet(&format!("who is denied the key cannot be read: {why}")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::impact::finding::{Side, Who};
+    use crate::domain::text::EventText;
+
+    fn at(minutes: i64) -> Timestamp {
+        "2026-03-02T08:00:00Z".parse::<Timestamp>().unwrap() + SignedDuration::from_mins(minutes)
+    }
+
+    fn watch(back: &str) -> Watch {
+        let target = "arn:aws:kms:eu-west-1:111122223333:key/new";
+        let watched = Watch::new(&KeyIdentity::AwsManagedAlias, at(-20), SignedDuration::from_mins(20), at(-20));
+        Watch { target: target.to_owned(), back: Some(back.to_owned()), ..watched }
+    }
+
+    #[test]
+    fn what_a_run_does_next() {
+        let begun = Restore::begin(at(0));
+        let sent = Restore { sent: Some(at(1)), ..begun };
+        let restored = Restore { restored: Some(at(2)), ..sent };
+        let overtaken = || Way::Over(Step::End(Standing::Overtaken), None);
+        let soon = at(1) + SignedDuration::from_secs(29);
+        let late = at(1) + SignedDuration::from_secs(30);
+        for (restore, place, asked_at, now, expect) in [
+            (begun, None, None, at(1), Way::Await),
+            (begun, Some(Place::Target), None, at(1), Way::Ask),
+            (begun, Some(Place::Target), Some(at(1)), soon, Way::Await),
+            (begun, Some(Place::Target), Some(at(1)), late, Way::Defer),
+            (sent, Some(Place::Target), Some(at(1)), soon, Way::Await),
+            (sent, Some(Place::Target), None, soon, Way::Await),
+            (begun, Some(Place::Back), None, at(1), Way::Arrived),
+            (sent, Some(Place::Back), None, at(1), Way::Arrived),
+            (restored, Some(Place::Back), None, at(3), Way::Users(at(11))),
+            (restored, Some(Place::Target), None, at(3), overtaken()),
+            (begun, Some(Place::Other), None, at(1), overtaken()),
+            (sent, Some(Place::Other), None, at(1), overtaken()),
+            (begun, Some(Place::Gone), None, at(1), Way::Over(Step::Drop, None)),
+            (restored, None, None, at(20), Way::Await),
+        ] {
+            assert_eq!(restore.way(place, asked_at, now), expect, "{restore:?} {place:?} {asked_at:?} {now}");
+        }
+        let over = sent.way(Some(Place::Target), None, late);
+        assert!(matches!(over, Way::Over(Step::End(Standing::Broken), Some(_))), "{over:?}");
+    }
+
+    #[test]
+    fn only_what_is_broken_and_asked_for_goes_back() {
+        let restores = Guard { on_break: OnBreak::Restore, ..Guard::default() };
+        let broken = Step::End(Standing::Broken);
+        let rows = [
+            (broken.clone(), Some(restores), Mode::Enforce, Some("alias/aws/kinesis"), true),
+            (broken.clone(), Some(restores), Mode::Report, Some("alias/aws/kinesis"), false),
+            (broken.clone(), Some(restores), Mode::Enforce, None, false),
+            (broken.clone(), Some(Guard::default()), Mode::Enforce, Some("alias/aws/kinesis"), false),
+            (broken, None, Mode::Enforce, Some("alias/aws/kinesis"), false),
+            (Step::End(Standing::Inconclusive), Some(restores), Mode::Enforce, Some("alias/aws/kinesis"), false),
+        ];
+        for (step, guard, mode, back, expect) in rows {
+            let watch = Watch { back: back.map(str::to_owned), ..watch("") };
+            let after = after_break(step.clone(), &watch, guard.as_ref(), mode, at(0));
+            let begun = Watch { restore: Some(Restore::begin(at(0))), ..watch };
+            let expected = if expect { Step::Then(Standing::Broken, begun, at(0)) } else { step };
+            assert_eq!(after, expected, "{guard:?} {mode:?} {back:?}");
+        }
+    }
+
+    fn users(health: Health) -> Users {
+        let mut users = Users::blind("");
+        (users.producers.health, users.consumers.health) = (health, Health::Quiet);
+        users
+    }
+
+    #[test]
+    fn what_a_way_back_needs() {
+        let key = |id: &str, manager, problem| KeyLookup::Found(KeyInfo::new(identity(id), manager, problem));
+        let gone = crate::domain::model::KeyProblem::State(EventText::new("Disabled"));
+        let old = key("old", KeyManager::Customer, None);
+        let aws = key("aws", KeyManager::Aws, None);
+        let (restores, no_fall_back) = (
+            Guard { on_break: OnBreak::Restore, ..Guard::default() },
+            Guard { on_break: OnBreak::Restore, fall_back: FallBack::None, ..Guard::default() },
+        );
+        let (of_key, plain) = (watch("arn:aws:kms:eu-west-1:111122223333:key/old"), watch(AWS_MANAGED_ALIAS));
+        let (broken, fine) = (users(Health::Broken), users(Health::Fine));
+        let who = Who::Unnamed(EventText::new("app"));
+        let denied = [Denied { who, side: Side::Producer, calls: 1, last: at(0) }];
+        let others = ["account 444455556666".to_owned()];
+        let good = Facts {
+            mode: Mode::Enforce,
+            guard: Some(&restores),
+            watch: &of_key,
+            back: &old,
+            lets_in: Ok(&[]),
+            users: Some(&broken),
+            denied: Ok(&denied),
+        };
+        let disabled = key("old", KeyManager::Customer, Some(gone));
+        let same = key("new", KeyManager::Customer, None);
+        let rows: &[(&str, Facts<'_>, &str)] = &[
+            ("all is there", good, "given"),
+            ("report mode", Facts { mode: Mode::Report, ..good }, "refused"),
+            ("no guard", Facts { guard: None, ..good }, "refused"),
+            ("alarm alone", Facts { guard: Some(&Guard::default()), ..good }, "refused"),
+            ("a key, and no way back to AWS's", Facts { guard: Some(&no_fall_back), ..good }, "given"),
+            ("unencrypted", Facts { watch: &plain, back: &aws, ..good }, "given"),
+            (
+                "unencrypted and none",
+                Facts { watch: &plain, back: &aws, guard: Some(&no_fall_back), ..good },
+                "refused",
+            ),
+            ("another account", Facts { watch: &plain, back: &aws, lets_in: Ok(&others), ..good }, "refused"),
+            ("another account, a customer's key", Facts { lets_in: Ok(&others), ..good }, "given"),
+            ("accounts not known", Facts { watch: &plain, back: &aws, lets_in: Err("no"), ..good }, "not yet"),
+            ("the key is gone", Facts { back: &KeyLookup::NotFound, ..good }, "refused"),
+            ("the key is disabled", Facts { back: &disabled, ..good }, "refused"),
+            ("the same key", Facts { back: &same, ..good }, "refused"),
+            ("blind", Facts { users: None, ..good }, "not yet"),
+            ("it fares well", Facts { users: Some(&fine), ..good }, "refused"),
+            ("metrics alone", Facts { denied: Ok(&[]), ..good }, "not yet"),
+            ("CloudTrail cannot be read", Facts { denied: Err("no"), ..good }, "not yet"),
+        ];
+        let word = |answer: &Answer| match answer {
+            Answer::Given(key) if key.as_str() == "arn:aws:kms:eu-west-1:111122223333:key/new" => "the same key",
+            Answer::Given(_) => "given",
+            Answer::NotYet(again, _) if *again == at(14) + AGAIN => "not yet",
+            Answer::NotYet(..) => "at another time",
+            Answer::Refused(_) => "refused",
+        };
+        for (name, facts, expect) in rows {
+            let early = answer(facts, at(0), at(14));
+            assert_eq!(word(&early), *expect, "{name}: {early:?}");
+            let late = answer(facts, at(0), at(15));
+            assert_eq!(word(&late), if *expect == "given" { "given" } else { "refused" }, "{name}: {late:?}");
+        }
+    }
+
+    fn identity(id: &str) -> KeyIdentity {
+        let arn = format!("arn:aws:kms:eu-west-1:111122223333:key/{id}");
+        KeyIdentity::Arn(crate::domain::arn::KeyArn::parse(&arn).unwrap())
+    }
+}
