@@ -28,6 +28,8 @@ const REMEMBERED: usize = 7;
 
 /// For so long a run that was deferred, and that nobody waits for, waits for its turn to observe.
 const TURN: Duration = Duration::from_secs(2);
+/// From this attempt on the pauses before runs are the longest. Such runs keep nobody waiting, and have waited for a quarter of an hour.
+const PATIENT_FROM: u32 = 7;
 
 /// How long a run waits for a stream that is not ready: up to `most` where it is the first one of a stream that was created, whose encryption
 /// was stopped, or that a command names; after a Start of its own; and where there is no queue to defer it to. All others observe once: many
@@ -37,10 +39,11 @@ pub fn longest(work: &Work, has_started: bool, has_queue: bool, most: Duration) 
 }
 
 /// How long a run waits for its turn to observe; `None`: as long as it has. One that was deferred, and that nobody waits for, takes what the
-/// first runs of others leave of the rate: while it waited it would keep them waiting.
+/// first runs of others leave of the rate: while it waited it would keep them waiting. After some attempts it waits for its turn again.
 pub fn longest_turn(work: &Work, has_queue: bool) -> Option<Duration> {
     let owes = work.started || work.proof_owed || work.put_back == PutBack::Due || work.next.is_some();
-    (has_queue && work.attempt > 0 && !is_awaited(work) && !owes).then_some(TURN)
+    let is_deferred = (1..PATIENT_FROM).contains(&work.attempt);
+    (has_queue && is_deferred && !is_awaited(work) && !owes).then_some(TURN)
 }
 
 /// Whether somebody waits for what a run does: a stream takes writes without encryption, or a person gave a command.
@@ -140,7 +143,9 @@ mod tests {
         for (call, event_id, attempt, is_limited) in [
             (START, Some("e"), 0, false),
             (START, Some("e"), 1, true),
-            ("AddTagsToStream", Some("e"), 9, true),
+            ("AddTagsToStream", Some("e"), 6, true),
+            // So seldom a run may take its time: no flood keeps it from being made.
+            ("AddTagsToStream", Some("e"), 7, false),
             ("sweep", Some("e"), 1, true),
             // These are waited for, however often they were deferred.
             (CREATE, Some("e"), 1, false),
