@@ -25,7 +25,7 @@ use crate::sim::actors::{Resource, Tool};
 use crate::sim::faults::Weather;
 use crate::sim::fleet::SEEN_LAG_MS;
 use crate::sim::scene::{Scene, secs};
-use crate::sim::{Op, State, arn, key_arn};
+use crate::sim::{Entry, Op, State, arn, key_arn};
 
 const SCHEDULES: u64 = 2_000;
 /// A message was handed over at most so often: 6 h of quarters of an hour, the shorter delays before them, two later observations of
@@ -41,6 +41,7 @@ rules:
   - { name: legacy, match: { stream: "legacy*" }, key: alias/app }
   - { name: aws, match: { stream: "aws*" }, key: alias/aws/kinesis, accept: [customer-managed], existing: enforce }
   - { name: read, match: { stream: "read*" }, key: alias/app, existing: enforce, proof: { existing: observe } }
+  - { name: restored, match: { stream: "guarded-back*" }, key: alias/app, existing: enforce, proof: { existing: describe }, guard: { watch: 10m, on_break: restore } }
   - { name: guarded, match: { stream: "guarded*" }, key: alias/app, existing: enforce, proof: { existing: describe }, guard: { watch: 10m } }
   - { name: everything-else, key: alias/app, existing: enforce }
 "#;
@@ -139,7 +140,8 @@ fn plan(seed: u64) -> Plan {
 
 /// Some streams of a rule with a guard, sweeps that find them, and what else happens to them.
 fn guarded(dice: &mut fastrand::Rng, deeds: &mut Vec<(f64, Deed)>) -> Vec<(&'static str, bool)> {
-    let names = ["guarded-a", "guarded-b", "guarded-c", "guarded-d"];
+    let names =
+        ["guarded-back-a", "guarded-a", "guarded-back-b", "guarded-b", "guarded-c", "guarded-d", "guarded-back-plain"];
     let streams = names.iter().take(dice.usize(1..=names.len())).map(|name| (*name, dice.u8(0..4) > 0)).collect();
     for _ in 0..dice.usize(1..=3) {
         deeds.push((dice.f64() * 4_000.0, Deed::Sweep));
@@ -239,7 +241,8 @@ async fn run(seed: u64) -> Result<Scene, String> {
         scene.existing(name, *key);
     }
     for (name, may) in guarded {
-        scene.existing(name, Some(&key_arn("other")));
+        let key = key_arn("other");
+        scene.existing(name, Some(key.as_str()).filter(|_| !name.ends_with("plain")));
         scene.set(|state, _| state.producer(name, 60, if may { &["other", "app"] } else { &["other"] }));
     }
     if let Some(resource) = terraform {
@@ -271,6 +274,7 @@ fn judge(state: &State, now: Timestamp) -> Vec<String> {
     if state.queue.most_hops > HOPS_MAX * (1 + lists) {
         faults.push(format!("a message was handed over {} times", state.queue.most_hops));
     }
+    faults.extend(too_fast(state));
     for accepted in &state.queue.accepted {
         let of_it = |e: &&Evidence| {
             // A command has no id. Of events that came together one run answers all.
@@ -361,15 +365,42 @@ fn judge_stream(state: &State, policy: &Policy, name: &str, now: Timestamp) -> R
     }
 }
 
+/// Changes of streams with a guard that came faster than their watches allow: each that was watched lets two others follow, and each sweep
+/// and each person one go first.
+fn too_fast(state: &State) -> Option<String> {
+    let is_old = |at: Timestamp, name: &str| {
+        state.evidence.iter().any(|e| {
+            let before = e.before.as_ref().map(|before| before.observed.created);
+            e.stream.name.as_str() == name
+                && before.is_some_and(|created| at.duration_since(created) > SignedDuration::from_mins(61))
+        })
+    };
+    let starts = state.journal.iter().filter(|call| call.op == Op::Start && call.took_effect);
+    let is_change = |call: &&Entry| call.target.starts_with("guarded") && state.keys.same(&call.key, "alias/app");
+    let changes: Vec<Timestamp> =
+        starts.filter(is_change).filter(|call| is_old(call.at, &call.target)).map(|call| call.at).collect();
+    let asked = |e: &&Evidence| e.cause.call.as_str() == "reconcile" && e.attempt == 0;
+    let first = state.summaries.len() + state.evidence.iter().filter(asked).count();
+    let watched = SignedDuration::from_mins(10);
+    changes.iter().enumerate().find_map(|(place, at)| {
+        let over = changes.iter().filter(|before| at.duration_since(**before) >= watched).count();
+        (place >= 2 * over + first).then(|| format!("change {place} of streams with a guard came at {at}: {changes:?}"))
+    })
+}
+
 /// A stream of a rule with a guard may be left as it is; but a change that is watched is watched to its end.
-fn judge_guarded(all: &[&Evidence], created: Timestamp) -> Result<(), String> {
-    let of_it = all.iter().filter(|e| e.before.as_ref().is_none_or(|before| before.observed.created == created));
+fn judge_guarded(all_of_it: &[&Evidence], created: Timestamp) -> Result<(), String> {
+    let of_it = all_of_it.iter().filter(|e| e.before.as_ref().is_none_or(|before| before.observed.created == created));
     // A run that is repeated begins another watch, and a message that comes twice may end one before its other run says that it goes on.
     let all: Vec<(Timestamp, &Guard)> = of_it.filter_map(|e| Some((e.finished_at, e.guard.as_ref()?))).collect();
     let until = |guard: &Guard| guard.watch.as_ref().map(|watch| watch.until);
     let is_open = |guard: &Guard| guard.standing == Some(Standing::Watching);
+    // Where the message of a watch could not be sent, the one before comes again. It finds nothing to watch where somebody else changed the
+    // stream in between, or its rule's key.
+    let is_wrong = |e: &&&Evidence| e.verdict.compliance == Compliance::NonCompliant;
+    let is_lost = |at: Timestamp| all_of_it.iter().filter(is_wrong).any(|e| e.finished_at > at);
     let Some((at, last)) = all.iter().rfind(|(_, guard)| guard.watch.is_some()) else { return Ok(()) };
-    if is_open(last) && all.iter().all(|(_, guard)| is_open(guard) || until(guard) != until(last)) {
+    if is_open(last) && !is_lost(*at) && all.iter().all(|(_, guard)| is_open(guard) || until(guard) != until(last)) {
         return Err(format!("its watch was seen last at {at}, and did not end"));
     }
     Ok(())

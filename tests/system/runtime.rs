@@ -472,7 +472,7 @@ fn a_bad_configuration_names_every_fault() {
 }
 
 /// The reasons that an alarm may be wired to, as docs/metrics.md lists them.
-const REASONS: [&str; 10] = [
+const REASONS: [&str; 11] = [
     Reason::AccessDenied.as_str(),
     Reason::ForeignKey.as_str(),
     Reason::StartRefused.as_str(),
@@ -483,6 +483,7 @@ const REASONS: [&str; 10] = [
     Reason::Unproven.as_str(),
     Reason::Broken.as_str(),
     Reason::Halted.as_str(),
+    Reason::Restored.as_str(),
 ];
 
 #[test]

@@ -582,6 +582,7 @@ const ALARMS: &[Alarm] = &[
     ("PolicyChangedAlarm", "Streamseal", "PolicyChanged", &[]),
     ("PolicyUnusableAlarm", "Streamseal", "Items", &[("Outcome", "deferred"), ("Reason", "PolicyUnusable")]),
     ("RejectedAlarm", "Streamseal", "Rejected", &[]),
+    ("RestoredAlarm", "Streamseal", "Alarms", &[("Reason", "restored")]),
     ("ResultsLostAlarm", "Streamseal", "ResultsLost", &[]),
     ("ScanBacklogAlarm", "AWS/SQS", "ApproximateAgeOfOldestMessage", &[("QueueName", "ScanQueue")]),
     ("ScanDeadLettersAlarm", "AWS/SQS", "ApproximateNumberOfMessagesVisible", &[("QueueName", "ScanDeadLetterQueue")]),

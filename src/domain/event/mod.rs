@@ -79,6 +79,10 @@ fn batch(records: &[Value], own: &Scope, now: Timestamp) -> Input {
             for item in &mut items {
                 if let Item::Reconcile(work) = item {
                     work.proof_owed = true;
+                    // And a change that a person asked for may have been made, with nobody to watch it.
+                    if work.attempt == 0 && work.cause.event_id.is_none() {
+                        work.next.get_or_insert_default();
+                    }
                 }
             }
         }

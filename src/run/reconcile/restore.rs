@@ -17,8 +17,8 @@ use crate::domain::plan::guard::restore::{Answer, Facts, Place, Way, answer, sta
 use crate::domain::plan::guard::watch::{On, Restore, Standing, Step, Watch};
 use crate::domain::plan::observation::Observation;
 use crate::domain::plan::proof::Owed;
+use crate::domain::plan::situation::Situation;
 use crate::domain::plan::step::Condition;
-use crate::domain::policy::Outcome;
 use crate::domain::traffic::judge::Users;
 use crate::ports::{Clock, KeyApi, StreamApi, TrafficApi, TrailApi};
 use crate::run::session::Session;
@@ -154,7 +154,10 @@ impl<W: StreamApi + KeyApi + TrailApi + TrafficApi + Clock> Run<'_, W> {
         };
         let users = self.users(watch).await.ok();
         let denied = self.denied(watch).await;
-        let guard = self.guard().filter(|_| self.is_of_rule(watch));
+        // On the key of its rule, which can be used: whoever makes a key unusable may mean it.
+        let is_right =
+            matches!(&self.state.situation, Some(Situation::Right { key, .. }) if key.as_str() == watch.target);
+        let guard = self.guard().filter(|_| is_right);
         let facts = Facts {
             mode: self.session.mode,
             guard: guard.as_ref(),
@@ -166,13 +169,6 @@ impl<W: StreamApi + KeyApi + TrailApi + TrafficApi + Clock> Run<'_, W> {
         };
         let answer = answer(&facts, restore.since, self.world.now());
         Ok((answer, users, denied.unwrap_or_default()))
-    }
-
-    /// Whether the stream's rule still names the key of the watch.
-    fn is_of_rule(&self, watch: &Watch) -> bool {
-        let outcome = self.decision.as_ref().map(|decision| &decision.outcome);
-        let desired = self.state.desired.as_ref();
-        matches!(outcome, Some(Outcome::Encrypt(_))) && desired.is_some_and(|key| key.as_str() == watch.target)
     }
 
     /// The other accounts that the stream's resource policies let in, or why that is not known.
@@ -191,7 +187,7 @@ impl<W: StreamApi + KeyApi + TrailApi + TrafficApi + Clock> Run<'_, W> {
             stream: &self.state.work.stream,
             target,
             sent: *sent,
-            was_encrypted: before.is_some(),
+            before,
             own_role: config.own_role_arn.as_deref().unwrap_or_default(),
         };
         let baseline = self.guard().unwrap_or_default().baseline;

@@ -1,14 +1,16 @@
 //! A stream that its change broke goes back to its key of before, where its rule asks for that and CloudTrail shows who is denied.
 
+use serde_json::json;
 use streamseal::domain::plan::guard::watch::Standing;
 use streamseal::domain::verdict::{Compliance, Reason, Withheld};
 use streamseal::ports::Clock;
 
 use super::guard::{ALL, OLD, scene_with, standing, starts, streams};
+use crate::sim::actors::Tool;
 use crate::sim::faults::{Fault, Script};
 use crate::sim::scene::{Scene, hours, secs};
 use crate::sim::traffic::KmsRecords;
-use crate::sim::{Op, State, key_arn};
+use crate::sim::{Op, State, arn, key_arn};
 
 /// Every stream with the key `app`; what breaks goes back.
 const RESTORES: &str = "
@@ -166,7 +168,7 @@ async fn a_lost_answer_or_a_crash_makes_no_third_start() {
 #[tokio::test(start_paused = true)]
 async fn what_changes_after_the_break_stops_the_way_back() {
     type Act = fn(&mut State, jiff::Timestamp);
-    let rows: [(&str, Act, Option<Standing>); 5] = [
+    let rows: [(&str, Act, Option<Standing>); 6] = [
         (
             "report mode",
             |state, _| drop(state.parameters.insert("/mode".into(), "report".into())),
@@ -175,6 +177,7 @@ async fn what_changes_after_the_break_stops_the_way_back() {
         ("alarm alone", |state, _| policy(state, "on_break: restore", "on_break: alarm"), Some(Standing::Broken)),
         ("another key", |state, _| policy(state, "alias/app", "alias/other"), Some(Standing::Broken)),
         ("its key is gone", |state, now| state.keys.set_state("other", "Disabled", now), Some(Standing::Broken)),
+        ("the new key is disabled", |state, now| state.keys.set_state("app", "Disabled", now), Some(Standing::Broken)),
         ("made anew", |state, now| state.delete("a", now), None),
     ];
     for (name, act, expect) in rows {
@@ -195,4 +198,52 @@ async fn what_changes_after_the_break_stops_the_way_back() {
 
 fn policy(state: &mut State, from: &str, to: &str) {
     state.parameters.insert("/policy".to_owned(), RESTORES.replace(from, to));
+}
+
+/// A message that says that a stream is broken, and names a key to go back to.
+#[tokio::test(start_paused = true)]
+async fn a_forged_way_back_leads_nowhere() {
+    for (back, may_use) in [("mine", OLD), ("other", ALL)] {
+        let mut s = scene_with(RESTORES);
+        s.existing("a", Some(&key_arn("other")));
+        s.set(|state, _| {
+            state.keys.add("mine");
+            state.producer("a", 60, may_use);
+        });
+        // Its users fail, or fare, as they would after a change of ours.
+        s.sim.sleep(hours(2)).await;
+        let sent = s.set(|state, now| {
+            state.start("a", &key_arn("app"), now).unwrap();
+            now
+        });
+        s.sim.sleep(secs(900.0)).await;
+        s.set(|state, now| {
+            let at = |seconds| (sent + jiff::SignedDuration::from_secs(seconds)).to_string();
+            let watch = json!({
+                "target": key_arn("app"), "sent": at(0), "from": at(10), "until": at(1_210), "observations": 3,
+                "broken_since": at(600), "back": key_arn(back), "restore": {"since": at(800)},
+            });
+            let message = json!({
+                "streamseal": "streamseal.work/v1", "stream_arn": arn("a").to_string(), "cause": {"call": "sweep"},
+                "first_seen": at(0), "attempt": 3, "proof_owed": false, "next": {}, "watch": watch,
+            });
+            state.watch.forged = true;
+            state.enqueue(message.to_string(), now, secs(0.0), 0);
+        });
+        s.drain().await;
+        assert_eq!((s.starts("a"), s.key("a")), (Vec::new(), Some(key_arn("app"))), "{back}: {}", s.story("a"));
+        assert_eq!(standing(&s, "a"), Some(Standing::Broken), "{back}: {}", s.story("a"));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn whoever_sets_the_key_again_is_not_overruled() {
+    let mut s = scene_with(RESTORES);
+    streams(&s, &["a"], |_| OLD);
+    s.set(|state, now| state.sweep(now));
+    // Between the way back and the last observation.
+    s.later(secs(900.0), |state, now| state.start_by("a", &key_arn("app"), Tool::Cli, now).unwrap());
+    s.drain().await;
+    assert_eq!(s.starts("a"), ["app", "other"], "{}", s.story("a"));
+    assert_eq!((standing(&s, "a"), s.key("a")), (Some(Standing::Overtaken), Some(key_arn("app"))), "{}", s.story("a"));
 }

@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use serde_json::Value;
 use streamseal::config::Config;
 use streamseal::domain::evidence::{Evidence, ProofState};
+use streamseal::domain::plan::guard::watch::Standing;
 use streamseal::domain::policy::Policy;
 use streamseal::domain::verdict::{Compliance, Reason};
 use streamseal::run::handler::answer::{Answer, Unhandled};
@@ -235,8 +236,9 @@ impl Scene {
     pub(crate) fn story(&self, stream: &str) -> String {
         let runs = self.all(stream).into_iter().map(|e| {
             let calls: Vec<&str> = e.calls.iter().map(|c| c.call.rsplit(':').next().unwrap_or_default()).collect();
+            let guard = e.guard.as_ref().and_then(|guard| guard.standing).map_or("-", Standing::as_str);
             format!(
-                "{} {} attempt {}: {} {} ({}), proof {}, {} calls: {}",
+                "{} {} attempt {}: {} {} ({}), proof {}, guard {guard}, {} calls: {}",
                 e.finished_at,
                 e.run_id,
                 e.attempt,

@@ -10,7 +10,7 @@ use streamseal::domain::evidence::{Evidence, ProofState};
 use streamseal::domain::history::Query;
 use streamseal::domain::impact::usage::{DECRYPT, GENERATE_DATA_KEY, Usage};
 use streamseal::domain::model::{Encryption, KeyInfo, KeyLookup, KeyManager, StreamStatus, Tags};
-use streamseal::domain::plan::guard::watch::Standing;
+use streamseal::domain::plan::guard::watch::{Standing, Watch as GuardWatch};
 use streamseal::domain::policy::guard::OnBreak;
 use streamseal::domain::policy::{Existing, Outcome, Policy, Target};
 use streamseal::domain::verdict::{Compliance, Reason};
@@ -208,12 +208,13 @@ impl State {
         }
         let of_it = |e: &&Evidence| e.stream.name.as_str() == name;
         let broken = |e: &&Evidence| e.guard.as_ref().is_some_and(|it| it.standing == Some(Standing::Broken));
-        let said = self.evidence.iter().filter(of_it).rfind(broken).ok_or("nothing said that it is broken")?;
-        let watch = said.guard.as_ref().and_then(|guard| guard.watch.as_ref()).ok_or("it was not watched")?;
-        let back = watch.back.as_deref().ok_or("it has nowhere to go back to")?;
-        if !self.keys.same(back, key) || body.key.as_ref().is_none_or(|on| !self.keys.same(on, &watch.target)) {
-            return Err(format!("it went from {} to another key, and back is {back}", watch.target));
-        }
+        let on_it = |watch: &&GuardWatch| {
+            let back = watch.back.as_ref().is_some_and(|back| self.keys.same(back, key));
+            back && body.key.as_ref().is_some_and(|on| self.keys.same(on, &watch.target))
+        };
+        let said = self.evidence.iter().filter(of_it).filter(broken);
+        let watches = said.filter_map(|e| e.guard.as_ref()?.watch.as_ref());
+        let watch = watches.filter(on_it).last().ok_or("nothing said that it is broken, with this way back")?;
         let starts: Vec<&Entry> = self
             .journal
             .iter()

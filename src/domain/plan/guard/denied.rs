@@ -33,30 +33,30 @@ pub struct Changed<'a> {
     pub target: &'a str,
     /// When it was asked for.
     pub sent: Timestamp,
-    /// Whether the stream was on another key before, so that its users are known by their use of that one.
-    pub was_encrypted: bool,
+    /// The key that the stream was on before, by whose use its users are known; `None` where it was not encrypted.
+    pub before: Option<&'a str>,
     /// Our own role: that it cannot use the key is no user's trouble.
     pub own_role: &'a str,
 }
 
-/// Who is denied the key of a change since it was made, and used the stream before: by its use of the key before, or, where there was none,
-/// unless it was refused then too.
+/// Who is denied the key of a change since it was made, and used the stream before: by its use of the key before, which a message cannot
+/// invent, or, where there was none, unless it was refused then too.
 pub fn denied(uses: &[Usage], changed: &Changed<'_>) -> Vec<Denied> {
-    let Changed { stream, target, sent, was_encrypted, own_role } = *changed;
+    let Changed { stream, target, sent, before, own_role } = *changed;
+    let is_on = |key: &Option<KeyArn>, arn: &str| key.as_ref().is_some_and(|key| key.as_str() == arn);
     let is_before = |usage: &&Usage| usage.at < sent && usage.stream.as_ref() == Some(stream);
     let used_it = |who: &Who| {
-        let mut before = uses.iter().filter(is_before).filter(|usage| usage.who == *who);
-        match was_encrypted {
-            true => before.any(|usage| usage.refused.is_none()),
-            false => before.all(|usage| usage.refused.is_none()),
+        let mut earlier = uses.iter().filter(is_before).filter(|usage| usage.who == *who);
+        match before {
+            Some(key) => earlier.any(|usage| usage.refused.is_none() && is_on(&usage.key, key)),
+            None => earlier.all(|usage| usage.refused.is_none()),
         }
     };
     let is_own = |who: &Who| who.principal().is_some_and(|principal| principal.acts_as(own_role));
-    let is_on_target = |key: &Option<KeyArn>| key.as_ref().is_some_and(|key| key.as_str() == target);
     let mut found: BTreeMap<(&Who, Side), Denied> = BTreeMap::new();
-    for usage in uses.iter().filter(|usage| usage.at >= sent && is_denied(usage) && is_on_target(&usage.key)) {
+    for usage in uses.iter().filter(|usage| usage.at >= sent && is_denied(usage) && is_on(&usage.key, target)) {
         // A record without its parameters does not say for which stream; then it counts for whoever is known to use this one.
-        let may_be_it = usage.stream.as_ref().map_or(was_encrypted, |of| of == stream);
+        let may_be_it = usage.stream.as_ref().map_or(before.is_some(), |of| of == stream);
         if !may_be_it || is_own(&usage.who) || !used_it(&usage.who) {
             continue;
         }
@@ -82,6 +82,7 @@ mod tests {
     use crate::domain::text::EventText;
 
     const TARGET: &str = "arn:aws:kms:eu-west-1:111122223333:key/new";
+    const OLD: &str = "arn:aws:kms:eu-west-1:111122223333:key/old";
     const OURS: &str = "arn:aws:iam::111122223333:role/streamseal";
 
     fn at(minutes: i64) -> Timestamp {
@@ -110,7 +111,8 @@ mod tests {
 
     fn found(uses: &[Usage], was_encrypted: bool) -> usize {
         let stream = stream("orders");
-        let changed = Changed { stream: &stream, target: TARGET, sent: at(0), was_encrypted, own_role: OURS };
+        let before = was_encrypted.then_some(OLD);
+        let changed = Changed { stream: &stream, target: TARGET, sent: at(0), before, own_role: OURS };
         denied(uses, &changed).len()
     }
 
@@ -125,6 +127,7 @@ mod tests {
         };
         let rows: &[(&str, Vec<Usage>, bool, usize)] = &[
             ("used the key before", vec![before(), usage(1, "new", NO)], true, 1),
+            ("used another key before", vec![usage(-5, "other", None), usage(1, "new", NO)], true, 0),
             ("nobody knows it", vec![usage(1, "new", NO)], true, 0),
             ("there was no key before", vec![usage(1, "new", NO)], false, 1),
             ("it was refused before too", vec![usage(-5, "new", NO), usage(1, "new", NO)], false, 0),
@@ -155,7 +158,7 @@ mod tests {
     fn calls_of_one_principal_are_counted_together() {
         let refused = |minutes| usage(minutes, "new", Some("AccessDenied"));
         let stream = stream("orders");
-        let changed = Changed { stream: &stream, target: TARGET, sent: at(0), was_encrypted: false, own_role: OURS };
+        let changed = Changed { stream: &stream, target: TARGET, sent: at(0), before: None, own_role: OURS };
         let found = denied(&[refused(7), refused(1)], &changed);
         assert_eq!(found, [Denied { who: role("app"), side: Side::Producer, calls: 2, last: at(7) }]);
     }

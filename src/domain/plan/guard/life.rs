@@ -210,12 +210,12 @@ pub fn after_run(
         // The rule has no guard any more.
         (Some(_), None) => (alone(next), ended(list, Ended::Fine)),
         // The next sweep finds it: what hinders one stream may hinder all of a list, which would be changed together when that is over.
-        (None, Some(_)) if !work.started => (Next::Nothing, ended(list, of_verdict(verdict, false))),
+        (None, Some(_)) if !work.started => (Next::Nothing, ended(list, of_verdict(verdict, work.proof_owed))),
         (None, _) => (alone(next), ended(list, of_verdict(verdict, work.started))),
     }
 }
 
-/// How a stream of a list ended that is not on its key.
+/// How a stream of a list ended that is not on its key. `started`: this work, or a run of the same message before, may have changed it.
 fn of_verdict(verdict: &Verdict, started: bool) -> Ended {
     match (verdict.withheld, verdict.reason) {
         // What stops this one stops all of the list.

@@ -108,7 +108,7 @@ pub fn standing(back: &str) -> Standing {
 pub struct Facts<'a> {
     /// The mode now.
     pub mode: Mode,
-    /// The guard of its rule now, where that still names the key that broke it.
+    /// The guard of its rule now, where that still requires the key that broke it, and the key can be used.
     pub guard: Option<&'a Guard>,
     /// The watch.
     pub watch: &'a Watch,
@@ -144,7 +144,7 @@ pub fn answer(facts: &Facts<'_>, since: Timestamp, now: Timestamp) -> Answer {
     let fall_back = match (facts.mode, facts.guard) {
         (Mode::Report, _) => return refused("the mode is report"),
         (_, Some(Guard { on_break: OnBreak::Restore, fall_back, .. })) => *fall_back,
-        (_, _) => return refused("its rule does not ask for it any more"),
+        (_, _) => return refused("its rule does not ask for it any more, or its key cannot be used"),
     };
     if fall_back == FallBack::None && watch.back.as_deref() == Some(AWS_MANAGED_ALIAS) {
         return refused("it was not encrypted before, and its rule has `fall_back: none`");
