@@ -35,6 +35,47 @@ fn calls(stack: &Stack, stream: &str, minutes: std::ops::Range<i64>, worked: boo
     metric(stack, ("AWS/Kinesis", "PutRecords.Success"), ("StreamName", stream), &minutes);
 }
 
+fn at(minutes: i64) -> String {
+    (Timestamp::now() - SignedDuration::from_mins(minutes)).to_string()
+}
+
+fn stream_arn(stream: &str) -> String {
+    format!("arn:aws:kinesis:{REGION}:{ACCOUNT}:stream/{stream}")
+}
+
+/// The watch of a change, from one key to another, as it would be 20 minutes later, where producers failed since the change and one observation
+/// has found so.
+fn watched(stream: &str, (target, back): (&str, &str), others: &[&str]) -> Value {
+    json!({
+        "streamseal": "streamseal.work/v1", "stream_arn": stream_arn(stream),
+        "cause": {"call": "sweep", "at": at(21)}, "first_seen": at(21), "attempt": 4, "proof_owed": false,
+        "started": true, "started_at": at(21), "rekeyed": true,
+        "watch": {
+            "target": target, "back": back, "sent": at(21), "from": at(21), "until": at(11), "observations": 3,
+            "broken_since": at(4),
+        },
+        "next": {"names": others, "last": false, "begins": true},
+    })
+}
+
+/// What Kinesis asks KMS for the role `app`, so many minutes ago.
+fn used(stack: &Stack, stream: &str, key: &str, minutes: i64, refused: bool) {
+    let mut record = json!({
+        "eventSource": "kms.amazonaws.com", "eventName": "GenerateDataKey", "eventTime": at(minutes),
+        "userIdentity": {
+            "type": "AssumedRole", "arn": format!("arn:aws:sts::{ACCOUNT}:assumed-role/app/one"),
+            "sessionContext": {"sessionIssuer": {"type": "Role", "arn": format!("arn:aws:iam::{ACCOUNT}:role/app")}},
+        },
+        "requestParameters": {"keyId": key, "encryptionContext": {"aws:kinesis:arn": stream_arn(stream)}},
+        "resources": [{"ARN": key, "type": "AWS::KMS::Key"}],
+    });
+    if refused {
+        record["errorCode"] = json!("AccessDenied");
+    }
+    let (status, answer) = stack.fault.control("POST", "uses", &record);
+    assert_eq!(status, 200, "{answer}");
+}
+
 fn begun(one: &Value) -> bool {
     one["guard"]["state"] == "watching" && one["guard"]["watch"]["observations"] == 0
 }
@@ -70,17 +111,9 @@ fn one_stream_goes_first_and_what_it_breaks_stops_the_others() {
         assert_eq!(stack.parts.describe(name)["KeyId"], json!(expected), "{name}");
     }
 
-    // Its watch as it would be 20 minutes later, where its producers failed since the change and one observation has found so.
-    let at = |minutes: i64| (Timestamp::now() - SignedDuration::from_mins(minutes)).to_string();
     let others: Vec<&str> = STREAMS.into_iter().filter(|name| *name != first).collect();
     calls(&stack, &first, 1..20, false);
-    stack.send(&json!({
-        "streamseal": "streamseal.work/v1", "stream_arn": format!("arn:aws:kinesis:{REGION}:{ACCOUNT}:stream/{first}"),
-        "cause": {"call": "sweep", "at": at(21)}, "first_seen": at(21), "attempt": 4, "proof_owed": false,
-        "started": true, "started_at": at(21), "rekeyed": true,
-        "watch": {"target": key, "sent": at(21), "from": at(21), "until": at(11), "observations": 3, "broken_since": at(4)},
-        "next": {"names": others, "last": false, "begins": true},
-    }));
+    stack.send(&watched(&first, (&key, &before), &others));
     let broken = |one: &Value| one["reason"] == "broken";
     stack.run_until(60, |stack| !stack.evidence(broken).is_empty());
     let evidence = stack.evidence(broken).remove(0);
@@ -101,4 +134,52 @@ fn one_stream_goes_first_and_what_it_breaks_stops_the_others() {
     for name in others {
         assert_eq!(stack.parts.describe(name)["KeyId"], json!(before), "{name}");
     }
+}
+
+#[test]
+fn what_broke_goes_back_where_cloudtrail_shows_who_is_denied() {
+    let policy = format!(
+        "{{version: 1, defaults: {{proof: {{new: probe, existing: describe}}, existing: enforce, {SETTLE_NOT}, \
+         guard: {{watch: 10m, on_break: restore}}}}, rules: [{{name: all, key: alias/b}}]}}"
+    );
+    let fault = json!({"aged": [{"stream": "*", "by_s": 86_400}], "trail": {"lag_ms": 0, "role": OWN_ROLE}});
+    let stack = Stack::start(20, &policy, &fault, &[]);
+    let (before, key) = (stack.parts.key("alias/old"), stack.parts.key("alias/b"));
+    let streams = ["back-known", "back-unknown"];
+    for name in streams {
+        stack.parts.encrypted(name, &key);
+        calls(&stack, name, 21..90, true);
+        calls(&stack, name, 1..20, false);
+        used(&stack, name, &before, 50, false);
+    }
+    used(&stack, "back-known", &key, 15, true);
+    stack.new_function();
+    for name in streams {
+        stack.send(&watched(name, (&key, &before), &[]));
+    }
+    let of = |stream: &'static str, reason: &'static str| {
+        move |one: &Value| one["stream"]["name"] == stream && one["reason"] == reason
+    };
+    stack.run_until(120, |stack| {
+        let is_there = |stream, reason| !stack.evidence(of(stream, reason)).is_empty();
+        is_there("back-known", "restored") && stack.evidence(of("back-unknown", "broken")).len() > 1
+    });
+
+    let broken = stack.evidence(of("back-known", "broken")).remove(0);
+    let denied = &broken["guard"]["denied"][0];
+    assert_eq!(denied["principal"], format!("arn:aws:iam::{ACCOUNT}:role/app"), "{broken}");
+    assert_eq!((&denied["action"], &denied["calls"]), (&json!("kms:GenerateDataKey"), &json!(1)), "{broken}");
+    let restored = stack.evidence(of("back-known", "restored")).remove(0);
+    assert_eq!((&restored["guard"]["state"], &restored["alarm"]), (&json!("restored"), &json!(true)), "{restored}");
+    assert_eq!(restored["compliance"], "NON_COMPLIANT", "{restored}");
+    assert!(restored["guard"]["exposed"]["to"].is_string(), "{restored}");
+    assert_eq!(stack.parts.describe("back-known")["KeyId"], json!(before));
+
+    // Of the other one the metrics say the same, and CloudTrail says nothing.
+    let alone = stack.evidence(of("back-unknown", "broken"));
+    assert_eq!((&alone[0]["alarm"], &alone[1]["alarm"]), (&json!(true), &json!(false)), "{alone:?}");
+    let words = alone[1]["annotation"].as_str().unwrap();
+    assert!(words.contains("CloudTrail shows no user of it who is denied"), "{words}");
+    assert_eq!(stack.parts.describe("back-unknown")["KeyId"], json!(key));
+    assert_eq!(stack.count("kinesis:StartStreamEncryption"), 1);
 }

@@ -49,6 +49,14 @@ OBSERVATION_KB = (
     len(json.dumps(json.loads((ROOT / "events/streamseal-evidence-event.json").read_text())["detail"])) / 1000 + 0.4
 )
 
+# GetMetricData, for each metric that is asked for (aws.amazon.com/cloudwatch/pricing).
+METRIC_READ = 0.01 / 1000
+# Of a change that is watched for 20 minutes: one before it and six after it (`hundreds_of_streams_take_hours` counts them).
+OBSERVED_BEFORE, OBSERVED_AFTER = 1, 6
+# Of each: the stream's own metrics, so many more for each registered consumer (src/domain/traffic/queries.rs); before the
+# change also whether it was broken by one to the same key.
+STREAM_METRICS, CONSUMER_METRICS, HALTED_METRICS = 10, 5, 1
+
 # Where there is no --bench: PERFORMANCE.md's run, and one KMS call and one record for each run that needs them.
 MEASURED = {"seconds": 6.2, "kms": 1.0, "put": 1.0, "log_kb": 4.8}
 
@@ -95,6 +103,12 @@ def month(streams: int, one: Mapping[str, float], template: str) -> dict[str, fl
     }
 
 
+def guarded(consumers: int) -> float:
+    """What CloudWatch takes for one change that is watched, of a stream with so many registered consumers."""
+    metrics = (OBSERVED_BEFORE + OBSERVED_AFTER) * (STREAM_METRICS + consumers * CONSUMER_METRICS)
+    return (metrics + OBSERVED_BEFORE * HALTED_METRICS) * METRIC_READ
+
+
 def main() -> None:
     """Prints the table."""
     parser = argparse.ArgumentParser(
@@ -115,3 +129,7 @@ def main() -> None:
     accounts = {name: value * 1000 for name, value in month(1_000, one, template).items()} | {"dashboard": DASHBOARD}
     cells = " | ".join(f"{value:,.0f}" for value in accounts.values())
     print(f"| 1,000 accounts of 1,000 | {cells} | ${sum(accounts.values()):,.0f} |")
+    print("\n| a change that is watched for 20 minutes | GetMetricData | one | 1,000 |\n|---|---|---|---|")
+    for consumers in (0, 2):
+        price, calls = guarded(consumers), OBSERVED_BEFORE + OBSERVED_AFTER
+        print(f"| with {consumers} registered consumers | {calls} | ${price:.5f} | ${price * 1000:.2f} |")

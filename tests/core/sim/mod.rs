@@ -53,7 +53,7 @@ use crate::documents_shared::assert_documented;
 /// When every simulation begins.
 pub(crate) const BEGIN: &str = "2026-03-02T08:00:00Z";
 /// More calls than any test needs: whatever makes them does not end.
-const CALLS_MAX: usize = 50_000;
+const CALLS_MAX: usize = 300_000;
 /// How long the adapters wait for an answer.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
 

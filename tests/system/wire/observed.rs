@@ -368,8 +368,8 @@ async fn the_history_of_changes() {
     // Start was by name and Stop by ARN, and so are the resources that each is found by.
     let [by_name, by_arn] = Query::of(&orders());
     for (query, attribute, expected) in [
-        (Query::Calls(ChangeKind::Start), "EventName", &start),
-        (Query::Calls(ChangeKind::Stop), "EventName", &stop),
+        (Query::Calls("StartStreamEncryption"), "EventName", &start),
+        (Query::Calls("StopStreamEncryption"), "EventName", &stop),
         (by_name, "ResourceName", &start),
         (by_arn, "ResourceName", &stop),
     ] {

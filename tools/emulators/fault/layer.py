@@ -129,6 +129,12 @@ class Layer:
             case "POST", "reset":
                 self.forget()
                 return answer(200, {})
+            case "POST", "uses":
+                try:
+                    self.trail.add(json.loads(request.body))
+                except (ValueError, TypeError, KeyError) as wrong:
+                    return answer(400, {"error": f"a record of CloudTrail is expected: {wrong!r}"})
+                return answer(200, {})
             case "POST", "clock":
                 try:
                     by = float(json.loads(request.body)["advance_ms"]) / 1000

@@ -22,6 +22,8 @@ Control, on the same port:
                            AWS would authorise it on, as far as the call (of an alias: its answer) names any
     GET  /_fault/counters  by operation: calls, applied, injected (by kind), the most calls in one second
     POST /_fault/reset     forgets calls, counters, recorded events and what it knows of streams; keeps the configuration
+    POST /_fault/uses      a record of CloudTrail that LookupEvents shows from now on: what Kinesis asks KMS for a user of a stream, which no
+                           emulator does
     POST /_fault/clock     {advance_ms: N} stops the clock of limits, hold, lag, quota and trail, and moves it on; delays stay real
 
 Configuration, all of it optional; a number of milliseconds may be a range [least, most]:

@@ -84,6 +84,22 @@ class Trail:
             }
         )
 
+    def add(self, record: Json) -> None:
+        """A record that was not made from a call: how KMS was used."""
+        when = datetime.datetime.fromisoformat(record["eventTime"])
+        arns = [("AWS::KMS::Key", one["ARN"]) for one in record.get("resources", [])]
+        self.events.append(
+            {
+                "EventId": f"00000000-0000-4000-9000-{len(self.events):012}",
+                "EventName": record["eventName"],
+                "ReadOnly": "true",
+                "EventTime": int(when.timestamp()),
+                "EventSource": record["eventSource"],
+                "Resources": [{"ResourceType": kind, "ResourceName": arn} for kind, arn in arns],
+                "CloudTrailEvent": json.dumps(record),
+            }
+        )
+
     def in_record(self, call: Call) -> list[Json]:
         """`resources` of a record: where the stream was named by its name, the ARN is none."""
         kind, account = "AWS::Kinesis::Stream", self.context.account
