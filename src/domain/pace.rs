@@ -31,14 +31,18 @@ impl Pace {
         self.burst = self.interval.saturating_mul(burst - 1);
     }
 
+    /// How long the next place is to be waited for.
+    pub fn wait(&self, now: Duration) -> Duration {
+        self.due.saturating_sub(now).saturating_sub(self.burst)
+    }
+
     /// Takes the next place and says how long to wait for it; `None`, and no place taken, where that is `limit` or longer.
     pub fn take(&mut self, now: Duration, limit: Duration) -> Option<Duration> {
-        let due = self.due.max(now);
-        let wait = (due - now).saturating_sub(self.burst);
+        let wait = self.wait(now);
         if wait >= limit {
             return None;
         }
-        self.due = due.saturating_add(self.interval);
+        self.due = self.due.max(now).saturating_add(self.interval);
         Some(wait)
     }
 }

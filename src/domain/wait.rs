@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use super::cause::{CREATE, Cause, STOP};
-use super::work::Work;
+use super::work::{PutBack, Work};
 
 /// The shortest and the longest pause between two observations.
 const PAUSE: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(30));
@@ -26,14 +26,30 @@ const CLOSE: (f64, f64, f64) = (0.9, 0.05, 1.3);
 /// How many waits are remembered.
 const REMEMBERED: usize = 7;
 
+/// For so long a run that was deferred, and that nobody waits for, waits for its turn to observe.
+const TURN: Duration = Duration::from_secs(2);
+/// From this attempt on the pauses before runs are the longest. Such runs keep nobody waiting, and have waited for a quarter of an hour.
+const PATIENT_FROM: u32 = 7;
+
 /// How long a run waits for a stream that is not ready: up to `most` where it is the first one of a stream that was created, whose encryption
 /// was stopped, or that a command names; after a Start of its own; and where there is no queue to defer it to. All others observe once: many
 /// streams that are never ready keep no new one waiting.
 pub fn longest(work: &Work, has_started: bool, has_queue: bool, most: Duration) -> Duration {
+    if has_started || !has_queue || (work.attempt == 0 && is_awaited(work)) { most } else { Duration::ZERO }
+}
+
+/// How long a run waits for its turn to observe; `None`: as long as it has. One that was deferred, and that nobody waits for, takes what the
+/// first runs of others leave of the rate: while it waited it would keep them waiting. After some attempts it waits for its turn again.
+pub fn longest_turn(work: &Work, has_queue: bool) -> Option<Duration> {
+    let owes = work.started || work.proof_owed || work.put_back == PutBack::Due || work.next.is_some();
+    let is_deferred = (1..PATIENT_FROM).contains(&work.attempt);
+    (has_queue && is_deferred && !is_awaited(work) && !owes).then_some(TURN)
+}
+
+/// Whether somebody waits for what a run does: a stream takes writes without encryption, or a person gave a command.
+fn is_awaited(work: &Work) -> bool {
     let Cause { event_id, call, .. } = &work.cause;
-    let is_command = event_id.is_none();
-    let is_awaited = is_command || [CREATE, STOP].contains(&call.as_str());
-    if has_started || !has_queue || (work.attempt == 0 && is_awaited) { most } else { Duration::ZERO }
+    event_id.is_none() || [CREATE, STOP].contains(&call.as_str())
 }
 
 /// How long waits took of late.
@@ -90,7 +106,16 @@ mod tests {
     use super::*;
     use crate::domain::arn::StreamArn;
     use crate::domain::cause::START;
+    use crate::domain::plan::guard::next::Next;
     use crate::domain::text::EventText;
+
+    /// The work of a run so many times deferred, for this call; one without an event is a command.
+    fn work(call: &str, event_id: Option<&str>, attempt: u32) -> Work {
+        let event_id = event_id.map(EventText::new);
+        let cause = Cause { call: EventText::new(call), event_id, actor: None, at: None, creator: None };
+        let stream = StreamArn::parse("arn:aws:kinesis:eu-west-1:111122223333:stream/orders").unwrap();
+        Work { attempt, ..Work::new(stream, cause, Timestamp::UNIX_EPOCH) }
+    }
 
     #[test]
     fn a_deferred_run_waits_only_for_what_it_did() {
@@ -107,12 +132,38 @@ mod tests {
             (CREATE, Some("e"), 1, true, 20),
             ("AddTagsToStream", Some("e"), 0, true, 20),
         ] {
-            let (now, event_id) = (Timestamp::UNIX_EPOCH, event_id.map(EventText::new));
-            let cause = Cause { call: EventText::new(call), event_id, actor: None, at: None, creator: None };
-            let stream = StreamArn::parse("arn:aws:kinesis:eu-west-1:111122223333:stream/orders").unwrap();
-            let work = Work { attempt, ..Work::new(stream, cause, now) };
+            let work = work(call, event_id, attempt);
             let waits = |has_queue| longest(&work, has_started, has_queue, most).as_secs();
             assert_eq!((waits(true), waits(false)), (expected, 20), "{call} {attempt} {has_started}");
+        }
+    }
+
+    #[test]
+    fn a_deferred_run_that_nobody_waits_for_leaves_the_rate_to_others() {
+        for (call, event_id, attempt, is_limited) in [
+            (START, Some("e"), 0, false),
+            (START, Some("e"), 1, true),
+            ("AddTagsToStream", Some("e"), 6, true),
+            // So seldom a run may take its time: no flood keeps it from being made.
+            ("AddTagsToStream", Some("e"), 7, false),
+            ("sweep", Some("e"), 1, true),
+            // These are waited for, however often they were deferred.
+            (CREATE, Some("e"), 1, false),
+            (STOP, Some("e"), 9, false),
+            ("reconcile", None, 1, false),
+        ] {
+            let work = work(call, event_id, attempt);
+            let limit = |has_queue| longest_turn(&work, has_queue);
+            assert_eq!((limit(true), limit(false)), (is_limited.then_some(TURN), None), "{call} {attempt}");
+            // What a run owes after a Start of its own is waited for too, and so are the streams after it.
+            for owing in [
+                Work { started: true, ..work.clone() },
+                Work { proof_owed: true, ..work.clone() },
+                Work { put_back: PutBack::Due, ..work.clone() },
+                Work { next: Some(Next::default()), ..work.clone() },
+            ] {
+                assert_eq!(longest_turn(&owing, true), None, "{owing:?}");
+            }
         }
     }
 

@@ -1,6 +1,7 @@
 //! What the runs of one instance share: the rates that are kept on our side, and what they have seen of waits.
 
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 use jiff::Timestamp;
 
@@ -69,6 +70,11 @@ impl Paces {
         for pace in [&self.describes, &self.tags] {
             pace.lock().unwrap_or_else(PoisonError::into_inner).share_burst(runs);
         }
+    }
+
+    /// Whether the next place of `pace` is to be waited for longer than `most`.
+    pub(crate) fn is_busy<W: Clock>(pace: &Mutex<Pace>, world: &W, most: Duration) -> bool {
+        pace.lock().unwrap_or_else(PoisonError::into_inner).wait(world.elapsed()) > most
     }
 
     /// Waits for the next place of `pace`, and says whether it had to; fails where that would leave no time for the call.

@@ -20,6 +20,7 @@ use tracing::debug;
 
 use self::guarding::Guarding;
 use super::observe::{Observer, Unobserved};
+use super::paces::Paces;
 use super::session::{CALL_TIME, Session};
 use crate::domain::arn::KeyRef;
 use crate::domain::backoff::OBSERVATION;
@@ -38,7 +39,7 @@ use crate::domain::plan::state::State;
 use crate::domain::plan::step::{Step, after_history};
 use crate::domain::policy::{Decision, Outcome};
 use crate::domain::text::EventText;
-use crate::domain::wait::longest;
+use crate::domain::wait::{longest, longest_turn};
 use crate::domain::work::Work;
 use crate::ports::{CallLog, Clock, KeyApi, StreamApi, TrafficApi, TrailApi};
 
@@ -125,6 +126,13 @@ impl<'a, W: StreamApi + KeyApi + TrailApi + TrafficApi + Clock> Run<'a, W> {
                 Some(restore) => self.restore(&watch, restore).await,
                 None => self.watch(&watch).await,
             };
+        }
+        let Session { paces, has_queue, .. } = *self.session;
+        if longest_turn(&self.state.work, has_queue)
+            .is_some_and(|most| Paces::is_busy(&paces.describes, self.world, most))
+        {
+            let why = "the rate that is kept is left to others for now";
+            return later(Unfinished::open("kinesis:DescribeStreamSummary", "RateLimited", why));
         }
         loop {
             let observation = match self.observe().await {

@@ -3,6 +3,7 @@
 #![cfg(test)]
 
 mod access;
+mod accounts;
 mod audit;
 mod cli;
 #[path = "../common/template.rs"]

@@ -1,6 +1,6 @@
 """Starts the local parts that tests and demo run against, and ends them when its stdin closes (or on TERM, INT, HUP).
 
-    tools parts [--kinesis] [--aws] [--stack] [--create-ms N] [--update-ms N]      (no flag: both parts)
+    tools parts [--kinesis] [--aws] [--auth] [--stack] [--create-ms N] [--update-ms N]    (no part named: both)
 
 Once both are ready, prints one line of JSON on stdout:
 
@@ -8,10 +8,11 @@ Once both are ready, prints one line of JSON on stdout:
 
 `kinesis` is kinesis-local (streams with states and a true EncryptionType), `aws` is ministack (KMS, SQS, SSM, ...).
 Both keep everything in memory, start empty, listen on 127.0.0.1 only, and share one account and Region. An access key
-id of twelve digits would be taken for an account by both: sign with any other (`test`). With --stack ministack also
-takes SAM templates, and the functions that it runs find Kinesis in kinesis-local; `bus` is then moto, whose
-EventBridge takes what only AWS may send. Nothing is left behind, even when this process is killed: see
-emulators/procs.py. Nothing outside the machine is called.
+id of twelve digits would be taken for an account by both: sign with any other (`test`). With --auth ministack checks
+signatures, identity policies and trust policies, in each of any number of accounts. With --stack ministack also takes
+SAM templates, and the functions that it runs find Kinesis in kinesis-local; `bus` is then moto, whose EventBridge
+takes what only AWS may send. Nothing is left behind, even when this process is killed: see emulators/procs.py. Nothing
+outside the machine is called.
 """
 
 import argparse
@@ -40,6 +41,7 @@ def main() -> None:
     )
     parser.add_argument("--kinesis", action="store_true", help="start the Kinesis emulator")
     parser.add_argument("--aws", action="store_true", help="start the emulator of KMS, SQS, SSM and the rest")
+    parser.add_argument("--auth", action="store_true", help="have that emulator check who may call what")
     parser.add_argument(
         "--stack",
         action="store_true",
@@ -56,7 +58,7 @@ def main() -> None:
         if args.kinesis or both:
             started["kinesis"] = kinesis(family, args.create_ms, args.update_ms)
         if args.aws or both:
-            started["aws"] = aws(family, started["kinesis"].url if args.stack else None)
+            started["aws"] = aws(family, started["kinesis"].url if args.stack else None, auth=args.auth)
         if args.stack:
             started["bus"] = bus(family)
         for part in started.values():
@@ -102,7 +104,7 @@ def kinesis(family: Family, create_ms: int, update_ms: int) -> Started:
     return Started(family.start_logged("kinesis-local", argv, env), f"{url}/healthcheck", url)
 
 
-def aws(family: Family, kinesis: str | None = None) -> Started:
+def aws(family: Family, kinesis: str | None = None, *, auth: bool = False) -> Started:
     """ministack. CLOUDTRAIL_RECORDING makes it keep the calls it saw for LookupEvents. With `kinesis` it can be
     deployed to: it hands its own endpoints to the functions that it runs, and finds SAM's translator where the SAM
     CLI is.
@@ -117,6 +119,7 @@ def aws(family: Family, kinesis: str | None = None) -> Started:
         "MINISTACK_ACCOUNT_ID": ACCOUNT,
         "MINISTACK_REGION": REGION,
         "CLOUDTRAIL_RECORDING": "1",
+        "AUTH": str(auth).lower(),
         "PERSIST_STATE": "0",
         "STATE_DIR": str(family.folder / "state"),
         "S3_DATA_DIR": str(family.folder / "s3"),

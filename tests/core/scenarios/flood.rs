@@ -19,8 +19,12 @@ use crate::sim::{BEGIN, Op, arn, key_arn};
 const DELAY: f64 = 5.0;
 
 fn scene() -> Scene {
+    scene_of(7)
+}
+
+fn scene_of(seed: u64) -> Scene {
     let weather = Weather { event_delay_ms: 5_000..=5_000, trail_lag_ms: SEEN_LAG_MS, ..Weather::calm() };
-    Scene::with(ALL_WITH_APP, 7, weather, &[])
+    Scene::with(ALL_WITH_APP, seed, weather, &[])
 }
 
 /// Somebody creates streams, `every` so many seconds, `count` of them.
@@ -87,9 +91,10 @@ async fn ten_tag_events_a_second_delay_no_new_stream() {
 
 #[tokio::test(start_paused = true)]
 async fn three_hundred_streams_that_stay_updating_delay_no_new_stream() {
-    // Of 300 the first observations alone take a minute of the rate, and those of a new stream take turns with them.
-    for (call, most) in [("AddTagsToStream", 60.0), ("StartStreamEncryption", 120.0)] {
-        let mut s = scene();
+    // Of 300 the first observations alone take a minute of the rate, and those of a new stream take turns with them. Without a limit for
+    // deferred runs these seeds have one wait for 117 and 97 s.
+    for (call, seed) in [("AddTagsToStream", 9), ("StartStreamEncryption", 7)] {
+        let mut s = scene_of(seed);
         for number in 0..300 {
             let name = format!("stuck-{number:03}");
             s.existing(&name, None);
@@ -106,7 +111,7 @@ async fn three_hundred_streams_that_stay_updating_delay_no_new_stream() {
             "300 streams in UPDATING, {call}: {calls} calls, {} lines, a new stream waits {worst:.1} s",
             lines(&s)
         );
-        assert!(worst <= most, "{call}: {worst} s");
+        assert!(worst <= 60.0, "{call}: {worst} s");
         streams.iter().for_each(|(name, _)| assert_eq!(s.key(name), Some(key_arn("app")), "{name}"));
         assert_all_are_answered(&s);
     }

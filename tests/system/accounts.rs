@@ -1,0 +1,157 @@
+//! `streamseal audit --role` in several accounts of an emulator that checks signatures, identity policies and trust policies. The user and
+//! the roles may do what `--print-iam` prints, and nothing else.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::process::Command;
+
+use serde_json::{Value, json};
+
+use crate::audit::{POLICY, command, ran};
+use crate::support::{ACCOUNT, REGION, Tool, aws_cli_as_given, file};
+
+const OTHER: &str = "444455556666";
+/// Its role trusts whoever has another external id.
+const DISTRUSTS: &str = "777788889999";
+/// It has no such role.
+const WITHOUT: &str = "999900001111";
+
+/// The emulator of all services but kinesis-local, which has one account.
+struct Cloud {
+    tool: Tool,
+    folder: tempfile::TempDir,
+}
+
+impl Cloud {
+    fn start() -> Self {
+        Self { tool: Tool::start("parts", &["--aws", "--auth"], &[]), folder: tempfile::tempdir().unwrap() }
+    }
+
+    fn url(&self) -> &str {
+        self.tool.ready["aws"].as_str().unwrap()
+    }
+
+    /// Commands of the AWS CLI as the root user of accounts: an access key id that is an account's number is that user's.
+    fn run(&self, commands: &[(&str, String)]) -> Vec<Value> {
+        let url = self.url();
+        let command = |(account, command): &(&str, String)| {
+            let arguments: Vec<&str> = command.split(' ').chain(["--endpoint-url", url, "--output", "json"]).collect();
+            let variables = json!({
+                "AWS_ACCESS_KEY_ID": account, "AWS_SECRET_ACCESS_KEY": "test", "AWS_DEFAULT_REGION": REGION,
+                "AWS_EC2_METADATA_DISABLED": "true", "NO_PROXY": "127.0.0.1",
+            });
+            json!({"arguments": arguments, "variables": variables})
+        };
+        let commands: Vec<Value> = commands.iter().map(command).collect();
+        let answers = aws_cli_as_given(&json!(commands), self.folder.path());
+        let value = |answer: Result<String, String>| match answer.unwrap().as_str() {
+            "" => Value::Null,
+            text => serde_json::from_str(text).unwrap(),
+        };
+        answers.into_iter().map(value).collect()
+    }
+
+    /// A policy as an argument.
+    fn document(&self, name: &str, policy: &Value) -> String {
+        format!("file://{}", file(&self.folder, name, &policy.to_string()).display())
+    }
+
+    /// An audit of all accounts with these credentials, asked for with this external id.
+    fn audit(&self, policy: &Path, (id, secret): (&str, &str), external_id: &str) -> Command {
+        let mut command = command(policy, &["--region", REGION, "--rate", "1000"]);
+        let all = [ACCOUNT, DISTRUSTS, OTHER, WITHOUT].join(",");
+        command.args(["--accounts", &all, "--role", "security/audit", "--external-id", external_id]);
+        command.env_remove("ACCOUNT_ID").env("AWS_ENDPOINT_URL", self.url());
+        command.env("AWS_ACCESS_KEY_ID", id).env("AWS_SECRET_ACCESS_KEY", secret);
+        command
+    }
+}
+
+#[test]
+fn accounts_are_audited_with_the_printed_policies_and_nothing_else() {
+    let cloud = Cloud::start();
+    let policy = file(&cloud.folder, "policy.yaml", POLICY);
+    let (_, printed, _) = ran(cloud.audit(&policy, ("test", "test"), "e-1").arg("--print-iam"));
+    let mut printed: Value = serde_json::from_str(&printed).unwrap();
+    // The emulator's tagging API knows no streams: where the role may not ask it, each stream is asked for its tags.
+    let actions = printed["role"]["Statement"][0]["Action"].as_array_mut().unwrap();
+    actions.retain(|action| action != "tag:GetResources");
+    let caller = cloud.document("caller.json", &printed["caller"]);
+    let role = cloud.document("role.json", &printed["role"]);
+    let trusts = cloud.document("trusts.json", &printed["role_trusts"]);
+    let mut others = printed["role_trusts"].clone();
+    others["Statement"][0]["Condition"]["StringEquals"]["sts:ExternalId"] = json!("e-2");
+    let trusts_others = cloud.document("others.json", &others);
+
+    let role_in = |account, trusts: &str| {
+        let made =
+            format!("iam create-role --path /security/ --role-name audit --assume-role-policy-document {trusts}");
+        let allowed = format!("iam put-role-policy --role-name audit --policy-name p --policy-document {role}");
+        [(account, made), (account, allowed)]
+    };
+    let stream = |account, name: &str| (account, format!("kinesis create-stream --stream-name {name} --shard-count 1"));
+    let tagged = "kinesis add-tags-to-stream --stream-name tagged --tags team=blue".to_owned();
+    let mut commands = vec![
+        (ACCOUNT, "iam create-user --user-name auditor".to_owned()),
+        (ACCOUNT, format!("iam put-user-policy --user-name auditor --policy-name p --policy-document {caller}")),
+        (ACCOUNT, "iam create-access-key --user-name auditor".to_owned()),
+        (OTHER, "kms create-key".to_owned()),
+        stream(ACCOUNT, "scratch-own"),
+        stream(OTHER, "orders-1"),
+        stream(OTHER, "orders-2"),
+        stream(OTHER, "tagged"),
+        (OTHER, tagged),
+        stream(DISTRUSTS, "scratch-hidden"),
+        stream(WITHOUT, "scratch-hidden"),
+    ];
+    commands.extend(role_in(OTHER, &trusts));
+    commands.extend(role_in(DISTRUSTS, &trusts_others));
+    let answers = cloud.run(&commands);
+    let text = |value: &Value| value.as_str().unwrap().to_owned();
+    let access = &answers[2]["AccessKey"];
+    let (id, secret) = (text(&access["AccessKeyId"]), text(&access["SecretAccessKey"]));
+    let key = &answers[3]["KeyMetadata"];
+    let (key_id, key_arn) = (text(&key["KeyId"]), text(&key["Arn"]));
+    cloud.run(&[
+        (OTHER, format!("kms create-alias --alias-name alias/orders --target-key-id {key_id}")),
+        (
+            OTHER,
+            format!("kinesis start-stream-encryption --stream-name orders-1 --encryption-type KMS --key-id {key_id}"),
+        ),
+    ]);
+
+    let (code, out, err) = ran(cloud.audit(&policy, (&id, &secret), "e-1").arg("--json"));
+    assert_eq!(code, 1, "two accounts are missing: {err}");
+    for (account, why) in [(DISTRUSTS, "user/auditor is not authorized"), (WITHOUT, "is not authorized")] {
+        let of_it: Vec<&str> = err.lines().filter(|line| line.contains(&format!("account {account}: "))).collect();
+        assert!(of_it.len() == 1 && of_it[0].contains("sts:AssumeRole failed (AccessDenied)"), "{account}: {err}");
+        assert!(of_it[0].contains(why), "{account}: {err}");
+    }
+    let found: Value = serde_json::from_str(&out).unwrap();
+    let rows: BTreeMap<String, [&str; 2]> = found["streams"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|row| (text(&row["arn"]), ["compliance", "reason"].map(|field| row[field].as_str().unwrap())))
+        .collect();
+    let arn = |account, name| format!("arn:aws:kinesis:{REGION}:{account}:stream/{name}");
+    let expected = BTreeMap::from([
+        (arn(ACCOUNT, "scratch-own"), ["NOT_APPLICABLE", "exempt"]),
+        (arn(OTHER, "orders-1"), ["COMPLIANT", "right-key"]),
+        (arn(OTHER, "orders-2"), ["NON_COMPLIANT", "not-encrypted"]),
+        // The tag names a key that the account has not.
+        (arn(OTHER, "tagged"), ["NON_COMPLIANT", "key-missing"]),
+    ]);
+    assert_eq!(rows, expected);
+    let is_sealed = |row: &&Value| row["stream"] == "orders-1";
+    let sealed = found["streams"].as_array().unwrap().iter().find(is_sealed).unwrap();
+    assert!(sealed.to_string().contains(&key_arn), "{sealed}");
+    assert_eq!(found["complete"], false);
+
+    // Whoever does not know the external id is let in nowhere but at home, and where that is the right one.
+    let (code, out, _) = ran(cloud.audit(&policy, (&id, &secret), "e-2").arg("--json"));
+    let found: Value = serde_json::from_str(&out).unwrap();
+    let accounts: Vec<&str> =
+        found["regions"].as_array().unwrap().iter().map(|region| region["account"].as_str().unwrap()).collect();
+    assert_eq!((code, accounts), (1, vec![ACCOUNT, DISTRUSTS]));
+}
