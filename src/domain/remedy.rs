@@ -16,6 +16,7 @@ use self::permission::to_permit;
 use super::arn::StreamArn;
 use super::failure::{Class, Failure, Fault};
 use super::model::KeyIdentity;
+use super::plan::guard::before::is_guarded;
 use super::plan::situation::{CurrentKey, Situation, Wrong, identity_of};
 use super::verdict::{Compliance, Reason, Verdict, Withheld};
 
@@ -95,13 +96,12 @@ pub fn impact(stream: &StreamArn, key: Option<&KeyIdentity>) -> String {
 
 /// What to do about a change that broke a stream, this one or another, and that this stream still needs.
 fn find_who(stream: &StreamArn, target: &KeyIdentity) -> Remedy {
-    let (name, region) = (&stream.name, &stream.scope.region);
     Remedy::Key(
         Advice::new(format!(
             "find who may not use {target}, add the statements that the first command prints, and change the stream with the second"
         ))
         .command(Some(impact(stream, Some(target))))
-        .command(Some(format!("streamseal seal {name} --region {region} --watch 20m"))),
+        .command(Some(seal_watched(stream))),
     )
 }
 
@@ -156,8 +156,19 @@ fn by_situation(facts: &Facts<'_>) -> Remedy {
         Some(Situation::Wrong(wrong)) if wrong.is_downgrade() => {
             Remedy::Rule(instead_of_a_downgrade(facts, wrong.current.as_ref()))
         }
-        Some(Situation::Wrong(wrong)) => Remedy::Source(at_source(&wrong.target, facts.stream)),
+        Some(Situation::Wrong(wrong)) => {
+            let source = at_source(&wrong.target, facts.stream);
+            let is_watched = target.is_some_and(|target| is_guarded(&target.guard, wrong, wrong.at));
+            // The call itself would be a change that nobody watches.
+            let call = if is_watched { Some(seal_watched(facts.stream)) } else { source.cli };
+            Remedy::Source(AtSource { cli: call, ..source })
+        }
     }
+}
+
+/// The command that changes a stream and watches its users.
+fn seal_watched(stream: &StreamArn) -> String {
+    format!("streamseal seal {} --region {} --watch 20m", stream.name, stream.scope.region)
 }
 
 /// A customer's key is not given up for one of AWS's unless the rule says so: it is the rule that says what is right.

@@ -63,7 +63,7 @@ impl Case {
         let observed = Observed {
             status: StreamStatus::Active,
             encryption: encryption.clone(),
-            created: now,
+            created: "2026-11-27T00:00:00Z".parse().unwrap(),
             retention_hours: 24,
             at: now,
         };
@@ -330,6 +330,19 @@ fn no_remedy_is_a_downgrade() {
     let remedy =
         case(reported, Some(GOOD), &keys(GOOD, None)).withheld(Withheld::ReportMode).ended(Some(Reason::WrongKey));
     assert_eq!(remedy.about(), Some("source"), "the rule says that it may");
+}
+
+/// A stream that a scan finds, and whose rule has a guard.
+#[test]
+fn a_change_that_has_a_guard_is_advised_with_its_watch() {
+    for (rule, expect) in [
+        ("key: alias/app, guard: { watch: 20m }", "streamseal seal orders --region eu-west-1 --watch 20m"),
+        (RULE, "aws kinesis start-stream-encryption"),
+    ] {
+        let remedy = case(rule, None, &enabled()).ended(Some(Reason::NotEncrypted));
+        let Remedy::Source(source) = &remedy else { panic!("{remedy:?}") };
+        assert!(source.cli.as_deref().is_some_and(|call| call.starts_with(expect)), "{source:?}");
+    }
 }
 
 /// The call by hand would be the change that nobody watches.

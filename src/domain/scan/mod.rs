@@ -321,7 +321,9 @@ mod tests {
             if scan.tally.left.len() < LEFT_MAX {
                 scan.tally.left.insert(stream.clone(), Left { at: now(), certain: true });
             }
-            scan.tally.compete(Candidate { place: 1, stream, created: Some(now()) }, CHANGES_MAX);
+            let name = StreamName::parse(&stream).unwrap();
+            scan.tally.line_up(&format!("arn:aws:kms:eu-west-1:111122223333:key/{}", number % 50), u64::MAX, &name);
+            scan.tally.compete(Candidate { place: u64::MAX, stream, created: Some(now()) }, CHANGES_MAX);
         }
         assert_eq!(scan.tally.not_compliant.count(), 2_000);
         assert_eq!(scan.tally.by_rule.values().sum::<u64>(), 2_000);

@@ -144,15 +144,21 @@ impl Tally {
         let place = self.candidates.partition_point(|other| order(other) < order(&candidate));
         self.candidates.insert(place, candidate);
         self.cut(most);
+        self.cut_guarded();
     }
 
-    /// One more stream whose change has a guard. As many are kept as one list has, of all keys together: those nearest to where this scan
-    /// starts to choose.
+    /// One more stream whose change has a guard. As many are kept as one list has, of all keys together and less those whose change has none:
+    /// those nearest to where this scan starts to choose.
     pub fn line_up(&mut self, key: &str, place: u64, stream: &StreamName) {
         let list = self.guarded.entry(key.to_owned()).or_default();
         let at = list.partition_point(|other| *other < (place, stream.to_string()));
         list.insert(at, (place, stream.to_string()));
-        if self.guarded.values().map(Vec::len).sum::<usize>() <= GUARDED_MAX {
+        self.cut_guarded();
+    }
+
+    /// Lists the farthest of those whose change has a guard as withheld, where the message has no room for it. There is one too many at most.
+    fn cut_guarded(&mut self) {
+        if self.guarded.values().map(Vec::len).sum::<usize>() + self.candidates.len() <= GUARDED_MAX {
             return;
         }
         let farthest = self.guarded.iter_mut().max_by_key(|(_, list)| list.last().map(|(place, _)| *place));

@@ -12,7 +12,7 @@ use crate::domain::model::KeyManager;
 use crate::domain::plan::close::{self, After, End, later};
 use crate::domain::plan::guard::before::{self, Before, Leave};
 use crate::domain::plan::guard::life::{self, Watched};
-use crate::domain::plan::guard::next::Turn;
+use crate::domain::plan::guard::next::{Ended, Turn};
 use crate::domain::plan::guard::restore::after_break;
 use crate::domain::plan::guard::watch::{On, Standing, Watch};
 use crate::domain::plan::observation::Observation;
@@ -56,6 +56,12 @@ impl<W: StreamApi + KeyApi + TrailApi + TrafficApi + Clock> Run<'_, W> {
         match leave {
             Leave::Given => {}
             Leave::Wait(at) => return Taken::Next(Step::Await(Condition::Shown(at))),
+            Leave::Passed(why, words) => {
+                // A run of this message before may have changed the stream: then nothing follows it.
+                let list = self.state.work.next.clone().filter(|_| !self.state.work.proof_owed);
+                self.guarding.turned_away = list.and_then(|list| list.after(Ended::NotStarted).pop());
+                return Taken::End((before::refused(wrong, why, &words), After::Verdict));
+            }
             Leave::Refused(why, words) => {
                 let own_role = self.session.config.own_role_arn.as_deref().unwrap_or_default();
                 let asks = why == Withheld::WaitsItsTurn && before::asks_for_scan(&self.state.work, own_role);
@@ -85,23 +91,24 @@ impl<W: StreamApi + KeyApi + TrailApi + TrafficApi + Clock> Run<'_, W> {
         let Session { config, has_queue, .. } = *self.session;
         let own_role = config.own_role_arn.as_deref().unwrap_or_default();
         let by_event = self.state.work.is_by_event();
-        let current = wrong.current.as_ref().and_then(|CurrentKey { info, .. }| Some(&info.as_ref()?.identity));
-        let (mut changes, mut broken, mut lets_in) = (Trail::default(), Ok(0), Ok(Vec::new()));
+        let named = |CurrentKey { key, info, .. }: &CurrentKey| match info {
+            Some(info) => info.identity.as_str().to_owned(),
+            None => key.as_str().to_owned(),
+        };
+        let current = wrong.current.as_ref().map(named);
+        let (mut changes, mut broken, mut lets_in) = (Some(Trail::default()), Ok(0), Ok(Vec::new()));
         let mut is_busy = false;
         if !has_queue {
             broken = Err("there is no queue to watch it by".to_owned());
         } else if own_role.is_empty() {
             broken = Err("OWN_ROLE_ARN is not set, so that our own changes are not known".to_owned());
         } else if !by_event {
-            changes = self.long_history(guard).await?;
-            if !changes.whole {
-                broken = Err("CloudTrail's history of the stream is too long to be read whole".to_owned());
-            }
+            changes = Some(self.long_history(guard).await?).filter(|history| history.whole);
             let since = self.world.now() - guard.watch.unwrap_or_default() - OVER_AFTER;
             let is_first = self.state.work.next.as_ref().is_some_and(|list| list.begins);
             let name = &self.state.work.stream.name;
             is_busy = is_first && self.session.history.ours_with(&wrong.target, own_role, name, since).await;
-            if broken.is_ok() {
+            if changes.is_some() {
                 let consumers = known(self.world.consumers(&self.state.work.stream, &self.log).await)?;
                 broken = match &consumers {
                     Ok(consumers) => known(self.measure(wrong, guard, consumers).await)?,
@@ -116,10 +123,10 @@ impl<W: StreamApi + KeyApi + TrailApi + TrafficApi + Clock> Run<'_, W> {
             by_event,
             is_busy,
             target: (&wrong.target, wrong.target_manager),
-            current,
+            current: current.as_deref(),
             lets_in: lets_in.as_deref().map_err(String::as_str),
             broken: broken.as_ref().map(|broken| *broken).map_err(String::as_str),
-            changes: &changes.changes,
+            changes: changes.as_ref().map(|history| history.changes.as_slice()),
             own_role,
             hold: guard.hold,
             waiting_since: Some(self.state.work.first_seen),

@@ -8,6 +8,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use crate::domain::access::document::Document;
 use crate::domain::access::principal::Principal;
+use crate::domain::arn::KeyArn;
 use crate::domain::cause::START;
 use crate::domain::history::{Change, ChangeKind, HISTORY, accepted_starts};
 use crate::domain::model::{KeyIdentity, KeyManager};
@@ -37,15 +38,15 @@ pub struct Before<'a> {
     pub is_busy: bool,
     /// The key to set, and who manages it.
     pub target: (&'a KeyIdentity, KeyManager),
-    /// The key that the stream is on, where it is on one whose ARN is known.
-    pub current: Option<&'a KeyIdentity>,
+    /// The key that the stream is on: its ARN, or as its setting names it; `None` where it is not encrypted.
+    pub current: Option<&'a str>,
     /// The accounts beside the stream's own that its resource policy, or a consumer's, lets in; or why that is not known. Only where AWS
     /// manages the key to set.
     pub lets_in: Result<&'a [String], &'a str>,
     /// How often a change to this key broke a stream within the last 24 hours; or why the metrics cannot be read.
     pub broken: Result<u64, &'a str>,
-    /// What the history shows of this stream, as far back as a stream is held.
-    pub changes: &'a [Change],
+    /// What the history shows of this stream, as far back as a stream is held; `None` where it is too long to be read whole.
+    pub changes: Option<&'a [Change]>,
     /// The role whose Starts are ours.
     pub own_role: &'a str,
     /// For how long a stream that was restored is left alone.
@@ -65,22 +66,29 @@ pub enum Leave {
     Wait(Timestamp),
     /// No: why, in a word and in words.
     Refused(Withheld, String),
+    /// The same, for a reason that is this stream's alone: its list goes on.
+    Passed(Withheld, String),
 }
 
 impl Before<'_> {
     /// Whether the change may be made. What costs no request comes first.
     pub fn leave(&self) -> Leave {
-        let Self { target: (target, manager), changes, now, .. } = *self;
+        let Self { target: (target, manager), now, .. } = *self;
         let refused = |why: Withheld, words: String| Leave::Refused(why, words);
+        let changes = self.changes.unwrap_or_default();
         if self.by_event {
             let words = "its rule has a guard, and one stream goes first: the next sweep asks for this change";
             return refused(Withheld::WaitsItsTurn, words.to_owned());
+        }
+        if self.changes.is_none() {
+            let words = "CloudTrail's history of the stream is too long to be read whole";
+            return Leave::Passed(Withheld::GuardBlind, words.to_owned());
         }
         let starts = accepted_starts(changes, now);
         if starts + STARTS_NEEDED > STARTS_MAX {
             let words =
                 format!("{starts} of the {STARTS_MAX} new keys in 24 hours are used, and the way back needs one");
-            return refused(Withheld::Quota, words);
+            return Leave::Passed(Withheld::Quota, words);
         }
         if manager == KeyManager::Aws {
             match self.lets_in {
@@ -90,7 +98,7 @@ impl Before<'_> {
                         "a resource policy lets in {}, and nobody of another account can use a key that AWS manages",
                         accounts.join(", ")
                     );
-                    return refused(Withheld::WouldLockOut, words);
+                    return Leave::Passed(Withheld::WouldLockOut, words);
                 }
                 Err(why) => {
                     let words = format!("whether other accounts use the stream is not known: {why}");
@@ -113,7 +121,7 @@ impl Before<'_> {
         if let Some(since) = held_since(changes, target, self.own_role).filter(|at| now.duration_since(*at) < self.hold)
         {
             let words = format!("a change to {target} was taken back at {since}");
-            return refused(Withheld::Held, words);
+            return Leave::Passed(Withheld::Held, words);
         }
         if is_shown(changes, self.current, now) {
             return Leave::Given;
@@ -123,7 +131,7 @@ impl Before<'_> {
             return Leave::Wait(now + AGAIN);
         }
         let words = "CloudTrail's history does not show how the stream came to its key".to_owned();
-        refused(Withheld::GuardBlind, words)
+        Leave::Passed(Withheld::GuardBlind, words)
     }
 }
 
@@ -204,7 +212,7 @@ fn held_since(changes: &[Change], target: &KeyIdentity, own_role: &str) -> Optio
 }
 
 /// Whether the newest change that the history shows is how the stream came to what it is on. An alias says nothing: it may have been moved.
-fn is_shown(changes: &[Change], current: Option<&KeyIdentity>, now: Timestamp) -> bool {
+fn is_shown(changes: &[Change], current: Option<&str>, now: Timestamp) -> bool {
     let recent = |change: &&&Change| now.duration_since(change.at) < HISTORY;
     let ordered = in_order(changes);
     let Some(newest) = ordered.iter().rfind(recent) else { return true };
@@ -212,7 +220,8 @@ fn is_shown(changes: &[Change], current: Option<&KeyIdentity>, now: Timestamp) -
         (ChangeKind::Stop, _, current) => current.is_none(),
         (ChangeKind::Start, _, None) => false,
         (ChangeKind::Start, Some(key), Some(current)) => {
-            !key.as_str().starts_with("arn:") || key.as_str().contains(":alias/") || key.as_str() == current.as_str()
+            let is_arn = |key: &str| KeyArn::parse(key).is_some();
+            !is_arn(key.as_str()) || !is_arn(current) || key.as_str() == current
         }
         (ChangeKind::Start, None, Some(_)) => true,
     }
@@ -254,10 +263,10 @@ mod tests {
             by_event: false,
             is_busy: false,
             target: (&target, KeyManager::Customer),
-            current: current.as_ref(),
+            current: current.as_ref().map(KeyIdentity::as_str),
             lets_in: Ok(&[]),
             broken: Ok(0),
-            changes,
+            changes: Some(changes),
             own_role: OURS,
             hold: SignedDuration::from_hours(30 * 24),
             waiting_since: None,
@@ -271,7 +280,7 @@ mod tests {
         match leave {
             Leave::Given => "given",
             Leave::Wait(_) => "wait",
-            Leave::Refused(why, _) => why.as_str(),
+            Leave::Refused(why, _) | Leave::Passed(why, _) => why.as_str(),
         }
     }
 
@@ -304,6 +313,7 @@ mod tests {
             ("waits-its-turn", &|before| before.by_event = true),
             ("given", &aws),
             ("given", &|before| before.lets_in = Err("denied")),
+            ("guard-blind", &|before| before.changes = None),
             ("guard-blind", &|before| {
                 aws(before);
                 before.lets_in = Err("denied");
@@ -330,7 +340,7 @@ mod tests {
             current: None,
             lets_in: Ok(&[]),
             broken: Ok(0),
-            changes: &[],
+            changes: Some(&[]),
             own_role: OURS,
             hold: SignedDuration::from_hours(24),
             waiting_since: None,
@@ -393,6 +403,10 @@ mod tests {
         for by in ["alias/app", "arn:aws:kms:eu-west-1:111122223333:alias/app", "1234abcd"] {
             assert_eq!(word(&leave(Some("other"), &[change(60, Some(by), false)], |_| {})), "given", "{by}");
         }
+        // So may the one that its setting names, of a key that is not known.
+        let by_alias =
+            leave(Some("other"), &shown, |before| before.current = Some("arn:aws:kms:eu-west-1:444455556666:alias/x"));
+        assert_eq!(word(&by_alias), "given");
         let long_ago = [change(24 * 60, Some(&old), false)];
         assert_eq!(word(&leave(Some("other"), &long_ago, |_| {})), "given");
     }
