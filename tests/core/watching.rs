@@ -115,7 +115,9 @@ async fn everything() -> Written {
         written.take(&refused);
     }
     // A change that breaks a stream, which goes back, and the sweep after it.
-    let mut broken = Scene::new(&ALL_WITH_APP.replace("existing: enforce,", "existing: enforce, guard: {watch: 20m, on_break: restore},"));
+    let mut broken = Scene::new(
+        &ALL_WITH_APP.replace("existing: enforce,", "existing: enforce, guard: {watch: 20m, on_break: restore},"),
+    );
     for name in ["orders", "bills"] {
         broken.existing(name, Some(&key_arn("other")));
         broken.set(|state, _| state.producer(name, 60, &["other"]));

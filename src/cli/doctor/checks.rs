@@ -15,9 +15,10 @@ use crate::cli::output::{Stop, in_lines};
 use crate::cli::policy::keys::resolve;
 use crate::config::Source;
 use crate::domain::access::document::Document;
-use crate::domain::arn::{Arn, KeyRef};
+use crate::domain::arn::{AWS_MANAGED_ALIAS, Arn, KeyRef};
 use crate::domain::failure::Class;
-use crate::domain::model::{KeyInfo, KeyLookup, KeyManager, ProofMode};
+use crate::domain::model::{KeyIdentity, KeyInfo, KeyLookup, KeyManager, ProofMode};
+use crate::domain::policy::guard::{FallBack, Guard, OnBreak};
 use crate::domain::policy::{Effect, Encrypt, Policy};
 use crate::domain::remedy::permission::to_describe;
 use crate::ports::{CallLog, FleetApi, KeyApi, PageStart, ParameterApi, StreamApi};
@@ -208,11 +209,13 @@ pub(super) struct Needs {
     pub(super) observes: bool,
     /// It reads metrics of streams.
     pub(super) guards: bool,
+    /// It may bring a stream back to the key that AWS manages.
+    pub(super) falls_back: bool,
 }
 
 impl Needs {
     /// What is not known may be needed. Metrics are read by few.
-    pub(super) const UNKNOWN: Self = Self { observes: true, guards: false };
+    pub(super) const UNKNOWN: Self = Self { observes: true, guards: false, falls_back: false };
 
     fn of(policy: &Policy) -> Self {
         let some = |needs: fn(&Encrypt) -> bool| {
@@ -221,6 +224,10 @@ impl Needs {
         Self {
             observes: some(|rule| [rule.proof.new, rule.proof.existing].contains(&ProofMode::Observe)),
             guards: some(|rule| rule.guard.watch.is_some()),
+            falls_back: some(|rule| {
+                let Guard { watch, on_break, fall_back, .. } = rule.guard;
+                watch.is_some() && on_break == OnBreak::Restore && fall_back == FallBack::AwsManaged
+            }),
         }
     }
 }
@@ -269,7 +276,10 @@ pub(super) async fn policy(context: &Context) -> (Vec<Finding>, Vec<String>, Nee
     };
     let usable = keys.iter().filter(|key| key.get("usable") == Some(&json!(true)));
     let usable = usable.filter_map(|key| key.get("key").and_then(Value::as_str));
-    let usable: Vec<String> = usable.filter(|key| key.starts_with("arn:")).map(str::to_owned).collect();
+    let mut usable: Vec<String> = usable.filter(|key| key.starts_with("arn:")).map(str::to_owned).collect();
+    if needs.falls_back {
+        usable.extend(aws_managed(context).await);
+    }
     let how = "make or enable the key, or correct the rule: `streamseal check --resolve` shows the place";
     let mut findings: Vec<Finding> =
         warnings.into_iter().map(|warning| Finding::fault("keys", warning.message, how)).collect();
@@ -277,6 +287,13 @@ pub(super) async fn policy(context: &Context) -> (Vec<Finding>, Vec<String>, Nee
         findings.push(all_usable(&keys, &source.to_string()));
     }
     (findings, usable, needs)
+}
+
+/// The key that AWS manages, where there is one yet and it may be looked up.
+async fn aws_managed(context: &Context) -> Option<String> {
+    let found = context.aws.lookup(&KeyRef::parse(AWS_MANAGED_ALIAS)?, &CallLog::default()).await.ok()?;
+    let KeyLookup::Found(KeyInfo { identity: KeyIdentity::Arn(arn), .. }) = found else { return None };
+    Some(arn.to_string())
 }
 
 /// What is said where no key is wrong: `keys` are those of the rules, as `streamseal check --resolve` has them.
@@ -304,6 +321,19 @@ fn all_usable(keys: &[Value], source: &str) -> Finding {
 mod tests {
     use super::super::finding::State;
     use super::*;
+
+    #[test]
+    fn what_the_rules_of_a_policy_need() {
+        let needs = |guard: &str| {
+            let text = format!("{{version: 1, rules: [{{name: a, key: alias/a, guard: {{{guard}}}}}]}}");
+            let Needs { guards, falls_back, .. } = Needs::of(&Policy::load(&text).unwrap());
+            (guards, falls_back)
+        };
+        assert_eq!(needs("watch: off, on_break: restore"), (false, false));
+        assert_eq!(needs("watch: 20m"), (true, false));
+        assert_eq!(needs("watch: 20m, on_break: restore"), (true, true));
+        assert_eq!(needs("watch: 20m, on_break: restore, fall_back: none"), (true, false));
+    }
 
     #[test]
     fn a_key_that_was_not_checked_is_not_said_to_be_usable() {

@@ -35,7 +35,7 @@ struct Asked {
 
 /// Every call that the function makes, or that others make in its name; `queue_keys` are the keys of the queues.
 fn calls_of(own: &Scope, deployed: &Deployed, works: &Works<'_>, queue_keys: Vec<String>) -> Vec<Asked> {
-    let Works { parameters, keys, needs: Needs { observes, guards } } = *works;
+    let Works { parameters, keys, needs: Needs { observes, guards, .. } } = *works;
     let Scope { partition, region, account } = own;
     let of = |calls: &[&'static str], resources: Vec<String>| Asked { calls: calls.to_vec(), resources, through: None };
     let streams = vec![format!("arn:{partition}:kinesis:{region}:{account}:stream/any")];
@@ -210,8 +210,11 @@ mod tests {
             log_group: Some("log".into()),
             ..Deployed::default()
         };
-        let works =
-            Works { parameters: &["/policy".to_owned()], keys: &[], needs: Needs { observes: true, guards: true } };
+        let works = Works {
+            parameters: &["/policy".to_owned()],
+            keys: &[],
+            needs: Needs { observes: true, guards: true, falls_back: false },
+        };
         calls_of(&own(), &deployed, &works, vec!["arn:aws:kms:eu-west-1:111122223333:key/of-queues".into()])
     }
 
