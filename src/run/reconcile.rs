@@ -135,12 +135,9 @@ impl<'a, W: StreamApi + KeyApi + TrailApi + TrafficApi + Clock> Run<'a, W> {
             return later(Unfinished::open("kinesis:DescribeStreamSummary", "RateLimited", why));
         }
         loop {
-            let observation = match self.observe().await {
+            let observation = match self.observe_at_last().await {
                 Ok(observation) => observation,
-                Err(unobserved) => match self.after_failure(unobserved).await {
-                    Some(end) => return end,
-                    None => continue,
-                },
+                Err(end) => return end,
             };
             let mut step = self.next_step(&observation);
             loop {
@@ -224,6 +221,19 @@ impl<'a, W: StreamApi + KeyApi + TrailApi + TrafficApi + Clock> Run<'a, W> {
         self.learn(&observed);
         self.state.observed(&observation, &observed, keys, self.world.now());
         Ok(observation)
+    }
+
+    /// The same, again where it fails for now; the end of the run where it fails for long.
+    async fn observe_at_last(&mut self) -> Result<Observation, End> {
+        loop {
+            match self.observe().await {
+                Ok(observation) => return Ok(observation),
+                Err(unobserved) => match self.after_failure(unobserved).await {
+                    Some(end) => return Err(end),
+                    None => continue,
+                },
+            }
+        }
     }
 
     /// Decides, until a Start was sent: from then on the run keeps to its decision.

@@ -32,12 +32,9 @@ impl<W: StreamApi + KeyApi + TrailApi + TrafficApi + Clock> Run<'_, W> {
     pub(super) async fn restore(&mut self, watch: &Watch, mut restore: Restore) -> End {
         let mut asked_at = None;
         loop {
-            let observation = match self.observe().await {
+            let observation = match self.observe_at_last().await {
                 Ok(observation) => observation,
-                Err(unobserved) => match self.after_failure(unobserved).await {
-                    Some(end) => return end,
-                    None => continue,
-                },
+                Err(end) => return end,
             };
             let place = match self.place(&observation, watch).await {
                 Ok(place) => place,
@@ -68,9 +65,8 @@ impl<W: StreamApi + KeyApi + TrailApi + TrafficApi + Clock> Run<'_, W> {
                 },
                 Way::Arrived => {
                     self.prove_restored().await;
-                    restore.restored = Some(self.world.now());
+                    let (restore, at) = restore.arrived(self.world.now());
                     let watch = Watch { restore: Some(restore), ..watch.clone() };
-                    let Way::Users(at) = restore.way(place, None, now) else { return later(open()) };
                     return self.went_back(&observation, &watch, Some(at)).await;
                 }
                 Way::Users(at) => {
@@ -229,8 +225,4 @@ impl<W: StreamApi + KeyApi + TrailApi + TrafficApi + Clock> Run<'_, W> {
         let watched = Watched { step, users, denied: Vec::new(), restoring: None };
         self.end_of_watch(base, watch, watched)
     }
-}
-
-fn open() -> Unfinished {
-    Unfinished::open("streamseal:Restore", "Unknown", "where the stream is cannot be determined")
 }

@@ -62,6 +62,11 @@ impl Restore {
         [Some(self.since), self.sent, self.restored]
     }
 
+    /// Of a stream that is observed on the key that it goes back to, at `now`; and when its users are observed once more.
+    pub fn arrived(self, now: Timestamp) -> (Self, Timestamp) {
+        (Self { restored: Some(now), ..self }, later(now, OBSERVED_AFTER))
+    }
+
     /// What a run does that observes the stream at this place; `None` where that is not known now. `asked_at`: when this run sent its Start.
     pub fn way(&self, place: Option<Place>, asked_at: Option<Timestamp>, now: Timestamp) -> Way {
         let is_late = |at: Timestamp| now.duration_since(at) >= OVERTAKEN_AFTER;
@@ -201,7 +206,8 @@ mod tests {
     fn what_a_run_does_next() {
         let begun = Restore::begin(at(0));
         let sent = Restore { sent: Some(at(1)), ..begun };
-        let restored = Restore { restored: Some(at(2)), ..sent };
+        let (restored, again) = sent.arrived(at(2));
+        assert_eq!((restored, again), (Restore { restored: Some(at(2)), ..sent }, at(11)));
         let overtaken = || Way::Over(Some(Standing::Overtaken), None);
         let soon = at(1) + SignedDuration::from_secs(29);
         let late = at(1) + SignedDuration::from_secs(30);
