@@ -51,10 +51,11 @@ OBSERVATION_KB = (
 
 # GetMetricData, for each metric that is asked for (aws.amazon.com/cloudwatch/pricing).
 METRIC_READ = 0.01 / 1000
-# Of a change that is watched for 20 minutes: one before it and six after it (`hundreds_of_streams_take_hours` counts them).
+# Of a change that is watched for 20 minutes: one before it and six after it (`hundreds_of_streams_take_hours` counts
+# them).
 OBSERVED_BEFORE, OBSERVED_AFTER = 1, 6
-# Of each: the stream's own metrics, so many more for each registered consumer (src/domain/traffic/queries.rs); before the
-# change also whether it was broken by one to the same key.
+# Of each: the stream's own metrics, so many more for each registered consumer (src/domain/traffic/queries.rs); before
+# the change also whether one to the same key broke a stream.
 STREAM_METRICS, CONSUMER_METRICS, HALTED_METRICS = 10, 5, 1
 
 # Where there is no --bench: PERFORMANCE.md's run, and one KMS call and one record for each run that needs them.
