@@ -31,7 +31,7 @@ use crate::domain::failure::Unfinished;
 use crate::domain::hash::hash;
 use crate::domain::history::{Check, Contention, check_of, read_after, weigh};
 use crate::domain::plan::close::{After, End, Ending, Next, close, failed_observation, later, next_run, no_time_left};
-use crate::domain::plan::guard::life::{self, Left};
+use crate::domain::plan::guard::life;
 use crate::domain::plan::observation::{Observation, observation_of};
 use crate::domain::plan::permit::is_only_reported;
 use crate::domain::plan::proof::is_new;
@@ -340,16 +340,7 @@ impl<'a, W: StreamApi + KeyApi + TrailApi + TrafficApi + Clock> Run<'a, W> {
         if closed.verdict.alarm {
             self.state.work.alarmed = Some(EventText::new(closed.verdict.reason.as_str()));
         }
-        let (next, left) = match (&self.state.work.watch, &self.guarding.watched) {
-            (Some(_), Some(watched)) => life::after_watch(&self.state.work, watched, closed.next, now),
-            (Some(_), None) => (closed.next, Left::default()),
-            (None, _) => {
-                let watch = self.guard().and_then(|guard| guard.watch);
-                let turned_away = self.guarding.turned_away.take();
-                let back = self.guarding.back.take();
-                life::after_run(&self.state, &closed.verdict, closed.next, watch, back, turned_away, now)
-            }
-        };
+        let (next, left) = self.left(closed.next, &closed.verdict, now);
         let others = std::mem::take(&mut self.guarding.others).into_iter().chain(left.others.clone());
         let other = |(name, list)| {
             let Work { stream, cause, .. } = &self.state.work;

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use jiff::Timestamp;
+use jiff::civil::Date;
 use serde::Serialize;
 
 use super::cover::is_anything;
@@ -10,7 +11,7 @@ use crate::cli::regions::matches_some;
 use crate::domain::policy::decide::utc_date;
 use crate::domain::policy::fault::write_placed;
 use crate::domain::policy::guard::{FallBack, Guard, OnBreak};
-use crate::domain::policy::{Effect, Existing, Place, Policy, Rule};
+use crate::domain::policy::{Effect, Exemption, Existing, Place, Policy, Rule};
 
 /// Something that is legal and yet worth a check. Displayed as `12:5: rules[2]: message`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -79,23 +80,13 @@ impl Policy {
                     ));
                 }
             }
-            let mut passes = false;
-            if let Effect::Exempt(exemption) = effect {
-                passes = exemption.until.is_some();
-                if exemption.until.is_none() {
-                    warn(format!("the exemption of rule `{name}` never ends: write `until` with a date"));
+            let passes = match effect {
+                Effect::Exempt(exemption) => {
+                    of_exemption(rule, exemption, today).into_iter().for_each(&mut warn);
+                    exemption.until.is_some()
                 }
-                if let Some(until) = exemption.until.filter(|until| *until < today) {
-                    warn(format!("the exemption of rule `{name}` ended on {until}; the rule is skipped"));
-                } else if let Some((until, days)) = exemption.ends_soon(today) {
-                    let s = if days == 1 { "" } else { "s" };
-                    warn(format!("the exemption of rule `{name}` ends on {until}, in {days} day{s}"));
-                }
-                let by_tag = !selectors.tags.is_empty() || unless.as_ref().is_some_and(|u| !u.tags.is_empty());
-                if by_tag && is_anything(&selectors.stream) {
-                    warn(format!("a tag alone grants the exemption of rule `{name}`: whoever may tag a stream has it"));
-                }
-            }
+                Effect::Encrypt(_) => false,
+            };
             // An exemption that ends lets streams through some day.
             if !passes {
                 lasting.push(rule);
@@ -111,6 +102,29 @@ impl Policy {
         }
         warnings
     }
+}
+
+/// What an exemption lets through for ever, or no more, or to more people than its writer may think.
+fn of_exemption(rule: &Rule, exemption: &Exemption, today: Date) -> Vec<String> {
+    let Rule { name, selectors, unless, .. } = rule;
+    let mut warnings = Vec::new();
+    match exemption.until {
+        None => warnings.push(format!("the exemption of rule `{name}` never ends: write `until` with a date")),
+        Some(until) if until < today => {
+            warnings.push(format!("the exemption of rule `{name}` ended on {until}; the rule is skipped"));
+        }
+        Some(_) => {
+            warnings.extend(exemption.ends_soon(today).map(|(until, days)| {
+                let s = if days == 1 { "" } else { "s" };
+                format!("the exemption of rule `{name}` ends on {until}, in {days} day{s}")
+            }));
+        }
+    }
+    let by_tag = !selectors.tags.is_empty() || unless.as_ref().is_some_and(|unless| !unless.tags.is_empty());
+    if by_tag && is_anything(&selectors.stream) {
+        warnings.push(format!("a tag alone grants the exemption of rule `{name}`: whoever may tag a stream has it"));
+    }
+    warnings
 }
 
 /// What a guard cannot do, though it is asked for it.

@@ -3,15 +3,15 @@
 
 use std::time::Duration;
 
-use jiff::SignedDuration;
+use jiff::{SignedDuration, Timestamp};
 
 use super::{Run, Taken};
 use crate::domain::failure::{Failure, Unfinished};
 use crate::domain::history::{Query, Trail};
 use crate::domain::model::KeyManager;
-use crate::domain::plan::close::{self, After, End, later};
+use crate::domain::plan::close::{self, After, End, Next, later};
 use crate::domain::plan::guard::before::{self, Before, Leave};
-use crate::domain::plan::guard::life::{self, Watched};
+use crate::domain::plan::guard::life::{self, Left, Watched};
 use crate::domain::plan::guard::next::{Ended, Turn};
 use crate::domain::plan::guard::restore::after_break;
 use crate::domain::plan::guard::watch::{On, Standing, Watch};
@@ -201,6 +201,19 @@ impl<W: StreamApi + KeyApi + TrailApi + TrafficApi + Clock> Run<'_, W> {
         };
         let step = after_break(step, watch, self.guard().as_ref(), self.session.mode, now);
         self.end_of_watch(base, watch, Watched { step, users, denied, restoring: None })
+    }
+
+    /// What the run leaves, where `next` is what its verdict alone would leave.
+    pub(super) fn left(&mut self, next: Next, verdict: &Verdict, now: Timestamp) -> (Next, Left) {
+        match (&self.state.work.watch, &self.guarding.watched) {
+            (Some(_), Some(watched)) => life::after_watch(&self.state.work, watched, next, now),
+            (Some(_), None) => (next, Left::default()),
+            (None, _) => {
+                let watch = self.guard().and_then(|guard| guard.watch);
+                let (back, turned_away) = (self.guarding.back.take(), self.guarding.turned_away.take());
+                life::after_run(&self.state, verdict, next, watch, back, turned_away, now)
+            }
+        }
     }
 
     /// What is said of the stream itself in a run that watches it, or brings it back.
