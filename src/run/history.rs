@@ -115,6 +115,12 @@ impl History {
         read.chain(ours.iter()).any(is_it)
     }
 
+    /// A Start of ours without an answer had no effect: CloudTrail will not show it.
+    pub(crate) fn had_no_effect(&self, stream: &StreamName, sent_since: Timestamp) {
+        let mut ours = self.ours.lock().unwrap_or_else(PoisonError::into_inner);
+        ours.retain(|change| change.stream != *stream || change.at.as_second() < sent_since.as_second());
+    }
+
     /// A Start of ours, sent at `at`.
     pub(crate) fn started(&self, stream: &StreamName, key: &KeyIdentity, role: &str, at: Timestamp) {
         let mut ours = self.ours.lock().unwrap_or_else(PoisonError::into_inner);

@@ -56,7 +56,7 @@ impl Watched {
         if on != On::Target {
             return Found { on, users: Err(Unfinished::open("streamseal:Watch", "NotOnKey", "it is not on that key")) };
         }
-        let users = self.users(world, watch.change(self.baseline, self.created), log).await;
+        let users = self.users(world, watch.change(self.baseline, self.created, world.now()), log).await;
         Found { on, users: users.map_err(Unfinished::from) }
     }
 

@@ -31,7 +31,8 @@ impl Guard {
     pub fn of(watch: Option<&Watch>, watched: Option<&Watched>, before: Option<&Users>, left: &Left) -> Option<Self> {
         let standing = match watched {
             Some(watched) => watched.step.standing(),
-            None => left.begun.as_ref().map(|_| Standing::Watching),
+            // Not observed to the end: as the message says.
+            None => watch.map(Watch::standing).or(left.begun.as_ref().map(|_| Standing::Watching)),
         };
         let guard = Self {
             standing,

@@ -181,11 +181,7 @@ impl<W: StreamApi + KeyApi + TrailApi + TrafficApi + Clock> Run<'_, W> {
     /// One observation of a watched change. It changes nothing, whatever it finds.
     pub(super) async fn watch(&mut self, watch: &Watch) -> End {
         let (on, base) = match self.observe().await {
-            Ok(observation) => {
-                let after = self.state.after.as_ref();
-                let setting = after.map(|after| (&after.observed.encryption, after.key.as_ref()));
-                (life::on(&observation, setting, &watch.target), self.base(&observation))
-            }
+            Ok(observation) => (self.on(&observation, &watch.target), self.base(&observation)),
             Err(unobserved) => (None, close::unfinished(&unobserved.why())),
         };
         let users = match on {
@@ -199,8 +195,8 @@ impl<W: StreamApi + KeyApi + TrailApi + TrafficApi + Clock> Run<'_, W> {
             Some(Standing::Broken) => self.denied(watch).await.unwrap_or_default(),
             _ => Vec::new(),
         };
-        let step = after_break(step, watch, self.guard().as_ref(), self.session.mode, now);
-        self.end_of_watch(base, watch, Watched { step, users, denied, restoring: None })
+        let (step, why) = after_break(step, watch, self.guard().as_ref(), self.session.mode, now);
+        self.end_of_watch(base, watch, Watched { step, users, denied, restoring: why.map(str::to_owned) })
     }
 
     /// What the run leaves, where `next` is what its verdict alone would leave.
@@ -241,7 +237,7 @@ impl<W: StreamApi + KeyApi + TrailApi + TrafficApi + Clock> Run<'_, W> {
         let baseline = self.guard().unwrap_or_default().baseline;
         let created = self.state.work.created.unwrap_or_else(|| self.world.now());
         let stream = watch::Watched { stream: self.state.work.stream.clone(), created, baseline };
-        stream.users(self.world, watch.change(baseline, created), &self.log).await
+        stream.users(self.world, watch.change(baseline, created, self.world.now()), &self.log).await
     }
 }
 

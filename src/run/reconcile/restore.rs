@@ -5,71 +5,91 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::{Run, Taken, wait};
+use super::{Run, wait};
 use crate::domain::arn::KeyRef;
 use crate::domain::failure::Unfinished;
 use crate::domain::history::{Query, Trail};
-use crate::domain::model::{KeyInfo, KeyLookup, KeyManager};
+use crate::domain::impact::usage::Usage;
+use crate::domain::model::{KeyIdentity, KeyInfo, KeyLookup, KeyManager};
 use crate::domain::plan::close::{End, later};
 use crate::domain::plan::guard::denied::{Changed, Denied, denied};
 use crate::domain::plan::guard::life::{self, Watched};
-use crate::domain::plan::guard::restore::{Answer, Facts, Place, Way, answer, standing};
+use crate::domain::plan::guard::restore::{Answer, Facts, Place, Way, answer, place};
 use crate::domain::plan::guard::watch::{On, Restore, Standing, Step, Watch};
 use crate::domain::plan::observation::Observation;
+use crate::domain::plan::permit::is_only_reported;
 use crate::domain::plan::proof::Owed;
 use crate::domain::plan::situation::Situation;
 use crate::domain::plan::step::Condition;
+use crate::domain::policy::Outcome;
+use crate::domain::policy::guard::Guard;
 use crate::domain::traffic::judge::Users;
 use crate::ports::{Clock, KeyApi, StreamApi, TrafficApi, TrailApi};
+use crate::run::reconcile::Taken;
 use crate::run::session::Session;
 use crate::run::trail::{Limits, read};
 
-/// What each of two readings of who used a key may cost.
+/// What reading one list of who used a key may cost.
 const USES_LIMITS: Limits = Limits { pages: 6, time: Duration::from_secs(10) };
+
+/// What was read before a stream may go back.
+struct Asked {
+    answer: Answer,
+    users: Option<Users>,
+    denied: Vec<Denied>,
+}
 
 impl<W: StreamApi + KeyApi + TrailApi + TrafficApi + Clock> Run<'_, W> {
     /// A run of a stream that is broken and may go back to its key of before.
     pub(super) async fn restore(&mut self, watch: &Watch, mut restore: Restore) -> End {
-        let mut asked_at = None;
+        let (mut given, mut asked_at): (Option<KeyIdentity>, Option<Timestamp>) = (None, None);
         loop {
             let observation = match self.observe_at_last().await {
                 Ok(observation) => observation,
                 Err(end) => return end,
             };
+            self.troubles = 0;
             let place = match self.place(&observation, watch).await {
                 Ok(place) => place,
                 Err(why) => return later(why),
             };
             let now = self.world.now();
-            match restore.way(place, asked_at, now) {
-                Way::Await if self.pause(Condition::Applied).await => {}
-                Way::Await => return wait::over(Condition::Applied),
-                Way::Defer => {
+            match (restore.way(place, asked_at, now), &given) {
+                (Way::Await, _) if self.pause(Condition::Applied).await => {}
+                (Way::Await, _) => return wait::over(Condition::Applied),
+                (Way::Defer, _) => {
                     self.state.observed_in_vain();
+                    self.session.history.had_no_effect(&self.state.work.stream.name, asked_at.unwrap_or(now));
                     let why = "the Start that restores it had no effect";
                     return later(Unfinished::open("streamseal:Restore", "NoEffect", why));
                 }
-                Way::Over(standing, why) => {
+                (Way::Over(standing, why), _) => {
                     let step = standing.map_or(Step::Drop, Step::End);
                     let restoring = why.map(str::to_owned);
                     let watched = Watched { step, users: None, denied: Vec::new(), restoring };
                     return self.end_of_watch(self.base(&observation), watch, watched);
                 }
-                Way::Ask => match self.send_back(&observation, watch, restore).await {
-                    Ok(sent) => {
-                        asked_at = sent.or(asked_at);
-                        restore.sent = sent.filter(|_| self.state.is_accepted()).or(restore.sent);
-                        self.state.work.watch = Some(Watch { restore: Some(restore), ..watch.clone() });
-                    }
-                    Err(end) => return end,
+                // It is observed once more: to ask takes a while.
+                (Way::Ask, None) => match self.may_go_back(watch, restore).await {
+                    Err(why) => return later(why),
+                    Ok(Asked { answer: Answer::Given(key), .. }) => given = Some(key),
+                    Ok(asked) => return self.stays(&observation, watch, asked),
                 },
-                Way::Arrived => {
+                (Way::Ask, Some(key)) => {
+                    if let Some(end) = self.start(&key.clone(), &observation).await {
+                        return end;
+                    }
+                    asked_at = self.state.has_started().then_some(now);
+                    restore.sent = asked_at.filter(|_| self.state.is_accepted());
+                    self.state.work.watch = Some(Watch { restore: Some(restore), ..watch.clone() });
+                }
+                (Way::Arrived, _) => {
                     self.prove_restored().await;
                     let (restore, at) = restore.arrived(self.world.now());
                     let watch = Watch { restore: Some(restore), ..watch.clone() };
                     return self.went_back(&observation, &watch, Some(at)).await;
                 }
-                Way::Users(at) => {
+                (Way::Users(at), _) => {
                     self.prove_restored().await;
                     return self.went_back(&observation, watch, Some(at).filter(|at| *at > now)).await;
                 }
@@ -79,26 +99,21 @@ impl<W: StreamApi + KeyApi + TrailApi + TrafficApi + Clock> Run<'_, W> {
 
     /// Where the stream is, by the key that it goes back to as KMS knows it.
     async fn place(&mut self, observation: &Observation, watch: &Watch) -> Result<Option<Place>, Unfinished> {
-        let on = |run: &Self, key: &str| {
-            let after = run.state.after.as_ref();
-            let setting = after.map(|after| (&after.observed.encryption, after.key.as_ref()));
-            life::on(observation, setting, key)
+        let by_target = self.on(observation, &watch.target);
+        let is_named =
+            by_target == Some(On::Other) && self.is_on(observation, watch.back.as_deref().unwrap_or_default());
+        let is_back = match by_target {
+            Some(On::Other) if !is_named => match self.back(watch).await? {
+                KeyLookup::Found(info) => self.is_on(observation, info.identity.as_str()),
+                KeyLookup::NotFound | KeyLookup::Denied { .. } => false,
+            },
+            _ => is_named,
         };
-        Ok(match on(self, &watch.target) {
-            None => None,
-            Some(On::Gone) => Some(Place::Gone),
-            Some(On::Target) => Some(Place::Target),
-            Some(On::Other) => {
-                let back = watch.back.clone().unwrap_or_default();
-                let is_named = on(self, &back) == Some(On::Target);
-                let identity = match self.back(watch).await? {
-                    KeyLookup::Found(info) if !is_named => Some(info.identity),
-                    _ => None,
-                };
-                let is_same = identity.is_some_and(|key| on(self, key.as_str()) == Some(On::Target));
-                Some(if is_named || is_same { Place::Back } else { Place::Other })
-            }
-        })
+        Ok(place(by_target, is_back))
+    }
+
+    fn is_on(&self, observation: &Observation, key: &str) -> bool {
+        self.on(observation, key) == Some(On::Target)
     }
 
     /// What KMS says of the key to go back to.
@@ -109,55 +124,40 @@ impl<W: StreamApi + KeyApi + TrailApi + TrafficApi + Clock> Run<'_, W> {
         }
     }
 
-    /// Sends the one Start where it may be sent; when. `None`: it waited for its turn, and has to observe again.
-    ///
-    /// # Errors
-    /// The end of the run.
-    async fn send_back(
-        &mut self,
-        observation: &Observation,
-        watch: &Watch,
-        restore: Restore,
-    ) -> Result<Option<Timestamp>, End> {
-        let (answer, users, denied) = self.may_go_back(watch, restore).await.map_err(later)?;
-        let now = self.world.now();
+    /// The end of a run of a stream that does not go back, now or at all.
+    fn stays(&mut self, observation: &Observation, watch: &Watch, asked: Asked) -> End {
+        let Asked { answer, users, denied } = asked;
         let (step, why) = match answer {
-            Answer::Given(key) => {
-                if let Some(end) = self.start(&key, observation).await {
-                    return Err(end);
-                }
-                return Ok(self.state.has_started().then_some(now));
-            }
-            Answer::NotYet(at, why) => {
-                (Step::Then(Standing::Broken, Watch { restore: Some(restore), ..watch.clone() }, at), why)
-            }
-            Answer::Refused(why) => (Step::End(Standing::Broken), why),
+            Answer::NotYet(at, why) => (Step::Then(Standing::Broken, watch.clone(), at), Some(why)),
+            Answer::Refused(why) => (Step::End(Standing::Broken), Some(why)),
+            Answer::Given(_) => (Step::End(Standing::Broken), None),
         };
-        let base = self.base(observation);
-        let watched = Watched { step, users, denied, restoring: Some(why) };
-        Err(self.end_of_watch(base, watch, watched))
+        self.end_of_watch(self.base(observation), watch, Watched { step, users, denied, restoring: why })
     }
 
     /// Whether it may go back; how its users fare, and who is denied.
-    async fn may_go_back(
-        &mut self,
-        watch: &Watch,
-        restore: Restore,
-    ) -> Result<(Answer, Option<Users>, Vec<Denied>), Unfinished> {
+    async fn may_go_back(&mut self, watch: &Watch, restore: Restore) -> Result<Asked, Unfinished> {
+        let Session { config, history, paces, deadline, mode, .. } = *self.session;
         let back = self.back(watch).await?;
         let lets_in = match &back {
             KeyLookup::Found(KeyInfo { manager: KeyManager::Aws, .. }) => self.others().await,
             KeyLookup::Found(_) | KeyLookup::NotFound | KeyLookup::Denied { .. } => Ok(Vec::new()),
         };
+        let stream = &self.state.work.stream;
+        let changes = match history.of(stream, None, self.world, (paces, deadline), &self.log).await {
+            Ok(Trail { whole: true, changes, .. }) => Ok(changes),
+            Ok(_) => Err("CloudTrail's history is too long to be read whole".to_owned()),
+            Err(why) => Err(why.to_string()),
+        };
         let users = self.users(watch).await.ok();
         let denied = self.denied(watch).await;
-        // On the key of its rule, which can be used: whoever makes a key unusable may mean it.
-        let is_right =
-            matches!(&self.state.situation, Some(Situation::Right { key, .. }) if key.as_str() == watch.target);
-        let guard = self.guard().filter(|_| is_right);
+        let guard = self.guard_that_lets(watch);
         let facts = Facts {
-            mode: self.session.mode,
+            mode,
             guard: guard.as_ref(),
+            account: &self.state.work.stream.scope.account,
+            changes: changes.as_deref().map_err(String::as_str),
+            own_role: config.own_role_arn.as_deref().unwrap_or_default(),
             watch,
             back: &back,
             lets_in: lets_in.as_deref().map_err(String::as_str),
@@ -165,7 +165,20 @@ impl<W: StreamApi + KeyApi + TrailApi + TrafficApi + Clock> Run<'_, W> {
             denied: denied.as_deref().map_err(String::as_str),
         };
         let answer = answer(&facts, restore.since, self.world.now());
-        Ok((answer, users, denied.unwrap_or_default()))
+        Ok(Asked { answer, users, denied: denied.unwrap_or_default() })
+    }
+
+    /// The guard of the stream's rule, where that lets us change the stream, and the stream is on the rule's key, which can be used: whoever
+    /// makes a key unusable may mean it.
+    fn guard_that_lets(&self, watch: &Watch) -> Option<Guard> {
+        let is_right =
+            matches!(&self.state.situation, Some(Situation::Right { key, .. }) if key.as_str() == watch.target);
+        let created = self.state.work.created.unwrap_or_else(|| self.world.now());
+        let is_reported = match self.decision.as_ref().map(|decision| &decision.outcome) {
+            Some(Outcome::Encrypt(target)) => is_only_reported(target.existing, self.session.policy, created),
+            _ => true,
+        };
+        self.guard().filter(|_| is_right && !is_reported)
     }
 
     /// The other accounts that the stream's resource policies let in, or why that is not known.
@@ -175,9 +188,8 @@ impl<W: StreamApi + KeyApi + TrailApi + TrafficApi + Clock> Run<'_, W> {
         self.lets_in(consumers).await.map_err(|failure| failure.to_string())?
     }
 
-    /// Who is denied the key of the change and used the stream before, as far as CloudTrail shows it; or why that cannot be read.
+    /// Who is denied the key of the change and used the stream before, as far as CloudTrail shows it; or why that is not known.
     pub(super) async fn denied(&self, watch: &Watch) -> Result<Vec<Denied>, String> {
-        let Session { config, paces, deadline, .. } = *self.session;
         let Watch { target, sent, back, .. } = watch;
         let before = back.as_deref().filter(|back| back.starts_with("arn:"));
         let changed = Changed {
@@ -185,23 +197,35 @@ impl<W: StreamApi + KeyApi + TrailApi + TrafficApi + Clock> Run<'_, W> {
             target,
             sent: *sent,
             before,
-            own_role: config.own_role_arn.as_deref().unwrap_or_default(),
+            own_role: self.session.config.own_role_arn.as_deref().unwrap_or_default(),
         };
-        let baseline = self.guard().unwrap_or_default().baseline;
-        let since = sent.saturating_sub(baseline).unwrap_or(*sent);
-        let queries: Vec<Query> =
-            [Some(target.as_str()), before].into_iter().flatten().map(|key| Query::Resource(key.to_owned())).collect();
-        let reading = |queries: Vec<Query>, since: Timestamp| async move {
-            read(self.world, &queries, since, USES_LIMITS, (paces, deadline), &self.log).await
-        };
-        let Trail { mut uses, .. } = reading(queries, since).await.map_err(|why| why.to_string())?;
-        let found = denied(&uses, &changed);
-        if !found.is_empty() {
-            return Ok(found);
+        let since = sent.saturating_sub(self.guard().unwrap_or_default().baseline).unwrap_or(*sent);
+        let (mut uses, mut whole) = (Vec::new(), true);
+        let of_key = |key: &str| Query::Resource(key.to_owned());
+        // A call that was refused may have no resources: those are found by their names, where the key's do not say enough.
+        let lists = [Some((of_key(target), since)), before.map(|key| (of_key(key), since))].into_iter().flatten();
+        for (query, since) in lists.chain(Query::USES.map(|query| (query, *sent))) {
+            let is_by_name = matches!(query, Query::Calls(_));
+            if is_by_name && !denied(&uses, &changed).is_empty() {
+                break;
+            }
+            whole &= self.read_uses(query, since, &mut uses).await?;
         }
-        // A call that was refused may have no resources.
-        uses.extend(reading(Query::USES.to_vec(), *sent).await.map_err(|why| why.to_string())?.uses);
-        Ok(denied(&uses, &changed))
+        match denied(&uses, &changed) {
+            found if found.is_empty() && !whole => {
+                Err("CloudTrail's KMS events are too many to be read whole".to_owned())
+            }
+            found => Ok(found),
+        }
+    }
+
+    /// Reads one list of who used a key; whether it is whole.
+    async fn read_uses(&self, query: Query, since: Timestamp, uses: &mut Vec<Usage>) -> Result<bool, String> {
+        let Session { paces, deadline, .. } = *self.session;
+        let trail = read(self.world, &[query], since, USES_LIMITS, (paces, deadline), &self.log).await;
+        let trail = trail.map_err(|why| why.to_string())?;
+        uses.extend(trail.uses);
+        Ok(trail.whole)
     }
 
     /// Makes the proof that is owed of the key that the stream went back to. Where it cannot be made, evidence says so.
@@ -214,7 +238,7 @@ impl<W: StreamApi + KeyApi + TrailApi + TrafficApi + Clock> Run<'_, W> {
 
     /// The end of a run that observes the stream on its key of before: `at`, where its users are observed once more.
     async fn went_back(&mut self, observation: &Observation, watch: &Watch, at: Option<Timestamp>) -> End {
-        let standing = standing(watch.back.as_deref().unwrap_or_default());
+        let standing = watch.went_back();
         let (step, users) = match at {
             Some(at) => (Step::Then(standing, watch.clone(), at), None),
             None => (Step::End(standing), self.users(watch).await.ok()),
@@ -224,5 +248,11 @@ impl<W: StreamApi + KeyApi + TrailApi + TrafficApi + Clock> Run<'_, W> {
         let base = self.base(observation);
         let watched = Watched { step, users, denied: Vec::new(), restoring: None };
         self.end_of_watch(base, watch, watched)
+    }
+
+    /// Where the stream is by one key.
+    pub(super) fn on(&self, observation: &Observation, key: &str) -> Option<On> {
+        let after = self.state.after.as_ref();
+        life::on(observation, after.map(|after| (&after.observed.encryption, after.key.as_ref())), key)
     }
 }

@@ -250,3 +250,45 @@ async fn whoever_sets_the_key_again_is_not_overruled() {
     assert_eq!(s.starts("a"), ["app", "other"], "{}", s.story("a"));
     assert_eq!((standing(&s, "a"), s.key("a")), (Some(Standing::Overtaken), Some(key_arn("app"))), "{}", s.story("a"));
 }
+
+/// The right is given before CloudTrail shows who was denied: what the metrics say then counts, and not what they said.
+#[tokio::test(start_paused = true)]
+async fn a_stream_that_is_well_again_stays() {
+    let mut s = scene_with(RESTORES);
+    streams(&s, &["a"], |_| OLD);
+    s.set(|state, now| {
+        state.weather.trail_lag_ms = 840_000..=840_000;
+        state.sweep(now);
+    });
+    s.later(secs(740.0), |state, now| state.may_use_from("a", "app", now));
+    s.drain().await;
+    assert_eq!(s.starts("a"), ["app"], "{}", s.story("a"));
+    let last = s.all("a").into_iter().rev().find(|e| e.verdict.reason == Reason::Broken).unwrap();
+    assert!(last.verdict.detail.contains("not restored"), "{}", s.story("a"));
+}
+
+/// SQS hands a message over again whose run died after its Start; meanwhile a person has set the key again.
+#[tokio::test(start_paused = true)]
+async fn a_message_that_comes_again_overrules_nobody() {
+    let mut s = scene_with(RESTORES);
+    streams(&s, &["a"], |_| OLD);
+    s.set(|state, now| state.sweep(now));
+    s.later(secs(720.0), |state, _| state.script.push(Script { op: Op::Start, target: None, fault: Fault::Panic }));
+    s.later(secs(1_000.0), |state, now| state.start_by("a", &key_arn("app"), Tool::Cli, now).unwrap());
+    s.drain().await;
+    let effective = s.journal().iter().filter(|call| call.op == Op::Start && call.took_effect).count();
+    assert_eq!((s.key("a"), effective), (Some(key_arn("app")), 1), "{}", s.story("a"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn existing_streams_that_are_reported_only_do_not_go_back() {
+    let mut s = scene_with(RESTORES);
+    streams(&s, &["a"], |_| OLD);
+    s.set(|state, now| {
+        state.weather.trail_lag_ms = 840_000..=840_000;
+        state.sweep(now);
+    });
+    s.later(secs(800.0), |state, _| policy(state, "existing: enforce", "existing: report"));
+    s.drain().await;
+    assert_eq!(s.starts("a"), ["app"], "{}", s.story("a"));
+}

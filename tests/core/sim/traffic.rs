@@ -48,6 +48,8 @@ pub(crate) struct User {
     calls_a_minute: u32,
     /// The keys that it may use.
     may_use: Vec<&'static str>,
+    /// One that it may use from some time on.
+    later: Option<(&'static str, Timestamp)>,
 }
 
 impl User {
@@ -55,21 +57,22 @@ impl User {
     fn calls(&self, state: &State, minute: Minute) -> Calls {
         let end = Timestamp::from_second((minute + 1) * 60).unwrap();
         let key = state.streams.get(&self.stream).and_then(|stream| stream.encrypts_with(end));
-        let may = key.is_none_or(|key| self.may(state, &key));
+        let may = key.is_none_or(|key| self.may(state, &key, end));
         let sent = u64::from(self.calls_a_minute);
         Calls { sent, worked: if may { sent } else { 0 }, throttled: 0 }
     }
 
     /// Whether it may use a key: everybody of the account may use the one that AWS manages.
-    fn may(&self, state: &State, key: &str) -> bool {
-        state.keys.manager(key) == Some(KeyManager::Aws) || self.may_use.iter().any(|id| key_arn(id) == key)
+    fn may(&self, state: &State, key: &str, at: Timestamp) -> bool {
+        let by_now = self.later.is_some_and(|(id, from)| at >= from && key_arn(id) == key);
+        by_now || state.keys.manager(key) == Some(KeyManager::Aws) || self.may_use.iter().any(|id| key_arn(id) == key)
     }
 
     /// Its call to KMS in one minute.
     fn usage(&self, state: &State, minute: Minute) -> Option<Usage> {
         let end = Timestamp::from_second((minute + 1) * 60).unwrap();
         let key = state.streams.get(&self.stream)?.encrypts_with(end)?;
-        let may = self.may(state, &key);
+        let may = self.may(state, &key, end);
         let side = if self.metric.starts_with("Put") { Side::Producer } else { Side::Consumer };
         let role = format!("arn:aws:iam::111122223333:role/{}-{}", self.stream, side.as_str());
         let (is_due, role) = match state.kms_records {
@@ -122,7 +125,12 @@ impl State {
         may_use: &[&'static str],
     ) {
         let (stream, may_use) = (stream.to_owned(), may_use.to_vec());
-        self.users.push(User { stream, metric, consumer, calls_a_minute, may_use });
+        self.users.push(User { stream, metric, consumer, calls_a_minute, may_use, later: None });
+    }
+
+    /// From now on the users of a stream may use this key.
+    pub(crate) fn may_use_from(&mut self, stream: &str, key: &'static str, now: Timestamp) {
+        self.users.iter_mut().filter(|user| user.stream == stream).for_each(|user| user.later = Some((key, now)));
     }
 
     /// How often a document of the last day said that a change to this key broke a stream. CloudWatch shows it a minute later.

@@ -201,8 +201,16 @@ fn in_order(changes: &[Change]) -> Vec<&Change> {
 /// When a Start of ours with `target` was soon followed by a Start with another key, by us or by somebody who had to help: that change is
 /// not made again. A Stop says nothing: it is undone, and later changes are those of a new policy.
 fn held_since(changes: &[Change], target: &KeyIdentity, own_role: &str) -> Option<Timestamp> {
-    let ordered = in_order(changes);
     let is_ours = |change: &Change| change.role.as_deref() == Some(own_role);
+    let mut ordered = in_order(changes);
+    // Two copies of one message may each have set the same key, and a Start of this instance stands beside CloudTrail's record of it.
+    ordered.dedup_by(|later, earlier| {
+        later.kind == ChangeKind::Start
+            && earlier.kind == later.kind
+            && is_ours(later)
+            && is_ours(earlier)
+            && later.key == earlier.key
+    });
     let with_target = |change: &Change| change.key.as_ref().is_some_and(|key| key.as_str() == target.as_str());
     let [before, last] = ordered.get(ordered.len().checked_sub(2)?..)? else { return None };
     let are_starts = before.kind == ChangeKind::Start && last.kind == ChangeKind::Start;
@@ -365,6 +373,10 @@ mod tests {
         let taken_back = [change(90, Some(&new), true), change(60, Some(&old), true)];
         let held = leave(Some("old"), &taken_back, |_| {});
         assert_eq!(word(&held), "held", "{held:?}");
+        // Two copies of one message brought it back.
+        let mut twice = taken_back.to_vec();
+        twice.push(change(59, Some(&old), true));
+        assert_eq!(word(&leave(Some("old"), &twice, |_| {})), "held");
         // The history is in no order.
         let reversed: Vec<Change> = taken_back.iter().rev().cloned().collect();
         assert_eq!(word(&leave(Some("old"), &reversed, |_| {})), "held");

@@ -83,7 +83,11 @@ pub fn verdict(base: Verdict, watched: &Watched, watch: &Watch) -> Verdict {
             return Verdict { detail: format!("{}; watched: {why}", base.detail), ..base };
         }
         Standing::Inconclusive => (Reason::Inconclusive, why.to_owned()),
-        Standing::Broken => (Reason::Broken, format!("users fail since the change to {target}: {why}")),
+        Standing::Broken => {
+            let still = watched.users.as_ref().is_none_or(|users| users.health() == Health::Broken);
+            let fail = if still { "fail" } else { "failed" };
+            (Reason::Broken, format!("users {fail} since the change to {target}: {why}"))
+        }
         Standing::Overtaken => {
             (Reason::Overtaken, format!("somebody else changed it while its change to {target} was watched"))
         }
@@ -130,7 +134,8 @@ pub fn after_watch(work: &Work, watched: &Watched, next: Next, now: Timestamp) -
         }
         // What follows the stream ends with its watch.
         Step::Then(standing, watch, at) => {
-            let work = base(&next, work);
+            // What fails on the way back is tried again soon, however long the watch was.
+            let work = Work { attempt: 0, ..base(&next, work) };
             (watching(work, watch.clone(), List::default(), *at, now), ended(list, Ended::of(Some(*standing))))
         }
         Step::Drop => (over(next), ended(list, Ended::of(None))),

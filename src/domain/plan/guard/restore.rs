@@ -6,9 +6,11 @@
 use jiff::{SignedDuration, Timestamp};
 
 use super::denied::Denied;
-use super::watch::{Restore, Standing, Step, Watch};
-use crate::domain::arn::AWS_MANAGED_ALIAS;
+use super::watch::{On, Restore, Standing, Step, Watch};
+use crate::domain::arn::{AWS_MANAGED_ALIAS, KeyArn};
 use crate::domain::bounds::later;
+use crate::domain::history::{Change, ChangeKind};
+use crate::domain::impact::finding::Side;
 use crate::domain::model::{KeyIdentity, KeyInfo, KeyLookup, KeyManager, Mode};
 use crate::domain::plan::step::OVERTAKEN_AFTER;
 use crate::domain::policy::guard::{FallBack, Guard, OnBreak};
@@ -89,21 +91,37 @@ impl Restore {
     }
 }
 
-/// What follows from an observation that ends a watch: a stream that is broken is restored by a later run, where its rule asks for that and
-/// there is a way back.
-pub fn after_break(step: Step, watch: &Watch, guard: Option<&Guard>, mode: Mode, now: Timestamp) -> Step {
-    let is_asked_for = guard.is_some_and(|guard| guard.on_break == OnBreak::Restore);
-    match step {
-        Step::End(Standing::Broken) if is_asked_for && mode == Mode::Enforce && watch.back.is_some() => {
-            Step::Then(Standing::Broken, Watch { restore: Some(Restore::begin(now)), ..watch.clone() }, now)
-        }
-        step => step,
-    }
+/// Where a stream is by its two keys, as far as that is known: by the one that broke it, and whether it is on the one to go back to.
+pub fn place(by_target: Option<On>, is_back: bool) -> Option<Place> {
+    Some(match by_target? {
+        On::Gone => Place::Gone,
+        On::Target => Place::Target,
+        On::Other if is_back => Place::Back,
+        On::Other => Place::Other,
+    })
 }
 
-/// How it stands with a stream that is on its way back to this key.
-pub fn standing(back: &str) -> Standing {
-    if back == AWS_MANAGED_ALIAS { Standing::FellBack } else { Standing::Restored }
+/// What follows from an observation that ends a watch: a stream that is broken is restored by a later run, where its rule asks for that and
+/// there is a way back; and why not, where its rule asks for it.
+pub fn after_break(
+    step: Step,
+    watch: &Watch,
+    guard: Option<&Guard>,
+    mode: Mode,
+    now: Timestamp,
+) -> (Step, Option<&'static str>) {
+    let is_asked_for = guard.is_some_and(|guard| guard.on_break == OnBreak::Restore);
+    match step {
+        Step::End(Standing::Broken) if is_asked_for => match (mode, &watch.back) {
+            (Mode::Enforce, Some(_)) => {
+                let watch = Watch { restore: Some(Restore::begin(now)), ..watch.clone() };
+                (Step::Then(Standing::Broken, watch, now), None)
+            }
+            (Mode::Enforce, None) => (step, Some("it is not restored: its key of before is not known")),
+            (_, _) => (step, Some("it is not restored: the mode is report")),
+        },
+        step => (step, None),
+    }
 }
 
 /// What is known before a stream goes back.
@@ -111,8 +129,14 @@ pub fn standing(back: &str) -> Standing {
 pub struct Facts<'a> {
     /// The mode now.
     pub mode: Mode,
-    /// The guard of its rule now, where that still requires the key that broke it, and the key can be used.
+    /// The guard of its rule now, where that still lets us change it and requires the key that broke it, and the key can be used.
     pub guard: Option<&'a Guard>,
+    /// The stream's own account.
+    pub account: &'a str,
+    /// What the history of the last day shows of the stream, or why it cannot be read whole.
+    pub changes: Result<&'a [Change], &'a str>,
+    /// The role whose Starts are ours.
+    pub own_role: &'a str,
     /// The watch.
     pub watch: &'a Watch,
     /// What KMS says now of the key to go back to.
@@ -145,9 +169,9 @@ pub fn answer(facts: &Facts<'_>, since: Timestamp, now: Timestamp) -> Answer {
     };
     let watch = facts.watch;
     let fall_back = match (facts.mode, facts.guard) {
-        (Mode::Report, _) => return refused("the mode is report"),
-        (_, Some(Guard { on_break: OnBreak::Restore, fall_back, .. })) => *fall_back,
-        (_, _) => return refused("its rule does not ask for it any more, or its key cannot be used"),
+        (Mode::Enforce, Some(Guard { on_break: OnBreak::Restore, fall_back, .. })) => *fall_back,
+        (Mode::Enforce, _) => return refused("its rule does not ask for it any more, or its key cannot be used"),
+        (_, _) => return refused("the mode is report"),
     };
     if fall_back == FallBack::None && watch.back.as_deref() == Some(AWS_MANAGED_ALIAS) {
         return refused("it was not encrypted before, and its rule has `fall_back: none`");
@@ -163,6 +187,18 @@ pub fn answer(facts: &Facts<'_>, since: Timestamp, now: Timestamp) -> Answer {
     if identity.as_str() == watch.target {
         return refused("it is on the key that it would go back to");
     }
+    let account_of = |key: &str| KeyArn::parse(key).map(|key| key.account().to_owned());
+    let is_known = |account: String| account == facts.account || Some(&account) == account_of(&watch.target).as_ref();
+    if !account_of(identity.as_str()).is_none_or(is_known) {
+        return refused("its key of before is of another account, which its rule does not name");
+    }
+    match facts.changes {
+        Ok(changes) if changes.iter().any(|change| is_later(change, watch, facts.own_role)) => {
+            return refused("it was changed since");
+        }
+        Ok(_) => {}
+        Err(why) => return not_yet(&format!("whether it was changed since is not known: {why}")),
+    }
     if *manager == KeyManager::Aws {
         match facts.lets_in {
             Ok([]) => {}
@@ -172,24 +208,41 @@ pub fn answer(facts: &Facts<'_>, since: Timestamp, now: Timestamp) -> Answer {
             Err(why) => return not_yet(&format!("whether other accounts use it is not known: {why}")),
         }
     }
-    match facts.users.map(Users::health) {
-        Some(Health::Broken) => {}
-        Some(Health::Quiet | Health::Fine | Health::Unknown | Health::Suspect) => {
-            return refused("its users are not found broken any more");
-        }
-        None => return not_yet("how its users fare cannot be read"),
+    let Some(users) = facts.users else { return not_yet("how its users fare cannot be read") };
+    match users.health() {
+        Health::Broken => {}
+        Health::Unknown | Health::Suspect => return not_yet("its users are not found broken now"),
+        Health::Quiet | Health::Fine => return refused("its users fare as before by now"),
     }
     match facts.denied {
-        Ok([]) => not_yet("CloudTrail shows no user of it who is denied the key"),
-        Ok(_) => Answer::Given(identity.clone()),
-        Err(why) => not_yet(&format!("who is denied the key cannot be read: {why}")),
+        Ok(denied) if denied.iter().any(|one| is_of_broken(one, users)) => Answer::Given(identity.clone()),
+        Ok(_) => not_yet("CloudTrail shows no user of it who is denied the key"),
+        Err(why) => not_yet(&format!("who is denied the key is not known: {why}")),
+    }
+}
+
+/// Whether a change came after the one that is watched, which is a Start of ours with its key.
+fn is_later(change: &Change, watch: &Watch, own_role: &str) -> bool {
+    let is_ours = change.role.as_deref() == Some(own_role) && change.kind == ChangeKind::Start;
+    let is_with_target = change.key.as_ref().is_some_and(|key| key.as_str() == watch.target);
+    // The history has whole seconds.
+    change.at > watch.sent && !(is_ours && is_with_target)
+}
+
+/// Whether somebody who is denied is of the side that fails.
+fn is_of_broken(denied: &Denied, users: &Users) -> bool {
+    match denied.side {
+        Side::Producer => users.producers.health == Health::Broken,
+        Side::Consumer => users.consumers.health == Health::Broken,
+        Side::Both => true,
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::impact::finding::{Side, Who};
+    use crate::domain::arn::StreamName;
+    use crate::domain::impact::finding::Who;
     use crate::domain::text::EventText;
 
     fn at(minutes: i64) -> Timestamp {
@@ -247,7 +300,9 @@ mod tests {
         ];
         for (step, guard, mode, back, expect) in rows {
             let watch = Watch { back: back.map(str::to_owned), ..watch("") };
-            let after = after_break(step.clone(), &watch, guard.as_ref(), mode, at(0));
+            let (after, why) = after_break(step.clone(), &watch, guard.as_ref(), mode, at(0));
+            let is_asked_for = step == Step::End(Standing::Broken) && guard == Some(restores);
+            assert_eq!(why.is_some(), is_asked_for && !expect, "{guard:?} {mode:?} {back:?}");
             let begun = Watch { restore: Some(Restore::begin(at(0))), ..watch };
             let expected = if expect { Step::Then(Standing::Broken, begun, at(0)) } else { step };
             assert_eq!(after, expected, "{guard:?} {mode:?} {back:?}");
@@ -278,6 +333,9 @@ mod tests {
         let good = Facts {
             mode: Mode::Enforce,
             guard: Some(&restores),
+            account: "111122223333",
+            changes: Ok(&[]),
+            own_role: OURS,
             watch: &of_key,
             back: &old,
             lets_in: Ok(&[]),
@@ -286,6 +344,13 @@ mod tests {
         };
         let disabled = key("old", KeyManager::Customer, Some(gone));
         let same = key("new", KeyManager::Customer, None);
+        let foreign = KeyArn::parse("arn:aws:kms:eu-west-1:999988887777:key/theirs").map(KeyIdentity::Arn).unwrap();
+        let foreign = KeyLookup::Found(KeyInfo::new(foreign, KeyManager::Customer, None));
+        let central = Watch { target: "arn:aws:kms:eu-west-1:999988887777:key/new".to_owned(), ..of_key.clone() };
+        let consumer = [Denied { side: Side::Consumer, ..denied[0].clone() }];
+        let suspect = users(Health::Suspect);
+        let (first, ours) = ([change(-20, "new", OURS)], [change(-19, "new", OURS)]);
+        let (again, moved) = ([change(-1, "new", "somebody")], [change(-1, "old", OURS)]);
         let rows: &[(&str, Facts<'_>, &str)] = &[
             ("all is there", good, "given"),
             ("report mode", Facts { mode: Mode::Report, ..good }, "refused"),
@@ -304,6 +369,15 @@ mod tests {
             ("the key is gone", Facts { back: &KeyLookup::NotFound, ..good }, "refused"),
             ("the key is disabled", Facts { back: &disabled, ..good }, "refused"),
             ("the same key", Facts { back: &same, ..good }, "refused"),
+            ("another account's", Facts { back: &foreign, ..good }, "refused"),
+            ("the account of the rule's key", Facts { back: &foreign, watch: &central, ..good }, "given"),
+            ("our change", Facts { changes: Ok(&first), ..good }, "given"),
+            ("our change, by two copies", Facts { changes: Ok(&ours), ..good }, "given"),
+            ("somebody set it again", Facts { changes: Ok(&again), ..good }, "refused"),
+            ("it went back before", Facts { changes: Ok(&moved), ..good }, "refused"),
+            ("the history is not known", Facts { changes: Err("no"), ..good }, "not yet"),
+            ("suspect", Facts { users: Some(&suspect), ..good }, "not yet"),
+            ("the other side is denied", Facts { denied: Ok(&consumer), ..good }, "not yet"),
             ("blind", Facts { users: None, ..good }, "not yet"),
             ("it fares well", Facts { users: Some(&fine), ..good }, "refused"),
             ("metrics alone", Facts { denied: Ok(&[]), ..good }, "not yet"),
@@ -321,6 +395,32 @@ mod tests {
             assert_eq!(word(&early), *expect, "{name}: {early:?}");
             let late = answer(facts, at(0), at(15));
             assert_eq!(word(&late), if *expect == "given" { "given" } else { "refused" }, "{name}: {late:?}");
+        }
+    }
+
+    const OURS: &str = "arn:aws:iam::111122223333:role/streamseal";
+
+    fn change(minutes: i64, id: &str, role: &str) -> Change {
+        Change {
+            at: at(minutes),
+            kind: ChangeKind::Start,
+            stream: StreamName::parse("orders").unwrap(),
+            key: Some(EventText::new(identity(id).as_str())),
+            role: Some(role.to_owned()),
+            actor: EventText::new(role),
+        }
+    }
+
+    #[test]
+    fn where_a_stream_is_by_its_two_keys() {
+        for (by_target, is_back, expect) in [
+            (None, true, None),
+            (Some(On::Gone), false, Some(Place::Gone)),
+            (Some(On::Target), true, Some(Place::Target)),
+            (Some(On::Other), true, Some(Place::Back)),
+            (Some(On::Other), false, Some(Place::Other)),
+        ] {
+            assert_eq!(place(by_target, is_back), expect, "{by_target:?} {is_back}");
         }
     }
 

@@ -21,6 +21,8 @@ const EVERY_MAX: SignedDuration = SignedDuration::from_mins(10);
 const TIMES: i32 = 5;
 /// So far apart are the two observations that find a stream broken.
 const APART: SignedDuration = SignedDuration::from_mins(1);
+/// So many minutes say how the users of a stream fare now.
+const LAST_MINUTES: SignedDuration = SignedDuration::from_mins(5);
 /// For so long after its end the metrics of a watch are asked for again, where they could not be read.
 const BLIND_MAX: SignedDuration = SignedDuration::from_mins(15);
 
@@ -195,13 +197,33 @@ impl Watch {
         }
     }
 
+    /// How it stands, by the message alone.
+    pub fn standing(&self) -> Standing {
+        match self.restore {
+            None => Standing::Watching,
+            Some(Restore { restored: None, .. }) => Standing::Broken,
+            Some(_) => self.went_back(),
+        }
+    }
+
+    /// How a stream stands that went back.
+    pub fn went_back(&self) -> Standing {
+        if self.back.as_deref() == Some(AWS_MANAGED_ALIAS) { Standing::FellBack } else { Standing::Restored }
+    }
+
     /// The change as the metrics are judged by it, compared with `baseline` before it. A stream that was made within it has a shorter one.
-    pub fn change(&self, baseline: SignedDuration, created: Timestamp) -> Change {
+    pub fn change(&self, baseline: SignedDuration, created: Timestamp, now: Timestamp) -> Change {
         let from = self.sent.saturating_sub(baseline).unwrap_or(created);
         let before_from = from.max(created).min(self.sent);
-        // Of a stream that went back, the minutes since then count.
-        let restored = self.restore.and_then(|restore| restore.restored);
-        let (active, until) = restored.map_or((self.from, self.until), |at| (at, later(at, WATCH.1)));
+        // Of a stream that was found broken the last minutes count, since somebody may have put it right; of one that went back those since
+        // then.
+        let (active, until) = match self.restore {
+            None => (self.from, self.until),
+            Some(Restore { restored: None, .. }) => {
+                (self.from.max(now.saturating_sub(LAST_MINUTES + SETTLED_AFTER).unwrap_or(self.from)), now)
+            }
+            Some(Restore { restored: Some(at), .. }) => (at, now.max(at)),
+        };
         Change { before_from, sent: self.sent, active, until }
     }
 
@@ -372,10 +394,19 @@ mod tests {
     #[test]
     fn the_baseline_begins_no_earlier_than_the_stream() {
         let hour = SignedDuration::from_hours(1);
-        let change = watch().change(hour, at(-600));
+        let change = watch().change(hour, at(-600), at(30));
         assert_eq!((change.before_from, change.active, change.until), (watch().sent - hour, at(0), at(20)));
-        assert_eq!(watch().change(hour, at(-30)).before_from, at(-30));
-        assert_eq!(watch().change(hour, at(30)).before_from, watch().sent, "whatever a message says");
+        assert_eq!(watch().change(hour, at(-30), at(30)).before_from, at(-30));
+        assert_eq!(watch().change(hour, at(30), at(30)).before_from, watch().sent, "whatever a message says");
+        let begun = Restore { since: at(12), sent: None, restored: None };
+        let change = |restore, now| {
+            let change = Watch { restore: Some(restore), ..watch() }.change(hour, at(-600), at(now));
+            (change.active, change.until)
+        };
+        assert_eq!(change(begun, 8), (at(0), at(8)), "not before the change");
+        assert_eq!(change(begun, 30), (at(22), at(30)), "beyond the end of the watch");
+        let restored = Restore { restored: Some(at(15)), ..begun };
+        assert_eq!(change(restored, 30), (at(15), at(30)));
     }
 
     #[test]
