@@ -7,6 +7,8 @@
 //! Bugs that were put in on purpose on 2026-11-29, and what of the first 400 seeds caught them: work messages about one stream that end with
 //! each other: 6 and 100; a scan that begins before its window ends: 42, 117, 228 and 249. Candidates chosen first come are caught by
 //! no seed, since no schedule has more streams than one scan may change, but by `streams_whose_change_fails_for_ever_starve_nobody`.
+//! The same of the guard, of the first 600: *halted* that is not heeded: 0, 115, 125 and 21 others; a list that goes on before its first
+//! stream was watched: 15, 75 and 365; a way back though nobody is denied: 90, 220, 290, 505 and 560.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Mutex;
