@@ -24,7 +24,7 @@ pub(crate) struct Globals {
     /// Call this URL instead of AWS's, for every service [env: AWS_ENDPOINT_URL]
     #[arg(long, global = true, value_name = "URL")]
     pub(crate) endpoint_url: Option<String>,
-    /// The account of the streams [env: ACCOUNT_ID; else the one that the credentials are of]
+    /// The account of the streams [env: ACCOUNT_ID; else the account of the credentials]
     #[arg(long, global = true, value_name = "ID")]
     pub(crate) account: Option<String>,
     /// The policy: a file, `-` for standard input, or `ssm:NAME` for a parameter of Systems Manager [env: POLICY; else
@@ -34,7 +34,7 @@ pub(crate) struct Globals {
     /// Print JSON
     #[arg(long, global = true)]
     pub(crate) json: bool,
-    /// Colours: `auto` has them on a terminal where NO_COLOR is not set
+    /// When to use colours: `auto` uses them on a terminal, unless NO_COLOR is set
     #[arg(long, global = true, value_name = "WHEN", value_enum, default_value_t)]
     pub(crate) color: Color,
 }

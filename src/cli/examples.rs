@@ -8,7 +8,7 @@ const EXAMPLES: &[(&str, &[(&str, &str)])] = &[
         "init",
         &[
             ("streamseal init", "write streamseal.yaml from the streams of this Region"),
-            ("streamseal init - --region eu-west-1", "show it"),
+            ("streamseal init - --region eu-west-1", "print it"),
         ],
     ),
     (
@@ -16,7 +16,7 @@ const EXAMPLES: &[(&str, &[(&str, &str)])] = &[
         &[
             ("streamseal check policy.yaml --strict", "a policy: faults, warnings"),
             ("streamseal check ssm:/streamseal/policy --resolve", "the deployed one, and its keys"),
-            ("streamseal check policy.yaml --terraform plan.json", "what `terraform show -json` plans"),
+            ("streamseal check policy.yaml --terraform plan.json", "the streams of a Terraform plan"),
         ],
     ),
     (
@@ -37,7 +37,7 @@ const EXAMPLES: &[(&str, &[(&str, &str)])] = &[
         "seal",
         &[
             ("streamseal seal orders --dry-run", "show the plan"),
-            ("streamseal seal orders --include-existing", "also where the policy only reports existing streams"),
+            ("streamseal seal orders --include-existing", "also streams that the policy only reports"),
             ("streamseal seal --all --watch 20m", "one stream first, and watch its users"),
         ],
     ),
@@ -45,8 +45,8 @@ const EXAMPLES: &[(&str, &[(&str, &str)])] = &[
         "prove",
         &[
             ("streamseal prove orders --dry-run", "show what would be written"),
-            ("streamseal prove orders payments --yes", "prove two streams, without a question"),
-            ("streamseal prove orders --observe", "with a record that a producer writes"),
+            ("streamseal prove orders payments --yes", "prove two streams without asking"),
+            ("streamseal prove orders --observe", "with a record that a producer wrote"),
         ],
     ),
     (
@@ -54,8 +54,8 @@ const EXAMPLES: &[(&str, &[(&str, &str)])] = &[
         &[
             ("streamseal audit", "every stream of this Region, by ./streamseal.yaml if it is there"),
             ("streamseal audit --all-regions -o audit.html -o audit.json", "a report, and a file to compare with"),
-            ("streamseal audit --since audit.json --fail-on new", "only what was not wrong before fails"),
-            ("streamseal audit --non-compliant --stream 'orders-*'", "the wrong ones among some"),
+            ("streamseal audit --since audit.json --fail-on new", "fail only on what is newly non-compliant"),
+            ("streamseal audit --non-compliant --stream 'orders-*'", "only the non-compliant ones of some streams"),
             ("streamseal audit --format markdown", "a summary for a pull request"),
         ],
     ),

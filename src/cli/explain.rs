@@ -32,23 +32,23 @@ use crate::run::observe::Observer;
 use crate::run::reconcile::preview::preview;
 use crate::run::session::Session;
 
-/// Says which rule decides a stream, why, with which key, and what a run would do now
+/// Says which rule decides a stream, why, which key it requires, and what a run would do now
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXIT_CODES)]
 pub(crate) struct ExplainArguments {
     /// The stream: its name or ARN
     #[arg(required_unless_present = "name")]
     stream: Option<String>,
-    /// The name of a stream that need not exist; nothing is asked of Kinesis
+    /// The name of a stream, whether it exists or not; Kinesis is not called
     #[arg(long, conflicts_with = "stream")]
     name: Option<String>,
-    /// A tag of that stream; may be repeated. For a stream that is there: as if it had this tag besides its own
+    /// A tag of the stream; may be repeated. An existing stream is explained as if it had this tag too
     #[arg(long = "tag", value_name = "KEY=VALUE")]
     tags: Vec<String>,
     /// The mode to assume [env: MODE; else report]
     #[arg(long, value_parser = MODES)]
     mode: Option<String>,
-    /// Print what to change as well: for Terraform, CloudFormation and the AWS CLI
+    /// Also print the change to make: for Terraform, CloudFormation and the AWS CLI
     #[arg(long)]
     fix: bool,
 }
@@ -122,8 +122,11 @@ async fn existing(context: &Context, policy: &Policy, mode: Mode, stream: &str) 
 }
 
 fn no_such_stream(stream: &StreamArn) -> Stop {
-    let stop = Stop::failure(format!("{stream} is not there, or is being deleted"));
-    stop.help(format!("`streamseal explain --name {} --tag KEY=VALUE` explains one that is not there yet", stream.name))
+    let stop = Stop::failure(format!("{stream} does not exist or is being deleted"));
+    stop.help(format!(
+        "`streamseal explain --name {} --tag KEY=VALUE` explains one that does not exist yet",
+        stream.name
+    ))
 }
 
 /// A stream that need not be there: as if it were made now, by hand.
@@ -260,7 +263,8 @@ fn exit_of_imagined(step: &Step, remedy: &Remedy) -> Exit {
     }
 }
 
-/// Whether the stream is as its rule says, as far as the step says so; a stream that need not be there is one that is not encrypted.
+/// Whether the stream is as its rule says, as far as the step says so; a stream that need not be there is one that is
+/// not encrypted.
 fn is_compliant(step: &Result<Step, Unfinished>) -> Option<bool> {
     match step {
         Ok(Step::Prove) => Some(true),

@@ -26,18 +26,18 @@ use crate::run::reconcile::preview::{Preview, preview};
 
 const CODES: &str = "Exit codes: 0 proven, or nothing to prove, 1 failure, 2 usage, 3 non-compliant, 4 try again, or stopped by Ctrl-C.";
 
-/// Proves that streams are encrypted as their rule asks; never changes a setting. A proof may be a small record, which consumers
-/// see: it asks before it writes one
+/// Proves that streams are encrypted as their rule requires; never changes a setting. It may write a small record,
+/// which consumers see, and asks before it does
 #[derive(Debug, clap::Args)]
 #[command(after_help = CODES)]
 pub(crate) struct ProveArguments {
     /// The streams: names or ARNs
     #[arg(value_name = "STREAM", required = true)]
     streams: Vec<String>,
-    /// Write nothing: search for a record of a producer, whatever the rule says
+    /// Write nothing: search for a record that a producer wrote, whatever the rule says
     #[arg(long)]
     observe: bool,
-    /// Print what to change as well, for each key: for Terraform, CloudFormation and the AWS CLI
+    /// Also print the change to make, grouped by key: for Terraform, CloudFormation and the AWS CLI
     #[arg(long)]
     fix: bool,
     /// Do not ask
@@ -69,7 +69,7 @@ impl Planned {
                 (styled(GOOD, "="), "writes nothing: searches for a producer's record".to_owned())
             }
             (Ok(Step::Prove), _) => {
-                (styled(FAINT, "="), "writes nothing: its rule asks for the setting alone".to_owned())
+                (styled(FAINT, "="), "writes nothing: its rule requires only the setting".to_owned())
             }
             (step, _) => (styled(ODD, "!"), would(step, &self.preview.remedy).0),
         };
@@ -149,7 +149,7 @@ fn next(given: &str, ran: &Ran, fix: bool) -> String {
             heading::next(given, &format!("seal {} --dry-run", wrong.join(" ")), "shows what it would change")
         }
         (None, Some(name)) => heading::next(given, &format!("explain {name}"), "says how the stream is now"),
-        (None, None) => heading::next(given, "audit", "shows how every stream stands with the policy"),
+        (None, None) => heading::next(given, "audit", "compares every stream with the policy"),
     }
 }
 

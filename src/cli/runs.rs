@@ -25,7 +25,7 @@ use crate::run::session::Session;
 pub(crate) struct Ran {
     /// Those that came to their end.
     pub(crate) done: Vec<Evidence>,
-    /// The streams that were left for Ctrl-C.
+    /// The streams that were left out after Ctrl-C.
     pub(crate) left: Vec<StreamArn>,
     /// Whether there was a Ctrl-C.
     pub(crate) interrupted: bool,

@@ -12,7 +12,7 @@ use crate::domain::schema::Kind;
 #[derive(Debug, clap::Args)]
 #[command(after_help = WRITTEN_CODES)]
 pub(crate) struct SchemaArguments {
-    /// Of what
+    /// The document
     #[arg(value_enum, default_value_t = SchemaOf::Policy)]
     of: SchemaOf,
 }
@@ -32,7 +32,7 @@ enum SchemaOf {
     Impact,
     /// A message of the work queue
     Work,
-    /// A message of the queue of scans
+    /// A message of the scan queue
     Scan,
 }
 

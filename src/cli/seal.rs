@@ -33,10 +33,10 @@ use crate::domain::verdict::Compliance;
 use crate::ports::CallLog;
 use crate::run::reconcile::preview::{Preview, preview};
 
-const CODES: &str = "Exit codes: 0 compliant, 1 failure, or stopped by a second Ctrl-C, 2 usage, 3 non-compliant, left out, or to be \
-                          changed by a plan that is not carried out, 4 try again, or stopped by Ctrl-C.";
+const CODES: &str = "Exit codes: 0 compliant, 1 failure, or stopped by a second Ctrl-C, 2 usage, 3 non-compliant, \
+                     left out, or with changes in a plan that was not applied, 4 try again, or stopped by Ctrl-C.";
 
-/// Encrypts streams with their rule's key: shows the plan, asks, does it, proves it
+/// Encrypts streams with their rule's key: shows the plan, asks, applies it, proves it
 #[derive(Debug, clap::Args)]
 #[command(after_help = CODES)]
 pub(crate) struct SealArguments {
@@ -52,7 +52,7 @@ pub(crate) struct SealArguments {
     /// Only show the plan
     #[arg(long, conflicts_with = "yes")]
     dry_run: bool,
-    /// Change at most so many streams
+    /// Change at most this many streams
     #[arg(long, value_name = "N", default_value_t = 10)]
     max_changes: usize,
     /// Only streams that this rule decides
@@ -61,16 +61,16 @@ pub(crate) struct SealArguments {
     /// Encrypt with this key instead of the one that the policy names
     #[arg(long, value_name = "KEY", conflicts_with = "all")]
     key: Option<String>,
-    /// Also streams that the policy only reports, since they are older than `enforce_from`
+    /// Also change streams that the policy only reports because they are older than `enforce_from`
     #[arg(long, conflicts_with = "all")]
     include_existing: bool,
-    /// Go ahead although somebody would lose access
+    /// Continue even if a principal would lose access
     #[arg(long)]
     accept_loss: bool,
-    /// Watch each change for so long, such as `20m`: one stream first, then two, four, eight
+    /// Watch each change for this long, such as `20m`; change one stream first, then two, four, eight
     #[arg(long, value_name = "TIME")]
     watch: Option<String>,
-    /// Print what to change as well, for each key: for Terraform, CloudFormation and the AWS CLI
+    /// Also print the change to make, grouped by key: for Terraform, CloudFormation and the AWS CLI
     #[arg(long)]
     fix: bool,
 }
@@ -120,8 +120,10 @@ impl Planned {
                 format!("{desired}not before {until:.0}: its creator may be about to set the key")
             }
             Ok(Step::Await(condition)) => format!("waits {}", condition.words()),
-            Ok(Step::Prove) => "as its rule says".to_owned(),
-            Ok(Step::Finish(verdict)) if verdict.compliance == Compliance::Compliant => "as its rule says".to_owned(),
+            Ok(Step::Prove) => "as its rule requires".to_owned(),
+            Ok(Step::Finish(verdict)) if verdict.compliance == Compliance::Compliant => "as its rule \
+                                                                                         requires"
+                .to_owned(),
             Ok(Step::Finish(verdict)) => match verdict.withheld {
                 Some(why) => format!("withheld ({}): {}", why.as_str(), verdict.detail),
                 None => format!("{}: {}", verdict.reason.as_str(), verdict.detail),
@@ -319,7 +321,7 @@ async fn planned(
         // One that vanished from the list is nobody's fault; one that was named is a slip of the pen.
         let action = Action::of(&preview);
         if action == Action::Gone && !arguments.all {
-            return Err(Stop::failure(format!("{stream} is not there, or is being deleted; nothing was changed")));
+            return Err(Stop::failure(format!("{stream} does not exist or is being deleted; nothing was changed")));
         }
         if arguments.only.is_none() || preview.rule == arguments.only {
             let keys = known(&preview.keys);
@@ -352,7 +354,7 @@ fn lines(plan: &[Planned], context: &Context, policy: &Policy, arguments: &SealA
     for planned in shown {
         let rule = planned.preview.rule.as_deref().map(|rule| format!(" (rule `{rule}`)")).unwrap_or_default();
         let beyond = match (planned.action.changes(), room) {
-            (true, 0) => ", left for another time (--max-changes)",
+            (true, 0) => ", left out (--max-changes)",
             _ => "",
         };
         room = room.saturating_sub(usize::from(planned.action.changes()));
@@ -372,7 +374,8 @@ fn lines(plan: &[Planned], context: &Context, policy: &Policy, arguments: &SealA
         gone => format!(", {gone} gone since they were listed"),
     };
     lines.push(format!(
-        "{} to encrypt, {} to re-key, {} to wait for, {} withheld, {} blocked by a key, {} not known now, {} as they should be{gone}",
+        "{} to encrypt, {} to re-key, {} to wait for, {} withheld, {} blocked by a key, {} not known now, {} as \
+         required{gone}",
         count(Action::Encrypt),
         count(Action::Rekey),
         count(Action::Wait),

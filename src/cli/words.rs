@@ -26,9 +26,11 @@ pub(crate) fn would(step: &Result<Step, Unfinished>, remedy: &Remedy) -> (String
         Step::Await(condition) => (format!("would wait {}", condition.words()), Exit::TryAgain),
         Step::Start(key) => would_start(key),
         Step::ReadHistory(wrong) => would_start(&wrong.target),
-        Step::Prove => ("is as its rule says; would prove it".to_owned(), Exit::Compliant),
+        Step::Prove => ("is as its rule requires; would prove it".to_owned(), Exit::Compliant),
         Step::Defer(why) => (format!("would observe again later: {why}"), Exit::TryAgain),
-        Step::StartAfresh => ("is another stream of the same name; would start afresh".to_owned(), Exit::TryAgain),
+        Step::StartAfresh => {
+            ("is another stream of the same name; would start again from the beginning".to_owned(), Exit::TryAgain)
+        }
         Step::Finish(verdict) => {
             let words = format!("{}{}: {}", verdict.compliance.as_str(), withheld(verdict), verdict.detail);
             (words, exit_of(verdict, remedy))

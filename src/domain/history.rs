@@ -250,7 +250,8 @@ pub fn contention(
         ));
     }
     if !trail.whole {
-        let why = "whether somebody else changes it back cannot be determined: CloudTrail's history of the last 24 hours is too long to be read whole";
+        let why = "whether somebody else changes it back cannot be determined: CloudTrail's history of the last 24 \
+                   hours is too long to be read to its end";
         return Contention::Unknown(why.to_owned());
     }
     if let Some(until) = newest.max(started_at).map(|at| at + SETTLED_AFTER).filter(|until| *until > now) {
@@ -530,7 +531,7 @@ mod tests {
         for changes in [vec![], fight(2, ChangeKind::Stop), vec![change(50, ChangeKind::Start, OURS)]] {
             for cause in [&stopped, &cause("sweep", 0)] {
                 let Contention::Unknown(why) = weighed(&changes, cause, 60) else { panic!("{changes:?}") };
-                assert!(why.contains("whole"), "{why}");
+                assert!(why.contains("too long to be read"), "{why}");
             }
         }
         assert!(matches!(weighed(&fight(3, ChangeKind::Stop), &stopped, 60), Contention::Contested(_)), "that is seen");

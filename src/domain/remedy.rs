@@ -114,8 +114,8 @@ fn of_guard(facts: &Facts<'_>, why: Withheld) -> Option<Remedy> {
             refused(facts, &["cloudwatch:GetMetricData", "kinesis:GetResourcePolicy", "kinesis:ListStreamConsumers"])
         }
         Withheld::WouldLockOut => Remedy::Rule(Advice::new(format!(
-            "let the rule{} require a customer-managed key whose policy lets the other account use it, or take that account out of the \
-             stream's resource policy",
+            "change the rule{} to require a customer-managed key whose policy allows the other account, or remove \
+             that account from the stream's resource policy",
             named(facts)
         ))),
         Withheld::Held | Withheld::Halted => find_who(facts.stream, target),
@@ -141,12 +141,11 @@ fn by_situation(facts: &Facts<'_>) -> Remedy {
     match facts.situation {
         None | Some(Situation::Exempt(_) | Situation::Right { .. } | Situation::TargetNotReady(..)) => Remedy::None,
         Some(Situation::Unmatched) => {
-            Remedy::Rule(Advice::new("let a rule of the policy match the stream, or exempt it there"))
+            Remedy::Rule(Advice::new("add a rule to the policy that matches the stream, or one that exempts it"))
         }
-        Some(Situation::Unresolvable(why)) => Remedy::Rule(Advice::new(format!(
-            "{why}: change what the stream is called or tagged, or the rule{}",
-            named(facts)
-        ))),
+        Some(Situation::Unresolvable(why)) => {
+            Remedy::Rule(Advice::new(format!("{why}: change the stream's tags, or the rule{}", named(facts))))
+        }
         Some(Situation::NoSuchKey { .. }) => target.map_or(Remedy::None, |target| no_such_key(facts, &target.key)),
         Some(Situation::TargetUnusable(key, problem, _)) => {
             target.map_or(Remedy::None, |target| key_trouble(facts, Some(&target.key), key, problem))
@@ -174,16 +173,16 @@ fn seal_watched(stream: &StreamArn) -> String {
 /// A customer's key is not given up for one of AWS's unless the rule says so: it is the rule that says what is right.
 fn instead_of_a_downgrade(facts: &Facts<'_>, current: Option<&CurrentKey>) -> Advice {
     let rule = named(facts);
-    let replace = "`replace_customer_key: true` lets it take that one's place";
+    let replace = "to replace it, add `replace_customer_key: true` to the rule";
     let usable = current.filter(|current| current.info.as_ref().is_some_and(|info| info.problem.is_none()));
     let text = match usable.map(|current| &current.foreign) {
         Some(None) => format!(
-            "the stream is on a customer-managed key and its rule{rule} requires an AWS-managed one: `accept: [customer-managed]` in the \
-             rule leaves it there, {replace}"
+            "the stream is on a customer-managed key and its rule{rule} requires an AWS-managed one: to leave it \
+             there, add `accept: [customer-managed]` to the rule; {replace}"
         ),
         Some(Some(account)) => format!(
-            "the stream is on a customer-managed key of account {account} and its rule{rule} requires an AWS-managed one: `accept: \
-             [{{customer-managed: [\"{account}\"]}}]` in the rule leaves it there, {replace}"
+            "the stream is on a customer-managed key of account {account} and its rule{rule} requires an AWS-managed \
+             one: to leave it there, add `accept: [{{customer-managed: [\"{account}\"]}}]` to the rule; {replace}"
         ),
         None => format!(
             "the stream is on a customer-managed key that cannot be used or is not known, and its rule{rule} requires an AWS-managed \

@@ -64,8 +64,8 @@ use crate::domain::remedy::advice::Remedy;
 const CODES: &str = "Exit codes: 0 compliant, 1 failure, incomplete, or interrupted, 2 usage, 3 non-compliant (without a policy: not \
                            encrypted, or with a key that cannot be used), 4 try again, since something could not be determined now.";
 
-/// Shows how every stream stands with the policy, also as a report; without a policy, whether it is encrypted and with whose key.
-/// Changes nothing
+/// Compares every stream with the policy, also as a report; without a policy, shows whether it is encrypted and with
+/// whose key. Changes nothing
 #[derive(Debug, clap::Args)]
 #[command(after_help = CODES)]
 pub(crate) struct AuditArguments {
@@ -75,8 +75,8 @@ pub(crate) struct AuditArguments {
     /// The mode to assume [env: MODE] [default: report]
     #[arg(long, value_parser = MODES)]
     mode: Option<String>,
-    /// DescribeStreamSummary a second in each Region of an account, which has 20, and others need them too; or queries a second to AWS
-    /// Config
+    /// Calls a second: DescribeStreamSummary in each Region of an account (AWS allows 20 in all, for every caller),
+    /// or queries to AWS Config
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=1000))]
     rate: u32,
     /// The format of the result [default: by the extension of FILE, else table]
@@ -89,12 +89,12 @@ pub(crate) struct AuditArguments {
     /// What makes the exit code other than 0 [default: streams that are non-compliant or not known yet]
     #[arg(long, value_enum)]
     fail_on: Option<FailOn>,
-    /// Compare with this audit, which `-o FILE.json` wrote before: what is new, fixed, unchanged
+    /// Compare with an earlier audit, written by `-o FILE.json`: what is new, fixed, unchanged
     #[arg(long, value_name = "FILE")]
     since: Option<PathBuf>,
     #[command(flatten)]
     filter: Filter,
-    /// Print what to change as well, for each key, in the table: for Terraform, CloudFormation and the AWS CLI
+    /// Also print the change to make, grouped by key, in the table: for Terraform, CloudFormation and the AWS CLI
     #[arg(long)]
     fix: bool,
     /// Print the IAM policies that this audit needs: the caller's and, with --role, the role's and its trust policy. Asks AWS only for

@@ -28,7 +28,7 @@ pub(super) enum Format {
     Json,
     /// One line a stream, for spreadsheets
     Csv,
-    /// A report for people that needs nothing but a browser
+    /// A report for people, one file for a browser
     Html,
     /// One document a line and stream, streamseal.evidence/v1
     Evidence,

@@ -19,10 +19,11 @@ pub(super) struct ReachArguments {
     /// Ask AWS Config for the streams of this account and Region; no stream is observed
     #[arg(long, conflicts_with_all = ["all_regions", "organization", "accounts", "accounts_file", "role"])]
     pub(super) config: bool,
-    /// These accounts: with --role each stream in them is observed, with --aggregator its other accounts are left out
+    /// Only these accounts: with --role each stream in them is observed; with --aggregator its other accounts are
+    /// left out
     #[arg(long, value_name = "ID", value_delimiter = ',')]
     accounts: Vec<String>,
-    /// The same from a file, or from standard input for `-`: one account a line, and what follows `#` is left out
+    /// The same from a file, or from standard input for `-`: one account a line; text after `#` is ignored
     #[arg(long, value_name = "FILE", conflicts_with = "accounts")]
     accounts_file: Option<PathBuf>,
     /// Observe each stream of every active account of the organization, with --role
@@ -31,17 +32,18 @@ pub(super) struct ReachArguments {
     /// Leave out the aggregator's other Regions
     #[arg(long, value_name = "REGION", value_delimiter = ',', requires = "aggregator")]
     regions: Vec<String>,
-    /// The name of the role to assume in each account, with its path; in the account of the credentials none is assumed
+    /// The name of the role to assume in each account, with its path; no role is assumed in the account of the
+    /// credentials
     #[arg(long, value_name = "NAME")]
     role: Option<String>,
-    /// The external id that the role asks for
+    /// The external id that the role's trust policy requires
     #[arg(long, value_name = "ID", requires = "role")]
     external_id: Option<String>,
-    /// Observe so many of the streams that AWS Config's record makes non-compliant, or `all` of them, and report what differs; with
-    /// --aggregator the role is assumed for it
+    /// Also observe N of the streams that are non-compliant by AWS Config's record, or `all` of them, and report what
+    /// differs; with --aggregator this needs --role
     #[arg(long, value_name = "N", value_parser = verify)]
     verify: Option<usize>,
-    /// So many accounts are observed at once
+    /// How many accounts are observed at the same time
     #[arg(long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u16).range(1..=64))]
     at_once: u16,
 }

@@ -147,11 +147,11 @@ pub(super) enum Ended {
 pub(super) enum FailOn {
     /// A stream that is non-compliant
     NonCompliant,
-    /// That, or a stream that is unknown, or a Region that the organization denies
+    /// A stream that is non-compliant or unknown, or a Region that the organization denies
     Unknown,
     /// A stream that is non-compliant, and was not in the audit that `--since` names
     New,
-    /// Nothing that is found
+    /// Nothing that the audit finds
     None,
 }
 

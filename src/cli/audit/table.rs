@@ -228,7 +228,7 @@ pub(super) fn sums(audit: &Audit) -> String {
     }
     let silent = named(|ended| *ended == Ended::Silent);
     if !silent.is_empty() {
-        let _ = writeln!(text, "AWS Config delivered no stream, there is none or it is not recorded: {silent}");
+        let _ = writeln!(text, "no stream from AWS Config, because there is none or it is not recorded: {silent}");
     }
     let gone: usize = audit.regions.iter().map(|region| region.gone).sum();
     if gone > 0 {

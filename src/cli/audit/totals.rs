@@ -59,7 +59,7 @@ pub(super) struct Counted<'a> {
 pub(super) struct Totals {
     pub(super) all: Counts,
     by_severity: BTreeMap<Severity, u64>,
-    /// Streams that are wrong, and where something else has to be put right first.
+    /// Streams that are wrong, and where something else has to be fixed first.
     pub(super) blocked: u64,
     by_account: BTreeMap<String, Counts>,
     by_region: BTreeMap<String, Counts>,

@@ -81,7 +81,7 @@ fn state(evidence: &Evidence) -> String {
         (Reason::KeyUnusable, _) => detail
             .split_once("cannot be used")
             .map_or_else(|| detail.clone(), |(_, why)| format!("cannot be used{why}")),
-        (Reason::ForeignKey, _) => "its owner's to say".to_owned(),
+        (Reason::ForeignKey, _) => "only its owner knows".to_owned(),
         (Reason::WrongKey, _) => "KMS does not know it".to_owned(),
         _ => detail.clone(),
     }

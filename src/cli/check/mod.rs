@@ -21,7 +21,7 @@ use crate::domain::policy::{Place, Policy, PolicyFault};
 
 const CODES: &str = "Exit codes: 0 valid, 1 not valid or not to be read, or with --strict a warning, 2 usage, 3 a test failed, or a planned stream is not compliant.";
 
-/// Checks policies: all faults at once, in their source, and warnings
+/// Checks policies: shows every fault and warning with its line
 #[derive(Debug, clap::Args)]
 #[command(after_help = CODES)]
 pub(crate) struct CheckArguments {
@@ -32,7 +32,7 @@ pub(crate) struct CheckArguments {
     /// Ask KMS for each key that the policy names
     #[arg(long)]
     resolve: bool,
-    /// Fail (exit code 1) where there is a warning, too
+    /// Fail (exit code 1) on warnings too
     #[arg(long)]
     strict: bool,
     /// Run the policy's own tests [default FILE: beside the policy, `policy.test.yaml` for `policy.yaml`]

@@ -20,14 +20,14 @@ use crate::domain::verdict::Compliance;
 /// The plans to judge.
 #[derive(Debug, clap::Args)]
 pub(crate) struct PlanArguments {
-    /// Judge the streams that a plan of Terraform or OpenTofu would create or change: the file that `terraform show -json PLAN` writes.
-    /// May be repeated
+    /// Check the streams that a Terraform or OpenTofu plan would create or change: a file that `terraform show -json
+    /// PLAN` writes. May be repeated
     #[arg(long, value_name = "FILE", conflicts_with_all = ["test", "resolve"])]
     terraform: Vec<PathBuf>,
-    /// Judge the streams that a CloudFormation template declares, in JSON or YAML. May be repeated
+    /// Check the streams that a CloudFormation template declares, in JSON or YAML. May be repeated
     #[arg(long, value_name = "FILE", conflicts_with_all = ["test", "resolve"])]
     cloudformation: Vec<PathBuf>,
-    /// How to print what was judged
+    /// The format of the result for `--terraform` and `--cloudformation`
     #[arg(long, value_name = "FORMAT", value_enum)]
     format: Option<Format>,
 }
@@ -41,7 +41,7 @@ enum Format {
     Json,
     /// SARIF 2.1.0, for code scanning
     Sarif,
-    /// Commands of GitHub Actions, which become annotations
+    /// GitHub Actions workflow commands, which become annotations
     Github,
 }
 

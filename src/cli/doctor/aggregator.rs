@@ -66,8 +66,9 @@ fn reach(one: &Aggregator) -> Finding {
         }
         None => Finding::fault(
             "aggregator",
-            format!("{name} collects from {accounts} accounts that are named, and not from the organization"),
-            "make one of the organization in its management account or in that of a delegated administrator: AWS Config, Aggregators",
+            format!("{name} collects from {accounts} accounts of a list, not from the organization"),
+            "create an organization aggregator in the management account or in a delegated administrator's account \
+             (AWS Config, Aggregators)",
         ),
     }
 }
@@ -79,10 +80,10 @@ fn delivered(sources: &[SourceStatus]) -> Finding {
     let accounts: BTreeSet<&str> =
         sources.iter().filter(|source| source.is_account).map(|source| source.id.as_str()).collect();
     if accounts.is_empty() {
-        let fix = "an aggregator takes some time after it was made: try again later";
+        let fix = "a new aggregator needs some time: try again later";
         return Finding::unknown("sources", "no account has delivered anything", fix);
     }
-    let counted = format!("{} accounts, {} Regions of them in all", accounts.len(), sources.len());
+    let counted = format!("{} accounts, {} Regions in all", accounts.len(), sources.len());
     let name = |source: &&SourceStatus| format!("{} {} ({})", source.id, source.region, source.words);
     match bad.iter().chain(&old).map(name).collect::<Vec<_>>() {
         none if none.is_empty() => Finding::good("sources", format!("{counted}, delivered")),
@@ -107,8 +108,8 @@ fn covered(accounts: &[String], sources: &[SourceStatus]) -> Finding {
     }
     Finding::fault(
         "accounts",
-        format!("{} of {} active accounts are no source: {}", missing.len(), accounts.len(), named(&missing)),
-        "turn AWS Config on in them: an audit by the aggregator has none of their streams",
+        format!("{} of {} active accounts are not sources: {}", missing.len(), accounts.len(), named(&missing)),
+        "turn AWS Config on in them: an audit by this aggregator does not include their streams",
     )
 }
 
@@ -132,7 +133,8 @@ async fn recorded(queries: &Queries<'_>) -> Result<[BTreeSet<String>; 3], Failur
 
 /// Whether keys and aliases are recorded where streams are.
 fn types(streams: &BTreeSet<String>, keys: &BTreeSet<String>, aliases: &BTreeSet<String>) -> Finding {
-    let fix = "let the recorders of these accounts record AWS::Kinesis::Stream, AWS::KMS::Key and AWS::KMS::Alias";
+    let fix = "configure AWS Config in these accounts to record AWS::Kinesis::Stream, AWS::KMS::Key and \
+               AWS::KMS::Alias";
     if streams.is_empty() {
         return Finding::fault("recorded", "no stream is recorded in any account", fix);
     }
@@ -173,7 +175,7 @@ mod tests {
         let one = |of_organization| reach(&Aggregator { name: "org".into(), of_organization, accounts: 3 });
         assert_eq!(one(Some(vec![])).state, State::Good);
         assert!(one(Some(vec!["eu-west-1".into()])).words.ends_with("in eu-west-1"));
-        assert_eq!((one(None).state, one(None).words.contains("3 accounts that are named")), (State::Fault, true));
+        assert_eq!((one(None).state, one(None).words.contains("3 accounts of a list")), (State::Fault, true));
         use Delivered::{Failed, Outdated, Succeeded};
         assert_eq!(delivered(&[source("1", Succeeded)]).state, State::Good);
         assert_eq!(delivered(&[]).state, State::Unknown);
@@ -184,7 +186,14 @@ mod tests {
         let accounts = ["1".to_owned(), "2".to_owned()];
         assert_eq!(covered(&accounts, &[source("1", Succeeded), source("2", Failed)]).state, State::Good);
         let finding = covered(&accounts, &[source("1", Succeeded)]);
-        assert_eq!((finding.state, finding.words.as_str()), (State::Fault, "1 of 2 active accounts are no source: 2"));
+        assert_eq!(
+            (finding.state, finding.words.as_str()),
+            (
+                State::Fault,
+                "1 of 2 active accounts are not sources: \
+                 2"
+            )
+        );
         let set = |accounts: &[&str]| accounts.iter().map(|account| (*account).to_owned()).collect::<BTreeSet<_>>();
         assert_eq!(types(&set(&["1"]), &set(&["1", "2"]), &set(&["1"])).state, State::Good);
         assert_eq!(types(&set(&[]), &set(&["1"]), &set(&["1"])).state, State::Fault);

@@ -61,13 +61,15 @@ pub(super) async fn queue_keys(context: &Context, deployed: &Deployed) -> (Vec<S
             }
             Ok(KeyLookup::Found(_)) => {}
             Ok(KeyLookup::NotFound) => {
-                let words = format!("{url} has the key {key}, which KMS does not know");
+                let words = format!("{url} is encrypted with the key {key}, which KMS does not know");
                 findings.push(Finding::fault("queue", words, REDEPLOY));
             }
             Ok(KeyLookup::Denied { code, words: said }) => {
                 let advice = to_describe(&key, said.as_str(), own);
-                let words =
-                    format!("whether it may use the key {key} of {url} is not known: kms:DescribeKey failed ({code})");
+                let words = format!(
+                    "whether the role can use the key {key} of {url} is unknown: kms:DescribeKey failed \
+                     ({code})"
+                );
                 let how = in_lines(&advice.text, &[], advice.statement.as_deref());
                 findings.push(Finding::unknown("role", words, how));
             }
@@ -105,7 +107,7 @@ fn redrives(
         return None;
     }
     let redrive = json!({"RedrivePolicy": json!({"deadLetterTargetArn": dead, "maxReceiveCount": 5}).to_string()});
-    let words = "it has no dead-letter queue: what cannot be read is tried until it expires, and nobody is notified";
+    let words = "it has no dead-letter queue: a message that fails is retried until it expires, and nobody is notified";
     let how = format!("aws sqs set-queue-attributes --queue-url {url} --attributes '{redrive}'");
     Some(Finding::fault(about, words, how))
 }
@@ -127,7 +129,7 @@ pub(super) async fn queue(context: &Context, deployed: &Deployed, url: &str, par
             "aws sqs set-queue-attributes --queue-url {url} --attributes '{}'",
             json!({"KmsMasterKeyId": "", "SqsManagedSseEnabled": "true"})
         );
-        let words = "EventBridge cannot use its key alias/aws/sqs: every event is lost";
+        let words = "EventBridge cannot use the queue's key alias/aws/sqs: every event is lost";
         findings.push(Finding::fault("queue", words, how));
     }
     let dead = deployed.dead_letters.as_deref().map(|url| queue_arn(url, &context.config.own));
@@ -166,9 +168,8 @@ async fn dead_letters(context: &Context, arn: &str, rules: &[String]) -> Option<
     let url = match logged(&CallLog::default(), "sqs:GetQueueUrl", asked).await {
         Ok(answer) => answer.queue_url.unwrap_or_default(),
         Err(failure) if is_absent(&failure) => {
-            let words = format!(
-                "there is no queue {arn}, and what EventBridge cannot deliver to the queue of work is to go there"
-            );
+            let words =
+                format!("there is no queue {arn}, and what EventBridge cannot deliver to the work queue must go there");
             return Some(Finding::fault("undelivered", words, REDEPLOY));
         }
         Err(failure) => return Some(Finding::unobserved("undelivered", &failure, &context.config.own)),
@@ -193,11 +194,12 @@ pub(super) async fn scans(context: &Context, deployed: &Deployed, url: &str) -> 
     let dead = deployed.scan_dead_letters.as_deref().map(|url| queue_arn(url, &context.config.own));
     let mut findings: Vec<Finding> = redrives("scans", url, &attributes, dead).into_iter().collect();
     if attributes.get(&QueueAttributeName::FifoQueue).is_none_or(|fifo| fifo != "true") {
-        let words = format!("{arn} is no FIFO queue: several scans would run at a time");
+        let words = format!("{arn} is not a FIFO queue: several scans would run at the same time");
         findings.push(Finding::fault("scans", words, REDEPLOY));
     }
     if findings.is_empty() {
-        findings.push(Finding::good("scans", format!("{arn} holds scans, one of a group at a time")));
+        findings
+            .push(Finding::good("scans", format!("{arn} is a FIFO queue: one scan of a message group runs at a time")));
     }
     findings
 }
@@ -259,8 +261,7 @@ pub(super) async fn policy(context: &Context) -> (Vec<Finding>, Vec<String>, Nee
         Ok(policy) => policy,
         Err(faults) => {
             let faults: Vec<String> = faults.iter().map(ToString::to_string).collect();
-            let words =
-                format!("the policy in {source} is not valid, so that every event is kept: {}", faults.join("; "));
+            let words = format!("the policy in {source} is not valid, so every event is kept: {}", faults.join("; "));
             return (
                 vec![Finding::fault("policy", words, "`streamseal check` shows the places")],
                 Vec::new(),
@@ -307,14 +308,14 @@ fn all_usable(keys: &[Value], source: &str) -> Finding {
         let words = format!("every key that {source} names can be used");
         return Finding::good("keys", if fixed == 0 { format!("{source} names no key") } else { words });
     }
-    let (depend, are) = if dependent == 1 { ("depends", "is") } else { ("depend", "are") };
-    let not_observed = format!("{dependent} {depend} on a stream's name or tags and {are} not checked");
+    let depend = if dependent == 1 { "key depends" } else { "keys depend" };
+    let not_checked = format!("{dependent} {depend} on a stream's name or tags: not checked");
     if fixed == 0 {
-        let how = "`streamseal audit` observes each stream's key, `streamseal explain STREAM` at one";
-        return Finding::unknown("keys", format!("of the keys that {source} names, {not_observed}"), how);
+        let how = "`streamseal audit` checks each stream's key, `streamseal explain STREAM` that of one stream";
+        return Finding::unknown("keys", format!("{source}: {not_checked}"), how);
     }
     let keys = if fixed == 1 { "key" } else { "keys" };
-    Finding::good("keys", format!("the {fixed} fixed {keys} that {source} names can be used; {not_observed}"))
+    Finding::good("keys", format!("the {fixed} fixed {keys} that {source} names can be used; {not_checked}"))
 }
 
 #[cfg(test)]
@@ -345,14 +346,14 @@ mod tests {
             (
                 vec![fixed("a"), fixed("a"), depends("x")],
                 State::Good,
-                "the 1 fixed key that p names can be used; 1 depends on",
+                "the 1 fixed key that p names can be used; 1 key depends on",
             ),
             (
                 vec![fixed("a"), fixed("b"), depends("x"), depends("y")],
                 State::Good,
-                "the 2 fixed keys that p names can be used; 2 depend on",
+                "the 2 fixed keys that p names can be used; 2 keys depend on",
             ),
-            (vec![depends("x")], State::Unknown, "of the keys that p names, 1 depends on"),
+            (vec![depends("x")], State::Unknown, "p: 1 key depends on"),
         ] {
             let finding = all_usable(&keys, "p");
             assert!(finding.state == state && finding.words.starts_with(words), "{finding:?}");

@@ -13,10 +13,11 @@ use crate::domain::arn::Scope;
 use crate::domain::failure::Failure;
 use crate::ports::CallLog;
 
-const CODES: &str = "Exit codes: 0 all is well, 1 failure, 2 usage, 3 a fault was found, 4 no fault, but something could not be \
+const CODES: &str = "Exit codes: 0 no fault, 1 failure, 2 usage, 3 a fault was found, 4 no fault, but something could \
+                     not be \
                             observed.";
 
-/// Says whether the account and the function are able to see streams and to act, and how to fix what is not
+/// Says whether events reach the function and whether it has its permissions, and how to fix what is wrong
 #[derive(Debug, clap::Args)]
 #[command(after_help = CODES)]
 pub(crate) struct DoctorArguments {
@@ -26,10 +27,10 @@ pub(crate) struct DoctorArguments {
     /// The function: the stack's output FunctionName
     #[arg(long, value_name = "NAME")]
     function: Option<String>,
-    /// The queue of work: the stack's output WorkQueueUrl [env: WORK_QUEUE_URL]
+    /// The work queue: the stack's output WorkQueueUrl [env: WORK_QUEUE_URL]
     #[arg(long, value_name = "URL")]
     queue_url: Option<String>,
-    /// The queue of scans: the stack's output ScanQueueUrl [env: SCAN_QUEUE_URL]
+    /// The scan queue: the stack's output ScanQueueUrl [env: SCAN_QUEUE_URL]
     #[arg(long, value_name = "URL")]
     scan_queue_url: Option<String>,
     /// The function's role: the stack's output RoleArn [env: OWN_ROLE_ARN]
@@ -129,7 +130,7 @@ async fn stack(context: &Context, name: &str, found: &mut Deployed) -> Vec<Findi
     let status = stack.stack_status.map(|status| status.as_str().to_owned()).unwrap_or_default();
     vec![if found.work.is_none() || found.function.is_none() {
         let how = "name the stack that `sam deploy` made of template.yaml";
-        let words = format!("{name} has no output WorkQueueUrl or FunctionName: it is not Streamseal's");
+        let words = format!("{name} has no output WorkQueueUrl or FunctionName: it is not a stack of Streamseal");
         Finding::fault("stack", words, how)
     } else if status.ends_with("_IN_PROGRESS") {
         Finding::unknown("stack", format!("{name} is being changed ({status})"), "try again when that is over")

@@ -37,7 +37,7 @@ pub(super) async fn function(context: &Context, deployed: &Deployed) -> Vec<Find
     match logged(&CallLog::default(), "lambda:GetFunctionConcurrency", asked).await {
         Ok(answer) if answer.reserved_concurrent_executions == Some(0) => {
             let how = format!("aws lambda delete-function-concurrency --function-name {name} --region {region}");
-            let words = format!("{name} may not run: its reserved concurrency is 0");
+            let words = format!("{name} cannot run: its reserved concurrency is 0");
             findings.push(Finding::fault("function", words, how));
         }
         Ok(_) => {}
@@ -127,39 +127,41 @@ async fn sources(context: &Context, deployed: &Deployed, name: &str) -> Vec<Find
             break;
         }
     }
-    let queues = [("work", &deployed.work), ("scans", &deployed.scans)];
+    let queues = [("work", &deployed.work), ("scan", &deployed.scans)];
     let queues = queues.into_iter().filter_map(|(what, url)| Some((what, queue_arn(url.as_deref()?, own))));
     queues.map(|(what, arn)| source(&mappings, what, &arn, name, &own.region)).collect()
 }
 
 /// One queue.
 fn source(mappings: &[EventSourceMappingConfiguration], what: &str, queue: &str, name: &str, region: &str) -> Finding {
-    let size = if what == "scans" { " --batch-size 1" } else { "" };
+    let size = if what == "scan" { " --batch-size 1" } else { "" };
     let options = format!("--function-response-types ReportBatchItemFailures{size} --region {region}");
     let Some(mapping) = mappings.iter().find(|mapping| mapping.event_source_arn.as_deref() == Some(queue)) else {
         let how = format!(
             "aws lambda create-event-source-mapping --function-name {name} --event-source-arn {queue} {options}"
         );
-        return Finding::fault("source", format!("the queue of {what} does not wake {name}"), how);
+        return Finding::fault("source", format!("the {what} queue does not invoke {name}"), how);
     };
     let uuid = mapping.uuid.as_deref().unwrap_or_default();
     let update = |more: &str| format!("aws lambda update-event-source-mapping --uuid {uuid} {more}");
     match mapping.state.as_deref() {
         Some("Enabled") => {}
         Some("Disabled" | "Disabling") => {
-            let words = format!("the queue of {what} does not wake {name}: its event source mapping is disabled");
+            let words = format!("the {what} queue does not invoke {name}: its event source mapping is disabled");
             return Finding::fault("source", words, update(&format!("--enabled --region {region}")));
         }
         state => {
             let words =
-                format!("the event source mapping of the queue of {what} is {}", state.unwrap_or("in no state"));
+                format!("the event source mapping of the {what} queue is {}", state.unwrap_or("in an unknown state"));
             return Finding::unknown("source", words, "try again when that is over");
         }
     }
     if mapping.filter_criteria.as_ref().is_some_and(|criteria| !criteria.filters().is_empty()) {
         // Lambda deletes it (Lambda developer guide, event filtering with SQS).
-        let words =
-            format!("of the queue of {what} only what its filters match wakes {name}: the rest is deleted unobserved");
+        let words = format!(
+            "the event source mapping of the {what} queue has filters: a message that they do not match never \
+             reaches {name} and is deleted"
+        );
         let how = update(&format!("--filter-criteria '{{}}' --region {region}"));
         return Finding::fault("source", words, how);
     }
@@ -167,17 +169,17 @@ fn source(mappings: &[EventSourceMappingConfiguration], what: &str, queue: &str,
         mapping.function_response_types.iter().flatten().any(|t| *t == FunctionResponseType::ReportBatchItemFailures);
     if !alone {
         let words = format!(
-            "of the queue of {what} a whole batch comes back when one message fails (ReportBatchItemFailures is off)"
+            "a whole batch of the {what} queue is received again when one message fails (ReportBatchItemFailures is \
+             off)"
         );
         return Finding::fault("source", words, update(&options));
     }
     match mapping.batch_size {
-        Some(several) if what == "scans" && several != 1 => {
-            let words =
-                format!("the queue of scans gives {several} scans at a time, and one at a time is meant to run");
+        Some(several) if what == "scan" && several != 1 => {
+            let words = format!("the scan queue hands {several} scans to one invocation, and it must be one");
             Finding::fault("source", words, update(&options))
         }
-        _ => Finding::good("source", format!("the queue of {what} wakes {name}")),
+        _ => Finding::good("source", format!("the {what} queue invokes {name}")),
     }
 }
 

@@ -74,7 +74,7 @@ pub(super) async fn run(arguments: &DoctorArguments, globals: &Globals) -> Resul
         }
         None => {
             let how = "give it with `--policy`, such as `--policy ssm:/streamseal/policy`";
-            findings.push(Finding::unknown("policy", "not checked: it is not named", how));
+            findings.push(Finding::unknown("policy", "not checked: its name is not given", how));
             (Vec::new(), checks::Needs::UNKNOWN)
         }
     };
@@ -96,10 +96,10 @@ fn print(context: &Context, findings: &[Finding], as_json: bool) {
     } else {
         result(header(context, None));
         findings.iter().for_each(Finding::print);
-        result(styled(FAINT, format_args!("not checked by any of this: {NOT_CHECKED}")));
+        result(styled(FAINT, format_args!("not checked by this command: {NOT_CHECKED}")));
         let are_good = findings.iter().all(|finding| finding.state == State::Good);
         let (command, does) = if are_good {
-            ("audit", "shows how every stream stands with the policy")
+            ("audit", "compares every stream with the policy")
         } else {
             ("doctor", "checks again what you changed")
         };
@@ -132,13 +132,15 @@ fn exit_of(finding: &Finding) -> Exit {
 }
 
 const NOT_CHECKED: &str = "key policies, service control policies, the conditions of a queue's policy that are not about the rule, \
-                             endpoints of a VPC, alarms";
+                             VPC endpoints, alarms";
 
 /// Which policy is observed: that of the function, if it can be read from here. A finding where another one was named.
 fn chosen(named: Option<String>, of_function: Option<String>) -> (Option<String>, Option<Finding>) {
-    let short = |source: &str| if source.starts_with("inline:") { "a text".to_owned() } else { source.to_owned() };
+    let short =
+        |source: &str| if source.starts_with("inline:") { "an inline policy".to_owned() } else { source.to_owned() };
     let reported = |words: String| {
-        let how = "name the policy of the function, or none: `streamseal check --resolve` checks another one";
+        let how = "name the function's policy, or leave `--policy` out; `streamseal check --resolve` checks another \
+                   policy";
         Some(Finding::unknown("policy", words, how))
     };
     match (named, of_function) {
@@ -146,12 +148,12 @@ fn chosen(named: Option<String>, of_function: Option<String>) -> (Option<String>
         // A file of its package may be the one that is named, and no other can be read.
         (Some(named), Some(own)) if own.starts_with("file:") => {
             let is_file = named.starts_with("file:");
-            let words = format!("the function goes by {own} of its package, and what is observed is {}", short(&named));
+            let words = format!("the function uses {own} of its package; {} is checked in its place", short(&named));
             (Some(named), if is_file { None } else { reported(words) })
         }
         (Some(named), Some(own)) => {
             let (named, by) = (short(&named), short(&own));
-            (Some(own), reported(format!("{named} is not checked, though it is named: the function goes by {by}")))
+            (Some(own), reported(format!("{named} is not checked, because the function uses {by}")))
         }
         (named, own) => (named.or(own.filter(|source| !source.starts_with("file:"))), None),
     }
@@ -163,7 +165,7 @@ fn unnamed(about: &'static str, more: &str, option: &str, output: &str) -> Findi
         "name the stack with `--stack`, or give it with `{option}`, the output of:\naws cloudformation describe-stacks --stack-name \
          NAME --query \"Stacks[0].Outputs[?OutputKey=='{output}'].OutputValue\" --output text"
     );
-    Finding::unknown(about, format!("not checked{more}: it is not named"), how)
+    Finding::unknown(about, format!("not checked{more}: its name is not given"), how)
 }
 
 #[cfg(test)]
@@ -179,9 +181,9 @@ mod tests {
             (None, Some("file:policy.yaml"), None, None),
             (Some("ssm:/a"), Some("ssm:/a"), Some("ssm:/a"), None),
             (Some("file:mine.yaml"), Some("file:policy.yaml"), Some("file:mine.yaml"), None),
-            (Some("ssm:/a"), Some("file:policy.yaml"), Some("ssm:/a"), Some("the function goes by file:policy.yaml")),
+            (Some("ssm:/a"), Some("file:policy.yaml"), Some("ssm:/a"), Some("the function uses file:policy.yaml")),
             (Some("file:mine.yaml"), Some("ssm:/a"), Some("ssm:/a"), Some("file:mine.yaml is not checked")),
-            (Some("ssm:/b"), Some("inline:version: 1"), Some("inline:version: 1"), Some("goes by a text")),
+            (Some("ssm:/b"), Some("inline:version: 1"), Some("inline:version: 1"), Some("uses an inline policy")),
         ] {
             let (policy, finding) = chosen(named.map(str::to_owned), own.map(str::to_owned));
             assert_eq!(policy.as_deref(), chosen_one, "{named:?} {own:?}");

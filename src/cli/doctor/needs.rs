@@ -46,7 +46,7 @@ fn stream_calls(own: &Scope) -> Need {
     };
     Need {
         rule: "StreamCalls",
-        what: "calls of Kinesis",
+        what: "Kinesis calls",
         without: "a stream stays as it is until the next sweep",
         pattern: json!({
             "source": ["aws.kinesis"], "detail-type": [CALL],
@@ -65,8 +65,8 @@ fn config(own: &Scope) -> Need {
     });
     Need {
         rule: "ConfigFindings",
-        what: "findings of AWS Config",
-        without: "a stream that Config finds unencrypted is observed by the next sweep alone",
+        what: "AWS Config findings",
+        without: "a stream that AWS Config finds unencrypted is not observed before the next sweep",
         pattern: json!({
             "source": ["aws.config"], "detail-type": [kind],
             "detail": {
@@ -90,8 +90,8 @@ fn security_hub(own: &Scope) -> Need {
     };
     Need {
         rule: "SecurityHubFindings",
-        what: "findings of Security Hub (ASFF)",
-        without: "a stream that Security Hub finds unencrypted is observed by the next sweep alone",
+        what: "Security Hub findings (ASFF)",
+        without: "a stream that Security Hub finds unencrypted is not observed before the next sweep",
         pattern: json!({
             "source": ["aws.securityhub"], "detail-type": kinds,
             "detail": {"findings": {
@@ -114,8 +114,8 @@ fn security_hub_v2(own: &Scope) -> Need {
     });
     Need {
         rule: "SecurityHubFindingsV2",
-        what: "findings of Security Hub (OCSF)",
-        without: "a stream that Security Hub finds unencrypted is observed by the next sweep alone",
+        what: "Security Hub findings (OCSF)",
+        without: "a stream that Security Hub finds unencrypted is not observed before the next sweep",
         pattern: json!({
             "source": ["aws.securityhub"], "detail-type": [kind],
             "detail": {"findings": {
@@ -135,8 +135,8 @@ fn key_events(own: &Scope) -> Need {
         |kind: &str| (kind.to_owned(), event(own, "aws.kms", kind, &json!([key(own)]), json!({"key-id": "any"})));
     Need {
         rule: "KeyEvents",
-        what: "events of KMS",
-        without: "a key that is rotated or deleted is seen by the next sweep alone",
+        what: "KMS events",
+        without: "a key that is rotated or deleted is not noticed before the next sweep",
         pattern: json!({"source": ["aws.kms"], "detail-type": KEY_EVENTS.map(|(kind, _)| kind)}),
         samples: KEY_EVENTS.into_iter().map(|(kind, _)| sample(kind)).collect(),
     }
@@ -151,8 +151,8 @@ fn key_calls(own: &Scope) -> Need {
     names.sort_unstable();
     Need {
         rule: "KeyCalls",
-        what: "calls of KMS",
-        without: "an alias that moves, or a key that is disabled, is seen by the next sweep alone",
+        what: "KMS calls",
+        without: "an alias that moves, or a key that is disabled, is not noticed before the next sweep",
         pattern: json!({
             "source": ["aws.kms"], "detail-type": [CALL, SERVICE_EVENT],
             "detail": {"eventSource": ["kms.amazonaws.com"], "eventName": names, "errorCode": [{"exists": false}]},
@@ -176,7 +176,7 @@ fn parameter_changes(own: &Scope, parameters: &[String]) -> Need {
     Need {
         rule: "PolicyChanges",
         what: "changes of the policy and the mode",
-        without: "streams follow a new policy with the next sweep alone",
+        without: "a new policy or mode is not applied to streams before the next sweep",
         pattern: json!({
             "source": ["aws.ssm"], "detail-type": [kind],
             "detail": {"name": parameters, "operation": ["Create", "Update"]},

@@ -102,28 +102,32 @@ fn refused_by(answer: Option<Answer>) -> Option<Refusal> {
 fn finding(call: &str, why: &Refusal, resources: &[&str], role: &str, own: &Scope) -> Finding {
     let allow = statement(call, Some(own), resources);
     match why {
-        Refusal::NoStatement => {
-            Finding::fault("role", format!("it may not call {call}"), format!("add to a policy of {role}:\n{allow}"))
-        }
+        Refusal::NoStatement => Finding::fault(
+            "role",
+            format!("it is not allowed to call {call}"),
+            format!(
+                "add to a policy of \
+                 {role}:\n{allow}"
+            ),
+        ),
         Refusal::Denied(policies) => {
             let of = match policies.as_slice() {
                 [] => format!("the policies of {role}"),
                 some => format!("{} of {role}", some.join(", ")),
             };
             let on = resources.join(", ");
-            let how =
-                format!("take {call} on {on} out of what is denied by {of}: no statement that allows can outweigh it");
+            let how = format!("remove the Deny of {call} on {on} from {of}: an Allow cannot override a Deny");
             Finding::fault("role", format!("a statement denies {call}"), how)
         }
         Refusal::Boundary => Finding::fault(
             "role",
-            format!("the permissions boundary of {role} does not let it call {call}"),
-            format!("add to the policy that is its permissions boundary:\n{allow}"),
+            format!("the permissions boundary of {role} does not allow {call}"),
+            format!("add to its permissions boundary:\n{allow}"),
         ),
         Refusal::Organization => Finding::fault(
             "role",
-            format!("a policy of the organization does not let {role} call {call}"),
-            format!("ask those who keep the organization's service control policies to let it:\n{allow}"),
+            format!("a policy of the organization does not allow {role} to call {call}"),
+            format!("ask those who manage the organization's service control policies to allow it:\n{allow}"),
         ),
     }
 }

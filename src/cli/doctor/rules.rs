@@ -124,7 +124,8 @@ pub(super) async fn rules(context: &Context, deployed: &Deployed, queue: &str, p
 }
 
 fn no_sweep(deployed: &Deployed, queue: &str, dead: &str, region: &str) -> Finding {
-    let words = "no rule with a schedule asks for a sweep: a lost event is noticed by nobody (EventBridge Scheduler is not checked)";
+    let words = "no scheduled rule asks for a sweep, so a lost event is never noticed (EventBridge Scheduler is not \
+                 checked)";
     let name = named(deployed, "Sweep");
     let put = format!("aws events put-rule --name {name} --schedule-expression 'rate(1 day)' --region {region}");
     let target = target_of(queue, dead, Some(r#"{"action":"sweep"}"#));
@@ -188,7 +189,7 @@ fn wrong_with(rule: &Rule, queue: &str, dead: &str, region: &str) -> Vec<Finding
     let mut findings = Vec::new();
     if !rule.on {
         let how = format!("aws events enable-rule --name {name} --region {region}");
-        findings.push(Finding::fault("rules", format!("{name} is switched off"), how));
+        findings.push(Finding::fault("rules", format!("{name} is disabled"), how));
     }
     let input = rule.schedule.as_ref().map(|_| r#"{"action":"sweep"}"#);
     let Some(target) = &rule.target else {
@@ -202,7 +203,7 @@ fn wrong_with(rule: &Rule, queue: &str, dead: &str, region: &str) -> Vec<Finding
             members.insert("Id".to_owned(), json!(target.id));
         }
         let how = put_targets(name, &whole, region);
-        let words = format!("{name} does not send the event as it is (it has an input of its own)");
+        let words = format!("{name} does not send the event unchanged: its target has an input of its own");
         findings.push(Finding::fault("rules", words, how));
     }
     if target.dead_letter_config.is_none() {

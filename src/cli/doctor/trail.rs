@@ -18,7 +18,7 @@ use crate::domain::failure::Failure;
 use crate::ports::{CallLog, Clock};
 
 /// What is said of a trail that was switched on a moment ago.
-const FRESH: &str = "switched on less than 5 minutes ago: of calls until then there may be no events";
+const FRESH: &str = "logging started less than 5 minutes ago, so events of earlier calls may be missing";
 
 /// A trail, as far as it could be observed.
 struct Found {
@@ -96,7 +96,7 @@ fn verdict(trails: &[Found], own: &Scope) -> Finding {
             let named = those().filter(|(_, selectors)| selectors.log() != Logged::default());
             let names: Vec<&str> = named.map(|(trail, _)| trail.name.as_str()).collect();
             let (names, log) = (names.join(" and "), if names.len() == 1 { "logs" } else { "log" });
-            let fresh = if with_fresh { format!(", {FRESH}") } else { String::new() };
+            let fresh = if with_fresh { format!("; {FRESH}") } else { String::new() };
             return Finding::good("trail", format!("{names} {log} management events that write{fresh}"));
         }
     }
@@ -110,7 +110,7 @@ fn verdict(trails: &[Found], own: &Scope) -> Finding {
     }
     if let Some((trail, selectors)) = logging().find(|(_, selectors)| selectors.log().kinesis) {
         let words = format!(
-            "{} leaves out the events of KMS, so that a key that is disabled or deleted is seen by sweeps alone",
+            "{} does not log KMS events, so a key that is disabled or deleted is not noticed before the next sweep",
             trail.name
         );
         return Finding::fault("trail", words, put_selectors(trail, selectors));
@@ -120,11 +120,11 @@ fn verdict(trails: &[Found], own: &Scope) -> Finding {
         return Finding::fault("trail", words, put_selectors(trail, selectors));
     }
     if let Some(Found { arn, .. }) = trails.iter().find(|trail| trail.fresh) {
-        let words = format!("{arn} does not log yet, {FRESH}");
+        let words = format!("{arn}: {FRESH}");
         return Finding::unknown("trail", words, "run it again in 5 minutes");
     }
     if let Some(Found { arn, home, .. }) = trails.first() {
-        let words = format!("{arn} is switched off: EventBridge gets no events");
+        let words = format!("{arn} is not logging: EventBridge gets no events");
         return Finding::fault("trail", words, format!("aws cloudtrail start-logging --name {arn} --region {home}"));
     }
     let Scope { partition, region, account } = own;
@@ -227,7 +227,7 @@ mod tests {
         let finding = verdict_of(&[found("a", without_kms()), found("b", kms_alone())]);
         assert_eq!((finding.state, &*finding.words), (How::Good, "a and b log management events that write"));
         let finding = verdict_of(&[found("a", without_kms())]);
-        assert!(finding.state == How::Fault && finding.words.contains("leaves out the events of KMS"), "{finding:?}");
+        assert!(finding.state == How::Fault && finding.words.contains("does not log KMS events"), "{finding:?}");
         let finding = verdict_of(&[found("b", kms_alone())]);
         assert!(finding.state == How::Fault && finding.words.contains("does not log management events"), "{finding:?}");
     }

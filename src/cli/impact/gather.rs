@@ -90,7 +90,7 @@ pub(crate) async fn reports(
     let mut identities = Identities::new(context, streams.len() > 1);
     let mut search = Search::new(context, streams);
     if !is_own {
-        let why = format!("sts:GetCallerIdentity gave no answer: every list may be of another account than {own}");
+        let why = format!("sts:GetCallerIdentity failed: every list may be of another account than {own}");
         search.not_checked.push(NotChecked { what: "the account of the credentials".to_owned(), why });
     }
     steps.next("Kinesis");
@@ -164,7 +164,7 @@ async fn read_stream(context: &Context, keys: &mut Keys<'_>, asked: Asked) -> Re
             Some(arn) => Keys::hidden(arn, &format!("{} failed ({code})", DESCRIBE_KEY)),
             None => {
                 let stop =
-                    Stop::failure(format!("which key `{key}` is was not read: {} failed ({code})", DESCRIBE_KEY));
+                    Stop::failure(format!("the key `{key}` cannot be identified: {} failed ({code})", DESCRIBE_KEY));
                 return Err(
                     stop.help("name the key by its ARN, or see `streamseal impact --print-iam` for the permissions")
                 );
@@ -181,9 +181,9 @@ async fn read_stream(context: &Context, keys: &mut Keys<'_>, asked: Asked) -> Re
             }
             Ok(KeyLookup::Denied { code, .. }) => match reference.as_key_arn() {
                 Some(arn) => Setting::Key(Keys::hidden(arn, &format!("{} failed ({code})", DESCRIBE_KEY))),
-                None => Setting::Unknown(format!("which key {reference} is was not read ({code})")),
+                None => Setting::Unknown(format!("the key {reference} cannot be identified ({code})")),
             },
-            Err(failure) => Setting::Unknown(format!("which key {reference} is was not read ({})", failure.code)),
+            Err(failure) => Setting::Unknown(format!("the key {reference} cannot be identified ({})", failure.code)),
         },
     };
     Ok(Read { observed, current, target, notes })
@@ -199,5 +199,5 @@ async fn described(context: &Context, stream: &StreamArn) -> Result<Observed, St
 }
 
 pub(super) fn no_such_stream(stream: &StreamArn) -> Stop {
-    Stop::failure(format!("{stream} is not there, or is being deleted"))
+    Stop::failure(format!("{stream} does not exist or is being deleted"))
 }

@@ -142,7 +142,7 @@ fn asks_which_stream(answer: &Result<Option<Answer>, &Failure>) -> bool {
 fn identity_of(action: &str, answer: Result<Option<Answer>, &Failure>, context: &Known) -> Identity {
     let answer = match answer {
         Ok(Some(answer)) => answer,
-        Ok(None) => return Identity::Unknown(format!("IAM's simulator said nothing of {action}")),
+        Ok(None) => return Identity::Unknown(format!("IAM's policy simulator returned nothing for {action}")),
         Err(failure) if is_no_such_entity(failure) => return Identity::Gone,
         Err(failure) => return Identity::Unknown(format!("{} failed ({})", failure.call, failure.code)),
     };
@@ -154,7 +154,7 @@ fn identity_of(action: &str, answer: Result<Option<Answer>, &Failure>, context: 
         ));
     }
     if let Some(said) = answer.other {
-        return Identity::Unknown(format!("IAM's simulator said {said}"));
+        return Identity::Unknown(format!("IAM's policy simulator returned {said}"));
     }
     match answer.refusal {
         None => Identity::Allowed,

@@ -58,10 +58,10 @@ impl<'a> Keys<'a> {
             return known.clone();
         }
         let (policy, grants) = match &info.identity {
-            KeyIdentity::AwsManagedAlias => (Err("KMS has not made it yet".to_owned()), Ok(Vec::new())),
+            KeyIdentity::AwsManagedAlias => (Err("KMS has not created it yet".to_owned()), Ok(Vec::new())),
             // Of a key of another account neither can be read (KMS API reference, GetKeyPolicy).
             KeyIdentity::Arn(arn) if arn.account() != self.context.config.own.account => {
-                let why = format!("it is of account {}, and can be read there alone", arn.account());
+                let why = format!("it belongs to account {} and can be read only there", arn.account());
                 (Err(why.clone()), Err(why))
             }
             KeyIdentity::Arn(arn) => {
@@ -96,7 +96,7 @@ impl<'a> Keys<'a> {
             Ok(next(page.next_marker()).filter(|_| page.truncated()))
         })
         .await?;
-        let too_long = || format!("the key has more grants than the {PAGES_MAX} pages that are read");
+        let too_long = || format!("only the first {PAGES_MAX} pages of the key's grants were read");
         Ok(if whole { Ok(grants) } else { Err(too_long()) })
     }
 }

@@ -37,28 +37,30 @@ use crate::domain::policy::{Outcome as Decided, Policy};
 use crate::domain::text::EventText;
 use crate::ports::Clock;
 
-const CODES: &str = "Exit codes: 0 no loss found, 1 failure, 2 usage, 3 somebody loses access, 4 something is unknown (with --fail-on unknown).";
+const CODES: &str = "Exit codes: 0 no loss found, 1 failure, 2 usage, 3 a principal would lose access, 4 something is \
+                     unknown (with --fail-on unknown).";
 
 /// CloudTrail's event history goes back 90 days (CloudTrail user guide, event history).
 const SINCE_MAX: SignedDuration = SignedDuration::from_hours(90 * 24);
 
-/// Says who would lose access if a stream moved to a key, and which statement prevents it
+/// Says who would lose access if a stream moved to a key, and which policy statement prevents it
 #[derive(Debug, clap::Args)]
 #[command(after_help = CODES)]
 pub(crate) struct ImpactArguments {
     /// The streams: names or ARNs
     #[arg(value_name = "STREAM", required_unless_present = "print_iam")]
     streams: Vec<String>,
-    /// The key to be: an id, an ARN or an alias [default: the key that the policy names for the stream]
+    /// The key that the streams would move to: an id, an ARN or an alias [default: the key that the policy names for
+    /// the stream]
     #[arg(long, value_name = "KEY")]
     key: Option<String>,
     /// How far back to read CloudTrail's KMS events, such as `24h`
     #[arg(long, value_name = "TIME", default_value = "30m")]
     since: String,
-    /// Find roles and users whose policies allow them to use the stream, too; takes minutes in a large account
+    /// Also find roles and users whose policies allow them to use the stream; takes minutes in a large account
     #[arg(long)]
     deep: bool,
-    /// What to fail on
+    /// What makes the exit code other than 0
     #[arg(long, value_name = "WHAT", value_enum, default_value_t)]
     fail_on: FailOn,
     /// Print the policy that an operator needs for this command, and do nothing else
@@ -69,10 +71,10 @@ pub(crate) struct ImpactArguments {
 /// What ends the command with another exit code than 0.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub(crate) enum FailOn {
-    /// Somebody loses access
+    /// A principal would lose access
     #[default]
     Loss,
-    /// That, or something is not known
+    /// A principal would lose access, or something is unknown
     Unknown,
 }
 

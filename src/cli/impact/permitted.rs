@@ -47,7 +47,7 @@ pub(super) async fn search(search: &mut Search<'_>, identities: &mut Identities<
             continue;
         }
         if asked == ASKED_MAX {
-            let why = format!("there are more than the {ASKED_MAX} that IAM's simulator is asked about");
+            let why = format!("there are more than {ASKED_MAX}, and IAM's policy simulator is asked about no more");
             return search.not_checked.push(NotChecked { what: WHAT.to_owned(), why });
         }
         asked += 1;
@@ -108,7 +108,7 @@ async fn ask(
 /// What the simulator says of a call. Where it says nothing, or a word that is not known here, nobody is taken for refused.
 fn permission(answer: Option<Answer>, context: &Context) -> Permission {
     let Some(answer) = answer.filter(|answer| answer.other.is_none()) else {
-        return Permission::Depends(BTreeSet::from(["what IAM's simulator did not answer".to_owned()]));
+        return Permission::Depends(BTreeSet::from(["what IAM's policy simulator did not answer".to_owned()]));
     };
     let unknown = answer.unknown(context);
     match answer.refusal {

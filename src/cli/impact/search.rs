@@ -100,7 +100,7 @@ fn not_checked(what: &str, failure: &Failure) -> NotChecked {
 }
 
 fn too_long(what: &str, pages: usize) -> NotChecked {
-    NotChecked { what: what.to_owned(), why: format!("there is more than the {pages} pages that are read") }
+    NotChecked { what: what.to_owned(), why: format!("only the first {pages} pages were read") }
 }
 
 /// Reads the pages of a list: `page` reads one and gives the token of the next. Whether it was read to its end.

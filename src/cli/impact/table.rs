@@ -6,7 +6,7 @@ use crate::cli::output::{BAD, FAINT, GOOD, ODD, STRONG, styled};
 use crate::domain::impact::judge::{Access, Judged};
 use crate::domain::impact::report::{Outcome, Report};
 
-const HEAD: [&str; 6] = ["PRINCIPAL", "SIDE", "FOUND", "BEFORE", "AFTER", "SURE?"];
+const HEAD: [&str; 6] = ["PRINCIPAL", "SIDE", "FOUND", "BEFORE", "AFTER", "CONFIDENCE"];
 
 pub(super) fn render(report: &Report) -> String {
     let current = match (&report.current, report.is_encrypted) {
@@ -33,10 +33,10 @@ pub(super) fn render(report: &Report) -> String {
         let (key, until) = judged.keep.as_ref()?;
         let name = judged.finding.who.name();
         Some(format!(
-            "{name} needs kms:Decrypt on {key} until {until:.0}: records under it are in the stream until then"
+            "{name} needs kms:Decrypt on {key} until {until:.0}: records encrypted with it are in the stream until then"
         ))
     });
-    section("the key before", keeps.collect());
+    section("the previous key", keeps.collect());
     section("notes", report.notes.clone());
     section("not checked", report.not_checked.iter().map(|of| format!("{}: {}", of.what, of.why)).collect());
     section("first", report.advice.clone());

@@ -117,7 +117,7 @@ pub struct Guard {
         pattern = r"^0*(([1-9][0-9]{1,2}|1[0-3][0-9]{2}|14[0-3][0-9]|1440)m|([1-9]|1[0-9]|2[0-4])h|1d)$"
     ))]
     pub baseline: String,
-    /// What is done about a stream that its change broke: `alarm` unless said otherwise. `restore` gives it its key of before, where
+    /// What is done about a stream that its change broke: `alarm` unless said otherwise. `restore` gives it its previous key, where
     /// CloudTrail shows who is denied.
     #[schemars(skip_serializing_if = "absent")]
     pub on_break: OnBreak,
@@ -139,7 +139,7 @@ pub struct Guard {
 pub enum OnBreak {
     /// An alarm alone.
     Alarm,
-    /// Besides, the stream goes back to its key of before.
+    /// Besides, the stream goes back to its previous key.
     Restore,
 }
 

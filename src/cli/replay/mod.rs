@@ -38,7 +38,7 @@ pub(crate) struct ReplayArguments {
     /// The mode to assume [env: MODE; else report]
     #[arg(long, value_parser = MODES)]
     mode: Option<String>,
-    /// Call nothing, and use no credentials: only the event and, where there is a policy, its rule and key
+    /// Make no call and use no credentials: show only the event and, where there is a policy, its rule and key
     #[arg(long)]
     offline: bool,
 }

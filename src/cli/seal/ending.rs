@@ -30,7 +30,7 @@ fn done_words(done: &Done) -> String {
         (unfinished, "changed and not yet in force"),
         (failed, "failed"),
         (rest, "not changed"),
-        (ran.left.len(), "left for Ctrl-C"),
+        (ran.left.len(), "left out after Ctrl-C"),
     ];
     let words = words.into_iter().filter(|(count, _)| *count > 0).map(|(count, word)| format!(", {count} {word}"));
     format!("{encrypted} encrypted, {} re-keyed{}", applied - encrypted, words.collect::<String>())
@@ -52,7 +52,7 @@ fn after(given: &str, done: &Done) -> String {
             let explain = format!("explain {}", evidence.stream.name);
             heading::next(given, &explain, "says how the stream is now, and why")
         }
-        None => heading::next(given, "audit", "shows how every stream stands with the policy"),
+        None => heading::next(given, "audit", "compares every stream with the policy"),
     }
 }
 

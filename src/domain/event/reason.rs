@@ -62,7 +62,7 @@ impl IgnoreReason {
 impl fmt::Display for IgnoreReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::OtherEvent(source, kind) => write!(f, "nothing follows from `{kind}` of `{source}`"),
+            Self::OtherEvent(source, kind) => write!(f, "`{kind}` of `{source}` needs no action"),
             Self::OtherCall(call) => write!(f, "`{call}` does not change a stream's encryption or tags"),
             Self::OtherKeyCall(call) => {
                 write!(f, "`{call}` does not change what a key can be used for, or by which alias")
@@ -70,14 +70,14 @@ impl fmt::Display for IgnoreReason {
             Self::OtherAlias(alias) => {
                 write!(f, "no rule names `{alias}`, and no stream that a rule accepts can be on it")
             }
-            Self::OtherKey(key) => write!(f, "no stream is or can be rightly encrypted with `{key}`"),
+            Self::OtherKey(key) => write!(f, "no stream is or should be encrypted with `{key}`"),
             Self::OtherParameter(name) => write!(f, "the parameter `{name}` is neither the policy nor the mode"),
             Self::FailedCall(call, code) => write!(f, "`{call}` failed with `{code}`, so nothing changed"),
             Self::ReadOnly(call) => write!(f, "`{call}` only reads"),
             Self::Consumer => f.write_str("the resource is a consumer, which has no encryption of its own"),
             Self::OtherResource(kind) => write!(f, "it is about `{kind}`, not about a stream"),
             Self::OtherControl(control) => write!(f, "the finding is of `{control}`, not of Kinesis.1"),
-            Self::NotAFault(state) => write!(f, "the finding is `{state}`, which asks for nothing"),
+            Self::NotAFault(state) => write!(f, "the finding is `{state}`, which needs no action"),
             Self::ConfigRule => f.write_str("this function is not a custom rule of AWS Config"),
             Self::Empty => f.write_str("there is nothing in it"),
         }

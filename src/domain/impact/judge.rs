@@ -190,13 +190,13 @@ fn with_key(
     let principal = match &finding.who {
         Who::Principal(principal) => principal,
         Who::Unnamed(_) => {
-            return verdict(Access::Unknown, Confidence::Unknown, "no API names the role or user that it is");
+            return verdict(Access::Unknown, Confidence::Unknown, "no API says which role or user this is");
         }
         Who::Everybody => {
             return verdict(
                 Access::Unknown,
                 Confidence::Unknown,
-                "a resource policy lets everybody in, and names nobody",
+                "a resource policy allows everybody and names no principal",
             );
         }
     };
@@ -210,7 +210,7 @@ fn with_key(
             && says != Some(Identity::Gone)
             && let Some(at) = key.arn().and_then(|arn| finding.used(arn))
         {
-            let why = format!("CloudTrail shows that it used this key at {at}, and yet: {}", one.why);
+            let why = format!("CloudTrail shows that it used this key at {at}, but: {}", one.why);
             one = One::unknown(why, one.lacks);
         }
         lacks.extend(one.lacks.iter().map(|lack| (*action, lack.clone())));
@@ -235,7 +235,7 @@ fn one_call(
     let is_foreign = principal.account.as_deref().is_some_and(|account| account != of_key_account);
     if key.manager == KeyManager::Aws && is_foreign {
         // Kinesis developer guide, sharing access to an encrypted stream.
-        let lack = Lack::Other(Place::Key, "choose a customer-managed key, whose policy can let it in".to_owned());
+        let lack = Lack::Other(Place::Key, "choose a customer-managed key, whose policy can allow it".to_owned());
         let why = "the AWS-managed key cannot be shared with another account";
         return One::loses(Confidence::Sure, why, vec![lack]);
     }
@@ -243,7 +243,10 @@ fn one_call(
         return refused;
     }
     let Some(arn) = key.arn() else {
-        return One::keeps("KMS makes the AWS-managed key on first use, and it lets in every principal of the account");
+        return One::keeps(
+            "KMS creates the AWS-managed key on first use, and its policy allows every principal of the \
+             account",
+        );
     };
     let own = || Lack::Statement(Place::IdentityPolicy(principal.name.clone()));
     let of_key = || match key.manager {
@@ -268,12 +271,12 @@ fn one_call(
     if answer.denied.truth.is_yes() {
         let by = answer.denied.by.as_ref().map(|by| format!("statement {by} of ")).unwrap_or_default();
         let text =
-            format!("take {principal} out of what {by}the key policy of {arn} denies: no Allow outweighs a Deny");
+            format!("remove the Deny of {principal} from {by}the key policy of {arn}: an Allow cannot override a Deny");
         let lack = Lack::Other(Place::KeyPolicy(arn.to_string()), text);
         return One::loses(Confidence::Sure, format!("{by}the key policy denies {action}"), vec![lack]);
     }
     if principal.account.is_none() {
-        let why = "it is an AWS service: what it needs of the key is not known";
+        let why = "it is an AWS service, and which access to the key it needs is not known";
         return One::unknown(why, if answer.allowed.truth.is_yes() { Vec::new() } else { vec![of_key()] });
     }
     if is_foreign {
@@ -288,7 +291,7 @@ fn refused_by_own(principal: &Principal, action: &str, identity: &Identity) -> O
     Some(match identity {
         Identity::ExplicitDeny(policies) => {
             let by = if policies.is_empty() { format!("the policies of {name}") } else { policies.join(", ") };
-            let text = format!("take {action} out of what {by} denies: no Allow outweighs a Deny");
+            let text = format!("remove the Deny of {action} from {by}: an Allow cannot override a Deny");
             let lack = Lack::Other(Place::IdentityPolicy(name.clone()), text);
             One::loses(Confidence::Sure, format!("a statement of {by} denies {action}"), vec![lack])
         }
@@ -309,13 +312,13 @@ fn refused_by_own(principal: &Principal, action: &str, identity: &Identity) -> O
 fn of_another_account(answer: &Answer, grants: Truth, action: &str, [of_key, own]: [Lack; 2]) -> One {
     let let_in = answer.allowed.truth.clone().or(answer.delegated.truth.clone()).or(grants);
     if let_in.is_no() {
-        let why = format!("no statement of the key policy allows {action} to it or to its account, and no grant does");
+        let why = format!("neither the key policy nor a grant allows {action} to it or to its account");
         return One::loses(Confidence::Sure, why, vec![of_key, own]);
     }
     if let Some(doubt) = doubt(answer, &let_in, None) {
         return One::unknown(format!("{doubt}; and the policies of its account cannot be read"), vec![of_key, own]);
     }
-    One::unknown("the key policy lets its account in; the policies of that account cannot be read", vec![own])
+    One::unknown("the key policy allows its account; the policies of that account cannot be read", vec![own])
 }
 
 fn of_the_keys_account(
@@ -342,17 +345,18 @@ fn of_the_keys_account(
     match path.clone().and(answer.denied.truth.clone().not()).and(own_does_not_deny) {
         Truth::Yes => One::keeps(why_allowed(answer, &grants)),
         Truth::No if answer.delegated.truth.is_no() => {
-            let why =
-                format!("no statement of the key policy allows {action} to it or to its account, and no grant does");
+            let why = format!("neither the key policy nor a grant allows {action} to it or to its account");
             One::loses(Confidence::Sure, why, vec![of_key])
         }
         Truth::No if answer.delegated.truth.is_yes() => {
-            let why = format!("the key policy leaves {action} to its account, and none of its own policies allows it");
+            let why = format!(
+                "the key policy leaves {action} to the IAM policies of its account, and none of its own \
+                 policies allows it"
+            );
             One::loses(Confidence::Estimated, why, vec![own])
         }
         Truth::No => {
-            let why =
-                format!("its own policies do not allow {action}, and the key policy does not let it in by itself");
+            let why = format!("its own policies do not allow {action}, and the key policy does not allow it directly");
             One::loses(Confidence::Estimated, why, vec![of_key])
         }
         Truth::Unknown(last) => {
@@ -372,7 +376,8 @@ fn why_allowed(answer: &Answer, grants: &Truth) -> String {
         "a grant of the key allows it".to_owned()
     } else {
         format!(
-            "statement {} of the key policy leaves it to its account, and its own policies allow it",
+            "statement {} of the key policy leaves it to the IAM policies of its account, and its own policies allow \
+             it",
             by(&answer.delegated)
         )
     }

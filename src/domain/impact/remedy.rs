@@ -104,7 +104,7 @@ fn words(place: &Place, principal: &Principal, key: &KeyArn) -> String {
         Place::KeyPolicy(of) => format!("add to the key policy of {of}"),
         Place::IdentityPolicy(of) if elsewhere => format!("in the principal's account, add to a policy of {of}"),
         Place::IdentityPolicy(of) => format!("add to a policy of {of}"),
-        Place::Boundary(of) => format!("add to the policy that is the permissions boundary of {of}"),
+        Place::Boundary(of) => format!("add to the permissions boundary of {of}"),
         Place::Organization => "ask those who manage the organization to allow".to_owned(),
         Place::Key => "choose a key that allows".to_owned(),
     }

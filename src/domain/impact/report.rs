@@ -46,7 +46,7 @@ pub struct Report {
 /// What it comes to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// Somebody loses access.
+    /// A principal would lose access.
     Loss,
     /// No loss was found, and something is not known or was not checked.
     Unknown,
@@ -97,7 +97,7 @@ impl Report {
         let unobserved = match facts.current {
             Setting::Unencrypted => {
                 advice.extend(stepping_stone(facts, findings));
-                Some("the stream is not encrypted: its users call no key, and nothing shows them".to_owned())
+                Some("the stream is not encrypted, so its users do not call KMS and are not recorded".to_owned())
             }
             Setting::Unknown(why) => Some(why.clone()),
             Setting::Key(_) => None,
@@ -167,17 +167,17 @@ impl Report {
             format!("{loses} principals would lose access")
         }];
         let others = [
-            (keeps, ["keeps it", "keep it"]),
-            (gains, ["gets it", "get it"]),
-            (without, ["has none already", "have none already"]),
+            (keeps, ["keeps access", "keep access"]),
+            (gains, ["gains access", "gain access"]),
+            (without, ["has no access already", "have no access already"]),
             (unknown, ["unknown", "unknown"]),
         ];
         let others = others.iter().filter(|(count, _)| *count > 0);
         parts.extend(others.map(|(count, [one, many])| format!("{count} {}", if *count == 1 { one } else { many })));
         let places = match self.not_checked.len() {
             0 => String::new(),
-            1 => "; 1 place not checked".to_owned(),
-            several => format!("; {several} places not checked"),
+            1 => "; 1 source not checked".to_owned(),
+            several => format!("; {several} sources not checked"),
         };
         format!("{}{places}", parts.join(", "))
     }
@@ -204,7 +204,8 @@ fn stepping_stone(facts: &Facts<'_>, findings: &[Finding]) -> Vec<String> {
     };
     if findings.iter().any(is_foreign) {
         return vec![format!(
-            "another account uses {name}, or may use it, and the AWS-managed key cannot let it in: ask that account who uses the stream"
+            "another account uses {name}, or may use it, and cannot use the AWS-managed key: ask that account who \
+             uses the stream"
         )];
     }
     vec![

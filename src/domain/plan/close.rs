@@ -215,7 +215,7 @@ fn given_up(why: &str) -> Verdict {
 pub fn failed_observation(why: &Unfinished, troubles: u32) -> Option<End> {
     if let Some(fault) = why.fault() {
         let what = match fault {
-            Fault::Access => "we may not observe it",
+            Fault::Access => "Streamseal is not allowed to observe it",
             Fault::Key | Fault::Request | Fault::Credentials => "it cannot be checked",
         };
         let verdict = Verdict::new(Compliance::InsufficientData, Reason::AccessDenied, format!("{what}: {why}"));

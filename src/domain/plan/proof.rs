@@ -106,7 +106,7 @@ pub fn judge_probe(answer: &Result<Option<&str>, Failure>, right_since: Timestam
         Ok(None | Some("NONE")) if early => Judgement::TryAgain,
         Ok(None | Some("NONE")) => Judgement::End(unproven()),
         Ok(Some(other)) => {
-            impossible(format!("PutRecord answered an unknown EncryptionType `{}`", EventText::new(other)))
+            impossible(format!("PutRecord returned an unknown EncryptionType `{}`", EventText::new(other)))
         }
         Err(failure) => failed_proof(failure, early),
     }
@@ -124,16 +124,17 @@ pub fn judge_read_back(
         Ok(Some(Some("NONE"))) => Judgement::End(unproven()),
         Ok(Some(None)) => {
             // Of an unencrypted record AWS leaves it out; what it says of an encrypted one that is read back was not recorded.
-            let detail = "GetRecords gave a record without an EncryptionType, which is not known to mean anything";
+            let detail = "GetRecords returned a record without an EncryptionType, and AWS does not say what that means";
             let verdict = Verdict::new(Compliance::InsufficientData, Reason::ProofUnclear, detail);
             Judgement::End(verdict.again(Again::Twice))
         }
-        Ok(Some(Some(other))) => {
-            impossible(format!("GetRecords gave a record with an unknown EncryptionType `{}`", EventText::new(other)))
-        }
+        Ok(Some(Some(other))) => impossible(format!(
+            "GetRecords returned a record with an unknown EncryptionType `{}`",
+            EventText::new(other)
+        )),
         Ok(None) if early => Judgement::TryAgain,
         Ok(None) => {
-            let detail = "nobody wrote a record to observe; the setting is right";
+            let detail = "no producer wrote a record to observe; the setting is as required";
             Judgement::End(Verdict::new(Compliance::InsufficientData, Reason::Idle, detail).again(Again::Twice))
         }
         Err(failure) => failed_proof(failure, early),
@@ -159,7 +160,7 @@ fn failed_proof(failure: &Failure, early: bool) -> Judgement {
 }
 
 fn unproven() -> Verdict {
-    let detail = "the setting is right, and yet a record was stored unencrypted";
+    let detail = "the setting is as required, but a record was stored unencrypted";
     Verdict::new(Compliance::NonCompliant, Reason::Unproven, detail).alarm().again(Again::Twice)
 }
 
@@ -196,7 +197,7 @@ pub fn judge_refusal(why: &Unfinished, now_on: &KeyLookup, before: Option<&KeyLo
     if !confirmed {
         return Refusal::End(no_proof(why));
     }
-    let detail = format!("the stream's key turned out unusable: {why}");
+    let detail = format!("the stream's key turned out to be unusable: {why}");
     let verdict = Verdict::new(Compliance::NonCompliant, Reason::Unwritable, detail).alarm();
     match before {
         Some(KeyLookup::Found(KeyInfo { problem: None, .. })) => Refusal::PutBack(verdict),

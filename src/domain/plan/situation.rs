@@ -80,7 +80,8 @@ impl Wrong {
         match current {
             None => format!("the stream is not encrypted; its rule requires {target}"),
             Some(CurrentKey { key, foreign: Some(account), .. }) => format!(
-                "the stream is on the key {key} of account {account}, which nothing in its rule names; its rule requires {target}"
+                "the stream is on the key {key} of account {account}, which its rule does not name; its rule requires \
+                 {target}"
             ),
             Some(CurrentKey { key, foreign: None, .. }) => {
                 format!("the stream is on the key {key}; its rule requires {target}")
@@ -113,13 +114,14 @@ impl Wrong {
         let why = match (&current.info, &current.foreign) {
             (Some(KeyInfo { problem: Some(problem), .. }), _) => format!("cannot be used: {problem}"),
             (Some(KeyInfo { problem: None, .. }), _) => return None,
-            (None, Some(account)) => format!("is of account {account} and is not known to us"),
-            (None, None) => "is not known to KMS any more".to_owned(),
+            (None, Some(account)) => format!("belongs to account {account} and is not known here"),
+            (None, None) => "is no longer known to KMS".to_owned(),
         };
         let Encryption::Kms(key) = &before.encryption else { return None };
         let hours = before.retention_hours;
         Some(format!(
-            "the key before, {key}, {why}; records under it cannot be read until it can be used, and expire within {hours} hours"
+            "the previous key {key} {why}; records encrypted with it cannot be read until it can be used, and expire \
+             within {hours} hours"
         ))
     }
 }

@@ -505,12 +505,12 @@ mod tests {
             (on(Some(info("old", None)), None), None),
             (
                 on(Some(info("old", disabled)), None),
-                Some("the key before, alias/x, cannot be used: its KeyState is Disabled;"),
+                Some("the previous key alias/x cannot be used: its KeyState is Disabled;"),
             ),
-            (on(None, None), Some("the key before, alias/x, is not known to KMS any more;")),
+            (on(None, None), Some("the previous key alias/x is no longer known to KMS;")),
             (
                 on(None, Some("999988887777")),
-                Some("the key before, alias/x, is of account 999988887777 and is not known to us;"),
+                Some("the previous key alias/x belongs to account 999988887777 and is not known here;"),
             ),
         ] {
             let found = warning(current.clone(), Some(&before));

@@ -132,7 +132,7 @@ impl Condition {
             Self::Exists | Self::Active | Self::Applied | Self::Shown(_) => (Reason::Unfinished, None),
         };
         let verdict =
-            Verdict::new(Compliance::InsufficientData, reason, format!("not known yet: it waits {}", self.words()));
+            Verdict::new(Compliance::InsufficientData, reason, format!("not known yet: waiting {}", self.words()));
         action.map_or(verdict.clone(), |action| verdict.would(action, None))
     }
 }
@@ -243,7 +243,7 @@ fn after_start(started: Started, wrong_since: Option<Timestamp>, words: &str, no
     if !started.acknowledged {
         return Step::Defer("the answer to StartStreamEncryption was lost and it had no effect".to_owned());
     }
-    let detail = format!("somebody changed it after our Start: {words}");
+    let detail = format!("somebody changed it after Streamseal started encryption: {words}");
     let verdict = Verdict::new(Compliance::NonCompliant, Reason::Overtaken, detail);
     Step::Finish(verdict.alarm().again(Again::Twice))
 }
@@ -261,11 +261,14 @@ fn put_back_step(
         if progress.proof != Owed::No {
             return Some(Step::Prove);
         }
-        let detail = format!("the rule's key {target} turned out unusable, and the stream is on {previous} as before");
+        let detail = format!(
+            "the rule's key {target} turned out to be unusable, and the stream is on its previous \
+             key {previous}"
+        );
         return Some(Step::Finish(Verdict::new(Compliance::NonCompliant, Reason::PutBack, detail).alarm()));
     }
     match progress.started {
-        Some(started) => Some(after_start(started, progress.wrong_since, "the stream is not on the key before", now)),
+        Some(started) => Some(after_start(started, progress.wrong_since, "the stream is not on its previous key", now)),
         None if current == Some(target) && !progress.was_put_back => Some(Step::Start(previous.clone())),
         None => None,
     }

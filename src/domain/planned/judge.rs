@@ -46,18 +46,18 @@ pub fn judge(policy: &Policy, stream: PlannedStream, place: &Place, now: Timesta
     let unknown =
         |stream, why: &str| judged(stream, None, None, (Compliance::InsufficientData, "unknown", why.to_owned()));
     let Some(name) = stream.name.clone().or_else(|| if reads.name { None } else { StreamName::parse(ANY_NAME) }) else {
-        return unknown(stream, "its name is known only after it is made, and rules select by name");
+        return unknown(stream, "its name is known only after it is created, and rules match by name");
     };
     let Some(tags) = stream.tags.clone().or_else(|| (!reads.tags).then(Tags::new)) else {
-        return unknown(stream, "some of its tags are known only after it is made, and rules read tags");
+        return unknown(stream, "some of its tags are known only after it is created, and rules match by tags");
     };
     let region = stream.region.clone().or_else(|| place.region.clone());
     let is_known = place.account.is_some() && region.is_some();
     let Some(account) = place.account.clone().or_else(|| (!reads.account).then(|| ANY_ACCOUNT.to_owned())) else {
-        return unknown(stream, "rules read the account: name it with --account");
+        return unknown(stream, "rules match by account: give it with --account");
     };
     let Some(region) = region.or_else(|| (!reads.region).then(|| ANY_REGION.to_owned())) else {
-        return unknown(stream, "rules read the Region: name it with --region");
+        return unknown(stream, "rules match by Region: give it with --region");
     };
     let own = Scope { partition: Scope::partition_of(&region).to_owned(), region, account };
     let decision = policy.decide(&own.stream(name), &tags, now);

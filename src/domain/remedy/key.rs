@@ -34,8 +34,9 @@ pub(super) fn key_trouble(facts: &Facts<'_>, by: Option<&KeyRef>, key: &KeyIdent
         KeyProblem::Usage(_) | KeyProblem::Spec(_) => match alias {
             Some((by, alias)) => {
                 let text = format!(
-                    "{begin}it never can. Put {alias} on a symmetric key for encryption (SYMMETRIC_DEFAULT, ENCRYPT_DECRYPT); KMS \
-                     moves an alias only between keys of one kind, so delete it and make it anew"
+                    "{begin}this cannot be changed. Point {alias} at a symmetric encryption key (SYMMETRIC_DEFAULT, \
+                     ENCRYPT_DECRYPT). KMS moves an alias only between keys of one kind, so delete it and create it \
+                     again"
                 );
                 let moved = place_for(by, facts).map(|(current, region)| {
                     format!(
@@ -46,14 +47,15 @@ pub(super) fn key_trouble(facts: &Facts<'_>, by: Option<&KeyRef>, key: &KeyIdent
                 Remedy::Alias(Advice::new(text).command(moved))
             }
             None => Remedy::Key(Advice::new(format!(
-                "{begin}it never can. Name a symmetric key for encryption (SYMMETRIC_DEFAULT, ENCRYPT_DECRYPT) in the rule{}",
+                "{begin}this cannot be changed. Name a symmetric encryption key (SYMMETRIC_DEFAULT, ENCRYPT_DECRYPT) \
+                 in the rule{}",
                 named(facts)
             ))),
         },
         KeyProblem::Region(_) => {
             let region = &facts.stream.scope.region;
             let advice = Advice::new(format!(
-                "{begin}a stream in {region} takes keys of {region} alone. Name one of that Region in the rule{}",
+                "{begin}a stream in {region} needs a key of {region}. Name one in the rule{}",
                 named(facts)
             ));
             if alias.is_some() { Remedy::Alias(advice) } else { Remedy::Key(advice) }
@@ -82,7 +84,7 @@ fn to_enable(key: &KeyArn, state: &str) -> (&'static str, String) {
                 key.region()
             ),
         ),
-        _ => ("see what is wrong with it", describe),
+        _ => ("find out what is wrong with it", describe),
     }
 }
 
@@ -123,11 +125,12 @@ pub(super) fn no_such_key(facts: &Facts<'_>, key: &KeyRef) -> Remedy {
     let Scope { region, account, .. } = &facts.stream.scope;
     let of = key.account().unwrap_or(account);
     let rule = named(facts);
-    let check = "`streamseal check --resolve` asks for every key of a policy";
+    let check = "`streamseal check --resolve` checks every key of a policy";
     match key.alias() {
         Some(alias) => {
             let text = format!(
-                "KMS does not know {alias} in account {of} and {region}: make it there, or correct the rule{rule}; {check}"
+                "KMS does not know {alias} in account {of} and {region}: create it there, or correct the rule{rule}; \
+                 {check}"
             );
             let made = place_for(key, facts).map(|(current, region)| {
                 format!("aws kms create-alias --alias-name {alias} --target-key-id {current} --region {region}")
@@ -135,7 +138,8 @@ pub(super) fn no_such_key(facts: &Facts<'_>, key: &KeyRef) -> Remedy {
             Remedy::Alias(Advice::new(text).command(made))
         }
         None => Remedy::Key(Advice::new(format!(
-            "KMS does not know the key {key} in account {of} and {region}: name one that is there in the rule{rule}; {check}"
+            "KMS does not know the key {key} in account {of} and {region}: name an existing key in the rule{rule}; \
+             {check}"
         ))),
     }
 }
@@ -163,7 +167,8 @@ fn describable(facts: &Facts<'_>, key: &KeyRef, (code, words): (&EventText, &Eve
     let own = &facts.stream.scope;
     if code.as_str() == NOT_RECORDED {
         return Remedy::Key(Advice::new(format!(
-            "AWS Config has not recorded {key}: let it record AWS::KMS::Key and AWS::KMS::Alias in account {} and {}, or observe the \
+            "AWS Config has not recorded {key}: configure it to record AWS::KMS::Key and AWS::KMS::Alias in account \
+             {} and {}, or observe the \
              stream itself, with a role in its account (`streamseal audit --accounts {} --role NAME --region {}`)",
             key.account().unwrap_or(&own.account),
             own.region,
@@ -189,7 +194,7 @@ pub(super) fn unwritable_key(facts: &Facts<'_>) -> Remedy {
         (Some(problem), _) => key_trouble(facts, Some(&target.key), &key, problem),
         (None, KeyIdentity::Arn(arn)) => {
             let text = format!(
-                "Kinesis cannot use the key {arn}: see its state and its policy{}",
+                "Kinesis cannot use the key {arn}: check its state and its key policy{}",
                 with_credentials(arn.account(), facts)
             );
             let see = format!("aws kms describe-key --key-id {arn} --region {}", arn.region());

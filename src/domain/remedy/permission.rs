@@ -32,13 +32,12 @@ pub fn to_permit(call: &str, words: &str, own: Option<&Scope>, resources: &[&str
     };
     let at = policy.map(|policy| format!(" ({policy})")).unwrap_or_default();
     let does = if explicit { "denies" } else { "does not allow" };
-    let organization = || {
-        "whoever manages the organization has to change it, and no policy of an account can make up for it".to_owned()
-    };
+    let organization =
+        || "whoever manages the organization has to change it; no policy of an account can override it".to_owned();
     match (kind, explicit, resource) {
         (PolicyKind::Identity, false, _) => by_identity(identity),
         (PolicyKind::Identity, true, _) => Advice::new(format!(
-            "an identity-based policy of the caller{at} denies {action}: take that Deny away; no Allow can make up for it"
+            "an identity-based policy of the caller{at} denies {action}: remove that Deny; an Allow cannot override it"
         )),
         (PolicyKind::Resource, false, Some(resource)) => by_its_policy(action, resource, foreign, own),
         (PolicyKind::Resource, _, resource) => {
@@ -53,11 +52,12 @@ pub fn to_permit(call: &str, words: &str, own: Option<&Scope>, resources: &[&str
             Advice::new(format!("a resource control policy{at} {does} {action}: {}", organization()))
         }
         (PolicyKind::Boundary, ..) => Advice::new(format!(
-            "the permissions boundary of the caller's role or user{at} {does} {action}: change the boundary; no other policy can make \
-             up for it"
+            "the permissions boundary of the caller's role or user{at} {does} {action}: change the boundary; no other \
+             policy can override it"
         )),
         (PolicyKind::Session, ..) => Advice::new(format!(
-            "the session policy that the role was assumed with{at} {does} {action}: assume it with one that does, or without one"
+            "the session policy that the role was assumed with{at} {does} {action}: assume it with one that allows \
+             it, or without one"
         )),
         (PolicyKind::Endpoint, ..) => Advice::new(format!(
             "the policy of the VPC endpoint that the call went through{at} {does} {action}: change that policy"
@@ -76,7 +76,7 @@ pub fn to_describe(key: &KeyRef, words: &str, own: &Scope) -> Advice {
 }
 
 fn by_identity(statement: String) -> Advice {
-    let text = "let the caller do it, with this statement in a policy of its role or user";
+    let text = "add this statement to a policy of the caller's role or user";
     Advice { statement: Some(statement), ..Advice::new(text) }
 }
 

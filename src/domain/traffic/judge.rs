@@ -37,7 +37,7 @@ pub enum Health {
     Quiet,
     /// As well as before.
     Fine,
-    /// It cannot be determined: no metrics, or calls failed before the change already.
+    /// It cannot be determined: no metrics, or calls already failed before the change.
     Unknown,
     /// Something is wrong that may have another cause.
     Suspect,
@@ -191,7 +191,7 @@ fn by_calls(was: &[(Minute, Calls)], is: &[(Minute, Calls)], before: Window, aft
     let half_failed = |minutes: &[(Minute, Calls)]| minutes.iter().filter(|(_, calls)| calls.is_half_failed()).count();
     let failing_before = half_failed(was);
     if failing_before.saturating_mul(5) > was.len() {
-        return said(Health::Unknown, "calls failed before the change already");
+        return said(Health::Unknown, "calls already failed before the change");
     }
     if after.is_empty() {
         return said(Health::Unknown, "no minute after the change can be read yet");
@@ -247,7 +247,7 @@ fn by_lag(was: &[(Minute, u64)], is: &[(Minute, u64)], incoming: &BTreeMap<Minut
         let goes_in = incoming.get(next).is_some_and(|records| *records > 0);
         *next == minute + 1 && more.saturating_sub(*ms) >= FALLS_BEHIND_MS && goes_in
     });
-    (kept_up && falls).then(|| said(Health::Suspect, "falls behind by the minute, and kept up before the change"))
+    (kept_up && falls).then(|| said(Health::Suspect, "falls further behind each minute, and kept up before the change"))
 }
 
 #[cfg(test)]

@@ -84,9 +84,7 @@ rules:
     }
     let old = s.last("old");
     assert_eq!((old.verdict.compliance, old.verdict.reason), (Compliance::NonCompliant, Reason::ForeignKey));
-    assert!(
-        old.verdict.alarm && old.verdict.detail.contains("of account 999988887777, which nothing in its rule names")
-    );
+    assert!(old.verdict.alarm && old.verdict.detail.contains("of account 999988887777, which its rule does not name"));
     assert_eq!(old.verdict.withheld.map(|why| why.as_str()), Some("existing"));
     assert!(reported(&s, "old")["at_source"]["cli"].as_str().unwrap().contains(&key_arn("app")));
     assert_eq!(s.last("named").verdict.reason, Reason::AcceptedKey);
@@ -108,7 +106,7 @@ rules:
     assert_eq!(s.starts("hidden"), ["app"]);
     let warnings = s.all("hidden").into_iter().flat_map(|evidence| evidence.warnings);
     let warnings: Vec<String> = warnings.collect();
-    assert!(warnings[0].contains("is of account 999988887777 and is not known to us"), "{warnings:?}");
+    assert!(warnings[0].contains("belongs to account 999988887777 and is not known here"), "{warnings:?}");
 }
 
 /// Records stay under the key that they were put with, for as long as the stream keeps them.

@@ -52,7 +52,7 @@ async fn what_broke_goes_back_and_is_left_alone() {
     assert_eq!(s.alarms(first), [Reason::Broken, Reason::Restored], "{}", s.story(first));
     let last = s.all(first).into_iter().rev().find(|e| e.verdict.reason == Reason::Restored).unwrap();
     assert_eq!(last.verdict.compliance, Compliance::NonCompliant);
-    assert!(last.verdict.detail.contains("fare as before"), "{}", last.verdict.detail);
+    assert!(last.verdict.detail.contains("work as before"), "{}", last.verdict.detail);
     let broken = s.all(first).into_iter().find(|e| e.verdict.reason == Reason::Broken).unwrap().guard.unwrap();
     let denied: Vec<&str> = broken.denied.iter().map(|denied| denied.who.name()).collect();
     assert_eq!(denied, [format!("arn:aws:iam::111122223333:role/{first}-producer")]);

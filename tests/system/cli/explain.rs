@@ -62,7 +62,7 @@ fn a_stream_that_is_there() {
         file(&folder, "all.yaml", "version: 1\ndefaults: {existing: enforce}\nrules: [{name: a, key: alias/a}]\n");
     for policy in [&policy, &without_tags] {
         let Ran { code, out, err } = at_parts(&["explain", &unique("gone")], Some(policy));
-        assert!(code == 1 && out.is_empty() && err.contains("is not there") && err.contains("--name gone-"), "{err}");
+        assert!(code == 1 && out.is_empty() && err.contains("does not exist") && err.contains("--name gone-"), "{err}");
     }
 }
 
@@ -140,7 +140,7 @@ fn tags_that_a_stream_does_not_have_are_a_what_if() {
     let (code, found) = explain(&["--tag", "team=red"]);
     assert_eq!((code, &found["compliant"]), (0, &json!(true)), "{found}");
     let gone = at_parts(&["explain", &unique("gone"), "--tag", "a=b"], Some(&policy));
-    assert!(gone.code == 1 && gone.err.contains("is not there"), "{gone:?}");
+    assert!(gone.code == 1 && gone.err.contains("does not exist"), "{gone:?}");
 }
 
 /// How long it waits for a creator is no instant: every observation begins anew, up to one that does not move.

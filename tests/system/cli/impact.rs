@@ -208,7 +208,10 @@ fn each_user_of_a_stream_is_found_and_the_printed_statements_give_access() {
     assert!(lines[2].starts_with("PRINCIPAL") && lines[3].contains(" loses "), "{out}");
     let [.., sums, next] = lines.as_slice() else { panic!("{out}") };
     assert!(next.starts_with("next: `streamseal impact orders --key alias/new "), "{out}");
-    assert!(sums.starts_with("3 principals would lose access, 1 keeps it, 1 has none already, 1 unknown"), "{out}");
+    assert!(
+        sums.starts_with("3 principals would lose access, 1 keeps access, 1 has no access already, 1 unknown"),
+        "{out}"
+    );
     assert!(out.contains(&format!("{delivery} needs kms:Decrypt on arn:aws:kms:")), "{out}");
     // Each statement for the key policy, as it was printed.
     let mut statements = Vec::new();
@@ -288,7 +291,7 @@ fn what_cannot_be_answered_ends_in_clear_words() {
     let key = parts.key("alias/known");
     kinesis(&parts, "CreateStream", json!({"StreamName": "plain", "ShardCount": 1}));
     for (arguments, code, words) in [
-        (&["nowhere", "--key", &key][..], 1, "stream/nowhere is not there, or is being deleted"),
+        (&["nowhere", "--key", &key][..], 1, "stream/nowhere does not exist or is being deleted"),
         (&["plain", "--key", "alias/nothing"], 1, "KMS knows no key `alias/nothing`"),
         (&["plain", "--key", "not a key"], 2, "`not a key` is neither the id, the ARN nor the alias of a key"),
         (&["plain", "--key", &key, "--since", "soon"], 2, "`--since soon` is not a time of at most 90 days"),

@@ -288,7 +288,7 @@ async fn seal_asks_for_nothing_a_second_time() {
     let aws = Aws { instead: Some(with_a_reader(false)), ..ours() };
     let arguments = ["seal", "orders", "--key", NEW, "--dry-run", "--account", "111122223333"];
     let (Ran { code, out, err }, asked) = asked_by(aws, &arguments).await;
-    assert!(code == 3 && out.contains("orders: no loss found among 1 principal, 1 keeps it"), "{code}: {out}{err}");
+    assert!(code == 3 && out.contains("orders: no loss found among 1 principal, 1 keeps access"), "{code}: {out}{err}");
     for (call, count) in [
         ("kinesis:DescribeStreamSummary", 1),
         ("kms:DescribeKey", 2),

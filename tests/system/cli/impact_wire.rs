@@ -310,7 +310,7 @@ async fn credentials_of_another_account_find_nobody_and_say_so() {
     assert_eq!(requests.len(), 1, "{requests:?}");
     let (Ran { code, out, .. }, _) = asked(Aws::default(), &["--key", NEW]).await;
     assert_eq!(code, 3, "{out}");
-    assert!(out.contains("the account of the credentials: sts:GetCallerIdentity gave no answer"), "{out}");
+    assert!(out.contains("the account of the credentials: sts:GetCallerIdentity failed"), "{out}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -519,7 +519,7 @@ async fn a_key_policy_that_cannot_be_read_makes_it_unknown_and_says_why() {
     let foreign = NEW.replace("111122223333", "444455556666");
     let (Ran { code, out, err }, requests) = asked(ours(), &["--key", &foreign]).await;
     assert_eq!(code, 0, "{out}{err}");
-    assert!(out.contains("it is of account 444455556666, and can be read there alone"), "{out}");
+    assert!(out.contains("it belongs to account 444455556666 and can be read only there"), "{out}");
     assert!(out.contains(&format!("in the key's account, add to the key policy of {foreign}:")), "{out}");
     assert!(out.contains("in the principal's account, add to a policy of "), "{out}");
     assert!(out.lines().rev().nth(1).unwrap().starts_with("no loss found among 4 principals"), "{out}");

@@ -172,7 +172,7 @@ async fn proxied(
 
 fn assert_explained(ran: &Ran) {
     assert_eq!(ran.code, 0, "{ran:?}");
-    assert!(ran.out.contains("COMPLIANT") || ran.out.contains("is as its rule says"), "{ran:?}");
+    assert!(ran.out.contains("COMPLIANT") || ran.out.contains("is as its rule requires"), "{ran:?}");
 }
 
 #[tokio::test]

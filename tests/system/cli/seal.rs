@@ -161,7 +161,7 @@ fn no_more_is_changed_than_was_asked_for() {
     untouched(&two);
     let Ran { code, out, err } = at_parts(&["seal", "--yes", &two, &unique("gone")], Some(&policy));
     assert!(
-        code == 1 && out.is_empty() && err.contains("is not there, or is being deleted; nothing was changed"),
+        code == 1 && out.is_empty() && err.contains("does not exist or is being deleted; nothing was changed"),
         "{err}"
     );
     untouched(&two);

@@ -151,7 +151,7 @@ pub(super) fn beside(audit: &Audit) -> String {
         // Writing to a String cannot fail.
         let _ = write!(
             text,
-            " {} blocked: a key, an alias, a permission or a rule has to be put right first.",
+            " {} blocked: a key, an alias, a permission or a rule has to be fixed first.",
             number(totals.blocked)
         );
     }
@@ -178,7 +178,7 @@ pub(super) fn exemptions(audit: &Audit) -> String {
     let mut text = String::new();
     for (rule, exemption) in &audit.exemptions {
         let count = by_rule.get(rule).map_or(0, |counts| counts.sum());
-        let until = exemption.until.map_or_else(|| "without end".to_owned(), |until| until.to_string());
+        let until = exemption.until.map_or_else(|| "no end".to_owned(), |until| until.to_string());
         let owner = exemption.owner.as_deref().unwrap_or("nobody named");
         let cells = [rule.as_str(), &exemption.reason, owner, &until, &number(count)];
         let cells: String = cells.iter().map(|cell| format!("<td>{}</td>", escaped(cell))).collect();
@@ -297,7 +297,7 @@ mod tests {
         let audit = samples::audit();
         assert_eq!(verdict(&audit), "2 of 5 streams are not as the policy says.");
         let words = "2 not encrypted, 1 compliant, 1 could not be determined, 1 exempt. 1 blocked: a key, an alias, a permission or a rule \
-                     has to be put right first.";
+                     has to be fixed first.";
         assert_eq!(beside(&audit), words);
         assert!(beside(&samples::incomplete()).ends_with(" The audit is incomplete."));
         let listed = exemptions(&audit);

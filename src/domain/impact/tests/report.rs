@@ -121,17 +121,17 @@ fn those_who_lose_come_first_and_are_counted_apart() {
     assert_eq!(order, [&*loser, "a consumer", &denied, &good]);
     assert_eq!(found.counts(), Counts { loses: 1, without: 1, unknown: 1, gains: 0, keeps: 1 });
     assert_eq!(found.outcome(), Outcome::Loss);
-    assert_eq!(found.summary(), "1 principal would lose access, 1 keeps it, 1 has none already, 1 unknown");
+    assert_eq!(found.summary(), "1 principal would lose access, 1 keeps access, 1 has no access already, 1 unknown");
     // One who has no access already is not the change's doing.
     let found = report(&Setting::Key(open(OLD)), &target, &[of("good"), of("denied")], Vec::new());
     assert_eq!(found.outcome(), Outcome::NoLoss);
-    assert_eq!(found.summary(), "no loss found among 2 principals, 1 keeps it, 1 has none already");
+    assert_eq!(found.summary(), "no loss found among 2 principals, 1 keeps access, 1 has no access already");
     let found = report(&Setting::Key(open(OLD)), &target, &[unnamed], Vec::new());
     assert_eq!(found.outcome(), Outcome::Unknown);
     let place = NotChecked { what: "Firehose".into(), why: "denied".into() };
     let found = report(&Setting::Key(open(OLD)), &target, &[of("good")], vec![place.clone(), place]);
     assert_eq!(found.outcome(), Outcome::Unknown, "what was not checked may be a loss");
-    assert_eq!(found.summary(), "no loss found among 1 principal, 1 keeps it; 1 place not checked");
+    assert_eq!(found.summary(), "no loss found among 1 principal, 1 keeps access; 1 source not checked");
     assert!(found.advice.is_empty());
     let found = report(&Setting::Unknown("no such key".into()), &target, &[of("good")], Vec::new());
     assert_eq!(found.not_checked, [NotChecked { what: "CloudTrail's KMS events".into(), why: "no such key".into() }]);
@@ -143,7 +143,7 @@ fn an_unencrypted_stream_comes_with_the_stepping_stone() {
     let target = key(KEY, policy(vec![allow("*")]));
     let found = report(&Setting::Unencrypted, &target, &[], Vec::new());
     assert_eq!(found.outcome(), Outcome::Unknown);
-    assert_eq!(found.summary(), "no user of the stream was found; 1 place not checked");
+    assert_eq!(found.summary(), "no user of the stream was found; 1 source not checked");
     assert!(found.advice[0].ends_with("streamseal seal orders --key alias/aws/kinesis"), "{:?}", found.advice);
     assert!(
         found.advice[1].ends_with(&format!("streamseal impact orders --since 24h --key {KEY}")),

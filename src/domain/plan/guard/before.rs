@@ -77,17 +77,19 @@ impl Before<'_> {
         let refused = |why: Withheld, words: String| Leave::Refused(why, words);
         let changes = self.changes.unwrap_or_default();
         if self.by_event {
-            let words = "its rule has a guard, and one stream goes first: the next sweep asks for this change";
+            let words = "its rule has a guard: the next sweep asks for this change, one stream first";
             return refused(Withheld::WaitsItsTurn, words.to_owned());
         }
         if self.changes.is_none() {
-            let words = "CloudTrail's history of the stream is too long to be read whole";
+            let words = "CloudTrail's history of the stream is too long to be read to its end";
             return Leave::Passed(Withheld::GuardBlind, words.to_owned());
         }
         let starts = accepted_starts(changes, now);
         if starts + STARTS_NEEDED > STARTS_MAX {
-            let words =
-                format!("{starts} of the {STARTS_MAX} new keys in 24 hours are used, and the way back needs one");
+            let words = format!(
+                "{starts} of the {STARTS_MAX} new keys that Kinesis accepts in 24 hours are used, and restoring the \
+                 stream needs one"
+            );
             return Leave::Passed(Withheld::Quota, words);
         }
         if manager == KeyManager::Aws {
@@ -95,7 +97,7 @@ impl Before<'_> {
                 Ok([]) => {}
                 Ok(accounts) => {
                     let words = format!(
-                        "a resource policy lets in {}, and nobody of another account can use a key that AWS manages",
+                        "a resource policy allows {}, and other accounts cannot use an AWS-managed key",
                         accounts.join(", ")
                     );
                     return Leave::Passed(Withheld::WouldLockOut, words);
@@ -120,7 +122,7 @@ impl Before<'_> {
         }
         if let Some(since) = held_since(changes, target, self.own_role).filter(|at| now.duration_since(*at) < self.hold)
         {
-            let words = format!("a change to {target} was taken back at {since}");
+            let words = format!("a change to {target} was undone at {since}");
             return Leave::Passed(Withheld::Held, words);
         }
         if is_shown(changes, self.current, now) {
@@ -183,9 +185,9 @@ pub fn lets_in(policy: &str, own: &str) -> Result<Vec<String>, &'static str> {
                 Some(Principal { account: None, .. }) => {}
                 // The id of a principal that is gone, of which nobody has the access.
                 None if text.starts_with("AROA") || text.starts_with("AIDA") => {}
-                None => return Err("its resource policy names somebody who cannot be read"),
+                None => return Err("its resource policy names a principal that cannot be read"),
             },
-            None => return Err("its resource policy names somebody who cannot be read"),
+            None => return Err("its resource policy names a principal that cannot be read"),
         }
     }
     Ok(accounts.into_iter().collect())

@@ -85,8 +85,8 @@ pub fn verdict(base: Verdict, watched: &Watched, watch: &Watch) -> Verdict {
         Standing::Inconclusive => (Reason::Inconclusive, why.to_owned()),
         Standing::Broken => {
             let still = watched.users.as_ref().is_none_or(|users| users.health() == Health::Broken);
-            let fail = if still { "fail" } else { "failed" };
-            (Reason::Broken, format!("users {fail} since the change to {target}: {why}"))
+            let fail = if still { "have failed since" } else { "failed after" };
+            (Reason::Broken, format!("users {fail} the change to {target}: {why}"))
         }
         Standing::Overtaken => {
             (Reason::Overtaken, format!("somebody else changed it while its change to {target} was watched"))
@@ -104,16 +104,16 @@ pub fn verdict(base: Verdict, watched: &Watched, watch: &Watch) -> Verdict {
 /// What is said of a stream that went back: first that it did, and when its users were observed once more, how they fare.
 fn restored(Watched { step, users, .. }: &Watched, Watch { target, back, .. }: &Watch) -> (Reason, String) {
     let words = format!(
-        "users failed since the change to {target}, and it is on {} again",
+        "users failed after the change to {target}, and it is on {} again",
         back.as_deref().unwrap_or("another key")
     );
     match (step, users.as_ref().map(Users::health)) {
         (Step::Then(_, _, at), _) => {
             (Reason::Restored, format!("{words}; its users are observed once more at {at:.0}"))
         }
-        (_, Some(Health::Broken)) => (Reason::Broken, format!("{words}; users fail still")),
-        (_, Some(Health::Fine)) => (Reason::Restored, format!("{words}; its users fare as before the change")),
-        (_, _) => (Reason::Restored, format!("{words}; how its users fare is not known")),
+        (_, Some(Health::Broken)) => (Reason::Broken, format!("{words}; users still fail")),
+        (_, Some(Health::Fine)) => (Reason::Restored, format!("{words}; its users work as before the change")),
+        (_, _) => (Reason::Restored, format!("{words}; whether its users work is not known")),
     }
 }
 

@@ -77,7 +77,7 @@ impl Restore {
             (Some(Place::Gone), ..) => Way::Over(None, None),
             (Some(Place::Other), ..) | (Some(Place::Target), Some(_), ..) => Way::Over(Some(Standing::Overtaken), None),
             (Some(Place::Target), None, Some(sent), _) if is_late(sent) => {
-                let why = "the Start that was to restore it did not change its key";
+                let why = "the StartStreamEncryption that was to restore it did not change its key";
                 Way::Over(Some(Standing::Broken), Some(why))
             }
             (Some(Place::Target), None, Some(_), _) => Way::Await,
@@ -117,7 +117,7 @@ pub fn after_break(
                 let watch = Watch { restore: Some(Restore::begin(now)), ..watch.clone() };
                 (Step::Then(Standing::Broken, watch, now), None)
             }
-            (Mode::Enforce, None) => (step, Some("it is not restored: its key of before is not known")),
+            (Mode::Enforce, None) => (step, Some("it is not restored: its previous key is not known")),
             (_, _) => (step, Some("it is not restored: the mode is report")),
         },
         step => (step, None),
@@ -178,19 +178,19 @@ pub fn answer(facts: &Facts<'_>, since: Timestamp, now: Timestamp) -> Answer {
     }
     let KeyInfo { identity, manager, problem, .. } = match facts.back {
         KeyLookup::Found(info) => info,
-        KeyLookup::NotFound => return refused("its key of before does not exist any more"),
-        KeyLookup::Denied { .. } => return refused("its key of before cannot be looked up"),
+        KeyLookup::NotFound => return refused("its previous key no longer exists"),
+        KeyLookup::Denied { .. } => return refused("its previous key cannot be looked up"),
     };
     if let Some(problem) = problem {
-        return refused(&format!("its key of before cannot be used: {problem}"));
+        return refused(&format!("its previous key cannot be used: {problem}"));
     }
     if identity.as_str() == watch.target {
-        return refused("it is on the key that it would go back to");
+        return refused("it is already on its previous key");
     }
     let account_of = |key: &str| KeyArn::parse(key).map(|key| key.account().to_owned());
     let is_known = |account: String| account == facts.account || Some(&account) == account_of(&watch.target).as_ref();
     if !account_of(identity.as_str()).is_none_or(is_known) {
-        return refused("its key of before is of another account, which its rule does not name");
+        return refused("its previous key is of another account, which its rule does not name");
     }
     match facts.changes {
         Ok(changes) if changes.iter().any(|change| is_later(change, watch, facts.own_role)) => {
@@ -203,16 +203,16 @@ pub fn answer(facts: &Facts<'_>, since: Timestamp, now: Timestamp) -> Answer {
         match facts.lets_in {
             Ok([]) => {}
             Ok(accounts) => {
-                return refused(&format!("{} could not use the key that AWS manages", accounts.join(", ")));
+                return refused(&format!("{} could not use the AWS-managed key", accounts.join(", ")));
             }
             Err(why) => return not_yet(&format!("whether other accounts use it is not known: {why}")),
         }
     }
-    let Some(users) = facts.users else { return not_yet("how its users fare cannot be read") };
+    let Some(users) = facts.users else { return not_yet("whether its users work cannot be read") };
     match users.health() {
         Health::Broken => {}
-        Health::Unknown | Health::Suspect => return not_yet("its users are not found broken now"),
-        Health::Quiet | Health::Fine => return refused("its users fare as before by now"),
+        Health::Unknown | Health::Suspect => return not_yet("its users do not certainly fail now"),
+        Health::Quiet | Health::Fine => return refused("its users work as before again"),
     }
     match facts.denied {
         Ok(denied) if denied.iter().any(|one| is_of_broken(one, users)) => Answer::Given(identity.clone()),

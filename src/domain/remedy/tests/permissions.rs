@@ -27,12 +27,12 @@ fn advice_follows_the_end_of_the_words() {
         ("no".to_owned(), "in account 999988887777, has to allow it", Some(("*", Some(other_account)))),
         (
             format!("{key} because no identity-based policy allows the kms:DescribeKey action"),
-            "in a policy of its role or user",
+            "to a policy of the caller's role or user",
             Some((FOREIGN, None)),
         ),
         (
             format!("{key} with an explicit deny in an identity-based policy: arn:aws:iam::111122223333:policy/p"),
-            "(arn:aws:iam::111122223333:policy/p) denies kms:DescribeKey: take that Deny away",
+            "(arn:aws:iam::111122223333:policy/p) denies kms:DescribeKey: remove that Deny",
             None,
         ),
         (
