@@ -102,7 +102,22 @@ impl Planned {
             Some(ProofMode::Observe) => ", proven with a producer's record",
             Some(ProofMode::Describe) | None => "",
         };
-        format!("{} -> {key}{proof}", self.from())
+        format!("{} -> {}{proof}", self.from(), self.named(key))
+    }
+
+    /// The key with its alias, where it has one.
+    fn named(&self, key: &KeyIdentity) -> String {
+        let known = self.keys.iter().find(|known| known.info.identity == *key);
+        let alias = known.and_then(|known| known.alias.as_deref()).filter(|alias| *alias != key.as_str());
+        alias.map_or_else(|| key.to_string(), |alias| format!("{key} ({alias})"))
+    }
+
+    /// The rule that decided, and the tags that it read.
+    fn decided_by(&self) -> String {
+        let rule = self.preview.rule.as_deref().map(|rule| format!("rule `{rule}`"));
+        let tags = words::tags(&self.preview.tags).map(|tags| format!("tags {tags}"));
+        let by: Vec<String> = rule.into_iter().chain(tags).collect();
+        if by.is_empty() { String::new() } else { format!(" ({})", by.join("; ")) }
     }
 
     /// The stream's setting.
@@ -116,14 +131,15 @@ impl Planned {
             Ok(Step::ReadHistory(wrong)) => self.change(&wrong.target),
             Ok(Step::Await(Condition::Settled(until))) => {
                 let desired =
-                    self.preview.desired.as_ref().map(|key| format!("{} -> {key}, ", self.from())).unwrap_or_default();
+                    self.preview.desired.as_ref().map(|key| format!("{} -> {}, ", self.from(), self.named(key)));
+                let desired = desired.unwrap_or_default();
                 format!("{desired}not before {until:.0}: its creator may be about to set the key")
             }
             Ok(Step::Await(condition)) => format!("waits {}", condition.words()),
             Ok(Step::Prove) => "as its rule requires".to_owned(),
-            Ok(Step::Finish(verdict)) if verdict.compliance == Compliance::Compliant => "as its rule \
-                                                                                         requires"
-                .to_owned(),
+            Ok(Step::Finish(verdict)) if verdict.compliance == Compliance::Compliant => {
+                "as its rule requires".to_owned()
+            }
             Ok(Step::Finish(verdict)) => match verdict.withheld {
                 Some(why) => format!("withheld ({}): {}", why.as_str(), verdict.detail),
                 None => format!("{}: {}", verdict.reason.as_str(), verdict.detail),
@@ -352,13 +368,13 @@ fn lines(plan: &[Planned], context: &Context, policy: &Policy, arguments: &SealA
     let shown =
         plan.iter().filter(|planned| !arguments.all || !matches!(planned.action, Action::Nothing | Action::Gone));
     for planned in shown {
-        let rule = planned.preview.rule.as_deref().map(|rule| format!(" (rule `{rule}`)")).unwrap_or_default();
+        let by = planned.decided_by();
         let beyond = match (planned.action.changes(), room) {
             (true, 0) => ", left out (--max-changes)",
             _ => "",
         };
         room = room.saturating_sub(usize::from(planned.action.changes()));
-        lines.push(format!("{} {}: {}{rule}{beyond}", planned.mark(), planned.stream.name, planned.words()));
+        lines.push(format!("{} {}: {}{by}{beyond}", planned.mark(), planned.stream.name, planned.words()));
         lines.extend(words::remedy(&planned.preview.remedy));
         if let (Err(why), Remedy::None) = (&planned.preview.step, &planned.preview.remedy) {
             let stream = planned.stream.to_string();

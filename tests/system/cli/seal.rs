@@ -45,12 +45,18 @@ pub(super) fn untouched(name: &str) {
 fn the_plan_comes_first_and_is_carried_out_and_proven() {
     let folder = tempfile::tempdir().unwrap();
     let prefix = unique("seal");
-    let policy = policy(&folder, &prefix);
+    let text = std::fs::read_to_string(policy(&folder, &prefix)).unwrap();
+    let by_tag = format!(
+        "  - {{ name: team, match: {{ stream: '{prefix}-moved', tags: {{ team: blue }} }}, key: alias/{prefix} }}"
+    );
+    let policy =
+        file(&folder, "policy.yaml", &text.replace("  - { name: rest", &format!("{by_tag}\n  - {{ name: rest")));
     let (key, other) = (parts().key(&format!("alias/{prefix}")), parts().key(&format!("alias/{prefix}-other")));
     let name = |suffix: &str| format!("{prefix}-{suffix}");
     let (plain, moved, old, lost, exempt, right) =
         (name("plain"), name("moved"), name("old"), name("lost"), name("exempt"), name("right"));
     active(&[&plain, &moved, &old, &lost, &exempt, &right]);
+    parts().kinesis("AddTagsToStream", json!({"StreamName": moved, "Tags": {"team": "blue"}})).unwrap();
     for (name, key) in [(&moved, &other), (&right, &key)] {
         parts()
             .kinesis("StartStreamEncryption", json!({"StreamName": name, "EncryptionType": "KMS", "KeyId": key}))
@@ -184,7 +190,8 @@ fn a_stream_whose_creator_may_be_at_work_is_waited_for() {
     let Ran { code, out, .. } = at_parts(&["seal", "--yes", &stream], Some(&policy));
     assert_eq!(code, 0, "{out}");
     assert!(
-        out.contains(&format!("~ {stream}: not encrypted -> {key}, not before ")) && out.contains("1 to wait for"),
+        out.contains(&format!("~ {stream}: not encrypted -> {key} ({alias}), not before "))
+            && out.contains("1 to wait for"),
         "{out}"
     );
     assert!(is_sealed(&stream, &key) && begun.elapsed() > Duration::from_secs(4), "{out}");
