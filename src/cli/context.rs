@@ -321,7 +321,7 @@ pub(crate) fn loaded(source: &str, text: &str) -> Result<Policy, Stop> {
 }
 
 /// An id that no other command has, in the form that an invocation's id has: a UUID of version 4.
-fn new_id() -> String {
+pub(crate) fn new_id() -> String {
     let (high, low) = (fastrand::u64(..), fastrand::u64(..));
     let (variant, node) = (0x8000 | ((low >> 48) & 0x3fff), low & 0xffff_ffff_ffff);
     format!("{:08x}-{:04x}-4{:03x}-{variant:04x}-{node:012x}", high >> 32, (high >> 16) & 0xffff, high & 0xfff)

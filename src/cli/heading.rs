@@ -1,8 +1,9 @@
 //! What stands around the result of a command: whose streams these are and by what they are judged, and the command that comes next.
 
+use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
-use super::context::Context;
+use super::context::{Context, new_id};
 use crate::config::Source;
 use crate::domain::arn::Scope;
 use crate::domain::model::Mode;
@@ -35,6 +36,15 @@ pub(crate) fn document(context: &Context, schema: &str, fields: Value) -> Value 
         "schema": schema, "id": context.run_id, "time": Time(context.aws.now()), "tool": TOOL,
         "actor": context.config.runner.actor,
     });
+    joined(head, fields)
+}
+
+/// The same of a document that may be made without a connection, and may be one of several.
+pub(crate) fn offline_document(schema: &str, fields: Value) -> Value {
+    joined(json!({"schema": schema, "id": new_id(), "time": Time(Timestamp::now()), "tool": TOOL}), fields)
+}
+
+fn joined(head: Value, fields: Value) -> Value {
     let of = |value| if let Value::Object(fields) = value { fields } else { Map::new() };
     Value::Object(of(head).into_iter().chain(of(fields)).collect())
 }

@@ -13,12 +13,14 @@ use self::source::Source;
 use super::arguments::Globals;
 use super::context::{Context, as_source, policy_source, read_file};
 use super::exit::Exit;
+use super::heading::offline_document;
 use super::output::{BAD, GOOD, Stop, result, styled, to_stderr};
 use super::policy::cases::{self, Case};
 use super::policy::keys::resolve;
 use super::policy::size::PolicySize;
 use crate::domain::policy::{Place, Policy, PolicyFault};
 
+const SCHEMA: &str = "streamseal.check/v1";
 const CODES: &str = "Exit codes: 0 valid, 1 not valid or not to be read, or with --strict a warning, 2 usage, 3 a test failed, or a planned stream is not compliant.";
 
 /// Checks policies: shows every fault and warning with its line
@@ -101,11 +103,12 @@ async fn check(named: &str, arguments: &CheckArguments, globals: &Globals) -> Re
     let failed = tests.as_ref().is_some_and(|tests| tests.iter().any(|test| test.wrong.is_some()));
     if globals.json {
         let tests = tests.map(|tests| tests.iter().map(Tested::to_json).collect::<Vec<_>>());
-        result(json!({
-            "schema": "streamseal.check/v1", "policy": name, "valid": true, "rules": policy.rules.len(),
+        let fields = json!({
+            "policy": name, "valid": true, "rules": policy.rules.len(),
             "digest": policy.digest, "size": PolicySize::of(&text).to_json(), "faults": [], "warnings": warnings, "keys": keys,
             "tests": tests,
-        }));
+        });
+        result(offline_document(SCHEMA, fields));
     } else {
         let s = if policy.rules.len() == 1 { "" } else { "s" };
         result(format_args!("{name}: valid, {} rule{s}, {}", policy.rules.len(), policy.digest));
@@ -187,7 +190,8 @@ fn beside(policy: &Path) -> PathBuf {
 
 fn report_faults(source: &Source<'_>, faults: &[PolicyFault], what: &str, as_json: bool) {
     if as_json {
-        result(json!({"schema": "streamseal.check/v1", what: source.name(), "valid": false, "faults": faults}));
+        let fields = json!({what: source.name(), "valid": false, "faults": faults});
+        result(offline_document(SCHEMA, fields));
         return;
     }
     for fault in faults {

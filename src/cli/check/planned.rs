@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use crate::cli::arguments::Globals;
 use crate::cli::context::{given_account, given_region, read_file};
 use crate::cli::exit::Exit;
+use crate::cli::heading::offline_document;
 use crate::cli::output::{BAD, GOOD, ODD, Stop, result, styled};
 use crate::domain::arn::Scope;
 use crate::domain::planned::judge::{Judged, Place, judge};
@@ -197,7 +198,7 @@ fn as_json(policy: &Policy, files: &[Judgement]) -> Value {
                 json!({"file": file, "streams": streams})
             })
             .collect();
-    json!({"schema": "streamseal.planned/v1", "policy_digest": policy.digest, "files": files})
+    offline_document("streamseal.planned/v1", json!({"policy_digest": policy.digest, "files": files}))
 }
 
 /// Those that somebody has to see, with the level that SARIF and GitHub share.

@@ -25,7 +25,7 @@ use jiff::SignedDuration;
 pub(crate) use self::before::Before;
 use self::gather::{Asked, Depth, no_such_stream, reports};
 use super::arguments::Globals;
-use super::context::{Context, policy_source};
+use super::context::{Context, new_id, policy_source};
 use super::exit::Exit;
 use super::heading::{self, header};
 use super::output::{Stop, result};
@@ -109,7 +109,7 @@ pub(super) async fn run(arguments: &ImpactArguments, globals: &Globals) -> Resul
     }
     for (index, report) in reports.iter().enumerate() {
         if globals.json {
-            let document = serde_json::to_string(&Document::from(report));
+            let document = serde_json::to_string(&Document::new(report, &new_id()));
             result(document.map_err(|error| Stop::failure(format!("the report cannot be written: {error}")))?);
         } else {
             if index > 0 {

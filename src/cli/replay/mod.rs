@@ -13,6 +13,7 @@ use self::records::{messages, place, tags};
 use super::arguments::{EXIT_CODES, Globals, MODES};
 use super::context::{Context, given_account, given_region, loaded, policy_source, read_file};
 use super::exit::Exit;
+use super::heading::offline_document;
 use super::output::{Stop, result};
 use super::words::would;
 use crate::domain::arn::Scope;
@@ -247,9 +248,10 @@ fn print(item: &Item, came: &Came, as_json: bool) -> Exit {
             }
             Came::ToRule(by) => (by.rule.as_ref(), by.reasons.as_slice(), by.key.clone()),
         };
-        result(json!({
+        let fields = json!({
             "outcome": outcome, "reason": reason, "detail": words, "rule": rule, "reasons": reasons, "key": key,
-        }));
+        });
+        result(offline_document("streamseal.replay/v1", fields));
     } else {
         result(format_args!("{outcome}: {words}"));
     }

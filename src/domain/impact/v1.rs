@@ -20,16 +20,18 @@ const ACCESS: [&str; 5] = ["keeps", "loses", "gains", "not-needed", "unknown"];
 pub struct Document<'a> {
     #[cfg_attr(feature = "schema", schemars(extend("const" = SCHEMA)))]
     schema: &'static str,
+    /// An id that no other document has.
+    id: &'a str,
+    /// When the report was made.
+    time: Time,
     /// The stream's ARN.
     stream: String,
     /// Its setting now.
     current: Current<'a>,
-    /// The key to be: its ARN, or `alias/aws/kinesis` while KMS has not made that key.
+    /// The key that the stream would move to: its ARN, or `alias/aws/kinesis` while KMS has not created that key.
     target: &'a str,
     /// How far back CloudTrail was read.
     since: Time,
-    /// When the report was made.
-    at: Time,
     /// `loss` where somebody loses access; `unknown` where no loss was found and something is not known or was not checked.
     #[cfg_attr(feature = "schema", schemars(extend("enum" = ["loss", "unknown", "no-loss"])))]
     outcome: &'static str,
@@ -140,11 +142,14 @@ struct NotCheckedWire<'a> {
     why: &'a str,
 }
 
-impl<'a> From<&'a Report> for Document<'a> {
-    fn from(report: &'a Report) -> Self {
+impl<'a> Document<'a> {
+    /// The document of a report, under an id of its own.
+    pub fn new(report: &'a Report, id: &'a str) -> Self {
         let Counts { loses, without, unknown, gains, keeps } = report.counts();
         Self {
             schema: SCHEMA,
+            id,
+            time: Time(report.at),
             stream: report.stream.to_string(),
             current: Current {
                 encryption: if report.is_encrypted { "KMS" } else { "NONE" },
@@ -152,7 +157,6 @@ impl<'a> From<&'a Report> for Document<'a> {
             },
             target: report.target.as_str(),
             since: Time(report.since),
-            at: Time(report.at),
             outcome: report.outcome().as_str(),
             counts: CountsWire { loses, without, unknown, gains, keeps },
             findings: report.judged.iter().map(FindingWire::from).collect(),
