@@ -556,7 +556,7 @@ fn in_a_browser(folder: &tempfile::TempDir, html: &str, expected: &[[String; 5]]
     assert_eq!(detail["links"][0], stream);
     let key = fleet().keys["alias/other"].rsplit_once('/').unwrap().1;
     assert!(detail["links"][1].as_str().unwrap().ends_with(&format!("/kms/keys/{key}")), "{detail}");
-    let exempt = ["scratch", "synthetic data, RISK-1421", "data-platform", "without end", "60"];
+    let exempt = ["scratch", "synthetic data, RISK-1421", "data-platform", "no end", "60"];
     assert_eq!(values[27], json!([exempt]));
     let read = &values[28];
     assert_eq!(read["verdict"], values[0]["verdict"]);

@@ -302,13 +302,9 @@ mod tests {
     #[test]
     fn a_refusal_is_reported_by_what_refuses() {
         for (why, words, fix) in [
-            (Refusal::NoStatement, "it may not call", "add to a policy of ROLE:\n{"),
-            (
-                Refusal::Denied(vec!["guardrail".into()]),
-                "a statement denies sqs:SendMessage",
-                "denied by guardrail of ROLE",
-            ),
-            (Refusal::Denied(vec![]), "a statement denies", "denied by the policies of ROLE"),
+            (Refusal::NoStatement, "it is not allowed to call", "add to a policy of ROLE:\n{"),
+            (Refusal::Denied(vec!["guardrail".into()]), "a statement denies sqs:SendMessage", "from guardrail of ROLE"),
+            (Refusal::Denied(vec![]), "a statement denies", "from the policies of ROLE"),
             (Refusal::Boundary, "the permissions boundary of ROLE", "its permissions boundary:\n{"),
             (Refusal::Organization, "a policy of the organization", "service control policies"),
         ] {
