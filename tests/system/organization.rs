@@ -665,7 +665,7 @@ fn doctor_says_what_an_aggregator_covers_and_what_it_lacks() {
     assert_eq!(code, 0, "{findings:?}");
     let expected = [
         "good aggregator: org collects from every account of the organization, in every Region",
-        "good sources: 3 accounts, 3 Regions of them in all, delivered",
+        "good sources: 3 accounts, 3 Regions in all, delivered",
         "good accounts: all 3 active accounts of the organization are sources",
         "good recorded: streams, keys and aliases, of 3 accounts with streams",
     ];
@@ -680,9 +680,7 @@ fn doctor_says_what_an_aggregator_covers_and_what_it_lacks() {
     let (code, findings) = doctor(bad.ready["url"].as_str().unwrap());
     assert_eq!(code, 3, "{findings:?}");
     let says = |text: &str| assert!(findings.iter().any(|finding| finding.starts_with(text)), "{text}: {findings:?}");
-    says(
-        "fault sources: of 1 accounts, 1 Regions of them in all, 1 failed and 0 are out of date: 444455556666 eu-west-1",
-    );
+    says("fault sources: of 1 accounts, 1 Regions in all, 1 failed and 0 are out of date: 444455556666 eu-west-1");
     says("fault recorded: 1 of 1 accounts with streams have no key or no alias recorded: 444455556666");
 }
 
