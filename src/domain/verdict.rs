@@ -216,7 +216,7 @@ pub enum Reason {
     Watching,
     /// On its key, and users fail since our change.
     Broken,
-    /// Users failed since our change, and it is on its key of before again.
+    /// Users failed since our change, and it is on its previous key again.
     Restored,
     /// On its key, and how its users fare since our change could not be determined.
     Inconclusive,

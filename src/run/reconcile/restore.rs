@@ -40,7 +40,7 @@ struct Asked {
 }
 
 impl<W: StreamApi + KeyApi + TrailApi + TrafficApi + Clock> Run<'_, W> {
-    /// A run of a stream that is broken and may go back to its key of before.
+    /// A run of a stream that is broken and may go back to its previous key.
     pub(super) async fn restore(&mut self, watch: &Watch, mut restore: Restore) -> End {
         let (mut given, mut asked_at): (Option<KeyIdentity>, Option<Timestamp>) = (None, None);
         loop {
@@ -236,7 +236,7 @@ impl<W: StreamApi + KeyApi + TrailApi + TrafficApi + Clock> Run<'_, W> {
         }
     }
 
-    /// The end of a run that observes the stream on its key of before: `at`, where its users are observed once more.
+    /// The end of a run that observes the stream on its previous key: `at`, where its users are observed once more.
     async fn went_back(&mut self, observation: &Observation, watch: &Watch, at: Option<Timestamp>) -> End {
         let standing = watch.went_back();
         let (step, users) = match at {

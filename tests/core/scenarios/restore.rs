@@ -1,4 +1,4 @@
-//! A stream that its change broke goes back to its key of before, where its rule asks for that and CloudTrail shows who is denied.
+//! A stream that its change broke goes back to its previous key, where its rule asks for that and CloudTrail shows who is denied.
 
 use serde_json::json;
 use streamseal::domain::plan::guard::watch::Standing;

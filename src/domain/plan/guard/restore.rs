@@ -1,4 +1,4 @@
-//! The way back of a stream that its change broke: whether it is given its key of before, and how that ends.
+//! The way back of a stream that its change broke: whether it is given its previous key, and how that ends.
 //!
 //! It is the one exception to "no downgrade". Metrics alone never lead to it, since anybody who may put records can make calls fail:
 //! CloudTrail has to show a user of the stream who is denied the new key.

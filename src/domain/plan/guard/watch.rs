@@ -115,7 +115,7 @@ pub enum Standing {
     Broken,
     /// Somebody else changed the stream.
     Overtaken,
-    /// The change broke something, and the stream is on its key of before again.
+    /// The change broke something, and the stream is on its previous key again.
     Restored,
     /// The same of a stream that was not encrypted before: it is on the key that AWS manages.
     FellBack,
