@@ -14,12 +14,11 @@ use crate::domain::model::{KeyIdentity, KeyInfo, KeyLookup, KeyManager};
 use crate::domain::plan::close::{End, later};
 use crate::domain::plan::guard::denied::{Changed, Denied, denied};
 use crate::domain::plan::guard::life::{self, Watched};
-use crate::domain::plan::guard::restore::{Answer, Facts, Place, Way, answer, place};
+use crate::domain::plan::guard::restore::{Answer, Facts, Place, Way, answer, lets, place};
 use crate::domain::plan::guard::watch::{On, Restore, Standing, Step, Watch};
 use crate::domain::plan::observation::Observation;
 use crate::domain::plan::permit::is_only_reported;
 use crate::domain::plan::proof::Owed;
-use crate::domain::plan::situation::Situation;
 use crate::domain::plan::step::Condition;
 use crate::domain::policy::Outcome;
 use crate::domain::policy::guard::Guard;
@@ -168,17 +167,14 @@ impl<W: StreamApi + KeyApi + TrailApi + TrafficApi + Clock> Run<'_, W> {
         Ok(Asked { answer, users, denied: denied.unwrap_or_default() })
     }
 
-    /// The guard of the stream's rule, where that lets us change the stream, and the stream is on the rule's key, which can be used: whoever
-    /// makes a key unusable may mean it.
+    /// The guard of the stream's rule, where that still lets us bring the stream back.
     fn guard_that_lets(&self, watch: &Watch) -> Option<Guard> {
-        let is_right =
-            matches!(&self.state.situation, Some(Situation::Right { key, .. }) if key.as_str() == watch.target);
         let created = self.state.work.created.unwrap_or_else(|| self.world.now());
         let is_reported = match self.decision.as_ref().map(|decision| &decision.outcome) {
             Some(Outcome::Encrypt(target)) => is_only_reported(target.existing, self.session.policy, created),
             _ => true,
         };
-        self.guard().filter(|_| is_right && !is_reported)
+        self.guard().filter(|_| lets(self.state.situation.as_ref(), is_reported, watch))
     }
 
     /// The other accounts that the stream's resource policies let in, or why that is not known.

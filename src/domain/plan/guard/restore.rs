@@ -12,6 +12,7 @@ use crate::domain::bounds::later;
 use crate::domain::history::{Change, ChangeKind};
 use crate::domain::impact::finding::Side;
 use crate::domain::model::{KeyIdentity, KeyInfo, KeyLookup, KeyManager, Mode};
+use crate::domain::plan::situation::Situation;
 use crate::domain::plan::step::OVERTAKEN_AFTER;
 use crate::domain::policy::guard::{FallBack, Guard, OnBreak};
 use crate::domain::traffic::judge::{Health, Users};
@@ -122,6 +123,13 @@ pub fn after_break(
         },
         step => (step, None),
     }
+}
+
+/// Whether a stream's rule still lets us bring the stream back: it does not only report it, and the stream is on the rule's key, which can be
+/// used. Whoever makes a key unusable may mean it.
+pub fn lets(situation: Option<&Situation>, is_only_reported: bool, watch: &Watch) -> bool {
+    let is_on_it = |key: &KeyIdentity| key.as_str() == watch.target;
+    !is_only_reported && matches!(situation, Some(Situation::Right { key, .. }) if is_on_it(key))
 }
 
 /// What is known before a stream goes back.
@@ -408,6 +416,24 @@ mod tests {
             key: Some(EventText::new(identity(id).as_str())),
             role: Some(role.to_owned()),
             actor: EventText::new(role),
+        }
+    }
+
+    #[test]
+    fn what_its_rule_still_lets_us_do() {
+        let right = |id: &str| Situation::Right { key: identity(id), accepted: false };
+        let problem = crate::domain::model::KeyProblem::State(EventText::new("Disabled"));
+        let disabled = Situation::TargetUnusable(identity("new"), problem, Some(identity("new")));
+        for (situation, is_only_reported, expect) in [
+            (Some(right("new")), false, true),
+            (Some(right("new")), true, false),
+            (Some(right("other")), false, false),
+            (Some(disabled), false, false),
+            (Some(Situation::Unmatched), false, false),
+            (None, false, false),
+        ] {
+            let lets = lets(situation.as_ref(), is_only_reported, &watch(AWS_MANAGED_ALIAS));
+            assert_eq!(lets, expect, "{situation:?} {is_only_reported}");
         }
     }
 
