@@ -3,15 +3,15 @@
 
 use jiff::{SignedDuration, Timestamp};
 
-use crate::domain::arn::{KeyRef, StreamArn};
+use crate::domain::arn::{KeyRef, StreamArn, StreamName};
 use crate::domain::bounds::until;
 use crate::domain::failure::{Class, Failure, Unfinished};
-use crate::domain::model::{Encryption, KeyLookup};
+use crate::domain::model::{Encryption, KeyIdentity, KeyLookup};
 use crate::domain::plan::guard::watch::{On, Standing, Step, Watch};
 use crate::domain::plan::observation::{Observation, observation_of};
 use crate::domain::traffic::Change;
 use crate::domain::traffic::judge::{Users, judge};
-use crate::ports::{Asked, CallLog, Clock, KeyApi, Measured, StreamApi, TrafficApi};
+use crate::ports::{Asked, CallLog, Clock, Consumer, KeyApi, Measured, StreamApi, TrafficApi};
 
 /// A stream whose change is watched.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -91,13 +91,27 @@ impl Watched {
         log: &CallLog,
     ) -> Result<Users, Failure> {
         let consumers = world.consumers(&self.stream, log).await?;
-        let consumers: Vec<String> = consumers.into_iter().map(|consumer| consumer.name).collect();
-        let now = world.now();
-        let (stream, from) = (&self.stream.name, change.before_from);
-        let asked = Asked { stream, consumers: &consumers, from, to: now, broken_on: None };
-        let Measured { traffic, .. } = world.traffic(&asked, log).await?;
-        Ok(judge(&traffic, change, now))
+        Ok(measure(world, (&self.stream.name, &consumers), change, None, log).await?.0)
     }
+}
+
+/// How the users of a stream with these registered consumers fare by a change of it; and how often a change to the key `broken_on` was found
+/// to break a stream of late.
+///
+/// # Errors
+/// Why that cannot be measured.
+pub async fn measure<W: TrafficApi + Clock>(
+    world: &W,
+    (stream, consumers): (&StreamName, &[Consumer]),
+    change: Change,
+    broken_on: Option<&KeyIdentity>,
+    log: &CallLog,
+) -> Result<(Users, u64), Failure> {
+    let consumers: Vec<String> = consumers.iter().map(|consumer| consumer.name.clone()).collect();
+    let now = world.now();
+    let asked = Asked { stream, consumers: &consumers, from: change.before_from, to: now, broken_on };
+    let Measured { traffic, broken } = world.traffic(&asked, log).await?;
+    Ok((judge(&traffic, change, now), broken))
 }
 
 /// Whether a key, as a stream's setting names it, is the one of this ARN.

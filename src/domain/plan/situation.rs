@@ -158,6 +158,13 @@ pub struct CurrentKey {
     pub foreign: Option<String>,
 }
 
+impl CurrentKey {
+    /// Its ARN, or as the stream's setting names it.
+    pub fn as_str(&self) -> &str {
+        self.info.as_ref().map_or(self.key.as_str(), |info| info.identity.as_str())
+    }
+}
+
 /// The keys that were looked up so far.
 pub type Keys = BTreeMap<KeyRef, KeyLookup>;
 

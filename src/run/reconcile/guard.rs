@@ -21,9 +21,9 @@ use crate::domain::plan::step::{Condition, Step};
 use crate::domain::policy::Outcome;
 use crate::domain::policy::guard::Guard;
 use crate::domain::traffic::Change;
-use crate::domain::traffic::judge::{Users, judge};
+use crate::domain::traffic::judge::Users;
 use crate::domain::verdict::{Verdict, Withheld};
-use crate::ports::{Asked, Clock, Consumer, KeyApi, Measured, StreamApi, TrafficApi, TrailApi};
+use crate::ports::{Clock, Consumer, KeyApi, StreamApi, TrafficApi, TrailApi};
 use crate::run::session::Session;
 use crate::run::trail::{Limits, read};
 use crate::run::watch;
@@ -91,11 +91,6 @@ impl<W: StreamApi + KeyApi + TrailApi + TrafficApi + Clock> Run<'_, W> {
         let Session { config, has_queue, .. } = *self.session;
         let own_role = config.own_role_arn.as_deref().unwrap_or_default();
         let by_event = self.state.work.is_by_event();
-        let named = |CurrentKey { key, info, .. }: &CurrentKey| match info {
-            Some(info) => info.identity.as_str().to_owned(),
-            None => key.as_str().to_owned(),
-        };
-        let current = wrong.current.as_ref().map(named);
         let (mut changes, mut broken, mut lets_in) = (Some(Trail::default()), Ok(0), Ok(Vec::new()));
         let mut is_busy = false;
         if !has_queue {
@@ -123,7 +118,7 @@ impl<W: StreamApi + KeyApi + TrailApi + TrafficApi + Clock> Run<'_, W> {
             by_event,
             is_busy,
             target: (&wrong.target, wrong.target_manager),
-            current: current.as_deref(),
+            current: wrong.current.as_ref().map(CurrentKey::as_str),
             lets_in: lets_in.as_deref().map_err(String::as_str),
             broken: broken.as_ref().map(|broken| *broken).map_err(String::as_str),
             changes: changes.as_ref().map(|history| history.changes.as_slice()),
@@ -150,14 +145,10 @@ impl<W: StreamApi + KeyApi + TrailApi + TrafficApi + Clock> Run<'_, W> {
 
     /// Measures how the stream's users fare before its change: how often a change to the same key broke a stream.
     async fn measure(&mut self, wrong: &Wrong, guard: &Guard, consumers: &[Consumer]) -> Result<u64, Failure> {
-        let stream = &self.state.work.stream;
-        let consumers: Vec<String> = consumers.iter().map(|consumer| consumer.name.clone()).collect();
-        let now = self.world.now();
-        let change = Change::at(now, guard.baseline, wrong.created);
-        let (from, broken_on) = (change.before_from, Some(&wrong.target));
-        let asked = Asked { stream: &stream.name, consumers: &consumers, from, to: now, broken_on };
-        let Measured { traffic, broken } = self.world.traffic(&asked, &self.log).await?;
-        self.guarding.users = Some(judge(&traffic, change, now));
+        let of_it = (&self.state.work.stream.name, consumers);
+        let change = Change::at(self.world.now(), guard.baseline, wrong.created);
+        let (users, broken) = watch::measure(self.world, of_it, change, Some(&wrong.target), &self.log).await?;
+        self.guarding.users = Some(users);
         Ok(broken)
     }
 
@@ -234,10 +225,16 @@ impl<W: StreamApi + KeyApi + TrailApi + TrafficApi + Clock> Run<'_, W> {
 
     /// How the stream's users fare by the change of its watch.
     pub(super) async fn users(&self, watch: &Watch) -> Result<Users, Failure> {
+        let consumers = self.world.consumers(&self.state.work.stream, &self.log).await?;
+        self.users_with(watch, &consumers).await
+    }
+
+    /// The same of a stream with these registered consumers.
+    pub(super) async fn users_with(&self, watch: &Watch, consumers: &[Consumer]) -> Result<Users, Failure> {
+        let (now, of_it) = (self.world.now(), (&self.state.work.stream.name, consumers));
         let baseline = self.guard().unwrap_or_default().baseline;
-        let created = self.state.work.created.unwrap_or_else(|| self.world.now());
-        let stream = watch::Watched { stream: self.state.work.stream.clone(), created, baseline };
-        stream.users(self.world, watch.change(baseline, created, self.world.now()), &self.log).await
+        let change = watch.change(baseline, self.state.work.created.unwrap_or(now), now);
+        Ok(watch::measure(self.world, of_it, change, None, &self.log).await?.0)
     }
 }
 

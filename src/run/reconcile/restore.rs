@@ -22,7 +22,6 @@ use crate::domain::plan::proof::Owed;
 use crate::domain::plan::step::Condition;
 use crate::domain::policy::Outcome;
 use crate::domain::policy::guard::Guard;
-use crate::domain::traffic::judge::Users;
 use crate::ports::{Clock, KeyApi, StreamApi, TrafficApi, TrailApi};
 use crate::run::reconcile::Taken;
 use crate::run::session::Session;
@@ -30,13 +29,6 @@ use crate::run::trail::{Limits, read};
 
 /// What reading one list of who used a key may cost.
 const USES_LIMITS: Limits = Limits { pages: 6, time: Duration::from_secs(10) };
-
-/// What was read before a stream may go back.
-struct Asked {
-    answer: Answer,
-    users: Option<Users>,
-    denied: Vec<Denied>,
-}
 
 impl<W: StreamApi + KeyApi + TrailApi + TrafficApi + Clock> Run<'_, W> {
     /// A run of a stream that is broken and may go back to its previous key.
@@ -71,8 +63,8 @@ impl<W: StreamApi + KeyApi + TrailApi + TrafficApi + Clock> Run<'_, W> {
                 // It is observed once more: to ask takes a while.
                 (Way::Ask, None) => match self.may_go_back(watch, restore).await {
                     Err(why) => return later(why),
-                    Ok(Asked { answer: Answer::Given(key), .. }) => given = Some(key),
-                    Ok(asked) => return self.stays(&observation, watch, asked),
+                    Ok(Ok(key)) => given = Some(key),
+                    Ok(Err(watched)) => return self.end_of_watch(self.base(&observation), watch, watched),
                 },
                 (Way::Ask, Some(key)) => {
                     if let Some(end) = self.start(&key.clone(), &observation).await {
@@ -123,24 +115,22 @@ impl<W: StreamApi + KeyApi + TrailApi + TrafficApi + Clock> Run<'_, W> {
         }
     }
 
-    /// The end of a run of a stream that does not go back, now or at all.
-    fn stays(&mut self, observation: &Observation, watch: &Watch, asked: Asked) -> End {
-        let Asked { answer, users, denied } = asked;
-        let (step, why) = match answer {
-            Answer::NotYet(at, why) => (Step::Then(Standing::Broken, watch.clone(), at), Some(why)),
-            Answer::Refused(why) => (Step::End(Standing::Broken), Some(why)),
-            Answer::Given(_) => (Step::End(Standing::Broken), None),
-        };
-        self.end_of_watch(self.base(observation), watch, Watched { step, users, denied, restoring: why })
-    }
-
-    /// Whether it may go back; how its users fare, and who is denied.
-    async fn may_go_back(&mut self, watch: &Watch, restore: Restore) -> Result<Asked, Unfinished> {
+    /// The key that the stream goes back to, where it may; or what this run found where it stays as it is, now or for good.
+    async fn may_go_back(
+        &mut self,
+        watch: &Watch,
+        restore: Restore,
+    ) -> Result<Result<KeyIdentity, Watched>, Unfinished> {
         let Session { config, history, paces, deadline, mode, .. } = *self.session;
         let back = self.back(watch).await?;
-        let lets_in = match &back {
-            KeyLookup::Found(KeyInfo { manager: KeyManager::Aws, .. }) => self.others().await,
-            KeyLookup::Found(_) | KeyLookup::NotFound | KeyLookup::Denied { .. } => Ok(Vec::new()),
+        let consumers = self.world.consumers(&self.state.work.stream, &self.log).await;
+        let is_awss = matches!(&back, KeyLookup::Found(KeyInfo { manager: KeyManager::Aws, .. }));
+        let lets_in = match consumers.clone() {
+            Ok(consumers) if is_awss => {
+                self.lets_in(consumers).await.unwrap_or_else(|failure| Err(failure.to_string()))
+            }
+            Err(failure) if is_awss => Err(failure.to_string()),
+            _ => Ok(Vec::new()),
         };
         let stream = &self.state.work.stream;
         let changes = match history.of(stream, None, self.world, (paces, deadline), &self.log).await {
@@ -148,7 +138,10 @@ impl<W: StreamApi + KeyApi + TrailApi + TrafficApi + Clock> Run<'_, W> {
             Ok(_) => Err("CloudTrail's history is too long to be read whole".to_owned()),
             Err(why) => Err(why.to_string()),
         };
-        let users = self.users(watch).await.ok();
+        let users = match consumers {
+            Ok(consumers) => self.users_with(watch, &consumers).await.ok(),
+            Err(_) => None,
+        };
         let denied = self.denied(watch).await;
         let guard = self.guard_that_lets(watch);
         let facts = Facts {
@@ -163,8 +156,12 @@ impl<W: StreamApi + KeyApi + TrailApi + TrafficApi + Clock> Run<'_, W> {
             users: users.as_ref(),
             denied: denied.as_deref().map_err(String::as_str),
         };
-        let answer = answer(&facts, restore.since, self.world.now());
-        Ok(Asked { answer, users, denied: denied.unwrap_or_default() })
+        let (step, why) = match answer(&facts, restore.since, self.world.now()) {
+            Answer::Given(key) => return Ok(Ok(key)),
+            Answer::NotYet(at, why) => (Step::Then(Standing::Broken, watch.clone(), at), why),
+            Answer::Refused(why) => (Step::End(Standing::Broken), why),
+        };
+        Ok(Err(Watched { step, users, denied: denied.unwrap_or_default(), restoring: Some(why) }))
     }
 
     /// The guard of the stream's rule, where that still lets us bring the stream back.
@@ -175,13 +172,6 @@ impl<W: StreamApi + KeyApi + TrailApi + TrafficApi + Clock> Run<'_, W> {
             _ => true,
         };
         self.guard().filter(|_| lets(self.state.situation.as_ref(), is_reported, watch))
-    }
-
-    /// The other accounts that the stream's resource policies let in, or why that is not known.
-    async fn others(&self) -> Result<Vec<String>, String> {
-        let consumers = self.world.consumers(&self.state.work.stream, &self.log).await;
-        let consumers = consumers.map_err(|failure| failure.to_string())?;
-        self.lets_in(consumers).await.map_err(|failure| failure.to_string())?
     }
 
     /// Who is denied the key of the change and used the stream before, as far as CloudTrail shows it; or why that is not known.
@@ -197,22 +187,21 @@ impl<W: StreamApi + KeyApi + TrailApi + TrafficApi + Clock> Run<'_, W> {
         };
         let since = sent.saturating_sub(self.guard().unwrap_or_default().baseline).unwrap_or(*sent);
         let (mut uses, mut whole) = (Vec::new(), true);
-        let of_key = |key: &str| Query::Resource(key.to_owned());
-        // A call that was refused may have no resources: those are found by their names, where the key's do not say enough.
-        let lists = [Some((of_key(target), since)), before.map(|key| (of_key(key), since))].into_iter().flatten();
-        for (query, since) in lists.chain(Query::USES.map(|query| (query, *sent))) {
-            let is_by_name = matches!(query, Query::Calls(_));
-            if is_by_name && !denied(&uses, &changed).is_empty() {
-                break;
-            }
-            whole &= self.read_uses(query, since, &mut uses).await?;
+        for key in [Some(target.as_str()), before].into_iter().flatten() {
+            whole &= self.read_uses(Query::Resource(key.to_owned()), since, &mut uses).await?;
         }
-        match denied(&uses, &changed) {
-            found if found.is_empty() && !whole => {
-                Err("CloudTrail's KMS events are too many to be read whole".to_owned())
+        let mut found = denied(&uses, &changed);
+        // A call that was refused may have no resources: it is found by its name.
+        for query in Query::USES {
+            if found.is_empty() {
+                whole &= self.read_uses(query, *sent, &mut uses).await?;
+                found = denied(&uses, &changed);
             }
-            found => Ok(found),
         }
+        if found.is_empty() && !whole {
+            return Err("CloudTrail's KMS events are too many to be read whole".to_owned());
+        }
+        Ok(found)
     }
 
     /// Reads one list of who used a key; whether it is whole.
