@@ -77,7 +77,8 @@ impl<W: StreamApi + KeyApi + TrailApi + TrafficApi + Clock> Run<'_, W> {
         let now = self.world.now();
         // A stream that is to go back has users that fail, as one without protection has.
         let goes_back = self.state.work.watch.is_some();
-        let unprotected = matches!(observation, Observation::Active(situation) if situation.is_unprotected());
+        let unprotected =
+            goes_back || matches!(observation, Observation::Active(situation) if situation.is_unprotected());
         let (reason, action) = match observation {
             Observation::Active(Situation::Wrong(wrong)) => (wrong.reason(), wrong.action()),
             _ if goes_back => (Reason::Broken, Action::Rekey),
@@ -85,7 +86,6 @@ impl<W: StreamApi + KeyApi + TrailApi + TrafficApi + Clock> Run<'_, W> {
             _ => (Reason::KeyUnusable, Action::Rekey),
         };
         let Work { refused_since, not_found_since, .. } = &mut self.state.work;
-        let unprotected = unprotected || goes_back;
         let refused = RefusedStart { reason, action, unprotected, accepted, refused_since: *refused_since, now };
         let after = judge_start(failure, refused);
         if may_be_quota {

@@ -67,7 +67,7 @@ pub fn denied(uses: &[Usage], changed: &Changed<'_>) -> Vec<Denied> {
     found.into_values().collect()
 }
 
-/// Whether KMS refused the use for want of a right: a key that is disabled, say, is no such thing.
+/// Whether KMS refused the call because a permission is missing. A disabled key does not count.
 fn is_denied(usage: &Usage) -> bool {
     let class = |code: &str| class_of("kms:GenerateDataKey", code, "");
     usage.refused.as_ref().is_some_and(|code| class(code.as_str()) == Class::Permanent(Fault::Access))

@@ -67,9 +67,11 @@ pub fn on(observation: &Observation, setting: Option<(&Encryption, Option<&KeyId
 
 /// The key that a stream can go back to whose change is this work: the one before, or the one that AWS manages where it was not encrypted.
 pub fn back(work: &Work) -> Option<String> {
-    let is_first_key = work.started && !work.rekeyed;
-    let before = || work.previous_key.as_ref().map(|key| key.as_str().to_owned());
-    if is_first_key { Some(AWS_MANAGED_ALIAS.to_owned()) } else { before() }
+    match (work.started, work.rekeyed) {
+        (false, _) => None,
+        (true, false) => Some(AWS_MANAGED_ALIAS.to_owned()),
+        (true, true) => work.previous_key.as_ref().map(|key| key.as_str().to_owned()),
+    }
 }
 
 /// What an observation of a watched change comes to: `base` is what is said of the stream itself.
@@ -205,7 +207,6 @@ pub fn after_run(
             // Where this work did not set the key, a copy of it may have: that one has the list, and the stream alone is watched, from
             // before the copy could have changed it.
             let sent = work.started_at.filter(|_| work.started).unwrap_or(work.first_seen);
-            let back = back.filter(|_| work.started);
             let watch = Watch { back, ..Watch::new(key, sent, time, now) };
             let (list, halted) = if work.started { (list, List::default()) } else { (List::default(), list) };
             let next = watching(base(&next, work), watch.clone(), list, watch.next_at(now), now);
@@ -230,5 +231,33 @@ fn of_verdict(verdict: &Verdict, started: bool) -> Ended {
         // Nobody knows what became of the Start.
         _ if started && verdict.compliance != Compliance::NotApplicable => Ended::Badly,
         _ => Ended::NotStarted,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::arn::{KeyArn, StreamArn};
+    use crate::domain::cause::Cause;
+    use crate::domain::text::EventText;
+
+    #[test]
+    fn the_key_that_a_stream_can_go_back_to() {
+        let old = "arn:aws:kms:eu-west-1:111122223333:key/old";
+        let stream = StreamArn::parse("arn:aws:kinesis:eu-west-1:111122223333:stream/orders").unwrap();
+        let cause = Cause { call: EventText::new("sweep"), event_id: None, actor: None, at: None, creator: None };
+        let work = Work::new(stream, cause, Timestamp::UNIX_EPOCH);
+        for (started, rekeyed, previous_key, expect) in [
+            (true, true, Some(old), Some(old)),
+            (true, true, None, None),
+            (true, false, None, Some(AWS_MANAGED_ALIAS)),
+            // Nothing of ours changed it.
+            (false, false, None, None),
+            (false, true, Some(old), None),
+        ] {
+            let previous_key = previous_key.and_then(KeyArn::parse);
+            let work = Work { started, rekeyed, previous_key, ..work.clone() };
+            assert_eq!(back(&work).as_deref(), expect, "{work:?}");
+        }
     }
 }
