@@ -25,6 +25,27 @@ rules:
 /// What AWS calls its key for Kinesis.
 const AWS: &str = "alias/aws/kinesis";
 
+/// The stream `a`, whose producer may not use its new key, and the sweep that changes it.
+fn swept(prepare: &dyn Fn(&mut State)) -> Scene {
+    let s = scene_with(RESTORES);
+    streams(&s, &["a"], |_| OLD);
+    s.set(|state, now| {
+        prepare(state);
+        state.sweep(now);
+    });
+    s
+}
+
+/// CloudTrail shows nobody who is denied for a quarter of an hour.
+fn shown_late(state: &mut State) {
+    state.weather.trail_lag_ms = 840_000..=840_000;
+}
+
+/// How many Starts took effect.
+fn effective_starts(s: &Scene) -> usize {
+    s.journal().iter().filter(|call| call.op == Op::Start && call.took_effect).count()
+}
+
 /// Every way that its watch was reported to stand, each once.
 fn standings(s: &Scene, stream: &str) -> Vec<Standing> {
     let mut all: Vec<_> = s.all(stream).iter().filter_map(|e| e.guard.as_ref()?.standing).collect();
@@ -104,12 +125,7 @@ async fn metrics_alone_bring_nothing_back() {
         ("CloudTrail cannot be read", &unread),
     ];
     for (name, prepare) in rows {
-        let mut s = scene_with(RESTORES);
-        streams(&s, &["a"], |_| OLD);
-        s.set(|state, now| {
-            prepare(state);
-            state.sweep(now);
-        });
+        let mut s = swept(prepare);
         s.drain().await;
         assert_eq!(standing(&s, "a"), Some(Standing::Broken), "{name}: {}", s.story("a"));
         assert_eq!(s.starts("a"), ["app"], "{name}: {}", s.story("a"));
@@ -121,17 +137,10 @@ async fn metrics_alone_bring_nothing_back() {
 #[tokio::test(start_paused = true)]
 async fn a_denial_that_cloudtrail_shows_late_or_without_its_key_is_found() {
     type Prepare<'a> = &'a dyn Fn(&mut State);
-    let rows: [(&str, Prepare<'_>); 2] = [
-        ("without its key", &|state| state.kms_records = KmsRecords::RefusedLoseKey),
-        ("late", &|state| state.weather.trail_lag_ms = 840_000..=840_000),
-    ];
+    let rows: [(&str, Prepare<'_>); 2] =
+        [("without its key", &|state| state.kms_records = KmsRecords::RefusedLoseKey), ("late", &shown_late)];
     for (name, prepare) in rows {
-        let mut s = scene_with(RESTORES);
-        streams(&s, &["a"], |_| OLD);
-        s.set(|state, now| {
-            prepare(state);
-            state.sweep(now);
-        });
+        let mut s = swept(prepare);
         s.drain().await;
         assert_eq!(standing(&s, "a"), Some(Standing::Restored), "{name}: {}", s.story("a"));
         assert_eq!(s.alarms("a"), [Reason::Broken, Reason::Restored], "{name}: {}", s.story("a"));
@@ -156,15 +165,12 @@ async fn a_consumer_that_is_denied_brings_its_stream_back_too() {
 #[tokio::test(start_paused = true)]
 async fn a_lost_answer_or_a_crash_makes_no_third_start() {
     for fault in [Fault::LostAfter, Fault::LostBefore, Fault::Panic] {
-        let mut s = scene_with(RESTORES);
-        streams(&s, &["a"], |_| OLD);
-        s.set(|state, now| state.sweep(now));
+        let mut s = swept(&|_| ());
         let broken = secs(720.0);
         s.later(broken, move |state, _| state.script.push(Script { op: Op::Start, target: None, fault }));
         s.drain().await;
         assert_eq!(standing(&s, "a"), Some(Standing::Restored), "{fault:?}: {}", s.story("a"));
-        let effective = s.journal().iter().filter(|call| call.op == Op::Start && call.took_effect).count();
-        assert_eq!((s.key("a"), effective), (Some(key_arn("other")), 2), "{fault:?}: {}", s.story("a"));
+        assert_eq!((s.key("a"), effective_starts(&s)), (Some(key_arn("other")), 2), "{fault:?}: {}", s.story("a"));
     }
 }
 
@@ -184,13 +190,7 @@ async fn what_changes_after_the_break_stops_the_way_back() {
         ("made anew", |state, now| state.delete("a", now), None),
     ];
     for (name, act, expect) in rows {
-        let mut s = scene_with(RESTORES);
-        streams(&s, &["a"], |_| OLD);
-        // Until then CloudTrail shows nobody who is denied.
-        s.set(|state, now| {
-            state.weather.trail_lag_ms = 840_000..=840_000;
-            state.sweep(now);
-        });
+        let mut s = swept(&shown_late);
         s.later(secs(800.0), act);
         s.drain().await;
         let last = s.all("a").iter().rev().find(|e| e.guard.is_some()).unwrap().guard.clone().unwrap();
@@ -241,9 +241,7 @@ async fn a_forged_way_back_leads_nowhere() {
 
 #[tokio::test(start_paused = true)]
 async fn whoever_sets_the_key_again_is_not_overruled() {
-    let mut s = scene_with(RESTORES);
-    streams(&s, &["a"], |_| OLD);
-    s.set(|state, now| state.sweep(now));
+    let mut s = swept(&|_| ());
     // Between the way back and the last observation.
     s.later(secs(900.0), |state, now| state.start_by("a", &key_arn("app"), Tool::Cli, now).unwrap());
     s.drain().await;
@@ -254,12 +252,7 @@ async fn whoever_sets_the_key_again_is_not_overruled() {
 /// The right is given before CloudTrail shows who was denied: what the metrics say then counts, and not what they said.
 #[tokio::test(start_paused = true)]
 async fn a_stream_that_is_well_again_stays() {
-    let mut s = scene_with(RESTORES);
-    streams(&s, &["a"], |_| OLD);
-    s.set(|state, now| {
-        state.weather.trail_lag_ms = 840_000..=840_000;
-        state.sweep(now);
-    });
+    let mut s = swept(&shown_late);
     s.later(secs(740.0), |state, now| state.may_use_from("a", "app", now));
     s.drain().await;
     assert_eq!(s.starts("a"), ["app"], "{}", s.story("a"));
@@ -270,24 +263,16 @@ async fn a_stream_that_is_well_again_stays() {
 /// SQS hands a message over again whose run died after its Start; meanwhile a person has set the key again.
 #[tokio::test(start_paused = true)]
 async fn a_message_that_comes_again_overrules_nobody() {
-    let mut s = scene_with(RESTORES);
-    streams(&s, &["a"], |_| OLD);
-    s.set(|state, now| state.sweep(now));
+    let mut s = swept(&|_| ());
     s.later(secs(720.0), |state, _| state.script.push(Script { op: Op::Start, target: None, fault: Fault::Panic }));
     s.later(secs(1_000.0), |state, now| state.start_by("a", &key_arn("app"), Tool::Cli, now).unwrap());
     s.drain().await;
-    let effective = s.journal().iter().filter(|call| call.op == Op::Start && call.took_effect).count();
-    assert_eq!((s.key("a"), effective), (Some(key_arn("app")), 1), "{}", s.story("a"));
+    assert_eq!((s.key("a"), effective_starts(&s)), (Some(key_arn("app")), 1), "{}", s.story("a"));
 }
 
 #[tokio::test(start_paused = true)]
 async fn existing_streams_that_are_reported_only_do_not_go_back() {
-    let mut s = scene_with(RESTORES);
-    streams(&s, &["a"], |_| OLD);
-    s.set(|state, now| {
-        state.weather.trail_lag_ms = 840_000..=840_000;
-        state.sweep(now);
-    });
+    let mut s = swept(&shown_late);
     s.later(secs(800.0), |state, _| policy(state, "existing: enforce", "existing: report"));
     s.drain().await;
     assert_eq!(s.starts("a"), ["app"], "{}", s.story("a"));
