@@ -6,7 +6,7 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 
 use super::{Run, Taken};
-use crate::domain::failure::{Failure, Unfinished};
+use crate::domain::failure::{Class, Failure, Unfinished};
 use crate::domain::history::{Query, Trail};
 use crate::domain::model::KeyManager;
 use crate::domain::plan::close::{self, After, End, Next, later};
@@ -16,6 +16,7 @@ use crate::domain::plan::guard::next::{Ended, Turn};
 use crate::domain::plan::guard::restore::after_break;
 use crate::domain::plan::guard::watch::{On, Standing, Watch};
 use crate::domain::plan::observation::Observation;
+use crate::domain::plan::proof::is_new;
 use crate::domain::plan::situation::{CurrentKey, Situation, Wrong};
 use crate::domain::plan::step::{Condition, Step};
 use crate::domain::policy::Outcome;
@@ -24,6 +25,7 @@ use crate::domain::traffic::Change;
 use crate::domain::traffic::judge::Users;
 use crate::domain::verdict::{Verdict, Withheld};
 use crate::ports::{Clock, Consumer, KeyApi, StreamApi, TrafficApi, TrailApi};
+use crate::run::paces::Paces;
 use crate::run::session::Session;
 use crate::run::trail::{Limits, read};
 use crate::run::watch;
@@ -32,6 +34,8 @@ use crate::run::watch;
 const HISTORY_LIMITS: Limits = Limits { pages: 4, time: Duration::from_secs(10) };
 /// A watch of another stream is over so long after its end, at most: its last minutes are judged, and CloudTrail shows its Start.
 const OVER_AFTER: SignedDuration = SignedDuration::from_mins(20);
+/// Of so many other streams that we started with the same key it is asked whether they were new. Where more are, some may be watched.
+const OTHERS_MAX: usize = 10;
 
 impl<W: StreamApi + KeyApi + TrailApi + TrafficApi + Clock> Run<'_, W> {
     /// The guard of the stream's rule.
@@ -99,10 +103,8 @@ impl<W: StreamApi + KeyApi + TrailApi + TrafficApi + Clock> Run<'_, W> {
             broken = Err("OWN_ROLE_ARN is not set, so that our own changes are not known".to_owned());
         } else if !by_event {
             changes = Some(self.long_history(guard).await?).filter(|history| history.whole);
-            let since = self.world.now() - guard.watch.unwrap_or_default() - OVER_AFTER;
             let is_first = self.state.work.next.as_ref().is_some_and(|list| list.begins);
-            let name = &self.state.work.stream.name;
-            is_busy = is_first && self.session.history.ours_with(&wrong.target, own_role, name, since).await;
+            is_busy = is_first && self.is_another_watched(wrong, guard, own_role).await;
             if changes.is_some() {
                 let consumers = known(self.world.consumers(&self.state.work.stream, &self.log).await)?;
                 broken = match &consumers {
@@ -128,6 +130,30 @@ impl<W: StreamApi + KeyApi + TrailApi + TrafficApi + Clock> Run<'_, W> {
             now: self.world.now(),
         };
         Ok(before.leave())
+    }
+
+    /// Whether a change of another stream to the same key may still be watched: we started it, and it was not new then. Where that cannot
+    /// be said, it may.
+    async fn is_another_watched(&self, wrong: &Wrong, guard: &Guard, own_role: &str) -> bool {
+        let Session { config, paces, history, deadline, .. } = *self.session;
+        let since = self.world.now() - guard.watch.unwrap_or_default() - OVER_AFTER;
+        let started = history.ours_with(&wrong.target, own_role, &self.state.work.stream.name, since).await;
+        if started.len() > OTHERS_MAX {
+            return true;
+        }
+        for (name, at) in started {
+            let turn = Paces::wait(&paces.describes, self.world, deadline, "kinesis:DescribeStreamSummary").await;
+            let observed = match turn {
+                Ok(_) => self.world.describe(&config.own.stream(name), &self.log).await,
+                Err(_) => return true,
+            };
+            match observed {
+                Ok(observed) if is_new(observed.created, at) => {}
+                Err(failure) if failure.class == Class::Ignored => {}
+                Ok(_) | Err(_) => return true,
+            }
+        }
+        false
     }
 
     /// What is known of the changes of the stream as far back as it would be left alone.
