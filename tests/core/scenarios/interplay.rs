@@ -22,6 +22,23 @@ async fn a_second_sweep_starts_no_second_stream() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn two_sweeps_close_together_start_two_streams_at_most() {
+    // CloudTrail shows the first Start after the second sweep, and another instance runs that one.
+    let mut at_once = Vec::new();
+    for gap in [20.0, 90.0, 300.0] {
+        let mut s = scene();
+        s.lambda.always_cold = true;
+        streams(&s, &["a", "b", "c", "d"], |_| ALL);
+        s.set(|state, now| state.sweep(now));
+        s.later(secs(gap), |state, now| state.sweep(now));
+        s.drain().await;
+        at_once.push(rounds(&s)[0]);
+        assert_eq!(s.count(Op::Start), 4, "each once: {:?}", starts(&s));
+    }
+    assert_eq!(at_once, [1, 2, 1]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn new_streams_make_no_list_wait() {
     for (count, waits) in [(1, false), (10, false), (11, true)] {
         let mut s = scene();
