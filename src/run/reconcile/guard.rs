@@ -11,7 +11,7 @@ use crate::domain::history::{Query, Trail};
 use crate::domain::model::KeyManager;
 use crate::domain::plan::close::{self, After, End, Next, later};
 use crate::domain::plan::guard::before::{self, Before, Leave};
-use crate::domain::plan::guard::life::{self, Left, Watched};
+use crate::domain::plan::guard::life::{self, Left, Watched, Watching};
 use crate::domain::plan::guard::next::{Ended, Turn};
 use crate::domain::plan::guard::restore::after_break;
 use crate::domain::plan::guard::watch::{On, Standing, Watch};
@@ -49,10 +49,13 @@ impl<W: StreamApi + KeyApi + TrailApi + TrafficApi + Clock> Run<'_, W> {
     /// The step for a change that nothing else speaks against.
     pub(super) async fn ask_guard(&mut self, wrong: &Wrong, step: Step) -> Taken {
         let now = self.world.now();
-        let guard = self.guard().filter(|guard| before::is_guarded(guard, wrong, now));
-        let (Some(guard), Step::Start(_), false) = (guard, &step, self.guarding.is_given) else {
+        let (Some(guard), Step::Start(_), false) = (self.guard(), &step, self.guarding.is_given) else {
             return Taken::Next(step);
         };
+        if !before::is_guarded(&guard, wrong, now) {
+            self.guarding.needs_none = true;
+            return Taken::Next(step);
+        }
         let leave = match self.may_change(wrong, &guard).await {
             Ok(leave) => leave,
             Err(why) => return Taken::End(later(why)),
@@ -223,6 +226,7 @@ impl<W: StreamApi + KeyApi + TrailApi + TrafficApi + Clock> Run<'_, W> {
             (Some(_), None) => (next, Left::default()),
             (None, _) => {
                 let watch = self.guard().and_then(|guard| guard.watch);
+                let watch = Watching::of(watch, self.guarding.needs_none, &self.state.work, now);
                 let (back, turned_away) = (self.guarding.back.take(), self.guarding.turned_away.take());
                 life::after_run(&self.state, verdict, next, watch, back, turned_away, now)
             }

@@ -229,3 +229,50 @@ async fn a_stream_that_settles_is_not_guarded() {
     assert_eq!(s.end("orders").0, Compliance::Compliant);
     assert_eq!((s.count(Op::Metrics), s.last("orders").guard), (0, None));
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_new_stream_that_a_sweep_finds_is_not_guarded() {
+    // Its event was lost; with `restore`, a watch of it could take it from its rule's key.
+    let mut s = scene_with(&GUARDED.replace("watch: 20m", "watch: 20m, on_break: restore"));
+    streams(&s, &["a"], |_| ALL);
+    s.set(|state, now| {
+        state.create("orders", now, secs(2.0), Tool::Cli);
+        state.producer("orders", 60, OLD);
+    });
+    s.later(secs(900.0), |state, now| state.sweep(now));
+    s.drain().await;
+    assert_eq!((s.key("orders"), standing(&s, "orders")), (Some(key_arn("app")), None), "{}", s.story("orders"));
+    assert_eq!(s.starts("orders"), ["app"]);
+    // The other one is watched as ever.
+    assert_eq!(standing(&s, "a"), Some(Standing::Passed), "{}", s.story("a"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stream_on_a_key_that_cannot_be_used_is_not_guarded() {
+    let mut s = scene();
+    streams(&s, &["a"], |_| ALL);
+    s.set(|state, now| {
+        state.keys.set_state("other", "Disabled", now);
+        state.sweep(now);
+    });
+    s.drain().await;
+    assert_eq!((s.key("a"), standing(&s, "a")), (Some(key_arn("app")), None), "{}", s.story("a"));
+    assert_eq!(s.count(Op::Metrics), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn whoever_sets_the_old_key_again_does_not_end_the_hold() {
+    // Terraform has the old key in its configuration, and is applied after the stream went back.
+    let mut s = scene_with(&GUARDED.replace("watch: 20m", "watch: 20m, on_break: restore"));
+    streams(&s, &["a"], |_| OLD);
+    s.set(|state, now| state.sweep(now));
+    s.drain().await;
+    assert_eq!(s.starts("a"), ["app", "other"], "{}", s.story("a"));
+    s.set(|state, now| state.start_by("a", &key_arn("other"), Tool::Terraform, now).unwrap());
+    s.drain().await;
+    s.sim.sleep(hours(48)).await;
+    s.set(|state, now| state.sweep(now));
+    s.drain().await;
+    assert_eq!(s.starts("a").len(), 2, "{}", s.story("a"));
+    assert!(is_withheld(&s.last("a"), Withheld::Held), "{}", s.story("a"));
+}

@@ -53,9 +53,8 @@ enum Way {
 
 struct Run {
     instance: u32,
-    /// The last answer to DescribeStreamSummary.
-    shown: Option<Body>,
-    shown_at: Option<Timestamp>,
+    /// The last answer to DescribeStreamSummary of each stream, and when it was so.
+    shown: BTreeMap<String, (Body, Timestamp)>,
     tags: Option<Tags>,
     keys: BTreeMap<String, (Timestamp, KeyLookup)>,
     starts: u32,
@@ -64,13 +63,12 @@ struct Run {
 impl Watch {
     pub(crate) fn new_run(&mut self, run: u32, instance: u32) {
         let keys = BTreeMap::new();
-        self.runs.insert(run, Run { instance, shown: None, shown_at: None, tags: None, keys, starts: 0 });
+        self.runs.insert(run, Run { instance, shown: BTreeMap::new(), tags: None, keys, starts: 0 });
     }
 
     /// `at`: when the stream was as the answer says.
-    pub(crate) fn served_stream(&mut self, run: u32, body: &Body, at: Timestamp) {
-        let run = self.runs.get_mut(&run).unwrap();
-        (run.shown, run.shown_at) = (Some(body.clone()), Some(at));
+    pub(crate) fn served_stream(&mut self, run: u32, name: &str, body: &Body, at: Timestamp) {
+        self.runs.get_mut(&run).unwrap().shown.insert(name.to_owned(), (body.clone(), at));
     }
 
     pub(crate) fn served_tags(&mut self, run: u32, tags: &Tags) {
@@ -116,7 +114,8 @@ impl State {
         if run.starts > 1 {
             return Err("it sent one before".to_owned());
         }
-        let Some(body) = run.shown.as_ref().filter(|body| body.status == StreamStatus::Active) else {
+        let shown = run.shown.get(name).filter(|(body, _)| body.status == StreamStatus::Active);
+        let Some((body, shown_at)) = shown else {
             return Err("it did not see the stream ACTIVE last".to_owned());
         };
         let of_key = |(at, found): &(Timestamp, KeyLookup)| match found {
@@ -146,8 +145,8 @@ impl State {
         let way = self.way(run, &target, body, key)?;
         match way {
             Way::Rule => {}
-            Way::PutBack => self.may_put_back(name, key, run.shown_at, now)?,
-            Way::Restore => self.may_restore(name, key, (body, run.shown_at), &target, now)?,
+            Way::PutBack => self.may_put_back(name, key, Some(*shown_at), now)?,
+            Way::Restore => self.may_restore(name, key, (body, Some(*shown_at)), &target, now)?,
         }
         if policy.enforce_from.is_some_and(|from| body.created < from) && target.existing == Existing::Report {
             return Err("it is an existing stream".to_owned());
