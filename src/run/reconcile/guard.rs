@@ -24,6 +24,7 @@ use crate::domain::policy::guard::Guard;
 use crate::domain::traffic::Change;
 use crate::domain::traffic::judge::Users;
 use crate::domain::verdict::{Verdict, Withheld};
+use crate::domain::work::Work;
 use crate::ports::{Clock, Consumer, KeyApi, StreamApi, TrafficApi, TrailApi};
 use crate::run::paces::Paces;
 use crate::run::session::Session;
@@ -217,6 +218,22 @@ impl<W: StreamApi + KeyApi + TrailApi + TrafficApi + Clock> Run<'_, W> {
         };
         let (step, why) = after_break(step, watch, self.guard().as_ref(), self.session.mode, now);
         self.end_of_watch(base, watch, Watched { step, users, denied, restoring: why.map(str::to_owned) })
+    }
+
+    /// Notes whether somebody else set the rule's key on a stream of a list: that is nothing to watch, and the list goes on. What the history
+    /// does not show may have been a copy of this message, which has the list then.
+    pub(super) async fn ask_who_changed_it(&mut self) -> Result<(), Unfinished> {
+        let Session { config, history, paces, deadline, .. } = *self.session;
+        let Work { stream, started, watch, next, .. } = &self.state.work;
+        let has_list = next.as_ref().is_some_and(|list| !list.is_empty());
+        let Some(Situation::Right { key, .. }) = &self.state.situation else { return Ok(()) };
+        if *started || watch.is_some() || !has_list || self.guard().is_none_or(|guard| guard.watch.is_none()) {
+            return Ok(());
+        }
+        let own_role = config.own_role_arn.as_deref().unwrap_or_default();
+        let trail = history.of(stream, None, self.world, (paces, deadline), &self.log).await?;
+        self.guarding.needs_none |= before::was_set_by_another(&trail.changes, key, own_role);
+        Ok(())
     }
 
     /// What the run leaves, where `next` is what its verdict alone would leave.

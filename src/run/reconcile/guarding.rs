@@ -7,7 +7,7 @@ use crate::domain::traffic::judge::Users;
 /// What a run knows of a guarded change.
 #[derive(Debug, Default)]
 pub(super) struct Guarding {
-    /// Whether the change needs no guard: the stream is new, or its key cannot be used.
+    /// Whether there is nothing to watch: the stream is new, its key cannot be used, or somebody else set the rule's key.
     pub(super) needs_none: bool,
     /// Whether the change may be made, by what was read in this run.
     pub(super) is_given: bool,

@@ -276,3 +276,46 @@ async fn whoever_sets_the_old_key_again_does_not_end_the_hold() {
     assert_eq!(s.starts("a").len(), 2, "{}", s.story("a"));
     assert!(is_withheld(&s.last("a"), Withheld::Held), "{}", s.story("a"));
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_list_goes_on_where_somebody_else_set_the_key() {
+    // In the hours that a list takes, its next stream is set right by a person.
+    let mut s = scene();
+    let names = ["a", "b", "c", "d", "e", "f", "g"];
+    streams(&s, &names, |_| ALL);
+    s.set(|state, now| state.sweep(now));
+    s.later(secs(600.0), move |state, now| {
+        let left: Vec<&str> =
+            names.into_iter().filter(|name| state.body(name, now).unwrap().key == Some(key_arn("other"))).collect();
+        for name in left.into_iter().take(5) {
+            state.start_by(name, &key_arn("app"), Tool::Cli, now).unwrap();
+        }
+    });
+    s.drain().await;
+    assert_eq!(s.count(Op::Start), 2, "the first one, and the one that nobody set right: {:?}", starts(&s));
+    for name in names {
+        assert_eq!(s.key(name), Some(key_arn("app")), "{}", s.story(name));
+        assert!(
+            s.all(name).iter().all(|e| e.guard.as_ref().is_none_or(|guard| guard.halted.is_empty())),
+            "{}",
+            s.story(name)
+        );
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_policy_of_a_consumer_lets_another_account_in() {
+    let mut s = scene_with(&GUARDED.replace("key: alias/app", "key: alias/aws/kinesis"));
+    s.existing("a", None);
+    s.set(|state, now| {
+        state.producer("a", 60, ALL);
+        state.consumer("a", "app", ALL);
+        let policy = r#"{"Statement": [{"Effect": "Allow", "Principal": {"AWS": "arn:aws:iam::444455556666:root"},
+            "Action": "kinesis:SubscribeToShard", "Resource": "*"}]}"#;
+        state.resource_policies.insert(format!("{}/consumer/app:1", crate::sim::arn("a")), policy.to_owned());
+        state.sweep(now);
+    });
+    s.drain().await;
+    assert_eq!(s.count(Op::Start), 0, "{}", s.story("a"));
+    assert!(is_withheld(&s.last("a"), Withheld::WouldLockOut), "{}", s.story("a"));
+}

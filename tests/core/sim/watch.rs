@@ -7,12 +7,13 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 use streamseal::domain::evidence::guard::Guard;
 use streamseal::domain::evidence::{Evidence, ProofState};
-use streamseal::domain::history::Query;
+use streamseal::domain::history::{Change, ChangeKind, Query};
 use streamseal::domain::impact::usage::{DECRYPT, GENERATE_DATA_KEY, Usage};
 use streamseal::domain::model::{Encryption, KeyInfo, KeyLookup, KeyManager, StreamStatus, Tags};
 use streamseal::domain::plan::guard::watch::{Standing, Watch as GuardWatch};
 use streamseal::domain::policy::guard::OnBreak;
 use streamseal::domain::policy::{Existing, Outcome, Policy, Target};
+use streamseal::domain::traffic::judge::Health;
 use streamseal::domain::verdict::{Compliance, Reason};
 
 use super::actors::Tool;
@@ -157,8 +158,13 @@ impl State {
             return Err("it is a downgrade".to_owned());
         }
         let is_old = now.duration_since(body.created) > SignedDuration::from_mins(61);
-        if target.guard.watch.is_some() && is_old && way == Way::Rule && self.is_halted(key, now) {
-            return Err("a change to that key broke a stream".to_owned());
+        if target.guard.watch.is_some() && is_old && way == Way::Rule {
+            if self.is_halted(key, now) {
+                return Err("a change to that key broke a stream".to_owned());
+            }
+            if self.is_held(name, key, body.created, now) {
+                return Err("it went back from that key".to_owned());
+            }
         }
         let settle = match self.stream(name).made_by {
             Some(Tool::Terraform) => policy.settle.terraform,
@@ -176,6 +182,24 @@ impl State {
         let known = SignedDuration::from_mins(3)..SignedDuration::from_mins(24 * 60 - 3);
         let broke = |e: &&Evidence| e.guard.as_ref().and_then(Guard::broken_on) == Some(key);
         self.evidence.iter().filter(broke).any(|e| known.contains(&now.duration_since(e.finished_at)))
+    }
+
+    /// Whether the stream went back from this key by a Start of ours that CloudTrail shows, and nobody else set the key, or stopped the
+    /// encryption, since.
+    fn is_held(&self, name: &str, key: &str, created: Timestamp, now: Timestamp) -> bool {
+        let is_ours =
+            |call: &&Entry| call.target == name && call.op == Op::Start && call.took_effect && call.at > created;
+        let ours: Vec<&Entry> = self.journal.iter().filter(is_ours).collect();
+        let Some(back) = ours.iter().rposition(|call| !self.keys.same(&call.key, key)) else { return false };
+        let (at, shown) = (ours[back].at, SignedDuration::from_mins(16));
+        let went_back = back > 0 && self.keys.same(&ours[back - 1].key, key);
+        let since = |change: &Change| change.stream.as_str() == name && change.at > at && now > change.at;
+        let is_by_others = |change: &Change| change.role.as_deref() != Some(Tool::Streamseal.role());
+        let is_reset = |change: &Change| {
+            let sets_it = change.key.as_ref().is_some_and(|set| self.keys.same(set.as_str(), key));
+            since(change) && is_by_others(change) && (change.kind == ChangeKind::Stop || sets_it)
+        };
+        went_back && now.duration_since(at) > shown && !self.changes().any(is_reset)
     }
 
     /// Where a Start with this key leads: another key than the rule's may be set on a stream that is on that one alone.
@@ -214,6 +238,15 @@ impl State {
         let said = self.evidence.iter().filter(of_it).filter(broken);
         let mut watches = said.filter_map(|e| e.guard.as_ref()?.watch.as_ref());
         let watch = watches.rfind(on_it).ok_or("nothing said that it is broken, with this way back")?;
+        let failing = self.evidence.iter().filter(of_it).filter(|e| {
+            let users = e.guard.as_ref().and_then(|guard| guard.users.as_ref());
+            users.is_some_and(|users| users.health() == Health::Broken) && e.finished_at >= watch.from
+        });
+        let failing: Vec<Timestamp> = failing.map(|e| e.finished_at).collect();
+        let apart = failing.last().zip(failing.first()).map(|(last, first)| last.duration_since(*first));
+        if apart.is_none_or(|apart| apart < SignedDuration::from_mins(1)) {
+            return Err(format!("two observations have to find it broken: {failing:?}"));
+        }
         let starts: Vec<&Entry> = self
             .journal
             .iter()

@@ -230,6 +230,15 @@ fn held_since(changes: &[Change], target: &KeyIdentity, own_role: &str) -> Optio
     held
 }
 
+/// Whether somebody else set this key, by the newest change that the history shows.
+pub fn was_set_by_another(changes: &[Change], key: &KeyIdentity, own_role: &str) -> bool {
+    let newest = in_order(changes).pop();
+    newest.is_some_and(|change| {
+        let is_it = change.key.as_ref().is_some_and(|set| set.as_str() == key.as_str());
+        change.kind == ChangeKind::Start && is_it && change.role.as_deref() != Some(own_role)
+    })
+}
+
 /// Whether the newest change that the history shows is how the stream came to what it is on. An alias says nothing: it may have been moved.
 fn is_shown(changes: &[Change], current: Option<&str>, now: Timestamp) -> bool {
     let recent = |change: &&&Change| now.duration_since(change.at) < HISTORY;
@@ -300,6 +309,22 @@ mod tests {
             Leave::Given => "given",
             Leave::Wait(_) => "wait",
             Leave::Refused(why, _) | Leave::Passed(why, _) => why.as_str(),
+        }
+    }
+
+    #[test]
+    fn who_set_the_key() {
+        let (new, old) = (key("new").as_str().to_owned(), key("old").as_str().to_owned());
+        for (changes, expect) in [
+            (vec![change(5, Some(&new), false)], true),
+            (vec![change(5, Some(&new), true)], false),
+            (vec![change(9, Some(&new), true), change(5, Some(&new), false)], true),
+            (vec![change(5, Some(&new), true), change(9, Some(&new), false)], false),
+            (vec![change(9, Some(&new), false), change(5, Some(&old), false)], false),
+            (vec![change(9, Some(&new), false), change(5, None, false)], false),
+            (Vec::new(), false),
+        ] {
+            assert_eq!(was_set_by_another(&changes, &key("new"), OURS), expect, "{changes:?}");
         }
     }
 

@@ -176,14 +176,14 @@ fn ended(list: List, ended: Ended) -> Left {
 pub enum Watching {
     /// For so long.
     For(SignedDuration),
-    /// The stream has no users who could be hurt: it was new, or its key could not be used.
+    /// The stream has no users who could be hurt (it was new, or its key could not be used), or somebody else changed it.
     NotNeeded,
     /// Its rule has no guard.
     Off,
 }
 
 impl Watching {
-    /// By how long the rule has changes watched, whether this run found that the change needs no guard, and whether the stream was new then.
+    /// By how long the rule has changes watched, whether this run found that there is nothing to watch, and whether the stream was new then.
     pub fn of(watch: Option<SignedDuration>, needs_none: bool, work: &Work, now: Timestamp) -> Self {
         let was_new = work.created.is_some_and(|created| is_new(created, work.started_at.unwrap_or(now)));
         match watch {
