@@ -252,34 +252,9 @@ async fn audit(
         Either::Left((prepared, _)) => prepared?,
         Either::Right(_) => return Err(interrupted(bar)),
     };
+    let mut audit = prepared.begin(arguments.filter.clone(), before.as_ref())?;
     let Prepared { contexts, regions, is_known, policy, mode, has_policy } = prepared;
-    let Some(first) = contexts.first() else { return Err(Stop::usage("there is no Region to observe")) };
-    let account = first.config.own.account.clone();
-    arguments.filter.check(&policy)?;
-    before.iter().try_for_each(|before| before.is_of(&account))?;
-    let started_at = now();
-    let mut audit = Audit {
-        id: first.run_id.clone(),
-        actor: first.config.runner.actor.clone(),
-        given: first.given.clone(),
-        account,
-        source: Source::Kinesis,
-        mode,
-        policy_source: if has_policy { first.config.policy.to_string() } else { without::SOURCE.to_owned() },
-        policy_digest: policy.digest.clone(),
-        rules: policy.rules.iter().map(|rule| rule.name.clone()).collect(),
-        exemptions: policy.exemptions(),
-        exemptions_ending: policy.exemptions_ending(started_at),
-        started_at,
-        finished_at: started_at,
-        regions: Vec::new(),
-        written: Totals::default(),
-        calls: BTreeMap::new(),
-        lacks: Vec::new(),
-        verified: None,
-        filter: arguments.filter.clone(),
-        since: None,
-    };
+    let first = contexts.first().ok_or_else(no_region)?;
     let (globals, rate, own, policy) = (globals, arguments.rate, first, &policy);
     let (filter, regions) = (&arguments.filter, regions.as_slice());
     let observers = Observers { globals, regions, rate, own, policy, mode, bar, filter };
@@ -326,6 +301,10 @@ async fn audit(
     Ok(audit)
 }
 
+fn no_region() -> Stop {
+    Stop::usage("there is no Region to observe")
+}
+
 /// Where the settings are from that AWS Config was asked for.
 fn source(asked: &Asked, context: &Context) -> Source {
     let region = context.config.own.region.clone();
@@ -364,6 +343,40 @@ struct Prepared {
     has_policy: bool,
 }
 
+impl Prepared {
+    /// An audit that begins now, and has observed nothing. `before` has to be of the same account.
+    fn begin(&self, filter: Filter, before: Option<&Before>) -> Result<Audit, Stop> {
+        let Self { contexts, policy, mode, has_policy, .. } = self;
+        let first = contexts.first().ok_or_else(no_region)?;
+        let account = first.config.own.account.clone();
+        filter.check(policy)?;
+        before.map_or(Ok(()), |before| before.is_of(&account))?;
+        let started_at = now();
+        Ok(Audit {
+            id: first.run_id.clone(),
+            actor: first.config.runner.actor.clone(),
+            given: first.given.clone(),
+            account,
+            source: Source::Kinesis,
+            mode: *mode,
+            policy_source: if *has_policy { first.config.policy.to_string() } else { without::SOURCE.to_owned() },
+            policy_digest: policy.digest.clone(),
+            rules: policy.rules.iter().map(|rule| rule.name.clone()).collect(),
+            exemptions: policy.exemptions(),
+            exemptions_ending: policy.exemptions_ending(started_at),
+            started_at,
+            finished_at: started_at,
+            regions: Vec::new(),
+            written: Totals::default(),
+            calls: BTreeMap::new(),
+            lacks: Vec::new(),
+            verified: None,
+            filter,
+            since: None,
+        })
+    }
+}
+
 async fn prepared(arguments: &AuditArguments, globals: &Globals) -> Result<Prepared, Stop> {
     let regions = regions::chosen(globals, arguments.all_regions).await?;
     let named = policy_source(globals);
@@ -371,7 +384,7 @@ async fn prepared(arguments: &AuditArguments, globals: &Globals) -> Result<Prepa
     let source = named.unwrap_or_else(without::source);
     let (contexts, is_known) =
         Context::of_regions(globals, source, arguments.mode.as_deref(), arguments.rate, &regions).await?;
-    let Some(first) = contexts.first() else { return Err(Stop::usage("there is no Region to observe")) };
+    let first = contexts.first().ok_or_else(no_region)?;
     let (policy, mode) = (first.policy().await?, first.mode().await?);
     Ok(Prepared { contexts, regions, is_known, policy, mode, has_policy })
 }
