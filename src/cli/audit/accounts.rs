@@ -1,7 +1,7 @@
 //! An audit of many accounts: a role is assumed in each, and each stream is observed there, at the rate of its own account and Region.
 //! Some accounts are observed at once, and reported in their order. One that denies the role stops no other.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use aws_types::SdkConfig;
@@ -11,26 +11,27 @@ use indicatif::ProgressBar;
 
 use super::filter::Filter;
 use super::observe::{self, LONGEST};
-use super::outputs::Outputs;
 use super::reach::RoleName;
 use super::report::{Broken, Found, Lack, Region};
 use super::roles::{ASSUME_ROLE, Assumed, in_account};
 use super::sink::Sink;
-use crate::cli::arguments::Globals;
 use crate::cli::context::Context;
 use crate::cli::organization::{LIST_ACCOUNTS, accounts};
-use crate::cli::output::{Stop, passes};
+use crate::cli::output::{Stop, advice, passes};
 use crate::domain::arn::StreamName;
+use crate::domain::codes::Refusal;
 use crate::domain::model::Mode;
 use crate::domain::policy::Policy;
+
+/// What to do where a role may not be assumed.
+const TO_ASSUME: &str = "sts:AssumeRole needs a statement in a policy of the caller, and the role has to trust the caller: `streamseal \
+                         audit --print-iam` prints both";
 
 /// How accounts are observed.
 #[derive(Clone, Copy)]
 pub(super) struct Observers<'a> {
-    pub(super) globals: &'a Globals,
     /// The Regions, and whether an account may be without each.
     pub(super) regions: &'a [(String, bool)],
-    pub(super) rate: u32,
     /// Of the account of the credentials.
     pub(super) own: &'a Context,
     pub(super) policy: &'a Policy,
@@ -49,7 +50,11 @@ impl Observers<'_> {
         }
         in_account(&self.own.sdk, own, account, role, assumed).await.map_err(|failure| {
             let why = format!("{} failed ({}): {}", failure.call, failure.code, failure.message);
-            let broken = Broken { why, help: None, passes: passes(&failure) };
+            let help = match Refusal::of(&failure) {
+                Refusal::Permission => Some(TO_ASSUME.to_owned()),
+                _ => advice(&failure, Some(own), &[]),
+            };
+            let broken = Broken { why, help, passes: passes(&failure) };
             Lack { what: format!("account {account}"), broken }
         })
     }
@@ -67,11 +72,7 @@ impl Observers<'_> {
             Some(names) => names.keys().map(|region| (region.clone(), false)).collect(),
             None => self.regions.to_vec(),
         };
-        let contexts = self.own.in_account(self.globals, &sdk, account, (self.rate, self.mode), &regions);
-        let contexts = contexts.map_err(|stop| {
-            let broken = Broken { why: stop.words(), help: None, passes: false };
-            Lack { what: format!("account {account}"), broken }
-        })?;
+        let contexts = self.own.in_account(&sdk, account, &regions);
         let audits = contexts.iter().zip(&regions).map(async |(context, (region, opt_in))| {
             let session = context.session(self.policy, self.mode, LONGEST);
             let names = names.and_then(|names| names.get(region)).cloned();
@@ -88,7 +89,7 @@ pub(super) async fn audit(
     role: &RoleName,
     at_once: usize,
     observers: Observers<'_>,
-    outputs: &mut Outputs,
+    mut sink: Sink<'_>,
 ) -> Result<Found, Stop> {
     let own = &observers.own.config.own;
     let mut calls = BTreeMap::new();
@@ -103,7 +104,6 @@ pub(super) async fn audit(
     };
     let assumed = Arc::new(Assumed::default());
     let bar = observers.bar;
-    let mut sink = Sink::new(outputs, observers.filter, 0);
     let (mut regions, mut lacks) = (Vec::new(), Vec::new());
     let count = accounts.len();
     let mut found = stream::iter(&accounts)
@@ -126,11 +126,10 @@ pub(super) async fn audit(
         }
     }
     drop(found);
-    if let Some(first) = lacks.first_mut() {
-        first.broken.help = Some(format!(
-            "{ASSUME_ROLE} needs a statement in a policy of the caller, and the role has to trust the caller: `streamseal audit \
-             --print-iam` prints both"
-        ));
+    let mut said = BTreeSet::new();
+    for lack in &mut lacks {
+        // What to do about many is said once.
+        lack.broken.help.take_if(|help| !said.insert(help.clone()));
     }
     calls.insert(ASSUME_ROLE, assumed.count());
     Ok(Found { regions, written: sink.end().0, lacks, calls, suspects: Vec::new() })

@@ -51,6 +51,7 @@ use self::outputs::{Format, Outputs};
 use self::reach::{Asked, Reach, ReachArguments};
 use self::report::{Audit, Broken, Ended, FailOn, Source};
 use self::since::Before;
+use self::sink::Sink;
 use self::table::Shown;
 use self::totals::Totals;
 use super::arguments::{Globals, MODES};
@@ -280,9 +281,9 @@ async fn audit(
         filter: arguments.filter.clone(),
         since: None,
     };
-    let (globals, rate, own, policy) = (globals, arguments.rate, first, &policy);
+    let (own, policy) = (first, &policy);
     let (filter, regions) = (&arguments.filter, regions.as_slice());
-    let observers = Observers { globals, regions, rate, own, policy, mode, bar, filter };
+    let observers = Observers { regions, own, policy, mode, bar, filter };
     match reach {
         Reach::Recorded(asked) => {
             if contexts.len() > 1 {
@@ -290,7 +291,8 @@ async fn audit(
                 return Err(stop.help("`--regions` names those of the aggregator's Regions that are not left out"));
             }
             let session = first.session(policy, mode, LONGEST);
-            let found = recorded::audit(asked, (first, &session), (rate, filter), outputs, bar);
+            let sink = Sink::new(outputs, (filter, has_policy), asked.verify);
+            let found = recorded::audit(asked, (first, &session), arguments.rate, sink, bar);
             let found = unless_interrupted(found, stop.clone(), bar).await?;
             audit.source = source(asked, first);
             if asked.verify > 0 {
@@ -302,7 +304,8 @@ async fn audit(
             audit.take(found);
         }
         Reach::Accounts { named, role, at_once } => {
-            let found = accounts::audit(named.as_deref(), role, *at_once, observers, outputs);
+            let sink = Sink::new(outputs, (filter, has_policy), 0);
+            let found = accounts::audit(named.as_deref(), role, *at_once, observers, sink);
             let found = unless_interrupted(found, stop.clone(), bar).await?;
             audit.take(found);
         }
@@ -317,7 +320,8 @@ async fn audit(
                 audit.regions.iter_mut().for_each(report::Region::doubt);
             }
             if !has_policy {
-                audit.regions.iter_mut().for_each(without::leave_out_rules);
+                let streams = audit.regions.iter_mut().flat_map(|region| &mut region.streams);
+                streams.for_each(without::leave_out_rule);
             }
         }
     }
