@@ -21,22 +21,22 @@ const DISTRUSTS: &str = "777788889999";
 const WITHOUT: &str = "999900001111";
 
 /// The emulator of all services but kinesis-local, which has one account.
-struct Cloud {
+pub(crate) struct Cloud {
     tool: Tool,
-    folder: tempfile::TempDir,
+    pub(crate) folder: tempfile::TempDir,
 }
 
 impl Cloud {
-    fn start() -> Self {
+    pub(crate) fn start() -> Self {
         Self { tool: Tool::start("parts", &["--aws", "--auth"], &[]), folder: tempfile::tempdir().unwrap() }
     }
 
-    fn url(&self) -> &str {
+    pub(crate) fn url(&self) -> &str {
         self.tool.ready["aws"].as_str().unwrap()
     }
 
     /// Commands of the AWS CLI as the root user of accounts: an access key id that is an account's number is that user's.
-    fn run(&self, commands: &[(&str, String)]) -> Vec<Value> {
+    pub(crate) fn run(&self, commands: &[(&str, String)]) -> Vec<Value> {
         let url = self.url();
         let command = |(account, command): &(&str, String)| {
             let arguments: Vec<&str> = command.split(' ').chain(["--endpoint-url", url, "--output", "json"]).collect();
@@ -56,7 +56,7 @@ impl Cloud {
     }
 
     /// A policy as an argument.
-    fn document(&self, name: &str, policy: &Value) -> String {
+    pub(crate) fn document(&self, name: &str, policy: &Value) -> String {
         format!("file://{}", file(&self.folder, name, &policy.to_string()).display())
     }
 

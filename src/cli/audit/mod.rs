@@ -42,6 +42,7 @@ use futures_util::FutureExt;
 use futures_util::future::{Either, join_all, select};
 use indicatif::{ProgressBar, ProgressStyle};
 use jiff::Timestamp;
+use serde_json::Value;
 
 use self::accounts::Observers;
 use self::file::try_to_write;
@@ -57,7 +58,7 @@ use self::totals::Totals;
 use super::arguments::{Globals, MODES};
 use super::context::{Context, policy_source};
 use super::exit::Exit;
-use super::output::{GOOD, Stop, in_lines, result, styled, to_stderr};
+use super::output::{GOOD, Stop, in_lines, styled, to_stderr};
 use crate::domain::model::Mode;
 use crate::domain::policy::Policy;
 use crate::domain::remedy::advice::Remedy;
@@ -98,20 +99,17 @@ pub(crate) struct AuditArguments {
     /// Also print the change to make, grouped by key, in the table: for Terraform, CloudFormation and the AWS CLI
     #[arg(long)]
     fix: bool,
-    /// Print the IAM policies that this audit needs: the caller's and, with --role, the role's and its trust policy. Asks AWS only for
-    /// the account
-    #[arg(long)]
-    print_iam: bool,
     #[command(flatten)]
     reach: ReachArguments,
 }
 
+/// The IAM policies that an audit needs: the caller's and, with a role, the role's and its trust policy. AWS is asked for the account alone.
+pub(super) async fn permissions(arguments: &AuditArguments, globals: &Globals) -> Result<Value, Stop> {
+    iam::policies(&arguments.reach.reach(globals)?, globals).await
+}
+
 pub(super) async fn run(arguments: &AuditArguments, globals: &Globals) -> Result<Exit, Stop> {
     let reach = arguments.reach.reach(globals)?;
-    if arguments.print_iam {
-        result(format!("{:#}", iam::policies(&reach, globals).await?));
-        return Ok(Exit::Compliant);
-    }
     let asked = outputs(arguments, globals).map_err(Stop::usage)?;
     // Better now than after minutes.
     for path in asked.iter().filter_map(|(path, _)| *path) {
