@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use wiremock::{MockServer, Request, ResponseTemplate};
 
 use crate::audit::{POLICY, audit, command, fleet, ran, stub};
-use crate::support::{ACCOUNT, REGION, Tool, file};
+use crate::support::{ACCOUNT, PATIENCE, REGION, Tool, file};
 
 const OTHER: &str = "444455556666";
 
@@ -664,6 +664,37 @@ fn streams_whose_role_cannot_be_assumed_again_say_so() {
         |row: &&Value| row["annotation"].as_str().unwrap().contains("sts:AssumeRole failed (retryable): Throttling");
     assert!(unknown.iter().all(|row| says(row) && row["compliance"] == "INSUFFICIENT_DATA"), "{unknown:?}");
     assert_eq!(*requests.lock().unwrap(), 1 + 8, "once for all of them");
+}
+
+/// Stopped half way it writes what it has, of one account in part and of others nothing, and says so.
+#[test]
+fn accounts_that_were_not_reached_are_said_to_be_missing() {
+    let folder = tempfile::tempdir().unwrap();
+    let policy = file(&folder, "policy.yaml", POLICY);
+    let report = folder.path().join("report.json");
+    let world = accounts(SLOW, HOUR, |_, _| false);
+    let list = format!("{ACCOUNT},{OTHER},666677778888,555566667777");
+    let asked = ["--accounts", &list, "--role", "audit", "--at-once", "1", "--rate", "1", "--output"];
+    let mut command = at(&world.server.uri(), &policy, &asked);
+    let child = command.arg(&report).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let end = Instant::now() + PATIENCE;
+    while world.used.lock().unwrap().is_empty() {
+        assert!(Instant::now() < end, "it observes no stream");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
+    let output = child.wait_with_output().unwrap();
+    let err = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{err}");
+    assert!(err.contains("of 14 streams: the audit is incomplete"), "{err}");
+    let missing = "2 accounts, from 666677778888 on";
+    assert!(err.contains(&format!("error: {missing}: not observed, since the audit was interrupted")), "{err}");
+    let found = parsed(&std::fs::read_to_string(&report).unwrap());
+    assert_eq!((&found["complete"], &found["lacks"][0]["what"]), (&json!(false), &json!(missing)));
+    let states = found["regions"].as_array().unwrap().iter().map(|region| (&region["account"], &region["state"]));
+    let expected = [(json!(ACCOUNT), json!("complete")), (json!(OTHER), json!("interrupted"))];
+    assert_eq!(states.collect::<Vec<_>>(), expected.each_ref().map(|(account, state)| (account, state)));
+    assert!((1..14).contains(&found["streams"].as_array().unwrap().len()), "{found}");
 }
 
 /// What was recorded as wrong is observed, and what differs is said.

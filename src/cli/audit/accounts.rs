@@ -2,10 +2,12 @@
 //! Some accounts are observed at once, and reported in their order. One that denies the role stops no other.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::future::Future;
+use std::pin::pin;
 use std::sync::Arc;
 
 use aws_types::SdkConfig;
-use futures_util::future::join_all;
+use futures_util::future::{Either, join_all, select};
 use futures_util::{StreamExt, stream};
 use indicatif::ProgressBar;
 
@@ -16,7 +18,7 @@ use super::report::{Broken, Found, Lack, Region};
 use super::roles::{ASSUME_ROLE, Assumed, in_account};
 use super::sink::Sink;
 use crate::cli::context::Context;
-use crate::cli::organization::{LIST_ACCOUNTS, accounts};
+use crate::cli::organization::accounts;
 use crate::cli::output::{Stop, advice, passes};
 use crate::domain::arn::StreamName;
 use crate::domain::codes::Refusal;
@@ -59,15 +61,18 @@ impl Observers<'_> {
         })
     }
 
-    /// Every stream of an account, or of those in `names` alone.
+    /// Every stream of an account, or of those in `names` alone, until `stop` ends. `None`: that was before it had begun.
     pub(super) async fn account(
         self,
         account: &str,
-        role: &RoleName,
-        assumed: &Arc<Assumed>,
+        (role, assumed): (&RoleName, &Arc<Assumed>),
         names: Option<&BTreeMap<String, Vec<StreamName>>>,
-    ) -> Result<Vec<Region>, Lack> {
-        let sdk = self.sdk(account, role, assumed).await?;
+        stop: impl Future<Output = ()> + Clone + Unpin,
+    ) -> Result<Option<Vec<Region>>, Lack> {
+        let sdk = match select(pin!(self.sdk(account, role, assumed)), stop.clone()).await {
+            Either::Left((sdk, _)) => sdk?,
+            Either::Right(_) => return Ok(None),
+        };
         let regions: Vec<(String, bool)> = match names {
             Some(names) => names.keys().map(|region| (region.clone(), false)).collect(),
             None => self.regions.to_vec(),
@@ -76,45 +81,40 @@ impl Observers<'_> {
         let audits = contexts.iter().zip(&regions).map(async |(context, (region, opt_in))| {
             let session = context.session(self.policy, self.mode, LONGEST);
             let names = names.and_then(|names| names.get(region)).cloned();
-            let stop = std::future::pending();
-            observe::region(context, &session, (*opt_in, self.filter, names), self.bar, stop).await
+            observe::region(context, &session, (*opt_in, self.filter, names), self.bar, stop.clone()).await
         });
-        Ok(join_all(audits).await)
+        Ok(Some(join_all(audits).await))
     }
 }
 
-/// Observes all accounts; `named`: none stands for those of the organization.
+/// The active accounts of the organization.
+pub(super) async fn listed(own: &Context) -> Result<Vec<String>, Stop> {
+    let why = |failure| Stop::call("the accounts of the organization", &failure, Some(&own.config.own), &[]);
+    accounts(&own.sdk).await.map_err(why)
+}
+
+/// Observes these accounts, so many at once, until `stop` ends.
 pub(super) async fn audit(
-    named: Option<&[String]>,
-    role: &RoleName,
-    at_once: usize,
+    accounts: &[String],
+    (role, at_once): (&RoleName, usize),
     observers: Observers<'_>,
     mut sink: Sink<'_>,
+    stop: impl Future<Output = ()> + Clone + Unpin,
 ) -> Result<Found, Stop> {
-    let own = &observers.own.config.own;
-    let mut calls = BTreeMap::new();
-    let accounts = match named {
-        Some(named) => named.to_vec(),
-        None => {
-            let listed = accounts(&observers.own.sdk).await;
-            *calls.entry(LIST_ACCOUNTS).or_default() += 1;
-            let why = |failure| Stop::call("the accounts of the organization", &failure, Some(own), &[]);
-            listed.map_err(why)?
-        }
-    };
     let assumed = Arc::new(Assumed::default());
     let bar = observers.bar;
-    let (mut regions, mut lacks) = (Vec::new(), Vec::new());
+    let (mut regions, mut lacks, mut left) = (Vec::new(), Vec::new(), Vec::new());
     let count = accounts.len();
-    let mut found = stream::iter(&accounts)
-        .map(|account| observers.account(account, role, &assumed, None))
+    let mut found = stream::iter(accounts)
+        .map(|account| observers.account(account, (role, &assumed), None, stop.clone()))
         .buffered(at_once)
         .enumerate();
     bar.set_message(format!("account 1 of {count}, streams"));
     while let Some((index, of_account)) = found.next().await {
         bar.set_message(format!("account {} of {count}, streams", (index + 2).min(count)));
         match of_account {
-            Ok(of_account) => {
+            Ok(None) => left.extend(accounts.get(index)),
+            Ok(Some(of_account)) => {
                 for mut region in of_account {
                     for evidence in std::mem::take(&mut region.streams) {
                         sink.take(&mut region, evidence)?;
@@ -126,11 +126,14 @@ pub(super) async fn audit(
         }
     }
     drop(found);
+    if let Some(first) = left.first() {
+        lacks.push(Lack::interrupted(format!("{} accounts, from {first} on", left.len())));
+    }
     let mut said = BTreeSet::new();
     for lack in &mut lacks {
         // What to do about many is said once.
         lack.broken.help.take_if(|help| !said.insert(help.clone()));
     }
-    calls.insert(ASSUME_ROLE, assumed.count());
+    let calls = BTreeMap::from([(ASSUME_ROLE, assumed.count())]);
     Ok(Found { regions, written: sink.end().0, lacks, calls, suspects: Vec::new() })
 }

@@ -58,6 +58,7 @@ use self::totals::Totals;
 use super::arguments::{Globals, MODES};
 use super::context::{Context, policy_source};
 use super::exit::Exit;
+use super::organization::LIST_ACCOUNTS;
 use super::output::{GOOD, Stop, in_lines, styled, to_stderr};
 use crate::domain::model::Mode;
 use crate::domain::policy::Policy;
@@ -238,7 +239,8 @@ fn outputs<'a>(arguments: &'a AuditArguments, globals: &Globals) -> Result<Vec<(
     arguments.output.iter().map(output).collect()
 }
 
-/// Observes every Region, until somebody stops it. What was not begun before that is no audit, and neither is half of an organization.
+/// Observes every Region and account, until somebody stops it. What was not begun before that is no audit, and neither is half of what AWS
+/// Config recorded.
 async fn audit(
     arguments: &AuditArguments,
     globals: &Globals,
@@ -297,15 +299,21 @@ async fn audit(
                 bar.set_message("streams to verify");
                 // In the account of the credentials none is assumed.
                 let role = asked.role.clone().unwrap_or_default();
-                audit.verified = Some(verify::verify(found.suspects.clone(), &role, observers).await);
+                audit.verified = Some(verify::verify(found.suspects.clone(), &role, observers, stop.clone()).await);
             }
             audit.take(found);
         }
         Reach::Accounts { named, role, at_once } => {
             let sink = Sink::new(outputs, (filter, has_policy), 0);
-            let found = accounts::audit(named.as_deref(), role, *at_once, observers, sink);
-            let found = unless_interrupted(found, stop.clone(), bar).await?;
-            audit.take(found);
+            let listed = match named {
+                Some(_) => None,
+                None => Some(unless_interrupted(accounts::listed(own), stop.clone(), bar).await?),
+            };
+            let all = listed.as_ref().or(named.as_ref()).map_or(&[][..], Vec::as_slice);
+            audit.take(accounts::audit(all, (role, *at_once), observers, sink, stop.clone()).await?);
+            if listed.is_some() {
+                audit.calls.insert(LIST_ACCOUNTS, 1);
+            }
         }
         Reach::Own => {
             // Each Region has quotas of its own.
