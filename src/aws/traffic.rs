@@ -1,6 +1,8 @@
 //! CloudWatch's metrics of a stream's users behind [`TrafficApi`], and who may use it by policies of the stream's own. It reads only, and
 //! weighs nothing.
 
+use std::collections::BTreeSet;
+
 use aws_sdk_cloudwatch::types::{Dimension, Metric, MetricDataQuery, MetricDataResult, MetricStat, StatusCode};
 use aws_sdk_kinesis::primitives::DateTime;
 
@@ -38,7 +40,8 @@ impl TrafficApi for Aws {
         }
         // One request has one time for all metrics.
         let from = asked.broken_on.map_or(asked.from, |_| asked.from.min(asked.to - HALTED_FOR));
-        let mut answer = Answer { about, missing: all.len(), measured: Measured::default() };
+        let missing = all.iter().filter_map(|query| query.id().map(str::to_owned)).collect();
+        let mut answer = Answer { about, missing, measured: Measured::default() };
         answer.measured.traffic = Traffic::of(asked.consumers);
         let mut token: Option<String> = None;
         for _ in 0..PAGES_MAX {
@@ -93,8 +96,8 @@ impl TrafficApi for Aws {
 /// What came so far of an answer.
 struct Answer {
     about: Vec<Query>,
-    /// Metrics that are not whole yet.
-    missing: usize,
+    /// The ids of the metrics that are not whole yet.
+    missing: BTreeSet<String>,
     measured: Measured,
 }
 
@@ -104,7 +107,7 @@ impl Answer {
         let id = result.id().unwrap_or_default();
         let words = || result.messages().iter().filter_map(|said| said.value()).collect::<Vec<_>>().join("; ");
         match result.status_code() {
-            Some(StatusCode::Complete) => self.missing = self.missing.saturating_sub(1),
+            Some(StatusCode::Complete) => drop(self.missing.remove(id)),
             // More of it comes with the next page, or it stays missing.
             Some(StatusCode::PartialData) => {}
             Some(StatusCode::Forbidden) => return Err(of_entry(GET_METRIC_DATA, METRICS_FORBIDDEN, &words())),
@@ -132,7 +135,7 @@ impl Answer {
 
     /// The whole answer.
     fn whole(self) -> Result<Measured, Failure> {
-        match self.missing {
+        match self.missing.len() {
             0 => Ok(self.measured),
             missing => Err(Failure::retryable(
                 GET_METRIC_DATA,

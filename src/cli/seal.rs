@@ -192,19 +192,7 @@ pub(super) async fn run(arguments: &SealArguments, globals: &Globals) -> Result<
     }
     let watch = arguments.watch.as_deref().map(watched_for).transpose()?;
     let observing = bar(arguments.streams.len(), "observing");
-    let prepared = async {
-        let by_key = arguments.key.as_deref().map(policy_of_key).transpose()?;
-        let source = by_key.map(|text| format!("inline:{text}")).or_else(|| policy_source(globals));
-        let context = Context::with_policy(globals, None, &arguments.streams, source).await?;
-        let mut policy = context.policy().await?;
-        if arguments.include_existing {
-            enforce_existing(&mut policy);
-        }
-        let plan = planned(&context, &policy, arguments, &observing).await?;
-        let before = impact(&context, &plan, arguments, &observing).await;
-        Ok::<_, Stop>((context, policy, plan, before))
-    };
-    let prepared = unless_interrupted(prepared).await;
+    let prepared = unless_interrupted(prepared(arguments, globals, &observing)).await;
     observing.finish_and_clear();
     let Some(prepared) = prepared else { return Ok(Exit::TryAgain) };
     let (context, policy, plan, impact) = prepared?;
@@ -248,6 +236,24 @@ pub(super) async fn run(arguments: &SealArguments, globals: &Globals) -> Result<
         result(ending::closing(&context.given, applied.as_ref(), &plan, arguments));
     }
     Ok(exit)
+}
+
+/// What is known before anything is asked or changed.
+async fn prepared(
+    arguments: &SealArguments,
+    globals: &Globals,
+    observing: &ProgressBar,
+) -> Result<(Context, Policy, Vec<Planned>, Before), Stop> {
+    let by_key = arguments.key.as_deref().map(policy_of_key).transpose()?;
+    let source = by_key.map(|text| format!("inline:{text}")).or_else(|| policy_source(globals));
+    let context = Context::with_policy(globals, None, &arguments.streams, source).await?;
+    let mut policy = context.policy().await?;
+    if arguments.include_existing {
+        enforce_existing(&mut policy);
+    }
+    let plan = planned(&context, &policy, arguments, observing).await?;
+    let before = impact(&context, &plan, arguments, observing).await;
+    Ok((context, policy, plan, before))
 }
 
 fn question(changes: usize) -> String {

@@ -251,7 +251,7 @@ impl Watching {
 
     /// For `--json`.
     fn to_json(&self) -> Value {
-        let side = |Side { health, why, before, after, behind_ms }: &Side| {
+        let side = |Side { health, why, before, after, behind_ms, .. }: &Side| {
             json!({
                 "health": health.as_str(), "why": why, "behind_ms": behind_ms,
                 "before": {"minutes": before.minutes, "calls": before.calls, "failed": before.failed},

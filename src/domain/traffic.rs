@@ -42,14 +42,41 @@ pub struct Calls {
     pub sent: u64,
     /// How many of them worked.
     pub worked: u64,
-    /// What was throttled: that fails too, and says nothing of a key.
+    /// What was throttled: that fails too, and says nothing of a key. Of consumers these are calls, of producers records.
+    pub throttled: u64,
+    /// What is in calls of PutRecords.
+    pub batches: Batches,
+}
+
+/// The calls of PutRecords in one minute, and the records in them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Batches {
+    /// How many calls there were.
+    pub calls: u64,
+    /// How many records were in them.
+    pub records: u64,
+    /// How many of the records were throttled.
     pub throttled: u64,
 }
 
 impl Calls {
     /// How many failed for another reason than that the stream was at its limits.
     pub fn failed(self) -> u64 {
-        self.sent.saturating_sub(self.worked).saturating_sub(self.throttled)
+        self.sent.saturating_sub(self.worked).saturating_sub(self.throttled_calls())
+    }
+
+    /// So many calls failed at most since they were throttled. One of PutRecords works where one of its records does, so that it fails for
+    /// that only where all its records are throttled.
+    fn throttled_calls(self) -> u64 {
+        let Batches { calls, records, throttled } = self.batches;
+        let in_batches = throttled.min(self.throttled);
+        let whole_batches = match records {
+            0 => in_batches,
+            records => {
+                u64::try_from(u128::from(in_batches) * u128::from(calls) / u128::from(records)).unwrap_or(u64::MAX)
+            }
+        };
+        (self.throttled - in_batches).saturating_add(whole_batches)
     }
 
     /// Whether half of them or more failed.

@@ -102,9 +102,16 @@ impl History {
         Ok(trail)
     }
 
-    /// Whether we started another stream than `but` with this key since `since`, by what was read last of every stream.
-    pub(crate) async fn ours_with(&self, key: &KeyIdentity, role: &str, but: &StreamName, since: Timestamp) -> bool {
-        let is_it = |change: &Change| {
+    /// The other streams than `but` that we started with this key since `since`, each with the time of the last Start, by what was read last
+    /// of every stream.
+    pub(crate) async fn ours_with(
+        &self,
+        key: &KeyIdentity,
+        role: &str,
+        but: &StreamName,
+        since: Timestamp,
+    ) -> BTreeMap<StreamName, Timestamp> {
+        let is_it = |change: &&Change| {
             let is_ours = change.kind == ChangeKind::Start && change.role.as_deref() == Some(role);
             let is_with = change.key.as_ref().is_some_and(|it| it.as_str() == key.as_str());
             is_ours && is_with && change.stream != *but && change.at >= since
@@ -112,7 +119,12 @@ impl History {
         let known = self.known.lock().await;
         let ours = self.ours.lock().unwrap_or_else(PoisonError::into_inner);
         let read = known.of_every_stream.iter().flat_map(|reading| &reading.trail.changes);
-        read.chain(ours.iter()).any(is_it)
+        let mut started = BTreeMap::new();
+        for change in read.chain(ours.iter()).filter(is_it) {
+            let last = started.entry(change.stream.clone()).or_insert(change.at);
+            *last = change.at.max(*last);
+        }
+        started
     }
 
     /// A Start of ours without an answer had no effect: CloudTrail will not show it.

@@ -170,7 +170,10 @@ impl<'a, W: StreamApi + KeyApi + TrailApi + TrafficApi + Clock> Run<'a, W> {
             Step::Finish(verdict) if self.state.is_left_unwritable(self.session.mode, self.world.now()) => {
                 Taken::End(self.unwritable(&verdict).await)
             }
-            Step::Finish(verdict) => Taken::End((verdict, After::Verdict)),
+            Step::Finish(verdict) => Taken::End(match self.ask_who_changed_it().await {
+                Ok(()) => (verdict, After::Verdict),
+                Err(why) => later(why),
+            }),
             Step::Defer(why) => {
                 self.state.observed_in_vain();
                 Taken::End(later(Unfinished::open("streamseal:Observe", "Deferred", &why)))

@@ -13,6 +13,7 @@ use crate::domain::failure::Failure;
 use crate::domain::model::KeyIdentity;
 use crate::domain::plan::guard::next::{Ended, Message, Next, Turn};
 use crate::domain::plan::guard::watch::{Standing, Step, Watch};
+use crate::domain::traffic::judge::Users;
 use crate::ports::{CallLog, Clock, KeyApi, StreamApi, TrafficApi};
 
 /// What an attempt to change a stream came to.
@@ -68,48 +69,26 @@ where
     S: AsyncFn(),
 {
     let Rounds { watch: watched_for, mut change, report, stopped } = rounds;
-    let by_name: BTreeMap<&StreamName, &Watched> = streams.iter().map(|it| (&it.stream.name, it)).collect();
-    let mut outcomes: BTreeMap<&StreamName, Outcome> = by_name.keys().map(|name| (*name, Outcome::Left)).collect();
-    let (first, _) = Next::of(streams.iter().map(|it| it.stream.name.clone()).collect());
-    let mut waiting: VecDeque<Message> = first.into_iter().collect();
+    let mut course = Course::of(streams);
     let mut is_last = false;
-    'rounds: while !waiting.is_empty() && !is_last {
+    while !course.waiting.is_empty() && !is_last {
         let mut begun = Vec::new();
-        while let Some((name, next)) = waiting.pop_front() {
-            let Some(stream) = by_name.get(&name).copied() else { continue };
+        while let Some((name, next)) = course.waiting.pop_front() {
+            let Some(stream) = course.by_name.get(&name).copied() else { continue };
             let log = CallLog::default();
-            let had_traffic = match select(pin!(stream.before(world, &log)), pin!(stopped())).await {
-                Either::Left((Ok(users), _)) => users.had_traffic(),
-                // What follows it is dropped: it would be changed unwatched.
-                Either::Left((Err(why), _)) => {
-                    outcomes.insert(&stream.stream.name, Outcome::Blind(why));
-                    continue;
-                }
-                Either::Right(_) => break 'rounds,
+            let users = match select(pin!(stream.before(world, &log)), pin!(stopped())).await {
+                Either::Left((users, _)) => users,
+                Either::Right(_) => return course.end(streams),
             };
-            match next.turn(&name, had_traffic) {
-                Turn::Later(message) => waiting.push_back(message),
-                Turn::Now(next, others) => {
-                    waiting.extend(others);
-                    match change(stream).await {
-                        Changed::Yes(key, sent) => {
-                            outcomes.insert(&stream.stream.name, Outcome::Unwatched);
-                            begun.push((stream, next, Watch::new(&key, sent, watched_for, world.now())));
-                        }
-                        Changed::No => {
-                            outcomes.insert(&stream.stream.name, Outcome::NotChanged);
-                            waiting.extend(next.after(Ended::NotStarted));
-                        }
-                        last @ (Changed::Stop | Changed::Unwatched) => {
-                            if last == Changed::Unwatched {
-                                outcomes.insert(&stream.stream.name, Outcome::Unwatched);
-                            }
-                            // What was changed in this round is watched all the same.
-                            is_last = true;
-                            break;
-                        }
-                    }
-                }
+            let Some(next) = course.turn(stream, next, users) else { continue };
+            let changed = change(stream).await;
+            if let Changed::Yes(key, sent) = &changed {
+                begun.push((stream, next.clone(), Watch::new(key, *sent, watched_for, world.now())));
+            }
+            // What was changed in this round is watched all the same.
+            is_last = course.is_last(stream, next, &changed);
+            if is_last {
+                break;
             }
         }
         let all = begun.into_iter().map(async |(stream, next, begun)| {
@@ -121,12 +100,72 @@ where
             Either::Right(_) => break,
         };
         for (stream, next, standing) in ended {
-            outcomes.insert(&stream.stream.name, Outcome::Watched(standing));
-            waiting.extend(next.after(Ended::of(standing)));
+            course.outcomes.insert(&stream.stream.name, Outcome::Watched(standing));
+            course.waiting.extend(next.after(Ended::of(standing)));
         }
-        if outcomes.values().any(|outcome| *outcome == Outcome::Watched(Some(Standing::Broken))) {
+        if course.outcomes.values().any(|outcome| *outcome == Outcome::Watched(Some(Standing::Broken))) {
             break;
         }
     }
-    streams.iter().filter_map(|it| Some((it.stream.name.clone(), outcomes.remove(&it.stream.name)?))).collect()
+    course.end(streams)
+}
+
+/// Where the rounds are.
+struct Course<'a> {
+    by_name: BTreeMap<&'a StreamName, &'a Watched>,
+    outcomes: BTreeMap<&'a StreamName, Outcome>,
+    waiting: VecDeque<Message>,
+}
+
+impl<'a> Course<'a> {
+    fn of(streams: &'a [Watched]) -> Self {
+        let by_name: BTreeMap<&StreamName, &Watched> = streams.iter().map(|it| (&it.stream.name, it)).collect();
+        let outcomes = by_name.keys().map(|name| (*name, Outcome::Left)).collect();
+        let (first, _) = Next::of(streams.iter().map(|it| it.stream.name.clone()).collect());
+        Self { by_name, outcomes, waiting: first.into_iter().collect() }
+    }
+
+    /// The list that a stream is changed with, where it is its turn, by how its users fare.
+    fn turn(&mut self, stream: &'a Watched, next: Next, users: Result<Users, Failure>) -> Option<Next> {
+        let had_traffic = match users {
+            Ok(users) => users.had_traffic(),
+            // What follows it is dropped: it would be changed unwatched.
+            Err(why) => {
+                self.outcomes.insert(&stream.stream.name, Outcome::Blind(why));
+                return None;
+            }
+        };
+        match next.turn(&stream.stream.name, had_traffic) {
+            Turn::Later(message) => {
+                self.waiting.push_back(message);
+                None
+            }
+            Turn::Now(next, others) => {
+                self.waiting.extend(others);
+                Some(next)
+            }
+        }
+    }
+
+    /// Notes what came of a change, and whether no other is to be made.
+    fn is_last(&mut self, stream: &'a Watched, next: Next, changed: &Changed) -> bool {
+        let name = &stream.stream.name;
+        match changed {
+            Changed::Yes(..) => drop(self.outcomes.insert(name, Outcome::Unwatched)),
+            Changed::No => {
+                self.outcomes.insert(name, Outcome::NotChanged);
+                self.waiting.extend(next.after(Ended::NotStarted));
+            }
+            Changed::Unwatched => {
+                self.outcomes.insert(name, Outcome::Unwatched);
+                return true;
+            }
+            Changed::Stop => return true,
+        }
+        false
+    }
+
+    fn end(mut self, streams: &[Watched]) -> Vec<(StreamName, Outcome)> {
+        streams.iter().filter_map(|it| Some((it.stream.name.clone(), self.outcomes.remove(&it.stream.name)?))).collect()
+    }
 }

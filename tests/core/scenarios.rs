@@ -8,6 +8,7 @@ mod flood;
 mod foreign_keys;
 mod forged;
 mod guard;
+mod interplay;
 mod keys;
 mod lifecycle;
 mod policy;

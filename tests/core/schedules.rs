@@ -245,7 +245,11 @@ async fn run(seed: u64) -> Result<Scene, String> {
     for (name, may) in guarded {
         let key = key_arn("other");
         scene.existing(name, Some(key.as_str()).filter(|_| !name.ends_with("plain")));
-        scene.set(|state, _| state.producer(name, 60, if may { &["other", "app"] } else { &["other"] }));
+        let may_use: &[&str] = if may { &["other", "app"] } else { &["other"] };
+        scene.set(|state, _| match name.ends_with('b') {
+            true => state.reader(name, 60, may_use),
+            false => state.producer(name, 60, may_use),
+        });
     }
     if let Some(resource) = terraform {
         scene.terraform(resource);

@@ -1,10 +1,12 @@
 //! A change with a guard through the real function, with metrics that ministack keeps: one stream goes first, and what it breaks stops
 //! the others. A watch takes ten minutes at least, so that the message of one that began long ago is put into the queue.
 
+use std::collections::BTreeMap;
+
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
-use crate::scans::{OWN_ROLE, SETTLE_NOT, Stack};
+use crate::scans::{FAST_FIFTY, OWN_ROLE, SETTLE_NOT, Stack};
 use crate::support::{ACCOUNT, REGION, call};
 
 const STREAMS: [&str; 4] = ["g-a", "g-b", "g-c", "g-d"];
@@ -182,4 +184,89 @@ fn what_broke_goes_back_where_cloudtrail_shows_who_is_denied() {
     assert!(words.contains("CloudTrail shows no user of it who is denied"), "{words}");
     assert_eq!(stack.parts.describe("back-unknown")["KeyId"], json!(key));
     assert_eq!(stack.count("kinesis:StartStreamEncryption"), 1);
+}
+
+/// The same message about the same stream, sent so many minutes earlier.
+fn aged(message: &Value, minutes: i64) -> Value {
+    let field = |(name, value): (&String, &Value)| {
+        let is_of_stream = name == "stream_creation_timestamp";
+        (name.clone(), if is_of_stream { value.clone() } else { aged(value, minutes) })
+    };
+    match message {
+        Value::Object(fields) => fields.iter().map(field).collect(),
+        Value::Array(items) => items.iter().map(|item| aged(item, minutes)).collect(),
+        Value::String(text) => match text.parse::<Timestamp>() {
+            Ok(time) => json!((time - SignedDuration::from_mins(minutes)).to_string()),
+            Err(_) => message.clone(),
+        },
+        other => other.clone(),
+    }
+}
+
+/// The messages that the function sent of changes that are watched, by stream.
+fn watches(stack: &Stack) -> BTreeMap<String, Value> {
+    let sent = stack.fault.calls("sqs:SendMessage", "*");
+    let bodies = sent.iter().filter_map(|call| serde_json::from_str::<Value>(call["message"].as_str()?).ok());
+    let watched = bodies.filter(|body| body["watch"].is_object());
+    let stream = |body: &Value| body["stream_arn"].as_str().unwrap().rsplit('/').next().unwrap().to_owned();
+    watched.map(|body| (stream(&body), body)).collect()
+}
+
+/// Streams of a guarded rule, a sweep, and each watch in turn as if it were over: which streams were changed at a time.
+fn rounds(busy: &[String], idle: &[String]) -> (Stack, String, Vec<Vec<String>>) {
+    let policy = format!(
+        "{{version: 1, defaults: {{proof: {{new: probe, existing: describe}}, existing: enforce, {SETTLE_NOT}, \
+         guard: {{watch: 10m}}}}, rules: [{{name: all, key: alias/a}}]}}"
+    );
+    let fault = json!({"aged": [{"stream": "*", "by_s": 86_400}], "trail": {"lag_ms": 0, "role": OWN_ROLE}});
+    let stack = Stack::start(20, &policy, &fault, &FAST_FIFTY);
+    let (before, key) = (stack.parts.key("alias/before"), stack.parts.key("alias/a"));
+    busy.iter().chain(idle).for_each(|name| stack.parts.encrypted(name, &before));
+    busy.iter().for_each(|name| calls(&stack, name, 1..70, true));
+    stack.new_function();
+    stack.send(&json!({"action": "sweep"}));
+    let all = busy.len() + idle.len();
+    let mut changed: Vec<Vec<String>> = Vec::new();
+    while changed.concat().len() < all {
+        let known = changed.concat();
+        let new = |stack: &Stack| {
+            let is_new = |(stream, _): &(String, Value)| !known.contains(stream);
+            watches(stack).into_iter().filter(is_new).collect::<Vec<_>>()
+        };
+        stack.run_until(120, |stack| !new(stack).is_empty() && stack.has_only_delayed());
+        let round = new(&stack);
+        // The message that the function sends to itself is delayed: it comes at once here, as if the change were long ago.
+        round.iter().for_each(|(_, message)| stack.send(&aged(message, 25)));
+        changed.push(round.into_iter().map(|(stream, _)| stream).collect());
+        assert_eq!(stack.count("kinesis:StartStreamEncryption"), changed.concat().len() as u64, "{changed:?}");
+    }
+    let ended = |one: &Value| ["passed", "quiet"].contains(&one["guard"]["state"].as_str().unwrap_or_default());
+    stack.run_until(120, |stack| stack.evidence(ended).len() >= all);
+    assert_eq!(stack.count("kinesis:StartStreamEncryption"), all as u64, "each once");
+    (stack, key, changed)
+}
+
+#[test]
+fn where_a_change_goes_well_twice_as_many_follow() {
+    let busy: Vec<String> = (0..15).map(|number| format!("busy-{number:02}")).collect();
+    let (stack, key, rounds) = rounds(&busy, &[]);
+    assert_eq!(rounds.iter().map(Vec::len).collect::<Vec<_>>(), [1, 2, 4, 8], "{rounds:?}");
+    for name in &busy {
+        let of_it = |one: &Value| one["stream"]["name"] == json!(name) && one["guard"]["state"] == "passed";
+        let evidence = stack.evidence(of_it);
+        assert_eq!((evidence.len(), &evidence[0]["producers"]), (1, &json!("fine")), "{name}: {evidence:?}");
+        assert_eq!(stack.parts.describe(name)["KeyId"], json!(key), "{name}");
+    }
+}
+
+#[test]
+fn streams_without_calls_come_last_and_ten_at_a_time() {
+    let busy = ["busy".to_owned()];
+    let idle: Vec<String> = (0..22).map(|number| format!("idle-{number:02}")).collect();
+    let (stack, _, rounds) = rounds(&busy, &idle);
+    assert_eq!(rounds[0], busy, "{rounds:?}");
+    // Two lists follow it at most, and each lets ten begin.
+    assert!(rounds.len() > 2 && rounds.iter().all(|round| round.len() <= 20), "{rounds:?}");
+    assert!(rounds[1].len() >= 10, "{rounds:?}");
+    assert_eq!(stack.evidence(|one| one["guard"]["state"] == "quiet").len(), idle.len());
 }

@@ -130,13 +130,20 @@ impl Stack {
 
     /// Both queues are empty, what is delayed or in flight included.
     pub(crate) fn is_idle(&self) -> bool {
+        self.has_none(&["", "NotVisible", "Delayed"])
+    }
+
+    /// What is left in the queues is delayed.
+    pub(crate) fn has_only_delayed(&self) -> bool {
+        self.has_none(&["", "NotVisible"])
+    }
+
+    fn has_none(&self, kinds: &[&str]) -> bool {
         [&self.work, &self.scans].iter().all(|url| {
             let asked = json!({"QueueUrl": url, "AttributeNames": ["All"]});
             let reported = self.parts.sqs("GetQueueAttributes", asked)["Attributes"].take();
             let number = |name: &str| reported[name].as_str().map_or(0, |text| text.parse::<u64>().unwrap());
-            let counts =
-                ["", "NotVisible", "Delayed"].map(|kind| number(&format!("ApproximateNumberOfMessages{kind}")));
-            counts == [0, 0, 0]
+            kinds.iter().all(|kind| number(&format!("ApproximateNumberOfMessages{kind}")) == 0)
         })
     }
 
@@ -196,7 +203,7 @@ fn two_aliases(existing: &str) -> String {
 }
 
 /// One instance alone, at rates that let fifty streams move in seconds.
-const FAST_FIFTY: [(&str, &str); 4] =
+pub(crate) const FAST_FIFTY: [(&str, &str); 4] =
     [("MAX_CHANGES", "50"), ("MAX_CONCURRENCY", "1"), ("DESCRIBES_PER_SECOND", "50"), ("STARTS_PER_SECOND", "20")];
 
 #[test]

@@ -18,7 +18,7 @@ use super::report::{Broken, Found, Lack, Region};
 use super::roles::{ASSUME_ROLE, Assumed, in_account};
 use super::sink::Sink;
 use crate::cli::context::Context;
-use crate::cli::organization::accounts;
+use crate::cli::organization::{LIST_ACCOUNTS, accounts};
 use crate::cli::output::{Stop, advice, passes};
 use crate::domain::arn::StreamName;
 use crate::domain::codes::Refusal;
@@ -87,15 +87,23 @@ impl Observers<'_> {
     }
 }
 
-/// The active accounts of the organization.
-pub(super) async fn listed(own: &Context) -> Result<Vec<String>, Stop> {
+/// The accounts to observe: those that are named, else the active ones of the organization, with how often that was asked.
+pub(super) struct Named {
+    accounts: Vec<String>,
+    calls: u64,
+}
+
+pub(super) async fn named(named: Option<&[String]>, own: &Context) -> Result<Named, Stop> {
+    if let Some(named) = named {
+        return Ok(Named { accounts: named.to_vec(), calls: 0 });
+    }
     let why = |failure| Stop::call("the accounts of the organization", &failure, Some(&own.config.own), &[]);
-    accounts(&own.sdk).await.map_err(why)
+    Ok(Named { accounts: accounts(&own.sdk).await.map_err(why)?, calls: 1 })
 }
 
 /// Observes these accounts, so many at once, until `stop` ends.
 pub(super) async fn audit(
-    accounts: &[String],
+    Named { accounts, calls: listed }: &Named,
     (role, at_once): (&RoleName, usize),
     observers: Observers<'_>,
     mut sink: Sink<'_>,
@@ -134,6 +142,9 @@ pub(super) async fn audit(
         // What to do about many is said once.
         lack.broken.help.take_if(|help| !said.insert(help.clone()));
     }
-    let calls = BTreeMap::from([(ASSUME_ROLE, assumed.count())]);
+    let mut calls = BTreeMap::from([(ASSUME_ROLE, assumed.count())]);
+    if *listed > 0 {
+        calls.insert(LIST_ACCOUNTS, *listed);
+    }
     Ok(Found { regions, written: sink.end().0, lacks, calls, suspects: Vec::new() })
 }

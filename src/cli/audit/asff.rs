@@ -53,11 +53,51 @@ fn finding(evidence: &Evidence) -> Value {
         Compliance::InsufficientData => ("WARNING", "NEW"),
         Compliance::NotApplicable => ("NOT_AVAILABLE", "RESOLVED"),
     };
+    let mut finding = json!({
+        "SchemaVersion": "2018-10-08",
+        "Id": format!("{}/streamseal/audit", row.arn),
+        "ProductArn": format!(
+            "arn:{}:securityhub:{}:{}:product/{}/default", scope.partition, scope.region, scope.account, scope.account
+        ),
+        "GeneratorId": "streamseal/audit",
+        "AwsAccountId": scope.account,
+        "Region": scope.region,
+        "Types": ["Software and Configuration Checks/AWS Security Best Practices"],
+        "CreatedAt": row.as_of,
+        "LastObservedAt": row.as_of,
+        "UpdatedAt": row.as_of,
+        "Severity": {"Label": Severity::of(evidence).label(), "Original": row.compliance},
+        "Title": "Kinesis data streams should be encrypted with the key that the policy names",
+        "Description": cut(row.annotation, DESCRIPTION_MAX),
+        "ProductFields": product_fields(&row, evidence),
+        "Resources": [{
+            "Type": "AwsKinesisStream",
+            "Id": row.arn,
+            "Partition": scope.partition,
+            "Region": scope.region,
+            "Details": {"AwsKinesisStream": details(&row, evidence)},
+        }],
+        "Compliance": {
+            "Status": status,
+            "RelatedRequirements": ["NIST.800-53.r5 SC-28"],
+            "StatusReasons": [{"ReasonCode": reason_code(row.reason), "Description": cut(row.annotation, DESCRIPTION_MAX)}],
+        },
+        "Workflow": {"Status": workflow},
+        "RecordState": "ACTIVE",
+    });
+    if let (Some(fields), Some(text)) = (finding.as_object_mut(), recommendation(&evidence.remedy)) {
+        fields.insert("Remediation".to_owned(), json!({"Recommendation": {"Text": text}}));
+    }
+    finding
+}
+
+/// What Security Hub has no field for.
+fn product_fields(row: &Row<'_>, evidence: &Evidence) -> Value {
     let (change, command) = (evidence.remedy.at_source(), one_line(&evidence.remedy));
     let exemption = row.exemption.as_ref();
     let until = exemption.and_then(|exemption| exemption.until).map(|until| until.to_string());
     let tags = (!row.tags.is_empty()).then(|| json!(row.tags).to_string());
-    let product = [
+    present(&[
         ("streamseal/at-source/terraform", change.map(|change| change.terraform.as_str())),
         ("streamseal/at-source/cloudformation", change.map(|change| change.cloudformation.as_str())),
         ("streamseal/remedy", evidence.remedy.about()),
@@ -79,43 +119,7 @@ fn finding(evidence: &Evidence) -> Value {
         ("streamseal/tags", tags.as_deref()),
         ("streamseal/rule", row.rule),
         ("streamseal/policy", Some(&evidence.policy_digest)),
-    ];
-    let mut finding = json!({
-        "SchemaVersion": "2018-10-08",
-        "Id": format!("{}/streamseal/audit", row.arn),
-        "ProductArn": format!(
-            "arn:{}:securityhub:{}:{}:product/{}/default", scope.partition, scope.region, scope.account, scope.account
-        ),
-        "GeneratorId": "streamseal/audit",
-        "AwsAccountId": scope.account,
-        "Region": scope.region,
-        "Types": ["Software and Configuration Checks/AWS Security Best Practices"],
-        "CreatedAt": row.as_of,
-        "LastObservedAt": row.as_of,
-        "UpdatedAt": row.as_of,
-        "Severity": {"Label": Severity::of(evidence).label(), "Original": row.compliance},
-        "Title": "Kinesis data streams should be encrypted with the key that the policy names",
-        "Description": cut(row.annotation, DESCRIPTION_MAX),
-        "ProductFields": present(&product),
-        "Resources": [{
-            "Type": "AwsKinesisStream",
-            "Id": row.arn,
-            "Partition": scope.partition,
-            "Region": scope.region,
-            "Details": {"AwsKinesisStream": details(&row, evidence)},
-        }],
-        "Compliance": {
-            "Status": status,
-            "RelatedRequirements": ["NIST.800-53.r5 SC-28"],
-            "StatusReasons": [{"ReasonCode": reason_code(row.reason), "Description": cut(row.annotation, DESCRIPTION_MAX)}],
-        },
-        "Workflow": {"Status": workflow},
-        "RecordState": "ACTIVE",
-    });
-    if let (Some(fields), Some(text)) = (finding.as_object_mut(), recommendation(&evidence.remedy)) {
-        fields.insert("Remediation".to_owned(), json!({"Recommendation": {"Text": text}}));
-    }
-    finding
+    ])
 }
 
 fn details(row: &Row<'_>, evidence: &Evidence) -> Value {

@@ -58,7 +58,6 @@ use self::totals::Totals;
 use super::arguments::{Globals, MODES};
 use super::context::{Context, policy_source};
 use super::exit::Exit;
-use super::organization::LIST_ACCOUNTS;
 use super::output::{GOOD, Stop, in_lines, styled, to_stderr};
 use crate::domain::model::Mode;
 use crate::domain::policy::Policy;
@@ -253,43 +252,15 @@ async fn audit(
         Either::Left((prepared, _)) => prepared?,
         Either::Right(_) => return Err(interrupted(bar)),
     };
+    let mut audit = prepared.begin(arguments.filter.clone(), before.as_ref())?;
     let Prepared { contexts, regions, is_known, policy, mode, has_policy } = prepared;
-    let Some(first) = contexts.first() else { return Err(Stop::usage("there is no Region to observe")) };
-    let account = first.config.own.account.clone();
-    arguments.filter.check(&policy)?;
-    before.iter().try_for_each(|before| before.is_of(&account))?;
-    let started_at = now();
-    let mut audit = Audit {
-        id: first.run_id.clone(),
-        actor: first.config.runner.actor.clone(),
-        given: first.given.clone(),
-        account,
-        source: Source::Kinesis,
-        mode,
-        policy_source: if has_policy { first.config.policy.to_string() } else { without::SOURCE.to_owned() },
-        policy_digest: policy.digest.clone(),
-        rules: policy.rules.iter().map(|rule| rule.name.clone()).collect(),
-        exemptions: policy.exemptions(),
-        exemptions_ending: policy.exemptions_ending(started_at),
-        started_at,
-        finished_at: started_at,
-        regions: Vec::new(),
-        written: Totals::default(),
-        calls: BTreeMap::new(),
-        lacks: Vec::new(),
-        verified: None,
-        filter: arguments.filter.clone(),
-        since: None,
-    };
+    let first = contexts.first().ok_or_else(no_region)?;
     let (own, policy) = (first, &policy);
     let (filter, regions) = (&arguments.filter, regions.as_slice());
     let observers = Observers { regions, own, policy, mode, bar, filter };
     match reach {
         Reach::Recorded(asked) => {
-            if contexts.len() > 1 {
-                let stop = Stop::usage("AWS Config is asked in one Region; `--region` is there more than once");
-                return Err(stop.help("`--regions` names those of the aggregator's Regions that are not left out"));
-            }
+            one_region(&contexts)?;
             let session = first.session(policy, mode, LONGEST);
             let sink = Sink::new(outputs, (filter, has_policy), asked.verify);
             let found = recorded::audit(asked, (first, &session), arguments.rate, sink, bar);
@@ -305,15 +276,8 @@ async fn audit(
         }
         Reach::Accounts { named, role, at_once } => {
             let sink = Sink::new(outputs, (filter, has_policy), 0);
-            let listed = match named {
-                Some(_) => None,
-                None => Some(unless_interrupted(accounts::listed(own), stop.clone(), bar).await?),
-            };
-            let all = listed.as_ref().or(named.as_ref()).map_or(&[][..], Vec::as_slice);
-            audit.take(accounts::audit(all, (role, *at_once), observers, sink, stop.clone()).await?);
-            if listed.is_some() {
-                audit.calls.insert(LIST_ACCOUNTS, 1);
-            }
+            let named = unless_interrupted(accounts::named(named.as_deref(), own), stop.clone(), bar).await?;
+            audit.take(accounts::audit(&named, (role, *at_once), observers, sink, stop.clone()).await?);
         }
         Reach::Own => {
             // Each Region has quotas of its own.
@@ -334,6 +298,18 @@ async fn audit(
     audit.finished_at = now();
     audit.since = before.map(|before| before.compare(&audit));
     Ok(audit)
+}
+
+fn no_region() -> Stop {
+    Stop::usage("there is no Region to observe")
+}
+
+fn one_region(contexts: &[Context]) -> Result<(), Stop> {
+    if contexts.len() > 1 {
+        let stop = Stop::usage("AWS Config is asked in one Region; `--region` is there more than once");
+        return Err(stop.help("`--regions` names those of the aggregator's Regions that are not left out"));
+    }
+    Ok(())
 }
 
 /// Where the settings are from that AWS Config was asked for.
@@ -374,6 +350,40 @@ struct Prepared {
     has_policy: bool,
 }
 
+impl Prepared {
+    /// An audit that begins now, and has observed nothing. `before` has to be of the same account.
+    fn begin(&self, filter: Filter, before: Option<&Before>) -> Result<Audit, Stop> {
+        let Self { contexts, policy, mode, has_policy, .. } = self;
+        let first = contexts.first().ok_or_else(no_region)?;
+        let account = first.config.own.account.clone();
+        filter.check(policy)?;
+        before.map_or(Ok(()), |before| before.is_of(&account))?;
+        let started_at = now();
+        Ok(Audit {
+            id: first.run_id.clone(),
+            actor: first.config.runner.actor.clone(),
+            given: first.given.clone(),
+            account,
+            source: Source::Kinesis,
+            mode: *mode,
+            policy_source: if *has_policy { first.config.policy.to_string() } else { without::SOURCE.to_owned() },
+            policy_digest: policy.digest.clone(),
+            rules: policy.rules.iter().map(|rule| rule.name.clone()).collect(),
+            exemptions: policy.exemptions(),
+            exemptions_ending: policy.exemptions_ending(started_at),
+            started_at,
+            finished_at: started_at,
+            regions: Vec::new(),
+            written: Totals::default(),
+            calls: BTreeMap::new(),
+            lacks: Vec::new(),
+            verified: None,
+            filter,
+            since: None,
+        })
+    }
+}
+
 async fn prepared(arguments: &AuditArguments, globals: &Globals) -> Result<Prepared, Stop> {
     let regions = regions::chosen(globals, arguments.all_regions).await?;
     let named = policy_source(globals);
@@ -381,7 +391,7 @@ async fn prepared(arguments: &AuditArguments, globals: &Globals) -> Result<Prepa
     let source = named.unwrap_or_else(without::source);
     let (contexts, is_known) =
         Context::of_regions(globals, source, arguments.mode.as_deref(), arguments.rate, &regions).await?;
-    let Some(first) = contexts.first() else { return Err(Stop::usage("there is no Region to observe")) };
+    let first = contexts.first().ok_or_else(no_region)?;
     let (policy, mode) = (first.policy().await?, first.mode().await?);
     Ok(Prepared { contexts, regions, is_known, policy, mode, has_policy })
 }

@@ -69,23 +69,7 @@ pub(super) async fn audit(
         bar.set_position(0);
         bar.set_length(0);
         for expression in expressions(kind, asked) {
-            let mut token: Option<String> = None;
-            loop {
-                let page = queries.page(&expression, token.as_deref()).await;
-                let page = page.map_err(|failure| broken_off(kind, bar.position(), &failure, context))?;
-                round.take(kind, &page.results, context.aws.now())?;
-                let results = u64::try_from(page.results.len()).unwrap_or_default();
-                bar.inc_length(results);
-                bar.inc(results);
-                if page.next.is_some() && page.next == token {
-                    let why = format!("AWS Config gives the same page of {} for ever", words(kind));
-                    return Err(Stop::failure(format!("{why}: nothing was written")));
-                }
-                token = page.next;
-                if token.is_none() {
-                    break;
-                }
-            }
+            round.read(kind, &expression, &queries, context, bar).await?;
         }
     }
     let Round { regions, sink, unread, unread_more, .. } = round;
@@ -155,6 +139,34 @@ struct Round<'a> {
 }
 
 impl Round<'_> {
+    /// Takes every page of one query.
+    async fn read(
+        &mut self,
+        kind: Kind,
+        expression: &str,
+        queries: &Queries<'_>,
+        context: &Context,
+        bar: &ProgressBar,
+    ) -> Result<(), Stop> {
+        let mut token: Option<String> = None;
+        loop {
+            let page = queries.page(expression, token.as_deref()).await;
+            let page = page.map_err(|failure| broken_off(kind, bar.position(), &failure, context))?;
+            self.take(kind, &page.results, context.aws.now())?;
+            let results = u64::try_from(page.results.len()).unwrap_or_default();
+            bar.inc_length(results);
+            bar.inc(results);
+            if page.next.is_some() && page.next == token {
+                let why = format!("AWS Config gives the same page of {} for ever", words(kind));
+                return Err(Stop::failure(format!("{why}: nothing was written")));
+            }
+            token = page.next;
+            if token.is_none() {
+                return Ok(());
+            }
+        }
+    }
+
     fn take(&mut self, kind: Kind, results: &[Value], now: Timestamp) -> Result<(), Stop> {
         for result in results {
             let read = match kind {

@@ -33,7 +33,28 @@ pub(super) struct Shown {
 }
 
 pub(super) fn render(audit: &Audit, shown: Shown) -> String {
-    let Shown { coloured, width, fix } = shown;
+    let fix = shown.fix;
+    let mut text = header(audit) + &rows(audit, shown);
+    text.push_str(&left_out(audit));
+    if fix {
+        let changes = audit.streams().map(|evidence| (evidence.stream.name.as_str(), &evidence.remedy));
+        text.extend(words::changes(changes, str::to_owned).map(|lines| lines + "\n\n"));
+    }
+    text.push_str(&others(audit));
+    text.push_str(&exemptions(audit));
+    text.push_str(&summary(audit));
+    text.push_str(&sums(audit));
+    text.push_str(&audit.verified.as_ref().map(Verified::lines).unwrap_or_default());
+    if let Some(since) = &audit.since {
+        text.push_str(&since.text());
+    }
+    text.push_str(&next(audit, fix));
+    text
+}
+
+/// The table alone, the most severe first; empty where there is no stream.
+fn rows(audit: &Audit, shown: Shown) -> String {
+    let Shown { coloured, width, .. } = shown;
     let (accounts, regions) = (audit.accounts() > 1, audit.region_names().len() > 1);
     let by_policy = !without::is_of(audit);
     let mut head = if by_policy { HEAD.to_vec() } else { without::HEAD.to_vec() };
@@ -66,7 +87,7 @@ pub(super) fn render(audit: &Audit, shown: Shown) -> String {
     if let Some(width) = width {
         fit(&mut widths, width);
     }
-    let mut text = header(audit);
+    let mut text = String::new();
     if !lines.is_empty() {
         push(&mut text, head.iter().copied(), &widths, None);
     }
@@ -77,20 +98,6 @@ pub(super) fn render(audit: &Audit, shown: Shown) -> String {
     if !lines.is_empty() {
         text.push('\n');
     }
-    text.push_str(&left_out(audit));
-    if fix {
-        let changes = audit.streams().map(|evidence| (evidence.stream.name.as_str(), &evidence.remedy));
-        text.extend(words::changes(changes, str::to_owned).map(|lines| lines + "\n\n"));
-    }
-    text.push_str(&others(audit));
-    text.push_str(&exemptions(audit));
-    text.push_str(&summary(audit));
-    text.push_str(&sums(audit));
-    text.push_str(&audit.verified.as_ref().map(Verified::lines).unwrap_or_default());
-    if let Some(since) = &audit.since {
-        text.push_str(&since.text());
-    }
-    text.push_str(&next(audit, fix));
     text
 }
 

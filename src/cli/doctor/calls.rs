@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::DoctorArguments;
+use super::deployed::DoctorArguments;
 use crate::cli::iam::allow;
 use crate::cli::organization::LIST_ACCOUNTS;
 use crate::cli::recorder::{AGGREGATORS, SELECT_AGGREGATE, SOURCES};

@@ -17,7 +17,7 @@ use serde_json::json;
 
 pub(super) use self::calls::permission;
 pub(crate) use self::deployed::DoctorArguments;
-use self::deployed::deployed;
+use self::deployed::{Deployed, deployed};
 use self::finding::{Finding, State};
 use self::role::Works;
 use super::arguments::Globals;
@@ -53,20 +53,7 @@ pub(super) async fn run(arguments: &DoctorArguments, globals: &Globals) -> Resul
     // Those that hold the policy and the mode.
     let sources = [policy.clone(), deployed.variable("MODE")].into_iter().flatten();
     let parameters: Vec<String> = sources.filter_map(|source| source.strip_prefix("ssm:").map(str::to_owned)).collect();
-    match &deployed.work {
-        Some(url) => findings.extend(checks::queue(&context, &deployed, url, &parameters).await),
-        None => {
-            findings.push(unnamed("queue", ", and the rules that send to it neither", "--queue-url", "WorkQueueUrl"))
-        }
-    }
-    match &deployed.scans {
-        Some(url) => findings.extend(checks::scans(&context, &deployed, url).await),
-        None => findings.push(unnamed("scans", "", "--scan-queue-url", "ScanQueueUrl")),
-    }
-    match &deployed.function {
-        Some(_) => findings.extend(function::function(&context, &deployed).await),
-        None => findings.push(unnamed("function", "", "--function", "FunctionName")),
-    }
+    findings.extend(of_parts(&context, &deployed, &parameters).await);
     let (keys, needs) = match &policy {
         Some(_) => {
             findings.extend(not_checked);
@@ -89,6 +76,26 @@ pub(super) async fn run(arguments: &DoctorArguments, globals: &Globals) -> Resul
     }
     print(&context, &findings, globals.json);
     Ok(findings.iter().map(exit_of).fold(Exit::Compliant, Exit::worse))
+}
+
+/// What is said of the queues and the function of a deployment.
+async fn of_parts(context: &Context, deployed: &Deployed, parameters: &[String]) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    match &deployed.work {
+        Some(url) => findings.extend(checks::queue(context, deployed, url, parameters).await),
+        None => {
+            findings.push(unnamed("queue", ", and the rules that send to it neither", "--queue-url", "WorkQueueUrl"))
+        }
+    }
+    match &deployed.scans {
+        Some(url) => findings.extend(checks::scans(context, deployed, url).await),
+        None => findings.push(unnamed("scans", "", "--scan-queue-url", "ScanQueueUrl")),
+    }
+    match &deployed.function {
+        Some(_) => findings.extend(function::function(context, deployed).await),
+        None => findings.push(unnamed("function", "", "--function", "FunctionName")),
+    }
+    findings
 }
 
 fn print(context: &Context, findings: &[Finding], as_json: bool) {

@@ -93,24 +93,14 @@ pub(crate) async fn reports(
         let why = format!("sts:GetCallerIdentity failed: every list may be of another account than {own}");
         search.not_checked.push(NotChecked { what: "the account of the credentials".to_owned(), why });
     }
-    steps.next("Kinesis");
-    super::kinesis::search(&mut search).await;
-    steps.next("Lambda");
-    super::lambda::search(&mut search).await;
-    steps.next("Firehose");
-    super::firehose::search(&mut search).await;
-    steps.next("EventBridge Pipes");
-    super::pipes::search(&mut search).await;
-    steps.next("EventBridge");
-    super::events::search(&mut search).await;
-    steps.next("CloudWatch Logs");
-    super::logs::search(&mut search).await;
-    steps.next("CloudTrail");
-    super::trail::search(&mut search, &current.into_iter().collect::<Vec<_>>(), since).await;
-    if depth.deep {
-        steps.next("IAM");
-        super::permitted::search(&mut search, &mut identities).await;
-    }
+    search_everywhere(
+        &mut search,
+        &mut identities,
+        &current.into_iter().collect::<Vec<_>>(),
+        (since, depth.deep),
+        &steps,
+    )
+    .await;
     let Search { streams, not_checked, .. } = search;
     let mut reports = Vec::new();
     for (Searched { arn, findings, not_checked: of_stream, notes, .. }, read) in streams.into_iter().zip(read) {
@@ -131,6 +121,34 @@ pub(crate) async fn reports(
         reports.push(Report::new(&facts, since, &findings, not_checked, notes, &identity));
     }
     Ok(reports)
+}
+
+/// Searches every source for users of the streams.
+async fn search_everywhere(
+    search: &mut Search<'_>,
+    identities: &mut Identities<'_>,
+    current: &[KeyArn],
+    (since, deep): (Timestamp, bool),
+    steps: &Steps<'_>,
+) {
+    steps.next("Kinesis");
+    super::kinesis::search(search).await;
+    steps.next("Lambda");
+    super::lambda::search(search).await;
+    steps.next("Firehose");
+    super::firehose::search(search).await;
+    steps.next("EventBridge Pipes");
+    super::pipes::search(search).await;
+    steps.next("EventBridge");
+    super::events::search(search).await;
+    steps.next("CloudWatch Logs");
+    super::logs::search(search).await;
+    steps.next("CloudTrail");
+    super::trail::search(search, current, since).await;
+    if deep {
+        steps.next("IAM");
+        super::permitted::search(search, identities).await;
+    }
 }
 
 fn key_in(setting: &Setting) -> Option<&KeyArn> {

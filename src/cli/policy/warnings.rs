@@ -11,7 +11,7 @@ use crate::cli::regions::matches_some;
 use crate::domain::policy::decide::utc_date;
 use crate::domain::policy::fault::write_placed;
 use crate::domain::policy::guard::{FallBack, Guard, OnBreak};
-use crate::domain::policy::{Effect, Exemption, Existing, Place, Policy, Rule};
+use crate::domain::policy::{Effect, Encrypt, Exemption, Existing, Place, Policy, Rule};
 
 /// Something that is legal and yet worth a check. Displayed as `12:5: rules[2]: message`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -37,71 +37,88 @@ impl Policy {
     pub fn warnings(&self, now: Timestamp) -> Vec<PolicyWarning> {
         let today = utc_date(now);
         let mut warnings = Vec::new();
-        let mut reports_all: Option<&Rule> = None;
+        let mut reports_all = false;
         let mut catch_all: Option<&str> = None;
         let mut lasting: Vec<&Rule> = Vec::new();
         for (index, rule) in self.rules.iter().enumerate() {
-            let mut warn = |message: String| {
-                let Place { line, column } = rule.place;
-                warnings.push(PolicyWarning { line, column, path: format!("rules[{index}]"), message });
-            };
             let Rule { name, selectors, unless, effect, .. } = rule;
-            if let Some(before) = catch_all {
-                warn(format!("rule `{name}` is never reached: rule `{before}` before it takes every stream"));
-            } else if let Some(before) = lasting.iter().find(|before| before.covers(rule)) {
-                let before = &before.name;
-                warn(format!(
-                    "rule `{name}` is never reached: rule `{before}` before it takes every stream that it matches"
-                ));
-            }
-            if unless.as_ref().is_some_and(|unless| unless.cover(selectors)) {
-                warn(format!("rule `{name}` is never reached: its `unless` leaves out every stream that it matches"));
-            }
-            let excepted = unless.iter().flat_map(|unless| &unless.region);
-            for pattern in selectors.region.iter().chain(excepted).filter(|pattern| !matches_some(pattern)) {
-                warn(format!("rule `{name}`: no Region with Kinesis that this version knows matches `{pattern}`"));
-            }
-            if let Effect::Encrypt(encrypt) = effect {
-                if let Some(region) = encrypt.key.region()
-                    && !selectors.region.is_empty()
-                    && !selectors.region.iter().any(|pattern| pattern.matches(region))
-                {
-                    warn(format!(
-                        "rule `{name}` matches no stream of {region}, the Region of its key: a stream takes a key of its own Region alone"
-                    ));
-                }
-                if let Some(message) = of_guard(&encrypt.guard) {
-                    warn(format!("rule `{name}`: {message}"));
-                }
-                if encrypt.existing == Existing::Report && self.enforce_from.is_none() && reports_all.is_none() {
-                    reports_all = Some(rule);
-                    warn(format!(
-                        "rule `{name}` only reports, new streams too: there is no `enforce_from`, so that every stream is an existing one"
-                    ));
-                }
-            }
+            let mut messages = Vec::new();
+            messages.extend(never_reached(rule, catch_all, &lasting));
+            messages.extend(of_regions(rule));
+            // An exemption that ends lets streams through some day.
             let passes = match effect {
                 Effect::Exempt(exemption) => {
-                    of_exemption(rule, exemption, today).into_iter().for_each(&mut warn);
+                    messages.extend(of_exemption(rule, exemption, today));
                     exemption.until.is_some()
                 }
-                Effect::Encrypt(_) => false,
+                Effect::Encrypt(encrypt) => {
+                    messages.extend(of_key(rule, encrypt));
+                    if encrypt.existing == Existing::Report && self.enforce_from.is_none() && !reports_all {
+                        reports_all = true;
+                        messages.push(format!(
+                            "rule `{name}` only reports, new streams too: there is no `enforce_from`, so that every stream is an existing one"
+                        ));
+                    }
+                    false
+                }
             };
-            // An exemption that ends lets streams through some day.
             if !passes {
                 lasting.push(rule);
             }
-            if catch_all.is_none()
-                && selectors.is_any_stream()
-                && selectors.tags.is_empty()
-                && unless.is_none()
-                && !passes
-            {
+            let takes_all = selectors.is_any_stream() && selectors.tags.is_empty() && unless.is_none() && !passes;
+            if takes_all && catch_all.is_none() {
                 catch_all = Some(name);
             }
+            let Place { line, column } = rule.place;
+            let placed = |message| PolicyWarning { line, column, path: format!("rules[{index}]"), message };
+            warnings.extend(messages.into_iter().map(placed));
         }
         warnings
     }
+}
+
+/// Why no stream comes to a rule: one before it takes every stream, or those before it every stream that it matches, or it leaves out itself
+/// what it matches.
+fn never_reached(rule: &Rule, catch_all: Option<&str>, before: &[&Rule]) -> Vec<String> {
+    let Rule { name, selectors, unless, .. } = rule;
+    let mut warnings = Vec::new();
+    if let Some(before) = catch_all {
+        warnings.push(format!("rule `{name}` is never reached: rule `{before}` before it takes every stream"));
+    } else if let Some(Rule { name: before, .. }) = before.iter().find(|before| before.covers(rule)) {
+        warnings.push(format!(
+            "rule `{name}` is never reached: rule `{before}` before it takes every stream that it matches"
+        ));
+    }
+    if unless.as_ref().is_some_and(|unless| unless.cover(selectors)) {
+        warnings.push(format!("rule `{name}` is never reached: its `unless` leaves out every stream that it matches"));
+    }
+    warnings
+}
+
+/// Patterns of Regions that match none.
+fn of_regions(rule: &Rule) -> impl Iterator<Item = String> {
+    let Rule { name, selectors, unless, .. } = rule;
+    let excepted = unless.iter().flat_map(|unless| &unless.region);
+    let unknown = selectors.region.iter().chain(excepted).filter(|pattern| !matches_some(pattern));
+    unknown.map(move |pattern| {
+        format!("rule `{name}`: no Region with Kinesis that this version knows matches `{pattern}`")
+    })
+}
+
+/// What a rule's key and its guard cannot do.
+fn of_key(rule: &Rule, encrypt: &Encrypt) -> Vec<String> {
+    let Rule { name, selectors, .. } = rule;
+    let mut warnings = Vec::new();
+    if let Some(region) = encrypt.key.region()
+        && !selectors.region.is_empty()
+        && !selectors.region.iter().any(|pattern| pattern.matches(region))
+    {
+        warnings.push(format!(
+            "rule `{name}` matches no stream of {region}, the Region of its key: a stream takes a key of its own Region alone"
+        ));
+    }
+    warnings.extend(of_guard(&encrypt.guard).map(|message| format!("rule `{name}`: {message}")));
+    warnings
 }
 
 /// What an exemption lets through for ever, or no more, or to more people than its writer may think.

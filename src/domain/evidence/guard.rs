@@ -194,7 +194,7 @@ impl<'a> From<&'a Denied> for DeniedWire<'a> {
     }
 }
 
-fn side(Side { health, why, before, after, behind_ms }: &Side) -> SideWire<'_> {
+fn side(Side { health, why, before, after, behind_ms, .. }: &Side) -> SideWire<'_> {
     let counts =
         |Counts { minutes, calls, failed }: &Counts| CountsWire { minutes: *minutes, calls: *calls, failed: *failed };
     SideWire { health: health.as_str(), why, before: counts(before), after: counts(after), behind_ms: *behind_ms }

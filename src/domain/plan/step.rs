@@ -144,21 +144,27 @@ pub fn next_step(
     permission: impl FnOnce(&Wrong) -> Permission,
     now: Timestamp,
 ) -> Step {
-    use Compliance::{Compliant, InsufficientData, NonCompliant, NotApplicable};
-    let situation = match observation {
+    match observation {
         Observation::Gone => {
-            return Step::Finish(Verdict::new(
-                NotApplicable,
-                Reason::StreamGone,
-                "the stream is gone or being deleted",
-            ));
+            let words = "the stream is gone or being deleted";
+            Step::Finish(Verdict::new(Compliance::NotApplicable, Reason::StreamGone, words))
         }
-        Observation::Recreated => return Step::StartAfresh,
-        Observation::NotYet => return Step::Await(Condition::Exists),
-        Observation::Unknown(status) => return Step::Defer(format!("the stream's status `{status}` is not known")),
-        Observation::Busy => return Step::Await(Condition::Active),
-        Observation::Active(situation) => situation,
-    };
+        Observation::Recreated => Step::StartAfresh,
+        Observation::NotYet => Step::Await(Condition::Exists),
+        Observation::Unknown(status) => Step::Defer(format!("the stream's status `{status}` is not known")),
+        Observation::Busy => Step::Await(Condition::Active),
+        Observation::Active(situation) => next_step_of_active(situation, progress, permission, now),
+    }
+}
+
+/// The part of the state table for a stream that is ACTIVE.
+fn next_step_of_active(
+    situation: &Situation,
+    progress: &Progress,
+    permission: impl FnOnce(&Wrong) -> Permission,
+    now: Timestamp,
+) -> Step {
+    use Compliance::{Compliant, InsufficientData, NonCompliant, NotApplicable};
     let verdict = match situation {
         Situation::Exempt(exemption) => {
             Verdict::new(NotApplicable, Reason::Exempt, format!("its rule exempts it: {}", exemption.words()))

@@ -214,20 +214,7 @@ impl Tally {
 
     /// Whether it can be what [`Self::count`] and the like made: it goes into the log, and the compliances are a metric's dimension.
     pub(super) fn check(&self, now: Timestamp) -> Result<(), String> {
-        let Self {
-            by_compliance,
-            by_rule,
-            by_key,
-            not_compliant,
-            candidates,
-            guarded,
-            withheld,
-            missed,
-            under_lost_key,
-            left,
-            calls,
-            ..
-        } = self;
+        let Self { by_compliance, by_rule, by_key, candidates, guarded, left, calls, .. } = self;
         if candidates.iter().any(|candidate| StreamName::parse(&candidate.stream).is_none()) {
             return Err("field `tally.candidates`: not a stream's name".to_owned());
         }
@@ -254,23 +241,28 @@ impl Tally {
                 return Err(format!("field `tally.{field}`: more than {GROUPS_MAX} names, or not printable"));
             }
         }
+        self.check_lists()?;
+        if left.len() > LEFT_MAX || !left.keys().all(|name| StreamName::parse(name).is_some()) {
+            return Err(format!("field `tally.left`: more than {LEFT_MAX} names, or not a stream's name"));
+        }
+        if !self.history_unknown.iter().all(|why| is_plain(why)) {
+            return Err("field `tally.history_unknown`: not printable".to_owned());
+        }
+        Ok(())
+    }
+
+    fn check_lists(&self) -> Result<(), String> {
         let lists = [
-            ("not_compliant", not_compliant),
-            ("withheld", withheld),
-            ("missed", missed),
-            ("under_lost_key", under_lost_key),
+            ("not_compliant", &self.not_compliant),
+            ("withheld", &self.withheld),
+            ("missed", &self.missed),
+            ("under_lost_key", &self.under_lost_key),
         ];
         for (field, Names { names, .. }) in lists {
             let fits = |(name, said): &(String, String)| StreamName::parse(name).is_some() && is_plain(said);
             if names.len() > NAMES_MAX || !names.iter().all(fits) {
                 return Err(format!("field `tally.{field}`: more than {NAMES_MAX} names, or not a stream's name"));
             }
-        }
-        if left.len() > LEFT_MAX || !left.keys().all(|name| StreamName::parse(name).is_some()) {
-            return Err(format!("field `tally.left`: more than {LEFT_MAX} names, or not a stream's name"));
-        }
-        if !self.history_unknown.iter().all(|why| is_plain(why)) {
-            return Err("field `tally.history_unknown`: not printable".to_owned());
         }
         Ok(())
     }

@@ -85,12 +85,14 @@ pub struct Side {
     pub after: Counts,
     /// How far consumers were behind at worst after it, in milliseconds.
     pub behind_ms: Option<u64>,
+    /// Whether calls fail in the last minute that has any.
+    pub fails_last: bool,
 }
 
 impl Side {
     fn blind(why: &str) -> Self {
         let (before, after) = (Counts::default(), Counts::default());
-        Self { health: Health::Unknown, why: why.to_owned(), before, after, behind_ms: None }
+        Self { health: Health::Unknown, why: why.to_owned(), before, after, behind_ms: None, fails_last: false }
     }
 
     /// The two taken together, with the words of the worse.
@@ -125,6 +127,11 @@ impl Users {
     /// The worse of the two.
     pub fn health(&self) -> Health {
         self.producers.health.max(self.consumers.health)
+    }
+
+    /// Whether calls of a side that is broken fail in the last minute that has any.
+    pub fn fail_last(&self) -> bool {
+        [&self.producers, &self.consumers].iter().any(|side| side.health == Health::Broken && side.fails_last)
     }
 
     /// The words of the worse of the two.
@@ -177,7 +184,8 @@ fn one(who: &str, series: &Series, incoming: &BTreeMap<Minute, u64>, before: Win
     let worse = by_lag.filter(|lag| lag.0 > by_calls.0);
     let (health, why) = worse.unwrap_or(by_calls);
     let behind_ms = behind_after.iter().map(|(_, ms)| *ms).max();
-    Side { health, why: format!("{who}: {why}"), before: counts(&was), after: counts(&is), behind_ms }
+    let fails_last = is.last().is_some_and(|(_, calls)| calls.failed() > bound(&was) || calls.is_half_failed());
+    Side { health, why: format!("{who}: {why}"), before: counts(&was), after: counts(&is), behind_ms, fails_last }
 }
 
 type Said = (Health, String);
@@ -196,8 +204,7 @@ fn by_calls(was: &[(Minute, Calls)], is: &[(Minute, Calls)], before: Window, aft
     if after.is_empty() {
         return said(Health::Unknown, "no minute after the change can be read yet");
     }
-    let worst = was.iter().map(|(_, calls)| calls.failed()).max().unwrap_or_default();
-    let bound = worst.saturating_mul(TIMES_WORST).max(NOISE);
+    let bound = bound(was);
     let recent = is.get(is.len().saturating_sub(RECENT)..).unwrap_or_default();
     let bad = recent.iter().filter(|(_, calls)| calls.failed() > bound).count();
     let half = half_failed(recent);
@@ -223,6 +230,12 @@ fn by_calls(was: &[(Minute, Calls)], is: &[(Minute, Calls)], before: Window, aft
         };
     }
     said(Health::Fine, "as before the change")
+}
+
+/// So many calls may fail in a minute after it, by those before it.
+fn bound(was: &[(Minute, Calls)]) -> u64 {
+    let worst = was.iter().map(|(_, calls)| calls.failed()).max().unwrap_or_default();
+    worst.saturating_mul(TIMES_WORST).max(NOISE)
 }
 
 /// Whether whoever called in most minutes before has stopped: a client that gave up, or waits longer and longer, shows so.
@@ -256,6 +269,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::domain::traffic::Batches;
 
     /// The change of the tests is asked for at this minute, and the stream is on its new key within it.
     const CHANGE: Minute = 1_000_000;
@@ -278,7 +292,7 @@ mod tests {
     }
 
     fn calls(sent: u64, failed: u64) -> Calls {
-        Calls { sent, worked: sent - failed, throttled: 0 }
+        Calls { sent, worked: sent - failed, ..Calls::default() }
     }
 
     fn series(before: &[Calls], after: &[Calls]) -> Series {
@@ -302,7 +316,10 @@ mod tests {
     fn how_users_fare() {
         use Health::{Broken, Fine, Quiet, Suspect, Unknown};
         let none = Calls::default();
-        let throttled = Calls { sent: 100, worked: 40, throttled: 60 };
+        let throttled = Calls { sent: 100, worked: 40, throttled: 60, ..Calls::default() };
+        // Every call has ten records; of those of 60 calls all are throttled, or of each one some.
+        let batches = Batches { calls: 100, records: 1_000, throttled: 600 };
+        let batched = |failed: u64| Calls { sent: 100, worked: 100 - failed, throttled: 600, batches };
         let every = |nth: usize| -> Vec<Calls> {
             (0..BASELINE).map(|minute| if minute % nth == 0 { calls(50, 0) } else { none }).collect()
         };
@@ -327,6 +344,13 @@ mod tests {
             ("the worst minute before", one_bad(30), vec![calls(100, 45); 6], Fine),
             ("one half-failed minute before hides no two", one_bad(60), vec![calls(2, 2); 2], Broken),
             ("throttled", steady(100, 0), vec![throttled; 10], Fine),
+            ("whole batches are throttled", steady(100, 0), vec![batched(60); 10], Fine),
+            (
+                "records of batches are throttled, and half of the calls fail",
+                steady(100, 0),
+                vec![batched(100); 3],
+                Broken,
+            ),
             ("throttled, and all the rest fails", steady(100, 0), vec![Calls { worked: 0, ..throttled }; 3], Broken),
             ("failing already", steady(100, 50), vec![calls(100, 100); 10], Unknown),
             (
@@ -432,14 +456,31 @@ mod tests {
         assert_eq!(Users::blind("no").health(), Health::Unknown);
     }
 
+    #[test]
+    fn whether_the_last_minute_fails() {
+        let good = || vec![calls(9, 0); 2];
+        for (after, expect) in [
+            (vec![calls(9, 9); 5], true),
+            ([vec![calls(9, 9); 4], vec![calls(9, 0)]].concat(), false),
+            ([good(), vec![calls(9, 5)]].concat(), true),
+            ([good(), vec![calls(100, 4)]].concat(), true),
+            ([good(), vec![calls(100, 3)]].concat(), false),
+            // The last one that has any.
+            ([vec![calls(9, 9)], vec![Calls::default(); 3]].concat(), true),
+            (Vec::new(), false),
+        ] {
+            assert_eq!(producers(&steady(100, 0), &after).fails_last, expect, "{after:?}");
+        }
+    }
+
     /// Minutes of a few calls, of which some fail and some are throttled.
     fn some_minutes(most: usize) -> impl Strategy<Value = Vec<Calls>> {
         let minute = (0_u64..20, 0_u64..20, 0_u64..4).prop_map(|(sent, failed, throttled)| {
             let failed = failed.min(sent);
-            Calls { sent, worked: sent - failed, throttled }
+            Calls { sent, worked: sent - failed, throttled, ..Calls::default() }
         });
         // Most are without failures, or nothing could be said after any of them.
-        let fine = (0_u64..20).prop_map(|sent| Calls { sent, worked: sent, throttled: 0 });
+        let fine = (0_u64..20).prop_map(|sent| Calls { sent, worked: sent, ..Calls::default() });
         prop::collection::vec(prop_oneof![1 => minute, 4 => fine], 0..most)
     }
 
@@ -470,10 +511,14 @@ mod tests {
 
         #[test]
         fn any_numbers_are_judged(
-            calls in prop::collection::btree_map(any::<i64>(), (any::<u64>(), any::<u64>(), any::<u64>()), 0..20),
+            calls in prop::collection::btree_map(any::<i64>(), any::<[u64; 6]>(), 0..20),
             behind_ms in prop::collection::btree_map(any::<i64>(), any::<u64>(), 0..20),
         ) {
-            let calls = calls.into_iter().map(|(at, (sent, worked, throttled))| (at, Calls { sent, worked, throttled }));
+            let of = |[sent, worked, throttled, calls, records, of_records]: [u64; 6]| {
+                let batches = Batches { calls, records, throttled: of_records };
+                Calls { sent, worked, throttled, batches }
+            };
+            let calls = calls.into_iter().map(|(at, numbers)| (at, of(numbers)));
             let readers = Series { calls: calls.collect(), behind_ms };
             let traffic = Traffic { readers, ..Traffic::default() };
             judge(&traffic, change(), after(5));

@@ -38,6 +38,12 @@ enum Of {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Value {
     Sent,
+    /// Calls of PutRecords.
+    SentBatches,
+    /// The records in them.
+    Records,
+    /// Those of them that were throttled.
+    ThrottledRecords,
     Worked,
     Throttled,
     Behind,
@@ -46,11 +52,16 @@ enum Value {
 
 /// A `Success` metric has one sample a call, 1 or 0 (Kinesis developer guide, monitoring): `SampleCount` is how many calls there were, and
 /// `Sum` how many worked. A call that fails for the key fails whole, and so shows here and not in `PutRecords.FailedRecords`.
-const METRICS: [(Of, Value, &str, &str); 15] = [
+///
+/// `WriteProvisionedThroughputExceeded` counts records (AWS knowledge centre, "Why are my Kinesis Data Streams throttling?"), the one of reads
+/// calls.
+const METRICS: [(Of, Value, &str, &str); 17] = [
     (Of::Producers, Value::Sent, "PutRecord.Success", COUNT),
     (Of::Producers, Value::Worked, "PutRecord.Success", SUM),
-    (Of::Producers, Value::Sent, "PutRecords.Success", COUNT),
+    (Of::Producers, Value::SentBatches, "PutRecords.Success", COUNT),
     (Of::Producers, Value::Worked, "PutRecords.Success", SUM),
+    (Of::Producers, Value::Records, "PutRecords.TotalRecords", SUM),
+    (Of::Producers, Value::ThrottledRecords, "PutRecords.ThrottledRecords", SUM),
     (Of::Producers, Value::Throttled, "WriteProvisionedThroughputExceeded", SUM),
     (Of::Producers, Value::Incoming, "IncomingRecords", SUM),
     (Of::Readers, Value::Sent, "GetRecords.Success", COUNT),
@@ -96,18 +107,29 @@ impl Traffic {
             (Of::Consumer, Some(name)) => self.consumers.entry(name.clone()).or_default(),
             (Of::Consumer, None) => return,
         };
-        let counted = match query.value {
-            Value::Sent => &mut series.calls.entry(minute).or_default().sent,
-            Value::Worked => &mut series.calls.entry(minute).or_default().worked,
-            Value::Throttled => &mut series.calls.entry(minute).or_default().throttled,
-            Value::Incoming => self.incoming.entry(minute).or_default(),
+        let add = |counted: &mut u64| *counted = counted.saturating_add(value);
+        match query.value {
+            Value::Incoming => return add(self.incoming.entry(minute).or_default()),
             Value::Behind => {
                 let behind = series.behind_ms.entry(minute).or_default();
                 *behind = value.max(*behind);
                 return;
             }
-        };
-        *counted = counted.saturating_add(value);
+            _ => {}
+        }
+        let calls = series.calls.entry(minute).or_default();
+        match query.value {
+            Value::Sent => add(&mut calls.sent),
+            Value::SentBatches => {
+                add(&mut calls.sent);
+                add(&mut calls.batches.calls);
+            }
+            Value::Worked => add(&mut calls.worked),
+            Value::Throttled => add(&mut calls.throttled),
+            Value::Records => add(&mut calls.batches.records),
+            Value::ThrottledRecords => add(&mut calls.batches.throttled),
+            Value::Incoming | Value::Behind => {}
+        }
     }
 }
 
@@ -120,26 +142,30 @@ pub fn count(value: f64) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::traffic::Calls;
+    use crate::domain::traffic::{Batches, Calls};
 
     #[test]
     fn a_value_finds_its_place() {
         let (at, names) = ("2026-03-02T08:00:00Z".parse().unwrap(), ["app".to_owned(), "audit".to_owned()]);
         let mut traffic = Traffic::of(&names);
         let all = queries(&names);
-        assert_eq!(all.len(), 10 + 2 * 5);
+        assert_eq!(all.len(), 12 + 2 * 5);
         for (number, query) in (1_u32..).zip(&all) {
             traffic.add(query, at, f64::from(number));
         }
         let minute = minute_of(at);
         let calls = |series: &Series| series.calls[&minute];
-        assert_eq!(calls(&traffic.producers), Calls { sent: 1 + 3, worked: 2 + 4, throttled: 5 });
-        assert_eq!(traffic.incoming[&minute], 6);
-        assert_eq!(calls(&traffic.readers), Calls { sent: 7, worked: 8, throttled: 9 });
-        assert_eq!(traffic.readers.behind_ms[&minute], 10);
-        assert_eq!(calls(&traffic.consumers["app"]), Calls { sent: 11 + 13, worked: 12 + 14, throttled: 0 });
-        assert_eq!(traffic.consumers["app"].behind_ms[&minute], 15);
-        assert_eq!(calls(&traffic.consumers["audit"]), Calls { sent: 16 + 18, worked: 17 + 19, throttled: 0 });
+        let none = Batches::default();
+        let batches = Batches { calls: 3, records: 5, throttled: 6 };
+        assert_eq!(calls(&traffic.producers), Calls { sent: 1 + 3, worked: 2 + 4, throttled: 7, batches });
+        assert_eq!(traffic.incoming[&minute], 8);
+        assert_eq!(calls(&traffic.readers), Calls { sent: 9, worked: 10, throttled: 11, batches: none });
+        assert_eq!(traffic.readers.behind_ms[&minute], 12);
+        let of_app = Calls { sent: 13 + 15, worked: 14 + 16, throttled: 0, batches: none };
+        assert_eq!(calls(&traffic.consumers["app"]), of_app);
+        assert_eq!(traffic.consumers["app"].behind_ms[&minute], 17);
+        let of_audit = Calls { sent: 18 + 20, worked: 19 + 21, throttled: 0, batches: none };
+        assert_eq!(calls(&traffic.consumers["audit"]), of_audit);
     }
 
     #[test]

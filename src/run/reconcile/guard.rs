@@ -6,16 +6,17 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 
 use super::{Run, Taken};
-use crate::domain::failure::{Failure, Unfinished};
+use crate::domain::failure::{Class, Failure, Unfinished};
 use crate::domain::history::{Query, Trail};
 use crate::domain::model::KeyManager;
 use crate::domain::plan::close::{self, After, End, Next, later};
 use crate::domain::plan::guard::before::{self, Before, Leave};
-use crate::domain::plan::guard::life::{self, Left, Watched};
+use crate::domain::plan::guard::life::{self, Left, Watched, Watching};
 use crate::domain::plan::guard::next::{Ended, Turn};
 use crate::domain::plan::guard::restore::after_break;
 use crate::domain::plan::guard::watch::{On, Standing, Watch};
 use crate::domain::plan::observation::Observation;
+use crate::domain::plan::proof::is_new;
 use crate::domain::plan::situation::{CurrentKey, Situation, Wrong};
 use crate::domain::plan::step::{Condition, Step};
 use crate::domain::policy::Outcome;
@@ -23,7 +24,9 @@ use crate::domain::policy::guard::Guard;
 use crate::domain::traffic::Change;
 use crate::domain::traffic::judge::Users;
 use crate::domain::verdict::{Verdict, Withheld};
+use crate::domain::work::Work;
 use crate::ports::{Clock, Consumer, KeyApi, StreamApi, TrafficApi, TrailApi};
+use crate::run::paces::Paces;
 use crate::run::session::Session;
 use crate::run::trail::{Limits, read};
 use crate::run::watch;
@@ -32,6 +35,8 @@ use crate::run::watch;
 const HISTORY_LIMITS: Limits = Limits { pages: 4, time: Duration::from_secs(10) };
 /// A watch of another stream is over so long after its end, at most: its last minutes are judged, and CloudTrail shows its Start.
 const OVER_AFTER: SignedDuration = SignedDuration::from_mins(20);
+/// Of so many other streams that we started with the same key it is asked whether they were new. Where more are, some may be watched.
+const OTHERS_MAX: usize = 10;
 
 impl<W: StreamApi + KeyApi + TrailApi + TrafficApi + Clock> Run<'_, W> {
     /// The guard of the stream's rule.
@@ -45,10 +50,13 @@ impl<W: StreamApi + KeyApi + TrailApi + TrafficApi + Clock> Run<'_, W> {
     /// The step for a change that nothing else speaks against.
     pub(super) async fn ask_guard(&mut self, wrong: &Wrong, step: Step) -> Taken {
         let now = self.world.now();
-        let guard = self.guard().filter(|guard| before::is_guarded(guard, wrong, now));
-        let (Some(guard), Step::Start(_), false) = (guard, &step, self.guarding.is_given) else {
+        let (Some(guard), Step::Start(_), false) = (self.guard(), &step, self.guarding.is_given) else {
             return Taken::Next(step);
         };
+        if !before::is_guarded(&guard, wrong, now) {
+            self.guarding.needs_none = true;
+            return Taken::Next(step);
+        }
         let leave = match self.may_change(wrong, &guard).await {
             Ok(leave) => leave,
             Err(why) => return Taken::End(later(why)),
@@ -99,10 +107,8 @@ impl<W: StreamApi + KeyApi + TrailApi + TrafficApi + Clock> Run<'_, W> {
             broken = Err("OWN_ROLE_ARN is not set, so that our own changes are not known".to_owned());
         } else if !by_event {
             changes = Some(self.long_history(guard).await?).filter(|history| history.whole);
-            let since = self.world.now() - guard.watch.unwrap_or_default() - OVER_AFTER;
             let is_first = self.state.work.next.as_ref().is_some_and(|list| list.begins);
-            let name = &self.state.work.stream.name;
-            is_busy = is_first && self.session.history.ours_with(&wrong.target, own_role, name, since).await;
+            is_busy = is_first && self.is_another_watched(wrong, guard, own_role).await;
             if changes.is_some() {
                 let consumers = known(self.world.consumers(&self.state.work.stream, &self.log).await)?;
                 broken = match &consumers {
@@ -128,6 +134,30 @@ impl<W: StreamApi + KeyApi + TrailApi + TrafficApi + Clock> Run<'_, W> {
             now: self.world.now(),
         };
         Ok(before.leave())
+    }
+
+    /// Whether a change of another stream to the same key may still be watched: we started it, and it was not new then. Where that cannot
+    /// be said, it may.
+    async fn is_another_watched(&self, wrong: &Wrong, guard: &Guard, own_role: &str) -> bool {
+        let Session { config, paces, history, deadline, .. } = *self.session;
+        let since = self.world.now() - guard.watch.unwrap_or_default() - OVER_AFTER;
+        let started = history.ours_with(&wrong.target, own_role, &self.state.work.stream.name, since).await;
+        if started.len() > OTHERS_MAX {
+            return true;
+        }
+        for (name, at) in started {
+            let turn = Paces::wait(&paces.describes, self.world, deadline, "kinesis:DescribeStreamSummary").await;
+            let observed = match turn {
+                Ok(_) => self.world.describe(&config.own.stream(name), &self.log).await,
+                Err(_) => return true,
+            };
+            match observed {
+                Ok(observed) if is_new(observed.created, at) => {}
+                Err(failure) if failure.class == Class::Ignored => {}
+                Ok(_) | Err(_) => return true,
+            }
+        }
+        false
     }
 
     /// What is known of the changes of the stream as far back as it would be left alone.
@@ -190,6 +220,22 @@ impl<W: StreamApi + KeyApi + TrailApi + TrafficApi + Clock> Run<'_, W> {
         self.end_of_watch(base, watch, Watched { step, users, denied, restoring: why.map(str::to_owned) })
     }
 
+    /// Notes whether somebody else set the rule's key on a stream of a list: that is nothing to watch, and the list goes on. What the history
+    /// does not show may have been a copy of this message, which has the list then.
+    pub(super) async fn ask_who_changed_it(&mut self) -> Result<(), Unfinished> {
+        let Session { config, history, paces, deadline, .. } = *self.session;
+        let Work { stream, started, watch, next, .. } = &self.state.work;
+        let has_list = next.as_ref().is_some_and(|list| !list.is_empty());
+        let Some(Situation::Right { key, .. }) = &self.state.situation else { return Ok(()) };
+        if *started || watch.is_some() || !has_list || self.guard().is_none_or(|guard| guard.watch.is_none()) {
+            return Ok(());
+        }
+        let own_role = config.own_role_arn.as_deref().unwrap_or_default();
+        let trail = history.of(stream, None, self.world, (paces, deadline), &self.log).await?;
+        self.guarding.needs_none |= before::was_set_by_another(&trail.changes, key, own_role);
+        Ok(())
+    }
+
     /// What the run leaves, where `next` is what its verdict alone would leave.
     pub(super) fn left(&mut self, next: Next, verdict: &Verdict, now: Timestamp) -> (Next, Left) {
         match (&self.state.work.watch, &self.guarding.watched) {
@@ -197,6 +243,7 @@ impl<W: StreamApi + KeyApi + TrailApi + TrafficApi + Clock> Run<'_, W> {
             (Some(_), None) => (next, Left::default()),
             (None, _) => {
                 let watch = self.guard().and_then(|guard| guard.watch);
+                let watch = Watching::of(watch, self.guarding.needs_none, &self.state.work, now);
                 let (back, turned_away) = (self.guarding.back.take(), self.guarding.turned_away.take());
                 life::after_run(&self.state, verdict, next, watch, back, turned_away, now)
             }

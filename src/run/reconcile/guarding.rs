@@ -7,6 +7,8 @@ use crate::domain::traffic::judge::Users;
 /// What a run knows of a guarded change.
 #[derive(Debug, Default)]
 pub(super) struct Guarding {
+    /// Whether there is nothing to watch: the stream is new, its key cannot be used, or somebody else set the rule's key.
+    pub(super) needs_none: bool,
     /// Whether the change may be made, by what was read in this run.
     pub(super) is_given: bool,
     /// How the stream's users fare.

@@ -1,6 +1,6 @@
 //! A rule with a guard, through the whole function: one stream goes first, and what it breaks stops the others.
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use streamseal::domain::evidence::Evidence;
 use streamseal::domain::plan::guard::watch::Standing;
 use streamseal::domain::verdict::{Compliance, Reason, Withheld};
@@ -13,7 +13,7 @@ use crate::sim::scene::{Scene, hours, secs};
 use crate::sim::{BEGIN, Op, arn, key_arn};
 
 /// Every stream with the key `app`, each change watched for 20 minutes.
-const GUARDED: &str = "
+pub(super) const GUARDED: &str = "
 version: 1
 defaults: { existing: enforce, proof: { new: probe, existing: describe }, guard: { watch: 20m } }
 rules:
@@ -35,7 +35,7 @@ pub(super) fn streams(s: &Scene, names: &[&str], may_use: impl Fn(&str) -> &'sta
 pub(super) const ALL: &[&str] = &["other", "app"];
 pub(super) const OLD: &[&str] = &["other"];
 
-fn scene() -> Scene {
+pub(super) fn scene() -> Scene {
     scene_with(GUARDED)
 }
 
@@ -56,12 +56,12 @@ pub(super) fn standing(s: &Scene, stream: &str) -> Option<Standing> {
     s.all(stream).iter().rev().find_map(|evidence| evidence.guard.as_ref()?.standing)
 }
 
-fn is_withheld(evidence: &Evidence, why: Withheld) -> bool {
+pub(super) fn is_withheld(evidence: &Evidence, why: Withheld) -> bool {
     evidence.verdict.withheld == Some(why)
 }
 
 /// How many are changed by each time that a watch can be over.
-fn rounds(s: &Scene) -> Vec<usize> {
+pub(super) fn rounds(s: &Scene) -> Vec<usize> {
     let mut rounds: Vec<(i64, usize)> = Vec::new();
     for (_, minute) in starts(s) {
         match rounds.last_mut() {
@@ -225,21 +225,6 @@ async fn a_stream_whose_history_is_too_long_lets_its_list_go_on() {
     }
 }
 
-/// Whoever puts a stream back by hand, since its users fail, is not overruled.
-#[tokio::test(start_paused = true)]
-async fn a_change_that_a_person_took_back_is_not_made_again() {
-    let mut s = scene();
-    streams(&s, &["a"], |_| OLD);
-    s.set(|state, now| state.sweep(now));
-    s.later(secs(300.0), |state, now| state.start_by("a", &key_arn("other"), Tool::Cli, now).unwrap());
-    s.drain().await;
-    s.sim.sleep(hours(2)).await;
-    s.set(|state, now| state.sweep(now));
-    s.drain().await;
-    assert_eq!((starts(&s).len(), s.key("a")), (1, Some(key_arn("other"))), "{}", s.story("a"));
-    assert!(is_withheld(&s.last("a"), Withheld::Held), "{}", s.story("a"));
-}
-
 #[tokio::test(start_paused = true)]
 async fn another_account_is_not_locked_out() {
     let to_aws = GUARDED.replace("key: alias/app", "key: alias/aws/kinesis");
@@ -291,17 +276,6 @@ async fn streams_without_traffic_come_last_and_ten_at_a_time() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_second_sweep_starts_no_second_stream() {
-    let mut s = scene();
-    streams(&s, &["a", "b", "c", "d"], |_| ALL);
-    s.set(|state, now| state.sweep(now));
-    s.later(secs(600.0), |state, now| state.sweep(now));
-    s.drain().await;
-    assert_eq!(rounds(&s), [1, 2, 1], "{:?}", starts(&s));
-    assert_eq!(s.count(Op::Start), 4);
-}
-
-#[tokio::test(start_paused = true)]
 async fn messages_that_come_twice_make_nothing_faster() {
     for seed in 0..6 {
         let weather = Weather { duplicates: 100, kills: 100, ..weather() };
@@ -329,61 +303,6 @@ async fn messages_that_come_twice_make_nothing_faster() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_watch_goes_on_whatever_changes_meanwhile() {
-    // Report mode, another policy, a function without a policy for a while: the users are watched to the end.
-    let other = GUARDED.replace("alias/app", "alias/other");
-    for (name, text, at) in
-        [("/mode", "report", 300.0), ("/policy", other.as_str(), 300.0), ("/policy", "rules: [", 300.0)]
-    {
-        let mut s = scene();
-        streams(&s, &["a"], |_| OLD);
-        s.set(|state, now| state.sweep(now));
-        let (parameter, new) = (name, text.to_owned());
-        s.later(secs(at), move |state, _| drop(state.parameters.insert(parameter.to_owned(), new)));
-        s.later(secs(3_000.0), move |state, _| {
-            if parameter == "/policy" {
-                state.parameters.insert("/policy".to_owned(), GUARDED.to_owned());
-            }
-        });
-        s.drain().await;
-        assert_eq!(standing(&s, "a"), Some(Standing::Broken), "{name} {text}: {}", s.story("a"));
-        assert!(s.alarms("a").contains(&Reason::Broken), "{name} {text}: {}", s.story("a"));
-        assert_eq!(s.count(Op::Start), 1, "{name} {text}");
-    }
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_watch_ends_where_somebody_else_changes_the_stream() {
-    let mut s = scene();
-    streams(&s, &["a", "b"], |_| ALL);
-    s.set(|state, now| state.sweep(now));
-    s.later(secs(600.0), |state, now| {
-        for name in ["a", "b"] {
-            if state.body(name, now).unwrap().key == Some(key_arn("app")) {
-                state.start(name, &key_arn("other"), now).unwrap();
-            }
-        }
-    });
-    s.drain().await;
-    let (first, _) = starts(&s).remove(0);
-    assert_eq!(standing(&s, &first), Some(Standing::Overtaken), "{}", s.story(&first));
-    assert!(s.alarms(&first).contains(&Reason::Overtaken), "{}", s.story(&first));
-
-    for made_anew in [false, true] {
-        let mut s = scene();
-        streams(&s, &["a"], |_| ALL);
-        s.set(|state, now| state.sweep(now));
-        s.later(secs(600.0), |state, now| state.delete("a", now));
-        if made_anew {
-            s.later(secs(620.0), |state, now| state.create("a", now, secs(2.0), Tool::Cli));
-        }
-        s.drain().await;
-        s.assert_queues_empty();
-        assert_eq!(s.last("a").guard.as_ref().and_then(|guard| guard.standing), None, "{}", s.story("a"));
-    }
-}
-
-#[tokio::test(start_paused = true)]
 async fn metrics_that_cannot_be_read_are_no_sign_of_anything() {
     let mut s = scene();
     streams(&s, &["a", "b"], |_| OLD);
@@ -399,22 +318,6 @@ async fn metrics_that_cannot_be_read_are_no_sign_of_anything() {
     let [(first, _)] = starts(&s).try_into().unwrap();
     assert_eq!((standing(&s, &first), s.alarms(&first)), (Some(Standing::Inconclusive), vec![Reason::Inconclusive]));
     assert_eq!(s.last(&first).guard.unwrap().halted.len(), 1);
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_way_back_is_left_in_the_quota() {
-    let mut s = scene();
-    streams(&s, &["a"], |_| ALL);
-    s.set(|state, now| {
-        for number in 0..24 {
-            let at = now - SignedDuration::from_mins(120 + number);
-            state.record_call("StartStreamEncryption", "a", Tool::Cli, at);
-        }
-        state.sweep(now);
-    });
-    s.drain().await;
-    assert_eq!(s.count(Op::Start), 0, "{}", s.story("a"));
-    assert!(is_withheld(&s.last("a"), Withheld::Quota), "{}", s.story("a"));
 }
 
 #[tokio::test(start_paused = true)]

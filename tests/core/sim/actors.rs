@@ -85,6 +85,10 @@ impl State {
     /// A call that somebody made, on its way to the queue through CloudTrail and EventBridge, once or twice.
     pub(crate) fn emit(&mut self, call: &str, stream: &str, tool: Tool, now: Timestamp) {
         self.record_call(call, stream, tool, now);
+        self.deliver(call, stream, tool, now);
+    }
+
+    fn deliver(&mut self, call: &str, stream: &str, tool: Tool, now: Timestamp) {
         let id = format!("event-{}", self.queue.accepted.len() + 1);
         let body = event(call, stream, tool, &id, now).to_string();
         self.queue.accepted.push(Accepted { stream: stream.to_owned(), event_id: Some(id), at: now });
@@ -167,7 +171,8 @@ impl State {
     /// Somebody starts encryption; it makes an event where it succeeds.
     pub(crate) fn start_by(&mut self, stream: &str, key: &str, tool: Tool, now: Timestamp) -> Result<(), String> {
         self.start(stream, key, now).map_err(|failure| failure.code.to_string())?;
-        self.emit("StartStreamEncryption", stream, tool, now);
+        self.record_change(ChangeKind::Start, stream, Some(key), tool, now);
+        self.deliver("StartStreamEncryption", stream, tool, now);
         Ok(())
     }
 

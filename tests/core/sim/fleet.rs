@@ -32,6 +32,11 @@ pub(crate) struct Recorded {
 }
 
 impl State {
+    /// Every change of a stream's encryption that took effect.
+    pub(crate) fn changes(&self) -> impl Iterator<Item = &Change> {
+        self.trail.iter().map(|record| &record.change)
+    }
+
     /// A change of a stream's encryption that took effect, for CloudTrail.
     pub(crate) fn record_change(
         &mut self,

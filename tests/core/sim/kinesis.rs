@@ -234,7 +234,7 @@ impl StreamApi for Sim {
             let Some(body) = state.body(name, now - lag) else {
                 return Err(failed(Op::Describe, "ResourceNotFoundException", SAYS));
             };
-            state.watch.served_stream(run, &body, now - lag);
+            state.watch.served_stream(run, stream.name.as_str(), &body, now - lag);
             Ok(body)
         });
         let body = described.await?;

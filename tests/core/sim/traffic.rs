@@ -59,7 +59,7 @@ impl User {
         let key = state.streams.get(&self.stream).and_then(|stream| stream.encrypts_with(end));
         let may = key.is_none_or(|key| self.may(state, &key, end));
         let sent = u64::from(self.calls_a_minute);
-        Calls { sent, worked: if may { sent } else { 0 }, throttled: 0 }
+        Calls { sent, worked: if may { sent } else { 0 }, ..Calls::default() }
     }
 
     /// Whether it may use a key: everybody of the account may use the one that AWS manages.

@@ -7,12 +7,13 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 use streamseal::domain::evidence::guard::Guard;
 use streamseal::domain::evidence::{Evidence, ProofState};
-use streamseal::domain::history::Query;
+use streamseal::domain::history::{Change, ChangeKind, Query};
 use streamseal::domain::impact::usage::{DECRYPT, GENERATE_DATA_KEY, Usage};
 use streamseal::domain::model::{Encryption, KeyInfo, KeyLookup, KeyManager, StreamStatus, Tags};
 use streamseal::domain::plan::guard::watch::{Standing, Watch as GuardWatch};
 use streamseal::domain::policy::guard::OnBreak;
 use streamseal::domain::policy::{Existing, Outcome, Policy, Target};
+use streamseal::domain::traffic::judge::Health;
 use streamseal::domain::verdict::{Compliance, Reason};
 
 use super::actors::Tool;
@@ -53,9 +54,8 @@ enum Way {
 
 struct Run {
     instance: u32,
-    /// The last answer to DescribeStreamSummary.
-    shown: Option<Body>,
-    shown_at: Option<Timestamp>,
+    /// The last answer to DescribeStreamSummary of each stream, and when it was so.
+    shown: BTreeMap<String, (Body, Timestamp)>,
     tags: Option<Tags>,
     keys: BTreeMap<String, (Timestamp, KeyLookup)>,
     starts: u32,
@@ -64,13 +64,12 @@ struct Run {
 impl Watch {
     pub(crate) fn new_run(&mut self, run: u32, instance: u32) {
         let keys = BTreeMap::new();
-        self.runs.insert(run, Run { instance, shown: None, shown_at: None, tags: None, keys, starts: 0 });
+        self.runs.insert(run, Run { instance, shown: BTreeMap::new(), tags: None, keys, starts: 0 });
     }
 
     /// `at`: when the stream was as the answer says.
-    pub(crate) fn served_stream(&mut self, run: u32, body: &Body, at: Timestamp) {
-        let run = self.runs.get_mut(&run).unwrap();
-        (run.shown, run.shown_at) = (Some(body.clone()), Some(at));
+    pub(crate) fn served_stream(&mut self, run: u32, name: &str, body: &Body, at: Timestamp) {
+        self.runs.get_mut(&run).unwrap().shown.insert(name.to_owned(), (body.clone(), at));
     }
 
     pub(crate) fn served_tags(&mut self, run: u32, tags: &Tags) {
@@ -116,7 +115,8 @@ impl State {
         if run.starts > 1 {
             return Err("it sent one before".to_owned());
         }
-        let Some(body) = run.shown.as_ref().filter(|body| body.status == StreamStatus::Active) else {
+        let shown = run.shown.get(name).filter(|(body, _)| body.status == StreamStatus::Active);
+        let Some((body, shown_at)) = shown else {
             return Err("it did not see the stream ACTIVE last".to_owned());
         };
         let of_key = |(at, found): &(Timestamp, KeyLookup)| match found {
@@ -146,8 +146,8 @@ impl State {
         let way = self.way(run, &target, body, key)?;
         match way {
             Way::Rule => {}
-            Way::PutBack => self.may_put_back(name, key, run.shown_at, now)?,
-            Way::Restore => self.may_restore(name, key, (body, run.shown_at), &target, now)?,
+            Way::PutBack => self.may_put_back(name, key, Some(*shown_at), now)?,
+            Way::Restore => self.may_restore(name, key, (body, Some(*shown_at)), &target, now)?,
         }
         if policy.enforce_from.is_some_and(|from| body.created < from) && target.existing == Existing::Report {
             return Err("it is an existing stream".to_owned());
@@ -158,8 +158,13 @@ impl State {
             return Err("it is a downgrade".to_owned());
         }
         let is_old = now.duration_since(body.created) > SignedDuration::from_mins(61);
-        if target.guard.watch.is_some() && is_old && way == Way::Rule && self.is_halted(key, now) {
-            return Err("a change to that key broke a stream".to_owned());
+        if target.guard.watch.is_some() && is_old && way == Way::Rule {
+            if self.is_halted(key, now) {
+                return Err("a change to that key broke a stream".to_owned());
+            }
+            if self.is_held(name, key, body.created, now) {
+                return Err("it went back from that key".to_owned());
+            }
         }
         let settle = match self.stream(name).made_by {
             Some(Tool::Terraform) => policy.settle.terraform,
@@ -177,6 +182,24 @@ impl State {
         let known = SignedDuration::from_mins(3)..SignedDuration::from_mins(24 * 60 - 3);
         let broke = |e: &&Evidence| e.guard.as_ref().and_then(Guard::broken_on) == Some(key);
         self.evidence.iter().filter(broke).any(|e| known.contains(&now.duration_since(e.finished_at)))
+    }
+
+    /// Whether the stream went back from this key by a Start of ours that CloudTrail shows, and nobody else set the key, or stopped the
+    /// encryption, since.
+    fn is_held(&self, name: &str, key: &str, created: Timestamp, now: Timestamp) -> bool {
+        let is_ours =
+            |call: &&Entry| call.target == name && call.op == Op::Start && call.took_effect && call.at > created;
+        let ours: Vec<&Entry> = self.journal.iter().filter(is_ours).collect();
+        let Some(back) = ours.iter().rposition(|call| !self.keys.same(&call.key, key)) else { return false };
+        let (at, shown) = (ours[back].at, SignedDuration::from_mins(16));
+        let went_back = back > 0 && self.keys.same(&ours[back - 1].key, key);
+        let since = |change: &Change| change.stream.as_str() == name && change.at > at && now > change.at;
+        let is_by_others = |change: &Change| change.role.as_deref() != Some(Tool::Streamseal.role());
+        let is_reset = |change: &Change| {
+            let sets_it = change.key.as_ref().is_some_and(|set| self.keys.same(set.as_str(), key));
+            since(change) && is_by_others(change) && (change.kind == ChangeKind::Stop || sets_it)
+        };
+        went_back && now.duration_since(at) > shown && !self.changes().any(is_reset)
     }
 
     /// Where a Start with this key leads: another key than the rule's may be set on a stream that is on that one alone.
@@ -215,6 +238,15 @@ impl State {
         let said = self.evidence.iter().filter(of_it).filter(broken);
         let mut watches = said.filter_map(|e| e.guard.as_ref()?.watch.as_ref());
         let watch = watches.rfind(on_it).ok_or("nothing said that it is broken, with this way back")?;
+        let failing = self.evidence.iter().filter(of_it).filter(|e| {
+            let users = e.guard.as_ref().and_then(|guard| guard.users.as_ref());
+            users.is_some_and(|users| users.health() == Health::Broken) && e.finished_at >= watch.from
+        });
+        let failing: Vec<Timestamp> = failing.map(|e| e.finished_at).collect();
+        let apart = failing.last().zip(failing.first()).map(|(last, first)| last.duration_since(*first));
+        if apart.is_none_or(|apart| apart < SignedDuration::from_mins(1)) {
+            return Err(format!("two observations have to find it broken: {failing:?}"));
+        }
         let starts: Vec<&Entry> = self
             .journal
             .iter()

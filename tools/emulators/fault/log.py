@@ -34,6 +34,7 @@ class Log:
                 "stream": call.stream,
                 "key": call.key,
                 "resources": call.resources(self.context, reply),
+                "message": call.body.get("MessageBody"),
                 "by": call.by,
                 "id": call.request.headers.get("amz-sdk-invocation-id"),
                 "injected": call.injected,

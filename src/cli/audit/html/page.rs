@@ -39,13 +39,45 @@ pub(super) fn facts(audit: &Audit) -> String {
 
 /// What is missing in the report, or will change. `left_out`: the streams that there is no room for.
 pub(super) fn notices(audit: &Audit, left_out: &[(Compliance, u64)]) -> String {
-    let (mut bad, mut mild) = (Vec::new(), Vec::new());
-    let place = |region: &Region| match audit.accounts() > 1 {
+    let (mut bad, mut mild) = (incomplete(audit), Vec::new());
+    bad.extend(audit.lacks.iter().map(|lack| format!("Incomplete: {}. {}", lack.what, lack.broken.why)));
+    if let Some(verified) = &audit.verified {
+        let (streams, differ) = (number(verified.streams as u64), verified.differences.len() as u64);
+        let words = format!(
+            "To verify what was recorded, {streams} of the worst streams were observed: {} differ.",
+            number(differ)
+        );
+        if differ > 0 { &mut bad } else { &mut mild }.push(words);
+    }
+    mild.extend(not_observed(audit));
+    mild.extend(room(left_out));
+    let ending = audit.exemptions_ending.iter();
+    mild.extend(ending.map(|(rule, until)| format!("The exemption of rule {rule} ends on {until}.")));
+    let filter = audit.filter.words();
+    if !filter.is_empty() {
+        mild.push(format!("Not the whole fleet: {filter}."));
+    }
+    let since = audit.since.iter();
+    mild.extend(
+        since.map(|since| format!("Since {} ({}): {}.", since.source, time(&since.finished_at), since.counts())),
+    );
+    let notice = |kind: &str, words: &String| format!("<p class=\"notice{kind}\">{}</p>", escaped(words));
+    bad.iter().map(|words| notice("", words)).chain(mild.iter().map(|words| notice(" mild", words))).collect()
+}
+
+/// A Region, with its account where there are several.
+fn place(audit: &Audit, region: &Region) -> String {
+    match audit.accounts() > 1 {
         true => format!("{} {}", region.account, region.name),
         false => region.name.clone(),
-    };
+    }
+}
+
+/// The Regions that were not observed to their end.
+fn incomplete(audit: &Audit) -> Vec<String> {
+    let mut bad = Vec::new();
     for region in &audit.regions {
-        let (name, seen) = (place(region), region.streams.len() + region.written);
+        let (name, seen) = (place(audit, region), region.streams.len() + region.written);
         match &region.ended {
             Ended::Failed(broken) if is_recorded(audit) => bad.push(format!("Incomplete: {name}. {}", broken.why)),
             Ended::Failed(broken) => bad.push(format!(
@@ -61,17 +93,14 @@ pub(super) fn notices(audit: &Audit, left_out: &[(Compliance, u64)]) -> String {
             Ended::Complete | Ended::NotEnabled | Ended::Denied | Ended::Silent | Ended::Outdated(_) => {}
         }
     }
-    bad.extend(audit.lacks.iter().map(|lack| format!("Incomplete: {}. {}", lack.what, lack.broken.why)));
-    if let Some(verified) = &audit.verified {
-        let (streams, differ) = (number(verified.streams as u64), verified.differences.len() as u64);
-        let words = format!(
-            "To verify what was recorded, {streams} of the worst streams were observed: {} differ.",
-            number(differ)
-        );
-        if differ > 0 { &mut bad } else { &mut mild }.push(words);
-    }
+    bad
+}
+
+/// The Regions that were left out, and why.
+fn not_observed(audit: &Audit) -> Vec<String> {
     let named = |is_one: fn(&Ended) -> bool| {
-        let regions: Vec<String> = audit.regions.iter().filter(|region| is_one(&region.ended)).map(place).collect();
+        let regions: Vec<String> =
+            audit.regions.iter().filter(|region| is_one(&region.ended)).map(|region| place(audit, region)).collect();
         let more = regions.len().saturating_sub(NAMED_MAX);
         let first = regions.iter().take(NAMED_MAX).map(String::as_str).collect::<Vec<_>>().join(", ");
         if more > 0 { format!("{first} and {} more", number(more as u64)) } else { first }
@@ -85,20 +114,8 @@ pub(super) fn notices(audit: &Audit, left_out: &[(Compliance, u64)]) -> String {
         ("Left out, since the account has not enabled them", named(|ended| *ended == Ended::NotEnabled)),
         ("Not observed, since a policy of the organization denies them", named(|ended| *ended == Ended::Denied)),
     ];
-    mild.extend(groups.iter().filter(|(_, names)| !names.is_empty()).map(|(why, names)| format!("{why}: {names}.")));
-    mild.extend(room(left_out));
-    let ending = audit.exemptions_ending.iter();
-    mild.extend(ending.map(|(rule, until)| format!("The exemption of rule {rule} ends on {until}.")));
-    let filter = audit.filter.words();
-    if !filter.is_empty() {
-        mild.push(format!("Not the whole fleet: {filter}."));
-    }
-    let since = audit.since.iter();
-    mild.extend(
-        since.map(|since| format!("Since {} ({}): {}.", since.source, time(&since.finished_at), since.counts())),
-    );
-    let notice = |kind: &str, words: &String| format!("<p class=\"notice{kind}\">{}</p>", escaped(words));
-    bad.iter().map(|words| notice("", words)).chain(mild.iter().map(|words| notice(" mild", words))).collect()
+    let groups = groups.into_iter().filter(|(_, names)| !names.is_empty());
+    groups.map(|(why, names)| format!("{why}: {names}.")).collect()
 }
 
 /// Which streams there is no room for.

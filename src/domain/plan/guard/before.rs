@@ -73,12 +73,11 @@ pub enum Leave {
 impl Before<'_> {
     /// Whether the change may be made. What costs no request comes first.
     pub fn leave(&self) -> Leave {
-        let Self { target: (target, manager), now, .. } = *self;
-        let refused = |why: Withheld, words: String| Leave::Refused(why, words);
+        let Self { target: (target, _), now, .. } = *self;
         let changes = self.changes.unwrap_or_default();
         if self.by_event {
             let words = "its rule has a guard: the next sweep asks for this change, one stream first";
-            return refused(Withheld::WaitsItsTurn, words.to_owned());
+            return Leave::Refused(Withheld::WaitsItsTurn, words.to_owned());
         }
         if self.changes.is_none() {
             let words = "CloudTrail's history of the stream is too long to be read to its end";
@@ -92,33 +91,12 @@ impl Before<'_> {
             );
             return Leave::Passed(Withheld::Quota, words);
         }
-        if manager == KeyManager::Aws {
-            match self.lets_in {
-                Ok([]) => {}
-                Ok(accounts) => {
-                    let words = format!(
-                        "a resource policy allows {}, and other accounts cannot use an AWS-managed key",
-                        accounts.join(", ")
-                    );
-                    return Leave::Passed(Withheld::WouldLockOut, words);
-                }
-                Err(why) => {
-                    let words = format!("whether other accounts use the stream is not known: {why}");
-                    return refused(Withheld::GuardBlind, words);
-                }
-            }
-        }
-        match self.broken {
-            Ok(0) => {}
-            Ok(times) => {
-                let words = format!("changes to {target} broke {times} streams in the last 24 hours");
-                return refused(Withheld::Halted, words);
-            }
-            Err(why) => return refused(Withheld::GuardBlind, format!("its users cannot be watched: {why}")),
+        if let Some(leave) = self.locks_out().or_else(|| self.broke()) {
+            return leave;
         }
         if self.is_busy {
             let words = format!("a change of another stream to {target} is watched: the next sweep asks for this one");
-            return refused(Withheld::WaitsItsTurn, words);
+            return Leave::Refused(Withheld::WaitsItsTurn, words);
         }
         if let Some(since) = held_since(changes, target, self.own_role).filter(|at| now.duration_since(*at) < self.hold)
         {
@@ -134,6 +112,39 @@ impl Before<'_> {
         }
         let words = "CloudTrail's history does not show how the stream came to its key".to_owned();
         Leave::Passed(Withheld::GuardBlind, words)
+    }
+
+    /// Whether another account would lose its access, or may.
+    fn locks_out(&self) -> Option<Leave> {
+        let (_, manager) = self.target;
+        match self.lets_in {
+            _ if manager != KeyManager::Aws => None,
+            Ok([]) => None,
+            Ok(accounts) => {
+                let words = format!(
+                    "a resource policy allows {}, and other accounts cannot use an AWS-managed key",
+                    accounts.join(", ")
+                );
+                Some(Leave::Passed(Withheld::WouldLockOut, words))
+            }
+            Err(why) => {
+                let words = format!("whether other accounts use the stream is not known: {why}");
+                Some(Leave::Refused(Withheld::GuardBlind, words))
+            }
+        }
+    }
+
+    /// Whether a change to the same key broke a stream, or may have.
+    fn broke(&self) -> Option<Leave> {
+        let (target, _) = self.target;
+        match self.broken {
+            Ok(0) => None,
+            Ok(times) => {
+                let words = format!("changes to {target} broke {times} streams in the last 24 hours");
+                Some(Leave::Refused(Withheld::Halted, words))
+            }
+            Err(why) => Some(Leave::Refused(Withheld::GuardBlind, format!("its users cannot be watched: {why}"))),
+        }
     }
 }
 
@@ -200,25 +211,32 @@ fn in_order(changes: &[Change]) -> Vec<&Change> {
     ordered
 }
 
-/// When a Start of ours with `target` was soon followed by a Start with another key, by us or by somebody who had to help: that change is
-/// not made again. A Stop says nothing: it is undone, and later changes are those of a new policy.
+/// When a Start of ours with `target` was last taken back: soon followed by a Start with another key, by us or by somebody who had to help.
+/// That change is not made again, whoever sets the other key once more, unless somebody else made it since. A Stop ends that: a stream is
+/// not left without encryption.
 fn held_since(changes: &[Change], target: &KeyIdentity, own_role: &str) -> Option<Timestamp> {
-    let is_ours = |change: &Change| change.role.as_deref() == Some(own_role);
-    let mut ordered = in_order(changes);
-    // Two copies of one message may each have set the same key, and a Start of this instance stands beside CloudTrail's record of it.
-    ordered.dedup_by(|later, earlier| {
-        later.kind == ChangeKind::Start
-            && earlier.kind == later.kind
-            && is_ours(later)
-            && is_ours(earlier)
-            && later.key == earlier.key
-    });
-    let with_target = |change: &Change| change.key.as_ref().is_some_and(|key| key.as_str() == target.as_str());
-    let [before, last] = ordered.get(ordered.len().checked_sub(2)?..)? else { return None };
-    let are_starts = before.kind == ChangeKind::Start && last.kind == ChangeKind::Start;
-    let is_soon = last.at.duration_since(before.at) <= TAKEN_BACK_WITHIN;
-    let taken_back = are_starts && is_ours(before) && with_target(before) && !with_target(last) && is_soon;
-    taken_back.then_some(last.at)
+    let (mut ours, mut held) = (None, None);
+    for change in in_order(changes) {
+        let is_with_target = change.key.as_ref().is_some_and(|key| key.as_str() == target.as_str());
+        match (change.kind, is_with_target, change.role.as_deref() == Some(own_role)) {
+            (ChangeKind::Start, true, true) => ours = Some(change.at),
+            (ChangeKind::Start, true, false) | (ChangeKind::Stop, ..) => (ours, held) = (None, None),
+            (ChangeKind::Start, false, _) => {
+                let taken_back = ours.take().filter(|at| change.at.duration_since(*at) <= TAKEN_BACK_WITHIN);
+                held = taken_back.map(|_| change.at).or(held);
+            }
+        }
+    }
+    held
+}
+
+/// Whether somebody else set this key, by the newest change that the history shows.
+pub fn was_set_by_another(changes: &[Change], key: &KeyIdentity, own_role: &str) -> bool {
+    let newest = in_order(changes).pop();
+    newest.is_some_and(|change| {
+        let is_it = change.key.as_ref().is_some_and(|set| set.as_str() == key.as_str());
+        change.kind == ChangeKind::Start && is_it && change.role.as_deref() != Some(own_role)
+    })
 }
 
 /// Whether the newest change that the history shows is how the stream came to what it is on. An alias says nothing: it may have been moved.
@@ -291,6 +309,22 @@ mod tests {
             Leave::Given => "given",
             Leave::Wait(_) => "wait",
             Leave::Refused(why, _) | Leave::Passed(why, _) => why.as_str(),
+        }
+    }
+
+    #[test]
+    fn who_set_the_key() {
+        let (new, old) = (key("new").as_str().to_owned(), key("old").as_str().to_owned());
+        for (changes, expect) in [
+            (vec![change(5, Some(&new), false)], true),
+            (vec![change(5, Some(&new), true)], false),
+            (vec![change(9, Some(&new), true), change(5, Some(&new), false)], true),
+            (vec![change(5, Some(&new), true), change(9, Some(&new), false)], false),
+            (vec![change(9, Some(&new), false), change(5, Some(&old), false)], false),
+            (vec![change(9, Some(&new), false), change(5, None, false)], false),
+            (Vec::new(), false),
+        ] {
+            assert_eq!(was_set_by_another(&changes, &key("new"), OURS), expect, "{changes:?}");
         }
     }
 
@@ -393,8 +427,15 @@ mod tests {
         assert_eq!(word(&leave(None, &stopped, |_| {})), "given", "a fight is weighed elsewhere");
         let later = [change(60 + 181, Some(&new), true), change(60, Some(&old), true)];
         assert_eq!(word(&leave(Some("old"), &later, |_| {})), "given", "for another reason");
-        let since = [taken_back.as_slice(), &[change(30, Some(&old), false)]].concat();
-        assert_eq!(word(&leave(Some("old"), &since, |_| {})), "given", "somebody has been there since");
+        for (more, expect) in [
+            // Whoever has the old key in a configuration sets it again.
+            (vec![change(30, Some(&old), false)], "held"),
+            (vec![change(30, Some(&new), false), change(20, Some(&old), false)], "given"),
+            (vec![change(30, None, false), change(20, Some(&old), false)], "given"),
+        ] {
+            let since = [taken_back.as_slice(), &more].concat();
+            assert_eq!(word(&leave(Some("old"), &since, |_| {})), expect, "{more:?}");
+        }
         let other = [change(90, Some(&arn("third")), true), change(60, Some(&old), true)];
         assert_eq!(word(&leave(Some("old"), &other, |_| {})), "given", "it was another key");
     }

@@ -17,6 +17,7 @@ use crate::domain::failure::Unfinished;
 use crate::domain::model::{Encryption, KeyIdentity};
 use crate::domain::plan::close::Next;
 use crate::domain::plan::observation::Observation;
+use crate::domain::plan::proof::is_new;
 use crate::domain::plan::situation::Situation;
 use crate::domain::plan::state::State;
 use crate::domain::traffic::judge::{Health, Users};
@@ -91,7 +92,7 @@ pub fn verdict(base: Verdict, watched: &Watched, watch: &Watch) -> Verdict {
             (Reason::Broken, format!("users {fail} the change to {target}: {why}"))
         }
         Standing::Overtaken => {
-            (Reason::Overtaken, format!("somebody else changed it while its change to {target} was watched"))
+            (Reason::Overtaken, format!("it was changed again while its change to {target} was watched"))
         }
         Standing::Restored | Standing::FellBack => restored(watched, watch),
     };
@@ -170,13 +171,36 @@ fn ended(list: List, ended: Ended) -> Left {
     Left { others: list.after(ended), halted, begun: None }
 }
 
-/// What a run leaves that made a guarded change, or did not: `next` is what its verdict alone would leave, `watch` how long its rule has
-/// changes watched, `back` the key that the stream could go back to, `turned_away` the list that goes on before it, where its turn comes later.
+/// Whether a change is watched.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Watching {
+    /// For so long.
+    For(SignedDuration),
+    /// The stream has no users who could be hurt (it was new, or its key could not be used), or somebody else changed it.
+    NotNeeded,
+    /// Its rule has no guard.
+    Off,
+}
+
+impl Watching {
+    /// By how long the rule has changes watched, whether this run found that there is nothing to watch, and whether the stream was new then.
+    pub fn of(watch: Option<SignedDuration>, needs_none: bool, work: &Work, now: Timestamp) -> Self {
+        let was_new = work.created.is_some_and(|created| is_new(created, work.started_at.unwrap_or(now)));
+        match watch {
+            None => Self::Off,
+            Some(_) if needs_none || was_new => Self::NotNeeded,
+            Some(time) => Self::For(time),
+        }
+    }
+}
+
+/// What a run leaves that made a guarded change, or did not: `next` is what its verdict alone would leave, `watch` whether the change is
+/// watched, `back` the key that the stream could go back to, `turned_away` the list that goes on before it, where its turn comes later.
 pub fn after_run(
     state: &State,
     verdict: &Verdict,
     next: Next,
-    watch: Option<SignedDuration>,
+    watch: Watching,
     back: Option<String>,
     turned_away: Option<Message>,
     now: Timestamp,
@@ -203,7 +227,7 @@ pub fn after_run(
         _ => None,
     };
     match (on, watch) {
-        (Some(key), Some(time)) => {
+        (Some(key), Watching::For(time)) => {
             // Where this work did not set the key, a copy of it may have: that one has the list, and the stream alone is watched, from
             // before the copy could have changed it.
             let sent = work.started_at.filter(|_| work.started).unwrap_or(work.first_seen);
@@ -213,10 +237,12 @@ pub fn after_run(
             let halted = halted.all().cloned().collect();
             (next, Left { halted, begun: Some(watch), ..Left::default() })
         }
+        // The next one is what this one would have been.
+        (Some(_), Watching::NotNeeded) => (alone(next), ended(list, Ended::NotStarted)),
         // The rule has no guard any more.
-        (Some(_), None) => (alone(next), ended(list, Ended::Fine)),
+        (Some(_), Watching::Off) => (alone(next), ended(list, Ended::Fine)),
         // The next sweep finds it: what hinders one stream may hinder all of a list, which would be changed together when that is over.
-        (None, Some(_)) if !work.started => (Next::Nothing, ended(list, of_verdict(verdict, work.proof_owed))),
+        (None, Watching::For(_)) if !work.started => (Next::Nothing, ended(list, of_verdict(verdict, work.proof_owed))),
         (None, _) => (alone(next), ended(list, of_verdict(verdict, work.started))),
     }
 }

@@ -218,9 +218,10 @@ pub fn answer(facts: &Facts<'_>, since: Timestamp, now: Timestamp) -> Answer {
     }
     let Some(users) = facts.users else { return not_yet("whether its users work cannot be read") };
     match users.health() {
-        Health::Broken => {}
-        Health::Unknown | Health::Suspect => return not_yet("its users do not certainly fail now"),
-        Health::Quiet | Health::Fine => return refused("its users work as before again"),
+        Health::Broken if users.fail_last() => {}
+        Health::Broken => return not_yet("its users work in the last minute that can be judged"),
+        Health::Unknown | Health::Suspect | Health::Quiet => return not_yet("its users do not certainly fail now"),
+        Health::Fine => return refused("its users work as before again"),
     }
     match facts.denied {
         Ok(denied) if denied.iter().any(|one| is_of_broken(one, users)) => Answer::Given(identity.clone()),
@@ -320,6 +321,7 @@ mod tests {
     fn users(health: Health) -> Users {
         let mut users = Users::blind("");
         (users.producers.health, users.consumers.health) = (health, Health::Quiet);
+        users.producers.fails_last = health == Health::Broken;
         users
     }
 
@@ -356,7 +358,9 @@ mod tests {
         let foreign = KeyLookup::Found(KeyInfo::new(foreign, KeyManager::Customer, None));
         let central = Watch { target: "arn:aws:kms:eu-west-1:999988887777:key/new".to_owned(), ..of_key.clone() };
         let consumer = [Denied { side: Side::Consumer, ..denied[0].clone() }];
-        let suspect = users(Health::Suspect);
+        let mut recovered = users(Health::Broken);
+        recovered.producers.fails_last = false;
+        let (suspect, quiet) = (users(Health::Suspect), users(Health::Quiet));
         let (first, ours) = ([change(-20, "new", OURS)], [change(-19, "new", OURS)]);
         let (again, moved) = ([change(-1, "new", "somebody")], [change(-1, "old", OURS)]);
         let rows: &[(&str, Facts<'_>, &str)] = &[
@@ -385,6 +389,8 @@ mod tests {
             ("it went back before", Facts { changes: Ok(&moved), ..good }, "refused"),
             ("the history is not known", Facts { changes: Err("no"), ..good }, "not yet"),
             ("suspect", Facts { users: Some(&suspect), ..good }, "not yet"),
+            ("they work again just now", Facts { users: Some(&recovered), ..good }, "not yet"),
+            ("they gave up", Facts { users: Some(&quiet), ..good }, "not yet"),
             ("the other side is denied", Facts { denied: Ok(&consumer), ..good }, "not yet"),
             ("blind", Facts { users: None, ..good }, "not yet"),
             ("it fares well", Facts { users: Some(&fine), ..good }, "refused"),

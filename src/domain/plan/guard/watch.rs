@@ -21,8 +21,8 @@ const EVERY_MAX: SignedDuration = SignedDuration::from_mins(10);
 const TIMES: i32 = 5;
 /// So far apart are the two observations that find a stream broken.
 const APART: SignedDuration = SignedDuration::from_mins(1);
-/// So many minutes say how the users of a stream fare now.
-const LAST_MINUTES: SignedDuration = SignedDuration::from_mins(5);
+/// So much of what can be judged says how the users of a stream fare now: five whole minutes, wherever in a minute it begins.
+const LAST_MINUTES: SignedDuration = SignedDuration::from_mins(7);
 /// For so long after its end the metrics of a watch are asked for again, where they could not be read.
 const BLIND_MAX: SignedDuration = SignedDuration::from_mins(15);
 
@@ -283,7 +283,12 @@ impl Watch {
         if times.into_iter().chain(back).flatten().any(|at| bounds::is_odd(at, now)) {
             return Err(bounds::ODD);
         }
-        let in_order = sent <= from && from <= until && until.duration_since(*from) <= WATCH.1;
+        let since = |at: Option<Timestamp>| at.is_none_or(|at| at >= *from);
+        let in_order = sent <= from
+            && from <= until
+            && until.duration_since(*from) <= WATCH.1
+            && since(*broken_since)
+            && since(restore.map(|restore| restore.since));
         if in_order { Ok(()) } else { Err("its times are in no order") }
     }
 }
@@ -311,8 +316,19 @@ mod tests {
             before: Counts::default(),
             after: Counts::default(),
             behind_ms: None,
+            fails_last: health == Health::Broken,
         };
         Users { producers: side(health), consumers: side(Health::Quiet) }
+    }
+
+    #[test]
+    fn a_stream_on_its_way_back_is_judged_by_five_minutes() {
+        let begun = Watch { restore: Some(Restore::begin(at(30))), ..watch() };
+        for second in 0..60 {
+            let now = at(40) + SignedDuration::from_secs(second);
+            let minutes = begun.change(SignedDuration::from_hours(1), at(-600), now).after(now).len();
+            assert!((5..=6).contains(&minutes), "{second}: {minutes}");
+        }
     }
 
     /// The end of the step, or in how many minutes it goes on and since how many minutes it is broken.
@@ -404,7 +420,7 @@ mod tests {
             (change.active, change.until)
         };
         assert_eq!(change(begun, 8), (at(0), at(8)), "not before the change");
-        assert_eq!(change(begun, 30), (at(22), at(30)), "beyond the end of the watch");
+        assert_eq!(change(begun, 30), (at(20), at(30)), "beyond the end of the watch");
         let restored = Restore { restored: Some(at(15)), ..begun };
         assert_eq!(change(restored, 30), (at(15), at(30)));
     }
@@ -417,6 +433,12 @@ mod tests {
         let json = serde_json::to_value(&good).unwrap();
         assert_eq!(serde_json::from_value::<Watch>(json.clone()).unwrap(), good);
         assert_eq!(good.check(at(5)), Ok(()));
+        for bad in [
+            Watch { broken_since: Some(at(-1)), ..good.clone() },
+            Watch { restore: Some(Restore { since: at(-1), ..restore }), ..good.clone() },
+        ] {
+            assert_eq!(bad.check(at(5)), Err("its times are in no order"));
+        }
         for target in ["alias/app", "", "arn:aws:kms:eu-west-1:111122223333:alias/app", "1234abcd"] {
             let mut bad = json.clone();
             bad["target"] = target.into();
