@@ -160,7 +160,8 @@ impl Planned {
 
     fn to_change(&self) -> ToChange {
         let created = self.preview.setting.as_ref().map(|s| s.observed.created);
-        ToChange { stream: self.stream.clone(), created, key: self.preview.desired.clone() }
+        let (key, rule) = (self.preview.desired.clone(), self.preview.rule.clone());
+        ToChange { stream: self.stream.clone(), created, key, rule }
     }
 
     fn to_json(&self, left_for_max: bool, before: &Before) -> Value {

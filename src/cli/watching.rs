@@ -16,8 +16,8 @@ use crate::domain::codes::START_STREAM_ENCRYPTION;
 use crate::domain::evidence::{Evidence, Remediation};
 use crate::domain::model::{KeyIdentity, Mode};
 use crate::domain::plan::guard::watch::{Standing, Step};
-use crate::domain::policy::Policy;
 use crate::domain::policy::guard::{Guard, WATCH};
+use crate::domain::policy::{Effect, Policy};
 use crate::domain::text::EventText;
 use crate::domain::traffic::judge::{Health, Side, Users};
 use crate::domain::verdict::Reason;
@@ -41,6 +41,8 @@ pub(super) struct ToChange {
     pub(super) created: Option<Timestamp>,
     /// The key of the plan. A stream that is not ready may have none there; its rule's is taken then.
     pub(super) key: Option<KeyIdentity>,
+    /// Its rule, which says with how long before the change it is compared.
+    pub(super) rule: Option<String>,
 }
 
 /// What came of a plan.
@@ -85,12 +87,21 @@ pub(super) async fn carry_out(
         let ran = run_all(context, policy, Mode::Enforce, works.collect(), "sealing", as_json).await?;
         return Ok(Done::Ran(ran));
     };
-    let watched = changes.into_iter().map(|ToChange { stream, created, key }| {
+    let watched = changes.into_iter().map(|ToChange { stream, created, key, rule }| {
         let created = created.unwrap_or_else(|| context.aws.now());
-        (Watched { stream, created, baseline: Guard::default().baseline }, key)
+        (Watched { stream, created, baseline: baseline(policy, rule.as_deref()) }, key)
     });
     let watched: Vec<_> = watched.collect();
     Ok(Done::Watched(seal(context, policy, &watched, watch, as_json).await?))
+}
+
+/// The baseline of a rule's guard.
+fn baseline(policy: &Policy, rule: Option<&str>) -> SignedDuration {
+    let rule = policy.rules.iter().find(|it| Some(it.name.as_str()) == rule);
+    match rule.map(|rule| &rule.effect) {
+        Some(Effect::Encrypt(encrypt)) => encrypt.guard.baseline,
+        Some(Effect::Exempt(_)) | None => Guard::default().baseline,
+    }
 }
 
 /// How long `--watch` says.
@@ -281,6 +292,46 @@ impl Watching {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::failure::Unfinished;
+    use crate::domain::plan::guard::watch::{On, Watch};
+    use crate::domain::traffic::judge::Counts;
+
+    #[test]
+    fn a_watch_is_compared_with_the_time_that_its_rule_names() {
+        let text = "{version: 1, defaults: {guard: {watch: 20m, baseline: 2h}}, rules: [{name: a, match: {stream: a}, key: alias/a, \
+                    guard: {baseline: 3h}}, {name: b, key: alias/b}]}";
+        let policy = Policy::load(text).unwrap();
+        for (rule, hours) in [(Some("a"), 3), (Some("b"), 2), (None, 1)] {
+            assert_eq!(baseline(&policy, rule), SignedDuration::from_hours(hours), "{rule:?}");
+        }
+    }
+
+    #[test]
+    fn an_observation_is_a_line_with_its_counts() {
+        let name = StreamName::parse("orders").unwrap();
+        let users = |health| {
+            let mut users = Users::blind("");
+            (users.producers.health, users.consumers.health) = (health, Health::Quiet);
+            users.producers.after = Counts { minutes: 5, calls: 300, failed: 12 };
+            users
+        };
+        let sent: Timestamp = "2026-03-02T08:00:00Z".parse().unwrap();
+        let watch = Watch::new(&KeyIdentity::AwsManagedAlias, sent, SignedDuration::from_mins(20), sent);
+        let (again, ended) = (Step::Again(watch, sent), Step::End(Standing::Broken));
+        let counts = "orders: producers broken: 300 calls, 12 failed; consumers quiet: 0 calls, 0 failed";
+        for (health, step, expect) in [
+            (Health::Broken, &again, format!("{counts}; one more observation has to find so too")),
+            (Health::Broken, &ended, counts.to_owned()),
+            (Health::Fine, &again, counts.replace("broken", "fine")),
+        ] {
+            let found = Found { on: On::Target, users: Ok(users(health)) };
+            let line = line(&name, &found, step);
+            assert!(line.contains(&expect), "{line}");
+        }
+        let why = Unfinished::open("cloudwatch:GetMetricData", "PartialData", "two metrics are missing");
+        let blind = line(&name, &Found { on: On::Target, users: Err(why) }, &ended);
+        assert!(blind.contains("orders: not measured: two metrics are missing"), "{blind}");
+    }
 
     #[test]
     fn a_watch_has_its_bounds() {

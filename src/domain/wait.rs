@@ -5,6 +5,9 @@
 
 use std::time::Duration;
 
+use jiff::{SignedDuration, Timestamp};
+
+use super::bounds::later;
 use super::cause::{CREATE, Cause, STOP};
 use super::work::{PutBack, Work};
 
@@ -31,11 +34,37 @@ const TURN: Duration = Duration::from_secs(2);
 /// From this attempt on the pauses before runs are the longest. Such runs keep nobody waiting, and have waited for a quarter of an hour.
 const PATIENT_FROM: u32 = 7;
 
-/// How long a run waits for a stream that is not ready: up to `most` where it is the first one of a stream that was created, whose encryption
-/// was stopped, or that a command names; after a Start of its own; and where there is no queue to defer it to. All others observe once: many
-/// streams that are never ready keep no new one waiting.
+/// So far apart are the spans in which an instance's first runs wait that nobody waits for.
+const SPANS_APART: SignedDuration = SignedDuration::from_mins(5);
+
+/// How long a run waits for a stream that is not ready: up to `most` where it is the first one for its event, after a Start of its own, and
+/// where there is no queue to defer it to. All others observe once: many streams that are never ready keep no new one waiting.
 pub fn longest(work: &Work, has_started: bool, has_queue: bool, most: Duration) -> Duration {
-    if has_started || !has_queue || (work.attempt == 0 && is_awaited(work)) { most } else { Duration::ZERO }
+    if has_started || !has_queue || work.attempt == 0 { most } else { Duration::ZERO }
+}
+
+/// Whether a run waits only as its instance's [`Patience`] allows: anybody can cause many first runs that nobody waits for.
+pub fn needs_patience(work: &Work, has_started: bool, has_queue: bool) -> bool {
+    has_queue && !has_started && !is_awaited(work)
+}
+
+/// How long an instance waits in first runs that nobody waits for: while it does, it takes no batch that a new stream might be in. All such
+/// waits lie in spans as long as the longest wait, five minutes apart; between those, what is not ready is deferred at once.
+#[derive(Clone, Debug, Default)]
+pub struct Patience {
+    began: Option<Timestamp>,
+}
+
+impl Patience {
+    /// Begins a wait that would be over at `resume`, of `most` at the longest. Says whether the instance has the patience for it.
+    pub fn allows(&mut self, now: Timestamp, resume: Timestamp, most: Duration) -> bool {
+        let began = self.began.filter(|began| now.duration_since(*began) < SPANS_APART).unwrap_or(now);
+        let is_allowed = resume <= later(began, most);
+        if is_allowed {
+            self.began = Some(began);
+        }
+        is_allowed
+    }
 }
 
 /// How long a run waits for its turn to observe; `None`: as long as it has. One that was deferred, and that nobody waits for, takes what the
@@ -101,8 +130,6 @@ pub fn pause_after_change(waited: Duration, spread: f64) -> Duration {
 
 #[cfg(test)]
 mod tests {
-    use jiff::Timestamp;
-
     use super::*;
     use crate::domain::arn::StreamArn;
     use crate::domain::cause::START;
@@ -123,10 +150,11 @@ mod tests {
         for (call, event_id, attempt, has_started, expected) in [
             (CREATE, Some("e"), 0, false, 20),
             (STOP, Some("e"), 0, false, 20),
-            (START, Some("e"), 0, false, 0),
+            (START, Some("e"), 0, false, 20),
             ("reconcile", None, 0, false, 20),
-            ("AddTagsToStream", Some("e"), 0, false, 0),
-            ("sweep", Some("e"), 0, false, 0),
+            ("AddTagsToStream", Some("e"), 0, false, 20),
+            ("sweep", Some("e"), 0, false, 20),
+            ("AddTagsToStream", Some("e"), 1, false, 0),
             (CREATE, Some("e"), 1, false, 0),
             ("reconcile", None, 7, false, 0),
             (CREATE, Some("e"), 1, true, 20),
@@ -135,6 +163,45 @@ mod tests {
             let work = work(call, event_id, attempt);
             let waits = |has_queue| longest(&work, has_started, has_queue, most).as_secs();
             assert_eq!((waits(true), waits(false)), (expected, 20), "{call} {attempt} {has_started}");
+        }
+    }
+
+    #[test]
+    fn only_runs_that_nobody_waits_for_need_patience() {
+        for (call, event_id, has_started, expected) in [
+            (CREATE, Some("e"), false, false),
+            (STOP, Some("e"), false, false),
+            ("reconcile", None, false, false),
+            (START, Some("e"), false, true),
+            ("AddTagsToStream", Some("e"), false, true),
+            ("sweep", Some("e"), false, true),
+            ("AddTagsToStream", Some("e"), true, false),
+        ] {
+            let needs = |has_queue| needs_patience(&work(call, event_id, 0), has_started, has_queue);
+            assert_eq!((needs(true), needs(false)), (expected, false), "{call} {has_started}");
+        }
+    }
+
+    #[test]
+    fn an_instance_has_patience_for_one_span_in_five_minutes() {
+        let mut patience = Patience::default();
+        let at = |seconds| Timestamp::UNIX_EPOCH + SignedDuration::from_secs(seconds);
+        for (now, resume, is_allowed) in [
+            // A wait that is too long begins no span.
+            (0, 21, false),
+            (10, 30, true),
+            // What waits at the same time shares the span, and ends with it.
+            (12, 14, true),
+            (29, 30, true),
+            (29, 31, false),
+            (40, 41, false),
+            (309, 310, false),
+            (310, 330, true),
+            (330, 331, false),
+            (611, 612, true),
+        ] {
+            let allows = patience.allows(at(now), at(resume), Duration::from_secs(20));
+            assert_eq!(allows, is_allowed, "{now} {resume}");
         }
     }
 

@@ -10,7 +10,7 @@ use crate::domain::bounds::until;
 use crate::domain::failure::Unfinished;
 use crate::domain::pace::Pace;
 use crate::domain::scan::subject::Group;
-use crate::domain::wait::Waits;
+use crate::domain::wait::{Patience, Waits};
 use crate::ports::Clock;
 
 /// ListTagsForStream has 5 a second, for the account or for the stream, depending on the page one reads (Kinesis API reference
@@ -34,6 +34,8 @@ pub struct Paces {
     pub(crate) trail: Mutex<Pace>,
     /// How long new streams were CREATING.
     pub(crate) creating: Mutex<Waits>,
+    /// Its waits in runs that nobody waits for.
+    patience: Mutex<Patience>,
 }
 
 impl Paces {
@@ -53,6 +55,7 @@ impl Paces {
             // Not divided: few instances read it at once, and it is read for a minute.
             trail: Mutex::new(Pace::new(LOOKUPS_PER_SECOND, 1, 1)),
             creating: Mutex::new(Waits::default()),
+            patience: Mutex::default(),
         }
     }
 
@@ -70,6 +73,11 @@ impl Paces {
         for pace in [&self.describes, &self.tags] {
             pace.lock().unwrap_or_else(PoisonError::into_inner).share_burst(runs);
         }
+    }
+
+    /// Whether a run that nobody waits for may wait until `resume`.
+    pub(crate) fn have_patience(&self, now: Timestamp, resume: Timestamp, most: Duration) -> bool {
+        self.patience.lock().unwrap_or_else(PoisonError::into_inner).allows(now, resume, most)
     }
 
     /// Whether the next place of `pace` is to be waited for longer than `most`.

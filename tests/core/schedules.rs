@@ -2,11 +2,10 @@
 //! other people at work, keys and policies that break for a while. What must hold in the end is in [`judge`]; what must hold
 //! all the time is in `sim::watch`.
 //!
-//! `STREAMSEAL_SCHEDULES` is how many, `STREAMSEAL_SEED` the one to replay.
+//! `STREAMSEAL_SCHEDULES` is how many, `STREAMSEAL_FIRST` the seed of the first one, `STREAMSEAL_SEED` the one to replay.
 //!
-//! Bugs that were put in on purpose on 2026-11-29, and what of the first 400 seeds caught them: work messages about one stream that end with
-//! each other: 6 and 100; a scan that begins before its window ends: 42, 117, 228 and 249. Candidates chosen first come are caught by
-//! no seed, since no schedule has more streams than one scan may change, but by `streams_whose_change_fails_for_ever_starve_nobody`.
+//! Bugs that were put in on purpose on 2026-11-30, and what of the first 400 seeds caught them: work messages about one stream that end with
+//! each other: 6; a scan that begins before its window ends: 66, 74, 88 and 12 others; candidates chosen first come: 2, 12, 22 and 37 others.
 //! The same of the guard, of the first 600: *halted* that is not heeded: 0, 115, 125 and 21 others; a list that goes on before its first
 //! stream was watched: 15, 75 and 365; a way back though nobody is denied: 90, 220, 290, 505 and 560.
 
@@ -17,6 +16,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use jiff::{SignedDuration, Timestamp};
 use streamseal::domain::evidence::guard::Guard;
 use streamseal::domain::evidence::{Evidence, ProofState};
+use streamseal::domain::failure::{Class, Fault as Lasting};
 use streamseal::domain::model::KeyManager;
 use streamseal::domain::plan::guard::watch::Standing;
 use streamseal::domain::policy::{Existing, Outcome, Policy};
@@ -24,7 +24,7 @@ use streamseal::domain::scan::v1::Summary;
 use streamseal::domain::verdict::{Compliance, Reason};
 
 use crate::sim::actors::{Resource, Tool};
-use crate::sim::faults::Weather;
+use crate::sim::faults::{Fault, Script, Weather};
 use crate::sim::fleet::SEEN_LAG_MS;
 use crate::sim::scene::{Scene, secs};
 use crate::sim::{Entry, Op, State, arn, key_arn};
@@ -33,6 +33,9 @@ const SCHEDULES: u64 = 2_000;
 /// A message was handed over at most so often: 6 h of quarters of an hour, the shorter delays before them, two later observations of
 /// 15 min and 1 h, and what faults add; times in which the policy cannot be read do not count towards the 6 h, and are hops.
 const HOPS_MAX: u32 = 70;
+/// What one scan may change where there are streams that no event names, and how many pairs of sweeps give each of those its turn.
+const UNHEARD_CHANGES: &str = "2";
+const UNHEARD_SWEEPS: u32 = 24;
 
 const POLICY: &str = r#"
 version: 1
@@ -76,6 +79,8 @@ struct Plan {
     deeds: Vec<(f64, Deed)>,
     /// Existing streams of a rule with a guard, and whether their users may use its key.
     guarded: Vec<(&'static str, bool)>,
+    /// Existing streams that no event names, more than a scan may change, and whether their change is always refused.
+    unheard: Vec<(&'static str, bool)>,
 }
 
 const EXISTING: [&str; 7] = ["orders", "bills", "scratch", "legacy", "aws", "read", "users"];
@@ -132,12 +137,27 @@ fn plan(seed: u64) -> Plan {
     }
     deeds.extend(existing.iter().map(|(name, _)| (dice.f64() * 30.0, Deed::Command(name))));
     let guarded = if seed.is_multiple_of(5) { guarded(dice, &mut deeds) } else { Vec::new() };
-    if !guarded.is_empty() {
-        // Each message that comes twice makes a second chain, and a watch has many messages: they would be thousands.
+    let unheard = if seed % 10 == 2 { unheard(dice, &mut deeds) } else { Vec::new() };
+    if !guarded.is_empty() || !unheard.is_empty() {
+        // Each message that comes twice makes a second chain, and a watch and many sweeps have many messages: they would be thousands.
         (weather.duplicates, weather.faults) = (weather.duplicates.min(30), weather.faults.min(100));
     }
     deeds.sort_by(|a, b| a.0.total_cmp(&b.0));
-    Plan { weather, existing, terraform, deeds, guarded }
+    Plan { weather, existing, terraform, deeds, guarded, unheard }
+}
+
+/// Streams that sweeps alone find. Those whose change is refused come first in each list of streams, and are as many as a scan may change.
+fn unheard(dice: &mut fastrand::Rng, deeds: &mut Vec<(f64, Deed)>) -> Vec<(&'static str, bool)> {
+    let (refused, others) =
+        (["unheard-a", "unheard-b", "unheard-c", "unheard-d"], ["unheard-x", "unheard-y", "unheard-z"]);
+    let refused = refused.into_iter().take(dice.usize(2..=4)).map(|name| (name, true));
+    let streams = refused.chain(others.into_iter().take(dice.usize(1..=3)).map(|name| (name, false))).collect();
+    for number in 0..UNHEARD_SWEEPS {
+        // Two of them, which may be in one window.
+        let at = 4_000.0 + 1_800.0 * f64::from(number);
+        deeds.extend([(at, Deed::Sweep), (at + 60.0 * dice.f64(), Deed::Sweep)]);
+    }
+    streams
 }
 
 /// Some streams of a rule with a guard, sweeps that find them, and what else happens to them.
@@ -235,10 +255,18 @@ fn act(state: &mut State, deed: Deed, now: Timestamp) {
 
 /// Runs one schedule to its end.
 async fn run(seed: u64) -> Result<Scene, String> {
-    let Plan { weather, existing, terraform, deeds, guarded } = plan(seed);
+    let Plan { weather, existing, terraform, deeds, guarded, unheard } = plan(seed);
     // Every other one has a bus for its results, in the same weather.
     let bus = if seed.is_multiple_of(2) { "results" } else { "" };
-    let mut scene = Scene::with(POLICY, seed, weather, &[("RESULT_BUS", bus)]);
+    let most = if unheard.is_empty() { "10" } else { UNHEARD_CHANGES };
+    let mut scene = Scene::with(POLICY, seed, weather, &[("RESULT_BUS", bus), ("MAX_CHANGES", most)]);
+    for (name, is_refused) in unheard {
+        scene.existing(name, None);
+        if is_refused {
+            let fault = Fault::Refused(Class::Permanent(Lasting::Access), "AccessDenied");
+            scene.set(|state, _| state.always.push(Script { op: Op::Start, target: Some(name.to_owned()), fault }));
+        }
+    }
     for (name, key) in &existing {
         scene.existing(name, *key);
     }
@@ -275,9 +303,10 @@ fn judge(state: &State, now: Timestamp) -> Vec<String> {
     for message in state.queue.dead.iter().chain(&state.queue.dropped) {
         faults.push(format!("lost: {}", message.body));
     }
-    // One list goes through all of its streams, and each is watched in several messages.
-    let lists = u32::try_from(state.streams.keys().filter(|name| name.starts_with("guarded")).count()).unwrap();
-    if state.queue.most_hops > HOPS_MAX * (1 + lists) {
+    // One list goes through all of its streams, and each is watched in several messages; each sweep comes back to what is refused.
+    let is_long = |name: &&String| name.starts_with("guarded") || name.starts_with("unheard");
+    let long = u32::try_from(state.streams.keys().filter(is_long).count()).unwrap();
+    if state.queue.most_hops > HOPS_MAX * (1 + long) {
         faults.push(format!("a message was handed over {} times", state.queue.most_hops));
     }
     faults.extend(too_fast(state));
@@ -311,7 +340,12 @@ fn judge(state: &State, now: Timestamp) -> Vec<String> {
             faults.push(format!("no scan of {topic} began after it was asked for at {at}"));
         }
     }
-    let names = state.streams.keys().filter(|name| state.queue.accepted.iter().any(|a| a.stream == **name));
+    let is_refused = |name: &str| state.always.iter().any(|script| script.target.as_deref() == Some(name));
+    let is_to_be_right = |name: &&String| {
+        let is_named = state.queue.accepted.iter().any(|accepted| accepted.stream == **name);
+        is_named || (name.starts_with("unheard") && !is_refused(name))
+    };
+    let names = state.streams.keys().filter(is_to_be_right);
     let policy = Policy::load(POLICY).unwrap();
     faults.extend(
         names.filter_map(|name| judge_stream(state, &policy, name, now).err().map(|why| format!("`{name}`: {why}"))),
@@ -419,11 +453,12 @@ fn describe(seed: u64, faults: &[String], scene: &Scene) -> String {
     let stories: Vec<String> = streams.iter().map(|name| format!("-- {name}\n{}", scene.story(name))).collect();
     format!(
         "seed {seed}:\n  {}\nreplay: STREAMSEAL_SEED={seed} cargo test --no-default-features --test core schedules\n\
-         {:?}\nexisting {:?}\nguarded {:?}\n{:?}\n{}\n{}",
+         {:?}\nexisting {:?}\nguarded {:?}\nunheard {:?}\n{:?}\n{}\n{}",
         faults.join("\n  "),
         plan.weather,
         plan.existing,
         plan.guarded,
+        plan.unheard,
         plan.terraform,
         deeds.join("\n"),
         stories.join("\n"),
@@ -447,14 +482,15 @@ fn every_schedule_ends_well() {
         return;
     }
     let schedules = variable("STREAMSEAL_SCHEDULES").unwrap_or(SCHEDULES);
-    let next = AtomicU64::new(0);
+    let first = variable("STREAMSEAL_FIRST").unwrap_or(0);
+    let next = AtomicU64::new(first);
     let failed = Mutex::new(BTreeMap::new());
     std::thread::scope(|scope| {
         for _ in 0..std::thread::available_parallelism().map_or(1, usize::from) {
             scope.spawn(|| {
                 loop {
                     let seed = next.fetch_add(1, Ordering::Relaxed);
-                    if seed >= schedules {
+                    if seed >= first + schedules {
                         return;
                     }
                     if let Err(why) = runtime().block_on(run(seed)) {

@@ -3,7 +3,7 @@
 //!
 //! `STREAMSEAL_SWEEP` is how many streams the large sweep has, and `STREAMSEAL_SWEEP_RATE` its rate (`make sweep`).
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
@@ -26,6 +26,8 @@ pub(crate) struct Stack {
     variables: Vec<(String, String)>,
     timeout_s: u32,
     function: Cell<Option<Function>>,
+    /// Messages to a batch of the work queue, at most: drawn for each batch, as SQS has it.
+    batch: RefCell<Option<fastrand::Rng>>,
 }
 
 impl Stack {
@@ -48,7 +50,12 @@ impl Stack {
         ];
         let variables = all.iter().chain(variables).map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
         let function = Cell::new(None);
-        Self { parts, fault, work, scans, variables, timeout_s: 60, function }
+        Self { parts, fault, work, scans, variables, timeout_s: 60, function, batch: RefCell::new(None) }
+    }
+
+    /// From now on batches have from one to ten messages, and not as many as there are.
+    pub(crate) fn with_batches_of_any_size(self) -> Self {
+        Self { batch: RefCell::new(Some(fastrand::Rng::with_seed(7))), ..self }
     }
 
     pub(crate) fn ask(&self, what: &str) -> Value {
@@ -78,7 +85,13 @@ impl Stack {
     }
 
     pub(crate) fn send(&self, body: &Value) {
-        self.parts.sqs("SendMessage", json!({"QueueUrl": self.work, "MessageBody": body.to_string()}));
+        self.sender()(body);
+    }
+
+    /// The same, for another thread.
+    pub(crate) fn sender(&self) -> impl Fn(&Value) + Send {
+        let (parts, work) = (&self.parts, self.work.clone());
+        move |body| drop(parts.sqs("SendMessage", json!({"QueueUrl": work, "MessageBody": body.to_string()})))
     }
 
     /// One batch of a queue through the function, as Lambda's event source mapping does it; `false` where there is none.
@@ -99,19 +112,20 @@ impl Stack {
         let payload = json!({"Records": messages.iter().map(record).collect::<Vec<_>>()});
         let answer = self.with_function(|function| function.invoke(&payload).body);
         let failed = answer["batchItemFailures"].as_array().cloned();
-        for message in messages {
-            let again =
-                failed.as_ref().is_none_or(|all| all.iter().any(|one| one["itemIdentifier"] == message["MessageId"]));
+        let is_failed = |message: &&Value| {
+            failed.as_ref().is_none_or(|all| all.iter().any(|one| one["itemIdentifier"] == message["MessageId"]))
+        };
+        let (again, done): (Vec<&Value>, Vec<&Value>) = messages.iter().partition(is_failed);
+        for message in again {
+            // A batch that is not acknowledged comes again: at once here, since nobody waits twelve minutes for it.
             let handle = &message["ReceiptHandle"];
-            if again {
-                // A batch that is not acknowledged comes again: at once here, since nobody waits twelve minutes for it.
-                self.parts.sqs(
-                    "ChangeMessageVisibility",
-                    json!({"QueueUrl": url, "ReceiptHandle": handle, "VisibilityTimeout": 0}),
-                );
-            } else {
-                self.parts.sqs("DeleteMessage", json!({"QueueUrl": url, "ReceiptHandle": handle}));
-            }
+            let now = json!({"QueueUrl": url, "ReceiptHandle": handle, "VisibilityTimeout": 0});
+            self.parts.sqs("ChangeMessageVisibility", now);
+        }
+        let entry = |message: &Value| json!({"Id": message["MessageId"], "ReceiptHandle": message["ReceiptHandle"]});
+        let entries: Vec<Value> = done.into_iter().map(entry).collect();
+        if !entries.is_empty() {
+            self.parts.sqs("DeleteMessageBatch", json!({"QueueUrl": url, "Entries": entries}));
         }
         true
     }
@@ -122,7 +136,8 @@ impl Stack {
         while !done(self) {
             assert!(Instant::now() < end, "not done: {:#?}", self.documents("").last());
             let scanned = self.poll(&self.scans, 1);
-            if !self.poll(&self.work, 10) && !scanned {
+            let most = self.batch.borrow_mut().as_mut().map_or(10, |dice| dice.u32(1..=10));
+            if !self.poll(&self.work, most) && !scanned {
                 std::thread::sleep(Duration::from_millis(200));
             }
         }
@@ -148,7 +163,7 @@ impl Stack {
     }
 
     /// The documents of the present function whose schema begins so.
-    fn documents(&self, schema: &str) -> Vec<Value> {
+    pub(crate) fn documents(&self, schema: &str) -> Vec<Value> {
         let lines = self.with_function(Function::log);
         let lines = lines.iter().filter_map(|line| serde_json::from_str::<Value>(line).ok());
         lines.filter(|line| line["schema"].as_str().is_some_and(|of| of.starts_with(schema))).collect()

@@ -192,6 +192,18 @@ mod tests {
             ),
             (&["exempt: { reason: r, until: 2027-04-04 }"], &[]),
             (
+                &["key: alias/a, guard: { on_break: restore }"],
+                &["4:5: rules[0]: rule `r0`: `on_break: restore` does nothing, since `watch` is off"],
+            ),
+            (
+                &["key: alias/a, guard: { watch: 20m, on_break: restore, fall_back: none }"],
+                &[
+                    "4:5: rules[0]: rule `r0`: `on_break: restore` with `fall_back: none` restores no stream that was not encrypted before: encryption is never stopped",
+                ],
+            ),
+            (&["key: alias/a, guard: { watch: 20m, on_break: restore }"], &[]),
+            (&["key: alias/a, guard: { watch: 20m, fall_back: none }"], &[]),
+            (
                 &["match: { tags: { a: b }, region: 'eu-*' }, exempt: { reason: r, until: 2028-01-01 }"],
                 &["4:5: rules[0]: a tag alone grants the exemption of rule `r0`: whoever may tag a stream has it"],
             ),

@@ -80,7 +80,7 @@ fn batch(records: &[Value], own: &Scope, now: Timestamp) -> Input {
                 if let Item::Reconcile(work) = item {
                     work.proof_owed = true;
                     // And a change that a person asked for may have been made, with nobody to watch it.
-                    if work.attempt == 0 && work.cause.event_id.is_none() {
+                    if work.cause.event_id.is_none() && !work.started {
                         work.next.get_or_insert_default();
                     }
                 }

@@ -11,8 +11,9 @@ use crate::domain::failure::Unfinished;
 use crate::domain::model::{Observed, StreamStatus};
 use crate::domain::plan::close::{After, End};
 use crate::domain::plan::step::Condition;
-use crate::domain::wait::{pause, pause_after_change};
+use crate::domain::wait::{needs_patience, pause, pause_after_change};
 use crate::ports::{Clock, KeyApi, StreamApi, TrafficApi, TrailApi};
+use crate::run::paces::Paces;
 use crate::run::session::Session;
 
 impl<W: StreamApi + KeyApi + TrailApi + TrafficApi + Clock> Run<'_, W> {
@@ -20,9 +21,16 @@ impl<W: StreamApi + KeyApi + TrailApi + TrafficApi + Clock> Run<'_, W> {
     pub(super) async fn pause(&mut self, condition: Condition) -> bool {
         let now = self.world.now();
         let resume = condition.not_before().unwrap_or_else(|| now + self.pause_for(now));
-        let Session { has_queue, deadline, .. } = *self.session;
+        let Session { config, paces, has_queue, deadline, .. } = *self.session;
         if resume > condition.wait_limit(has_queue, self.wait_until, deadline) {
             return false;
+        }
+        if needs_patience(&self.state.work, self.state.has_started(), has_queue) {
+            // Where others wait for their turn to observe, this one leaves it to them.
+            let is_busy = Paces::is_busy(&paces.describes, self.world, Duration::ZERO);
+            if is_busy || !paces.have_patience(now, resume, config.wait) {
+                return false;
+            }
         }
         if !self.state.has_started() {
             // What KMS said before the wait may not hold after it.

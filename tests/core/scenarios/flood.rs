@@ -90,6 +90,23 @@ async fn ten_tag_events_a_second_delay_no_new_stream() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_first_run_waits_for_a_busy_stream_unless_another_did_of_late() {
+    let mut s = scene();
+    // Two minutes after the first one the instance has no patience, and ten minutes later it has.
+    for (name, at) in [("first", 0.0), ("second", 120.0), ("third", 700.0)] {
+        s.existing(name, Some("app"));
+        s.later(secs(at), |state, now| {
+            state.update(name, now, secs(15.0)).unwrap();
+            state.emit("AddTagsToStream", name, Tool::Cli, now);
+        });
+    }
+    s.drain().await;
+    let runs = |name: &str| s.all(name).iter().map(|e| e.attempt).collect::<Vec<_>>();
+    assert_eq!((runs("first"), runs("second"), runs("third")), (vec![0], vec![0, 1], vec![0]));
+    ["first", "second", "third"].iter().for_each(|name| assert_eq!(s.end(name).0, Compliance::Compliant, "{name}"));
+}
+
+#[tokio::test(start_paused = true)]
 async fn three_hundred_streams_that_stay_updating_delay_no_new_stream() {
     // Of 300 the first observations alone take a minute of the rate, and those of a new stream take turns with them. Without a limit for
     // deferred runs these seeds have one wait for 117 and 97 s.

@@ -330,6 +330,25 @@ async fn a_person_who_names_a_stream_has_it_changed_and_watched() {
     assert_eq!(standing(&s, "a"), Some(Standing::Passed), "{}", s.story("a"));
 }
 
+/// The message of its watch is lost, in the first run or in one that was deferred: whichever comes again begins the watch.
+#[tokio::test(start_paused = true)]
+async fn a_change_that_a_person_asked_for_is_watched_though_sqs_refuses_the_message() {
+    for unmeasured in [0, 1] {
+        let mut s = scene();
+        streams(&s, &["a"], |_| ALL);
+        s.faults(Op::Metrics, Fault::ServerError, unmeasured);
+        // Nothing to watch is sent before; the deferred run comes after 12 s at the soonest.
+        let lost_from = if unmeasured == 0 { 0.0 } else { 8.0 };
+        s.later(secs(lost_from), |state, _| {
+            state.script.push(Script { op: Op::Send, target: Some("a".to_owned()), fault: Fault::LostBefore });
+        });
+        s.set(|state, now| state.command("a", now));
+        s.drain().await;
+        assert_eq!(starts(&s).len(), 1, "{}", s.story("a"));
+        assert_eq!(standing(&s, "a"), Some(Standing::Passed), "{unmeasured}: {}", s.story("a"));
+    }
+}
+
 /// With no guard in the policy there is not one call more.
 #[tokio::test(start_paused = true)]
 async fn without_a_guard_nothing_of_it_is_asked() {
