@@ -42,7 +42,7 @@ const CODES: &str = "Exit codes: 0 compliant, 1 failure, or stopped by a second 
 #[command(after_help = CODES)]
 pub(crate) struct SealArguments {
     /// The streams: names or ARNs
-    #[arg(value_name = "STREAM", required_unless_present = "all")]
+    #[arg(value_name = "STREAM", required_unless_present_any = ["all", "print_iam"])]
     streams: Vec<String>,
     /// Every stream of the Region
     #[arg(long, conflicts_with = "streams")]
