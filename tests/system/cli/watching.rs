@@ -7,6 +7,7 @@ use wiremock::{Mock, MockServer, Request, ResponseTemplate};
 
 use super::seal::{Running, active, is_sealed, policy, untouched};
 use super::{Ran, at_parts, command, reach, run};
+use crate::scans::SETTLE_NOT;
 use crate::support::{ACCOUNT, Layer, call, file, parts, unique};
 use crate::wire::cbor::{decode, encode};
 
@@ -119,8 +120,11 @@ fn a_plan_says_which_change_was_taken_back() {
     }
     let plan = |guard: &str, more: &[&str]| {
         let rule = format!("{{ name: all, match: {{ stream: '{prefix}*' }}, key: alias/{prefix}{guard} }}");
-        let policy =
-            file(&folder, "policy.yaml", &format!("version: 1\ndefaults: {{ existing: enforce }}\nrules: [{rule}]\n"));
+        let policy = file(
+            &folder,
+            "policy.yaml",
+            &format!("version: 1\ndefaults: {{ existing: enforce, {SETTLE_NOT} }}\nrules: [{rule}]\n"),
+        );
         let at_layer = ["AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_KINESIS"].map(|name| (name, layer.url.as_str()));
         let variables = [&reach()[..], &at_layer].concat();
         let arguments = [&["seal", "--dry-run", "--policy", policy.to_str().unwrap(), &undone, &calm], more].concat();
