@@ -16,7 +16,7 @@ use crate::domain::bus::ResultEvent;
 use crate::domain::call::Call;
 use crate::domain::evidence::Evidence;
 use crate::domain::failure::Failure;
-use crate::domain::history::{Change, Query};
+use crate::domain::history::{Change, NewPolicy, Query};
 use crate::domain::impact::usage::Usage;
 use crate::domain::model::{KeyIdentity, KeyLookup, Observed, Tags};
 use crate::domain::note::Note;
@@ -190,6 +190,8 @@ pub struct TrailPage {
     pub changes: Vec<Change>,
     /// Uses of keys for streams here, also those that KMS refused, among the records of the page.
     pub uses: Vec<Usage>,
+    /// Keys that got another policy, among the records of the page.
+    pub policies: Vec<NewPolicy>,
     /// Where the next page begins; `None` behind the last one.
     pub next: Option<String>,
 }

@@ -10,7 +10,7 @@ use super::Aws;
 use super::errors::unreadable;
 use crate::domain::bounds::is_odd;
 use crate::domain::failure::Failure;
-use crate::domain::history::{Change, Query};
+use crate::domain::history::{Change, NewPolicy, Query};
 use crate::domain::impact::usage::Usage;
 use crate::ports::{CallLog, TrailApi, TrailPage};
 
@@ -44,7 +44,7 @@ impl TrailApi for Aws {
             .max_results(EVENTS_PER_PAGE)
             .set_next_token(token.map(str::to_owned));
         let page = self.logged(log, LOOKUP_EVENTS, request.send()).await?;
-        let (mut changes, mut uses) = (Vec::new(), Vec::new());
+        let (mut changes, mut uses, mut policies) = (Vec::new(), Vec::new(), Vec::new());
         for event in page.events.unwrap_or_default() {
             let text = event.cloud_trail_event.unwrap_or_default();
             let record: Value = serde_json::from_str(&text).map_err(|error| {
@@ -54,7 +54,8 @@ impl TrailApi for Aws {
             let now = Timestamp::now();
             changes.extend(Change::parse(&record, &self.scope).filter(|change| !is_odd(change.at, now)));
             uses.extend(Usage::parse(&record).filter(|usage| !is_odd(usage.at, now)));
+            policies.extend(NewPolicy::parse(&record).filter(|policy| !is_odd(policy.at, now)));
         }
-        Ok(TrailPage { changes, uses, next: page.next_token.filter(|token| !token.is_empty()) })
+        Ok(TrailPage { changes, uses, policies, next: page.next_token.filter(|token| !token.is_empty()) })
     }
 }

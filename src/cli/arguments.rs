@@ -34,6 +34,9 @@ pub(crate) struct Globals {
     /// Print JSON
     #[arg(long, global = true)]
     pub(crate) json: bool,
+    /// Print the IAM policy that this command needs, with these options, and do nothing else
+    #[arg(long, global = true)]
+    pub(crate) print_iam: bool,
     /// When to use colours: `auto` uses them on a terminal, unless NO_COLOR is set
     #[arg(long, global = true, value_name = "WHEN", value_enum, default_value_t)]
     pub(crate) color: Color,

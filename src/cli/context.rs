@@ -141,20 +141,12 @@ impl Context {
         Ok((contexts, is_known))
     }
 
-    /// One for each of these Regions in another account, whose credentials `sdk` has; as of this one's policy and run.
-    pub(crate) fn in_account(
-        &self,
-        globals: &Globals,
-        sdk: &SdkConfig,
-        account: &str,
-        (rate, mode): (u32, Mode),
-        regions: &[(String, bool)],
-    ) -> Result<Vec<Self>, Stop> {
-        let mode = if mode == Mode::Enforce { "enforce" } else { "report" };
-        let given = Given { globals, mode: Some(mode), policy: policy_source(globals), rate: Some(rate) };
+    /// One for each of these Regions in another account, whose credentials `sdk` has; with this one's settings, policy and run.
+    pub(crate) fn in_account(&self, sdk: &SdkConfig, account: &str, regions: &[(String, bool)]) -> Vec<Self> {
         let of = |(region, _): &(String, bool)| {
             let sdk = sdk.to_builder().region(Region::new(region.clone())).build();
-            Ok(Self::new(sdk, given.config(region, Some(account))?, self.run_id.clone()))
+            let own = Scope { account: account.to_owned(), region: region.clone(), ..self.config.own.clone() };
+            Self::new(sdk, Config { own, ..self.config.clone() }, self.run_id.clone())
         };
         regions.iter().map(of).collect()
     }

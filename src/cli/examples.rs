@@ -39,6 +39,7 @@ const EXAMPLES: &[(&str, &[(&str, &str)])] = &[
             ("streamseal seal orders --dry-run", "show the plan"),
             ("streamseal seal orders --include-existing", "also streams that the policy only reports"),
             ("streamseal seal --all --watch 20m", "one stream first, and watch its users"),
+            ("streamseal seal --print-iam", "the IAM policy that this command needs"),
         ],
     ),
     (

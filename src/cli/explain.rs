@@ -37,7 +37,7 @@ use crate::run::session::Session;
 #[command(after_help = EXIT_CODES)]
 pub(crate) struct ExplainArguments {
     /// The stream: its name or ARN
-    #[arg(required_unless_present = "name")]
+    #[arg(required_unless_present_any = ["name", "print_iam"])]
     stream: Option<String>,
     /// The name of a stream, whether it exists or not; Kinesis is not called
     #[arg(long, conflicts_with = "stream")]

@@ -15,6 +15,7 @@ mod examples;
 mod exit;
 mod explain;
 mod heading;
+mod iam;
 mod impact;
 mod init;
 mod keys;
@@ -39,6 +40,7 @@ mod words;
 use std::process::ExitCode;
 
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
+use serde_json::Value;
 
 use self::arguments::{Color, EXIT_CODES, Globals};
 use self::exit::Exit;
@@ -102,7 +104,27 @@ fn started() -> Exit {
     exit
 }
 
+/// The policies that whoever runs a command needs.
+async fn permissions(command: &Command, globals: &Globals) -> Result<Value, Stop> {
+    let statements = match command {
+        Command::Audit(arguments) => return audit::permissions(arguments, globals).await,
+        Command::Check(arguments) => return Ok(iam::policy(&check::permissions(arguments, globals))),
+        Command::Init(_) | Command::Explain(_) => vec![iam::observe()],
+        Command::Impact(_) => vec![impact::permission()],
+        Command::Seal(_) => [iam::seal(), vec![impact::permission()]].concat(),
+        Command::Prove(_) => [vec![iam::observe()], iam::prove()].concat(),
+        Command::Replay(arguments) => replay::permissions(arguments),
+        Command::Doctor(arguments) => vec![doctor::permission(arguments)],
+        Command::Schema(_) | Command::Completions(_) | Command::Man(_) => return Ok(iam::policy(&[])),
+    };
+    Ok(iam::policy(&[statements, iam::parameters_of(globals)].concat()))
+}
+
 async fn run(command: Command, globals: &Globals) -> Result<Exit, Stop> {
+    if globals.print_iam {
+        output::result(format!("{:#}", permissions(&command, globals).await?));
+        return Ok(Exit::Compliant);
+    }
     match command {
         Command::Init(arguments) => init::run(&arguments, globals).await,
         Command::Check(arguments) => check::run(&arguments, globals).await,

@@ -32,7 +32,7 @@ const CODES: &str = "Exit codes: 0 proven, or nothing to prove, 1 failure, 2 usa
 #[command(after_help = CODES)]
 pub(crate) struct ProveArguments {
     /// The streams: names or ARNs
-    #[arg(value_name = "STREAM", required = true)]
+    #[arg(value_name = "STREAM", required_unless_present = "print_iam")]
     streams: Vec<String>,
     /// Write nothing: search for a record that a producer wrote, whatever the rule says
     #[arg(long)]

@@ -2,6 +2,7 @@
 
 mod action;
 mod ending;
+mod undone;
 
 use std::io::IsTerminal;
 
@@ -41,7 +42,7 @@ const CODES: &str = "Exit codes: 0 compliant, 1 failure, or stopped by a second 
 #[command(after_help = CODES)]
 pub(crate) struct SealArguments {
     /// The streams: names or ARNs
-    #[arg(value_name = "STREAM", required_unless_present = "all")]
+    #[arg(value_name = "STREAM", required_unless_present_any = ["all", "print_iam"])]
     streams: Vec<String>,
     /// Every stream of the Region
     #[arg(long, conflicts_with = "streams")]
@@ -82,6 +83,8 @@ struct Planned {
     /// The keys that matter, as far as they are known.
     keys: Vec<KnownKey>,
     action: Action,
+    /// What is said of its change where that was taken back before.
+    undone: Option<String>,
 }
 
 impl Planned {
@@ -178,6 +181,7 @@ impl Planned {
             "key": self.preview.desired.as_ref().map(|key| key.as_str()),
             "detail": self.words(),
             "beyond_max_changes": left_for_max,
+            "undone": self.undone,
             "impact": before.to_json(&self.stream),
             "at_source": self.preview.remedy.at_source(),
             "remedy": words::remedy_json(&self.preview.remedy),
@@ -348,13 +352,16 @@ async fn planned(
         }
         if arguments.only.is_none() || preview.rule == arguments.only {
             let keys = known(&preview.keys);
-            plan.push(Planned { stream, action, keys, preview });
+            plan.push(Planned { stream, action, keys, preview, undone: None });
         }
     }
     let keys = plan.iter_mut().flat_map(|planned| &mut planned.keys);
     complete(&context.sdk, &context.config.own, keys.collect(), &CallLog::default()).await;
     // What is not encrypted goes first, also where not all may be changed.
     plan.sort_by_key(|planned| planned.action.turn());
+    for planned in plan.iter_mut().filter(|planned| planned.action.changes()).take(arguments.max_changes) {
+        planned.undone = undone::undone(context, policy, planned).await;
+    }
     // Where STS could not be asked, this says whose the list is.
     if !plan.is_empty() && plan.iter().all(|planned| planned.action == Action::Gone) && arguments.only.is_none() {
         let account = &context.config.own.account;
@@ -382,6 +389,7 @@ fn lines(plan: &[Planned], context: &Context, policy: &Policy, arguments: &SealA
         };
         room = room.saturating_sub(usize::from(planned.action.changes()));
         lines.push(format!("{} {}: {}{by}{beyond}", planned.mark(), planned.stream.name, planned.words()));
+        lines.extend(planned.undone.iter().map(|words| format!("  {words}")));
         lines.extend(words::remedy(&planned.preview.remedy));
         if let (Err(why), Remedy::None) = (&planned.preview.step, &planned.preview.remedy) {
             let stream = planned.stream.to_string();

@@ -10,7 +10,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::arn::{KinesisArn, Scope, StreamArn, StreamName};
+use super::arn::{KeyArn, KinesisArn, Scope, StreamArn, StreamName};
 use super::cause::{Cause, START, STOP};
 use super::event::record::{actor, arn_of, error_of};
 use super::failure::Unfinished;
@@ -59,6 +59,30 @@ impl Query {
     }
 }
 
+/// The call that gives a key another policy.
+pub const PUT_KEY_POLICY: &str = "PutKeyPolicy";
+
+/// A key that got another policy.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NewPolicy {
+    /// Which key.
+    pub key: KeyArn,
+    /// When.
+    pub at: Timestamp,
+}
+
+impl NewPolicy {
+    /// Reads a CloudTrail record; `None` for a call that failed, another call, or one that does not name its key.
+    pub fn parse(record: &Value) -> Option<Self> {
+        let text = |pointer: &str| record.pointer(pointer).and_then(Value::as_str);
+        let is_it = text("/eventName") == Some(PUT_KEY_POLICY) && error_of(record).is_none();
+        let resources = record.get("resources").and_then(Value::as_array);
+        let arns = resources.into_iter().flatten().filter_map(|resource| resource.get("ARN")?.as_str());
+        let key = arns.chain(text("/requestParameters/keyId")).find_map(KeyArn::parse).filter(|_| is_it)?;
+        Some(Self { key, at: text("/eventTime")?.parse().ok()? })
+    }
+}
+
 /// What CloudTrail's event history showed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Trail {
@@ -66,6 +90,8 @@ pub struct Trail {
     pub changes: Vec<Change>,
     /// Uses of keys for streams here, also those that KMS refused, in any order.
     pub uses: Vec<Usage>,
+    /// Keys that got another policy, in any order.
+    pub policies: Vec<NewPolicy>,
     /// Whether these are all: of a history that is too long only the newest are read.
     pub whole: bool,
 }

@@ -42,9 +42,11 @@ pub async fn read<W: TrailApi + Clock>(
             }
             pages_left -= 1;
             Paces::wait(&paces.trail, world, deadline, "cloudtrail:LookupEvents").await?;
-            let TrailPage { changes, uses, next } = world.trail_page(query, since, token.as_deref(), log).await?;
+            let TrailPage { changes, uses, policies, next } =
+                world.trail_page(query, since, token.as_deref(), log).await?;
             trail.changes.extend(changes);
             trail.uses.extend(uses);
+            trail.policies.extend(policies);
             match next {
                 Some(next) => token = Some(next),
                 None => break,

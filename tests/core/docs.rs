@@ -242,7 +242,7 @@ fn every_test_that_the_threat_model_names_is_there() {
     }
     let mut code = String::new();
     ["src", "tests"].iter().for_each(|folder| sources(&Path::new(env!("CARGO_MANIFEST_DIR")).join(folder), &mut code));
-    let words = include_str!("../../SECURITY.md").split('`').skip(1).step_by(2);
+    let words = include_str!("../../docs/threat-model.md").split('`').skip(1).step_by(2);
     let is_test =
         |word: &&str| word.matches('_').count() > 2 && word.chars().all(|c| c.is_ascii_lowercase() || c == '_');
     let tests: Vec<&str> = words.filter(is_test).collect();

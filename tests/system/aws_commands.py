@@ -2,7 +2,7 @@
 
 Prints one line of JSON a command: {"code": .., "out": .., "err": ..}. A process each takes a second; its own entry
 point called again and again (`create_clidriver().main`) is the same program. A command may be {"arguments": [..],
-"variables": {..}}: then it has these variables and no others, and a driver of its own, which reads them.
+"variables": {..}}: then it has these variables and no others, and a driver that has read them.
 """
 
 import contextlib
@@ -13,7 +13,7 @@ import sys
 
 from awscli.clidriver import create_clidriver
 
-driver = create_clidriver()
+driver, known = create_clidriver(), None
 for command in json.load(sys.stdin):
     arguments = command
     if isinstance(command, dict):
@@ -25,8 +25,8 @@ for command in json.load(sys.stdin):
     out, err = io.StringIO(), io.StringIO()
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
         try:
-            if isinstance(command, dict):
-                driver = create_clidriver()
+            if isinstance(command, dict) and command["variables"] != known:
+                driver, known = create_clidriver(), command["variables"]
             code = driver.main(arguments)
         except SystemExit as end:  # As the argument parser ends.
             code = end.code

@@ -10,6 +10,7 @@ mod impact_deep;
 mod impact_wire;
 mod init;
 mod network;
+mod permissions;
 mod prove;
 mod remedies;
 mod replay;

@@ -13,11 +13,11 @@ use serde_json::{Value, json};
 
 use crate::common::{read, resources};
 use crate::results::received;
-use crate::support::{ACCOUNT, Function, PATIENCE, REGION, call, create_event, parts, unique};
+use crate::support::{ACCOUNT, Function, PATIENCE, REGION, create_event, parts, unique};
 
 const CENTRAL: &str = include_str!("../../deploy/central.yaml");
 const NOTIFY: &str = include_str!("../../deploy/notify.yaml");
-const ARCHIVE: &str = include_str!("../../deploy/archive.yaml");
+pub(crate) const ARCHIVE: &str = include_str!("../../deploy/archive.yaml");
 /// What ministack's CloudFormation does not know.
 const UNKNOWN: &[&str] = &[
     "AWS::Athena::NamedQuery",
@@ -47,7 +47,7 @@ fn in_json(value: &Value) -> Value {
 }
 
 /// The file as ministack takes it.
-fn known(text: &str) -> Value {
+pub(crate) fn known(text: &str) -> Value {
     let mut template = in_json(&read(text));
     let resources = template["Resources"].as_object_mut().unwrap();
     resources.retain(|_, resource| !UNKNOWN.contains(&resource["Type"].as_str().unwrap()));
@@ -55,7 +55,7 @@ fn known(text: &str) -> Value {
 }
 
 /// Deploys it; its outputs.
-fn deploy(stack: &str, template: &Value, parameters: &[(&str, &str)]) -> impl Fn(&str) -> String + use<> {
+pub(crate) fn deploy(stack: &str, template: &Value, parameters: &[(&str, &str)]) -> impl Fn(&str) -> String + use<> {
     let body = template.to_string();
     let mut form = vec![
         ("Action".to_owned(), "CreateStack".to_owned()),
@@ -319,79 +319,6 @@ fn the_central_bus_is_the_organizations_and_its_log_takes_every_result() {
     assert!(resource.ends_with(&format!(":log-group:{}:*", group.as_str().unwrap())), "{resource}");
     let dashboard = &template["Resources"]["Dashboard"]["Properties"]["DashboardBody"]["!Sub"];
     serde_json::from_str::<Value>(dashboard.as_str().unwrap()).unwrap();
-}
-
-/// Evidence goes from the function's log group to a bucket where nobody can change it. (The emulator keeps the subscription, and hands no line
-/// to Firehose.)
-#[test]
-fn evidence_is_kept_in_a_bucket_with_object_lock() {
-    let (stack, group) = (unique("archive"), format!("/aws/lambda/{}", unique("archive")));
-    let database = unique("archive").replace('-', "_");
-    let parameters = [("LogGroupName", group.as_str()), ("DatabaseName", &database), ("LockDays", "30")];
-    let outputs = deploy(&stack, &known(ARCHIVE), &parameters);
-    let made = |target: &str, service: &str, body: Value| call(&parts().aws, target, service, &body).unwrap();
-    let filters = made("Logs_20140328.DescribeSubscriptionFilters", "logs", json!({"logGroupName": group}));
-    let filter = &filters["subscriptionFilters"][0];
-    let name = outputs("DeliveryStreamName");
-    let described = made("Firehose_20150804.DescribeDeliveryStream", "firehose", json!({"DeliveryStreamName": name}));
-    let delivery = &described["DeliveryStreamDescription"];
-    assert_eq!(filter["destinationArn"], delivery["DeliveryStreamARN"], "{filters}");
-    assert_eq!(filter["filterPattern"], r#"{ $.schema = "streamseal.*" }"#);
-    assert!(delivery.to_string().contains(&format!("arn:aws:s3:::{}", outputs("BucketName"))), "{delivery}");
-    let table = made("AWSGlue.GetTable", "glue", json!({"DatabaseName": database, "Name": "evidence"}));
-    let location = format!("s3://{}/evidence/", outputs("BucketName"));
-    assert_eq!(table["Table"]["StorageDescriptor"]["Location"], location.as_str());
-    assert_eq!(table["Table"]["Parameters"]["storage.location.template"], format!("{location}dt=${{dt}}/").as_str());
-
-    // What the emulator does not show: the lock, and that the bucket outlives the stack.
-    let template = read(ARCHIVE);
-    let bucket = &template["Resources"]["Bucket"];
-    let lock = json!({"Mode": {"!Ref": "LockMode"}, "Days": {"!Ref": "LockDays"}});
-    let properties = &bucket["Properties"];
-    assert_eq!(properties["ObjectLockConfiguration"]["Rule"]["DefaultRetention"], lock);
-    assert_eq!((&properties["ObjectLockEnabled"], &bucket["DeletionPolicy"]), (&json!(true), &json!("Retain")));
-}
-
-/// The table has the fields of evidence, under their names and as deep as they are, and the queries name no other.
-#[test]
-fn the_table_of_the_archive_has_fields_that_evidence_has() {
-    let path = crate::support::root().join("schemas/evidence.schema.json");
-    let schema: Value = serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
-    let is_there = |path: &str| {
-        let mut at = &schema;
-        path.split('.').all(|name| {
-            while let Some(to) = at["$ref"].as_str().or_else(|| at["anyOf"][0]["$ref"].as_str()) {
-                at = schema.pointer(to.trim_start_matches('#')).unwrap();
-            }
-            at = &at["properties"][name];
-            !at.is_null()
-        })
-    };
-    let template = read(ARCHIVE);
-    let columns = &template["Resources"]["Table"]["Properties"]["TableInput"]["StorageDescriptor"]["Columns"];
-    let mut fields = Vec::new();
-    for column in columns.as_array().unwrap() {
-        let (name, kind) = (column["Name"].as_str().unwrap(), column["Type"].as_str().unwrap());
-        match kind.strip_prefix("struct<").and_then(|inner| inner.strip_suffix('>')) {
-            None => fields.push(name.to_owned()),
-            Some(inner) => {
-                fields.extend(inner.split(',').map(|field| format!("{name}.{}", field.split_once(':').unwrap().0)));
-            }
-        }
-    }
-    let strange: Vec<&String> = fields.iter().filter(|field| !is_there(field)).collect();
-    assert!(strange.is_empty() && fields.len() > 40, "{strange:?}");
-    for (name, query) in resources(&template, "AWS::Athena::NamedQuery") {
-        let text = query["QueryString"].as_str().unwrap();
-        let words = text
-            .split(|c: char| !(c.is_ascii_alphanumeric() || matches!(c, '_' | '.')))
-            .filter(|word| word.contains('.'));
-        let of_documents = words.filter(|word| !word.starts_with("exposed.") && !word.starts_with("encrypted."));
-        let of_documents: Vec<&str> = of_documents.filter(|word| *word != "streamseal.evidence").collect();
-        let strange: Vec<&&str> =
-            of_documents.iter().filter(|word| !fields.iter().any(|field| field == **word)).collect();
-        assert!(strange.is_empty() && of_documents.len() > 4, "{name}: {strange:?}");
-    }
 }
 
 /// A field that a query or a transformer names is one that the schemas have.

@@ -3,23 +3,23 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use wiremock::{MockServer, Request, ResponseTemplate};
 
 use crate::audit::{POLICY, audit, command, fleet, ran, stub};
-use crate::support::{ACCOUNT, REGION, Tool, file};
+use crate::support::{ACCOUNT, PATIENCE, REGION, Tool, file};
 
 const OTHER: &str = "444455556666";
 
-fn error(code: &str) -> ResponseTemplate {
+pub(crate) fn error(code: &str) -> ResponseTemplate {
     ResponseTemplate::new(400).set_body_json(json!({"__type": code, "message": "no"}))
 }
 
-fn operation(request: &Request) -> String {
+pub(crate) fn operation(request: &Request) -> String {
     let target = request.headers.get("x-amz-target").map(|value| value.to_str().unwrap()).unwrap_or_default();
     match target.rsplit('.').next() {
         Some("") | None => {
@@ -29,6 +29,27 @@ fn operation(request: &Request) -> String {
         }
         Some(operation) => operation.to_owned(),
     }
+}
+
+/// Of the credentials that it was signed with.
+pub(crate) fn access_key(request: &Request) -> String {
+    let header = request.headers.get("authorization").map(|value| value.to_str().unwrap()).unwrap_or_default();
+    let signed = header.split("Credential=").nth(1).unwrap_or_default();
+    signed.split('/').next().unwrap().to_owned()
+}
+
+/// Of the role that an AssumeRole names.
+pub(crate) fn account_of_role(request: &Request) -> String {
+    let body = String::from_utf8_lossy(&request.body).into_owned();
+    body.split("iam%3A%3A").nth(1).unwrap().chars().take(12).collect()
+}
+
+/// What STS answers when it refuses. Where it throttles, it has the SDK wait no longer than tests like to.
+pub(crate) fn refused(code: &str, message: &str) -> ResponseTemplate {
+    let error =
+        format!("<ErrorResponse><Error><Code>{code}</Code><Message>{message}</Message></Error></ErrorResponse>");
+    let status = if code == "Throttling" { 400 } else { 403 };
+    ResponseTemplate::new(status).insert_header("x-amz-retry-after", "10").set_body_string(error)
 }
 
 fn xml(operation: &str, result: &str) -> ResponseTemplate {
@@ -395,23 +416,19 @@ struct Accounts {
     used: Arc<Mutex<Vec<String>>>,
 }
 
-/// Credentials expire ten seconds after `lives`, since that much earlier the SDK has others fetched; the first `throttle` requests of STS are
-/// refused.
-fn accounts(streams: &'static [(&'static str, &'static [&'static str])], lives: Duration, throttle: usize) -> Accounts {
+/// Credentials expire after `lives`; five to ten seconds before that the SDK has others fetched. `throttles` says of each request of STS whether
+/// it is refused, by the account and how many there were for it.
+fn accounts(
+    streams: &'static [(&'static str, &'static [&'static str])],
+    lives: Duration,
+    throttles: impl Fn(&str, usize) -> bool + Send + Sync + 'static,
+) -> Accounts {
     let assumed: Arc<Mutex<Vec<(String, String)>>> = Arc::default();
     let used: Arc<Mutex<Vec<String>>> = Arc::default();
     let issued: Mutex<HashMap<String, Instant>> = Mutex::default();
-    let (log, keys, refused) = (Arc::clone(&assumed), Arc::clone(&used), Mutex::new(0));
+    let (log, keys, asked) = (Arc::clone(&assumed), Arc::clone(&used), Mutex::new(HashMap::<String, usize>::new()));
     let server = stub(move |request| {
-        let header = |name: &str| request.headers.get(name).map(|value| value.to_str().unwrap()).unwrap_or_default();
-        let key = header("authorization")
-            .split("Credential=")
-            .nth(1)
-            .unwrap_or_default()
-            .split('/')
-            .next()
-            .unwrap()
-            .to_owned();
+        let key = access_key(request);
         let account = key.strip_prefix("AK").and_then(|key| key.get(..12)).unwrap_or(ACCOUNT).to_owned();
         let body = String::from_utf8_lossy(&request.body).into_owned();
         let json: Value = serde_json::from_str(&body).unwrap_or_default();
@@ -423,22 +440,20 @@ fn accounts(streams: &'static [(&'static str, &'static [&'static str])], lives: 
                 Some(_) => json!({"Accounts": [{"Id": ACCOUNT, "Status": "ACTIVE"}]}),
             }),
             "AssumeRole" => {
-                let of = body.split("iam%3A%3A").nth(1).unwrap().chars().take(12).collect::<String>();
-                let mut refused = refused.lock().unwrap();
-                if *refused < throttle {
-                    *refused += 1;
-                    let error = "<ErrorResponse><Error><Code>Throttling</Code><Message>Rate exceeded</Message></Error></ErrorResponse>";
-                    return ResponseTemplate::new(400).set_body_string(error);
+                let of = account_of_role(request);
+                let mut asked = asked.lock().unwrap();
+                let count = asked.entry(of.clone()).or_default();
+                *count += 1;
+                if throttles(&of, *count) {
+                    return refused("Throttling", "Rate exceeded");
                 }
                 log.lock().unwrap().push((of.clone(), body.clone()));
                 if of == "777788889999" {
-                    let error = "<ErrorResponse><Error><Code>AccessDenied</Code><Message>not authorized</Message></Error></ErrorResponse>";
-                    return ResponseTemplate::new(403).set_body_string(error);
+                    return refused("AccessDenied", "not authorized");
                 }
                 let key = format!("AK{of}N{}", log.lock().unwrap().len());
                 issued.lock().unwrap().insert(key.clone(), Instant::now());
-                let expires = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap() + lives + Duration::from_secs(10);
-                let expires = jiff::Timestamp::from_second(expires.as_secs() as i64).unwrap();
+                let expires = jiff::Timestamp::now() + lives;
                 xml("AssumeRole", &format!(
                     "<Credentials><AccessKeyId>{key}</AccessKeyId><SecretAccessKey>s</SecretAccessKey><SessionToken>t</SessionToken>\
                      <Expiration>{expires}</Expiration></Credentials>"
@@ -448,7 +463,7 @@ fn accounts(streams: &'static [(&'static str, &'static [&'static str])], lives: 
             "DescribeStreamSummary" => {
                 let issued = issued.lock().unwrap();
                 // Those of AWS are good until they expire, and not after that.
-                if issued.get(&key).is_some_and(|at| at.elapsed() > lives + Duration::from_secs(8)) {
+                if issued.get(&key).is_some_and(|at| at.elapsed() > lives - Duration::from_secs(2)) {
                     return error("ExpiredTokenException");
                 }
                 keys.lock().unwrap().push(key.clone());
@@ -476,7 +491,7 @@ const TWO: &[(&str, &[&str])] = &[(ACCOUNT, &["scratch-0"]), (OTHER, &["scratch-
 fn a_role_is_assumed_in_each_account_and_one_that_denies_it_stops_no_other() {
     let folder = tempfile::tempdir().unwrap();
     let policy = file(&folder, "policy.yaml", POLICY);
-    let world = accounts(TWO, HOUR, 2);
+    let world = accounts(TWO, HOUR, |account, count| account == OTHER && count <= 2);
     let list = format!("{OTHER},777788889999,{ACCOUNT}");
     let asked = ["--accounts", &list, "--role", "security/audit", "--external-id", "e-1", "--rate", "1000", "--json"];
     let (code, out, err) = ran(&mut at(&world.server.uri(), &policy, &asked));
@@ -515,11 +530,39 @@ fn a_role_is_assumed_in_each_account_and_one_that_denies_it_stops_no_other() {
     assert_eq!(used.iter().filter(|key| key.starts_with("AK4444")).count(), 2, "{used:?}");
 }
 
+/// Whether streams are encrypted is a question without a policy, in every account and by both ways to them; then no rule is advised on.
+#[test]
+fn many_accounts_are_audited_without_a_policy() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = |url: &str, asked: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_streamseal"));
+        command.args(["audit", "--region", REGION, "--rate", "1000", "--json"]).args(asked).current_dir(folder.path());
+        command.env_clear().envs([("AWS_ACCESS_KEY_ID", "test"), ("AWS_SECRET_ACCESS_KEY", "test")]);
+        let (code, out, err) = ran(command.env("AWS_ENDPOINT_URL", url));
+        assert_eq!((code, err.as_str()), (3, ""), "{out}");
+        let found = parsed(&out);
+        assert_eq!(found["policy"]["source"], "none");
+        let row = |row: &Value| ["account", "stream", "reason"].map(|field| row[field].as_str().unwrap().to_owned());
+        let rows: Vec<[String; 3]> = found["streams"].as_array().unwrap().iter().map(row).collect();
+        (rows, found["streams"][0]["remedy"].clone())
+    };
+    let world = accounts(TWO, HOUR, |_, _| false);
+    let (rows, _) = run(&world.server.uri(), &["--accounts", &format!("{OTHER},{ACCOUNT}"), "--role", "audit"]);
+    let open = |account: &str, name: &str| [account, name, "not-encrypted"].map(str::to_owned);
+    assert_eq!(rows, [open(OTHER, "scratch-1"), open(OTHER, "stray-1"), open(ACCOUNT, "scratch-0")]);
+    // Another account's key: with a policy, a rule could accept it.
+    let key = format!("arn:aws:kms:{REGION}:{ACCOUNT}:key/1234abcd-12ab-34cd-56ef-1234567890ab");
+    let items = page(&[item(OTHER, "shared", Some(&key))], None);
+    let (server, _) = config(vec![items], json!([source(OTHER, REGION, "SUCCEEDED")]));
+    let (rows, remedy) = run(&server.uri(), &["--aggregator", "org"]);
+    assert_eq!((rows, remedy), (vec![[OTHER, "shared", "foreign-key"].map(str::to_owned)], Value::Null));
+}
+
 #[test]
 fn the_organization_has_the_accounts_that_are_active() {
     let folder = tempfile::tempdir().unwrap();
     let policy = file(&folder, "policy.yaml", POLICY);
-    let world = accounts(TWO, HOUR, 0);
+    let world = accounts(TWO, HOUR, |_, _| false);
     let (code, out, err) =
         ran(&mut at(&world.server.uri(), &policy, &["--organization", "--role", "audit", "--rate", "1000", "--json"]));
     assert_eq!((code, err.as_str()), (3, ""));
@@ -555,7 +598,7 @@ const SLOW: &[(&str, &[&str])] = &[(
 fn a_role_that_expires_half_way_is_assumed_again() {
     let folder = tempfile::tempdir().unwrap();
     let policy = file(&folder, "policy.yaml", POLICY);
-    let world = accounts(SLOW, Duration::from_secs(2), 0);
+    let world = accounts(SLOW, Duration::from_secs(12), |_, _| false);
     let asked = ["--accounts", OTHER, "--role", "audit", "--rate", "1", "--json"];
     let (code, out, err) = ran(&mut at(&world.server.uri(), &policy, &asked));
     assert_eq!((code, err.as_str()), (0, ""), "{out}");
@@ -565,12 +608,101 @@ fn a_role_that_expires_half_way_is_assumed_again() {
     assert_eq!(world.assumed.lock().unwrap().len(), used.len(), "each time once");
 }
 
+/// An account that STS throttles for longer than is worth waiting for is one line, says so, and stops no other.
+#[test]
+fn an_account_that_sts_goes_on_throttling_is_missing_and_stops_no_other() {
+    const STREAMS: &[(&str, &[&str])] = &[(ACCOUNT, &["scratch-0"]), (OTHER, &["scratch-1"])];
+    let folder = tempfile::tempdir().unwrap();
+    let policy = file(&folder, "policy.yaml", POLICY);
+    let requests = Arc::new(Mutex::new(0));
+    let counted = Arc::clone(&requests);
+    let world = accounts(STREAMS, HOUR, move |account, count| {
+        let throttles = account == "666677778888";
+        if throttles {
+            *counted.lock().unwrap() = count;
+        }
+        throttles
+    });
+    let asked = |list: &str| {
+        let asked = ["--accounts", list, "--role", "audit", "--rate", "1000", "--json"];
+        ran(&mut at(&world.server.uri(), &policy, &asked))
+    };
+    let (code, out, err) = asked(&format!("666677778888,{OTHER},{ACCOUNT}"));
+    assert_eq!(code, 4, "it may go well with the next try: {err}");
+    let why = "sts:AssumeRole failed (Throttling): Rate exceeded";
+    let expected = format!("error: account 666677778888: {why}\nhelp: it may pass: try again in a moment\n");
+    assert_eq!((err.as_str(), *requests.lock().unwrap()), (expected.as_str(), 8));
+    let found = parsed(&out);
+    assert_eq!((&found["complete"], &found["lacks"][0]["why"]), (&json!(false), &json!(why)));
+    assert_eq!(found["totals"]["by_compliance"]["NOT_APPLICABLE"], 2, "{found}");
+    // One that denies the role is there for the next try too.
+    let (code, _, err) = asked(&format!("666677778888,777788889999,{OTHER}"));
+    assert_eq!(code, 1, "{err}");
+    assert_eq!(err.lines().filter(|line| line.starts_with("error: ")).count(), 2, "{err}");
+    assert!(err.contains("help: sts:AssumeRole needs a statement") && err.contains("help: it may pass"), "{err}");
+}
+
+/// The same half way: each stream that is left says why, and STS is not asked about every one.
+#[test]
+fn streams_whose_role_cannot_be_assumed_again_say_so() {
+    let folder = tempfile::tempdir().unwrap();
+    let policy = file(&folder, "policy.yaml", POLICY);
+    let requests = Arc::new(Mutex::new(0));
+    let counted = Arc::clone(&requests);
+    let world = accounts(SLOW, Duration::from_secs(5), move |_, count| {
+        *counted.lock().unwrap() = count;
+        count > 1
+    });
+    let asked = ["--accounts", OTHER, "--role", "audit", "--rate", "1000", "--json"];
+    let (code, out, err) = ran(&mut at(&world.server.uri(), &policy, &asked));
+    assert_eq!((code, err.as_str()), (4, ""), "{out}");
+    let found = parsed(&out);
+    let rows = found["streams"].as_array().unwrap();
+    let unknown: Vec<&Value> = rows.iter().filter(|row| row["reason"] != "exempt").collect();
+    assert!(rows.len() == 14 && unknown.len() > 1, "{out}");
+    let says =
+        |row: &&Value| row["annotation"].as_str().unwrap().contains("sts:AssumeRole failed (retryable): Throttling");
+    assert!(unknown.iter().all(|row| says(row) && row["compliance"] == "INSUFFICIENT_DATA"), "{unknown:?}");
+    assert_eq!(*requests.lock().unwrap(), 1 + 8, "once for all of them");
+}
+
+/// Stopped half way it writes what it has, of one account in part and of others nothing, and says so.
+#[test]
+fn accounts_that_were_not_reached_are_said_to_be_missing() {
+    let folder = tempfile::tempdir().unwrap();
+    let policy = file(&folder, "policy.yaml", POLICY);
+    let report = folder.path().join("report.json");
+    let world = accounts(SLOW, HOUR, |_, _| false);
+    let list = format!("{ACCOUNT},{OTHER},666677778888,555566667777");
+    let asked = ["--accounts", &list, "--role", "audit", "--at-once", "1", "--rate", "1", "--output"];
+    let mut command = at(&world.server.uri(), &policy, &asked);
+    let child = command.arg(&report).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let end = Instant::now() + PATIENCE;
+    while world.used.lock().unwrap().is_empty() {
+        assert!(Instant::now() < end, "it observes no stream");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
+    let output = child.wait_with_output().unwrap();
+    let err = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{err}");
+    assert!(err.contains("of 14 streams: the audit is incomplete"), "{err}");
+    let missing = "2 accounts, from 666677778888 on";
+    assert!(err.contains(&format!("error: {missing}: not observed, since the audit was interrupted")), "{err}");
+    let found = parsed(&std::fs::read_to_string(&report).unwrap());
+    assert_eq!((&found["complete"], &found["lacks"][0]["what"]), (&json!(false), &json!(missing)));
+    let states = found["regions"].as_array().unwrap().iter().map(|region| (&region["account"], &region["state"]));
+    let expected = [(json!(ACCOUNT), json!("complete")), (json!(OTHER), json!("interrupted"))];
+    assert_eq!(states.collect::<Vec<_>>(), expected.each_ref().map(|(account, state)| (account, state)));
+    assert!((1..14).contains(&found["streams"].as_array().unwrap().len()), "{found}");
+}
+
 /// What was recorded as wrong is observed, and what differs is said.
 #[test]
 fn the_worst_are_verified_where_they_are() {
     let folder = tempfile::tempdir().unwrap();
     let policy = file(&folder, "policy.yaml", POLICY);
-    let world = accounts(TWO, HOUR, 0);
+    let world = accounts(TWO, HOUR, |_, _| false);
     let items = [
         item(OTHER, "stray-1", None),
         item(OTHER, "stray-gone", None),
@@ -689,7 +821,7 @@ fn doctor_says_what_an_aggregator_covers_and_what_it_lacks() {
 fn the_printed_policies_allow_what_is_called() {
     let folder = tempfile::tempdir().unwrap();
     let policy = file(&folder, "policy.yaml", POLICY);
-    let world = accounts(TWO, HOUR, 0);
+    let world = accounts(TWO, HOUR, |_, _| false);
     let asked = ["--organization", "--role", "security/audit", "--external-id", "e-1", "--print-iam"];
     let (code, out, err) = ran(&mut at(&world.server.uri(), &policy, &asked));
     assert_eq!((code, err.as_str()), (0, ""));

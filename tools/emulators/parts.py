@@ -1,15 +1,16 @@
 """Starts the local parts that tests and demo run against, and ends them when its stdin closes (or on TERM, INT, HUP).
 
-    tools parts [--kinesis] [--aws] [--auth] [--stack] [--create-ms N] [--update-ms N]    (no part named: both)
+    tools parts [--kinesis] [--aws] [--auth] [--moto] [--stack] [--create-ms N] [--update-ms N]
 
-Once both are ready, prints one line of JSON on stdout:
+No part named: Kinesis and AWS. Once they are ready, prints one line of JSON on stdout:
 
     {"account": "111122223333", "region": "eu-west-1", "pids": [..], "kinesis": "http://127.0.0.1:P", "aws": "http://127.0.0.1:Q"}
 
 `kinesis` is kinesis-local (streams with states and a true EncryptionType), `aws` is ministack (KMS, SQS, SSM, ...).
 Both keep everything in memory, start empty, listen on 127.0.0.1 only, and share one account and Region. An access key
 id of twelve digits would be taken for an account by both: sign with any other (`test`). With --auth ministack checks
-signatures, identity policies and trust policies, in each of any number of accounts. With --stack ministack also takes
+signatures, identity policies and trust policies, in each of any number of accounts. `moto` has Kinesis, KMS, tags, STS
+and more in any number of accounts; whose a request is, it knows by its access key. With --stack ministack also takes
 SAM templates, and the functions that it runs find Kinesis in kinesis-local; `bus` is then moto, whose EventBridge
 takes what only AWS may send. Nothing is left behind, even when this process is killed: see emulators/procs.py. Nothing
 outside the machine is called.
@@ -42,6 +43,7 @@ def main() -> None:
     parser.add_argument("--kinesis", action="store_true", help="start the Kinesis emulator")
     parser.add_argument("--aws", action="store_true", help="start the emulator of KMS, SQS, SSM and the rest")
     parser.add_argument("--auth", action="store_true", help="have that emulator check who may call what")
+    parser.add_argument("--moto", action="store_true", help="start moto, an emulator of many services and accounts")
     parser.add_argument(
         "--stack",
         action="store_true",
@@ -52,15 +54,17 @@ def main() -> None:
         "--update-ms", type=int, default=500, help="how long a changed stream is UPDATING (default 500)"
     )
     args = parser.parse_args()
-    both = args.stack or not (args.kinesis or args.aws)
+    both = args.stack or not (args.kinesis or args.aws or args.moto)
     with Family() as family:
         started: dict[str, Started] = {}
         if args.kinesis or both:
             started["kinesis"] = kinesis(family, args.create_ms, args.update_ms)
         if args.aws or both:
             started["aws"] = aws(family, started["kinesis"].url if args.stack else None, auth=args.auth)
+        if args.moto:
+            started["moto"] = moto(family, {})
         if args.stack:
-            started["bus"] = bus(family)
+            started["bus"] = moto(family, {"MOTO_ACCOUNT_ID": ACCOUNT})
         for part in started.values():
             family.await_ready(part.child, lambda health=part.health: answers(health))  # type: ignore[misc]
         urls = {name: part.url for name, part in started.items()}
@@ -141,13 +145,13 @@ def aws(family: Family, kinesis: str | None = None, *, auth: bool = False) -> St
     return Started(family.start_logged("ministack", argv, env), f"{url}/_ministack/health", url)
 
 
-def bus(family: Family) -> Started:
-    """moto, which is among the SAM CLI's packages."""
+def moto(family: Family, settings: dict[str, str]) -> Started:
+    """moto. It has one account where its settings name that, and as many as it is asked about where they do not."""
     [port] = free_ports(1)
-    env = {**bare_environment(family), "MOTO_ACCOUNT_ID": ACCOUNT, "PYTHONDONTWRITEBYTECODE": "1"}
+    env = {**bare_environment(family), "PYTHONDONTWRITEBYTECODE": "1", **settings}
     server = ["-c", "from moto.server import main; main()", "-H", "127.0.0.1", "-p", str(port)]
     url = f"http://127.0.0.1:{port}"
-    child = family.start_logged("moto", [installed("sam/bin/python"), *server], env)
+    child = family.start_logged("moto", [installed("test/bin/python"), *server], env)
     return Started(child, f"{url}/moto-api/data.json", url)
 
 

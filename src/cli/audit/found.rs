@@ -24,7 +24,14 @@ pub(super) struct Lack {
     pub(super) broken: Broken,
 }
 
+/// Why something is missing where somebody stopped the audit.
+pub(super) const INTERRUPTED: &str = "not observed, since the audit was interrupted";
+
 impl Lack {
+    pub(super) fn interrupted(what: String) -> Self {
+        Self { what, broken: Broken { why: INTERRUPTED.to_owned(), help: None, passes: false } }
+    }
+
     pub(super) fn to_json(&self) -> Value {
         json!({"what": self.what, "why": self.broken.why})
     }

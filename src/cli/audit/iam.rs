@@ -6,21 +6,11 @@ use super::reach::{Asked, Reach, RoleName};
 use super::roles::ASSUME_ROLE;
 use crate::cli::arguments::Globals;
 use crate::cli::context::{given_account, identity, sdk_of};
+use crate::cli::iam::{allow, observe, parameters_of, policy};
 use crate::cli::organization::LIST_ACCOUNTS;
 use crate::cli::output::Stop;
 use crate::cli::recorder::{AGGREGATORS, SELECT, SELECT_AGGREGATE, SOURCES};
 use crate::domain::arn::Scope;
-
-/// Those of observing streams, as far as a policy reads tags.
-const OBSERVE: [&str; 7] = [
-    "kinesis:DescribeStreamSummary",
-    "kinesis:ListStreams",
-    "kinesis:ListTagsForStream",
-    "kms:DescribeKey",
-    "kms:GetKeyRotationStatus",
-    "kms:ListAliases",
-    "tag:GetResources",
-];
 
 /// The permissions of the caller. With a role, also the role's permissions and its trust policy.
 pub(super) async fn policies(reach: &Reach, globals: &Globals) -> Result<Value, Stop> {
@@ -29,7 +19,8 @@ pub(super) async fn policies(reach: &Reach, globals: &Globals) -> Result<Value, 
         Reach::Accounts { role, .. } => Some(role),
         Reach::Recorded(asked) => asked.role.as_ref(),
     };
-    let Some(role) = role else { return Ok(json!({"caller": policy(&statements(reach, "aws"))})) };
+    let caller = |partition| policy(&[statements(reach, partition), parameters_of(globals)].concat());
+    let Some(role) = role else { return Ok(json!({"caller": caller("aws")})) };
     let sdk = sdk_of(globals, globals.region.first().cloned()).await?;
     let account = match given_account(globals) {
         Some(account) => account,
@@ -41,15 +32,14 @@ pub(super) async fn policies(reach: &Reach, globals: &Globals) -> Result<Value, 
     };
     let partition = sdk.region().map_or("aws", |region| Scope::partition_of(region.as_ref()));
     Ok(json!({
-        "caller": policy(&statements(reach, partition)),
-        "role": policy(&[allow("StreamsealObserve", &OBSERVE, "*")]),
+        "caller": caller(partition),
+        "role": policy(&[observe()]),
         "role_trusts": trust(role, partition, &account),
     }))
 }
 
 /// What the caller needs.
 fn statements(reach: &Reach, partition: &str) -> Vec<Value> {
-    let observe = || allow("StreamsealObserve", &OBSERVE, "*");
     let assume = |role: &RoleName| {
         allow("StreamsealAssume", &[ASSUME_ROLE], &format!("arn:{partition}:iam::*:role/{}", role.name))
     };
@@ -68,14 +58,6 @@ fn statements(reach: &Reach, partition: &str) -> Vec<Value> {
             [Some(ask), (*verify > 0).then(observe)].into_iter().flatten().collect()
         }
     }
-}
-
-fn allow(sid: &str, actions: &[&str], resource: &str) -> Value {
-    json!({"Sid": sid, "Effect": "Allow", "Action": actions, "Resource": resource})
-}
-
-fn policy(statements: &[Value]) -> Value {
-    json!({"Version": "2012-10-17", "Statement": statements})
 }
 
 /// The account of the caller: policies there say who of it.

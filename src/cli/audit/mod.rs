@@ -42,6 +42,7 @@ use futures_util::FutureExt;
 use futures_util::future::{Either, join_all, select};
 use indicatif::{ProgressBar, ProgressStyle};
 use jiff::Timestamp;
+use serde_json::Value;
 
 use self::accounts::Observers;
 use self::file::try_to_write;
@@ -51,12 +52,13 @@ use self::outputs::{Format, Outputs};
 use self::reach::{Asked, Reach, ReachArguments};
 use self::report::{Audit, Broken, Ended, FailOn, Source};
 use self::since::Before;
+use self::sink::Sink;
 use self::table::Shown;
 use self::totals::Totals;
 use super::arguments::{Globals, MODES};
 use super::context::{Context, policy_source};
 use super::exit::Exit;
-use super::output::{GOOD, Stop, in_lines, result, styled, to_stderr};
+use super::output::{GOOD, Stop, in_lines, styled, to_stderr};
 use crate::domain::model::Mode;
 use crate::domain::policy::Policy;
 use crate::domain::remedy::advice::Remedy;
@@ -97,20 +99,17 @@ pub(crate) struct AuditArguments {
     /// Also print the change to make, grouped by key, in the table: for Terraform, CloudFormation and the AWS CLI
     #[arg(long)]
     fix: bool,
-    /// Print the IAM policies that this audit needs: the caller's and, with --role, the role's and its trust policy. Asks AWS only for
-    /// the account
-    #[arg(long)]
-    print_iam: bool,
     #[command(flatten)]
     reach: ReachArguments,
 }
 
+/// The IAM policies that an audit needs: the caller's and, with a role, the role's and its trust policy. AWS is asked for the account alone.
+pub(super) async fn permissions(arguments: &AuditArguments, globals: &Globals) -> Result<Value, Stop> {
+    iam::policies(&arguments.reach.reach(globals)?, globals).await
+}
+
 pub(super) async fn run(arguments: &AuditArguments, globals: &Globals) -> Result<Exit, Stop> {
     let reach = arguments.reach.reach(globals)?;
-    if arguments.print_iam {
-        result(format!("{:#}", iam::policies(&reach, globals).await?));
-        return Ok(Exit::Compliant);
-    }
     let asked = outputs(arguments, globals).map_err(Stop::usage)?;
     // Better now than after minutes.
     for path in asked.iter().filter_map(|(path, _)| *path) {
@@ -239,7 +238,8 @@ fn outputs<'a>(arguments: &'a AuditArguments, globals: &Globals) -> Result<Vec<(
     arguments.output.iter().map(output).collect()
 }
 
-/// Observes every Region, until somebody stops it. What was not begun before that is no audit, and neither is half of an organization.
+/// Observes every Region and account, until somebody stops it. What was not begun before that is no audit, and neither is half of what AWS
+/// Config recorded.
 async fn audit(
     arguments: &AuditArguments,
     globals: &Globals,
@@ -255,31 +255,29 @@ async fn audit(
     let mut audit = prepared.begin(arguments.filter.clone(), before.as_ref())?;
     let Prepared { contexts, regions, is_known, policy, mode, has_policy } = prepared;
     let first = contexts.first().ok_or_else(no_region)?;
-    let (globals, rate, own, policy) = (globals, arguments.rate, first, &policy);
+    let (own, policy) = (first, &policy);
     let (filter, regions) = (&arguments.filter, regions.as_slice());
-    let observers = Observers { globals, regions, rate, own, policy, mode, bar, filter };
+    let observers = Observers { regions, own, policy, mode, bar, filter };
     match reach {
         Reach::Recorded(asked) => {
-            if contexts.len() > 1 {
-                let stop = Stop::usage("AWS Config is asked in one Region; `--region` is there more than once");
-                return Err(stop.help("`--regions` names those of the aggregator's Regions that are not left out"));
-            }
+            one_region(&contexts)?;
             let session = first.session(policy, mode, LONGEST);
-            let found = recorded::audit(asked, (first, &session), (rate, filter), outputs, bar);
+            let sink = Sink::new(outputs, (filter, has_policy), asked.verify);
+            let found = recorded::audit(asked, (first, &session), arguments.rate, sink, bar);
             let found = unless_interrupted(found, stop.clone(), bar).await?;
             audit.source = source(asked, first);
             if asked.verify > 0 {
                 bar.set_message("streams to verify");
                 // In the account of the credentials none is assumed.
                 let role = asked.role.clone().unwrap_or_default();
-                audit.verified = Some(verify::verify(found.suspects.clone(), &role, observers).await);
+                audit.verified = Some(verify::verify(found.suspects.clone(), &role, observers, stop.clone()).await);
             }
             audit.take(found);
         }
         Reach::Accounts { named, role, at_once } => {
-            let found = accounts::audit(named.as_deref(), role, *at_once, observers, outputs);
-            let found = unless_interrupted(found, stop.clone(), bar).await?;
-            audit.take(found);
+            let sink = Sink::new(outputs, (filter, has_policy), 0);
+            let named = unless_interrupted(accounts::named(named.as_deref(), own), stop.clone(), bar).await?;
+            audit.take(accounts::audit(&named, (role, *at_once), observers, sink, stop.clone()).await?);
         }
         Reach::Own => {
             // Each Region has quotas of its own.
@@ -292,7 +290,8 @@ async fn audit(
                 audit.regions.iter_mut().for_each(report::Region::doubt);
             }
             if !has_policy {
-                audit.regions.iter_mut().for_each(without::leave_out_rules);
+                let streams = audit.regions.iter_mut().flat_map(|region| &mut region.streams);
+                streams.for_each(without::leave_out_rule);
             }
         }
     }
@@ -303,6 +302,14 @@ async fn audit(
 
 fn no_region() -> Stop {
     Stop::usage("there is no Region to observe")
+}
+
+fn one_region(contexts: &[Context]) -> Result<(), Stop> {
+    if contexts.len() > 1 {
+        let stop = Stop::usage("AWS Config is asked in one Region; `--region` is there more than once");
+        return Err(stop.help("`--regions` names those of the aggregator's Regions that are not left out"));
+    }
+    Ok(())
 }
 
 /// Where the settings are from that AWS Config was asked for.

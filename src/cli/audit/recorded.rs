@@ -7,8 +7,6 @@ use indicatif::ProgressBar;
 use jiff::Timestamp;
 use serde_json::Value;
 
-use super::filter::Filter;
-use super::outputs::Outputs;
 use super::reach::Asked;
 use super::report::{Broken, Ended, Found, Lack, Region};
 use super::sink::Sink;
@@ -40,8 +38,8 @@ const UNREAD: usize = 5;
 pub(super) async fn audit(
     asked: &Asked,
     (context, session): (&Context, &Session<'_>),
-    (rate, filter): (u32, &Filter),
-    outputs: &mut Outputs,
+    rate: u32,
+    sink: Sink<'_>,
     bar: &ProgressBar,
 ) -> Result<Found, Stop> {
     let queries = Queries::new(&context.sdk, &context.aws, asked.aggregator.as_deref(), rate);
@@ -53,7 +51,7 @@ pub(super) async fn audit(
         regions: BTreeMap::new(),
         unread: Vec::new(),
         unread_more: 0,
-        sink: Sink::new(outputs, filter, asked.verify),
+        sink,
     };
     let sources = match &asked.aggregator {
         Some(name) => match queries.sources().await {

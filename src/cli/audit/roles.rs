@@ -2,7 +2,7 @@
 
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use aws_config::identity::IdentityCache;
 use aws_config::retry::RetryConfig;
@@ -24,6 +24,9 @@ const ATTEMPTS: u32 = 8;
 /// How long the credentials may take, with all its attempts.
 const LOAD_MAX: Duration = Duration::from_secs(120);
 
+/// For so long a refusal answers for all streams that follow: each would otherwise have STS asked as often.
+const REST: Duration = Duration::from_secs(30);
+
 /// How many roles were assumed.
 #[derive(Debug, Default)]
 pub(super) struct Assumed(AtomicU64);
@@ -42,6 +45,8 @@ struct Role {
     external_id: Option<String>,
     /// Those that were fetched to try the role, until somebody asks.
     first: Mutex<Option<Credentials>>,
+    /// When it could not be assumed any more, and why.
+    refused: Mutex<Option<(Instant, Failure)>>,
     assumed: std::sync::Arc<Assumed>,
 }
 
@@ -57,6 +62,20 @@ impl Role {
         let (id, secret, token) = (given.access_key_id, given.secret_access_key, given.session_token);
         Ok(Credentials::new(id, secret, Some(token), expires, "AssumeRole"))
     }
+
+    async fn assume_again(&self) -> Result<Credentials, Failure> {
+        let refused = self.refused.lock().ok().and_then(|refused| refused.clone());
+        if let Some((at, failure)) = refused
+            && at.elapsed() < REST
+        {
+            return Err(failure);
+        }
+        let assumed = self.assume().await;
+        if let (Err(failure), Ok(mut refused)) = (&assumed, self.refused.lock()) {
+            *refused = Some((Instant::now(), failure.clone()));
+        }
+        assumed
+    }
 }
 
 impl ProvideCredentials for Role {
@@ -68,7 +87,7 @@ impl ProvideCredentials for Role {
         future::ProvideCredentials::new(async move {
             match first {
                 Some(credentials) => Ok(credentials),
-                None => self.assume().await.map_err(CredentialsError::provider_error),
+                None => self.assume_again().await.map_err(CredentialsError::provider_error),
             }
         })
     }
@@ -90,6 +109,7 @@ pub(super) async fn in_account(
         arn: format!("arn:{}:iam::{account}:role/{}", own.partition, role.name),
         external_id: role.external_id.clone(),
         first: Mutex::default(),
+        refused: Mutex::default(),
         assumed: std::sync::Arc::clone(assumed),
     };
     let credentials = role.assume().await?;

@@ -5,6 +5,7 @@ use super::found::Suspect;
 use super::outputs::Outputs;
 use super::report::{Region, Row, count};
 use super::totals::{Counts, Totals};
+use super::without;
 use crate::cli::output::Stop;
 use crate::domain::evidence::Evidence;
 use crate::domain::verdict::Compliance;
@@ -16,7 +17,8 @@ const KEPT: u64 = 100;
 pub(super) struct Sink<'a> {
     outputs: &'a mut Outputs,
     filter: &'a Filter,
-    pub(super) written: Totals,
+    has_policy: bool,
+    written: Totals,
     /// How many streams are in Regions.
     kept: Counts,
     /// So many are to be verified.
@@ -27,13 +29,16 @@ pub(super) struct Sink<'a> {
 
 impl<'a> Sink<'a> {
     /// `verify`: so many of the worst streams are remembered.
-    pub(super) fn new(outputs: &'a mut Outputs, filter: &'a Filter, verify: usize) -> Self {
+    pub(super) fn new(outputs: &'a mut Outputs, (filter, has_policy): (&'a Filter, bool), verify: usize) -> Self {
         let (written, kept) = (Totals::default(), Counts::default());
-        Self { outputs, filter, written, kept, verify, suspects: [Vec::new(), Vec::new()] }
+        Self { outputs, filter, has_policy, written, kept, verify, suspects: [Vec::new(), Vec::new()] }
     }
 
     /// Takes a stream of this Region.
-    pub(super) fn take(&mut self, region: &mut Region, evidence: Evidence) -> Result<(), Stop> {
+    pub(super) fn take(&mut self, region: &mut Region, mut evidence: Evidence) -> Result<(), Stop> {
+        if !self.has_policy {
+            without::leave_out_rule(&mut evidence);
+        }
         let rule = evidence.rule.as_ref().map(|(_, name)| name.as_str());
         if !self.filter.observes(&evidence.stream.name) || !self.filter.is_about(rule) {
             return Ok(());

@@ -4,7 +4,7 @@
 //! customer-managed key of the account that can be used. A key of another account can be taken away by its owner, and nobody said that
 //! it may be used.
 
-use super::report::{Audit, Region, Row};
+use super::report::{Audit, Row};
 use super::severity::Severity;
 use super::totals::Totals;
 use crate::domain::evidence::Evidence;
@@ -33,11 +33,9 @@ pub(super) fn is_of(audit: &Audit) -> bool {
 }
 
 /// What could be said about a rule is no advice: nobody wrote one.
-pub(super) fn leave_out_rules(region: &mut Region) {
-    for evidence in &mut region.streams {
-        if matches!(evidence.remedy, Remedy::Rule(_)) {
-            evidence.remedy = Remedy::None;
-        }
+pub(super) fn leave_out_rule(evidence: &mut Evidence) {
+    if matches!(evidence.remedy, Remedy::Rule(_)) {
+        evidence.remedy = Remedy::None;
     }
 }
 

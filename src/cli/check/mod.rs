@@ -14,6 +14,7 @@ use super::arguments::Globals;
 use super::context::{Context, as_source, policy_source, read_file};
 use super::exit::Exit;
 use super::heading::offline_document;
+use super::iam::{allow, parameters};
 use super::output::{BAD, GOOD, Stop, result, styled, to_stderr};
 use super::policy::cases::{self, Case};
 use super::policy::keys::resolve;
@@ -44,11 +45,25 @@ pub(crate) struct CheckArguments {
     plans: PlanArguments,
 }
 
+/// The policies that are named.
+fn sources(arguments: &CheckArguments, globals: &Globals) -> Vec<String> {
+    match arguments.sources.as_slice() {
+        [] => policy_source(globals).into_iter().collect(),
+        some => some.iter().map(|source| as_source(source)).collect(),
+    }
+}
+
+/// What it takes.
+pub(super) fn permissions(arguments: &CheckArguments, globals: &Globals) -> Vec<Value> {
+    let resolve = arguments.resolve.then(|| allow("StreamsealResolve", &["kms:DescribeKey"], "*"));
+    resolve.into_iter().chain(parameters(globals, sources(arguments, globals))).collect()
+}
+
 pub(super) async fn run(arguments: &CheckArguments, globals: &Globals) -> Result<Exit, Stop> {
-    let mut sources: Vec<String> = arguments.sources.iter().map(|source| as_source(source)).collect();
+    let sources = sources(arguments, globals);
     if sources.is_empty() {
         let how = "`streamseal check policy.yaml`, or `--policy`, or POLICY, or call it streamseal.yaml";
-        sources.push(policy_source(globals).ok_or_else(|| Stop::usage("no policy is named").help(how))?);
+        return Err(Stop::usage("no policy is named").help(how));
     }
     if sources.len() > 1 && matches!(arguments.test, Some(Some(_))) {
         return Err(Stop::usage("`--test FILE` is for one policy; without FILE each policy has the tests beside it"));

@@ -2,6 +2,7 @@
 //! statement that fixes it. It only reads, and says what it could not check.
 
 mod aggregator;
+mod calls;
 mod checks;
 mod deployed;
 mod finding;
@@ -14,6 +15,7 @@ mod trail;
 
 use serde_json::json;
 
+pub(super) use self::calls::permission;
 pub(crate) use self::deployed::DoctorArguments;
 use self::deployed::{Deployed, deployed};
 use self::finding::{Finding, State};

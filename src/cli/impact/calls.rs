@@ -1,7 +1,5 @@
 //! Every call of `impact`, and the statement that lets an operator make them.
 
-use serde_json::json;
-
 use crate::cli::simulator::SIMULATE;
 
 pub(super) const DESCRIBE_STREAM: &str = "kinesis:DescribeStreamSummary";
@@ -54,12 +52,6 @@ pub(super) const ALL: [&str; 23] = [
     LIST_PIPES,
 ];
 
-/// The policy document that allows them: reads, on any resource.
-pub(super) fn policy() -> String {
-    let statement = json!({"Sid": "StreamsealImpact", "Effect": "Allow", "Action": ALL, "Resource": "*"});
-    format!("{:#}", json!({"Version": "2012-10-17", "Statement": [statement]}))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -89,12 +81,9 @@ mod tests {
     }
 
     #[test]
-    fn the_printed_policy_reads_and_changes_nothing() {
-        let policy: serde_json::Value = serde_json::from_str(&policy()).unwrap();
-        let actions = policy["Statement"][0]["Action"].as_array().unwrap();
-        assert_eq!(actions.len(), ALL.len());
-        for action in actions {
-            let operation = action.as_str().unwrap().split(':').nth(1).unwrap();
+    fn what_is_called_reads_and_changes_nothing() {
+        for action in ALL {
+            let operation = action.split(':').nth(1).unwrap();
             let reads = ["Describe", "Get", "List", "Lookup", "Simulate"];
             assert!(reads.iter().any(|verb| operation.starts_with(verb)), "{operation}");
         }

@@ -21,6 +21,7 @@ use std::collections::BTreeMap;
 
 use clap::ValueEnum;
 use jiff::SignedDuration;
+use serde_json::Value;
 
 pub(crate) use self::before::Before;
 use self::gather::{Asked, Depth, no_such_stream, reports};
@@ -28,6 +29,7 @@ use super::arguments::Globals;
 use super::context::{Context, new_id, policy_source};
 use super::exit::Exit;
 use super::heading::{self, header};
+use super::iam::allow;
 use super::output::{Stop, result};
 use super::progress::bar;
 use crate::domain::arn::{KeyRef, StreamArn};
@@ -63,9 +65,6 @@ pub(crate) struct ImpactArguments {
     /// What makes the exit code other than 0
     #[arg(long, value_name = "WHAT", value_enum, default_value_t)]
     fail_on: FailOn,
-    /// Print the policy that an operator needs for this command, and do nothing else
-    #[arg(long, conflicts_with = "streams")]
-    print_iam: bool,
 }
 
 /// What ends the command with another exit code than 0.
@@ -78,11 +77,12 @@ pub(crate) enum FailOn {
     Unknown,
 }
 
+/// What it takes.
+pub(super) fn permission() -> Value {
+    allow("StreamsealImpact", &calls::ALL, "*")
+}
+
 pub(super) async fn run(arguments: &ImpactArguments, globals: &Globals) -> Result<Exit, Stop> {
-    if arguments.print_iam {
-        result(calls::policy());
-        return Ok(Exit::Compliant);
-    }
     let since = since(&arguments.since)?;
     let key = arguments.key.as_deref().map(key_of).transpose()?;
     // With a key no policy is needed, and none has to be named.

@@ -14,6 +14,7 @@ use super::arguments::{EXIT_CODES, Globals, MODES};
 use super::context::{Context, given_account, given_region, loaded, policy_source, read_file};
 use super::exit::Exit;
 use super::heading::offline_document;
+use super::iam::observe;
 use super::output::{Stop, result};
 use super::words::would;
 use crate::domain::arn::Scope;
@@ -35,7 +36,8 @@ use crate::run::session::Session;
 pub(crate) struct ReplayArguments {
     /// The event's file, or `-` for standard input: an EventBridge event, an SQS batch, a command; or records of CloudTrail: one, a log
     /// file, or what `aws cloudtrail lookup-events` prints
-    event: PathBuf,
+    #[arg(required_unless_present = "print_iam")]
+    event: Option<PathBuf>,
     /// The mode to assume [env: MODE; else report]
     #[arg(long, value_parser = MODES)]
     mode: Option<String>,
@@ -47,9 +49,15 @@ pub(crate) struct ReplayArguments {
 /// How long one preview may take.
 const PREVIEW_MAX: jiff::SignedDuration = jiff::SignedDuration::from_secs(30);
 
+/// What it takes.
+pub(super) fn permissions(arguments: &ReplayArguments) -> Vec<Value> {
+    if arguments.offline { Vec::new() } else { vec![observe()] }
+}
+
 pub(super) async fn run(arguments: &ReplayArguments, globals: &Globals) -> Result<Exit, Stop> {
-    let file = arguments.event.display();
-    let text = read_event(&arguments.event)?;
+    let Some(event) = &arguments.event else { return Err(Stop::usage("no event is named")) };
+    let file = event.display();
+    let text = read_event(event)?;
     let value: Value =
         serde_json::from_str(&text).map_err(|error| Stop::failure(format!("{file}: not JSON: {error}")))?;
     let messages = messages(value).map_err(|why| Stop::failure(format!("{file}: {why}")))?;

@@ -7,7 +7,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::{Run, Taken};
 use crate::domain::failure::{Class, Failure, Unfinished};
-use crate::domain::history::{Query, Trail};
+use crate::domain::history::{PUT_KEY_POLICY, Query, Trail};
 use crate::domain::model::KeyManager;
 use crate::domain::plan::close::{self, After, End, Next, later};
 use crate::domain::plan::guard::before::{self, Before, Leave};
@@ -133,7 +133,27 @@ impl<W: StreamApi + KeyApi + TrailApi + TrafficApi + Clock> Run<'_, W> {
             waiting_since: Some(self.state.work.first_seen),
             now: self.world.now(),
         };
-        Ok(before.leave())
+        let (leave, held) = (before.leave(), before.held());
+        match (leave, held) {
+            (Leave::Passed(Withheld::Held, words), Some(since)) => {
+                let more = self.new_policy_since(wrong, since).await?;
+                Ok(Leave::Passed(Withheld::Held, words + &more))
+            }
+            (leave, _) => Ok(leave),
+        }
+    }
+
+    /// What is said of a change that is held, where its key got another policy since: it may be what the stream's users lacked.
+    async fn new_policy_since(&self, wrong: &Wrong, since: Timestamp) -> Result<String, Unfinished> {
+        let Session { paces, deadline, .. } = *self.session;
+        let query = [Query::Calls(PUT_KEY_POLICY)];
+        let trail = read(self.world, &query, since, HISTORY_LIMITS, (paces, deadline), &self.log).await?;
+        let of_it = trail.policies.iter().filter(|policy| policy.key.as_str() == wrong.target.as_str());
+        let newest = of_it.map(|policy| policy.at).filter(|at| *at > since).max();
+        let stream = &self.state.work.stream.name;
+        Ok(newest.map_or_else(String::new, |at| {
+            format!("; the key's policy was changed at {at}: `streamseal seal {stream}` makes the change all the same")
+        }))
     }
 
     /// Whether a change of another stream to the same key may still be watched: we started it, and it was not new then. Where that cannot

@@ -1,4 +1,4 @@
-//! What a message can do that somebody else put into the queue, in the words of the function's own: no more than `SECURITY.md` says.
+//! What a message can do that somebody else put into the queue, in the words of the function's own: no more than `docs/threat-model.md` says.
 
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};

@@ -1,6 +1,8 @@
 //! What else happens to streams while a change with a guard is made or watched: each thing that another part of the function decides.
 
 use jiff::SignedDuration;
+use streamseal::domain::arn::KeyArn;
+use streamseal::domain::history::NewPolicy;
 use streamseal::domain::plan::guard::watch::Standing;
 use streamseal::domain::verdict::{Compliance, Reason, Withheld};
 use streamseal::ports::Clock;
@@ -318,4 +320,27 @@ async fn the_policy_of_a_consumer_lets_another_account_in() {
     s.drain().await;
     assert_eq!(s.count(Op::Start), 0, "{}", s.story("a"));
     assert!(is_withheld(&s.last("a"), Withheld::WouldLockOut), "{}", s.story("a"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_change_that_is_held_says_that_the_keys_policy_was_changed_since() {
+    for (id, expect) in [("app", true), ("other", false)] {
+        let mut s = scene();
+        streams(&s, &["a"], |_| OLD);
+        s.set(|state, now| state.sweep(now));
+        s.later(secs(300.0), |state, now| state.start_by("a", &key_arn("other"), Tool::Cli, now).unwrap());
+        s.drain().await;
+        s.sim.sleep(hours(1)).await;
+        s.set(|state, now| {
+            let key = KeyArn::parse(&key_arn(id)).unwrap();
+            state.new_policies.push(NewPolicy { key, at: now });
+        });
+        s.sim.sleep(hours(1)).await;
+        s.set(|state, now| state.sweep(now));
+        s.drain().await;
+        let last = s.last("a");
+        assert!(is_withheld(&last, Withheld::Held), "{}", s.story("a"));
+        let words = "the key's policy was changed at 2026-03-02T09:";
+        assert_eq!(last.verdict.detail.contains(words), expect, "{id}: {}", last.verdict.detail);
+    }
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 use streamseal::domain::arn::{StreamArn, StreamName};
 use streamseal::domain::failure::Failure;
-use streamseal::domain::history::{Change, ChangeKind, Query};
+use streamseal::domain::history::{Change, ChangeKind, NewPolicy, PUT_KEY_POLICY, Query};
 use streamseal::domain::model::Tags;
 use streamseal::domain::text::EventText;
 use streamseal::ports::{CallLog, FleetApi, Page, PageStart, TrailApi, TrailPage};
@@ -73,6 +73,11 @@ impl State {
         {
             return TrailPage { next: Some(format!("{now}/{}", place + RECORDS)), ..TrailPage::default() };
         }
+        if *query == Query::Calls(PUT_KEY_POLICY) {
+            let shown = |policy: &&NewPolicy| policy.at >= since && policy.at < now;
+            let policies = self.new_policies.iter().filter(shown).cloned().collect();
+            return TrailPage { policies, ..TrailPage::default() };
+        }
         let asked = |record: &&Recorded| match query {
             Query::Calls(name) => record.change.kind.event_name() == *name,
             Query::Resource(name) => record.named == *name,
@@ -95,7 +100,12 @@ impl State {
         let page = || rest.iter().take(RECORDS);
         let changes = page().filter_map(|(_, change, _)| change.cloned()).collect();
         let uses = page().filter_map(|(_, _, usage)| usage.clone()).collect();
-        TrailPage { changes, uses, next: (rest.len() > RECORDS).then(|| format!("{now}/{}", place + RECORDS)) }
+        TrailPage {
+            changes,
+            uses,
+            policies: Vec::new(),
+            next: (rest.len() > RECORDS).then(|| format!("{now}/{}", place + RECORDS)),
+        }
     }
 
     fn page(&mut self, from: &PageStart, now: Timestamp) -> Result<Page, Failure> {

@@ -33,6 +33,7 @@ use streamseal::domain::evidence::digest::LastDigest;
 use streamseal::domain::evidence::guard::Guard;
 use streamseal::domain::evidence::{Evidence, emf, v1};
 use streamseal::domain::failure::{Class, Failure};
+use streamseal::domain::history::NewPolicy;
 use streamseal::domain::note::Note;
 use streamseal::domain::scan::v1::Summary;
 use streamseal::ports::{CallLog, Clock, Credentials, EvidenceSink, ParameterApi};
@@ -158,6 +159,8 @@ pub(crate) struct State {
     pub(crate) users: Vec<User>,
     /// By the ARN of a stream or a consumer.
     pub(crate) resource_policies: BTreeMap<String, String>,
+    /// Keys that got another policy, for CloudTrail.
+    pub(crate) new_policies: Vec<NewPolicy>,
     /// Calls of the last second, for the account's rates.
     recent: Vec<(Timestamp, Op)>,
     /// Which run a call log belongs to, by where it lives.
@@ -223,6 +226,7 @@ impl Sim {
             watch: Watch::default(),
             users: Vec::new(),
             resource_policies: BTreeMap::new(),
+            new_policies: Vec::new(),
             recent: Vec::new(),
             logs: BTreeMap::new(),
             runs: 0,

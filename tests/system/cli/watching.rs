@@ -6,8 +6,9 @@ use wiremock::matchers::any;
 use wiremock::{Mock, MockServer, Request, ResponseTemplate};
 
 use super::seal::{Running, active, is_sealed, policy, untouched};
-use super::{Ran, at_parts, command, reach};
-use crate::support::{ACCOUNT, parts, unique};
+use super::{Ran, at_parts, command, reach, run};
+use crate::scans::SETTLE_NOT;
+use crate::support::{ACCOUNT, Layer, call, file, parts, unique};
 use crate::wire::cbor::{decode, encode};
 
 /// CloudWatch as far as it is asked here. It stops with the runtime that it is on.
@@ -98,4 +99,50 @@ fn a_time_that_is_no_watch_is_refused_before_anything_is_called() {
         let Ran { code, err, .. } = at_parts(&["seal", "orders", "--yes", "--watch", time], None);
         assert!(code == 2 && err.contains(&format!("`--watch {time}` {why}")), "{code} {err}");
     }
+}
+
+#[test]
+fn a_plan_says_which_change_was_taken_back() {
+    let folder = tempfile::tempdir().unwrap();
+    let prefix = unique("undone");
+    let (key, other) = (parts().key(&format!("alias/{prefix}")), parts().key(&format!("alias/{prefix}-other")));
+    let [undone, calm] = ["undone", "calm"].map(|suffix| format!("{prefix}-{suffix}"));
+    active(&[&undone, &calm]);
+    let layer = Layer::start(&json!({"trail": {"lag_ms": 0}}));
+    for (stream, keys) in [(&undone, &[&key, &other][..]), (&calm, &[&other])] {
+        for key in keys {
+            let body = json!({"StreamName": stream, "EncryptionType": "KMS", "KeyId": key});
+            call(&layer.url, "Kinesis_20131202.StartStreamEncryption", "kinesis", &body).unwrap();
+            parts().active(stream);
+            // The records have whole seconds.
+            std::thread::sleep(std::time::Duration::from_millis(1_100));
+        }
+    }
+    let plan = |guard: &str, more: &[&str]| {
+        let rule = format!("{{ name: all, match: {{ stream: '{prefix}*' }}, key: alias/{prefix}{guard} }}");
+        let policy = file(
+            &folder,
+            "policy.yaml",
+            &format!("version: 1\ndefaults: {{ existing: enforce, {SETTLE_NOT} }}\nrules: [{rule}]\n"),
+        );
+        let at_layer = ["AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_KINESIS"].map(|name| (name, layer.url.as_str()));
+        let variables = [&reach()[..], &at_layer].concat();
+        let arguments = [&["seal", "--dry-run", "--policy", policy.to_str().unwrap(), &undone, &calm], more].concat();
+        run(&arguments, &variables)
+    };
+    let guarded = ", guard: { watch: 20m, hold: 7d }";
+    let Ran { code, out, err } = plan(guarded, &[]);
+    assert_eq!(code, 3, "{out}{err}");
+    let said: Vec<&str> = out.lines().filter(|line| line.contains("was undone at")).collect();
+    assert!(said.len() == 1 && said[0].ends_with("leaves the stream alone for 7 days, `seal` does not"), "{out}");
+    let place = |text: &str| out.find(text).unwrap();
+    assert!(place(said[0]) > place(&undone), "{out}");
+    let Ran { out, .. } = plan(guarded, &["--json"]);
+    let document: Value = serde_json::from_str(&out).unwrap();
+    let of = |name: &str| {
+        let plan = document["plan"].as_array().unwrap();
+        plan.iter().find(|one| one["stream"].as_str().unwrap().ends_with(name)).unwrap()["undone"].clone()
+    };
+    assert!(of(&undone).is_string() && of(&calm).is_null(), "{out}");
+    assert!(!plan("", &[]).out.contains("undone at"), "a rule without a guard leaves nothing alone");
 }

@@ -98,8 +98,7 @@ impl Before<'_> {
             let words = format!("a change of another stream to {target} is watched: the next sweep asks for this one");
             return Leave::Refused(Withheld::WaitsItsTurn, words);
         }
-        if let Some(since) = held_since(changes, target, self.own_role).filter(|at| now.duration_since(*at) < self.hold)
-        {
+        if let Some(since) = self.held() {
             let words = format!("a change to {target} was undone at {since}");
             return Leave::Passed(Withheld::Held, words);
         }
@@ -112,6 +111,12 @@ impl Before<'_> {
         }
         let words = "CloudTrail's history does not show how the stream came to its key".to_owned();
         Leave::Passed(Withheld::GuardBlind, words)
+    }
+
+    /// Since when the stream is left alone, where its change to this key was taken back.
+    pub fn held(&self) -> Option<Timestamp> {
+        let since = taken_back(self.changes?, self.target.0, Some(self.own_role))?;
+        (self.now.duration_since(since) < self.hold).then_some(since)
     }
 
     /// Whether another account would lose its access, or may.
@@ -211,14 +216,14 @@ fn in_order(changes: &[Change]) -> Vec<&Change> {
     ordered
 }
 
-/// When a Start of ours with `target` was last taken back: soon followed by a Start with another key, by us or by somebody who had to help.
+/// When a Start with `target` by this role, or by anybody, was last taken back: soon followed by a Start with another key, by us or by somebody who had to help.
 /// That change is not made again, whoever sets the other key once more, unless somebody else made it since. A Stop ends that: a stream is
 /// not left without encryption.
-fn held_since(changes: &[Change], target: &KeyIdentity, own_role: &str) -> Option<Timestamp> {
+pub fn taken_back(changes: &[Change], target: &KeyIdentity, by: Option<&str>) -> Option<Timestamp> {
     let (mut ours, mut held) = (None, None);
     for change in in_order(changes) {
         let is_with_target = change.key.as_ref().is_some_and(|key| key.as_str() == target.as_str());
-        match (change.kind, is_with_target, change.role.as_deref() == Some(own_role)) {
+        match (change.kind, is_with_target, by.is_none_or(|by| change.role.as_deref() == Some(by))) {
             (ChangeKind::Start, true, true) => ours = Some(change.at),
             (ChangeKind::Start, true, false) | (ChangeKind::Stop, ..) => (ours, held) = (None, None),
             (ChangeKind::Start, false, _) => {
@@ -406,19 +411,19 @@ mod tests {
     fn a_change_that_was_taken_back_is_not_made_again() {
         let arn = |id: &str| key(id).as_str().to_owned();
         let (new, old) = (arn("new"), arn("old"));
-        let taken_back = [change(90, Some(&new), true), change(60, Some(&old), true)];
-        let held = leave(Some("old"), &taken_back, |_| {});
+        let back = [change(90, Some(&new), true), change(60, Some(&old), true)];
+        let held = leave(Some("old"), &back, |_| {});
         assert_eq!(word(&held), "held", "{held:?}");
         // Two copies of one message brought it back.
-        let mut twice = taken_back.to_vec();
+        let mut twice = back.to_vec();
         twice.push(change(59, Some(&old), true));
         assert_eq!(word(&leave(Some("old"), &twice, |_| {})), "held");
         // The history is in no order.
-        let reversed: Vec<Change> = taken_back.iter().rev().cloned().collect();
+        let reversed: Vec<Change> = back.iter().rev().cloned().collect();
         assert_eq!(word(&leave(Some("old"), &reversed, |_| {})), "held");
         let hold = |minutes| move |before: &mut Before<'_>| before.hold = SignedDuration::from_mins(minutes);
-        assert_eq!(word(&leave(Some("old"), &taken_back, hold(61))), "held");
-        assert_eq!(word(&leave(Some("old"), &taken_back, hold(60))), "given");
+        assert_eq!(word(&leave(Some("old"), &back, hold(61))), "held");
+        assert_eq!(word(&leave(Some("old"), &back, hold(60))), "given");
         let theirs = [change(90, Some(&new), false), change(60, Some(&old), true)];
         assert_eq!(word(&leave(Some("old"), &theirs, |_| {})), "given", "somebody else set that key");
         let undone = [change(90, Some(&new), true), change(60, Some(&old), false)];
@@ -433,9 +438,11 @@ mod tests {
             (vec![change(30, Some(&new), false), change(20, Some(&old), false)], "given"),
             (vec![change(30, None, false), change(20, Some(&old), false)], "given"),
         ] {
-            let since = [taken_back.as_slice(), &more].concat();
+            let since = [back.as_slice(), &more].concat();
             assert_eq!(word(&leave(Some("old"), &since, |_| {})), expect, "{more:?}");
         }
+        assert_eq!(taken_back(&theirs, &key("new"), Some(OURS)), None);
+        assert_eq!(taken_back(&theirs, &key("new"), None), Some(theirs[1].at), "by anybody");
         let other = [change(90, Some(&arn("third")), true), change(60, Some(&old), true)];
         assert_eq!(word(&leave(Some("old"), &other, |_| {})), "given", "it was another key");
     }
