@@ -16,6 +16,9 @@ use crate::domain::scan::tally::CHANGES_MAX;
 /// Instances that may share one observation a second: beyond it each would wait for minutes, and no run could end.
 const SHARERS_MAX: u32 = 10;
 
+/// How the place of a policy is written.
+const POLICY_FORMS: &str = "`file:PATH`, `ssm:NAME` or `inline:TEXT`";
+
 /// Where a text lives.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Source {
@@ -139,7 +142,7 @@ impl<F: Fn(&str) -> Option<String>> Variables<F> {
     fn scope(&mut self) -> Scope {
         let account = self.given("ACCOUNT_ID").unwrap_or_default();
         if !Scope::is_account(&account) {
-            self.fault("ACCOUNT_ID", format!("`{account}` is not an account id (12 digits)"));
+            self.fault("ACCOUNT_ID", format!("`{account}` is not an account ID (12 digits)"));
         }
         let region = self.given("AWS_REGION").unwrap_or_default();
         if !Scope::is_region(&region) {
@@ -157,8 +160,11 @@ impl<F: Fn(&str) -> Option<String>> Variables<F> {
         let policy = text.as_deref().and_then(source);
         match (&text, &policy) {
             (_, Some(_)) => {}
-            (Some(_), None) => self.fault("POLICY", "must begin with `file:`, `ssm:` or `inline:`, and name something"),
-            (None, None) => self.fault("POLICY", "is missing; it is `file:PATH`, `ssm:NAME` or `inline:TEXT`"),
+            (Some(text), None) if text.ends_with(':') => {
+                self.fault("POLICY", format!("`{text}` names nothing; use {POLICY_FORMS}"));
+            }
+            (Some(_), None) => self.fault("POLICY", format!("must be {POLICY_FORMS}")),
+            (None, None) => self.fault("POLICY", format!("is not set; use {POLICY_FORMS}")),
         }
         policy
     }
@@ -204,7 +210,7 @@ impl<F: Fn(&str) -> Option<String>> Variables<F> {
     fn url(&mut self, name: &'static str) -> Option<String> {
         let url = self.given(name);
         if url.as_ref().is_some_and(|url| !url.starts_with("https://") && !url.starts_with("http://")) {
-            self.fault(name, "is not a URL");
+            self.fault(name, "must begin with `https://` or `http://`");
         }
         url
     }
@@ -214,7 +220,7 @@ impl<F: Fn(&str) -> Option<String>> Variables<F> {
         let bus = Bus::parse(&text, partition);
         if bus.is_none() {
             let forms = format!("its ARN (`arn:{partition}:events:REGION:ACCOUNT:event-bus/NAME`)");
-            self.fault("RESULT_BUS", format!("`{text}` is neither the name of an event bus nor {forms}"));
+            self.fault("RESULT_BUS", format!("`{text}` is not an event bus name or {forms}"));
         }
         bus
     }
@@ -242,8 +248,11 @@ impl Config {
         let sweep_hours = vars.number("SWEEP_HOURS", 24, 1..=168);
         if max_concurrency > describes_per_second.saturating_mul(SHARERS_MAX) {
             let message =
-                format!("`{max_concurrency}` instances cannot share {describes_per_second} observations a second");
-            vars.fault("MAX_CONCURRENCY", format!("{message}: at most {SHARERS_MAX} for each"));
+                format!("`{max_concurrency}` instances are too many for {describes_per_second} observations a second");
+            vars.fault(
+                "MAX_CONCURRENCY",
+                format!("{message}: the maximum is {SHARERS_MAX} instances per observation a second"),
+            );
         }
         let log_level = vars.log_level();
         let queue_url = vars.url("WORK_QUEUE_URL");
@@ -252,7 +261,7 @@ impl Config {
             vars.fault("SCAN_QUEUE_URL", "is not the URL of a FIFO queue, which ends in `.fifo`");
         }
         if scan_queue_url.is_some() && queue_url.is_none() {
-            vars.fault("WORK_QUEUE_URL", "is missing; scans hand over what they find through it");
+            vars.fault("WORK_QUEUE_URL", "is not set; it is required when SCAN_QUEUE_URL is set");
         }
         let own_role_arn = vars.given("OWN_ROLE_ARN");
         if own_role_arn.as_ref().is_some_and(|arn| !is_role(arn, &own.account)) {

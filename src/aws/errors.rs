@@ -8,7 +8,7 @@ use aws_sdk_kinesis::error::{ProvideErrorMetadata, SdkError};
 
 use crate::domain::call::is_write;
 use crate::domain::codes::{
-    NO_ANSWER, NO_CREDENTIALS, NO_HOST, NOT_SENT, TIMEOUT, UNREADABLE, UNTRUSTED, class_of, words,
+    NO_ANSWER, NO_CREDENTIALS, NO_HOST, NOT_AWS, NOT_SENT, TIMEOUT, UNREADABLE, UNTRUSTED, class_of, words,
 };
 use crate::domain::failure::{Class, Failure, Fault};
 use crate::domain::text::EventText;
@@ -48,6 +48,14 @@ where
                 let message = format!("the certificate of the endpoint is not trusted: {why}");
                 (Class::Permanent(Fault::Request), UNTRUSTED, message)
             }
+            None if causes(error).any(speaks_no_tls) => {
+                (Class::Retryable, NOT_AWS, "the endpoint does not speak TLS: is its URL one of `http://`?".to_owned())
+            }
+            None if causes(error).any(speaks_no_http) => (
+                Class::Retryable,
+                NOT_AWS,
+                "the endpoint does not speak HTTP: is its URL one of `https://`?".to_owned(),
+            ),
             None if causes(error).any(is_no_host) => (Class::Retryable, NO_HOST, chain(error)),
             // The SDK has no kind for it either: credentials are fetched on the way to the request.
             None if causes(error).any(|cause| cause.to_string().contains("credential")) => {
@@ -55,12 +63,34 @@ where
             }
             None => (Class::Retryable, NO_ANSWER, chain(error)),
         },
-        SdkError::ServiceError(_) => {
-            let words = error.message().unwrap_or("no words either");
-            (Class::Retryable, UNREADABLE, format!("HTTP {status} without an error code: {words}"))
+        _ if error.raw_response().is_some_and(is_of_a_stranger) => {
+            (Class::Retryable, NOT_AWS, format!("HTTP {status} with a page that is not of AWS"))
         }
-        _ => (Class::Retryable, UNREADABLE, format!("HTTP {status} that cannot be read: {}", chain(error))),
+        SdkError::ServiceError(_) => {
+            let words = error.message().map(|words| format!(": {words}")).unwrap_or_default();
+            (Class::Retryable, UNREADABLE, format!("HTTP {status} without an error code{words}"))
+        }
+        _ => (Class::Retryable, UNREADABLE, format!("HTTP {status} with an answer that cannot be read")),
     }
+}
+
+/// Whether an answer is a page or a line for people, as web servers and proxies send it: APIs answer with JSON, CBOR or XML. A fault of
+/// theirs (from 500 on) may pass.
+fn is_of_a_stranger(response: &HttpResponse) -> bool {
+    let kind = response.headers().get("content-type").unwrap_or_default().to_ascii_lowercase();
+    let is_for_people = ["text/html", "text/plain"].iter().any(|page| kind.starts_with(page));
+    let is_bare = kind.is_empty() && !response.headers().iter().any(|(name, _)| name.starts_with("x-amz"));
+    response.status().as_u16() < 500 && (is_for_people || is_bare)
+}
+
+/// Whether the other side answered something else than TLS.
+fn speaks_no_tls(error: &(dyn Error + 'static)) -> bool {
+    matches!(error.downcast_ref::<rustls::Error>(), Some(rustls::Error::InvalidMessage(_)))
+}
+
+/// The same of HTTP. Hyper has no kind for it that can be asked for here, only these words.
+fn speaks_no_http(error: &(dyn Error + 'static)) -> bool {
+    error.to_string().starts_with("invalid HTTP version parsed")
 }
 
 /// An answer that lacks what the call is made for.
@@ -123,6 +153,9 @@ pub(super) fn causes<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item
     })
 }
 
+/// What it says of a profile without credentials.
+const NO_PROVIDER: &str = "the credential provider was not enabled";
+
 /// What the SDK puts around an error, and says nothing.
 const WRAPPINGS: &[&str] = &[
     "dispatch failure",
@@ -130,7 +163,7 @@ const WRAPPINGS: &[&str] = &[
     "io error",
     "client error (Connect)",
     "failed to construct request",
-    "the credential provider was not enabled",
+    NO_PROVIDER,
     "unhandled error",
 ];
 
@@ -142,5 +175,9 @@ fn chain(error: &(dyn Error + 'static)) -> String {
     let lines = said.map(|text| text.lines().next().unwrap_or_default().trim_end_matches(". Attempted:"));
     let words = lines.collect::<Vec<_>>().join(": ");
     // The innermost text, where there is no other.
-    if words.is_empty() { texts.last().cloned().unwrap_or_default() } else { words }
+    match texts.last() {
+        _ if !words.is_empty() => words,
+        Some(text) if text == NO_PROVIDER => "the profile has no credentials".to_owned(),
+        last => last.cloned().unwrap_or_default(),
+    }
 }

@@ -57,18 +57,31 @@ impl Globals {
 /// These options as they have to stand in another command that is to work on the same streams.
 pub(crate) fn repeated(globals: &Globals) -> String {
     let Globals { profile, region, endpoint_url, account, policy, .. } = globals;
-    let one = |flag: &'static str, value: &Option<String>| value.clone().map(|value| (flag, value));
-    let options =
-        [one("profile", profile), one("endpoint-url", endpoint_url), one("account", account), one("policy", policy)];
-    let regions = region.iter().map(|region| ("region", region.clone()));
-    let options = options.into_iter().flatten().chain(regions);
-    options.map(|(flag, value)| format!(" --{flag} {}", shell_word(&value))).collect()
+    let given = [("profile", profile), ("endpoint-url", endpoint_url), ("account", account), ("policy", policy)];
+    let given = given.into_iter().map(|(flag, value)| options(flag, value));
+    given.chain([options("region", region)]).collect()
+}
+
+/// An option as it is typed, once for each value.
+pub(crate) fn options<'v>(flag: &str, values: impl IntoIterator<Item = &'v String>) -> String {
+    let one = |value: &String| {
+        // What begins with a hyphen would be taken for an option of its own.
+        let between = if value.starts_with('-') && value != "-" { '=' } else { ' ' };
+        format!(" --{flag}{between}{}", shell_word(value))
+    };
+    values.into_iter().map(one).collect()
+}
+
+/// An option without a value, where it is given.
+pub(crate) fn switch(flag: &str, is_given: bool) -> String {
+    if is_given { format!(" --{flag}") } else { String::new() }
 }
 
 /// Quoted where a shell would read more into it.
-fn shell_word(text: &str) -> String {
+pub(crate) fn shell_word(text: &str) -> String {
     let is_plain = |c: char| c.is_ascii_alphanumeric() || "_./:@%+=,-".contains(c);
-    if text.chars().all(is_plain) { text.to_owned() } else { format!("'{}'", text.replace('\'', r"'\''")) }
+    let is_one = !text.is_empty() && !text.starts_with('=') && text.chars().all(is_plain);
+    if is_one { text.to_owned() } else { format!("'{}'", text.replace('\'', r"'\''")) }
 }
 
 /// When to print in colours.

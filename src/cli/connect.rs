@@ -94,7 +94,7 @@ fn are_proxies(variable: impl Fn(&str) -> Option<String>) -> Result<(), String> 
         if let Some((name, url)) = found {
             let url = if url.contains("://") { url } else { format!("http://{url}") };
             // Not the URL itself: it may have a password.
-            ProxyConfig::all(url).map_err(|_| format!("{name} is not the URL of an HTTP proxy"))?;
+            ProxyConfig::all(url).map_err(|_| format!("{name}: not a valid HTTP proxy URL; use `http://HOST:PORT`"))?;
         }
     }
     Ok(())

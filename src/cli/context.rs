@@ -6,24 +6,23 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use aws_sdk_kinesis::config::Region;
-use aws_sdk_sts::operation::get_caller_identity::GetCallerIdentityOutput;
 use aws_types::SdkConfig;
 use jiff::SignedDuration;
 
 use super::arguments::{Globals, repeated};
+use super::caller::{Caller, by, caller, is_account_of, soon};
 use super::connect::{Connection, client, sdk_config};
 use super::output::Stop;
 use super::regions::exists;
 pub(crate) use super::settings::variable;
 use super::settings::{Settings, endpoint_of, source_of_region};
-use crate::aws::{Aws, Queues, logged};
+use crate::aws::{Aws, Queues};
 use crate::config::{self, Config, ModeSource, Source};
 use crate::domain::arn::{Scope, StreamArn, StreamName};
 use crate::domain::cause::Cause;
-use crate::domain::failure::{Class, Failure, Fault};
+use crate::domain::failure::{Class, Fault};
 use crate::domain::model::{Mode, Tags};
 use crate::domain::policy::Policy;
-use crate::domain::runner::Runner;
 use crate::domain::scan::subject::Group;
 use crate::domain::text::EventText;
 use crate::domain::work::Work;
@@ -78,16 +77,21 @@ impl Context {
         };
         let sdk = sdk_of(globals, region).await?;
         let Some(region) = sdk.region().map(|region| region.as_ref().to_owned()) else {
-            let stop = Stop::usage("the Region of the streams is not known");
-            return Err(stop.help("give it with `--region`, with AWS_REGION, or as `region` of the profile"));
+            let stop = Stop::usage("no Region is set");
+            return Err(stop.help("set it with `--region`, AWS_REGION or `region` in the profile"));
         };
         let given = Given { globals, mode, policy, rate: None };
         let account = given_account(globals).or(said.map(|scope| scope.account));
         // What is wrong with the arguments comes before any call.
         given.config(&region, account.as_deref())?;
-        exists(&region, &sdk)?;
+        exists(&region, &sdk, &source_of_region(globals))?;
         let (account, is_own, actor) = match account {
-            Some(account) => (account, OnceLock::new(), None),
+            Some(account) => {
+                // Who calls stands in documents. Where STS does not answer the account was named for that.
+                let (is, actor) = soon(&sdk).await;
+                let is_own = if is.as_ref() == Some(&account) { OnceLock::from(true) } else { OnceLock::new() };
+                (account, is_own, actor)
+            }
             None => {
                 let Caller { account, arn } = caller(&sdk).await?;
                 (account, OnceLock::from(true), arn)
@@ -96,10 +100,14 @@ impl Context {
         let config = Config { runner: by(actor), ..given.config(&region, Some(&account))? };
         if let Some(other) = arns.iter().find(|arn| arn.scope != config.own) {
             let Scope { account, region, .. } = &config.own;
-            let stop = Stop::usage(format!("{other} is not a stream of the account {account} in {region}"));
-            return Err(stop.help("name streams of one account and Region at a time"));
+            let stop = Stop::usage(format!("{other} is not in account {account} and Region {region}"));
+            return Err(stop.help("give only streams of one account and Region"));
         }
-        Ok(Self { is_own, given: repeated(globals), ..Self::new(sdk, config, new_id()) })
+        Ok(Self {
+            is_own,
+            given: repeated(&as_said(globals, &config.own, !arns.is_empty())),
+            ..Self::new(sdk, config, new_id())
+        })
     }
 
     /// One for each of these Regions, in their order, which an account may be without where it says `true`; observations are taken at
@@ -120,7 +128,7 @@ impl Context {
         // A Region that the account may not have takes no credentials of it.
         let asked = regions.iter().find(|(_, opt_in)| !opt_in).or_else(|| regions.first());
         let asked = sdk_of(globals, asked.map(|(region, _)| region.clone())).await?;
-        regions.iter().try_for_each(|(region, _)| exists(region, &asked))?;
+        regions.iter().try_for_each(|(region, _)| exists(region, &asked, &source_of_region(globals)))?;
         let (account, is_known, actor) = match account {
             Some(account) => {
                 let found = is_account_of(&asked, &account).await?;
@@ -136,17 +144,23 @@ impl Context {
             // With the same connections, and credentials that were fetched once.
             let sdk = asked.to_builder().region(Region::new(region.clone())).build();
             let config = Config { runner: by(actor.clone()), ..given.config(region, Some(&account))? };
-            contexts.push(Self { given: repeated(globals), ..Self::new(sdk, config, run_id.clone()) });
+            contexts.push(Self::new(sdk, config, run_id.clone()));
         }
         Ok((contexts, is_known))
     }
 
-    /// One for each of these Regions in another account, whose credentials `sdk` has; with this one's settings, policy and run.
-    pub(crate) fn in_account(&self, sdk: &SdkConfig, account: &str, regions: &[(String, bool)]) -> Vec<Self> {
+    /// One for each of these Regions in another account, whose credentials `sdk` has; with this one's settings, policy and run. `actor` calls.
+    pub(crate) fn in_account(
+        &self,
+        sdk: &SdkConfig,
+        (account, actor): (&str, Option<String>),
+        regions: &[(String, bool)],
+    ) -> Vec<Self> {
         let of = |(region, _): &(String, bool)| {
             let sdk = sdk.to_builder().region(Region::new(region.clone())).build();
             let own = Scope { account: account.to_owned(), region: region.clone(), ..self.config.own.clone() };
-            Self::new(sdk, Config { own, ..self.config.clone() }, self.run_id.clone())
+            let config = Config { own, runner: by(actor.clone()), ..self.config.clone() };
+            Self::new(sdk, config, self.run_id.clone())
         };
         regions.iter().map(of).collect()
     }
@@ -188,7 +202,7 @@ impl Context {
         match &self.config.mode {
             ModeSource::Fixed(mode) => Ok(*mode),
             ModeSource::Read(source) => config::mode(&self.read(source).await?)
-                .ok_or_else(|| Stop::failure(format!("the mode in {source} is neither `report` nor `enforce`"))),
+                .ok_or_else(|| Stop::failure(format!("{source}: the mode must be `report` or `enforce`"))),
         }
     }
 
@@ -213,8 +227,8 @@ impl Context {
             None => StreamName::parse(text).map(|name| own.stream(name)),
         };
         found.ok_or_else(|| {
-            let stop = Stop::usage(format!("`{}` is neither the name of a stream nor its ARN", EventText::new(text)));
-            stop.help("names have up to 128 letters, digits, `_`, `.` and `-`")
+            let stop = Stop::usage(format!("`{}` is not a stream name or stream ARN", EventText::new(text)));
+            stop.help("a stream name has 1 to 128 letters, digits, `_`, `.` and `-`")
         })
     }
 
@@ -239,7 +253,7 @@ impl Context {
         let mut from = Some(PageStart::Beginning);
         while let Some(at) = from {
             let page = self.aws.list(&at, &CallLog::default()).await;
-            let page = page.map_err(|failure| Stop::call("the list of streams", &failure, Some(own), &[]))?;
+            let page = page.map_err(|failure| Stop::call("listing the streams", &failure, Some(own), &[]))?;
             streams.extend(page.names.into_iter().map(|name| own.stream(name)));
             from = page.next;
         }
@@ -276,7 +290,7 @@ impl Context {
     pub(crate) async fn turn(&self) -> Result<(), Stop> {
         let (call, deadline) = ("kinesis:DescribeStreamSummary", self.aws.now() + RUN_MAX);
         let turn = Paces::wait(self.paces.of_scans(Group::Policy), &self.aws, deadline, call).await;
-        turn.map(|_| ()).map_err(|why| Stop::unfinished("observing streams", &why, None))
+        turn.map(|_| ()).map_err(|why| Stop::unfinished("observing the streams", &why, None))
     }
 
     /// What a run that begins now goes by.
@@ -303,12 +317,21 @@ impl Context {
     }
 }
 
+/// The options as the next command needs them, which may name streams without their ARNs.
+fn as_said(globals: &Globals, own: &Scope, by_arn: bool) -> Globals {
+    let mut said = globals.clone();
+    if by_arn {
+        (said.region, said.account) = (vec![own.region.clone()], Some(own.account.clone()));
+    }
+    said
+}
+
 /// The policy in this text, or its faults. `source` is where it is.
 pub(crate) fn loaded(source: &str, text: &str) -> Result<Policy, Stop> {
     Policy::load(text).map_err(|faults| {
         let stop = Stop::failure(format!("the policy in {source} is not valid"));
         let faults = faults.iter().map(|fault| format!("{source}:{fault}"));
-        stop.and(faults).help("`streamseal check` shows them in the source")
+        stop.and(faults).help("`streamseal check` shows the errors with their lines")
     })
 }
 
@@ -368,7 +391,7 @@ impl Given<'_> {
     fn origin(&self, variable: &str) -> Option<String> {
         let flag_or = |is_given: bool, flag: &str| if is_given { flag.to_owned() } else { variable.to_owned() };
         match variable {
-            "ACCOUNT_ID" => Some(flag_or(self.globals.account.is_some(), "--account")),
+            "ACCOUNT_ID" => Some(source_of_account(self.globals).to_owned()),
             "AWS_REGION" => Some(source_of_region(self.globals)),
             "POLICY" => Some(flag_or(self.globals.policy.is_some(), "--policy")),
             "MODE" => Some(flag_or(self.mode.is_some(), "--mode")),
@@ -378,13 +401,13 @@ impl Given<'_> {
     }
 }
 
-const NO_POLICY: &str = "no policy is named: give it with `--policy FILE` or POLICY, or call it streamseal.yaml";
+const NO_POLICY: &str = "no policy is set: use `--policy FILE` or POLICY, or create ./streamseal.yaml";
 
 /// The configuration of every client; of the environment's Region where none is named.
 pub(crate) async fn sdk_of(globals: &Globals, region: Option<String>) -> Result<SdkConfig, Stop> {
     let settings = Settings::load(globals.profile.as_deref()).await?;
     let (profile, endpoint) = (globals.profile.clone(), endpoint_of(globals.endpoint_url.as_deref())?);
-    let client = Some(client(settings.of_profile("ca_bundle")).map_err(Stop::failure)?);
+    let client = Some(client(settings.of_profile("ca_bundle")).map_err(Stop::usage)?);
     let retries = Some(settings.retries()?);
     let connection = Connection { region, profile, endpoint, retries, client, ..Connection::default() };
     let sdk = sdk_config(&connection).await;
@@ -397,6 +420,11 @@ pub(crate) async fn sdk_of(globals: &Globals, region: Option<String>) -> Result<
 /// The account that the arguments or the environment name.
 pub(crate) fn given_account(globals: &Globals) -> Option<String> {
     globals.account.clone().or_else(|| variable("ACCOUNT_ID"))
+}
+
+/// Where the account was given.
+pub(crate) fn source_of_account(globals: &Globals) -> &'static str {
+    if globals.account.is_some() { "--account" } else { "ACCOUNT_ID" }
 }
 
 /// The Region that they name, for commands that ask no profile.
@@ -432,48 +460,8 @@ pub(crate) fn read_file(path: &Path) -> Result<String, Stop> {
         return text.map_err(|error| Stop::failure(format!("{}: cannot be read: {error}", path.display())));
     }
     if IS_READ.swap(true, Ordering::Relaxed) {
-        return Err(Stop::usage("standard input can be read once: `-` can stand for one file only"));
+        return Err(Stop::usage("`-` (standard input) can be used for only one file"));
     }
     std::io::read_to_string(std::io::stdin())
         .map_err(|error| Stop::failure(format!("standard input cannot be read: {error}")))
-}
-
-/// Whose the credentials are.
-pub(crate) async fn identity(sdk: &SdkConfig) -> Result<GetCallerIdentityOutput, Failure> {
-    let client = aws_sdk_sts::Client::new(sdk);
-    logged(&CallLog::default(), "sts:GetCallerIdentity", client.get_caller_identity().send()).await
-}
-
-/// Who calls.
-struct Caller {
-    account: String,
-    arn: Option<String>,
-}
-
-/// A command's runner: its caller, where STS was asked.
-fn by(actor: Option<String>) -> Runner {
-    Runner { actor, function: None }
-}
-
-/// Whose the credentials are: GetCallerIdentity, which needs no permission.
-async fn caller(sdk: &SdkConfig) -> Result<Caller, Stop> {
-    let how = "or name the account of the streams with `--account` or ACCOUNT_ID";
-    match identity(sdk).await {
-        Ok(GetCallerIdentityOutput { account: Some(account), arn, .. }) => Ok(Caller { account, arn }),
-        Ok(_) => Err(Stop::failure("sts:GetCallerIdentity named no account").help(how)),
-        Err(failure) => Err(Stop::call("which account this is cannot be determined", &failure, None, &[]).help(how)),
-    }
-}
-
-/// Refuses credentials of another account than `account`: lists are of the account of the credentials, and of no other. Who calls;
-/// `None` where STS cannot be asked, which the account may have been named for.
-async fn is_account_of(sdk: &SdkConfig, account: &str) -> Result<Option<Caller>, Stop> {
-    match identity(sdk).await {
-        Ok(GetCallerIdentityOutput { account: Some(is), .. }) if is != account => {
-            let stop = Stop::usage(format!("the credentials are of the account {is}, not of {account}"));
-            Err(stop.help("name that account's profile with `--profile`, or leave `--account` and ACCOUNT_ID out"))
-        }
-        Ok(GetCallerIdentityOutput { account: Some(account), arn, .. }) => Ok(Some(Caller { account, arn })),
-        Ok(_) | Err(_) => Ok(None),
-    }
 }

@@ -4,7 +4,7 @@
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use super::arguments::{EXIT_CODES, Globals, MODES};
+use super::arguments::{EXIT_CODES, Globals, MODES, options};
 use super::context::{Context, OBSERVATION_MAX};
 use super::exit::Exit;
 use super::heading::{self, document, header};
@@ -91,7 +91,7 @@ pub(super) async fn run(arguments: &ExplainArguments, globals: &Globals) -> Resu
             let change = words::changes([(reported.stream.name.as_str(), &reported.remedy)].into_iter(), words::faint);
             change.into_iter().for_each(result);
         }
-        reported.next(&context.given, arguments.fix).into_iter().for_each(result);
+        reported.next(&context.given, arguments).into_iter().for_each(result);
     }
     if let Some(advice) = advice {
         to_stderr(format_args!("{}: {advice}", styled(GOOD, "help")));
@@ -122,9 +122,9 @@ async fn existing(context: &Context, policy: &Policy, mode: Mode, stream: &str) 
 }
 
 fn no_such_stream(stream: &StreamArn) -> Stop {
-    let stop = Stop::failure(format!("{stream} does not exist or is being deleted"));
+    let stop = Stop::failure(format!("{stream}: no such stream, or it is being deleted"));
     stop.help(format!(
-        "`streamseal explain --name {} --tag KEY=VALUE` explains one that does not exist yet",
+        "`streamseal explain --name {} --tag KEY=VALUE` explains a stream that does not exist yet",
         stream.name
     ))
 }
@@ -139,7 +139,7 @@ async fn imagined(
 ) -> Result<(Reported, Exit), Stop> {
     let tags = tags_of(tags)?;
     let name = StreamName::parse(name)
-        .ok_or_else(|| Stop::usage(format!("`{}` cannot be the name of a stream", EventText::new(name))))?;
+        .ok_or_else(|| Stop::usage(format!("--name: `{}` is not a valid stream name", EventText::new(name))))?;
     let now = context.aws.now();
     let observed = Observed {
         status: StreamStatus::Active,
@@ -240,11 +240,11 @@ fn tags_of(arguments: &[String]) -> Result<Tags, Stop> {
     let mut tags = Tags::new();
     for tag in arguments {
         let Some((key, value)) = tag.split_once('=').filter(|(key, _)| !key.is_empty()) else {
-            return Err(Stop::usage(format!("`--tag {}` is not KEY=VALUE", EventText::new(tag))));
+            return Err(Stop::usage(format!("--tag: `{}` is not KEY=VALUE", EventText::new(tag))));
         };
         if tags.insert(key.to_owned(), value.to_owned()).is_some() {
             return Err(Stop::usage(format!(
-                "the tag `{}` is given more than once; a stream has one value for a tag",
+                "--tag: `{}` is given more than once; a tag has only one value",
                 EventText::new(key)
             )));
         }
@@ -314,7 +314,7 @@ impl Reported {
             result(format_args!("{}{tags}", label("tags")));
         }
         for (index, passed) in self.explanation.passed_over.iter().enumerate() {
-            let name = if index == 0 { "not" } else { "" };
+            let name = if index == 0 { "skipped" } else { "" };
             let why = passed.why.join("; ");
             result(format_args!("{}{} (line {}): {why}", label(name), passed.rule.name, passed.place.line));
         }
@@ -341,21 +341,31 @@ impl Reported {
     }
 
     /// The command that comes next; `None` where something has to be done first.
-    fn next(&self, given: &str, fix: bool) -> Option<String> {
-        let name = &self.stream.name;
+    fn next(&self, given: &str, arguments: &ExplainArguments) -> Option<String> {
+        let (name, fix) = (heading::named(&self.stream), arguments.fix);
         let is_there = self.setting.is_some();
+        let mode = options("mode", &arguments.mode);
+        if is_there && !arguments.tags.is_empty() {
+            return Some(heading::next(
+                given,
+                &format!("explain {name}{mode}"),
+                "explains it with the tags that it has",
+            ));
+        }
         let (command, does) = match (&self.step, self.verdict.as_ref().map(|verdict| verdict.compliance)) {
             (Ok(Step::Start(_) | Step::ReadHistory(_)), _) if is_there => {
                 (format!("impact {name}"), "says who would lose access")
             }
-            _ if self.remedy.at_source().is_some() && !fix && is_there => (format!("explain {name} --fix"), words::FIX),
+            _ if self.remedy.at_source().is_some() && !fix && is_there => {
+                (format!("explain {name}{mode} --fix"), words::FIX)
+            }
             (_, Some(Compliance::NonCompliant)) if self.remedy.at_source().is_some() && is_there => {
                 (format!("seal {name} --dry-run"), "shows what it would change")
             }
             (Ok(Step::Prove), _) | (_, Some(Compliance::Compliant)) if is_there => {
                 (format!("prove {name}"), "proves it with a record")
             }
-            (_, Some(Compliance::NotApplicable)) => ("audit".to_owned(), "shows every stream"),
+            (_, Some(Compliance::NotApplicable)) => (format!("audit{mode}"), "shows every stream"),
             _ => return None,
         };
         Some(heading::next(given, &command, does))
@@ -380,7 +390,7 @@ impl Reported {
                 let most = if self.setting.is_some() { format!(", at most until {latest:.0}") } else { String::new() };
                 let settle = jiff::SignedDuration::try_from(settle).unwrap_or_default();
                 format!(
-                    "would wait {settle:#} from when it is seen ACTIVE{most}: its creator may be about to set the key"
+                    "would wait {settle:#} after it is observed ACTIVE{most}, because its creator may still set the key"
                 )
             }
             _ => would(&self.step, &self.remedy).0,

@@ -1,11 +1,13 @@
 //! What stands around the result of a command: whose streams these are and by what they are judged, and the command that comes next.
 
+use std::sync::OnceLock;
+
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
 use super::context::{Context, new_id};
 use crate::config::Source;
-use crate::domain::arn::Scope;
+use crate::domain::arn::{Scope, StreamArn};
 use crate::domain::model::Mode;
 use crate::domain::time::Time;
 use crate::ports::Clock;
@@ -25,9 +27,20 @@ pub(crate) fn by(policy: &Source, mode: Mode) -> String {
     format!(", policy {policy}, mode {}", mode.as_str())
 }
 
+/// Whether the program takes a command line, for debug builds to try what they print.
+pub(crate) static TAKES: OnceLock<fn(&str) -> bool> = OnceLock::new();
+
 /// The one command that comes next, and what it is for. `given` are the options that say which streams and which policy.
 pub(crate) fn next(given: &str, command: &str, does: &str) -> String {
-    format!("next: `streamseal {command}{given}` {does}")
+    let command = format!("streamseal {command}{given}");
+    debug_assert!(TAKES.get().is_none_or(|takes| takes(&command)), "{command}");
+    format!("next: `{command}` {does}")
+}
+
+/// A stream as the next command names it.
+pub(crate) fn named(stream: &StreamArn) -> String {
+    // A name that begins with a hyphen would be taken for an option.
+    if stream.name.as_str().starts_with('-') { stream.to_string() } else { stream.name.to_string() }
 }
 
 /// What every document of a command begins with.

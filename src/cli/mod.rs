@@ -5,6 +5,7 @@
 
 mod arguments;
 mod audit;
+mod caller;
 mod check;
 mod completions;
 mod confirm;
@@ -77,6 +78,21 @@ fn arguments() -> clap::Command {
     examples::add(Arguments::command())
 }
 
+/// Whether the program takes a line that it prints as the next command.
+fn takes(line: &str) -> bool {
+    let (mut words, mut word, mut is_quoted) = (Vec::new(), String::new(), false);
+    let mut letters = line.chars().chain([' ']);
+    while let Some(letter) = letters.next() {
+        match letter {
+            '\'' => is_quoted = !is_quoted,
+            '\\' if !is_quoted => word.extend(letters.next()),
+            ' ' if !is_quoted => words.push(std::mem::take(&mut word)),
+            other => word.push(other),
+        }
+    }
+    arguments().try_get_matches_from(words).is_ok()
+}
+
 /// Runs the command line of this process.
 pub fn main() -> ExitCode {
     process::report_panics();
@@ -94,6 +110,7 @@ fn started() -> Exit {
     let parsed = parsed.and_then(|matches| Arguments::from_arg_matches(&matches));
     let Arguments { command, globals } = parsed.unwrap_or_else(|error| error.exit());
     let globals = globals.without_blanks();
+    heading::TAKES.get_or_init(|| takes);
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return Stop::failure(format!("the async runtime cannot be built: {error}")).print(),
@@ -143,8 +160,23 @@ async fn run(command: Command, globals: &Globals) -> Result<Exit, Stop> {
 
 #[cfg(test)]
 mod tests {
+    use super::arguments::{options, shell_word};
+    use super::takes;
+
     #[test]
     fn the_arguments_are_consistent() {
         super::arguments().debug_assert();
+    }
+
+    #[test]
+    fn a_line_is_taken_as_a_shell_reads_it() {
+        for text in ["", "a b", "it's", "$HOME", "=a", "~", "*"] {
+            assert!(takes(&format!("streamseal audit --policy {}", shell_word(text))), "{text}");
+        }
+        assert!(takes(&format!("streamseal audit{}", options("only", &["-a b".to_owned()]))));
+        for bad in ["seal", "seal --all a", "audit --only -a", "audit --all-regions --region a", "prove a b --nothing"]
+        {
+            assert!(!takes(&format!("streamseal {bad}")), "{bad}");
+        }
     }
 }

@@ -76,7 +76,7 @@ impl Stop {
     /// A call that failed, while `doing` something about `resource`.
     pub(crate) fn call(doing: &str, failure: &Failure, own: Option<&Scope>, resources: &[&str]) -> Self {
         let exit = match Refusal::of(failure) {
-            Refusal::Host => Exit::Usage,
+            Refusal::Host | Refusal::Stranger => Exit::Usage,
             _ if passes(failure) => Exit::TryAgain,
             _ => Exit::Failure,
         };
@@ -120,7 +120,11 @@ impl Stop {
 /// Whether it may go well with the next try, with nothing done about it.
 pub(crate) fn passes(failure: &Failure) -> bool {
     let class = matches!(failure.class, Class::Waiting | Class::Retryable | Class::RateOrQuota | Class::Quota);
-    class && !matches!(Refusal::of(failure), Refusal::Credentials | Refusal::Certificate | Refusal::Host)
+    class
+        && !matches!(
+            Refusal::of(failure),
+            Refusal::Credentials | Refusal::Certificate | Refusal::Host | Refusal::Stranger
+        )
 }
 
 /// The same of what did not come to its end.
@@ -131,7 +135,7 @@ pub(crate) fn may_go_on(why: &Unfinished) -> bool {
     }
 }
 
-const TRY_AGAIN: &str = "it may pass: try again in a moment";
+const TRY_AGAIN: &str = "this may be temporary: try again";
 
 /// What to do about what did not come to its end.
 pub(crate) fn advice_on(why: &Unfinished, own: Option<&Scope>, resources: &[&str]) -> Option<String> {
@@ -149,19 +153,22 @@ pub(crate) fn advice(failure: &Failure, own: Option<&Scope>, resources: &[&str])
             Some(in_lines(&advice.text, &[], advice.statement.as_deref()))
         }
         Refusal::Credentials => Some(
-            "there are no credentials that AWS takes: name a profile with `--profile`, log in with `aws login` or `aws sso login`, or set \
-             AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
+            "no valid AWS credentials: use `--profile`, `aws login` or `aws sso login`, or set AWS_ACCESS_KEY_ID and \
+             AWS_SECRET_ACCESS_KEY"
                 .to_owned(),
         ),
         Refusal::NoAnswer => Some(
-            "nothing answered: check the network, the Region (`--region`) and the endpoint (`--endpoint-url`)".to_owned(),
+            "no answer: check the network, the Region (`--region`) and the endpoint (`--endpoint-url`)".to_owned(),
         ),
         Refusal::Host => Some(
-            "there is no such host: check the Region (`--region`) and the endpoint (`--endpoint-url`)".to_owned(),
+            "the host does not exist: check the Region (`--region`) and the endpoint (`--endpoint-url`)".to_owned(),
+        ),
+        Refusal::Stranger => Some(
+            "check the endpoint (`--endpoint-url`, AWS_ENDPOINT_URL) and the proxy (HTTPS_PROXY, HTTP_PROXY)".to_owned(),
         ),
         Refusal::Certificate => Some(
-            "name a file with the certificates to trust with AWS_CA_BUNDLE, or as `ca_bundle` of the profile: a proxy that \
-             inspects TLS has a certificate authority of its own"
+            "set AWS_CA_BUNDLE, or `ca_bundle` in the profile, to a PEM file with the certificates to trust (a proxy that \
+             inspects TLS has its own certificate authority)"
                 .to_owned(),
         ),
         Refusal::Other => matches!(failure.class, Class::Retryable | Class::Waiting | Class::RateOrQuota | Class::Quota)

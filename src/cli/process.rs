@@ -17,6 +17,11 @@ type Variables = BTreeMap<OsString, OsString>;
 /// places, and a variable of a running process cannot be changed safely.
 pub(super) fn with_tidy_variables() -> Result<(), Stop> {
     let given: Variables = vars_os().collect();
+    if let Some(name) =
+        given.iter().find(|(name, value)| is_read(name) && value.to_str().is_none()).map(|(name, _)| name)
+    {
+        return Err(Stop::usage(format!("{}: the value is not UTF-8", EventText::new(&name.to_string_lossy()))));
+    }
     let tidy = tidied(&given);
     if tidy == given {
         return Ok(());
@@ -29,9 +34,10 @@ pub(super) fn with_tidy_variables() -> Result<(), Stop> {
     });
     // Where it worked nothing comes back.
     let error = anew.unwrap_or_else(|error| error);
-    let stop =
-        Stop::failure(format!("blank variables and AWS_DEFAULT_PROFILE cannot be read as the AWS CLI does: {error}"));
-    Err(stop.help("unset what is blank, and set AWS_PROFILE in place of AWS_DEFAULT_PROFILE"))
+    let stop = Stop::failure(format!(
+        "streamseal could not restart itself to apply blank variables and AWS_DEFAULT_PROFILE: {error}"
+    ));
+    Err(stop.help("unset the blank AWS_… and …_PROXY variables, and set AWS_PROFILE instead of AWS_DEFAULT_PROFILE"))
 }
 
 /// The variables as the AWS CLI reads them: what is blank is not set, and AWS_DEFAULT_PROFILE goes before AWS_PROFILE (botocore 1.43,
@@ -54,6 +60,11 @@ fn is_setting(name: &OsStr) -> bool {
     name.starts_with("AWS_") || name.ends_with("_PROXY")
 }
 
+/// Whether a variable is read here or by the SDK.
+fn is_read(name: &OsStr) -> bool {
+    is_setting(name) || ["POLICY", "MODE", "ACCOUNT_ID"].iter().any(|own| name == *own)
+}
+
 fn is_blank(value: &OsStr) -> bool {
     value.to_str().is_some_and(|value| value.trim().is_empty())
 }
@@ -61,7 +72,7 @@ fn is_blank(value: &OsStr) -> bool {
 /// From here on a panic, which is a fault of this program or of a library, is reported in one line, and not as Rust does.
 pub(super) fn report_panics() {
     set_hook(Box::new(|panic| {
-        Stop::failure(format!("this is a fault of streamseal: {}", words_of(panic)))
+        Stop::failure(format!("internal error in streamseal: {}", words_of(panic)))
             .help("please report it, with the command and this line")
             .print();
     }));
@@ -74,7 +85,7 @@ pub(super) fn caught(main: impl FnOnce() -> Exit + UnwindSafe) -> Exit {
 
 /// What it was, and where.
 fn words_of(panic: &PanicHookInfo<'_>) -> String {
-    let what = panic.payload_as_str().and_then(|what| what.lines().next()).unwrap_or("a panic without words");
+    let what = panic.payload_as_str().and_then(|what| what.lines().next()).unwrap_or("panic without a message");
     let place = panic.location().map(|at| format!(" ({}:{})", file_name(at.file()), at.line())).unwrap_or_default();
     format!("{}{place}", EventText::new(what))
 }

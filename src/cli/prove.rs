@@ -5,7 +5,7 @@ use std::io::IsTerminal;
 
 use serde_json::{Value, json};
 
-use super::arguments::Globals;
+use super::arguments::{Globals, shell_word, switch};
 use super::confirm::{confirmed, unless_interrupted};
 use super::context::{Context, OBSERVATION_MAX};
 use super::exit::Exit;
@@ -16,7 +16,7 @@ use super::runs::{Ran, is_proven, run_all};
 use super::words::{self, would};
 use crate::domain::arn::StreamArn;
 use crate::domain::evidence::Evidence;
-use crate::domain::evidence::v1::Document;
+use crate::domain::evidence::v1::{Document, ExemptionWire};
 use crate::domain::model::{Mode, ProofMode};
 use crate::domain::plan::step::Step;
 use crate::domain::policy::{Effect, Policy, Proof};
@@ -63,18 +63,18 @@ impl Planned {
     fn line(&self) -> String {
         let (mark, words) = match (&self.preview.step, self.preview.proof) {
             (Ok(Step::Prove), Some(ProofMode::Probe)) => {
-                (styled(ODD, "+"), "writes one small record, which consumers see".to_owned())
+                (styled(ODD, "+"), "writes one small record, which consumers receive".to_owned())
             }
             (Ok(Step::Prove), Some(ProofMode::Observe)) => {
                 (styled(GOOD, "="), "writes nothing: searches for a producer's record".to_owned())
             }
             (Ok(Step::Prove), _) => {
-                (styled(FAINT, "="), "writes nothing: its rule requires only the setting".to_owned())
+                (styled(FAINT, "="), "writes nothing: its rule requires only the encryption setting".to_owned())
             }
             (step, _) => (styled(ODD, "!"), would(step, &self.preview.remedy).0),
         };
-        let rule = self.preview.rule.as_deref().map(|rule| format!(" (rule `{rule}`)")).unwrap_or_default();
-        format!("{mark} {}: {words}{rule}", self.stream.name)
+        let by = words::decided_by(self.preview.rule.as_deref(), &self.preview.tags);
+        format!("{mark} {}: {words}{by}", self.stream.name)
     }
 
     fn to_json(&self) -> Value {
@@ -83,7 +83,8 @@ impl Planned {
             ProofMode::Observe => "observe",
             ProofMode::Describe => "describe",
         });
-        json!({"stream": self.stream.to_string(), "rule": self.preview.rule, "proof": proof, "writes": self.writes()})
+        json!({"stream": self.stream.to_string(), "rule": self.preview.rule, "proof": proof, "writes": self.writes(),
+            "tags": self.preview.tags, "exemption": self.preview.exemption.as_ref().map(ExemptionWire::from)})
     }
 }
 
@@ -107,14 +108,16 @@ pub(super) async fn run(arguments: &ProveArguments, globals: &Globals) -> Result
         if globals.json {
             result(to_json(&context, &plan, None));
         } else {
-            result("next: the same command without `--dry-run` makes the proof");
+            let does = if writes > 0 { "asks for confirmation and writes the records" } else { "makes the proof" };
+            let named = arguments.streams.iter().map(|stream| shell_word(stream)).collect::<Vec<_>>().join(" ");
+            result(heading::next(&context.given, &format!("prove {named}{}", again(arguments)), does));
         }
         return Ok(Exit::Compliant);
     }
     if asks {
         if !std::io::stdin().is_terminal() {
-            let stop = Stop::usage("prove asks before it writes a record, and standard input is not a terminal");
-            return Err(stop.help("use `--yes` to write without a question, or `--observe` to write nothing"));
+            let stop = Stop::usage("prove must ask before it writes a record, but standard input is not a terminal");
+            return Err(stop.help("use `--yes` to write without asking, or `--observe` to write nothing"));
         }
         let answer = unless_interrupted(confirmed(&question(writes))).await.transpose()?;
         match answer {
@@ -131,20 +134,27 @@ pub(super) async fn run(arguments: &ProveArguments, globals: &Globals) -> Result
         if arguments.fix {
             ran.changes().into_iter().for_each(result);
         }
-        result(closing(&context.given, &ran, arguments.fix));
+        result(closing(&context.given, &ran, arguments));
     }
     Ok(ran.exit())
 }
 
+/// The options of the same proof again.
+fn again(arguments: &ProveArguments) -> String {
+    switch("observe", arguments.observe) + &switch("fix", arguments.fix)
+}
+
 /// The command that comes next.
-fn next(given: &str, ran: &Ran, fix: bool) -> String {
-    let names = |of: fn(&Evidence) -> bool| -> Vec<&str> {
-        ran.done.iter().filter(|evidence| of(evidence)).map(|evidence| evidence.stream.name.as_str()).collect()
+fn next(given: &str, ran: &Ran, arguments: &ProveArguments) -> String {
+    let names = |of: fn(&Evidence) -> bool| -> Vec<String> {
+        ran.done.iter().filter(|evidence| of(evidence)).map(|evidence| heading::named(&evidence.stream)).collect()
     };
     let wrong = names(|evidence| evidence.remedy.at_source().is_some());
     let open = names(|evidence| evidence.verdict.compliance == Compliance::InsufficientData);
     match (wrong.first(), open.first()) {
-        (Some(_), _) if !fix => heading::next(given, &format!("prove {} --fix", wrong.join(" ")), words::FIX),
+        (Some(_), _) if !arguments.fix => {
+            heading::next(given, &format!("prove {}{} --fix", wrong.join(" "), again(arguments)), words::FIX)
+        }
         (Some(_), _) => {
             heading::next(given, &format!("seal {} --dry-run", wrong.join(" ")), "shows what it would change")
         }
@@ -155,8 +165,8 @@ fn next(given: &str, ran: &Ran, fix: bool) -> String {
 
 fn question(writes: usize) -> String {
     match writes {
-        1 => "Write one record into 1 stream?".to_owned(),
-        several => format!("Write one record into each of {several} streams?"),
+        1 => "Write one small record to 1 stream?".to_owned(),
+        several => format!("Write one small record to each of {several} streams?"),
     }
 }
 
@@ -189,14 +199,14 @@ async fn planned(context: &Context, policy: &Policy, streams: Vec<StreamArn>) ->
 }
 
 /// How many ended how, and what comes next.
-fn closing(given: &str, ran: &Ran, fix: bool) -> String {
+fn closing(given: &str, ran: &Ran, arguments: &ProveArguments) -> String {
     let count = |compliance: Compliance| ran.done.iter().filter(|e| e.verdict.compliance == compliance).count();
     let compliant = ran.done.iter().filter(|evidence| evidence.verdict.compliance == Compliance::Compliant);
     let proven = compliant.filter(|evidence| is_proven(evidence)).count();
     let skipped = count(Compliance::Compliant) - proven + count(Compliance::NotApplicable) + ran.left.len();
     let (wrong, unknown) = (count(Compliance::NonCompliant), count(Compliance::InsufficientData));
-    let line = format!("{proven} proven, {wrong} wrong, {skipped} skipped, {unknown} unknown");
-    format!("{}\n{}", styled(STRONG, line), next(given, ran, fix))
+    let line = format!("{proven} proven, {wrong} non-compliant, {skipped} skipped, {unknown} unknown");
+    format!("{}\n{}", styled(STRONG, line), next(given, ran, arguments))
 }
 
 /// Every rule's proof becomes one that writes nothing; which rule and which key stay as they are.

@@ -81,9 +81,9 @@ pub(crate) fn matches_some(pattern: &WildMatch) -> bool {
     domain(&text).is_none() || KNOWN.iter().any(|region| pattern.matches(region.name))
 }
 
-/// Refuses a Region that is not known here and has no host at AWS either. Where an endpoint is named, or a proxy finds the host, nobody can
+/// Refuses a Region that is not known here and has no host at AWS either; `from` says where it was given. Where an endpoint is named, or a proxy finds the host, nobody can
 /// know.
-pub(crate) fn exists(region: &str, sdk: &SdkConfig) -> Result<(), Stop> {
+pub(crate) fn exists(region: &str, sdk: &SdkConfig, from: &str) -> Result<(), Stop> {
     let is_known = KNOWN.iter().any(|known| known.name == region);
     let is_elsewhere = sdk.endpoint_url().is_some()
         || ["HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"].into_iter().any(|name| variable(name).is_some())
@@ -94,7 +94,7 @@ pub(crate) fn exists(region: &str, sdk: &SdkConfig) -> Result<(), Stop> {
         return Ok(());
     }
     let stop = Stop::usage(format!("there is no Region `{region}`: the host {host} cannot be found"));
-    Err(stop.help("check `--region`, AWS_REGION and the `region` of the profile"))
+    Err(stop.help(format!("check {from}")))
 }
 
 /// What the hosts of a partition end with (botocore, `partitions.json`); `None` for those that are in no public network.

@@ -25,7 +25,7 @@ use crate::run::session::Session;
 pub(crate) struct Ran {
     /// Those that came to their end.
     pub(crate) done: Vec<Evidence>,
-    /// The streams that were left out after Ctrl-C.
+    /// The streams that were skipped after Ctrl-C.
     pub(crate) left: Vec<StreamArn>,
     /// Whether there was a Ctrl-C.
     pub(crate) interrupted: bool,
@@ -76,11 +76,12 @@ pub(crate) async fn run_all(
                 Either::Right(_) if ran.interrupted => {
                     bar.finish_and_clear();
                     let name = &work.stream.name;
-                    let why = format!("stopped while {name} was changed or proven; what came of it is not known here");
+                    let why = format!("stopped while {name} was being changed or proven; the result is unknown");
                     return Err(Stop::failure(why).help(format!("`streamseal explain {name}` says how it is now")));
                 }
                 Either::Right(_) => {
-                    let words = format!("{}: finishing what was begun; Ctrl-C again stops at once", work.stream.name);
+                    let words =
+                        format!("{}: finishing the current change; press Ctrl-C again to stop now", work.stream.name);
                     bar.suspend(|| to_stderr(styled(ODD, words)));
                 }
             }
@@ -105,7 +106,7 @@ pub(crate) async fn run_all(
     bar.finish_and_clear();
     if !ran.left.is_empty() {
         let names: Vec<&str> = ran.left.iter().map(|stream| stream.name.as_str()).collect();
-        to_stderr(styled(ODD, format_args!("interrupted; nothing was done with: {}", names.join(", "))));
+        to_stderr(styled(ODD, format_args!("interrupted; not changed: {}", names.join(", "))));
     }
     Ok(ran)
 }
@@ -135,7 +136,7 @@ pub(crate) fn is_out_of_date(evidence: &Evidence) -> bool {
 /// What is said of a stream whose plan is out of date.
 fn out_of_date(evidence: &Evidence) -> String {
     let key = evidence.desired.as_ref().and_then(|(_, key)| key.as_ref()).map_or("(unknown)", KeyIdentity::as_str);
-    format!("{}: not changed: the plan is out of date; the key would now be {key}", evidence.stream.name)
+    format!("{}: not changed: the plan is out of date; the policy now requires {key}", evidence.stream.name)
 }
 
 /// Ends with the next Ctrl-C; where that cannot be heard, never.
@@ -152,7 +153,7 @@ fn report_run(evidence: &Evidence) {
         (Compliance::Compliant, Remediation::Applied, _) => (GOOD, "sealed"),
         (Compliance::Compliant, _, Mode::Prove) if is_proven(evidence) => (GOOD, "proven"),
         (Compliance::Compliant, _, Mode::Prove) => (FAINT, "skipped"),
-        (Compliance::Compliant, ..) => (GOOD, "right"),
+        (Compliance::Compliant, ..) => (GOOD, "compliant"),
         (Compliance::NotApplicable, ..) => (FAINT, "skipped"),
         (Compliance::NonCompliant, ..) => (BAD, "wrong"),
         (Compliance::InsufficientData, ..) => (ODD, "unknown"),
@@ -196,12 +197,12 @@ fn proof_words(evidence: &Evidence) -> Option<String> {
         format!("{shard} {number}, EncryptionType {kind}")
     };
     match proof.state {
-        ProofState::Proven => Some(format!("our record {}", record())),
+        ProofState::Proven => Some(format!("probe {}", record())),
         ProofState::Observed => Some(format!("a producer's record {}", record())),
-        ProofState::Described => Some("the setting alone".to_owned()),
+        ProofState::Described => Some("encryption setting only".to_owned()),
         // A stream that is gone owes none.
         ProofState::Owed if evidence.verdict.reason == Reason::StreamGone => None,
-        ProofState::Owed => Some("still owed".to_owned()),
+        ProofState::Owed => Some("not made yet".to_owned()),
         ProofState::Failed => Some("failed".to_owned()),
         ProofState::NotSought => None,
     }

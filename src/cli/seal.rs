@@ -35,7 +35,10 @@ use crate::ports::CallLog;
 use crate::run::reconcile::preview::{Preview, preview};
 
 const CODES: &str = "Exit codes: 0 compliant, 1 failure, or stopped by a second Ctrl-C, 2 usage, 3 non-compliant, \
-                     left out, or with changes in a plan that was not applied, 4 try again, or stopped by Ctrl-C.";
+                     skipped, or changes planned but not applied, 4 try again, or stopped by Ctrl-C.";
+
+/// So many streams are changed where nobody says more.
+const MAX_CHANGES: usize = 10;
 
 /// Encrypts streams with their rule's key: shows the plan, asks, applies it, proves it
 #[derive(Debug, clap::Args)]
@@ -54,7 +57,7 @@ pub(crate) struct SealArguments {
     #[arg(long, conflicts_with = "yes")]
     dry_run: bool,
     /// Change at most this many streams
-    #[arg(long, value_name = "N", default_value_t = 10)]
+    #[arg(long, value_name = "N", default_value_t = MAX_CHANGES)]
     max_changes: usize,
     /// Only streams that this rule decides
     #[arg(long, value_name = "RULE", conflicts_with = "key")]
@@ -101,8 +104,8 @@ impl Planned {
     /// What is changed to `key`, and how it is proven.
     fn change(&self, key: &KeyIdentity) -> String {
         let proof = match self.preview.proof {
-            Some(ProofMode::Probe) => ", proven with a small record that consumers see",
-            Some(ProofMode::Observe) => ", proven with a producer's record",
+            Some(ProofMode::Probe) => "; writes a small record that consumers receive",
+            Some(ProofMode::Observe) => "; proven with a record of a producer",
             Some(ProofMode::Describe) | None => "",
         };
         format!("{} -> {}{proof}", self.from(), self.named(key))
@@ -113,14 +116,6 @@ impl Planned {
         let known = self.keys.iter().find(|known| known.info.identity == *key);
         let alias = known.and_then(|known| known.alias.as_deref()).filter(|alias| *alias != key.as_str());
         alias.map_or_else(|| key.to_string(), |alias| format!("{key} ({alias})"))
-    }
-
-    /// The rule that decided, and the tags that it read.
-    fn decided_by(&self) -> String {
-        let rule = self.preview.rule.as_deref().map(|rule| format!("rule `{rule}`"));
-        let tags = words::tags(&self.preview.tags).map(|tags| format!("tags {tags}"));
-        let by: Vec<String> = rule.into_iter().chain(tags).collect();
-        if by.is_empty() { String::new() } else { format!(" ({})", by.join("; ")) }
     }
 
     /// The stream's setting.
@@ -136,12 +131,12 @@ impl Planned {
                 let desired =
                     self.preview.desired.as_ref().map(|key| format!("{} -> {}, ", self.from(), self.named(key)));
                 let desired = desired.unwrap_or_default();
-                format!("{desired}not before {until:.0}: its creator may be about to set the key")
+                format!("{desired}not before {until:.0}, because its creator may still set the key")
             }
             Ok(Step::Await(condition)) => format!("waits {}", condition.words()),
-            Ok(Step::Prove) => "as its rule requires".to_owned(),
+            Ok(Step::Prove) => "complies with its rule".to_owned(),
             Ok(Step::Finish(verdict)) if verdict.compliance == Compliance::Compliant => {
-                "as its rule requires".to_owned()
+                "complies with its rule".to_owned()
             }
             Ok(Step::Finish(verdict)) => match verdict.withheld {
                 Some(why) => format!("withheld ({}): {}", why.as_str(), verdict.detail),
@@ -192,8 +187,8 @@ impl Planned {
 pub(super) async fn run(arguments: &SealArguments, globals: &Globals) -> Result<Exit, Stop> {
     let asks = !arguments.yes && !arguments.dry_run;
     if asks && !std::io::stdin().is_terminal() {
-        let stop = Stop::usage("seal asks before it changes anything, and standard input is not a terminal");
-        return Err(stop.help("use `--yes` to continue without a question, or `--dry-run` to see the plan"));
+        let stop = Stop::usage("seal must ask before it changes streams, but standard input is not a terminal");
+        return Err(stop.help("use `--yes` to change streams without asking, or `--dry-run` to show the plan"));
     }
     let watch = arguments.watch.as_deref().map(watched_for).transpose()?;
     let observing = bar(arguments.streams.len(), "observing");
@@ -209,6 +204,9 @@ pub(super) async fn run(arguments: &SealArguments, globals: &Globals) -> Result<
         result(&reported);
     } else if asks {
         to_stderr(&reported);
+    } else {
+        // Nobody may read it before the streams are changed, but then it can be read whose they are.
+        to_stderr(header(&context, Some(Mode::Enforce)));
     }
     let before = plan.iter().fold(Exit::Compliant, |exit, planned| exit.worse(planned.exit()));
     let now = changes - beyond;
@@ -323,8 +321,7 @@ fn refusal(impact: &Before) -> String {
         several => format!("{several} principals would lose access"),
     };
     let why = format!("{}: {losses}; nothing was changed", styled(BAD, "error"));
-    let help =
-        "`streamseal impact` prints the statements that prevent it; `--accept-loss` changes the streams all the same";
+    let help = "`streamseal impact` prints the statements that prevent it; `--accept-loss` changes the streams anyway";
     format!("{why}\n{}: {help}", styled(GOOD, "help"))
 }
 
@@ -365,8 +362,8 @@ async fn planned(
     // Where STS could not be asked, this says whose the list is.
     if !plan.is_empty() && plan.iter().all(|planned| planned.action == Action::Gone) && arguments.only.is_none() {
         let account = &context.config.own.account;
-        let stop = Stop::failure(format!("of {} streams that are listed none is there", plan.len()));
-        return Err(stop.help(format!("are the credentials of another account than {account}?")));
+        let stop = Stop::failure(format!("none of the {} listed streams exists", plan.len()));
+        return Err(stop.help(format!("check that the credentials belong to account {account}")));
     }
     Ok(plan)
 }
@@ -382,9 +379,9 @@ fn lines(plan: &[Planned], context: &Context, policy: &Policy, arguments: &SealA
     let shown =
         plan.iter().filter(|planned| !arguments.all || !matches!(planned.action, Action::Nothing | Action::Gone));
     for planned in shown {
-        let by = planned.decided_by();
+        let by = words::decided_by(planned.preview.rule.as_deref(), &planned.preview.tags);
         let beyond = match (planned.action.changes(), room) {
-            (true, 0) => ", left out (--max-changes)",
+            (true, 0) => ", skipped (--max-changes)",
             _ => "",
         };
         room = room.saturating_sub(usize::from(planned.action.changes()));
@@ -402,11 +399,10 @@ fn lines(plan: &[Planned], context: &Context, policy: &Policy, arguments: &SealA
     }
     let gone = match count(Action::Gone) {
         0 => String::new(),
-        gone => format!(", {gone} gone since they were listed"),
+        gone => format!(", {gone} deleted since the list was read"),
     };
     lines.push(format!(
-        "{} to encrypt, {} to re-key, {} to wait for, {} withheld, {} blocked by a key, {} not known now, {} as \
-         required{gone}",
+        "{} to encrypt, {} to re-key, {} waiting, {} withheld, {} blocked, {} unknown, {} compliant{gone}",
         count(Action::Encrypt),
         count(Action::Rekey),
         count(Action::Wait),

@@ -2,6 +2,7 @@
 //! takes some of it for no setting at all and panics on some. Nothing here sends a request.
 
 use std::error::Error;
+use std::path::Path;
 
 use aws_config::profile::ProfileSet;
 use aws_config::retry::{RetryConfig, RetryMode};
@@ -47,6 +48,11 @@ impl Settings {
     /// Reads the profile files. `profile` is the one of the command line. It refuses one that does not exist: the SDK would go on
     /// without it.
     pub(crate) async fn load(profile: Option<&str>) -> Result<Self, Stop> {
+        for name in ["AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"] {
+            if let Some(why) = variable(name).and_then(|path| unreadable(Path::new(&path))) {
+                return Err(Stop::usage(format!("{name}: {why}")));
+            }
+        }
         let named = profile.map(|name| name.to_owned().into());
         let profiles = aws_config::profile::load(&Fs::real(), &Env::real(), &Default::default(), named).await;
         let profiles =
@@ -75,8 +81,8 @@ impl Settings {
         known.sort_unstable();
         let stop = Stop::usage(format!("there is no profile `{}`", EventText::new(name)));
         Err(stop.help(match known.as_slice() {
-            [] => "the files of the AWS CLI name none: `aws configure` makes one".to_owned(),
-            known => format!("there are {}", EventText::new(&known.join(", "))),
+            [] => "the AWS CLI files have no profile; `aws configure` creates one".to_owned(),
+            known => format!("profiles in the files: {}", EventText::new(&known.join(", "))),
         }))
     }
 
@@ -87,11 +93,9 @@ impl Settings {
         }
         let Some(name) = self.asks_for_a_code() else { return Ok(()) };
         let name = EventText::new(name);
-        let why = format!(
-            "the profile `{name}` asks for a code of an MFA device (`mfa_serial`), which is not supported here"
-        );
+        let why = format!("the profile `{name}` needs an MFA code (`mfa_serial`); streamseal does not support that");
         let how = format!(
-            "let the AWS CLI ask for it, then run the command without `--profile` and AWS_PROFILE:\n  \
+            "get credentials with the AWS CLI, then run the command without `--profile` and AWS_PROFILE:\n  \
              eval \"$(aws configure export-credentials --profile {} --format env)\"",
             EventText::new(self.name())
         );
@@ -138,6 +142,17 @@ impl Settings {
     }
 }
 
+/// Why a file that is there cannot be read: the SDK would go on without it. What is no file, such as a pipe, is left to it.
+fn unreadable(path: &Path) -> Option<String> {
+    let kind = std::fs::metadata(path).ok()?;
+    let error = match kind.is_dir() {
+        true => "is a folder, not a file".to_owned(),
+        false if kind.is_file() => format!("cannot be read: {}", std::fs::File::open(path).err()?),
+        false => return None,
+    };
+    Some(format!("{} {error}", EventText::new(&path.display().to_string())))
+}
+
 /// Where the Region comes from that is in use.
 pub(crate) fn source_of_region(globals: &Globals) -> String {
     if !globals.region.is_empty() {
@@ -156,8 +171,8 @@ pub(crate) fn endpoint_of(argument: Option<&str>) -> Result<Option<String>, Stop
 }
 
 fn no_endpoint(from: &str, url: &str) -> Stop {
-    let stop = Stop::usage(format!("{from}: `{}` is not the URL of an endpoint", EventText::new(url)));
-    stop.help("write it as `https://HOST` or `http://HOST:PORT`, or leave it out to call AWS")
+    let stop = Stop::usage(format!("{from}: `{}` is not a valid endpoint URL", EventText::new(url)));
+    stop.help("use `https://HOST` or `http://HOST:PORT`, or remove it to call AWS")
 }
 
 fn is_endpoint(url: &str) -> bool {
@@ -199,7 +214,7 @@ fn retries(
     let Some((from, text)) = setting("AWS_MAX_ATTEMPTS", "max_attempts") else { return Ok(retries) };
     match text.trim().parse() {
         Ok(attempts @ 1..) => Ok(retries.with_max_attempts(attempts)),
-        _ => Err(format!("{from}: `{}` is not a whole number from 1", EventText::new(&text))),
+        _ => Err(format!("{from}: `{}` is not a whole number of 1 or more", EventText::new(&text))),
     }
 }
 
@@ -243,13 +258,13 @@ mod tests {
                 &[("retry_mode", "x\ny")],
                 Err("`retry_mode` of the profile: `x\\ny` is not `legacy`, `standard` or `adaptive`"),
             ),
-            (&[(MOST, "0")], &[], Err("AWS_MAX_ATTEMPTS: `0` is not a whole number from 1")),
-            (&[(MOST, "-1")], &[], Err("AWS_MAX_ATTEMPTS: `-1` is not a whole number from 1")),
+            (&[(MOST, "0")], &[], Err("AWS_MAX_ATTEMPTS: `0` is not a whole number of 1 or more")),
+            (&[(MOST, "-1")], &[], Err("AWS_MAX_ATTEMPTS: `-1` is not a whole number of 1 or more")),
             (&[(MOST, " 4 ")], &[("max_attempts", "0")], Ok((RetryMode::Standard, 4))),
             (
                 &[],
                 &[("max_attempts", "99999999999")],
-                Err("`max_attempts` of the profile: `99999999999` is not a whole number from 1"),
+                Err("`max_attempts` of the profile: `99999999999` is not a whole number of 1 or more"),
             ),
         ] {
             assert_eq!(read(variables, profile), expect.map_err(str::to_owned), "{variables:?} {profile:?}");
@@ -283,6 +298,6 @@ mod tests {
         }
         assert_eq!(endpoint_of(Some(" ")).unwrap(), None);
         assert_eq!(endpoint_of(None).unwrap(), None);
-        assert_eq!(endpoint_of(Some("x")).unwrap_err().words(), "--endpoint-url: `x` is not the URL of an endpoint");
+        assert_eq!(endpoint_of(Some("x")).unwrap_err().words(), "--endpoint-url: `x` is not a valid endpoint URL");
     }
 }

@@ -108,7 +108,7 @@ fn baseline(policy: &Policy, rule: Option<&str>) -> SignedDuration {
 pub(super) fn watched_for(text: &str) -> Result<SignedDuration, Stop> {
     let time: Option<SignedDuration> = text.parse().ok();
     time.filter(|time| (WATCH.0..=WATCH.1).contains(time)).ok_or_else(|| {
-        let stop = Stop::usage(format!("`--watch {}` is not a time from 10m to 2h", EventText::new(text)));
+        let stop = Stop::usage(format!("--watch: `{}` is not a duration from 10m to 2h", EventText::new(text)));
         stop.help("such as `20m`: producers may keep a key for 5 minutes, and metrics are there 3 minutes later")
     })
 }
@@ -189,7 +189,7 @@ fn line(name: &StreamName, found: &Found, step: &Step) -> String {
     let words = format!("{name}: {}; {}", side("producers", &users.producers), side("consumers", &users.consumers));
     match (users.health(), step) {
         (Health::Broken, Step::Again(..)) => {
-            styled(BAD, format_args!("{words}; one more observation has to find so too"))
+            styled(BAD, format_args!("{words}; a second observation must confirm this"))
         }
         (Health::Broken, _) => styled(BAD, words),
         (Health::Suspect | Health::Unknown, _) => styled(ODD, words),
@@ -207,10 +207,8 @@ impl Watching {
                 Outcome::Blind(why) => {
                     styled(BAD, format_args!("{name}: not changed: its users cannot be watched: {why}"))
                 }
-                Outcome::Unwatched => {
-                    styled(ODD, format_args!("{name}: it is changed and stays so, and is not watched any more"))
-                }
-                Outcome::Watched(None) => styled(ODD, format_args!("{name}: it is gone")),
+                Outcome::Unwatched => styled(ODD, format_args!("{name}: changed, no longer watched")),
+                Outcome::Watched(None) => styled(ODD, format_args!("{name}: deleted")),
                 Outcome::Watched(Some(standing)) => {
                     let style = match standing {
                         Standing::Passed | Standing::Quiet => GOOD,
@@ -320,7 +318,7 @@ mod tests {
         let (again, ended) = (Step::Again(watch, sent), Step::End(Standing::Broken));
         let counts = "orders: producers broken: 300 calls, 12 failed; consumers quiet: 0 calls, 0 failed";
         for (health, step, expect) in [
-            (Health::Broken, &again, format!("{counts}; one more observation has to find so too")),
+            (Health::Broken, &again, format!("{counts}; a second observation must confirm this")),
             (Health::Broken, &ended, counts.to_owned()),
             (Health::Fine, &again, counts.replace("broken", "fine")),
         ] {

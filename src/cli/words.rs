@@ -19,17 +19,17 @@ use crate::domain::verdict::{Compliance, Verdict, Would};
 pub(crate) fn would(step: &Result<Step, Unfinished>, remedy: &Remedy) -> (String, Exit) {
     let step = match step {
         Ok(step) => step,
-        Err(why) if may_go_on(why) => return (format!("cannot be determined now: {why}"), Exit::TryAgain),
+        Err(why) if may_go_on(why) => return (format!("cannot be determined at the moment: {why}"), Exit::TryAgain),
         Err(why) => return (format!("cannot be determined: {why}"), Exit::Failure),
     };
     match step {
         Step::Await(condition) => (format!("would wait {}", condition.words()), Exit::TryAgain),
         Step::Start(key) => would_start(key),
         Step::ReadHistory(wrong) => would_start(&wrong.target),
-        Step::Prove => ("is as its rule requires; would prove it".to_owned(), Exit::Compliant),
+        Step::Prove => ("complies with its rule; would prove it".to_owned(), Exit::Compliant),
         Step::Defer(why) => (format!("would observe again later: {why}"), Exit::TryAgain),
         Step::StartAfresh => {
-            ("is another stream of the same name; would start again from the beginning".to_owned(), Exit::TryAgain)
+            ("the stream was re-created with the same name; would start again".to_owned(), Exit::TryAgain)
         }
         Step::Finish(verdict) => {
             let words = format!("{}{}: {}", verdict.compliance.as_str(), withheld(verdict), verdict.detail);
@@ -42,7 +42,7 @@ pub(crate) fn would(step: &Result<Step, Unfinished>, remedy: &Remedy) -> (String
 pub(crate) fn withheld(verdict: &Verdict) -> String {
     let Some(why) = verdict.withheld else { return String::new() };
     let would = match verdict.would {
-        Some(Would { action, withheld: None }) => format!("; enforce mode would {}", action.as_str()),
+        Some(Would { action, withheld: None }) => format!("; in enforce mode it would {}", action.as_str()),
         Some(Would { withheld: Some(_), .. }) | None => String::new(),
     };
     format!(", withheld ({}{would})", why.as_str())
@@ -102,16 +102,16 @@ pub(crate) fn key(found: &KeyLookup) -> String {
             }
         }
         KeyLookup::NotFound => "KMS does not know it".to_owned(),
-        KeyLookup::Denied { code, .. } => format!("cannot be looked up ({code})"),
+        KeyLookup::Denied { code, .. } => format!("cannot be read from KMS ({code})"),
     }
 }
 
 /// What else is known of a key, for people.
 pub(crate) fn known(key: &KnownKey) -> String {
     let KnownKey { info, alias, rotation } = key;
-    let said = |what: &str, text: Option<String>| format!("{what} {}", text.unwrap_or_else(|| "not known".to_owned()));
+    let said = |what: &str, text: Option<String>| format!("{what} {}", text.unwrap_or_else(|| "unknown".to_owned()));
     let facts = [
-        alias.clone().unwrap_or_else(|| "alias not known".to_owned()),
+        alias.clone().unwrap_or_else(|| "alias unknown".to_owned()),
         said("state", info.state.as_ref().map(ToString::to_string)),
         said("origin", info.origin.as_ref().map(ToString::to_string)),
         said("rotation", rotation.map(|rotation| rotation.to_string())),
@@ -126,6 +126,13 @@ pub(crate) fn tags(tags: &Tags) -> Option<String> {
     (!words.is_empty()).then(|| words.join(", "))
 }
 
+/// In brackets, the rule that decided, and the tags that it read.
+pub(crate) fn decided_by(rule: Option<&str>, read: &Tags) -> String {
+    let rule = rule.map(|rule| format!("rule `{rule}`"));
+    let by: Vec<String> = rule.into_iter().chain(tags(read).map(|tags| format!("tags {tags}"))).collect();
+    if by.is_empty() { String::new() } else { format!(" ({})", by.join("; ")) }
+}
+
 /// The same for machines.
 pub(crate) fn key_json(found: &KeyLookup) -> Value {
     match found {
@@ -134,7 +141,7 @@ pub(crate) fn key_json(found: &KeyLookup) -> Value {
         }
         KeyLookup::NotFound => json!({"found": false, "key": null, "usable": false, "problem": "KMS does not know it"}),
         KeyLookup::Denied { code, .. } => {
-            json!({"found": false, "key": null, "usable": null, "problem": format!("cannot be looked up ({code})")})
+            json!({"found": false, "key": null, "usable": null, "problem": format!("cannot be read from KMS ({code})")})
         }
     }
 }
@@ -179,7 +186,7 @@ pub(crate) fn changes<'a>(
         Some(format!("\n  {}{blocks}", names.join(", ")))
     });
     let lines: String = lines.collect();
-    (!lines.is_empty()).then(|| format!("{}{lines}", label("what to change, by key")))
+    (!lines.is_empty()).then(|| format!("{}{lines}", label("changes to make, by key")))
 }
 
 /// The label of a block at a terminal.

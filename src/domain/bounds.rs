@@ -16,7 +16,7 @@ pub const EARLIEST: Timestamp = Timestamp::constant(1_356_998_400, 0);
 /// The longest that anything is deferred is four hours, for the quota.
 pub const AHEAD_MAX: SignedDuration = SignedDuration::from_hours(5);
 /// How that is said of a field.
-pub const ODD: &str = "before 2013 or more than 5 hours ahead of now";
+pub const ODD: &str = "the time is before 2013 or more than 5 hours in the future";
 
 /// Whether a time cannot be right: before 2013, or more than five hours ahead.
 pub fn is_odd(at: Timestamp, now: Timestamp) -> bool {

@@ -37,6 +37,8 @@ pub const NO_HOST: &str = "NoHost";
 pub const UNTRUSTED: &str = "Untrusted";
 /// No code on the wire: the SDK could not make a request of it.
 pub const NOT_SENT: &str = "NotSent";
+/// No code on the wire: whoever answered is not AWS.
+pub const NOT_AWS: &str = "NotAws";
 /// No code on the wire: there was an answer that cannot be read.
 pub const UNREADABLE: &str = "Unreadable";
 
@@ -167,6 +169,8 @@ pub enum Refusal {
     NoAnswer,
     /// The endpoint's host does not exist.
     Host,
+    /// Whoever answered is not AWS.
+    Stranger,
     /// The certificate of whoever answered is not trusted.
     Certificate,
     /// Something else.
@@ -181,6 +185,7 @@ impl Refusal {
             _ if matches!(failure.class, Class::Permanent(Fault::Credentials) | Class::Expired) => Self::Credentials,
             UNTRUSTED => Self::Certificate,
             NO_HOST => Self::Host,
+            NOT_AWS => Self::Stranger,
             NO_CREDENTIALS => Self::Credentials,
             NOT_SENT | TIMEOUT if failure.message.as_str().contains("credentials") => Self::Credentials,
             NO_ANSWER | TIMEOUT => Self::NoAnswer,

@@ -84,7 +84,7 @@ impl Failure {
 
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} failed ({}): {}: {}", self.call, self.class, self.code, self.message)
+        write!(f, "{} failed ({}): {}", self.call, self.code, self.message)
     }
 }
 

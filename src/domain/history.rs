@@ -16,6 +16,7 @@ use super::event::record::{actor, arn_of, error_of};
 use super::failure::Unfinished;
 use super::impact::usage::{DECRYPT, GENERATE_DATA_KEY, Usage};
 use super::text::EventText;
+use super::time::Time;
 
 /// How far back changes count.
 pub const HISTORY: SignedDuration = SignedDuration::from_hours(24);
@@ -268,10 +269,10 @@ pub fn contention(
             .iter()
             .rev()
             .take(ROUNDS_MAX)
-            .map(|change| format!("{} by {} at {}", change.kind.event_name(), change.actor, change.at))
+            .map(|change| format!("{} by {} at {}", change.kind.event_name(), change.actor, Time(change.at)))
             .collect();
         return Contention::Contested(format!(
-            "we started encryption {rounds} times in 24 hours and each time it was changed again: {}",
+            "Streamseal started encryption {rounds} times in 24 hours, and each time it was changed back: {}",
             reported.join(", ")
         ));
     }

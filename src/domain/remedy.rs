@@ -42,8 +42,10 @@ pub fn remedy(facts: &Facts<'_>) -> Remedy {
         Reason::Broken | Reason::Inconclusive | Reason::Restored => match facts.situation {
             Some(Situation::Wrong(Wrong { target, .. })) => find_who(facts.stream, target),
             Some(Situation::Right { key, .. }) => Remedy::Key(
-                Advice::new(format!("find who may not use {key}, and add the statements that the command prints"))
-                    .command(Some(impact(facts.stream, Some(key)))),
+                Advice::new(format!(
+                    "run the command to find who may not use {key}, and add the statements that it prints"
+                ))
+                .command(Some(impact(facts.stream, Some(key)))),
             ),
             _ => by_situation(facts),
         },

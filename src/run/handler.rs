@@ -191,7 +191,7 @@ impl<W: World> App<W> {
         let now = self.world.now();
         if let Some(at) = work.not_before.filter(|at| *at > now) {
             let delay = until(now, at).min(DELAY_MAX);
-            return self.defer(&work, delay, "TooEarly", "not before its time").await;
+            return self.defer(&work, delay, "TooEarly", "not due yet").await;
         }
         let session = match session {
             Ok(session) => session,
@@ -255,7 +255,7 @@ impl<W: World> App<W> {
             Ok(()) => Ok(self.deferred(work, delay, code, why)),
             Err(Some(not_sent)) => Err(not_sent),
             Err(None) => {
-                let why = "the work is not due yet and there is no queue to keep it";
+                let why = "the work is not due yet, and WORK_QUEUE_URL is not set";
                 Err(Unhandled::Retryable(Unfinished::open("sqs:SendMessage", "NoQueue", why)))
             }
         }

@@ -91,7 +91,7 @@ impl Outbox {
     /// Writes what a scan found. Returns the document.
     pub fn summary<W: EvidenceSink>(&self, world: &W, summary: &Summary) -> String {
         if summary.alarm() {
-            error!(scan = summary.scan.id, "a scan found what somebody has to check");
+            error!(scan = summary.scan.id, "a scan found problems that need attention");
         }
         let document = summary.to_json().to_string();
         world.summary(summary, &document);
@@ -118,7 +118,7 @@ impl Outbox {
             Either::Right(((), _)) => false,
         };
         let (reason, why) = match (panicked, lock(&progress).failure.take()) {
-            (true, _) => ("Panicked", "a fault of ours".to_owned()),
+            (true, _) => ("Panicked", "internal error".to_owned()),
             (false, Some(failure)) => (reason(&failure), failure.to_string()),
             (false, None) => ("NoTimeLeft", "no time was left".to_owned()),
         };

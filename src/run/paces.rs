@@ -95,7 +95,7 @@ impl Paces {
         let limit = until(world.now(), deadline);
         let taken = pace.lock().unwrap_or_else(PoisonError::into_inner).take(world.elapsed(), limit);
         let Some(wait) = taken else {
-            let why = "the rate that is kept left no time for it";
+            let why = "the rate limit left no time for this call";
             return Err(Unfinished::open(call, "RateLimited", why));
         };
         if wait.is_zero() {

@@ -131,7 +131,7 @@ impl<'a, W: StreamApi + KeyApi + TrailApi + TrafficApi + Clock> Run<'a, W> {
         if longest_turn(&self.state.work, has_queue)
             .is_some_and(|most| Paces::is_busy(&paces.describes, self.world, most))
         {
-            let why = "the rate that is kept is left to others for now";
+            let why = "rate limited: other streams come first";
             return later(Unfinished::open("kinesis:DescribeStreamSummary", "RateLimited", why));
         }
         loop {

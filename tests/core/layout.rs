@@ -42,8 +42,12 @@ fn leaves(tree: &str) -> Vec<String> {
 fn paths(source: &Source) -> Vec<String> {
     let code: String = source.code().map(|(_, line)| format!("{line}\n")).collect();
     let mut found = Vec::new();
-    let is_list =
-        |line: &str| ["use ", "pub use ", "pub(crate) use "].iter().any(|start| line.trim_start().starts_with(start));
+    // A message may have the word too.
+    let is_list = |line: &str| {
+        let tree =
+            ["use ", "pub use ", "pub(crate) use "].iter().find_map(|start| line.trim_start().strip_prefix(start));
+        tree.is_some_and(|tree| tree.split(' ').next().is_some_and(|path| path.contains("::")))
+    };
     for statement in code.split(';') {
         let lines: Vec<&str> = statement.lines().skip_while(|line| !is_list(line)).collect();
         if let Some((_, tree)) = lines.join(" ").split_once("use ") {

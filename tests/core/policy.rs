@@ -177,7 +177,7 @@ fn a_policy_has_256_kib_at_most() {
     let good = "version: 1\nrules: [{ name: a, exempt: { reason: r } }]\n#";
     let padded = |length: usize| format!("{good}{}", "x".repeat(length - good.len()));
     assert_eq!(faults(&padded(262_144)), [""; 0]);
-    assert_eq!(faults(&padded(262_145)), ["1:1: the policy has 262145 bytes, more than the 262144 that are read"]);
+    assert_eq!(faults(&padded(262_145)), ["1:1: the policy is 262145 bytes long; the maximum is 262144"]);
 }
 
 fn stream() -> StreamArn {

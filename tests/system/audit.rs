@@ -650,6 +650,10 @@ fn regions_stub() -> MockServer {
                 ResponseTemplate::new(200).set_body_json(json!({"StreamNames": ["locked", "locked-2"], "HasMoreStreams": false}))
             }
             ("us-east-1", "DescribeStreamSummary") => error("AccessDeniedException"),
+            ("eu-west-1", "GetParameter") => ResponseTemplate::new(200).set_body_json(json!({
+                "Parameter": {"Name": "/policy", "Type": "String", "Value": POLICY, "Version": 1}
+            })),
+            (_, "GetParameter") => error("ParameterNotFound"),
             (_, "") if request.body.starts_with(b"Action=GetCallerIdentity") => ResponseTemplate::new(200).set_body_string(format!(
                 "<GetCallerIdentityResponse xmlns=\"https://sts.amazonaws.com/doc/2011-06-15/\"><GetCallerIdentityResult><Account>{ACCOUNT}\
                  </Account></GetCallerIdentityResult></GetCallerIdentityResponse>"
@@ -777,8 +781,8 @@ fn credentials_of_another_account_are_refused() {
     let policy = file(&folder, "policy.yaml", POLICY);
     let (code, out, err) = ran(audit(&policy, &[]).env("ACCOUNT_ID", "999999999999"));
     assert_eq!((code, out.as_str()), (2, ""), "{err}");
-    assert!(err.contains(&format!("the credentials are of the account {ACCOUNT}, not of 999999999999")), "{err}");
-    assert!(err.contains("`--profile`") && err.contains("ACCOUNT_ID out"), "{err}");
+    assert!(err.contains(&format!("the credentials belong to account {ACCOUNT}, not to 999999999999")), "{err}");
+    assert!(err.contains("`--profile`") && err.contains("or remove `--account` and ACCOUNT_ID"), "{err}");
 
     // Nobody says whose they are, and none of the listed streams is there.
     let server =
@@ -796,8 +800,11 @@ fn credentials_of_another_account_are_refused() {
         });
     let mut command = command(&policy, &["--region", REGION]);
     let (code, out, err) = ran(command.env("AWS_ENDPOINT_URL", server.uri()));
-    assert!(code == 1 && out.contains("2 listed are gone") && out.contains("\nincomplete: eu-west-1\n"), "{out}{err}");
-    assert!(err.contains("of 2 streams that are listed none is there"), "{err}");
+    assert!(
+        code == 1 && out.contains("2 listed streams no longer exist") && out.contains("\nincomplete: eu-west-1\n"),
+        "{out}{err}"
+    );
+    assert!(err.contains("none of the 2 listed streams exists"), "{err}");
 }
 
 #[test]
@@ -810,7 +817,7 @@ fn regions_that_fail_are_reported_and_stop_no_other() {
     assert_eq!(code, 1, "{out}{err}");
     assert!(out.contains("\n\nREGION") && out.contains("eu-west-1  scratch-1  NOT_APPLICABLE"), "{out}");
     assert!(out.contains("1 stream: 1 NOT_APPLICABLE") && out.contains("\nincomplete: eu-west-2\n"), "{out}");
-    assert!(err.contains("error: eu-west-2: kinesis:ListStreams failed (permanent): AccessDenied"), "{err}");
+    assert!(err.contains("error: eu-west-2: kinesis:ListStreams failed (AccessDenied"), "{err}");
     assert!(err.contains(r#"{"Action":"kinesis:ListStreams","Effect":"Allow","Resource":"*"}"#), "{err}");
 
     let (code, out, err) = run(&["--all-regions", "--json"]);
@@ -848,6 +855,19 @@ fn regions_that_fail_are_reported_and_stop_no_other() {
     assert_eq!(err.matches("\"Action\"").count(), 1, "each once: {err}");
     assert!(err.contains(&statement), "{err}");
 
+    // The policy's parameter is read in the Region that is set, in whatever Regions streams are observed.
+    let all = ["--all-regions", "--json"];
+    let in_region = |region: Option<&str>| {
+        let mut command = command(Path::new("ssm:/policy"), &all);
+        command.env_remove("AWS_REGION").envs(region.map(|region| ("AWS_REGION", region)));
+        ran(command.env("AWS_ENDPOINT_URL", server.uri()))
+    };
+    let (code, out, err) = in_region(Some("eu-west-1"));
+    let found: Value = serde_json::from_str(&out).unwrap_or_else(|_| panic!("{err}"));
+    assert_eq!((code, &found["policy"]["source"]), (1, &json!("ssm:/policy")), "{err}");
+    let (code, _, err) = in_region(None);
+    assert!(code == 2 && err.contains("error: no Region is set to read the policy in\n"), "{err}");
+
     // Whose the streams are is asked where the account surely is: not in the first Region that there is.
     let mut command = command(&policy, &["--all-regions", "--json"]);
     let (_, out, err) = ran(command.env_remove("ACCOUNT_ID").env("AWS_ENDPOINT_URL", server.uri()));
@@ -875,7 +895,7 @@ fn arguments_that_are_wrong_are_reported_before_anything_is_called() {
     // Nobody answers.
     let (code, out, err) = run(&["--region", REGION, "--format", "csv"]);
     assert!(code == 4 && out.lines().count() == 1 && err.contains("kinesis:ListStreams failed"), "{out}{err}");
-    assert!(err.contains("nothing answered") && err.contains("--endpoint-url"), "{err}");
+    assert!(err.contains("no answer: check") && err.contains("--endpoint-url"), "{err}");
 }
 
 /// A bar and colours on a terminal, and neither where `NO_COLOR` is set or nobody watches.

@@ -20,6 +20,7 @@ use super::sink::Sink;
 use crate::cli::context::Context;
 use crate::cli::organization::{LIST_ACCOUNTS, accounts};
 use crate::cli::output::{Stop, advice, passes};
+use crate::config::Config;
 use crate::domain::arn::StreamName;
 use crate::domain::codes::Refusal;
 use crate::domain::model::Mode;
@@ -61,6 +62,12 @@ impl Observers<'_> {
         })
     }
 
+    /// Who observes an account: the role that is assumed there.
+    fn actor(self, account: &str, role: &RoleName) -> Option<String> {
+        let Config { own, runner, .. } = &self.own.config;
+        if account == own.account { runner.actor.clone() } else { Some(role.arn(&own.partition, account)) }
+    }
+
     /// Every stream of an account, or of those in `names` alone, until `stop` ends. `None`: that was before it had begun.
     pub(super) async fn account(
         self,
@@ -77,7 +84,7 @@ impl Observers<'_> {
             Some(names) => names.keys().map(|region| (region.clone(), false)).collect(),
             None => self.regions.to_vec(),
         };
-        let contexts = self.own.in_account(&sdk, account, &regions);
+        let contexts = self.own.in_account(&sdk, (account, self.actor(account, role)), &regions);
         let audits = contexts.iter().zip(&regions).map(async |(context, (region, opt_in))| {
             let session = context.session(self.policy, self.mode, LONGEST);
             let names = names.and_then(|names| names.get(region)).cloned();

@@ -3,11 +3,21 @@
 use serde_json::{Value, json};
 use wildmatch::WildMatch;
 
+use crate::cli::arguments::{Globals, options, switch};
 use crate::cli::output::Stop;
 use crate::domain::arn::StreamName;
 use crate::domain::evidence::Evidence;
 use crate::domain::policy::Policy;
 use crate::domain::verdict::Compliance;
+
+/// What the audit was asked for.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Given {
+    pub(super) globals: Globals,
+    /// The audit's own options, but for those of [`Filter`], of its form and of where it is written.
+    pub(super) options: String,
+    pub(super) all_regions: bool,
+}
 
 /// Which streams.
 #[derive(Clone, Debug, Default, clap::Args)]
@@ -42,6 +52,26 @@ impl Filter {
     /// Whether a stream is listed.
     pub(super) fn lists(&self, evidence: &Evidence) -> bool {
         !self.non_compliant || evidence.verdict.compliance == Compliance::NonCompliant
+    }
+
+    /// Whether streams of every name are observed.
+    pub(super) fn is_of_all_names(&self) -> bool {
+        self.stream.is_empty()
+    }
+
+    /// Whether the audit is not about every stream.
+    pub(super) fn leaves_out(&self) -> bool {
+        self.only.is_some() || !self.stream.is_empty()
+    }
+
+    /// The option that names the rule.
+    pub(super) fn of_rule(&self) -> String {
+        options("only", &self.only)
+    }
+
+    /// The options as they are typed.
+    pub(super) fn given(&self) -> String {
+        self.of_rule() + &options("stream", &self.stream) + &switch("non-compliant", self.non_compliant)
     }
 
     /// What is left out, in words; empty where nothing is.

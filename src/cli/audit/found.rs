@@ -4,6 +4,7 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use crate::domain::arn::StreamArn;
+use crate::domain::time::Time;
 
 /// Why a Region was given up.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -76,7 +77,7 @@ impl Verified {
         let said = |said: &Said| json!({"compliance": said.compliance, "reason": said.reason, "key": said.key});
         let difference = |Difference { suspect, observed }: &Difference| {
             json!({
-                "arn": suspect.stream.to_string(), "as_of": suspect.as_of, "recorded": said(&suspect.said),
+                "arn": suspect.stream.to_string(), "as_of": Time(suspect.as_of), "recorded": said(&suspect.said),
                 "observed": observed.as_ref().map(said),
             })
         };
@@ -93,7 +94,8 @@ impl Verified {
         for Difference { suspect, observed } in &self.differences {
             let words = |said: &Said| format!("{} ({}) on {}", said.compliance, said.reason, said.key);
             let now = observed.as_ref().map_or("it is gone".to_owned(), words);
-            text += &format!("  {}: {} as of {}; now {now}\n", suspect.stream, words(&suspect.said), suspect.as_of);
+            text +=
+                &format!("  {}: {} as of {}; now {now}\n", suspect.stream, words(&suspect.said), Time(suspect.as_of));
         }
         for Lack { what, broken } in &self.lacks {
             text += &format!("  {what} could not be verified: {}\n", broken.why);

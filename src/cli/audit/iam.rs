@@ -5,7 +5,8 @@ use serde_json::{Value, json};
 use super::reach::{Asked, Reach, RoleName};
 use super::roles::ASSUME_ROLE;
 use crate::cli::arguments::Globals;
-use crate::cli::context::{given_account, identity, sdk_of};
+use crate::cli::caller::identity;
+use crate::cli::context::{given_account, sdk_of};
 use crate::cli::iam::{allow, observe, parameters_of, policy};
 use crate::cli::organization::LIST_ACCOUNTS;
 use crate::cli::output::Stop;
@@ -27,7 +28,7 @@ pub(super) async fn policies(reach: &Reach, globals: &Globals) -> Result<Value, 
         None => {
             let asked = identity(&sdk).await;
             let asked = asked.map_err(|failure| Stop::call("which account this is", &failure, None, &[]))?;
-            asked.account.ok_or_else(|| Stop::failure("sts:GetCallerIdentity named no account"))?
+            asked.account.ok_or_else(|| Stop::failure("sts:GetCallerIdentity returned no account"))?
         }
     };
     let partition = sdk.region().map_or("aws", |region| Scope::partition_of(region.as_ref()));

@@ -5,6 +5,7 @@ use std::fmt::Write;
 use super::report::{Audit, ORDER, Row};
 use super::table;
 use super::without;
+use crate::domain::time::Time;
 
 /// So many streams are listed: a pipeline's page has room for no more than 1 MiB (GitHub, job summaries).
 const LISTED_MAX: usize = 100;
@@ -20,7 +21,7 @@ pub(super) fn render(audit: &Audit) -> String {
         audit.account,
         regions.join(", "),
         escaped(&policy),
-        audit.finished_at
+        Time(audit.finished_at)
     );
     for compliance in ORDER {
         let count = audit.totals().all.of(compliance);
@@ -47,6 +48,13 @@ pub(super) fn render(audit: &Audit) -> String {
     }
     if wrong.len() > LISTED_MAX {
         let _ = writeln!(text, "\n{} more are not listed here.", wrong.len() - LISTED_MAX);
+    }
+    let exemptions = table::exemptions(audit);
+    if !exemptions.is_empty() {
+        text.push_str("\n| exempt | why |\n|---|---|\n");
+    }
+    for (words, streams) in exemptions {
+        let _ = writeln!(text, "| {} | {} |", escaped(&table::named(&streams)), escaped(&words));
     }
     for line in table::sums(audit).lines().skip(1) {
         let _ = writeln!(text, "\n{}", escaped(line));
@@ -95,6 +103,8 @@ mod tests {
         let text = render(&samples::audit());
         insta::assert_snapshot!("markdown", text);
         assert!(!text.contains("<img"), "{text}");
+        let exempt = "| scratch-1 | synthetic data; owner data-platform; until 2026-12-01 |\n";
+        assert!(text.contains(exempt) && text.contains(", 2026-11-24T12:00:00.000Z."), "{text}");
         let mut right = samples::audit();
         right.regions[0].streams.truncate(1);
         assert!(render(&right).starts_with("## Kinesis encryption: all 1 as required\n"));

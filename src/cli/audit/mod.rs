@@ -13,6 +13,7 @@ mod found;
 mod html;
 mod iam;
 mod markdown;
+mod next;
 mod observe;
 mod ocsf;
 mod outputs;
@@ -46,16 +47,17 @@ use serde_json::Value;
 
 use self::accounts::Observers;
 use self::file::try_to_write;
-use self::filter::Filter;
+use self::filter::{Filter, Given};
 use self::observe::LONGEST;
 use self::outputs::{Format, Outputs};
 use self::reach::{Asked, Reach, ReachArguments};
+use self::regions::Chosen;
 use self::report::{Audit, Broken, Ended, FailOn, Source};
 use self::since::Before;
 use self::sink::Sink;
 use self::table::Shown;
 use self::totals::Totals;
-use super::arguments::{Globals, MODES};
+use super::arguments::{Globals, MODES, options, switch};
 use super::context::{Context, policy_source};
 use super::exit::Exit;
 use super::output::{GOOD, Stop, in_lines, styled, to_stderr};
@@ -65,6 +67,9 @@ use crate::domain::remedy::advice::Remedy;
 
 const CODES: &str = "Exit codes: 0 compliant, 1 failure, incomplete, or interrupted, 2 usage, 3 non-compliant (without a policy: not \
                            encrypted, or with a key that cannot be used), 4 try again, since something could not be determined now.";
+
+/// So many calls a second where nobody says it.
+const RATE: u32 = 5;
 
 /// Compares every stream with the policy, also as a report; without a policy, shows whether it is encrypted and with
 /// whose key. Changes nothing
@@ -79,7 +84,7 @@ pub(crate) struct AuditArguments {
     mode: Option<String>,
     /// Calls a second: DescribeStreamSummary in each Region of an account (AWS allows 20 in all, for every caller),
     /// or queries to AWS Config
-    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    #[arg(long, default_value_t = RATE, value_parser = clap::value_parser!(u32).range(1..=1000))]
     rate: u32,
     /// The format of the result [default: by the extension of FILE, else table]
     #[arg(long, value_enum)]
@@ -101,6 +106,16 @@ pub(crate) struct AuditArguments {
     fix: bool,
     #[command(flatten)]
     reach: ReachArguments,
+}
+
+impl AuditArguments {
+    fn given(&self, globals: &Globals) -> Given {
+        let Self { all_regions, mode, rate, reach, .. } = self;
+        let rate = Some(rate.to_string()).filter(|_| *rate != RATE);
+        let options =
+            [switch("all-regions", *all_regions), options("mode", mode), options("rate", &rate), reach.given()];
+        Given { globals: globals.clone(), options: options.concat(), all_regions: *all_regions }
+    }
 }
 
 /// The IAM policies that an audit needs: the caller's and, with a role, the role's and its trust policy. AWS is asked for the account alone.
@@ -252,7 +267,7 @@ async fn audit(
         Either::Left((prepared, _)) => prepared?,
         Either::Right(_) => return Err(interrupted(bar)),
     };
-    let mut audit = prepared.begin(arguments.filter.clone(), before.as_ref())?;
+    let mut audit = prepared.begin(arguments, globals, before.as_ref())?;
     let Prepared { contexts, regions, is_known, policy, mode, has_policy } = prepared;
     let first = contexts.first().ok_or_else(no_region)?;
     let (own, policy) = (first, &policy);
@@ -352,17 +367,17 @@ struct Prepared {
 
 impl Prepared {
     /// An audit that begins now, and has observed nothing. `before` has to be of the same account.
-    fn begin(&self, filter: Filter, before: Option<&Before>) -> Result<Audit, Stop> {
+    fn begin(&self, arguments: &AuditArguments, globals: &Globals, before: Option<&Before>) -> Result<Audit, Stop> {
         let Self { contexts, policy, mode, has_policy, .. } = self;
         let first = contexts.first().ok_or_else(no_region)?;
-        let account = first.config.own.account.clone();
+        let (account, filter) = (first.config.own.account.clone(), arguments.filter.clone());
         filter.check(policy)?;
         before.map_or(Ok(()), |before| before.is_of(&account))?;
         let started_at = now();
         Ok(Audit {
             id: first.run_id.clone(),
             actor: first.config.runner.actor.clone(),
-            given: first.given.clone(),
+            given: arguments.given(globals),
             account,
             source: Source::Kinesis,
             mode: *mode,
@@ -385,14 +400,19 @@ impl Prepared {
 }
 
 async fn prepared(arguments: &AuditArguments, globals: &Globals) -> Result<Prepared, Stop> {
-    let regions = regions::chosen(globals, arguments.all_regions).await?;
+    let Chosen { regions, own } = regions::chosen(globals, arguments.all_regions).await?;
     let named = policy_source(globals);
     let has_policy = named.is_some();
+    if arguments.all_regions && own.is_none() && named.as_ref().is_some_and(|source| source.starts_with("ssm:")) {
+        let stop = Stop::usage("no Region is set to read the policy in");
+        return Err(stop.help("set AWS_REGION, or `region` in the profile"));
+    }
     let source = named.unwrap_or_else(without::source);
     let (contexts, is_known) =
         Context::of_regions(globals, source, arguments.mode.as_deref(), arguments.rate, &regions).await?;
-    let first = contexts.first().ok_or_else(no_region)?;
-    let (policy, mode) = (first.policy().await?, first.mode().await?);
+    let is_own = |context: &&Context| own.as_ref().is_some_and(|own| context.config.own.region == *own);
+    let own = contexts.iter().find(is_own).or_else(|| contexts.first()).ok_or_else(no_region)?;
+    let (policy, mode) = (own.policy().await?, own.mode().await?);
     Ok(Prepared { contexts, regions, is_known, policy, mode, has_policy })
 }
 

@@ -56,9 +56,16 @@ fn finding(evidence: &Evidence) -> Value {
         "resources": [{
             "uid": row.arn, "name": row.stream, "type": "AWS::Kinesis::Stream", "region": scope.region,
             "cloud_partition": scope.partition,
-            "data": {"encryption_type": row.encryption_type, "key": row.key_arn.or(row.key_id), "desired_key": row.desired_key},
+            "data": {
+                "encryption_type": row.encryption_type, "key": row.key_arn.or(row.key_id), "desired_key": row.desired_key,
+                "key_alias": row.key_alias, "key_manager": row.key_manager, "key_state": row.key_state,
+                "key_rotation": row.key_rotation, "key_origin": row.key_origin, "tags": row.tags,
+            },
         }],
-        "unmapped": {"withheld": row.withheld, "alarm": row.alarm, "remedy": evidence.remedy.about()},
+        "unmapped": {
+            "withheld": row.withheld, "would": row.would, "alarm": row.alarm, "remedy": evidence.remedy.about(),
+            "exemption": row.exemption,
+        },
     });
     if let (Some(fields), Some(text)) = (finding.as_object_mut(), evidence.remedy.text()) {
         fields.insert("remediation".to_owned(), json!({"desc": text}));
@@ -105,5 +112,13 @@ mod tests {
             [[200_301, 1, 1], [200_301, 3, 4], [200_301, 3, 4], [200_301, 99, 1], [200_301, 2, 2],]
         );
         assert_eq!(findings[0]["time"], 1_795_521_600_000_i64);
+        let key = &findings[0]["resources"][0]["data"];
+        let known = ["key_alias", "key_manager", "key_state", "key_rotation", "key_origin"]
+            .map(|field| key[field].as_str().unwrap());
+        assert_eq!(known, ["alias/orders", "customer-managed", "Enabled", "off", "EXTERNAL"]);
+        assert_eq!(findings[1]["resources"][0]["data"]["tags"], json!({"team": "blue"}));
+        assert_eq!(findings[1]["unmapped"]["would"], json!({"action": "encrypt", "withheld": null}));
+        let exemption = json!({"reason": "synthetic data", "owner": "data-platform", "until": "2026-12-01"});
+        assert_eq!(findings[3]["unmapped"]["exemption"], exemption);
     }
 }

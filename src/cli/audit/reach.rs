@@ -3,11 +3,14 @@
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 
-use crate::cli::arguments::Globals;
+use crate::cli::arguments::{Globals, options, switch};
 use crate::cli::context::read_file;
 use crate::cli::output::Stop;
 use crate::domain::arn::Scope;
 use crate::domain::text::EventText;
+
+/// So many accounts are observed at the same time where nobody says it.
+const AT_ONCE: u16 = 8;
 
 /// What is said of that on the command line.
 #[derive(Debug, Default, clap::Args)]
@@ -44,7 +47,7 @@ pub(super) struct ReachArguments {
     #[arg(long, value_name = "N", value_parser = verify)]
     verify: Option<usize>,
     /// How many accounts are observed at the same time
-    #[arg(long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u16).range(1..=64))]
+    #[arg(long, value_name = "N", default_value_t = AT_ONCE, value_parser = clap::value_parser!(u16).range(1..=64))]
     at_once: u16,
 }
 
@@ -84,7 +87,33 @@ pub(super) struct RoleName {
     pub(super) external_id: Option<String>,
 }
 
+impl RoleName {
+    /// The role of this name in an account.
+    pub(super) fn arn(&self, partition: &str, account: &str) -> String {
+        format!("arn:{partition}:iam::{account}:role/{}", self.name)
+    }
+}
+
 impl ReachArguments {
+    /// The options as they are typed.
+    pub(super) fn given(&self) -> String {
+        let Self { aggregator, config, accounts, accounts_file, organization, regions, .. } = self;
+        let number = |count: usize| if count == usize::MAX { "all".to_owned() } else { count.to_string() };
+        [
+            options("aggregator", aggregator),
+            switch("config", *config),
+            options("accounts", accounts),
+            options("accounts-file", &accounts_file.as_ref().map(|path| path.display().to_string())),
+            switch("organization", *organization),
+            options("regions", regions),
+            options("role", &self.role),
+            options("external-id", &self.external_id),
+            options("verify", &self.verify.map(number)),
+            options("at-once", &Some(self.at_once.to_string()).filter(|_| self.at_once != AT_ONCE)),
+        ]
+        .concat()
+    }
+
     pub(super) fn reach(&self, globals: &Globals) -> Result<Reach, Stop> {
         let accounts = self.accounts()?;
         let role = self.role.as_deref().map(|name| role(name, self.external_id.as_deref())).transpose()?;

@@ -6,8 +6,15 @@ use crate::cli::output::Stop;
 use crate::cli::regions::of_partition;
 use crate::domain::arn::Scope;
 
-/// The Regions to observe, and whether an account may be without each.
-pub(super) async fn chosen(globals: &Globals, all: bool) -> Result<Vec<(String, bool)>, Stop> {
+/// The Regions to observe.
+pub(super) struct Chosen {
+    /// Of each, its name, and whether an account may be without it.
+    pub(super) regions: Vec<(String, bool)>,
+    /// The one that is set, where all are observed: parameters are read there.
+    pub(super) own: Option<String>,
+}
+
+pub(super) async fn chosen(globals: &Globals, all: bool) -> Result<Chosen, Stop> {
     if !globals.region.is_empty() {
         let mut regions: Vec<(String, bool)> = Vec::new();
         for region in &globals.region {
@@ -15,13 +22,15 @@ pub(super) async fn chosen(globals: &Globals, all: bool) -> Result<Vec<(String, 
                 regions.push((region.clone(), false));
             }
         }
-        return Ok(regions);
+        return Ok(Chosen { regions, own: None });
     }
     let own = sdk_of(globals, None).await?.region().map(ToString::to_string);
     if all {
         let partition = own.as_deref().map_or("aws", Scope::partition_of);
-        return Ok(of_partition(partition).into_iter().map(|known| (known.name.to_owned(), known.opt_in)).collect());
+        let regions = of_partition(partition).into_iter().map(|known| (known.name.to_owned(), known.opt_in)).collect();
+        return Ok(Chosen { regions, own });
     }
     let why = "no Region is named: give --region or --all-regions, or set AWS_REGION";
-    own.map(|region| vec![(region, false)]).ok_or_else(|| Stop::usage(why))
+    let regions = own.map(|region| vec![(region, false)]).ok_or_else(|| Stop::usage(why))?;
+    Ok(Chosen { regions, own: None })
 }

@@ -10,7 +10,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::change::Since;
-use super::filter::Filter;
+use super::filter::{Filter, Given};
 pub(super) use super::found::{Broken, Lack};
 use super::found::{Said, Suspect, Verified};
 use super::severity::Severity;
@@ -42,8 +42,8 @@ pub(super) struct Audit {
     pub(super) id: String,
     /// Who asked, where that is known.
     pub(super) actor: Option<String>,
-    /// The options that say which streams and which policy, for the next command.
-    pub(super) given: String,
+    /// What was asked for, for the next command.
+    pub(super) given: Given,
     /// The one that the credentials are of.
     pub(super) account: String,
     pub(super) source: Source,
@@ -166,11 +166,8 @@ impl Region {
     pub(super) fn doubt(&mut self) {
         if self.ended == Ended::Complete && self.listed > 0 && self.gone == self.listed {
             self.ended = Ended::Failed(Broken {
-                why: format!("of {} streams that are listed none is there", self.listed),
-                help: Some(
-                    "are the credentials of another account? `aws sts get-caller-identity` says whose they are"
-                        .to_owned(),
-                ),
+                why: format!("none of the {} listed streams exists", self.listed),
+                help: Some("check the account of the credentials: `aws sts get-caller-identity` prints it".to_owned()),
                 passes: false,
             });
         }

@@ -106,7 +106,7 @@ pub(super) async fn in_account(
     let config = aws_sdk_sts::config::Builder::from(base).retry_config(retries).timeout_config(timeouts.into()).build();
     let role = Role {
         client: aws_sdk_sts::Client::from_conf(config),
-        arn: format!("arn:{}:iam::{account}:role/{}", own.partition, role.name),
+        arn: role.arn(&own.partition, account),
         external_id: role.external_id.clone(),
         first: Mutex::default(),
         refused: Mutex::default(),

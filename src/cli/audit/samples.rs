@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 
-use super::filter::Filter;
+use super::filter::{Filter, Given};
 use super::report::{Audit, Broken, Ended, Region, Source};
 use super::totals::Totals;
 use crate::domain::arn::{KeyArn, KeyRef, Scope, StreamName};
@@ -109,7 +109,7 @@ pub(super) fn audit() -> Audit {
     Audit {
         id: "5f3c1f0e-2d4b-4c8e-9b1a-7d6e5f4c3b2a".into(),
         actor: Some("arn:aws:iam::111122223333:user/alice".into()),
-        given: String::new(),
+        given: Given::default(),
         account: "111122223333".into(),
         source: Source::Kinesis,
         mode: Mode::Report,
@@ -142,7 +142,7 @@ pub(super) fn incomplete() -> Audit {
     let mut audit = audit();
     let mut failed = Region::new("111122223333", "eu-west-2");
     failed.ended = Ended::Failed(Broken {
-        why: "kinesis:ListStreams failed (permanent): AccessDenied: no".into(),
+        why: "kinesis:ListStreams failed (AccessDenied): no".into(),
         help: None,
         passes: false,
     });

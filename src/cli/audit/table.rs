@@ -4,16 +4,19 @@ use std::collections::BTreeMap;
 use std::fmt::Write;
 
 use super::found::Verified;
+use super::next;
 use super::report::{Audit, Ended, ORDER, Region, Row, Source, for_all_streams};
 use super::summary::{left_out, summary};
 use super::without;
-use crate::cli::{heading, words};
+use crate::cli::words;
 use crate::domain::evidence::Evidence;
 use crate::domain::evidence::v1::WouldWire;
-use crate::domain::verdict::{Compliance, Reason};
+use crate::domain::verdict::Compliance;
 
 /// The shortest that a cell is cut to, so that a terminal's line has room for the others.
-const CELL_MIN: usize = 12;
+const CELL_MIN: usize = 6;
+/// The column that is never cut: it is what the table is for.
+const WHOLE: &str = "COMPLIANCE";
 /// So many streams are named with what to do about them.
 const NAMED_MAX: usize = 5;
 
@@ -28,7 +31,7 @@ pub(super) struct Shown {
     pub(super) coloured: bool,
     /// Cells are cut so that lines are no longer; `None`: nothing is cut.
     pub(super) width: Option<usize>,
-    /// With what to change, by key.
+    /// With changes to make, by key.
     pub(super) fix: bool,
 }
 
@@ -41,14 +44,17 @@ pub(super) fn render(audit: &Audit, shown: Shown) -> String {
         text.extend(words::changes(changes, str::to_owned).map(|lines| lines + "\n\n"));
     }
     text.push_str(&others(audit));
-    text.push_str(&exemptions(audit));
+    text.push_str(&exempt(audit));
     text.push_str(&summary(audit));
     text.push_str(&sums(audit));
     text.push_str(&audit.verified.as_ref().map(Verified::lines).unwrap_or_default());
     if let Some(since) = &audit.since {
         text.push_str(&since.text());
     }
-    text.push_str(&next(audit, fix));
+    let next = next::next(audit, fix);
+    if !next.is_empty() {
+        let _ = writeln!(text, "{next}");
+    }
     text
 }
 
@@ -85,7 +91,7 @@ fn rows(audit: &Audit, shown: Shown) -> String {
         })
         .collect();
     if let Some(width) = width {
-        fit(&mut widths, width);
+        fit(&mut widths, head.iter().position(|title| *title == WHOLE), width);
     }
     let mut text = String::new();
     if !lines.is_empty() {
@@ -130,7 +136,7 @@ fn header(audit: &Audit) -> String {
         words => format!("\n{words}"),
     };
     if without::is_of(audit) {
-        let asked = "is each stream encrypted, and can its key be used";
+        let asked = "checks only whether streams are encrypted with a usable key";
         return format!("{}, {regions}, no policy: {asked}{by}{filter}\n\n", audit.whose());
     }
     format!("{}, {regions}, policy {policy_source}, mode {}{by}{filter}\n\n", audit.whose(), mode.as_str())
@@ -138,51 +144,31 @@ fn header(audit: &Audit) -> String {
 
 /// What a run in the mode `enforce` does.
 fn would(would: &WouldWire) -> String {
-    would.withheld.map_or_else(|| would.action.to_owned(), |why| format!("{}, but {why}", would.action))
+    would.withheld.map_or_else(|| would.action.to_owned(), |why| format!("{} (withheld: {why})", would.action))
 }
 
-/// Exemptions, each once with the streams that it is for.
-fn exemptions(audit: &Audit) -> String {
+/// Exemptions in words, each once with the streams that it is for.
+pub(super) fn exemptions(audit: &Audit) -> BTreeMap<String, Vec<&str>> {
     let mut streams: BTreeMap<String, Vec<&str>> = BTreeMap::new();
     for evidence in audit.streams() {
         if let Some(exemption) = &evidence.exemption {
             streams.entry(exemption.words()).or_default().push(evidence.stream.name.as_str());
         }
     }
+    streams
+}
+
+fn exempt(audit: &Audit) -> String {
+    let streams = exemptions(audit);
     let lines: String = streams.iter().map(|(words, streams)| format!("  {}\n    {words}\n", named(streams))).collect();
     if lines.is_empty() { lines } else { format!("exempt\n{lines}\n") }
 }
 
 /// The first streams by name, and how many more.
-fn named(streams: &[&str]) -> String {
+pub(super) fn named(streams: &[&str]) -> String {
     let more = streams.len().saturating_sub(NAMED_MAX);
     let named = streams.iter().take(NAMED_MAX).copied().collect::<Vec<_>>().join(", ");
     if more > 0 { format!("{named} and {more} more") } else { named }
-}
-
-/// The one command that comes next.
-fn next(audit: &Audit, fix: bool) -> String {
-    let all = audit.totals().all;
-    let is_at_source = audit.streams().any(|evidence| evidence.remedy.at_source().is_some());
-    let (command, does) = if all.sum() == 0 {
-        ("audit --all-regions", "searches every Region")
-    } else if without::is_of(audit) {
-        ("init", "writes a policy from these streams: which of them need which key")
-    } else if is_at_source && !fix {
-        ("audit --fix", words::FIX)
-    } else if all.of(Compliance::NonCompliant) > 0 {
-        ("seal --all --dry-run", "shows what it would change")
-    } else if audit.streams().any(is_unknown) {
-        ("doctor", "says which permissions are missing")
-    } else {
-        ("prove STREAM", "proves a stream with a record")
-    };
-    heading::next(&audit.given, command, does) + "\n"
-}
-
-/// Whether it cannot be determined, and not only because its creator is at work on it.
-fn is_unknown(evidence: &Evidence) -> bool {
-    evidence.verdict.compliance == Compliance::InsufficientData && evidence.verdict.reason != Reason::Settling
 }
 
 /// What to do about keys, aliases, permissions and rules, each once with the streams that it is for.
@@ -235,13 +221,13 @@ pub(super) fn sums(audit: &Audit) -> String {
     }
     let silent = named(|ended| *ended == Ended::Silent);
     if !silent.is_empty() {
-        let _ = writeln!(text, "no stream from AWS Config, because there is none or it is not recorded: {silent}");
+        let _ = writeln!(text, "AWS Config returned no streams (none exist, or they are not recorded): {silent}");
     }
     let gone: usize = audit.regions.iter().map(|region| region.gone).sum();
     if gone > 0 {
-        let are = if gone == 1 { "is" } else { "are" };
+        let (s, exists) = if gone == 1 { ("", "exists") } else { ("s", "exist") };
         // Writing to a String cannot fail.
-        let _ = writeln!(text, "{gone} listed {are} gone");
+        let _ = writeln!(text, "{gone} listed stream{s} no longer {exists}");
     }
     let denied = audit.regions.iter().filter(|region| region.ended == Ended::Denied);
     let denied = listed(denied.map(name).collect());
@@ -264,11 +250,12 @@ fn listed(names: Vec<String>) -> String {
     if more > 0 { format!("{first} and {more} more") } else { first }
 }
 
-/// Makes the widest columns narrower until a line fits, as far as that goes.
-fn fit(widths: &mut [usize], most: usize) {
+/// Makes the widest columns narrower until a line fits, as far as that goes. The one at `whole` stays.
+fn fit(widths: &mut [usize], whole: Option<usize>, most: usize) {
     let gaps = 2 * widths.len().saturating_sub(1);
     while widths.iter().sum::<usize>() + gaps > most {
-        match widths.iter_mut().max() {
+        let others = widths.iter_mut().enumerate().filter(|(column, _)| Some(*column) != whole);
+        match others.map(|(_, width)| width).max() {
             Some(widest) if *widest > CELL_MIN => *widest -= 1,
             _ => return,
         }
@@ -327,7 +314,7 @@ mod tests {
         let sums = "5 streams: 2 NON_COMPLIANT, 1 INSUFFICIENT_DATA, 1 COMPLIANT, 1 NOT_APPLICABLE\nnext: `streamseal seal --all";
         assert!(text.contains(sums), "{text}");
         assert!(!text.contains('\u{1b}'));
-        let source = text.split_once("\nwhat to change, by key\n").unwrap().1;
+        let source = text.split_once("\nchanges to make, by key\n").unwrap().1;
         assert!(source.contains("    Terraform, in aws_kinesis_stream\n      encryption_type = …\n"), "{text}");
         assert!(
             source.contains("    CloudFormation, in the Properties of AWS::Kinesis::Stream\n      StreamEncryption")
@@ -360,7 +347,7 @@ mod tests {
         );
         let verdict = audit.regions[0].streams[1].verdict.clone();
         audit.regions[0].streams[1].verdict = verdict.would(Action::Rekey, Some(Withheld::Downgrade));
-        assert_eq!(row(&render(&audit, Shown::default()), "orders-new")[3], "re-key, but downgrade");
+        assert_eq!(row(&render(&audit, Shown::default()), "orders-new")[3], "re-key (withheld: downgrade)");
     }
 
     /// Its creator is at work on it: nobody has to do anything, and the command does not fail.
@@ -391,7 +378,7 @@ mod tests {
         let text = render(&samples::incomplete(), Shown::default());
         let mut audit = samples::audit();
         audit.regions[0].gone = 2;
-        assert!(sums(&audit).ends_with("1 NOT_APPLICABLE\n2 listed are gone\n"));
+        assert!(sums(&audit).ends_with("1 NOT_APPLICABLE\n2 listed streams no longer exist\n"));
         assert!(
             text.contains("2 Regions") && text.contains("\nREGION") && text.contains("incomplete: eu-west-2\n"),
             "{text}"
@@ -411,9 +398,13 @@ mod tests {
             assert!(longest <= width && longest > width - 20, "{width}: {text}");
             assert!(!text.contains(&long) && text.contains("x…"), "{text}");
         }
-        let mut widths = [4, 200, 3];
-        fit(&mut widths, 10);
-        assert_eq!(widths, [4, CELL_MIN, 3], "not below what can be read");
+        for (mut widths, most, fitted) in [
+            ([4, 17, 200, 3, 3, 3], 10, [4, 17, CELL_MIN, 3, 3, 3]),
+            ([60, 17, 40, 40, 30, 40], 80, [11, 17, 11, 11, 10, 10]),
+        ] {
+            fit(&mut widths, Some(1), most);
+            assert_eq!(widths, fitted, "not below what can be read, and as wide as fits");
+        }
     }
 
     #[test]

@@ -22,7 +22,7 @@ use super::policy::size::PolicySize;
 use crate::domain::policy::{Place, Policy, PolicyFault};
 
 const SCHEMA: &str = "streamseal.check/v1";
-const CODES: &str = "Exit codes: 0 valid, 1 not valid or not to be read, or with --strict a warning, 2 usage, 3 a test failed, or a planned stream is not compliant.";
+const CODES: &str = "Exit codes: 0 valid, 1 not valid, cannot be read, or has a warning with --strict, 2 usage, 3 a test failed, or a planned stream is not compliant.";
 
 /// Checks policies: shows every fault and warning with its line
 #[derive(Debug, clap::Args)]
@@ -62,17 +62,19 @@ pub(super) fn permissions(arguments: &CheckArguments, globals: &Globals) -> Vec<
 pub(super) async fn run(arguments: &CheckArguments, globals: &Globals) -> Result<Exit, Stop> {
     let sources = sources(arguments, globals);
     if sources.is_empty() {
-        let how = "`streamseal check policy.yaml`, or `--policy`, or POLICY, or call it streamseal.yaml";
-        return Err(Stop::usage("no policy is named").help(how));
+        let how = "use `streamseal check FILE`, `--policy FILE` or POLICY, or create ./streamseal.yaml";
+        return Err(Stop::usage("no policy is set").help(how));
     }
     if sources.len() > 1 && matches!(arguments.test, Some(Some(_))) {
-        return Err(Stop::usage("`--test FILE` is for one policy; without FILE each policy has the tests beside it"));
+        return Err(Stop::usage(
+            "`--test=FILE` works with one policy; use `--test` alone to run POLICY.test.yaml of each",
+        ));
     }
     if arguments.plans.has_only_a_format() {
-        return Err(Stop::usage("`--format` is for `--terraform` and `--cloudformation`"));
+        return Err(Stop::usage("`--format` requires `--terraform` or `--cloudformation`"));
     }
     if sources.len() > 1 && arguments.plans.is_given() {
-        return Err(Stop::usage("plans and templates are judged by one policy"));
+        return Err(Stop::usage("--terraform and --cloudformation work with one policy"));
     }
     let mut worst = Exit::Compliant;
     for source in &sources {
@@ -132,7 +134,7 @@ async fn check(named: &str, arguments: &CheckArguments, globals: &Globals) -> Re
     let strict = if arguments.strict && !warnings.is_empty() { Exit::Failure } else { Exit::Compliant };
     if strict == Exit::Failure && !globals.json {
         let s = if warnings.len() == 1 { "" } else { "s" };
-        to_stderr(format_args!("{name}: {} warning{s}, and none is allowed (--strict)", warnings.len()));
+        to_stderr(format_args!("{name}: failed because of {} warning{s} (--strict)", warnings.len()));
     }
     Ok(strict.worse(if failed { Exit::NonCompliant } else { Exit::Compliant }))
 }
@@ -168,14 +170,14 @@ fn test(policy: &Policy, named: &str, file: Option<&Path>, globals: &Globals) ->
         (Some(file), _) => file.to_owned(),
         (None, Some(policy)) => beside(Path::new(policy)),
         (None, None) => {
-            return Err(Stop::usage("the policy is in no file, so its tests must be named: `--test=FILE`"));
+            return Err(Stop::usage("the policy is not a file: give the test file with `--test=FILE`"));
         }
     };
     let name = path.display().to_string();
     let text = read_file(&path)?;
     let cases = cases::load(&text).map_err(|faults| {
         report_faults(&Source::new(&name, &text), &faults, "tests", globals.json);
-        Stop::failure(format!("the tests in {name} cannot be run"))
+        Stop::failure(format!("{name}: the test file is not valid"))
     })?;
     let run = |case: Case| Tested { wrong: case.run(policy, Timestamp::now()).err(), case };
     let tests: Vec<Tested> = cases.into_iter().map(run).collect();
@@ -213,5 +215,5 @@ fn report_faults(source: &Source<'_>, faults: &[PolicyFault], what: &str, as_jso
         to_stderr(source.fault(fault));
     }
     let s = if faults.len() == 1 { "" } else { "s" };
-    to_stderr(format_args!("{}: {} fault{s}", source.name(), faults.len()));
+    to_stderr(format_args!("{}: {} error{s}", source.name(), faults.len()));
 }

@@ -7,11 +7,13 @@ use saphyr::{LoadableYamlNode, Scalar, ScanError, Yaml};
 use serde_json::{Value, json};
 
 use crate::cli::arguments::Globals;
-use crate::cli::context::{given_account, given_region, read_file};
+use crate::cli::context::{given_account, given_region, read_file, source_of_account};
 use crate::cli::exit::Exit;
 use crate::cli::heading::offline_document;
 use crate::cli::output::{BAD, GOOD, ODD, Stop, result, styled};
+use crate::cli::settings::source_of_region;
 use crate::domain::arn::Scope;
+use crate::domain::evidence::v1::ExemptionWire;
 use crate::domain::planned::judge::{Judged, Place, judge};
 use crate::domain::planned::{PlannedStream, cloudformation, terraform};
 use crate::domain::policy::Policy;
@@ -68,7 +70,7 @@ impl PlanArguments {
 pub(super) fn run(policy: &Policy, arguments: &PlanArguments, globals: &Globals, strict: bool) -> Result<Exit, Stop> {
     let format = match (arguments.format, globals.json) {
         (None | Some(Format::Json), true) => Format::Json,
-        (Some(_), true) => return Err(Stop::usage("--json and --format are two forms: give one of them")),
+        (Some(_), true) => return Err(Stop::usage("use either --json or --format")),
         (format, false) => format.unwrap_or(Format::Text),
     };
     let place = place(globals)?;
@@ -103,14 +105,16 @@ pub(super) fn run(policy: &Policy, arguments: &PlanArguments, globals: &Globals,
 /// Where the streams are, as far as the arguments and the environment say so.
 fn place(globals: &Globals) -> Result<Place, Stop> {
     if globals.region.len() > 1 {
-        return Err(Stop::usage("`--region` is given more than once; the streams of a plan are of one Region"));
+        return Err(Stop::usage("--region is given more than once; a plan has streams of one Region"));
     }
     let (account, region) = (given_account(globals), given_region(globals));
     if let Some(account) = account.as_ref().filter(|account| !Scope::is_account(account)) {
-        return Err(Stop::usage(format!("`{}` is not an account: it has twelve digits", EventText::new(account))));
+        let from = source_of_account(globals);
+        return Err(Stop::usage(format!("{from}: `{}` is not an account ID (12 digits)", EventText::new(account))));
     }
     if let Some(region) = region.as_ref().filter(|region| !Scope::is_region(region)) {
-        return Err(Stop::usage(format!("`{}` is not the name of a Region", EventText::new(region))));
+        let from = source_of_region(globals);
+        return Err(Stop::usage(format!("{from}: `{}` is not a Region", EventText::new(region))));
     }
     Ok(Place { account, region })
 }
@@ -122,7 +126,7 @@ fn name(path: &Path) -> String {
 
 fn terraform_plan(text: &str) -> Result<Vec<PlannedStream>, String> {
     let plan = serde_json::from_str(text)
-        .map_err(|error| format!("not JSON: {error}; write the file with `terraform show -json PLAN`"))?;
+        .map_err(|error| format!("invalid JSON: {error}; create the file with `terraform show -json PLAN`"))?;
     terraform::read(&plan)
 }
 
@@ -189,10 +193,11 @@ fn as_json(policy: &Policy, files: &[Judgement]) -> Value {
             .iter()
             .map(|Judgement { file, streams }| {
                 let streams: Vec<Value> = streams.iter().map(|judged| {
-            let Judged { stream, rule, desired, compliance, reason, detail } = judged;
+            let Judged { stream, rule, tags, exemption, desired, compliance, reason, detail } = judged;
             json!({
                 "address": stream.address, "change": stream.change.as_str(), "name": stream.name, "rule": rule,
-                "desired_key": desired, "compliance": compliance.as_str(), "reason": reason, "detail": detail,
+                "desired_key": desired, "compliance": compliance.as_str(), "reason": reason, "detail": detail, "tags": tags,
+                "exemption": exemption.as_ref().map(ExemptionWire::from),
             })
         }).collect();
                 json!({"file": file, "streams": streams})

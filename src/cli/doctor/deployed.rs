@@ -8,6 +8,7 @@ use aws_sdk_lambda::operation::get_function_configuration::GetFunctionConfigurat
 
 use super::finding::{Finding, is_absent};
 use crate::aws::logged;
+use crate::cli::arguments::options;
 use crate::cli::context::{Context, variable};
 use crate::domain::arn::Scope;
 use crate::domain::failure::Failure;
@@ -39,6 +40,16 @@ pub(crate) struct DoctorArguments {
     /// Check this aggregator of AWS Config and nothing else: whether it covers the organization, and records streams, keys and aliases
     #[arg(long, value_name = "NAME", conflicts_with_all = ["stack", "function", "queue_url", "scan_queue_url", "role"])]
     pub(super) aggregator: Option<String>,
+}
+
+impl DoctorArguments {
+    /// The options of the same check again.
+    pub(super) fn again(&self) -> String {
+        let Self { stack, function, queue_url, scan_queue_url, role, aggregator } = self;
+        let given = [("stack", stack), ("function", function), ("queue-url", queue_url), ("role", role)];
+        let more = [("scan-queue-url", scan_queue_url), ("aggregator", aggregator)];
+        given.into_iter().chain(more).map(|(flag, value)| options(flag, value)).collect()
+    }
 }
 
 /// The names of its parts, as far as they are known.

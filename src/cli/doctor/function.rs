@@ -92,7 +92,7 @@ async fn variables(context: &Context, deployed: &Deployed, name: &str) -> (Vec<F
                 let parameter = parameter.trim_start_matches("ssm:");
                 let how =
                     format!("aws ssm put-parameter --name {parameter} --value report --overwrite --region {region}");
-                let words = format!("the mode in {source} is neither `report` nor `enforce`: every event is kept");
+                let words = format!("{source}: the mode must be `report` or `enforce`; every event is kept");
                 findings.push(Finding::fault("function", words, how));
                 return (findings, None);
             }

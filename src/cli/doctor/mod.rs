@@ -20,8 +20,9 @@ pub(crate) use self::deployed::DoctorArguments;
 use self::deployed::{Deployed, deployed};
 use self::finding::{Finding, State};
 use self::role::Works;
-use super::arguments::Globals;
-use super::context::{Context, identity, named_policy};
+use super::arguments::{Globals, options};
+use super::caller::identity;
+use super::context::{Context, named_policy};
 use super::exit::Exit;
 use super::heading::{self, document, header};
 use super::output::{FAINT, Stop, result, styled};
@@ -34,7 +35,7 @@ pub(super) async fn run(arguments: &DoctorArguments, globals: &Globals) -> Resul
     if let Some(name) = &arguments.aggregator {
         let mut findings = vec![caller(&context).await];
         findings.extend(aggregator::aggregator(&context, name).await);
-        print(&context, &findings, globals.json);
+        print(&context, &findings, arguments, globals.json);
         return Ok(findings.iter().map(exit_of).fold(Exit::Compliant, Exit::worse));
     }
     let (deployed, of_deployed) = deployed(&context, arguments).await;
@@ -74,7 +75,7 @@ pub(super) async fn run(arguments: &DoctorArguments, globals: &Globals) -> Resul
         }
         None => findings.push(unnamed("role", "", "--role", "RoleArn")),
     }
-    print(&context, &findings, globals.json);
+    print(&context, &findings, arguments, globals.json);
     Ok(findings.iter().map(exit_of).fold(Exit::Compliant, Exit::worse))
 }
 
@@ -98,7 +99,7 @@ async fn of_parts(context: &Context, deployed: &Deployed, parameters: &[String])
     findings
 }
 
-fn print(context: &Context, findings: &[Finding], as_json: bool) {
+fn print(context: &Context, findings: &[Finding], arguments: &DoctorArguments, as_json: bool) {
     if as_json {
         let fields = json!({"findings": findings, "not_checked": NOT_CHECKED});
         result(document(context, "streamseal.doctor/v1", fields));
@@ -107,12 +108,12 @@ fn print(context: &Context, findings: &[Finding], as_json: bool) {
         findings.iter().for_each(Finding::print);
         result(styled(FAINT, format_args!("not checked by this command: {NOT_CHECKED}")));
         let are_good = findings.iter().all(|finding| finding.state == State::Good);
-        let (command, does) = if are_good {
-            ("audit", "compares every stream with the policy")
-        } else {
-            ("doctor", "checks again what you changed")
+        let (command, does) = match (are_good, &arguments.aggregator) {
+            (true, None) => ("audit".to_owned(), "compares every stream with the policy"),
+            (true, name) => (format!("audit{}", options("aggregator", name)), "compares every stream with the policy"),
+            (false, _) => (format!("doctor{}", arguments.again()), "checks again what you changed"),
         };
-        result(heading::next(&context.given, command, does));
+        result(heading::next(&context.given, &command, does));
     }
 }
 

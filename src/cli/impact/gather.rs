@@ -217,5 +217,5 @@ async fn described(context: &Context, stream: &StreamArn) -> Result<Observed, St
 }
 
 pub(super) fn no_such_stream(stream: &StreamArn) -> Stop {
-    Stop::failure(format!("{stream} does not exist or is being deleted"))
+    Stop::failure(format!("{stream}: no such stream, or it is being deleted"))
 }

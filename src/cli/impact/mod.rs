@@ -25,7 +25,7 @@ use serde_json::Value;
 
 pub(crate) use self::before::Before;
 use self::gather::{Asked, Depth, no_such_stream, reports};
-use super::arguments::Globals;
+use super::arguments::{Globals, options, switch};
 use super::context::{Context, new_id, policy_source};
 use super::exit::Exit;
 use super::heading::{self, header};
@@ -42,6 +42,9 @@ use crate::ports::Clock;
 const CODES: &str = "Exit codes: 0 no loss found, 1 failure, 2 usage, 3 a principal would lose access, 4 something is \
                      unknown (with --fail-on unknown).";
 
+/// How far back it reads where nobody says.
+const SINCE: &str = "30m";
+
 /// CloudTrail's event history goes back 90 days (CloudTrail user guide, event history).
 const SINCE_MAX: SignedDuration = SignedDuration::from_hours(90 * 24);
 
@@ -57,7 +60,7 @@ pub(crate) struct ImpactArguments {
     #[arg(long, value_name = "KEY")]
     key: Option<String>,
     /// How far back to read CloudTrail's KMS events, such as `24h`
-    #[arg(long, value_name = "TIME", default_value = "30m")]
+    #[arg(long, value_name = "TIME", default_value = SINCE)]
     since: String,
     /// Also find roles and users whose policies allow them to use the stream; takes minutes in a large account
     #[arg(long)]
@@ -126,24 +129,29 @@ pub(super) async fn run(arguments: &ImpactArguments, globals: &Globals) -> Resul
 
 /// The command that comes next.
 fn next(given: &str, reports: &[Report], arguments: &ImpactArguments) -> String {
-    let key = arguments.key.as_deref().map(|key| format!(" --key {key}")).unwrap_or_default();
+    let key = options("key", &arguments.key);
+    let fail_on = switch("fail-on unknown", arguments.fail_on == FailOn::Unknown);
+    let again =
+        format!("{key}{}{fail_on}", options("since", &Some(arguments.since.clone()).filter(|time| time != SINCE)));
     let streams = |of: fn(&Report) -> bool| -> Option<String> {
-        let names: Vec<&str> =
-            reports.iter().filter(|report| of(report)).map(|report| report.stream.name.as_str()).collect();
+        let names: Vec<String> =
+            reports.iter().filter(|report| of(report)).map(|report| heading::named(&report.stream)).collect();
         (!names.is_empty()).then(|| names.join(" "))
     };
     if let Some(names) = streams(|report| report.outcome() == Outcome::Loss) {
-        return heading::next(given, &format!("impact {names}{key}"), "checks again what you added");
+        let deep = switch("deep", arguments.deep);
+        return heading::next(given, &format!("impact {names}{again}{deep}"), "checks again what you added");
     }
     match streams(|report| report.outcome() == Outcome::Unknown) {
-        Some(names) if !arguments.deep => {
-            heading::next(given, &format!("impact {names}{key} --deep"), "also finds who is allowed to use the stream")
-        }
-        _ => heading::next(
+        Some(names) if !arguments.deep => heading::next(
             given,
-            &format!("seal {}{key} --dry-run", arguments.streams.join(" ")),
-            "shows what it would change",
+            &format!("impact {names}{again} --deep"),
+            "also finds who is allowed to use the stream",
         ),
+        _ => {
+            let names = streams(|_| true).unwrap_or_default();
+            heading::next(given, &format!("seal {names}{key} --dry-run"), "shows what it would change")
+        }
     }
 }
 

@@ -73,7 +73,7 @@ pub(super) fn draft(found: &Found<'_>) -> String {
 }
 
 const EXEMPTION: &str = "  \
-  # A stream that need not be encrypted: why, who says so, and until when.
+  # Example of an exemption: reason, owner and end date.
   # - name: scratch
   #   match: { stream: [\"scratch-*\"] }
   #   exempt: { reason: \"synthetic data, RISK-1421\", owner: data-platform, until: 2027-06-30 }
@@ -131,10 +131,10 @@ fn head(found: &Found<'_>, places: &[Place]) -> String {
 # (For help in an editor: `streamseal schema > policy.schema.json`.)
 #
 # Which KMS key each Kinesis data stream is encrypted with. `streamseal init` wrote this from the {all} of account
-# {account} in {region} on {today}: {plain} not encrypted, {aws} on the AWS-managed key, {own} on
-# customer-managed keys of the account, {other} on other keys.
+# {account} in {region} on {today}: {plain} not encrypted, {aws} encrypted with the AWS-managed key,
+# {own} with customer-managed keys of the account, {other} with other keys.
 #
-# The first rule that matches a stream decides. Read each rule, and change what is not meant. Then
+# The first rule that matches a stream decides. Check each rule and correct it where needed. Then:
 #   streamseal check    checks this file
 #   streamseal audit    compares every stream with it, and changes nothing
 "
@@ -165,8 +165,7 @@ fn tags(streams: &[Stream]) -> String {
     if values.is_empty() {
         return String::new();
     }
-    let mut text =
-        "#\n# Tags in use, which rules can choose by (`match: { tags: { NAME: [VALUE, …] } }`):\n".to_owned();
+    let mut text = "#\n# Tags in use; a rule can match them (`match: { tags: { NAME: [VALUE, …] } }`):\n".to_owned();
     let more = values.len().saturating_sub(NAMED_MAX);
     for (name, (count, values)) in values.iter().take(NAMED_MAX) {
         let some = values.iter().take(NAMED_MAX).map(|value| EventText::new(value).to_string());
@@ -255,8 +254,8 @@ impl Rule {
         let on = plural(*count, "stream");
         let Some(selector) = selector else {
             return format!(
-                "  # {on} on {key} have neither a tag nor the beginning of a name in common that others have not. The\n  \
-                 # last rule accepts them as they are; a rule of their own would name that key.\n"
+                "  # {on} on {key} share no tag and no name prefix that distinguishes them from other streams.\n  \
+                 # The last rule accepts their current key. To require that key, add a rule for them.\n"
             );
         };
         let others = match others.as_slice() {
@@ -264,7 +263,7 @@ impl Rule {
             others => format!(" Its other aliases: {}.", others.join(", ")),
         };
         format!(
-            "  # {on} now.{others}\n  - name: {}\n    match: {{ {} }}\n    key: {}\n",
+            "  # {on} encrypted with this key now.{others}\n  - name: {}\n    match: {{ {} }}\n    key: {}\n",
             name_of(key, names),
             selector.text(),
             quoted(key)
@@ -288,7 +287,7 @@ fn name_of(key: &str, names: &mut BTreeSet<String>) -> String {
 /// The last rule, and what it leaves to be done.
 fn rest(found: &Found<'_>, places: &[Place]) -> String {
     let mut text = "  \
-  # Everything else: at least the AWS-managed key. Streams that are on a customer-managed key of the account stay there.
+  # All other streams: encrypt with the AWS-managed key; keep a customer-managed key of the account where there is one.
 "
     .to_owned();
     let mut counts: BTreeMap<&Place, usize> = BTreeMap::new();
@@ -298,14 +297,14 @@ fn rest(found: &Found<'_>, places: &[Place]) -> String {
     for (place, count) in counts {
         let on = plural(count, "stream");
         let words = match place {
-            Place::Plain => format!("{on} not encrypted now."),
+            Place::Plain => format!("{on} not encrypted."),
             Place::Aws | Place::Own(_) => continue,
             Place::Unusable(key, why) => format!("{on} on {key}, which cannot be used: {why}."),
             Place::Foreign(account) => format!(
-                "{on} on keys of account {account}, whose owner can take the data away. To accept them:\n  #   accept: \
+                "{on} encrypted with keys of account {account}, whose owner can disable them. To accept these keys, add:\n  #   accept: \
                  [customer-managed: [\"{account}\"]]"
             ),
-            Place::Unknown(key) => format!("{on} on {}, of which KMS says nothing.", EventText::new(key)),
+            Place::Unknown(key) => format!("{on} encrypted with {}, which KMS does not know.", EventText::new(key)),
         };
         let _ = writeln!(text, "  # - {words}");
     }

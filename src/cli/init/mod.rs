@@ -11,11 +11,11 @@ use std::path::{Path, PathBuf};
 use indicatif::ProgressBar;
 
 use self::draft::{Found, Stream, draft};
-use super::arguments::Globals;
+use super::arguments::{Globals, repeated};
 use super::audit::without;
 use super::context::{Context, POLICY_FILE, RUN_MAX, loaded};
 use super::exit::Exit;
-use super::heading::header;
+use super::heading::{self, header};
 use super::keys::{self, Aliases};
 use super::output::{GOOD, Stop, advice, as_it_is, styled, to_stderr};
 use super::progress::bar;
@@ -59,18 +59,20 @@ pub(super) async fn run(arguments: &InitArguments, globals: &Globals) -> Result<
     }
     let (place, s) = (header(&context, None), if count == 1 { "" } else { "s" });
     let rules = policy.rules.len();
+    let rules = format!("{rules} rule{}", if rules == 1 { "" } else { "s" });
     let to = file.map_or("standard output".into(), Path::to_string_lossy);
-    to_stderr(format_args!("{place}, {count} stream{s}\n{to}: written, a policy of {rules} rules"));
+    to_stderr(format_args!("{place}, {count} stream{s}\nwrote {to}: a policy with {rules}"));
     if let Some(file) = file {
-        let named = if file == Path::new(POLICY_FILE) { String::new() } else { format!(" --policy {to}") };
-        to_stderr(format_args!("next: read it, then `streamseal check{named}` and `streamseal audit{named}`"));
+        let policy = (file != Path::new(POLICY_FILE)).then(|| to.to_string());
+        let given = repeated(&Globals { policy, ..globals.clone() });
+        to_stderr(heading::next(&given, "audit", "compares every stream with the policy"));
     }
     Ok(Exit::Compliant)
 }
 
 fn exists(file: &Path) -> Stop {
-    let stop = Stop::usage(format!("{}: is there already, and was not changed", file.display()));
-    stop.help("name another file, or `-` for standard output")
+    let stop = Stop::usage(format!("{}: file already exists; it was not changed", file.display()));
+    stop.help("give another file name, or `-` for standard output")
 }
 
 /// A file that was not there.
@@ -95,7 +97,7 @@ async fn drafted(context: &Context, bar: &ProgressBar) -> Result<(String, usize)
     for stream in names {
         let observed = observer.describe(&stream, &CallLog::default()).await;
         bar.inc(1);
-        let observed = observed.map_err(|why| Stop::unfinished("observing streams", &why.why(), Some(own)))?;
+        let observed = observed.map_err(|why| Stop::unfinished("observing the streams", &why.why(), Some(own)))?;
         let Some(observed) = observed else { continue };
         let tags = tags.remove(&stream.name).unwrap_or_default();
         streams.push(Stream { name: stream.name, encryption: observed.encryption, tags });
@@ -151,7 +153,7 @@ async fn aliases(context: &Context) -> Aliases {
 fn report_left_out(what: &str, failure: &Failure, context: &Context) {
     let help = advice(failure, Some(&context.config.own), &[]).map(|help| format!(": {help}")).unwrap_or_default();
     to_stderr(format_args!(
-        "{}: the policy is drafted without {what}: {} failed ({}){help}",
+        "{}: the policy was written without {what}: {} failed ({}){help}",
         styled(GOOD, "help"),
         failure.call,
         failure.code

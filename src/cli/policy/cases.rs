@@ -50,12 +50,12 @@ impl Case {
         let rule = decision.rule.as_ref().map(|rule| rule.name.as_str());
         if let Some(desired) = self.rule.as_deref().filter(|desired| rule != Some(desired)) {
             let unknown = policy.rules.iter().all(|rule| rule.name != desired);
-            let unknown = if unknown { ", which the policy does not have" } else { "" };
+            let unknown = if unknown { ", which is not in the policy" } else { "" };
             let got = rule.map_or("no rule".to_owned(), |rule| format!("rule `{rule}`"));
             wrong.push(format!("expected rule `{desired}`{unknown}; {got} decided"));
         }
         if let Some(desired) = self.outcome.as_ref().filter(|desired| !desired.fits(&decision.outcome)) {
-            wrong.push(format!("expected {}; it is {}", desired.words(), words(&decision.outcome)));
+            wrong.push(format!("expected {}, got {}", desired.words(), words(&decision.outcome)));
         }
         if wrong.is_empty() {
             return Ok(());
@@ -80,8 +80,8 @@ impl Expected {
         match self {
             Self::Key(key) => format!("the key `{key}`"),
             Self::Exempt => "an exemption".to_owned(),
-            Self::Unmatched => "that no rule matches".to_owned(),
-            Self::Unresolvable => "a key that cannot be worked out".to_owned(),
+            Self::Unmatched => "no rule to match".to_owned(),
+            Self::Unresolvable => "a key that cannot be resolved".to_owned(),
         }
     }
 }
@@ -110,11 +110,11 @@ pub(crate) fn load(text: &str) -> Result<Vec<Case>, Vec<PolicyFault>> {
 
 fn case(loader: &mut Loader, item: &Item<'_>) -> Option<Case> {
     let fields = loader.fields(item, &["name", "given", "expect"])?;
-    let name = required(loader, &fields, "name", "say what the test shows", some_text);
+    let name = required(loader, &fields, "name", "give the test a name", some_text);
     let given = match fields.get("given") {
         Some(item) => given(loader, &item),
         None => {
-            loader.missing(&fields, "given", "say which stream, such as `given: { stream: orders }`");
+            loader.missing(&fields, "given", "give the stream, for example `given: { stream: orders }`");
             None
         }
     };
@@ -124,7 +124,7 @@ fn case(loader: &mut Loader, item: &Item<'_>) -> Option<Case> {
             loader.missing(
                 &fields,
                 "expect",
-                "say what has to come of it, such as `expect: { rule: NAME, key: alias/x }`",
+                "give the expected result, for example `expect: { rule: NAME, key: alias/x }`",
             );
             None
         }
@@ -136,15 +136,15 @@ fn case(loader: &mut Loader, item: &Item<'_>) -> Option<Case> {
 
 fn given(loader: &mut Loader, item: &Item<'_>) -> Option<(StreamArn, Tags, Option<Timestamp>)> {
     let fields = loader.fields(item, &["stream", "tags", "account", "region", "at"])?;
-    let name = required(loader, &fields, "stream", "say what the stream is called", |node| {
+    let name = required(loader, &fields, "stream", "give the stream name", |node| {
         StreamName::parse(written(node)?).ok_or_else(|| {
-            expected("the name of a stream", node).help("names have up to 128 letters, digits, `_`, `.` and `-`")
+            expected("the name of a stream", node).help("a stream name has 1 to 128 letters, digits, `_`, `.` and `-`")
         })
     });
     let account = optional(loader, &fields, "account", |node| {
         let text = written(node)?;
         let legal = Scope::is_account(text);
-        if legal { Ok(text.to_owned()) } else { Err(expected("an account of twelve digits", node)) }
+        if legal { Ok(text.to_owned()) } else { Err(expected("an account ID of 12 digits", node)) }
     });
     let region = optional(loader, &fields, "region", |node| {
         let text = text(node)?;
@@ -162,7 +162,7 @@ fn given(loader: &mut Loader, item: &Item<'_>) -> Option<(StreamArn, Tags, Optio
                     tags.extend(value.map(|value| (key.text.clone(), value)));
                 }
             }
-            _ => loader.fault(&item, expected("names of tags with their values", item.node)),
+            _ => loader.fault(&item, expected("a mapping of tag names to values", item.node)),
         }
     }
     let region = region.unwrap_or_else(|| REGION.to_owned());
@@ -181,7 +181,7 @@ fn expect(loader: &mut Loader, item: &Item<'_>) -> Option<(Option<String>, Optio
         if is_key {
             Ok(Expected::Key(key.to_owned()))
         } else {
-            Err(expected("a key", node).help("with every `${…}` filled in"))
+            Err(expected("a key", node).help("without `${…}`: write the resolved key"))
         }
     }));
     let words =
@@ -189,7 +189,7 @@ fn expect(loader: &mut Loader, item: &Item<'_>) -> Option<(Option<String>, Optio
     for (name, outcome) in words {
         let said = optional(loader, &fields, name, |node| match boolean(node)? {
             true => Ok(outcome),
-            false => Err(Flaw::new("say what is expected, not what is not")),
+            false => Err(Flaw::new("only `true` is allowed; to expect something else use `key` or `rule`")),
         });
         outcomes.extend(said);
     }
@@ -197,10 +197,11 @@ fn expect(loader: &mut Loader, item: &Item<'_>) -> Option<(Option<String>, Optio
     if fields.entries.is_empty() {
         loader.fault(
             item,
-            Flaw::new("nothing is expected").help("there are `rule`, `key`, `exempt`, `unmatched` and `unresolvable`"),
+            Flaw::new("`expect` must not be empty")
+                .help("there are `rule`, `key`, `exempt`, `unmatched` and `unresolvable`"),
         );
     } else if named > 1 {
-        loader.fault(item, Flaw::new("a decision has one of `key`, `exempt`, `unmatched` and `unresolvable`"));
+        loader.fault(item, Flaw::new("use only one of `key`, `exempt`, `unmatched` and `unresolvable`"));
     }
     Some((rule, outcomes.pop()))
 }
@@ -267,14 +268,14 @@ rules:
 - { name: b, given: { stream: x, region: us-east-1 }, expect: { rule: eu, key: alias/eu } }
 ";
         let of = |name: &str| format!("rule `eu` matched: region `{name}` matches `eu-*`");
-        let unknown = "expected rule `tema`, which the policy does not have; rule `eu` decided".to_owned();
+        let unknown = "expected rule `tema`, which is not in the policy; rule `eu` decided".to_owned();
         assert_eq!(
             results(tests),
             [
-                vec![unknown, "expected an exemption; it is the key `alias/eu`".to_owned(), of("eu-west-1")],
+                vec![unknown, "expected an exemption, got the key `alias/eu`".to_owned(), of("eu-west-1")],
                 vec![
                     "expected rule `eu`; no rule decided".to_owned(),
-                    "expected the key `alias/eu`; it is unmatched".to_owned(),
+                    "expected the key `alias/eu`, got unmatched".to_owned(),
                     "no rule matches the stream".to_owned()
                 ],
             ]
@@ -291,16 +292,16 @@ rules:
         let faults: Vec<String> = load(tests).unwrap_err().iter().map(ToString::to_string).collect();
         let starts = |start: &str| assert!(faults.iter().any(|fault| fault.starts_with(start)), "{start}: {faults:#?}");
         starts("2:31: [0].given.stream: expected the name of a stream");
-        starts("2:38: [0].given.regio: `regio` is not a field here (did you mean `region`?)");
-        starts("2:58: [0].expect: nothing is expected");
+        starts("2:38: [0].given.regio: unknown field `regio` (did you mean `region`?)");
+        starts("2:58: [0].expect: `expect` must not be empty");
         starts("3:3: [1].name: `name` is missing");
-        starts("3:34: [1].given.account: expected an account of twelve digits");
-        starts("3:42: [1].given.at: expected a time");
-        starts("3:77: [1].expect.exempt: say what is expected");
+        starts("3:34: [1].given.account: expected an account ID of 12 digits");
+        starts("3:42: [1].given.at: expected a timestamp");
+        starts("3:77: [1].expect.exempt: only `true` is allowed");
         starts("3:89: [1].expect.key: expected a key");
-        starts("3:58: [1].expect: a decision has one of");
+        starts("3:58: [1].expect: use only one of");
         starts("4:3: [2].given: `given` is missing");
-        starts("4:22: [2].expect: a decision has one of");
+        starts("4:22: [2].expect: use only one of");
         assert_eq!(faults.len(), 11, "{faults:#?}");
         assert_eq!(load("a: b").unwrap_err()[0].message, "expected a list of tests, found a mapping");
         assert_eq!(load("").unwrap_err()[0].message, "the list of tests is empty");

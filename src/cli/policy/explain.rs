@@ -53,7 +53,7 @@ impl Rule {
             return why;
         }
         if let Some(left_out) = self.unless.as_ref().and_then(|unless| unless.matched(stream, tags)) {
-            return vec![format!("unless {}", left_out.join(" and "))];
+            return vec![format!("its `unless` matches: {}", left_out.join(" and "))];
         }
         match &self.effect {
             Effect::Exempt(exemption) if exemption.ended(utc_date(now)) => {
@@ -126,7 +126,7 @@ rules:
             [
                 (5, "ended", "its exemption ended on 2020-01-01".to_owned()),
                 (6, "other", lacks.to_owned()),
-                (7, "left-out", "unless tag `t` is `b` and matches `b`".to_owned()),
+                (7, "left-out", "its `unless` matches: tag `t` is `b` and matches `b`".to_owned()),
             ]
         );
         assert_eq!(explained.decision.rule, Some(RuleId { index: 3, name: "rest".into() }));

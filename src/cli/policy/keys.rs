@@ -59,7 +59,7 @@ fn unusable(key: &KeyRef, found: &KeyLookup, own: &Scope) -> Option<String> {
         KeyLookup::Denied { code, words } => {
             let advice = to_describe(key, words.as_str(), own);
             let allow = advice.statement.map(|statement| format!(": {statement}")).unwrap_or_default();
-            Some(format!("cannot be looked up ({code}): {}{allow}", advice.text))
+            Some(format!("cannot be read from KMS ({code}): {}{allow}", advice.text))
         }
     }
 }

@@ -44,7 +44,7 @@ impl PolicySize {
         let too_small: Vec<String> =
             too_small.iter().filter_map(|place| Some(format!("{} (at most {})", place.words, place.most?))).collect();
         let but = if too_small.is_empty() { String::new() } else { format!("; too large for {}", joined(&too_small)) };
-        format!("{} bytes: fits into {}{but}", self.0, joined(&fit))
+        format!("{} bytes; fits in {}{but}", self.0, joined(&fit))
     }
 
     pub(crate) fn to_json(self) -> Value {
@@ -95,17 +95,17 @@ mod tests {
         for (bytes, words) in [
             (
                 100,
-                "100 bytes: fits into the variable POLICY as `inline:`, a Standard parameter, an Advanced parameter or the \
+                "100 bytes; fits in the variable POLICY as `inline:`, a Standard parameter, an Advanced parameter or the \
                  function's package",
             ),
             (
                 6_000,
-                "6000 bytes: fits into an Advanced parameter or the function's package; too large for the variable POLICY as \
+                "6000 bytes; fits in an Advanced parameter or the function's package; too large for the variable POLICY as \
                  `inline:` (at most 3072) or a Standard parameter (at most 4096)",
             ),
             (
                 26_000,
-                "26000 bytes: fits into the function's package; too large for the variable POLICY as `inline:` (at most 3072), \
+                "26000 bytes; fits in the function's package; too large for the variable POLICY as `inline:` (at most 3072), \
                  a Standard parameter (at most 4096) or an Advanced parameter (at most 8192)",
             ),
         ] {

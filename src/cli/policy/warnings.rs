@@ -56,7 +56,7 @@ impl Policy {
                     if encrypt.existing == Existing::Report && self.enforce_from.is_none() && !reports_all {
                         reports_all = true;
                         messages.push(format!(
-                            "rule `{name}` only reports, new streams too: there is no `enforce_from`, so that every stream is an existing one"
+                            "rule `{name}` only reports, also for new streams: `enforce_from` is not set, so every stream counts as existing"
                         ));
                     }
                     false
@@ -83,14 +83,14 @@ fn never_reached(rule: &Rule, catch_all: Option<&str>, before: &[&Rule]) -> Vec<
     let Rule { name, selectors, unless, .. } = rule;
     let mut warnings = Vec::new();
     if let Some(before) = catch_all {
-        warnings.push(format!("rule `{name}` is never reached: rule `{before}` before it takes every stream"));
+        warnings.push(format!("rule `{name}` is never reached: the earlier rule `{before}` matches every stream"));
     } else if let Some(Rule { name: before, .. }) = before.iter().find(|before| before.covers(rule)) {
-        warnings.push(format!(
-            "rule `{name}` is never reached: rule `{before}` before it takes every stream that it matches"
-        ));
+        warnings
+            .push(format!("rule `{name}` is never reached: the earlier rule `{before}` matches all of its streams"));
     }
     if unless.as_ref().is_some_and(|unless| unless.cover(selectors)) {
-        warnings.push(format!("rule `{name}` is never reached: its `unless` leaves out every stream that it matches"));
+        warnings
+            .push(format!("rule `{name}` is never reached: its `unless` excludes every stream that `match` selects"));
     }
     warnings
 }
@@ -100,9 +100,7 @@ fn of_regions(rule: &Rule) -> impl Iterator<Item = String> {
     let Rule { name, selectors, unless, .. } = rule;
     let excepted = unless.iter().flat_map(|unless| &unless.region);
     let unknown = selectors.region.iter().chain(excepted).filter(|pattern| !matches_some(pattern));
-    unknown.map(move |pattern| {
-        format!("rule `{name}`: no Region with Kinesis that this version knows matches `{pattern}`")
-    })
+    unknown.map(move |pattern| format!("rule `{name}`: `{pattern}` matches no Region that streamseal knows"))
 }
 
 /// What a rule's key and its guard cannot do.
@@ -114,7 +112,7 @@ fn of_key(rule: &Rule, encrypt: &Encrypt) -> Vec<String> {
         && !selectors.region.iter().any(|pattern| pattern.matches(region))
     {
         warnings.push(format!(
-            "rule `{name}` matches no stream of {region}, the Region of its key: a stream takes a key of its own Region alone"
+            "rule `{name}`: its key is in {region}, but its `match.region` does not match that; a stream needs a key of its own Region"
         ));
     }
     warnings.extend(of_guard(&encrypt.guard).map(|message| format!("rule `{name}`: {message}")));
@@ -126,7 +124,7 @@ fn of_exemption(rule: &Rule, exemption: &Exemption, today: Date) -> Vec<String> 
     let Rule { name, selectors, unless, .. } = rule;
     let mut warnings = Vec::new();
     match exemption.until {
-        None => warnings.push(format!("the exemption of rule `{name}` never ends: write `until` with a date")),
+        None => warnings.push(format!("the exemption of rule `{name}` never ends: add `until` with a date")),
         Some(until) if until < today => {
             warnings.push(format!("the exemption of rule `{name}` ended on {until}; the rule is skipped"));
         }
@@ -139,7 +137,9 @@ fn of_exemption(rule: &Rule, exemption: &Exemption, today: Date) -> Vec<String> 
     }
     let by_tag = !selectors.tags.is_empty() || unless.as_ref().is_some_and(|unless| !unless.tags.is_empty());
     if by_tag && is_anything(&selectors.stream) {
-        warnings.push(format!("a tag alone grants the exemption of rule `{name}`: whoever may tag a stream has it"));
+        warnings.push(format!(
+            "rule `{name}`: the exemption depends only on tags, so anyone who can tag a stream can exempt it"
+        ));
     }
     warnings
 }
@@ -147,9 +147,9 @@ fn of_exemption(rule: &Rule, exemption: &Exemption, today: Date) -> Vec<String> 
 /// What a guard cannot do, though it is asked for it.
 fn of_guard(guard: &Guard) -> Option<&'static str> {
     match (guard.watch, guard.on_break, guard.fall_back) {
-        (None, OnBreak::Restore, _) => Some("`on_break: restore` does nothing, since `watch` is off"),
+        (None, OnBreak::Restore, _) => Some("`on_break: restore` has no effect because `watch` is off"),
         (Some(_), OnBreak::Restore, FallBack::None) => Some(
-            "`on_break: restore` with `fall_back: none` restores no stream that was not encrypted before: encryption is never stopped",
+            "`on_break: restore` with `fall_back: none` cannot restore streams that were not encrypted before, because encryption is never stopped",
         ),
         _ => None,
     }
@@ -167,7 +167,7 @@ mod tests {
             let policy = Policy::load(&format!("{{version: 1, {defaults}{rules}}}")).unwrap();
             policy.warnings(NOON.parse().unwrap()).into_iter().map(|warning| warning.message).collect::<Vec<_>>()
         };
-        let expected = "rule `a` only reports, new streams too: there is no `enforce_from`, so that every stream is an existing one";
+        let expected = "rule `a` only reports, also for new streams: `enforce_from` is not set, so every stream counts as existing";
         assert_eq!(said(""), [expected]);
         assert_eq!(said("defaults: {existing: report}, "), [expected]);
         assert_eq!(said("defaults: {existing: enforce}, "), [] as [&str; 0]);
@@ -193,27 +193,33 @@ mod tests {
             (&["exempt: { reason: r, until: 2027-04-04 }"], &[]),
             (
                 &["key: alias/a, guard: { on_break: restore }"],
-                &["4:5: rules[0]: rule `r0`: `on_break: restore` does nothing, since `watch` is off"],
+                &["4:5: rules[0]: rule `r0`: `on_break: restore` has no effect because `watch` is off"],
             ),
             (
                 &["key: alias/a, guard: { watch: 20m, on_break: restore, fall_back: none }"],
                 &[
-                    "4:5: rules[0]: rule `r0`: `on_break: restore` with `fall_back: none` restores no stream that was not encrypted before: encryption is never stopped",
+                    "4:5: rules[0]: rule `r0`: `on_break: restore` with `fall_back: none` cannot restore streams that were not encrypted before, because encryption is never stopped",
                 ],
             ),
             (&["key: alias/a, guard: { watch: 20m, on_break: restore }"], &[]),
             (&["key: alias/a, guard: { watch: 20m, fall_back: none }"], &[]),
             (
                 &["match: { tags: { a: b }, region: 'eu-*' }, exempt: { reason: r, until: 2028-01-01 }"],
-                &["4:5: rules[0]: a tag alone grants the exemption of rule `r0`: whoever may tag a stream has it"],
+                &[
+                    "4:5: rules[0]: rule `r0`: the exemption depends only on tags, so anyone who can tag a stream can exempt it",
+                ],
             ),
             (
                 &["match: { tags: { a: b }, stream: [x, '*'] }, exempt: { reason: r, until: 2028-01-01 }"],
-                &["4:5: rules[0]: a tag alone grants the exemption of rule `r0`: whoever may tag a stream has it"],
+                &[
+                    "4:5: rules[0]: rule `r0`: the exemption depends only on tags, so anyone who can tag a stream can exempt it",
+                ],
             ),
             (
                 &["unless: { tags: { a: b } }, exempt: { reason: r, until: 2028-01-01 }"],
-                &["4:5: rules[0]: a tag alone grants the exemption of rule `r0`: whoever may tag a stream has it"],
+                &[
+                    "4:5: rules[0]: rule `r0`: the exemption depends only on tags, so anyone who can tag a stream can exempt it",
+                ],
             ),
             (&["match: { tags: { a: b }, stream: 'x*' }, exempt: { reason: r, until: 2028-01-01 }"], &[]),
             (&["match: { tags: { a: b } }, key: alias/a"], &[]),
@@ -224,28 +230,28 @@ mod tests {
                     "exempt: { reason: r, until: 2028-01-01 }",
                 ],
                 &[
-                    "5:5: rules[1]: rule `r1` is never reached: rule `r0` before it takes every stream",
-                    "6:5: rules[2]: rule `r2` is never reached: rule `r0` before it takes every stream",
+                    "5:5: rules[1]: rule `r1` is never reached: the earlier rule `r0` matches every stream",
+                    "6:5: rules[2]: rule `r2` is never reached: the earlier rule `r0` matches every stream",
                 ],
             ),
             (
                 &["exempt: { reason: r }"],
-                &["4:5: rules[0]: the exemption of rule `r0` never ends: write `until` with a date"],
+                &["4:5: rules[0]: the exemption of rule `r0` never ends: add `until` with a date"],
             ),
             (
                 &["match: { stream: 'ab*' }, unless: { stream: ['a*', b] }, key: alias/a", "key: alias/b"],
-                &["4:5: rules[0]: rule `r0` is never reached: its `unless` leaves out every stream that it matches"],
+                &["4:5: rules[0]: rule `r0` is never reached: its `unless` excludes every stream that `match` selects"],
             ),
             (&["match: { stream: 'a*' }, unless: { stream: 'ab*' }, key: alias/a", "key: alias/b"], &[]),
             (
                 &["match: { region: 'us-*' }, key: 'arn:aws:kms:eu-west-1:111122223333:alias/a'", "key: alias/b"],
                 &[
-                    "4:5: rules[0]: rule `r0` matches no stream of eu-west-1, the Region of its key: a stream takes a key of its own Region alone",
+                    "4:5: rules[0]: rule `r0`: its key is in eu-west-1, but its `match.region` does not match that; a stream needs a key of its own Region",
                 ],
             ),
             (
                 &["match: { region: [eu-west-9, 'eu-*', us-iso-east-1] }, key: alias/a", "key: alias/b"],
-                &["4:5: rules[0]: rule `r0`: no Region with Kinesis that this version knows matches `eu-west-9`"],
+                &["4:5: rules[0]: rule `r0`: `eu-west-9` matches no Region that streamseal knows"],
             ),
             (&["match: { region: 'eu-*' }, key: 'arn:aws:kms:eu-west-1:111122223333:alias/a'", "key: alias/b"], &[]),
             (&["match: { tags: { a: '*' } }, key: alias/a", "key: alias/b"], &[]),
@@ -257,7 +263,7 @@ mod tests {
                     "match: { stream: ['a*', b] }, key: alias/a",
                     "match: { stream: [ab, 'a?c*'], region: eu-west-1 }, key: alias/b",
                 ],
-                &["5:5: rules[1]: rule `r1` is never reached: rule `r0` before it takes every stream that it matches"],
+                &["5:5: rules[1]: rule `r1` is never reached: the earlier rule `r0` matches all of its streams"],
             ),
             (
                 &[

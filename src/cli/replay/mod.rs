@@ -11,19 +11,22 @@ use serde_json::{Value, json};
 
 use self::records::{messages, place, tags};
 use super::arguments::{EXIT_CODES, Globals, MODES};
-use super::context::{Context, given_account, given_region, loaded, policy_source, read_file};
+use super::context::{Context, given_account, given_region, loaded, policy_source, read_file, source_of_account};
 use super::exit::Exit;
 use super::heading::offline_document;
 use super::iam::observe;
 use super::output::{Stop, result};
-use super::words::would;
+use super::settings::source_of_region;
+use super::words::{decided_by, would};
 use crate::domain::arn::Scope;
 use crate::domain::event;
 use crate::domain::event::item::{Fate, Input, Item, Rest};
+use crate::domain::evidence::v1::ExemptionWire;
 use crate::domain::model::Tags;
-use crate::domain::policy::{Outcome, Policy};
+use crate::domain::policy::{Exemption, Outcome, Policy};
 use crate::domain::scan::Scan;
 use crate::domain::scan::subject::Subject;
+use crate::domain::text::EventText;
 use crate::domain::work::Work;
 use crate::ports::Clock;
 use crate::run::concern::{not_named, of_concern};
@@ -82,9 +85,8 @@ fn read_event(path: &Path) -> Result<String, Stop> {
     let is_compressed = std::fs::read(path).is_ok_and(|bytes| bytes.starts_with(&[0x1f, 0x8b]));
     if is_compressed && path != Path::new("-") {
         let path = path.display();
-        return Err(
-            Stop::failure(format!("{path}: is compressed")).help(format!("`gunzip -c {path} | streamseal replay -`"))
-        );
+        return Err(Stop::failure(format!("{path}: the file is compressed"))
+            .help(format!("`gunzip -c {path} | streamseal replay -`")));
     }
     read_file(path)
 }
@@ -109,6 +111,8 @@ enum Came {
 struct ByRule {
     rule: Option<String>,
     reasons: Vec<String>,
+    tags: Tags,
+    exemption: Option<Exemption>,
     key: Option<String>,
     words: String,
 }
@@ -186,11 +190,16 @@ fn own(messages: &[Value], globals: &Globals) -> Result<Scope, Stop> {
     let account = given_account(globals).or_else(|| Some(event.as_ref()?.account.clone()));
     let region = given_region(globals).or_else(|| Some(event?.region));
     let (Some(account), Some(region)) = (account, region) else {
-        let stop = Stop::usage("the event does not say of which account and Region it is");
-        return Err(stop.help("give them with `--account` and `--region`"));
+        let stop = Stop::usage("the event has no account and Region");
+        return Err(stop.help("set `--account` and `--region`"));
     };
-    if !Scope::is_account(&account) || !Scope::is_region(&region) {
-        return Err(Stop::usage(format!("`{account}` and `{region}` are not an account (12 digits) and a Region")));
+    if !Scope::is_account(&account) {
+        let from = given_account(globals).map_or("the event", |_| source_of_account(globals));
+        return Err(Stop::usage(format!("{from}: `{}` is not an account ID (12 digits)", EventText::new(&account))));
+    }
+    if !Scope::is_region(&region) {
+        let from = given_region(globals).map_or_else(|| "the event".to_owned(), |_| source_of_region(globals));
+        return Err(Stop::usage(format!("{from}: `{}` is not a Region", EventText::new(&region))));
     }
     Ok(Scope { partition: Scope::partition_of(&region).to_owned(), region, account })
 }
@@ -202,13 +211,18 @@ fn by_rule(policy: &Policy, work: &Work, tags: Option<&Tags>, now: Timestamp) ->
     let rule = decision.rule.map(|rule| rule.name);
     let (key, words) = match &decision.outcome {
         Outcome::Encrypt(target) => (Some(target.key.as_str().to_owned()), format!("key {}", target.key)),
-        Outcome::Exempt(_) => (None, "exempt".to_owned()),
+        Outcome::Exempt(exemption) => (None, format!("exempt: {}", exemption.words())),
         Outcome::Unmatched => (None, "no rule matches".to_owned()),
         Outcome::Unresolvable(why) => (None, format!("no key: {why}")),
     };
     let of_rule = rule.as_deref().map(|rule| format!("rule `{rule}`, ")).unwrap_or_default();
     let if_untagged = if tags.is_none() && policy.needs_tags() { " (if the stream has no tags)" } else { "" };
-    ByRule { rule, reasons: decision.reasons, key, words: format!("{of_rule}{words}{if_untagged}") }
+    let exemption = match decision.outcome {
+        Outcome::Exempt(exemption) => Some(exemption),
+        Outcome::Encrypt(_) | Outcome::Unmatched | Outcome::Unresolvable(_) => None,
+    };
+    let (reasons, tags) = (decision.reasons, decision.tags);
+    ByRule { rule, reasons, tags, exemption, key, words: format!("{of_rule}{words}{if_untagged}") }
 }
 
 fn items(message: &Value, own: &Scope, now: Timestamp) -> Vec<Item> {
@@ -231,11 +245,11 @@ fn print(item: &Item, came: &Came, as_json: bool) -> Exit {
                 Fate::Rejected => ("rejected", Exit::Failure),
                 Fate::Malformed => ("malformed", Exit::Failure),
             };
-            (outcome, *code, format!("{count} more ({code})"), exit)
+            (outcome, *code, format!("{count} more items ({code})"), exit)
         }
         (Item::Scan(scan) | Item::ScanNow(scan), _) => ("scan", "Scan", scan_words(scan), Exit::Compliant),
         (Item::PolicyChanged(name, scan), _) => {
-            let words = format!("{}, if `{name}` is the policy's or the mode's parameter", scan_words(scan));
+            let words = format!("{}, if `{name}` is the parameter of the policy or the mode", scan_words(scan));
             ("scan", "Scan", words, Exit::Compliant)
         }
         (Item::Reconcile(work), Came::Nowhere) => ("reconcile", "Reconcile", because(work), Exit::Compliant),
@@ -244,11 +258,12 @@ fn print(item: &Item, came: &Came, as_json: bool) -> Exit {
         }
         (Item::Reconcile(work), Came::ToStep(preview)) => {
             let (would, exit) = would(&preview.step, &preview.remedy);
-            let rule = preview.rule.as_deref().map(|rule| format!(" (rule `{rule}`)")).unwrap_or_default();
-            ("reconcile", "Reconcile", format!("{}: {would}{rule}", work.stream), exit)
+            let by = decided_by(preview.rule.as_deref(), &preview.tags);
+            ("reconcile", "Reconcile", format!("{}: {would}{by}", work.stream), exit)
         }
     };
     if as_json {
+        let none = Tags::new();
         let (rule, reasons, key) = match came {
             Came::Nowhere => (None, &[][..], None),
             Came::ToStep(by) => {
@@ -256,8 +271,14 @@ fn print(item: &Item, came: &Came, as_json: bool) -> Exit {
             }
             Came::ToRule(by) => (by.rule.as_ref(), by.reasons.as_slice(), by.key.clone()),
         };
+        let (tags, exemption) = match came {
+            Came::Nowhere => (&none, None),
+            Came::ToStep(by) => (&by.tags, by.exemption.as_ref()),
+            Came::ToRule(by) => (&by.tags, by.exemption.as_ref()),
+        };
         let fields = json!({
             "outcome": outcome, "reason": reason, "detail": words, "rule": rule, "reasons": reasons, "key": key,
+            "tags": tags, "exemption": exemption.map(ExemptionWire::from),
         });
         result(offline_document("streamseal.replay/v1", fields));
     } else {

@@ -1,5 +1,5 @@
 //! Which changes of a plan were taken back before. The function leaves such a stream alone for its rule's `hold`; a person is not bound by
-//! that, and is told.
+//! that, and this is reported.
 
 use std::time::Duration;
 

@@ -29,11 +29,9 @@ pub(super) fn command(value: &Value, own: &Scope, now: Timestamp) -> Item {
         Some("sweep") => return sweep(value, now),
         Some(other) => {
             let other = EventText::new(other);
-            return Item::malformed(&format!(
-                "field `action`: `{other}` is not known; there are `reconcile` and `sweep`"
-            ));
+            return Item::malformed(&format!("field `action`: unknown action `{other}`; use `reconcile` or `sweep`"));
         }
-        None => return Item::malformed("field `action` is not a text"),
+        None => return Item::malformed("field `action` must be text"),
     }
     let command = match Command::deserialize(value) {
         Ok(command) => command,

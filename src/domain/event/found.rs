@@ -67,8 +67,7 @@ impl Found {
     pub(super) fn end(self) -> Vec<Item> {
         let Self { mut items, todo, rest, .. } = self;
         if todo > TODO_MAX {
-            let why =
-                format!("it asks for {todo} things, more than the {TODO_MAX} of one message; none of them is done");
+            let why = format!("the message has {todo} items; the maximum is {TODO_MAX}; none was processed");
             return vec![Item::malformed(&why)];
         }
         items.extend(rest.into_iter().map(|((fate, code), count)| Item::Rest(Rest { fate, code, count })));

@@ -103,7 +103,7 @@ fn alias_of(detail: &Value, call: &EventText, account: &str, own: &Scope) -> Res
     let Some(name) = detail.pointer("/requestParameters/aliasName").filter(|name| !name.is_null()) else {
         return Err(RejectReason::NoKey(call.clone()));
     };
-    let name = name.as_str().unwrap_or("(not a text)");
+    let name = name.as_str().unwrap_or("(not text)");
     let Scope { partition, region, account: ours } = own;
     let alias = KeyRef::parse(name).filter(|_| name.starts_with("alias/"));
     let alias = alias.and_then(|alias| match account == ours {

@@ -58,7 +58,7 @@ fn named_stream(
         if tags_a_resource { ["resourceARN", "resourceArn"] } else { ["streamARN", "streamArn"] };
     let mut stream: Option<StreamArn> = None;
     if let Some((field, value)) = arn_of(parameters, fields)? {
-        let illegal = || RejectReason::IllegalName(field, EventText::new(value.as_str().unwrap_or("(not a text)")));
+        let illegal = || RejectReason::IllegalName(field, EventText::new(value.as_str().unwrap_or("(not text)")));
         match KinesisArn::parse(value.as_str().unwrap_or_default()).ok_or_else(illegal)? {
             KinesisArn::Consumer => return Ok(Named::Other(IgnoreReason::Consumer)),
             // Tags of a channel, say, of which this version need not know more.
@@ -72,7 +72,7 @@ fn named_stream(
     }
     if !tags_a_resource && let Some(value) = parameters.get("streamName").filter(|v| !v.is_null()) {
         let illegal =
-            || RejectReason::IllegalName("streamName", EventText::new(value.as_str().unwrap_or("(not a text)")));
+            || RejectReason::IllegalName("streamName", EventText::new(value.as_str().unwrap_or("(not text)")));
         let name = value.as_str().and_then(StreamName::parse).ok_or_else(illegal)?;
         match &stream {
             Some(arn) if arn.name != name => return Err(disagreement(name.as_str(), arn)),

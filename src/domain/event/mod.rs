@@ -64,7 +64,8 @@ fn batch(records: &[Value], own: &Scope, now: Timestamp) -> Input {
             None => vec![Item::malformed("field `body` is missing")],
         };
         if record_source(record) != Some("aws:sqs") {
-            items = vec![Item::malformed("field `eventSource` is not `aws:sqs`, unlike its neighbours'")];
+            items =
+                vec![Item::malformed("field `eventSource`: must be `aws:sqs` as in the other records of the batch")];
         }
         // Of the scans that are asked for, this one's turn has come. (The names of FIFO queues end so: SQS developer guide.)
         if text(record, "eventSourceARN").is_some_and(|arn| arn.ends_with(".fifo")) {
@@ -103,7 +104,7 @@ fn received_before(record: &Value) -> bool {
 /// Everything that one payload, body or message holds, whatever it is wrapped in.
 fn items(value: &Value, own: &Scope, now: Timestamp, depth: usize, found: &mut Found) {
     let Some(deeper) = depth.checked_sub(1) else {
-        return found.push(Item::malformed(&format!("more than {ENVELOPES_MAX} envelopes in each other")));
+        return found.push(Item::malformed(&format!("messages are nested more than {ENVELOPES_MAX} levels deep")));
     };
     let Some(object) = value.as_object() else {
         return found.push(Item::malformed("the payload is not a JSON object"));
@@ -141,7 +142,7 @@ fn items(value: &Value, own: &Scope, now: Timestamp, depth: usize, found: &mut F
     }
     let known = "an EventBridge event (`detail-type`, `source`), `Records`, a destination record (`requestContext`, \
                  `requestPayload`), a command (`action`) or a work message (`streamseal`)";
-    found.push(Item::malformed(&format!("the payload is none of: {known}")));
+    found.push(Item::malformed(&format!("unknown event, none of: {known}")));
 }
 
 fn notification(record: &Value, index: usize, own: &Scope, now: Timestamp, depth: usize, found: &mut Found) {
@@ -150,10 +151,10 @@ fn notification(record: &Value, index: usize, own: &Scope, now: Timestamp, depth
             Some(sns) => sns_message(sns, "Sns.Message", own, now, depth, found),
             None => found.malformed(|| format!("field `Records[{index}].Sns` is missing")),
         },
-        Some("aws:sqs") => found.malformed(|| "a batch of SQS inside another envelope".to_owned()),
+        Some("aws:sqs") => found.malformed(|| "an SQS batch inside another message is not supported".to_owned()),
         Some(other) => found.malformed(|| {
             let other = EventText::new(other);
-            format!("field `Records[{index}].eventSource`: `{other}` is neither aws:sqs nor aws:sns")
+            format!("field `Records[{index}].eventSource`: `{other}` must be `aws:sqs` or `aws:sns`")
         }),
         None => found.malformed(|| format!("field `Records[{index}].eventSource` is missing")),
     }
@@ -170,7 +171,7 @@ fn sns_message(sns: &Value, field: &str, own: &Scope, now: Timestamp, depth: usi
 /// An EventBridge event, by source and detail type.
 fn event(event: &Value, own: &Scope, now: Timestamp, found: &mut Found) {
     let (Some(source), Some(kind)) = (text(event, "source"), text(event, "detail-type")) else {
-        return found.push(Item::malformed("fields `source` and `detail-type` are not both texts"));
+        return found.push(Item::malformed("fields `source` and `detail-type` must be text"));
     };
     let item = match (source, kind) {
         // The China edition of the documentation prints "Amazon API Call via CloudTrail": either brand is taken.

@@ -65,21 +65,21 @@ impl fmt::Display for IgnoreReason {
             Self::OtherEvent(source, kind) => write!(f, "`{kind}` of `{source}` needs no action"),
             Self::OtherCall(call) => write!(f, "`{call}` does not change a stream's encryption or tags"),
             Self::OtherKeyCall(call) => {
-                write!(f, "`{call}` does not change what a key can be used for, or by which alias")
+                write!(f, "`{call}` does not change a key, its state or its aliases")
             }
             Self::OtherAlias(alias) => {
-                write!(f, "no rule names `{alias}`, and no stream that a rule accepts can be on it")
+                write!(f, "no rule names `{alias}`, and no rule accepts a stream that uses it")
             }
-            Self::OtherKey(key) => write!(f, "no stream is or should be encrypted with `{key}`"),
+            Self::OtherKey(key) => write!(f, "no stream uses `{key}` and no rule requires it"),
             Self::OtherParameter(name) => write!(f, "the parameter `{name}` is neither the policy nor the mode"),
             Self::FailedCall(call, code) => write!(f, "`{call}` failed with `{code}`, so nothing changed"),
-            Self::ReadOnly(call) => write!(f, "`{call}` only reads"),
-            Self::Consumer => f.write_str("the resource is a consumer, which has no encryption of its own"),
-            Self::OtherResource(kind) => write!(f, "it is about `{kind}`, not about a stream"),
-            Self::OtherControl(control) => write!(f, "the finding is of `{control}`, not of Kinesis.1"),
+            Self::ReadOnly(call) => write!(f, "`{call}` is a read-only call"),
+            Self::Consumer => f.write_str("the resource is a stream consumer; consumers have no encryption setting"),
+            Self::OtherResource(kind) => write!(f, "the resource type is `{kind}`, not a stream"),
+            Self::OtherControl(control) => write!(f, "the finding is for control `{control}`, not Kinesis.1"),
             Self::NotAFault(state) => write!(f, "the finding is `{state}`, which needs no action"),
-            Self::ConfigRule => f.write_str("this function is not a custom rule of AWS Config"),
-            Self::Empty => f.write_str("there is nothing in it"),
+            Self::ConfigRule => f.write_str("the event invokes an AWS Config custom rule; this function is not one"),
+            Self::Empty => f.write_str("the message is empty"),
         }
     }
 }
@@ -128,18 +128,20 @@ impl fmt::Display for RejectReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Foreign(field, value) => {
-                write!(f, "field `{field}`: `{value}` is not this account, Region and partition")
+                write!(f, "field `{field}`: `{value}` belongs to another account, Region or partition")
             }
             Self::ForeignKey(key) => {
-                write!(f, "`{key}` is of another account, and no rule names it by its ARN or an alias's")
+                write!(f, "`{key}` belongs to another account, and no rule names its ARN or the ARN of its alias")
             }
             Self::NoScope(field) => {
-                write!(f, "field `{field}` is missing, so it cannot be determined whose event this is")
+                write!(f, "field `{field}` is missing: the account and Region of the event are unknown")
             }
-            Self::Disagreement(name, arn) => write!(f, "the name `{name}` and the ARN `{arn}` are of two streams"),
-            Self::IllegalName(field, value) => write!(f, "field `{field}`: `{value}` cannot name a stream"),
+            Self::Disagreement(name, arn) => write!(f, "the name `{name}` and the ARN `{arn}` name different streams"),
+            Self::IllegalName(field, value) => {
+                write!(f, "field `{field}`: `{value}` is not a valid stream name or ARN")
+            }
             Self::NoStream(call) => write!(f, "`{call}` names no stream"),
-            Self::IllegalKey(field, value) => write!(f, "field `{field}`: `{value}` cannot name a key or an alias"),
+            Self::IllegalKey(field, value) => write!(f, "field `{field}`: `{value}` is not a valid key or alias"),
             Self::NoKey(call) => write!(f, "`{call}` names no key"),
         }
     }

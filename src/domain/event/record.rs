@@ -26,7 +26,7 @@ pub(in crate::domain) fn arn_of<'a>(
     if let (Some(first), Some(second)) = (first, second)
         && first != second
     {
-        let [first, second] = [first, second].map(|arn| EventText::new(arn.as_str().unwrap_or("(not a text)")));
+        let [first, second] = [first, second].map(|arn| EventText::new(arn.as_str().unwrap_or("(not text)")));
         return Err(RejectReason::Disagreement(first, second));
     }
     Ok(fields.into_iter().zip([first, second]).find_map(|(field, value)| Some((field, value?))))
@@ -72,7 +72,7 @@ pub(super) fn scalar<'a>(value: &'a Value, field: &str) -> Option<Cow<'a, str>> 
             Some(number) => Cow::Owned(format!("{number:012}")),
             None => Cow::Owned(number.to_string()),
         }),
-        Value::Bool(_) | Value::Array(_) | Value::Object(_) => Some(Cow::Borrowed("(not a text)")),
+        Value::Bool(_) | Value::Array(_) | Value::Object(_) => Some(Cow::Borrowed("(not text)")),
     }
 }
 

@@ -207,7 +207,7 @@ pub fn no_time_left(why: &str) -> End {
 }
 
 fn given_up(why: &str) -> Verdict {
-    let detail = format!("the deadline passed: {why}");
+    let detail = format!("gave up at the deadline: {why}");
     Verdict::new(Compliance::InsufficientData, Reason::GaveUp, detail).alarm().again(Again::Twice)
 }
 

@@ -124,7 +124,7 @@ pub fn judge_read_back(
         Ok(Some(Some("NONE"))) => Judgement::End(unproven()),
         Ok(Some(None)) => {
             // Of an unencrypted record AWS leaves it out; what it says of an encrypted one that is read back was not recorded.
-            let detail = "GetRecords returned a record without an EncryptionType, and AWS does not say what that means";
+            let detail = "GetRecords returned a record without EncryptionType; AWS does not document what that means";
             let verdict = Verdict::new(Compliance::InsufficientData, Reason::ProofUnclear, detail);
             Judgement::End(verdict.again(Again::Twice))
         }

@@ -120,7 +120,7 @@ impl Condition {
             Self::Exists => "until the stream can be described".to_owned(),
             Self::Active => "until the stream is ACTIVE".to_owned(),
             Self::Applied => "until the stream is ACTIVE with the new key".to_owned(),
-            Self::Settled(until) => format!("until {until:.0}: its creator may be about to set the key"),
+            Self::Settled(until) => format!("until {until:.0}, because its creator may still set the key"),
             Self::Shown(until) => format!("until {until:.0}: CloudTrail's history does not show the last changes yet"),
         }
     }
@@ -146,7 +146,7 @@ pub fn next_step(
 ) -> Step {
     match observation {
         Observation::Gone => {
-            let words = "the stream is gone or being deleted";
+            let words = "the stream was deleted or is being deleted";
             Step::Finish(Verdict::new(Compliance::NotApplicable, Reason::StreamGone, words))
         }
         Observation::Recreated => Step::StartAfresh,
@@ -167,7 +167,7 @@ fn next_step_of_active(
     use Compliance::{Compliant, InsufficientData, NonCompliant, NotApplicable};
     let verdict = match situation {
         Situation::Exempt(exemption) => {
-            Verdict::new(NotApplicable, Reason::Exempt, format!("its rule exempts it: {}", exemption.words()))
+            Verdict::new(NotApplicable, Reason::Exempt, format!("exempt: {}", exemption.words()))
         }
         Situation::Unmatched => Verdict::new(NonCompliant, Reason::Unmatched, "no rule matches the stream"),
         // A tag that comes later wakes us.
@@ -247,7 +247,7 @@ fn after_start(started: Started, wrong_since: Option<Timestamp>, words: &str, no
         Some(_) | None => return Step::Await(Condition::Applied),
     }
     if !started.acknowledged {
-        return Step::Defer("the answer to StartStreamEncryption was lost and it had no effect".to_owned());
+        return Step::Defer("StartStreamEncryption had no effect, and its answer was lost".to_owned());
     }
     let detail = format!("somebody changed it after Streamseal started encryption: {words}");
     let verdict = Verdict::new(Compliance::NonCompliant, Reason::Overtaken, detail);

@@ -5,8 +5,7 @@ use jiff::Timestamp;
 use super::{PlannedEncryption, PlannedStream};
 use crate::domain::arn::{AWS_MANAGED_ALIAS, KeyRef, Scope, StreamName, is_alias};
 use crate::domain::model::Tags;
-use crate::domain::policy::{Accept, Outcome, Policy, Target};
-use crate::domain::text::EventText;
+use crate::domain::policy::{Accept, Exemption, Outcome, Policy, Target};
 use crate::domain::verdict::Compliance;
 
 /// A stream of a plan and what is said of it.
@@ -16,6 +15,10 @@ pub struct Judged {
     pub stream: PlannedStream,
     /// The rule that decides, where one does.
     pub rule: Option<String>,
+    /// The tags that decided.
+    pub tags: Tags,
+    /// Its exemption, where it has one.
+    pub exemption: Option<Exemption>,
     /// The key that the rule requires, where it can be worked out.
     pub desired: Option<KeyRef>,
     /// In AWS Config's words.
@@ -43,8 +46,7 @@ const ANY_REGION: &str = "us-east-1";
 /// Judges one stream.
 pub fn judge(policy: &Policy, stream: PlannedStream, place: &Place, now: Timestamp) -> Judged {
     let reads = policy.reads();
-    let unknown =
-        |stream, why: &str| judged(stream, None, None, (Compliance::InsufficientData, "unknown", why.to_owned()));
+    let unknown = |stream, why: &str| judged(stream, None, (Compliance::InsufficientData, "unknown", why.to_owned()));
     let Some(name) = stream.name.clone().or_else(|| if reads.name { None } else { StreamName::parse(ANY_NAME) }) else {
         return unknown(stream, "its name is known only after it is created, and rules match by name");
     };
@@ -62,30 +64,28 @@ pub fn judge(policy: &Policy, stream: PlannedStream, place: &Place, now: Timesta
     let own = Scope { partition: Scope::partition_of(&region).to_owned(), region, account };
     let decision = policy.decide(&own.stream(name), &tags, now);
     let rule = decision.rule.map(|rule| rule.name);
-    match decision.outcome {
+    let (desired, exemption, said) = match decision.outcome {
         Outcome::Exempt(exemption) => {
-            let why = format!("a rule exempts it: {}", EventText::new(&exemption.reason));
-            judged(stream, rule, None, (Compliance::NotApplicable, "exempt", why))
+            let why = format!("exempt: {}", exemption.words());
+            (None, Some(exemption), (Compliance::NotApplicable, "exempt", why))
         }
-        Outcome::Unmatched => {
-            judged(stream, None, None, (Compliance::NonCompliant, "unmatched", "no rule matches it".to_owned()))
-        }
-        Outcome::Unresolvable(why) => judged(stream, rule, None, (Compliance::NonCompliant, "key-unresolvable", why)),
+        Outcome::Unmatched => (None, None, (Compliance::NonCompliant, "unmatched", "no rule matches it".to_owned())),
+        Outcome::Unresolvable(why) => (None, None, (Compliance::NonCompliant, "key-unresolvable", why)),
         Outcome::Encrypt(target) => {
             let own = Own { scope: &own, is_known };
             let said = compare(&stream.encryption, &target, own);
-            judged(stream, rule, Some(target.key), said)
+            (Some(target.key), None, said)
         }
-    }
+    };
+    Judged { rule, tags: decision.tags, exemption, ..judged(stream, desired, said) }
 }
 
 fn judged(
     stream: PlannedStream,
-    rule: Option<String>,
     desired: Option<KeyRef>,
     (compliance, reason, detail): (Compliance, &'static str, String),
 ) -> Judged {
-    Judged { stream, rule, desired, compliance, reason, detail }
+    Judged { stream, rule: None, tags: Tags::new(), exemption: None, desired, compliance, reason, detail }
 }
 
 fn compare(planned: &PlannedEncryption, target: &Target, own: Own<'_>) -> (Compliance, &'static str, String) {
@@ -96,7 +96,7 @@ fn compare(planned: &PlannedEncryption, target: &Target, own: Own<'_>) -> (Compl
             (NonCompliant, "not-encrypted", format!("it has no encryption; its rule requires {desired}"))
         }
         PlannedEncryption::Illegal(why) => (NonCompliant, "wrong-key", format!("{why}; its rule requires {desired}")),
-        PlannedEncryption::Unknown(why) => (InsufficientData, "unknown", format!("whether it is encrypted: {why}")),
+        PlannedEncryption::Unknown(why) => (InsufficientData, "unknown", format!("encryption unknown: {why}")),
         PlannedEncryption::UnknownKey(why) => {
             (InsufficientData, "unknown", format!("its key: {why}; its rule requires {desired}"))
         }
@@ -109,7 +109,7 @@ fn compare(planned: &PlannedEncryption, target: &Target, own: Own<'_>) -> (Compl
                 (NonCompliant, "wrong-key", format!("it is encrypted with {key}; its rule requires {desired}"))
             }
             (None, _) | (_, None) => {
-                let why = format!("whether {key} is {desired} is known to KMS alone; name the key as the rule does");
+                let why = format!("only KMS knows whether {key} is {desired}; use the same name as the rule");
                 (InsufficientData, "unknown", why)
             }
         },

@@ -32,7 +32,7 @@ pub fn read(plan: &Value) -> Result<Vec<PlannedStream>, String> {
         }
     }
     if plan.get("errored") == Some(&Value::Bool(true)) {
-        return Err("field `errored`: this plan failed, so that it does not have all changes".to_owned());
+        return Err("field `errored`: the plan failed and is incomplete".to_owned());
     }
     let Some(changes) = plan.get("resource_changes") else {
         // A plan without changes has no such field; a state has `values` and nothing that is planned.
@@ -126,7 +126,9 @@ fn encryption(after: &Map<String, Value>, unknown: &Value, reference: Option<&st
             Some(key) => planned_key(key),
             None => PlannedEncryption::Illegal("`encryption_type` is KMS and there is no `kms_key_id`".to_owned()),
         },
-        other => PlannedEncryption::Illegal(format!("`{}` is no encryption type", EventText::new(other))),
+        other => {
+            PlannedEncryption::Illegal(format!("`{}` is not an encryption type (NONE or KMS)", EventText::new(other)))
+        }
     }
 }
 

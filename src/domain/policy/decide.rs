@@ -1,6 +1,6 @@
 //! What is right for a stream: the policy as it is after loading, and [`Policy::decide`], the one question put to it.
 //!
-//! The first rule that matches wins, and a key that cannot be worked out fails closed: it never falls through to the next
+//! The first rule that matches wins, and a key that cannot be resolved fails closed: it never falls through to the next
 //! rule. Nothing here reads YAML (`load`), asks AWS or reads a clock; the caller says which stream, which tags, when.
 
 use std::collections::BTreeMap;
@@ -384,7 +384,7 @@ impl Policy {
             };
             let name = &rule.name;
             if let Some(why) = rule.unless.as_ref().and_then(|unless| unless.matched(stream, tags)) {
-                reasons.push(format!("rule `{name}` is skipped: unless {}", why.join(" and ")));
+                reasons.push(format!("rule `{name}` is skipped: its `unless` matches: {}", why.join(" and ")));
                 continue;
             }
             let outcome = match &rule.effect {
@@ -409,7 +409,7 @@ impl Policy {
                 },
             };
             reasons.push(match matched.as_slice() {
-                [] => format!("rule `{name}` takes every stream"),
+                [] => format!("rule `{name}` matches every stream"),
                 why => format!("rule `{name}` matched: {}", why.join(" and ")),
             });
             if let Outcome::Exempt(exemption) = &outcome
@@ -562,8 +562,9 @@ pub(crate) mod tests {
         check(&rules, "ac", &[("t", "x")], "alias/a by r0");
         check(&rules, "cb", &[("t", "x")], "alias/b by r1");
         let (_, reasons) = decided(&rules, "ab", &[("t", "x")], NOON);
-        let why = "rule `r0` is skipped: unless stream `ab` matches `*b` and tag `t` is `x` and matches `x`";
-        assert_eq!(reasons, [why, "rule `r1` takes every stream"]);
+        let why =
+            "rule `r0` is skipped: its `unless` matches: stream `ab` matches `*b` and tag `t` is `x` and matches `x`";
+        assert_eq!(reasons, [why, "rule `r1` matches every stream"]);
     }
 
     #[test]
@@ -578,21 +579,21 @@ pub(crate) mod tests {
     fn exemptions_hold_through_their_last_day() {
         let rules = ["exempt: { reason: r, until: 2027-03-31 }", "key: alias/a"];
         for (now, expect, reasons) in [
-            ("2027-03-16T23:59:59Z", "exempt by r0", &["rule `r0` takes every stream"][..]),
+            ("2027-03-16T23:59:59Z", "exempt by r0", &["rule `r0` matches every stream"][..]),
             (
                 "2027-03-17T00:00:00Z",
                 "exempt by r0",
-                &["rule `r0` takes every stream", "the exemption of rule `r0` ends on 2027-03-31"],
+                &["rule `r0` matches every stream", "the exemption of rule `r0` ends on 2027-03-31"],
             ),
             (
                 "2027-03-31T23:59:59.999Z",
                 "exempt by r0",
-                &["rule `r0` takes every stream", "the exemption of rule `r0` ends on 2027-03-31"],
+                &["rule `r0` matches every stream", "the exemption of rule `r0` ends on 2027-03-31"],
             ),
             (
                 "2027-04-01T00:00:00Z",
                 "alias/a by r1",
-                &["rule `r0` is skipped: its exemption ended on 2027-03-31", "rule `r1` takes every stream"],
+                &["rule `r0` is skipped: its exemption ended on 2027-03-31", "rule `r1` matches every stream"],
             ),
         ] {
             assert_eq!(

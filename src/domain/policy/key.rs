@@ -43,7 +43,7 @@ impl KeyTemplate {
             }
             pieces.push(Piece::Literal(literal.to_owned()));
             let Some((name, tail)) = after.split_once('}') else {
-                return Err(Flaw::new("`${` has no `}`"));
+                return Err(Flaw::new("`${` is not closed: add `}`"));
             };
             pieces.push(substitution(name)?);
             rest = tail;
@@ -72,7 +72,9 @@ impl KeyTemplate {
                     continue;
                 }
                 Piece::Tag(name) => {
-                    let value = tags.get(name).ok_or_else(|| format!("the stream has no tag `{name}` for `{self}`"))?;
+                    let value = tags.get(name).ok_or_else(|| {
+                        format!("the key `{self}` needs the tag `{name}`, which the stream does not have")
+                    })?;
                     (format!("the tag `{name}`"), value.as_str())
                 }
                 Piece::Stream => ("the stream's name".to_owned(), stream.name.as_str()),
@@ -81,15 +83,18 @@ impl KeyTemplate {
             };
             if value.is_empty() || !value.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-')) {
                 let value = EventText::new(value);
-                return Err(format!("{what} is `{value}`, and only letters, digits, `_` and `-` may go into `{self}`"));
+                return Err(format!(
+                    "{what} is `{value}`; values inserted into `{self}` may have only letters, digits, `_` and `-`"
+                ));
             }
             key.push_str(value);
         }
         // INVARIANT: no substitution ends in the namespace of AWS's own keys, however the literal parts are cut.
         if self.has_substitution() && alias_name(&key).is_some_and(|name| name.starts_with("aws/")) {
-            return Err(format!("`{self}` would be `{key}`, an alias of AWS"));
+            return Err(format!("`{self}` resolves to `{key}`, an alias reserved for AWS"));
         }
-        KeyRef::parse(&key).ok_or_else(|| format!("`{self}` would be `{}`, which is not a key", EventText::new(&key)))
+        KeyRef::parse(&key)
+            .ok_or_else(|| format!("`{self}` resolves to `{}`, which is not a valid key", EventText::new(&key)))
     }
 
     /// The tags that are needed to work it out.
@@ -147,7 +152,7 @@ pub(super) fn literal_key(text: &str) -> Result<KeyRef, Flaw> {
     };
     match alias_name(text) {
         Some(name) if name.starts_with("aws/") && name != "aws/kinesis" => {
-            let help = format!("of the AWS-managed keys only `{AWS_MANAGED_ALIAS}` can");
+            let help = format!("the only AWS-managed key for streams is `{AWS_MANAGED_ALIAS}`");
             Err(Flaw::new(format!("`{}` cannot encrypt a stream", EventText::new(text))).help(help))
         }
         None if !text.starts_with("arn:") && !is_key_id(text) => Err(not_a_key(text)),
@@ -156,15 +161,15 @@ pub(super) fn literal_key(text: &str) -> Result<KeyRef, Flaw> {
 }
 
 fn not_a_key(text: &str) -> Flaw {
-    let flaw = Flaw::new(format!("`{}` is not a key", EventText::new(text)));
+    let flaw = Flaw::new(format!("`{}` is not a valid key", EventText::new(text)));
     if ["customer-managed", "aws-managed"].contains(&text) {
-        return flaw.help("it is a word for `accept`");
+        return flaw.help("it is allowed only in `accept`");
     }
     let alias = format!("alias/{text}");
     if !text.contains("alias/") && !text.contains(':') && KeyRef::parse(&alias).is_some() {
         return flaw.help(format!("did you mean `{alias}`?"));
     }
-    flaw.help("a key is a key id, a key ARN, an alias name that starts with `alias/`, or an alias ARN")
+    flaw.help("use a key ID, a key ARN, an alias name (`alias/…`) or an alias ARN")
 }
 
 /// A key id as KMS makes them: a UUID, or `mrk-` and as many digits.
@@ -185,10 +190,11 @@ fn alias_name(text: &str) -> Option<&str> {
 fn substitution_may_follow(literal: &str) -> Result<(), Flaw> {
     match alias_name(literal) {
         Some(name) if name.starts_with("aws/") => {
-            Err(Flaw::new("`${…}` may not stand in an alias of AWS").help("choose another name than `alias/aws/`"))
+            Err(Flaw::new("`${…}` is not allowed in an alias that begins with `alias/aws/`")
+                .help("use an alias that does not begin with `alias/aws/`"))
         }
         Some(_) if KeyRef::parse(literal).is_some() => Ok(()),
-        _ => Err(Flaw::new("`${…}` may stand only after `alias/` and the beginning of a name")
+        _ => Err(Flaw::new("`${…}` is allowed only after `alias/` and at least one more character")
             .help("such as `alias/kinesis/${tag:team}`")),
     }
 }
@@ -200,8 +206,8 @@ fn substitution(name: &str) -> Result<Piece, Flaw> {
         "region" => Ok(Piece::Region),
         _ => match name.strip_prefix("tag:") {
             Some(tag) if is_tag_name(tag) && !tag.contains(['$', '{']) => Ok(Piece::Tag(tag.to_owned())),
-            _ => Err(Flaw::new(format!("`${{{}}}` stands for nothing", EventText::new(name)))
-                .help("there are `${tag:NAME}`, `${stream}`, `${account}` and `${region}`")),
+            _ => Err(Flaw::new(format!("unknown placeholder `${{{}}}`", EventText::new(name)))
+                .help("valid placeholders: `${tag:NAME}`, `${stream}`, `${account}` and `${region}`")),
         },
     }
 }
@@ -238,34 +244,41 @@ mod tests {
     #[test]
     fn a_value_that_does_not_fit_leaves_no_key() {
         let team = "alias/k/${tag:team}";
-        check(team, &[], Err("the stream has no tag `team` for `alias/k/${tag:team}`"));
-        check(team, &[("Team", "x")], Err("the stream has no tag `team` for `alias/k/${tag:team}`"));
+        check(team, &[], Err("the key `alias/k/${tag:team}` needs the tag `team`, which the stream does not have"));
+        check(
+            team,
+            &[("Team", "x")],
+            Err("the key `alias/k/${tag:team}` needs the tag `team`, which the stream does not have"),
+        );
         for value in ["", "a/b", "a b", "a:b", "ä", "a.b", "${stream}", "a\n", "*"] {
             let shown = EventText::new(value);
-            let why =
-                format!("the tag `team` is `{shown}`, and only letters, digits, `_` and `-` may go into `{team}`");
+            let why = format!(
+                "the tag `team` is `{shown}`; values inserted into `{team}` may have only letters, digits, `_` and `-`"
+            );
             check(team, &[("team", value)], Err(&why));
         }
         check(
             "alias/k/${stream}",
             &[("stream", "a.b")],
-            Err("the stream's name is `a.b`, and only letters, digits, `_` and `-` may go into `alias/k/${stream}`"),
+            Err(
+                "the stream's name is `a.b`; values inserted into `alias/k/${stream}` may have only letters, digits, `_` and `-`",
+            ),
         );
         let long = KeyTemplate::parse("alias/k${tag:a}").unwrap();
         let stream = StreamArn::parse("arn:aws:kinesis:eu-west-1:111122223333:stream/x").unwrap();
         let resolve = |length| long.resolve(&stream, &Tags::from([("a".into(), "x".repeat(length))]));
         assert!(resolve(249).is_ok());
-        assert!(resolve(250).unwrap_err().ends_with("which is not a key"));
+        assert!(resolve(250).unwrap_err().ends_with("which is not a valid key"));
     }
 
     #[test]
     fn no_substitution_reaches_the_aliases_of_aws() {
-        let why = |template| format!("`{template}` would be `alias/aws/kinesis`, an alias of AWS");
+        let why = |template| format!("`{template}` resolves to `alias/aws/kinesis`, an alias reserved for AWS");
         let template = "alias/a${tag:x}/kinesis";
         check(template, &[("x", "ws")], Err(&why(template)));
         check(template, &[("x", "w")], Ok("alias/aw/kinesis"));
         let arn = "arn:aws:kms:eu-west-1:444455556666:alias/aw";
-        let why = format!("`{arn}${{tag:x}}/s3` would be `{arn}s/s3`, an alias of AWS");
+        let why = format!("`{arn}${{tag:x}}/s3` resolves to `{arn}s/s3`, an alias reserved for AWS");
         check(&format!("{arn}${{tag:x}}/s3"), &[("x", "s")], Err(&why));
     }
 }

@@ -48,7 +48,7 @@ impl Policy {
 
 fn load(text: &str) -> Result<Policy, Vec<PolicyFault>> {
     if text.len() > TEXT_MAX {
-        let flaw = Flaw::new(format!("the policy has {} bytes, more than the {TEXT_MAX} that are read", text.len()));
+        let flaw = Flaw::new(format!("the policy is {} bytes long; the maximum is {TEXT_MAX}", text.len()));
         return Err(vec![PolicyFault::new(Place { line: 1, column: 1 }, "", flaw)]);
     }
     let mut loader = Loader::default();
@@ -189,7 +189,7 @@ impl Loader {
             *watch = self.keep(&item, scalar::watch(item.node)).unwrap_or(*watch);
         }
         if let Some(item) = fields.get("baseline") {
-            let span = scalar::span(item.node, guard::BASELINE, "from 10m to 24h", "such as `1h`");
+            let span = scalar::span(item.node, guard::BASELINE, "from 10m to 24h", "for example `1h`");
             *baseline = self.keep(&item, span).unwrap_or(*baseline);
         }
         if let Some(item) = fields.get("on_break") {
@@ -199,7 +199,7 @@ impl Loader {
             *fall_back = self.keep(&item, scalar::fall_back(item.node)).unwrap_or(*fall_back);
         }
         if let Some(item) = fields.get("hold") {
-            let span = scalar::span(item.node, guard::HOLD, "from 1d to 90d", "such as `30d`");
+            let span = scalar::span(item.node, guard::HOLD, "from 1d to 90d", "for example `30d`");
             *hold = self.keep(&item, span).unwrap_or(*hold);
         }
         guard
@@ -224,7 +224,7 @@ impl Loader {
         self.said(&fields, &["description"]);
         let mut name = String::new();
         match fields.get("name") {
-            None => self.missing(&fields, "name", "evidence and warnings name the rule by it"),
+            None => self.missing(&fields, "name", "give the rule a name; evidence and warnings use it"),
             Some(item) => name = self.keep(&item, rule_name(item.node)).unwrap_or_default(),
         }
         if !name.is_empty() {
@@ -232,14 +232,15 @@ impl Loader {
             if let Some(other) = names.get(&name) {
                 let path = join(&item.path, "name");
                 let place = fields.get("name").map_or(item.node.place, |item| item.node.place);
-                let flaw = Flaw::new(format!("the rule on line {other} is called `{name}` too"));
+                let flaw =
+                    Flaw::new(format!("duplicate rule name `{name}`: the rule on line {other} has the same name"));
                 self.faults.push(PolicyFault::new(place, path, flaw));
             } else {
                 names.insert(name.clone(), line);
             }
         }
-        let selectors = fields.get("match").map(|item| self.selectors(&item, "match", "take every stream"));
-        let unless = fields.get("unless").map(|item| self.selectors(&item, "unless", "leave no stream out"));
+        let selectors = fields.get("match").map(|item| self.selectors(&item, "match", "match every stream"));
+        let unless = fields.get("unless").map(|item| self.selectors(&item, "unless", "exclude no stream"));
         let effect = self.effect(&fields, defaults)?;
         Some(Rule { name, selectors: selectors.unwrap_or_default(), unless, effect, place: item.node.place })
     }
@@ -263,7 +264,7 @@ impl Loader {
             }
             (None, Some(_)) => {
                 for name in ENCRYPT_ONLY {
-                    let flaw = Flaw::new(format!("`{name}` has no meaning beside `exempt`"));
+                    let flaw = Flaw::new(format!("`{name}` cannot be used together with `exempt`"));
                     self.fault_at(fields.key(name), flaw);
                 }
                 exemption.map(Effect::Exempt)
@@ -276,7 +277,7 @@ impl Loader {
         let mut exemption = Exemption { reason: String::new(), owner: None, until: None };
         if let Some(fields) = self.fields(item, &["reason", "owner", "until"]) {
             match fields.get("reason") {
-                None => self.missing(&fields, "reason", "say why these streams may be as they are"),
+                None => self.missing(&fields, "reason", "give the reason for the exemption"),
                 Some(item) => exemption.reason = self.keep(&item, some_text(item.node)).unwrap_or_default(),
             }
             exemption.owner = fields.get("owner").and_then(|item| self.keep(&item, some_text(item.node)));
@@ -340,16 +341,16 @@ impl Loader {
         let Some(fields) = self.fields(item, &["stream", "tags", "account", "region"]) else {
             return selectors;
         };
-        let empty = |what: &str| Flaw::new(format!("`{what}` is empty"));
+        let empty = |what: &str| Flaw::new(format!("`{what}` must not be empty"));
         if fields.entries.is_empty() {
-            self.fault(item, empty(name).help(format!("leave `{name}` out to {effect}")));
+            self.fault(item, empty(name).help(format!("remove `{name}` to {effect}")));
         }
         selectors.stream = self.patterns(fields.get("stream"), stream_pattern);
         selectors.account = self.patterns(fields.get("account"), account_pattern);
         selectors.region = self.patterns(fields.get("region"), region_pattern);
         if let Some(item) = fields.get("tags") {
             let Value::Map(entries) = &item.node.value else {
-                self.fault(&item, expected("names of tags with patterns for their values", item.node));
+                self.fault(&item, expected("a mapping of tag names to value patterns", item.node));
                 return selectors;
             };
             if entries.is_empty() {
@@ -358,7 +359,7 @@ impl Loader {
             for (key, node) in entries {
                 let path = join(&item.path, &key.text);
                 if !is_tag_name(&key.text) {
-                    let flaw = Flaw::new(format!("the name of a tag has 1 to {TAG_NAME_MAX} characters"));
+                    let flaw = Flaw::new(format!("a tag name must have 1 to {TAG_NAME_MAX} characters"));
                     self.faults.push(PolicyFault::new(key.place, path.clone(), flaw));
                 }
                 let patterns = self.patterns(Some(Item { node, path }), |_| Ok(()));
@@ -376,7 +377,7 @@ impl Loader {
         let pattern = |item: &Item<'_>| {
             let text = written(item.node)?;
             if text.is_empty() {
-                return Err(Flaw::new("an empty pattern").help("write `*` for any value"));
+                return Err(Flaw::new("the pattern must not be empty").help("use `*` to match any value"));
             }
             check(text).map(|()| WildMatch::new(text))
         };
@@ -390,10 +391,10 @@ impl Loader {
             return None;
         };
         for (key, _) in entries.iter().filter(|(key, _)| !known.contains(&key.text.as_str())) {
-            let flaw = Flaw::new(format!("`{}` is not a field here", EventText::new(&key.text)));
+            let flaw = Flaw::new(format!("unknown field `{}`", EventText::new(&key.text)));
             let help = match nearest(&key.text, known) {
                 Some(near) => format!("did you mean `{near}`?"),
-                None => format!("there are {}", ticked(known, "and")),
+                None => format!("valid fields: {}", ticked(known, "and")),
             };
             self.faults.push(PolicyFault::new(key.place, join(&item.path, &key.text), flaw.help(help)));
         }
@@ -407,7 +408,7 @@ impl Loader {
             return Vec::new();
         };
         if nodes.is_empty() {
-            self.fault(item, Flaw::new("an empty list"));
+            self.fault(item, Flaw::new("the list must not be empty"));
         }
         nodes.iter().enumerate().map(|(i, node)| Item { node, path: format!("{}[{i}]", item.path) }).collect()
     }
@@ -417,7 +418,7 @@ impl Loader {
         match &item.node.value {
             Value::List(_) => self.list(item, "a list"),
             Value::Map(_) => {
-                self.fault(item, expected("text or a list of text", item.node));
+                self.fault(item, expected("text or a list of texts", item.node));
                 Vec::new()
             }
             _ => vec![Item { node: item.node, path: item.path.clone() }],
@@ -557,8 +558,8 @@ rules:
             }),
         );
         for (written, read) in [
-            ("null", "nothing"),
-            ("~", "nothing"),
+            ("null", "an empty value"),
+            ("~", "an empty value"),
             ("true", "`true`"),
             ("1e3", "`1e3`"),
             ("-.5", "`-.5`"),

@@ -38,7 +38,7 @@ pub(crate) fn text(node: &Node) -> Result<&str, Flaw> {
 
 pub(crate) fn some_text(node: &Node) -> Result<String, Flaw> {
     let text = text(node)?.trim();
-    if text.is_empty() { Err(Flaw::new("an empty text")) } else { Ok(text.to_owned()) }
+    if text.is_empty() { Err(Flaw::new("the text must not be empty")) } else { Ok(text.to_owned()) }
 }
 
 pub(super) fn rule_name(node: &Node) -> Result<String, Flaw> {
@@ -47,8 +47,8 @@ pub(super) fn rule_name(node: &Node) -> Result<String, Flaw> {
     if legal && (1..=64).contains(&text.len()) {
         return Ok(text.to_owned());
     }
-    let flaw = Flaw::new(format!("`{}` is not a name for a rule", EventText::new(text)));
-    Err(flaw.help("1 to 64 letters, digits, `_`, `.` and `-`"))
+    let flaw = Flaw::new(format!("`{}` is not a valid rule name", EventText::new(text)));
+    Err(flaw.help("use 1 to 64 letters, digits, `_`, `.` and `-`"))
 }
 
 pub(super) fn existing(node: &Node) -> Result<Existing, Flaw> {
@@ -90,7 +90,7 @@ pub(super) fn accepted(node: &Node) -> Result<Accept, Flaw> {
             match nearest(text, &["customer-managed", "aws-managed"]) {
                 Some(near) => Err(expected("a key, `customer-managed` or `aws-managed`", node)
                     .help(format!("did you mean `{near}`?"))),
-                None if text.contains("${") => Err(Flaw::new("`${…}` may stand in `key` alone")),
+                None if text.contains("${") => Err(Flaw::new("`${…}` is allowed only in `key`")),
                 None => literal_key(text).map(Accept::Key),
             }
         }
@@ -103,8 +103,8 @@ pub(super) fn account(node: &Node) -> Result<String, Flaw> {
     if Scope::is_account(text) {
         return Ok(text.to_owned());
     }
-    let flaw = Flaw::new(format!("`{}` is not an account", EventText::new(text)));
-    Err(flaw.help("the twelve digits of one, such as `\"444455556666\"`"))
+    let flaw = Flaw::new(format!("`{}` is not an account ID", EventText::new(text)));
+    Err(flaw.help("an account ID has 12 digits, for example `\"444455556666\"`"))
 }
 
 /// Whether `text` has the shape of `mask`, where `0` is any digit.
@@ -118,7 +118,7 @@ const DATE: &str = "0000-00-00";
 pub(super) fn date(node: &Node) -> Result<Date, Flaw> {
     let text = text(node)?;
     let date = if shaped(text, DATE) { text.parse().ok() } else { None };
-    date.ok_or_else(|| expected("a date", node).help("such as `2027-03-31`"))
+    date.ok_or_else(|| expected("a date", node).help("for example `2027-03-31`"))
 }
 
 /// A timestamp of RFC 3339, or a date for its midnight in UTC.
@@ -128,13 +128,13 @@ pub(crate) fn timestamp(node: &Node) -> Result<Timestamp, Flaw> {
     // jiff reads more than RFC 3339: fewer digits, a zone in brackets.
     let strict = full.get(..19).is_some_and(|start| shaped(start, "0000-00-00T00:00:00")) && !full.contains('[');
     let parsed = if strict { full.parse().ok() } else { None };
-    parsed.ok_or_else(|| expected("a time", node).help("such as `2026-12-01T00:00:00Z`, or a date"))
+    parsed.ok_or_else(|| expected("a timestamp or a date", node).help("for example `2026-12-01T00:00:00Z`"))
 }
 
 pub(super) fn duration(node: &Node) -> Result<Duration, Flaw> {
     match seconds(written(node)?, &[('s', 1), ('m', 60)]).filter(|seconds| *seconds <= SETTLE_MAX) {
         Some(seconds) => Ok(Duration::from_secs(seconds)),
-        None => Err(expected("a time of at most 900s", node).help("such as `120s` or `2m`")),
+        None => Err(expected("a duration of at most 900s", node).help("for example `120s` or `2m`")),
     }
 }
 
@@ -148,7 +148,7 @@ pub(super) fn span(
     let seconds = seconds(written(node)?, &[('m', 60), ('h', 3_600), ('d', 86_400)]);
     let span = seconds.and_then(|seconds| i64::try_from(seconds).ok()).map(SignedDuration::from_secs);
     let within = span.filter(|span| (from..=to).contains(span));
-    within.ok_or_else(|| expected(&format!("a time {bounds}"), node).help(help))
+    within.ok_or_else(|| expected(&format!("a duration {bounds}"), node).help(help))
 }
 
 /// `off`, or how long a change is watched.
@@ -156,7 +156,7 @@ pub(super) fn watch(node: &Node) -> Result<Option<SignedDuration>, Flaw> {
     if matches!(&node.value, Value::Text(text) if text == "off") {
         return Ok(None);
     }
-    let help = "such as `20m`: a producer may keep a data key for 5 minutes, and metrics are there 3 minutes later";
+    let help = "for example `20m`: a producer may reuse a data key for 5 minutes, and metrics arrive 3 minutes later";
     span(node, guard::WATCH, "from 10m to 2h, or `off`", help).map(Some)
 }
 
@@ -170,29 +170,33 @@ fn seconds(text: &str, units: &[(char, u64)]) -> Option<u64> {
 
 /// A pattern with a character that no value can have would never match, and its rule would silently not apply.
 fn pattern(legal: bool, text: &str, of: &str, help: &str) -> Result<(), Flaw> {
-    if legal { Ok(()) } else { Err(Flaw::new(format!("`{}` matches no {of}", EventText::new(text))).help(help)) }
+    if legal {
+        Ok(())
+    } else {
+        Err(Flaw::new(format!("the pattern `{}` cannot match any {of}", EventText::new(text))).help(help))
+    }
 }
 
 pub(super) fn stream_pattern(text: &str) -> Result<(), Flaw> {
     let legal = text.bytes().all(|b| b.is_ascii_alphanumeric() || b"_.-*?".contains(&b));
-    pattern(legal, text, "stream", "names of streams have letters, digits, `_`, `.` and `-`")
+    pattern(legal, text, "stream", "stream names have only letters, digits, `_`, `.` and `-`")
 }
 
 pub(super) fn account_pattern(text: &str) -> Result<(), Flaw> {
     let twelve = text.contains('*') || text.len() == 12;
     let legal = text.bytes().all(|b| b.is_ascii_digit() || b"*?".contains(&b));
-    pattern(twelve && legal, text, "account", "an account has twelve digits")
+    pattern(twelve && legal, text, "account", "an account ID has 12 digits")
 }
 
 pub(super) fn region_pattern(text: &str) -> Result<(), Flaw> {
     let whole = text.contains(['*', '?']) || Scope::is_region(text);
     let legal = text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b"-*?".contains(&b));
-    pattern(whole && legal, text, "Region", "such as `eu-west-1` or `eu-*`")
+    pattern(whole && legal, text, "Region", "for example `eu-west-1` or `eu-*`")
 }
 
 pub(crate) fn expected(what: &str, node: &Node) -> Flaw {
     let found = match &node.value {
-        Value::Null => "nothing".to_owned(),
+        Value::Null => "an empty value".to_owned(),
         Value::Bare(text) => format!("`{}`", EventText::new(text)),
         Value::Text(text) => format!("the text `{}`", EventText::new(text)),
         Value::List(_) => "a list".to_owned(),

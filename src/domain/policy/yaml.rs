@@ -55,7 +55,7 @@ pub(crate) fn read(text: &str, what: &'static str, faults: &mut Vec<PolicyFault>
     for event in Parser::new_from_str(text) {
         let (event, span) = event.map_err(|error| {
             let mark = error.marker();
-            let flaw = Flaw::new(format!("this is not YAML: {}", EventText::new(error.info())));
+            let flaw = Flaw::new(format!("invalid YAML: {}", EventText::new(error.info())));
             // `stream: *-raw` names an anchor in YAML.
             let glob = error.info().contains("anchor");
             let flaw = if glob { flaw.help("put a pattern that begins with `*` in quotes") } else { flaw };
@@ -67,7 +67,7 @@ pub(crate) fn read(text: &str, what: &'static str, faults: &mut Vec<PolicyFault>
             Event::DocumentStart(_) => {
                 documents += 1;
                 if documents > 1 {
-                    return fatal(format!("a {what} is one YAML document, and here starts another"));
+                    return fatal(format!("a {what} must be a single YAML document; a second one starts here"));
                 }
             }
             Event::Scalar(text, style, anchor, tag) => {
@@ -80,7 +80,7 @@ pub(crate) fn read(text: &str, what: &'static str, faults: &mut Vec<PolicyFault>
             }
             Event::SequenceStart(anchor, tag) | Event::MappingStart(anchor, tag) if builder.open.len() >= DEPTH_MAX => {
                 builder.refuse(place, anchor > 0, tag.is_some());
-                return fatal(format!("this is nested deeper than any {what}"));
+                return fatal(format!("nested too deeply for a {what}"));
             }
             Event::SequenceStart(anchor, tag) => {
                 builder.refuse(place, anchor > 0, tag.is_some());
@@ -139,12 +139,20 @@ impl Builder<'_> {
 
     fn refuse(&mut self, place: Place, anchor: bool, tag: bool) {
         if anchor {
-            let flaw = Flaw::new(format!("anchors and aliases (`&`, `*`) have no meaning in a {}", self.what));
-            self.faults.push(PolicyFault::new(place, self.path(), flaw.help("put text that begins so in quotes")));
+            let flaw = Flaw::new(format!("YAML anchors and aliases (`&`, `*`) are not supported in a {}", self.what));
+            self.faults.push(PolicyFault::new(
+                place,
+                self.path(),
+                flaw.help("put text that begins with `&`, `*` or `!` in quotes"),
+            ));
         }
         if tag {
-            let flaw = Flaw::new(format!("YAML tags (`!`) have no meaning in a {}", self.what));
-            self.faults.push(PolicyFault::new(place, self.path(), flaw.help("put text that begins so in quotes")));
+            let flaw = Flaw::new(format!("YAML tags (`!`) are not supported in a {}", self.what));
+            self.faults.push(PolicyFault::new(
+                place,
+                self.path(),
+                flaw.help("put text that begins with `&`, `*` or `!` in quotes"),
+            ));
         }
     }
 
@@ -169,12 +177,12 @@ impl Builder<'_> {
                     let text = match node.value {
                         Value::Text(text) | Value::Bare(text) => text,
                         Value::Null | Value::List(_) | Value::Map(_) => {
-                            flaw = Some(Flaw::new("a key has to be text"));
+                            flaw = Some(Flaw::new("a mapping key must be text"));
                             String::new()
                         }
                     };
                     if flaw.is_none() && !seen.insert(text.clone()) {
-                        flaw = Some(Flaw::new(format!("`{}` is there twice", EventText::new(&text))));
+                        flaw = Some(Flaw::new(format!("duplicate field `{}`", EventText::new(&text))));
                     }
                     *key = Some(Key { place, text });
                 }

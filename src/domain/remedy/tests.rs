@@ -372,7 +372,7 @@ fn a_rule_that_is_missing_or_names_no_key_is_to_be_corrected() {
     let other = case("match: { stream: other }, key: alias/app", None, &[]).ended(Some(Reason::Unmatched));
     assert_eq!(other.about(), Some("rule"));
     let by_tag = case("key: 'alias/k-${tag:team}'", None, &[]).ended(Some(Reason::KeyUnresolvable));
-    assert!(by_tag.about() == Some("rule") && by_tag.text().unwrap().contains("no tag `team`"), "{by_tag:?}");
+    assert!(by_tag.about() == Some("rule") && by_tag.text().unwrap().contains("needs the tag `team`"), "{by_tag:?}");
 }
 
 #[test]

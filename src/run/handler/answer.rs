@@ -82,13 +82,13 @@ impl fmt::Display for Unhandled {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Malformed(why) => write!(f, "malformed: {why}"),
-            Self::PolicyUnusable(why) => write!(f, "nothing is changed while the policy cannot be used: {why}"),
+            Self::PolicyUnusable(why) => write!(f, "the policy is not valid, so nothing is changed: {why}"),
             Self::PolicyUnread(why) => write!(f, "nothing is changed while the policy cannot be read: {why}"),
             Self::CredentialsExpired => {
-                f.write_str("the credentials of this process are out of date: it is for the next process")
+                f.write_str("the credentials of this process have expired; the next process will retry")
             }
             Self::Retryable(why) => write!(f, "{why}"),
-            Self::Panicked(why) => write!(f, "panicked: {why}"),
+            Self::Panicked(why) => write!(f, "internal error: {why}"),
         }
     }
 }

@@ -97,7 +97,7 @@ impl<W: World> App<W> {
         let (text, at) = self.read(source).await?;
         let mode = config::mode(&text);
         *self.parameters.mode.lock().unwrap_or_else(PoisonError::into_inner) = mode.map(|what| Loaded { what, at });
-        mode.ok_or_else(|| Unhandled::PolicyUnusable(format!("the mode in {source} is neither `report` nor `enforce`")))
+        mode.ok_or_else(|| Unhandled::PolicyUnusable(format!("{source}: the mode must be `report` or `enforce`")))
     }
 
     /// Reads the policy or the mode, once more where that fails, and says when it asked for what it got.

@@ -53,7 +53,7 @@ impl Notes {
     /// Reports those that were counted.
     pub(super) fn report_rest<W: EvidenceSink + Clock>(&self, world: &W) {
         for ((outcome, reason), count) in std::mem::take(&mut self.lock().rest) {
-            let detail = format!("{count} more items that are not reported one by one");
+            let detail = format!("{count} more items, not listed individually");
             warn!(outcome = outcome.as_str(), reason, count, "{detail}");
             world.note(&Note { items: count, ..Note::new(outcome, reason, &detail, world.now()) });
         }

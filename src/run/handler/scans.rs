@@ -113,7 +113,10 @@ impl<W: World> App<W> {
             }
             ScanEnd::Unfinished(next) if self.world.has_scan_queue() => self.queue(&next, Entry::Next).await,
             ScanEnd::Unfinished(next) => {
-                let why = format!("{} streams were seen, and there is no queue to go on in", next.tally.listed);
+                let why = format!(
+                    "{} streams were observed; SCAN_QUEUE_URL is not set, so the scan cannot continue",
+                    next.tally.listed
+                );
                 let why = Unfinished::open("streamseal:Scan", "NoQueue", &why);
                 self.give_up(why, *next, session).await
             }
@@ -212,12 +215,16 @@ impl<W: World> App<W> {
 
     async fn await_window(&self, scan: &Scan, at: Timestamp, delay: Duration) -> Result<Reported, Unhandled> {
         self.world.defer_scan(scan, delay).await.map_err(|failure| Unhandled::Retryable(failure.into()))?;
-        Ok(self.note(Outcome::Queued, scan.subject.kind(), &format!("scan {}, which begins after {at}", scan.id)))
+        Ok(self.note(Outcome::Queued, scan.subject.kind(), &format!("scan {}: starts after {at}", scan.id)))
     }
 
     async fn queue(&self, scan: &Scan, entry: Entry) -> Result<Reported, Unhandled> {
         self.world.send_scan(scan, entry).await.map_err(|failure| Unhandled::Retryable(failure.into()))?;
         let listed = scan.tally.listed;
-        Ok(self.note(Outcome::Queued, scan.subject.kind(), &format!("scan {}, {listed} streams seen so far", scan.id)))
+        Ok(self.note(
+            Outcome::Queued,
+            scan.subject.kind(),
+            &format!("scan {}: {listed} streams observed so far", scan.id),
+        ))
     }
 }

@@ -88,7 +88,7 @@ impl<W: StreamApi + KeyApi + TrailApi + TrafficApi + Clock> Run<'_, W> {
             }
             Turn::Later(message) => {
                 self.guarding.turned_away = Some(message);
-                let words = "nobody calls it, so that nothing would be seen: others go first";
+                let words = "the stream has no traffic, so a watch would show nothing; other streams come first";
                 Taken::End((before::refused(wrong, Withheld::WaitsItsTurn, words), After::Verdict))
             }
         }
@@ -102,7 +102,7 @@ impl<W: StreamApi + KeyApi + TrailApi + TrafficApi + Clock> Run<'_, W> {
         let (mut changes, mut broken, mut lets_in) = (Some(Trail::default()), Ok(0), Ok(Vec::new()));
         let mut is_busy = false;
         if !has_queue {
-            broken = Err("there is no queue to watch it by".to_owned());
+            broken = Err("WORK_QUEUE_URL is not set, so the change cannot be watched".to_owned());
         } else if own_role.is_empty() {
             broken = Err("OWN_ROLE_ARN is not set, so that our own changes are not known".to_owned());
         } else if !by_event {

@@ -62,7 +62,7 @@ impl<W: StreamApi + KeyApi + TrailApi + TrafficApi + Clock> Run<'_, W> {
                     if self.proofs_gone < TROUBLES_MAX {
                         return Taken::ObserveAgain;
                     }
-                    let why = "what was to be proven with is not found, though the stream is";
+                    let why = "the shard or record for the proof was not found, but the stream exists";
                     return Taken::End(later(Unfinished::open("streamseal:Prove", "NotFound", why)));
                 }
                 Judgement::End(verdict) => {

@@ -531,7 +531,7 @@ async fn without_a_queue_of_scans_a_sweep_runs_where_it_is_asked_for() {
     // One that does not fit into an invocation says so.
     names("more", 700).iter().for_each(|name| s.existing(name, Some("app")));
     let refused = s.direct(&json!({"action": "sweep"})).await.unwrap_err();
-    assert!(refused.to_string().contains("no queue"), "{refused}");
+    assert!(refused.to_string().contains("SCAN_QUEUE_URL is not set"), "{refused}");
 }
 
 #[tokio::test(start_paused = true)]

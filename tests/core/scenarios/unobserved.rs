@@ -305,7 +305,7 @@ async fn without_a_queue_of_scans_the_caller_gets_the_failure() {
     s.many("app", 900, None);
     s.set(|state, _| state.page_size = 100);
     let failed = s.direct(&serde_json::json!({"action": "sweep"})).await.unwrap_err();
-    assert!(failed.to_string().contains("no queue to go on in"), "{failed}");
+    assert!(failed.to_string().contains("SCAN_QUEUE_URL is not set"), "{failed}");
     s.drain().await;
     let right = (0..900).filter(|n| s.key(&format!("app-{n:04}")).is_some()).count();
     assert_eq!(right, 10, "what it found is handed over all the same");

@@ -60,7 +60,7 @@ fn warnings_stand_beside_a_valid_policy() {
     insta::assert_snapshot!("check_warnings_json", pretty(&steady(&out, &[(path, "good.yaml")])));
     // For CI: a warning fails where that was asked for, and nothing else does.
     let Ran { code, out, err } = run(&["check", path, "--strict"], &[]);
-    assert!(code == 1 && out.contains("valid, 4 rules") && err.contains("none is allowed (--strict)"), "{out}{err}");
+    assert!(code == 1 && out.contains("valid, 4 rules") && err.contains("warnings (--strict)"), "{out}{err}");
     let Ran { code, out, err } = run(&["check", path, "--strict", "--json"], &[]);
     assert!(code == 1 && out.contains("\"valid\":true") && err.is_empty(), "{out}{err}");
     let fine =
@@ -122,7 +122,7 @@ fn a_policy_in_a_parameter_is_checked_too() {
     let Ran { code, out, err } = by_argument(&["--policy", "/nowhere.yaml"]);
     assert!(code == 0 && out.contains(&format!("ssm:{name}: valid, 4 rules")), "{out}{err}");
     let Ran { code, err, .. } = by_argument(&["--test"]);
-    assert!(code == 2 && err.contains("the policy is in no file"), "{err}");
+    assert!(code == 2 && err.contains("the policy is not a file"), "{err}");
     let folder = tempfile::tempdir().unwrap();
     let tests = file(&folder, "tests.yaml", "- {name: all, given: {stream: orders}, expect: {key: alias/eu}}\n");
     let Ran { code, out, err } = by_argument(&[&format!("--test={}", tests.display())]);
@@ -262,7 +262,7 @@ fn the_streams_of_plans_and_templates_are_judged_before_they_are_made() {
     assert_eq!(run(&["check", &policy, "--terraform", fine], &[]).code, 0);
     assert_eq!(run(&["check", &policy, "--terraform", fine, "--strict"], &[]).code, 1);
     let Ran { code, err, .. } = run(&["check", &policy, "--terraform", &template], &[]);
-    assert!(code == 1 && err.contains("template.yaml: not JSON") && err.contains("terraform show -json"), "{err}");
+    assert!(code == 1 && err.contains("template.yaml: invalid JSON") && err.contains("terraform show -json"), "{err}");
     let odd = file(&folder, "odd.yaml", "Resources: [a");
     let Ran { code, err, .. } = run(&["check", &policy, "--cloudformation", odd.to_str().unwrap()], &[]);
     assert!(code == 1 && err.contains("not YAML"), "{err}");
@@ -290,7 +290,7 @@ fn several_policies_are_checked_at_once() {
     assert_eq!(run(&[hook.as_slice(), &[fine, fine]].concat(), &[]).code, 0);
     let Ran { code, out, err } = run(&[hook.as_slice(), &[bad, fine, bad]].concat(), &[]);
     assert_eq!(
-        (code, out.matches("fine.yaml: valid").count(), err.matches("bad.yaml: 1 fault").count()),
+        (code, out.matches("fine.yaml: valid").count(), err.matches("bad.yaml: 1 error").count()),
         (1, 1, 2),
         "{out}{err}"
     );
@@ -299,7 +299,7 @@ fn several_policies_are_checked_at_once() {
         out.lines().map(|line| serde_json::from_str::<Value>(line).unwrap()["valid"].take()).collect();
     assert_eq!((code, valid), (1, vec![json!(false), json!(true)]));
     let Ran { code, err, .. } = run(&["check", fine, bad, "--test=x.yaml"], &[]);
-    assert!(code == 2 && err.contains("is for one policy"), "{err}");
+    assert!(code == 2 && err.contains("works with one policy"), "{err}");
     let Ran { code, err, .. } = run(&["check", "/nowhere.yaml", fine], &[]);
     assert!(code == 1 && err.contains("/nowhere.yaml: cannot be read"), "{err}");
 }

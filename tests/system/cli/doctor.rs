@@ -460,7 +460,7 @@ fn each_fault_of_a_stack_is_fixed_by_its_command() {
     let faults = with(&[("MAX_CHANGES", "many"), ("POLICY", "")]);
     let reported = of(&faults, "function");
     assert!(
-        reported.contains("variable MAX_CHANGES: ") && reported.contains("variable POLICY: is missing"),
+        reported.contains("variable MAX_CHANGES: ") && reported.contains("variable POLICY: is not set"),
         "{reported}"
     );
     let faults = with(&[("WORK_QUEUE_URL", "http://elsewhere"), ("OWN_ROLE_ARN", "")]);
@@ -503,7 +503,7 @@ fn each_fault_of_a_stack_is_fixed_by_its_command() {
         variables["POLICY"].as_str().unwrap().trim_start_matches("ssm:")
     ));
     let faults = with(&[("MODE", "ssm:/mode")]);
-    assert!(of(&faults, "function").contains("the mode in ssm:/mode is neither `report` nor `enforce`"), "{faults:?}");
+    assert!(of(&faults, "function").contains("ssm:/mode: the mode must be `report` or `enforce`"), "{faults:?}");
     assert!(
         of(&faults, "policy").contains("there is no parameter /streamseal/policy: every event is kept"),
         "{faults:?}"

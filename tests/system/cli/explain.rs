@@ -62,7 +62,7 @@ fn a_stream_that_is_there() {
         file(&folder, "all.yaml", "version: 1\ndefaults: {existing: enforce}\nrules: [{name: a, key: alias/a}]\n");
     for policy in [&policy, &without_tags] {
         let Ran { code, out, err } = at_parts(&["explain", &unique("gone")], Some(policy));
-        assert!(code == 1 && out.is_empty() && err.contains("does not exist") && err.contains("--name gone-"), "{err}");
+        assert!(code == 1 && out.is_empty() && err.contains("no such stream") && err.contains("--name gone-"), "{err}");
     }
 }
 
@@ -82,7 +82,8 @@ fn a_stream_that_need_not_be_there() {
     let Ran { code, out, .. } = explain(&["orders", "--tag", "team=blue", "--color", "always"]);
     assert!(
         code == 0
-            && out.contains("\u{1b}[1m\u{1b}[31mNON_COMPLIANT, withheld (report-mode; enforce mode would encrypt)"),
+            && out
+                .contains("\u{1b}[1m\u{1b}[31mNON_COMPLIANT, withheld (report-mode; in enforce mode it would encrypt)"),
         "{out:?}"
     );
     let Ran { code, out, err } = explain(&["orders", "--tag", "team=red"]);
@@ -140,7 +141,7 @@ fn tags_that_a_stream_does_not_have_are_a_what_if() {
     let (code, found) = explain(&["--tag", "team=red"]);
     assert_eq!((code, &found["compliant"]), (0, &json!(true)), "{found}");
     let gone = at_parts(&["explain", &unique("gone"), "--tag", "a=b"], Some(&policy));
-    assert!(gone.code == 1 && gone.err.contains("does not exist"), "{gone:?}");
+    assert!(gone.code == 1 && gone.err.contains("no such stream"), "{gone:?}");
 }
 
 /// How long it waits for a creator is no instant: every observation begins anew, up to one that does not move.
@@ -156,7 +157,7 @@ fn a_stream_whose_creator_may_be_at_work() {
     parts().active(&stream);
     let said = || {
         let Ran { code, out, .. } = at_parts(&["explain", &stream, "--mode", "enforce"], Some(&policy));
-        assert!(code == 4 && out.contains(" from when it is seen ACTIVE, at most until "), "{out}");
+        assert!(code == 4 && out.contains(" after it is observed ACTIVE, at most until "), "{out}");
         out
     };
     let first = said();

@@ -107,7 +107,10 @@ fn region_and_account_are_found_as_the_aws_cli_finds_them() {
     let (code, err) = key(&[], &["--region", "eu-west-1", "--region", "eu-west-2"]);
     assert!(code == 2 && err.contains("more than once"), "{err}");
     let (code, err) = key(&[], &["--region", "nowhere", "--account", "1"]);
-    assert!(code == 2 && err.contains("`nowhere` is not a Region") && err.contains("`1` is not an account"), "{err}");
+    assert!(
+        code == 2 && err.contains("`nowhere` is not a Region") && err.contains("`1` is not an account ID"),
+        "{err}"
+    );
 
     // A profile, with credentials from a program and a Region of its own.
     let folder = tempfile::tempdir().unwrap();
@@ -138,7 +141,10 @@ fn region_and_account_are_found_as_the_aws_cli_finds_them() {
         for command in [&["explain", "--name", "x"][..], &["audit"]] {
             let variables: Vec<(&str, &str)> = profiles.iter().chain(variables).copied().collect();
             let Ran { code, err, .. } = run(&[command, arguments].concat(), &variables);
-            assert!(code == 2 && err.contains("there is no profile `taem`") && err.contains("there are team"), "{err}");
+            assert!(
+                code == 2 && err.contains("there is no profile `taem`") && err.contains("profiles in the files: team"),
+                "{err}"
+            );
         }
     }
     // One that is there gives the credentials, also beside those of the environment: its program has none.
@@ -154,7 +160,7 @@ fn region_and_account_are_found_as_the_aws_cli_finds_them() {
     for command in [&["audit", "--rate", "1000"][..], &["seal", "--all", "--dry-run"]] {
         let Ran { code, out, err } = run(command, &variables);
         assert_eq!((code, out.as_str()), (2, ""), "{err}");
-        assert!(err.contains(&format!("the credentials are of the account {ACCOUNT}, not of 999999999999")), "{err}");
+        assert!(err.contains(&format!("the credentials belong to account {ACCOUNT}, not to 999999999999")), "{err}");
     }
 }
 
@@ -168,9 +174,9 @@ fn an_arn_says_where_its_stream_is() {
     let Ran { code, out, err } = run(&["explain", &stream_arn(&stream)], &reach);
     assert!(code == 3 && out.contains(&stream_arn(&stream)), "{out}{err}");
     let Ran { code, err, .. } = run(&["explain", &stream_arn(&stream), "--region", "eu-west-2"], &reach);
-    assert!(code == 2 && err.contains("is not a stream of the account"), "{err}");
+    assert!(code == 2 && err.contains("is not in account"), "{err}");
     let Ran { code, err, .. } = run(&["explain", "no stream", "--region", REGION], &reach);
-    assert!(code == 2 && err.contains("neither the name of a stream nor its ARN"), "{err}");
+    assert!(code == 2 && err.contains("is not a stream name or stream ARN"), "{err}");
 }
 
 #[test]
@@ -239,7 +245,7 @@ fn errors_name_the_call_the_code_and_what_to_do() {
     assert!(output.status.code() == Some(1) && err.contains("aws sso login") && !err.contains("feature"), "{err}");
 
     let Ran { code, err, .. } = at_parts(&["explain", "orders"], None);
-    assert!(code == 2 && err.contains("no policy is named"), "{err}");
+    assert!(code == 2 && err.contains("no policy is set"), "{err}");
     let bad = at_parts(&["explain", "orders"], Some(std::path::Path::new("tests/policies/bad/version-2.yaml")));
     assert!(bad.code == 1 && bad.err.contains("version-2.yaml:2:10: version: expected the number 1"), "{}", bad.err);
 }

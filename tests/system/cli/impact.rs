@@ -291,12 +291,12 @@ fn what_cannot_be_answered_ends_in_clear_words() {
     let key = parts.key("alias/known");
     kinesis(&parts, "CreateStream", json!({"StreamName": "plain", "ShardCount": 1}));
     for (arguments, code, words) in [
-        (&["nowhere", "--key", &key][..], 1, "stream/nowhere does not exist or is being deleted"),
+        (&["nowhere", "--key", &key][..], 1, "stream/nowhere: no such stream, or it is being deleted"),
         (&["plain", "--key", "alias/nothing"], 1, "KMS knows no key `alias/nothing`"),
         (&["plain", "--key", "not a key"], 2, "`not a key` is neither the id, the ARN nor the alias of a key"),
         (&["plain", "--key", &key, "--since", "soon"], 2, "`--since soon` is not a time of at most 90 days"),
-        (&["no/stream", "--key", &key], 2, "is neither the name of a stream nor its ARN"),
-        (&["plain"], 2, "no policy is named"),
+        (&["no/stream", "--key", &key], 2, "is not a stream name or stream ARN"),
+        (&["plain"], 2, "no policy is set"),
     ] {
         let Ran { code: ended, out, err } = impact(&parts, arguments);
         assert!(ended == code && out.is_empty() && err.contains(words), "{arguments:?}: {ended} {out}{err}");

@@ -84,7 +84,7 @@ fn an_audit_needs_no_policy_and_init_writes_one_that_keeps_each_stream_on_its_ke
     assert_eq!((code, out.as_str()), (0, ""), "{err}");
     insta::assert_snapshot!("init_said", err);
     let Ran { code, err, .. } = ran(&["init"]);
-    assert!(code == 2 && err.contains("streamseal.yaml: is there already, and was not changed"), "{err}");
+    assert!(code == 2 && err.contains("streamseal.yaml: file already exists; it was not changed"), "{err}");
     let Ran { code, out, err } = ran(&["check", "--strict"]);
     assert_eq!(code, 0, "{out}{err}");
 
@@ -178,7 +178,7 @@ fn the_commands_of_the_readme_lead_from_the_first_audit_to_a_plan() {
         assert!(expected.contains(&code), "{command}: {code}: {out}{err}");
         let answer = match arguments[0] {
             "audit" if arguments.len() == 1 => "2 streams: 1 not encrypted, 1 encrypted",
-            "init" => "streamseal.yaml: written",
+            "init" => "wrote streamseal.yaml: ",
             "check" => "streamseal.yaml: valid, 2 rules",
             "explain" => "everything-else",
             "seal" => "plan for 1 stream",

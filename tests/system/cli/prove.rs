@@ -30,7 +30,7 @@ fn a_proof_is_made_and_nothing_is_started() {
         )),
         "{out}"
     );
-    assert!(out.contains(&format!("wrong   {plain}: not-encrypted, withheld (prove-only; enforce mode would encrypt): the stream is not encrypted")), "{out}");
+    assert!(out.contains(&format!("wrong   {plain}: not-encrypted, withheld (prove-only; in enforce mode it would encrypt): the stream is not encrypted")), "{out}");
     for change in [
         format!("      encryption_type = \"KMS\"\n      kms_key_id      = \"{key}\"\n"),
         format!("      StreamEncryption: {{ EncryptionType: KMS, KeyId: \"{key}\" }}\n"),
@@ -130,7 +130,7 @@ fn a_record_is_written_after_a_yes_alone() {
     assert!(code == 2 && err.contains("`--yes`") && err.contains("`--observe`"), "{err}");
     let path = policy.to_str().unwrap();
     let variables = reach();
-    let question = "Write one record into 1 stream?";
+    let question = "Write one small record to 1 stream?";
     let answered = |answer: &str| at_terminal(&["prove", &right, "--policy", path], &variables, &[(question, answer)]);
     let (code, text) = answered("y\n");
     assert!(code == 0 && text.contains("nothing was changed") && !text.contains("proven"), "{text}");
@@ -139,11 +139,11 @@ fn a_record_is_written_after_a_yes_alone() {
     assert!(is_untouched());
 
     let (code, text) = answered("yes\n");
-    assert!(code == 0 && text.contains("1 proven, 0 wrong, 0 skipped, 0 unknown"), "{text}");
+    assert!(code == 0 && text.contains("1 proven, 0 non-compliant, 0 skipped, 0 unknown"), "{text}");
     assert_eq!(parts().records(&right).len(), 1);
     let Ran { code, out, .. } = at_parts(&[&["prove", "--yes"], &streams[..]].concat(), Some(&policy));
     assert_eq!((code, parts().records(&right).len()), (3, 2), "{out}");
-    let ends = "1 proven, 1 wrong, 1 skipped, 0 unknown\nnext: `streamseal prove ";
+    let ends = "1 proven, 1 non-compliant, 1 skipped, 0 unknown\nnext: `streamseal prove ";
     assert!(
         out.contains(ends) && out.ends_with("prints what to change, for Terraform, CloudFormation and the AWS CLI\n"),
         "{out}"

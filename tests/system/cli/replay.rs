@@ -46,7 +46,7 @@ fn replay_shows_the_first_step_and_changes_nothing() {
     let Ran { code, out, .. } = replay(&event, Some(&policy), &["--json"]);
     let line: Value = serde_json::from_str(&out).unwrap();
     assert_eq!((code, &line["outcome"], &line["rule"]), (3, &json!("reconcile"), &json!("all")));
-    assert!(out.contains("withheld (report-mode; enforce mode would encrypt)"), "the careful default: {out}");
+    assert!(out.contains("withheld (report-mode; in enforce mode it would encrypt)"), "the careful default: {out}");
     insta::assert_snapshot!("replay_wrong_json", pretty(&steady(&out, &[(&*stream, "STREAM"), (&*key, "KEY")])));
     assert_eq!(parts().describe(&stream)["EncryptionType"], "NONE");
 
@@ -96,7 +96,7 @@ fn records_of_cloudtrail_are_replayed_to_their_rule_and_key() {
         (record.clone(), ""),
         (looked_up.clone(), ""),
         (json!({"Events": [looked_up]}), ""),
-        (file_of_log, "ignored: 2 more (OtherCall)\n"),
+        (file_of_log, "ignored: 2 more items (OtherCall)\n"),
     ] {
         let Ran { code, out, err } = offline(&value, &[]);
         assert_eq!((code, out), (0, format!("{line}{more}")), "{err}");
@@ -113,7 +113,7 @@ fn records_of_cloudtrail_are_replayed_to_their_rule_and_key() {
     let Ran { code, out, .. } = offline(record, &[]);
     assert!(code == 0 && out.ends_with("because of CreateStream\n"), "{out}");
     let Ran { code, err, .. } = offline(&json!({"action": "sweep"}), &[]);
-    assert!(code == 2 && err.contains("does not say of which account and Region"), "{err}");
+    assert!(code == 2 && err.contains("the event has no account and Region"), "{err}");
     let Ran { code, err, .. } = offline(record, &["--policy", "ssm:/p"]);
     assert!(code == 2 && err.contains("cannot read the policy in ssm:/p"), "{err}");
     let path = file(&folder, "log.json.gz", "");
@@ -132,9 +132,9 @@ fn replay_says_what_is_wrong_with_its_input() {
     let Ran { code, out, .. } = replay(&odd, None, &["--offline"]);
     assert!(code == 1 && out.starts_with("malformed: "), "{out}");
     let Ran { code, err, .. } = run(&["replay", odd.to_str().unwrap(), "--account", "12"], &[]);
-    assert!(code == 2 && err.contains("the Region of the streams is not known"), "{err}");
+    assert!(code == 2 && err.contains("no Region is set"), "{err}");
     let arguments = ["replay", odd.to_str().unwrap(), "--account", "12", "--region", "here"];
     let Ran { code, err, .. } = run(&arguments, &[]);
     assert!(code == 2 && err.contains("--account: `12` is not") && err.contains("--region: `here` is not"), "{err}");
-    assert!(err.contains("no policy is named"), "{err}");
+    assert!(err.contains("no policy is set"), "{err}");
 }

@@ -82,10 +82,7 @@ fn the_plan_comes_first_and_is_carried_out_and_proven() {
 
     let Ran { code, out, err } = at_parts(&[&["seal", "--yes"], &streams[..]].concat(), Some(&policy));
     assert_eq!((code, err.as_str()), (3, ""), "what is withheld or wrong stays so: {out}");
-    assert!(
-        out.contains(&format!("sealed  {plain}: right-key: encrypted with {key}\n        proof: our record ")),
-        "{out}"
-    );
+    assert!(out.contains(&format!("sealed  {plain}: right-key: encrypted with {key}\n        proof: probe ")), "{out}");
     let numbers: Vec<String> = [&plain, &moved]
         .iter()
         .map(|name| parts().records(name)[0]["SequenceNumber"].as_str().unwrap().to_owned())
@@ -119,7 +116,7 @@ fn an_existing_stream_that_is_named_is_changed_where_that_is_asked_for() {
     assert!(code == 3 && out.contains("0 to encrypt") && out.contains("1 withheld"), "{out}");
     assert!(
         out.contains(&format!("next: `streamseal seal {old} --include-existing --dry-run"))
-            && out.ends_with("changes streams that are older than `enforce_from`, too\n"),
+            && out.ends_with("shows what it would change of streams that are older than `enforce_from`\n"),
         "{out}"
     );
     let Ran { code, err, .. } = at_parts(&["seal", "--all", "--include-existing", "--yes"], Some(&policy));
@@ -191,7 +188,7 @@ fn a_stream_whose_creator_may_be_at_work_is_waited_for() {
     assert_eq!(code, 0, "{out}");
     assert!(
         out.contains(&format!("~ {stream}: not encrypted -> {key} ({alias}), not before "))
-            && out.contains("1 to wait for"),
+            && out.contains("1 waiting"),
         "{out}"
     );
     assert!(is_sealed(&stream, &key) && begun.elapsed() > Duration::from_secs(4), "{out}");
@@ -328,12 +325,12 @@ fn ctrl_c_finishes_what_was_begun_and_leaves_the_rest() {
     active(&[&one, &two]);
     let (layer, mut running) = sealing(&policy, &[&one, &two]);
     running.interrupt();
-    running.says(&format!("{one}: finishing what was begun"));
+    running.says(&format!("{one}: finishing the current change"));
     layer.advance(3_600_000);
     let Ran { code, out, err } = running.end();
     assert_eq!(code, 4, "{out}{err}");
-    assert!(err.contains(&format!("nothing was done with: {two}")), "{err}");
-    assert!(out.contains(&format!("sealed  {one}")) && out.contains("proof: our record"), "{out}");
+    assert!(err.contains(&format!("interrupted; not changed: {two}")), "{err}");
+    assert!(out.contains(&format!("sealed  {one}")) && out.contains("proof: probe"), "{out}");
     assert!(is_sealed(&one, &key));
     untouched(&two);
 }
@@ -348,13 +345,13 @@ fn a_second_ctrl_c_stops_at_once_and_says_what_is_not_known() {
     active(&[&one, &two]);
     let (_layer, mut running) = sealing(&policy, &[&one, &two]);
     running.interrupt();
-    running.says("Ctrl-C again stops at once");
+    running.says("press Ctrl-C again to stop now");
     running.interrupt();
     // The stream is still UPDATING there, and would be for an hour.
     let Ran { code, out, err } = running.end();
     assert_eq!(code, 1, "{out}{err}");
     assert!(
-        err.contains(&format!("error: stopped while {one} was changed or proven; what came of it is not known here")),
+        err.contains(&format!("error: stopped while {one} was being changed or proven; the result is unknown")),
         "{err}"
     );
     assert!(err.contains(&format!("help: `streamseal explain {one}` says how it is now")), "{err}");
@@ -400,7 +397,7 @@ fn a_plan_that_is_out_of_date_is_not_carried_out() {
     layer.advance(3_600_000);
     let Ran { code, out, err } = running.end();
     assert_eq!(code, 3, "{out}{err}");
-    let said = format!("{two}: not changed: the plan is out of date; the key would now be {other}");
+    let said = format!("{two}: not changed: the plan is out of date; the policy now requires {other}");
     assert!(err.contains(&said) && !out.contains(&format!("sealed  {two}")), "{out}{err}");
     assert!(layer.calls("kinesis:StartStreamEncryption", &two).is_empty());
     untouched(&two);

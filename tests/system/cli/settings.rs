@@ -1,6 +1,7 @@
 //! Variables, profiles and options, as the AWS CLI reads them; it is asked the same things, in the same environment.
 
 use std::collections::BTreeMap;
+use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -182,32 +183,35 @@ fn a_setting_that_cannot_be_used_is_named_where_it_was_given() {
          [profile url]\nregion = eu-west-1\nservices = s\n[services s]\nkinesis =\n  endpoint_url = here\n"
     );
     file(&folder, "config", &config);
+    let here = folder.path().to_str().unwrap();
     for (variables, options, why) in [
         (
             &[("AWS_RETRY_MODE", "sometimes")][..],
             &[][..],
             "AWS_RETRY_MODE: `sometimes` is not `legacy`, `standard` or `adaptive`",
         ),
-        (&[("AWS_MAX_ATTEMPTS", "0")], &[], "AWS_MAX_ATTEMPTS: `0` is not a whole number from 1"),
-        (&[("AWS_ENDPOINT_URL", "x")], &[], "AWS_ENDPOINT_URL: `x` is not the URL of an endpoint"),
-        (&[("AWS_ENDPOINT_URL_KMS", "x")], &[], "AWS_ENDPOINT_URL_KMS: `x` is not the URL of an endpoint"),
+        (&[("AWS_MAX_ATTEMPTS", "0")], &[], "AWS_MAX_ATTEMPTS: `0` is not a whole number of 1 or more"),
+        (&[("AWS_ENDPOINT_URL", "x")], &[], "AWS_ENDPOINT_URL: `x` is not a valid endpoint URL"),
+        (&[("AWS_ENDPOINT_URL_KMS", "x")], &[], "AWS_ENDPOINT_URL_KMS: `x` is not a valid endpoint URL"),
         (
             &[("AWS_ENDPOINT_URL", "")],
             &["--profile", "url"],
-            "`endpoint_url` of the profile `url`: `here` is not the URL of an endpoint",
+            "`endpoint_url` of the profile `url`: `here` is not a valid endpoint URL",
         ),
-        (&[], &["--endpoint-url", "x"], "--endpoint-url: `x` is not the URL of an endpoint"),
+        (&[], &["--endpoint-url", "x"], "--endpoint-url: `x` is not a valid endpoint URL"),
         (&[], &["--region", "here"], "--region: `here` is not a Region"),
         (&[("AWS_REGION", "eu west")], &[], "AWS_REGION: `eu west` is not a Region"),
         (&[("AWS_DEFAULT_REGION", "x")], &[], "AWS_DEFAULT_REGION: `x` is not a Region"),
         (&[], &["--profile", "bad"], "`region` of the profile: `nowhere` is not a Region"),
-        (&[], &["--account", "1"], "--account: `1` is not an account id"),
-        (&[("ACCOUNT_ID", "1")], &[], "ACCOUNT_ID: `1` is not an account id"),
-        (&[], &["--policy", "ssm:"], "--policy: must begin with"),
-        (&[("POLICY", "ssm:")], &[], "POLICY: must begin with"),
+        (&[], &["--account", "1"], "--account: `1` is not an account ID"),
+        (&[("ACCOUNT_ID", "1")], &[], "ACCOUNT_ID: `1` is not an account ID"),
+        (&[], &["--policy", "ssm:"], "--policy: `ssm:` names nothing; use "),
+        (&[("POLICY", "ssm:")], &[], "POLICY: `ssm:` names nothing; use "),
+        (&[("AWS_CONFIG_FILE", here)], &[], &format!("AWS_CONFIG_FILE: {here} is a folder, not a file")),
+        (&[("AWS_SHARED_CREDENTIALS_FILE", here)], &[], "AWS_SHARED_CREDENTIALS_FILE: "),
         (&[("MODE", "maybe")], &[], "MODE: `maybe` is not `report`, `enforce` or `ssm:NAME`"),
-        (&[], &["--profile", "mfa"], "the profile `mfa` asks for a code of an MFA device (`mfa_serial`)"),
-        (&[("AWS_PROFILE", "via")], &[], "the profile `mfa` asks for a code of an MFA device (`mfa_serial`)"),
+        (&[], &["--profile", "mfa"], "the profile `mfa` needs an MFA code (`mfa_serial`)"),
+        (&[("AWS_PROFILE", "via")], &[], "the profile `mfa` needs an MFA code (`mfa_serial`)"),
     ] {
         let policy = if why.contains("POLICY") || why.contains("--policy") { &[][..] } else { &["--policy", POLICY] };
         let given = Given::new(folder.path(), variables, options);
@@ -219,10 +223,37 @@ fn a_setting_that_cannot_be_used_is_named_where_it_was_given() {
         );
         assert!(err.contains(&format!("error: {why}")), "{variables:?} {options:?}: {err}");
     }
+    // Judged without a connection, with the same words.
+    let plan = crate::support::root().join("tests/plans/plan.json");
+    let check = ["check", "tests/plans/policy.yaml", "--terraform", plan.to_str().unwrap()];
+    let event = ["replay", "events/kinesis-create-stream-on-demand.json", "--offline"];
+    for (arguments, variables, options, why) in [
+        (&check[..], &[][..], &["--account", "1"][..], "--account: `1` is not an account ID (12 digits)"),
+        (&check, &[("ACCOUNT_ID", "1")], &[], "ACCOUNT_ID: `1` is not an account ID (12 digits)"),
+        (&check, &[], &["--region", "here"], "--region: `here` is not a Region"),
+        (&check, &[("AWS_REGION", "here")], &[], "AWS_REGION: `here` is not a Region"),
+        (&event, &[("AWS_DEFAULT_REGION", "here")], &[], "AWS_DEFAULT_REGION: `here` is not a Region"),
+        (&event, &[], &["--account", "1", "--region", "eu-west-1"], "--account: `1` is not an account ID (12 digits)"),
+    ] {
+        let Ran { code, err, .. } = Given::new(folder.path(), variables, options).streamseal(arguments);
+        assert_eq!((code, err), (2, format!("error: {why}\n")), "{arguments:?} {variables:?} {options:?}");
+    }
+    // Bytes that are no text would be taken for a variable that is not set.
+    for name in ["AWS_PROFILE", "AWS_REGION", "HTTPS_PROXY", "POLICY"] {
+        let given = Given::new(folder.path(), &[], &[]);
+        let mut command = command(&["explain", "--name", "x", "--policy", POLICY], &[]);
+        command.env_clear().envs(&given.variables).env(name, std::ffi::OsStr::from_bytes(b"pro\xffd"));
+        let output = command.output().unwrap();
+        let err = String::from_utf8(output.stderr).unwrap();
+        assert_eq!((output.status.code(), err), (Some(2), format!("error: {name}: the value is not UTF-8\n")));
+    }
     // No endpoint, so that the host is searched for: there is none, with a network or without.
     let given = Given::new(folder.path(), &[("AWS_ENDPOINT_URL", "")], &["--region", "eu-west-99"]);
     let (code, err) = given.place().unwrap_err();
-    assert!(code == 2 && err.contains("there is no Region `eu-west-99`"), "{err}");
+    assert!(
+        code == 2 && err.contains("there is no Region `eu-west-99`") && err.ends_with("help: check --region\n"),
+        "{err}"
+    );
     let broken =
         Given::new(folder.path(), &[("AWS_CONFIG_FILE", file(&folder, "broken", "[default\n").to_str().unwrap())], &[]);
     let (code, err) = broken.place().unwrap_err();
@@ -241,10 +272,10 @@ fn errors_are_in_words_and_say_whether_another_try_may_help() {
     // No name of a host may be longer than 253 letters, so that nobody needs to be asked.
     let host = format!("http://{}.test", ["a".repeat(60).as_str(); 5].join("."));
     let (code, err) = Given::new(folder.path(), &[("AWS_ENDPOINT_URL", &host)], &[]).place().unwrap_err();
-    assert!(code == 2 && err.contains("(NoHost)") && err.contains("there is no such host"), "{err}");
+    assert!(code == 2 && err.contains("(NoHost)") && err.contains("the host does not exist"), "{err}");
     // A profile without credentials, and none at all.
     let (code, err) = Given::new(folder.path(), &[], &["--profile", "bare"]).place().unwrap_err();
-    assert!(code == 1 && err.contains("(NoCredentials): the credential provider was not enabled\n"), "{err}");
+    assert!(code == 1 && err.contains("(NoCredentials): the profile has no credentials\n"), "{err}");
     let nobody = Given::new(folder.path(), &[("AWS_SHARED_CREDENTIALS_FILE", "/nowhere")], &[]);
     let (code, err) = nobody.place().unwrap_err();
     assert!(code == 1 && err.contains("(NoCredentials): no credentials found in chain"), "{err}");
@@ -287,6 +318,32 @@ fn whose_streams_they_are_is_said_before_anything_is_asked_or_written() {
     assert!(out.starts_with(&place("enforce")), "{out}{err}");
     let Ran { err, .. } = run(&["prove", &stream, "--policy", POLICY], &reach());
     assert!(err.starts_with(&place("prove")), "{err}");
+    // Nothing is waited for.
+    let at_once = POLICY.replace("enforce}", "enforce, settle: {terraform: 0s, cloudformation: 0s, pulumi: 0s}}");
+    let Ran { out, err, .. } = run(&["seal", &stream, "--yes", "--json", "--policy", &at_once], &reach());
+    assert!(err.starts_with(&place("enforce")), "also where only JSON is asked for: {err}");
+    assert!(out.starts_with('{') && !out.contains("mode enforce"), "{out}");
+}
+
+/// Where the account is named nobody has to ask STS for it, and the documents still say who ran the command.
+#[test]
+fn documents_name_who_ran_the_command_however_the_account_was_given() {
+    let stream = unique("actor");
+    parts().stream(&stream);
+    parts().active(&stream);
+    let arn = super::stream_arn(&stream);
+    for arguments in [
+        &["explain", &stream, "--json"][..],
+        &["explain", &arn, "--json"],
+        &["explain", &stream, "--json", "--account", ACCOUNT],
+        &["prove", &arn, "--observe", "--json"],
+        &["seal", &stream, "--dry-run", "--json", "--account", ACCOUNT],
+        &["audit", "--stream", &stream, "--json", "--account", ACCOUNT],
+    ] {
+        let Ran { out, err, .. } = run(&[arguments, &["--policy", POLICY]].concat(), &reach());
+        let json: Value = serde_json::from_str(&out).unwrap_or_else(|_| panic!("{arguments:?}: {err}"));
+        assert_eq!(json["actor"], format!("arn:aws:iam::{ACCOUNT}:root"), "{arguments:?}");
+    }
 }
 
 #[test]
@@ -314,7 +371,7 @@ fn a_policy_is_a_file_a_variable_standard_input_or_streamseal_yaml() {
     is_right(explain(&[], &[("POLICY", "file:policy.yaml")], ""));
     is_right(explain(&["--policy", "-"], &[], text));
     let (code, said) = explain(&[], &[], "");
-    assert!(code == 2 && said.contains("no policy is named"), "{said}");
+    assert!(code == 2 && said.contains("no policy is set"), "{said}");
     file(&folder, "streamseal.yaml", text);
     is_right(explain(&[], &[], ""));
     // One that is named goes first.
@@ -451,6 +508,11 @@ const COMMAND_LINES: &[&[&str]] = &[
     &["seal", "x", "--dry-run"],
     &["doctor"],
     &["impact", "x"],
+    &["init", "-"],
+    &["prove", "x", "--yes"],
+    &["seal", "x", "--yes", "--json"],
+    &["replay", "events/kinesis-create-stream-on-demand.json"],
+    &["check", "tests/plans/policy.yaml", "--terraform", "tests/plans/plan.json"],
 ];
 
 proptest! {
@@ -489,6 +551,7 @@ proptest! {
         prop_assert!(output.status.code().is_some_and(|code| (0..=4).contains(&code)), "{:?} {shown}", output.status);
         prop_assert!(!err.contains("panicked") && !err.contains("this is a fault"), "{shown}");
         prop_assert!(err.lines().count() <= 24 && err.len() <= 6_000, "{shown}");
+        prop_assert!(output.stdout.len() <= 20_000, "{} bytes on standard output: {shown}", output.stdout.len());
         prop_assert!(began.elapsed() < Duration::from_secs(60), "{shown}");
     }
 }

@@ -89,15 +89,15 @@ fn ctrl_c_ends_the_watch_and_leaves_the_change() {
     let Ran { code, out, err } = running.end();
     assert_eq!(code, 4, "{out}{err}");
     assert!(out.contains(&format!("sealed  {one}")), "{out}");
-    assert!(out.contains(&format!("{one}: it is changed and stays so, and is not watched any more")), "{out}");
+    assert!(out.contains(&format!("{one}: changed, no longer watched")), "{out}");
     assert!(is_sealed(&one, &key));
 }
 
 #[test]
 fn a_time_that_is_no_watch_is_refused_before_anything_is_called() {
-    for (time, why) in [("9m", "is not a time from 10m to 2h"), ("soon", "is not a time from 10m to 2h")] {
+    for (time, why) in [("9m", "is not a duration from 10m to 2h"), ("soon", "is not a duration from 10m to 2h")] {
         let Ran { code, err, .. } = at_parts(&["seal", "orders", "--yes", "--watch", time], None);
-        assert!(code == 2 && err.contains(&format!("`--watch {time}` {why}")), "{code} {err}");
+        assert!(code == 2 && err.contains(&format!("--watch: `{time}` {why}")), "{code} {err}");
     }
 }
 

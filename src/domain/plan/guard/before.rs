@@ -76,11 +76,11 @@ impl Before<'_> {
         let Self { target: (target, _), now, .. } = *self;
         let changes = self.changes.unwrap_or_default();
         if self.by_event {
-            let words = "its rule has a guard: the next sweep asks for this change, one stream first";
+            let words = "its rule has a guard: the next sweep makes this change, beginning with one stream";
             return Leave::Refused(Withheld::WaitsItsTurn, words.to_owned());
         }
         if self.changes.is_none() {
-            let words = "CloudTrail's history of the stream is too long to be read to its end";
+            let words = "CloudTrail's history of the stream is too long to read completely";
             return Leave::Passed(Withheld::GuardBlind, words.to_owned());
         }
         let starts = accepted_starts(changes, now);
@@ -95,7 +95,8 @@ impl Before<'_> {
             return leave;
         }
         if self.is_busy {
-            let words = format!("a change of another stream to {target} is watched: the next sweep asks for this one");
+            let words =
+                format!("a change of another stream to {target} is being watched; the next sweep makes this one");
             return Leave::Refused(Withheld::WaitsItsTurn, words);
         }
         if let Some(since) = self.held() {

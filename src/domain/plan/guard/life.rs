@@ -88,7 +88,7 @@ pub fn verdict(base: Verdict, watched: &Watched, watch: &Watch) -> Verdict {
         Standing::Inconclusive => (Reason::Inconclusive, why.to_owned()),
         Standing::Broken => {
             let still = watched.users.as_ref().is_none_or(|users| users.health() == Health::Broken);
-            let fail = if still { "have failed since" } else { "failed after" };
+            let fail = if still { "have been failing since" } else { "failed after" };
             (Reason::Broken, format!("users {fail} the change to {target}: {why}"))
         }
         Standing::Overtaken => {

@@ -220,8 +220,10 @@ pub fn answer(facts: &Facts<'_>, since: Timestamp, now: Timestamp) -> Answer {
     match users.health() {
         Health::Broken if users.fail_last() => {}
         Health::Broken => return not_yet("its users work in the last minute that can be judged"),
-        Health::Unknown | Health::Suspect | Health::Quiet => return not_yet("its users do not certainly fail now"),
-        Health::Fine => return refused("its users work as before again"),
+        Health::Unknown | Health::Suspect | Health::Quiet => {
+            return not_yet("it is not certain that its users fail now");
+        }
+        Health::Fine => return refused("its users work again as before"),
     }
     match facts.denied {
         Ok(denied) if denied.iter().any(|one| is_of_broken(one, users)) => Answer::Given(identity.clone()),
