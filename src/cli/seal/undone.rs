@@ -1,5 +1,5 @@
-//! Which changes of a plan were taken back before. The function leaves such a stream alone for its rule's `hold`; a person is not bound by
-//! that, and this is reported.
+//! Which changes of a plan were taken back before. The function leaves such a stream alone for its rule's `hold`. A person is not bound by
+//! that, and the plan says so.
 
 use std::time::Duration;
 
