@@ -205,7 +205,7 @@ fn closing(given: &str, ran: &Ran, arguments: &ProveArguments) -> String {
     let proven = compliant.filter(|evidence| is_proven(evidence)).count();
     let skipped = count(Compliance::Compliant) - proven + count(Compliance::NotApplicable) + ran.left.len();
     let (wrong, unknown) = (count(Compliance::NonCompliant), count(Compliance::InsufficientData));
-    let line = format!("{proven} proven, {wrong} non-compliant, {skipped} skipped, {unknown} unknown");
+    let line = format!("{proven} proven, {wrong} wrong, {skipped} skipped, {unknown} unknown");
     format!("{}\n{}", styled(STRONG, line), next(given, ran, arguments))
 }
 

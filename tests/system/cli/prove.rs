@@ -139,11 +139,11 @@ fn a_record_is_written_after_a_yes_alone() {
     assert!(is_untouched());
 
     let (code, text) = answered("yes\n");
-    assert!(code == 0 && text.contains("1 proven, 0 non-compliant, 0 skipped, 0 unknown"), "{text}");
+    assert!(code == 0 && text.contains("1 proven, 0 wrong, 0 skipped, 0 unknown"), "{text}");
     assert_eq!(parts().records(&right).len(), 1);
     let Ran { code, out, .. } = at_parts(&[&["prove", "--yes"], &streams[..]].concat(), Some(&policy));
     assert_eq!((code, parts().records(&right).len()), (3, 2), "{out}");
-    let ends = "1 proven, 1 non-compliant, 1 skipped, 0 unknown\nnext: `streamseal prove ";
+    let ends = "1 proven, 1 wrong, 1 skipped, 0 unknown\nnext: `streamseal prove ";
     assert!(
         out.contains(ends) && out.ends_with("prints what to change, for Terraform, CloudFormation and the AWS CLI\n"),
         "{out}"
