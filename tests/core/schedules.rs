@@ -27,7 +27,7 @@ use crate::sim::actors::{Resource, Tool};
 use crate::sim::faults::{Fault, Script, Weather};
 use crate::sim::fleet::SEEN_LAG_MS;
 use crate::sim::scene::{Scene, secs};
-use crate::sim::{Entry, Op, State, arn, key_arn};
+use crate::sim::{Entry, Op, State, arn, key_arn, lists};
 
 const SCHEDULES: u64 = 2_000;
 /// A message was handed over at most so often: 6 h of quarters of an hour, the shorter delays before them, two later observations of
@@ -310,6 +310,8 @@ fn judge(state: &State, now: Timestamp) -> Vec<String> {
         faults.push(format!("a message was handed over {} times", state.queue.most_hops));
     }
     faults.extend(too_fast(state));
+    let Weather { faults: failing, duplicates, kills, .. } = &state.weather;
+    faults.extend(lists::wrong(&state.queue.lists, (*failing, *duplicates, *kills) == (0, 0, 0)));
     for accepted in &state.queue.accepted {
         let of_it = |e: &&Evidence| {
             // A command has no id. Of events that came together one run answers all.

@@ -162,6 +162,22 @@ async fn a_consumer_that_is_denied_brings_its_stream_back_too() {
     assert_eq!((standing(&s, "a"), s.starts("a")), (Some(Standing::Restored), vec!["app".into(), "other".into()]));
 }
 
+/// A consumer that falls behind may have many causes. That one of its calls is denied besides is no more than noise.
+#[tokio::test(start_paused = true)]
+async fn lag_alone_brings_nothing_back() {
+    let mut s = scene_with(RESTORES);
+    s.existing("a", Some(&key_arn("other")));
+    s.set(|state, now| {
+        state.slow_reader("a", 60, "app");
+        state.reader("a", 1, OLD);
+        state.sweep(now);
+    });
+    s.drain().await;
+    assert_eq!((standing(&s, "a"), s.starts("a").len()), (Some(Standing::Inconclusive), 1), "{}", s.story("a"));
+    let last = s.all("a").into_iter().rfind(|e| e.verdict.reason == Reason::Inconclusive).unwrap();
+    assert!(last.verdict.detail.contains("falls further behind"), "{}", last.verdict.detail);
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_lost_answer_or_a_crash_makes_no_third_start() {
     for fault in [Fault::LostAfter, Fault::LostBefore, Fault::Panic] {

@@ -11,6 +11,7 @@ pub(crate) mod faults;
 pub(crate) mod fleet;
 pub(crate) mod kinesis;
 pub(crate) mod kms;
+pub(crate) mod lists;
 pub(crate) mod queue;
 pub(crate) mod scene;
 pub(crate) mod traffic;

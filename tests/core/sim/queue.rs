@@ -22,6 +22,7 @@ use streamseal::run::handler::App;
 use streamseal::run::handler::answer::{Answer, Invocation, Unhandled};
 use tokio::task::JoinSet;
 
+use super::lists::ListSent;
 use super::{Op, Sim, State};
 use crate::documents_shared::assert_documented;
 
@@ -56,6 +57,8 @@ pub(crate) struct Queue {
     pub(crate) has_scans: bool,
     /// Scans that were asked for from outside: what about, and when.
     pub(crate) scans_asked: Vec<(String, Timestamp)>,
+    /// The lists of guarded streams that the function sent, in order.
+    pub(crate) lists: Vec<ListSent>,
     /// The longest chain of messages that the function sent to itself.
     pub(crate) most_hops: u32,
     /// Messages to a batch, at most.
@@ -76,6 +79,7 @@ impl Default for Queue {
             scan_ids: BTreeMap::new(),
             has_scans: true,
             scans_asked: Vec::new(),
+            lists: Vec::new(),
             most_hops: 0,
             batch: 10,
             last_id: 0,
@@ -204,6 +208,7 @@ impl WorkQueue for Sim {
         let name = work.stream.name.as_str();
         let sent = self.call(Op::Send, name, "", None, |state, now, _| {
             state.enqueue(work.to_json(), now, delay, hops);
+            state.queue.lists.extend(ListSent::of(work));
             Ok(())
         });
         let result = sent.await;

@@ -21,6 +21,9 @@ use super::{Op, Sim, State, arn, key_arn};
 /// A minute is there so long after its end (recorded: after 110 s it was, after 50 s it was not).
 const SHOWN_AFTER: SignedDuration = SignedDuration::from_secs(100);
 
+/// The metric of readers' calls.
+const GET_RECORDS: &str = "GetRecords.Success";
+
 /// A metric of the function's own is there after this.
 pub(crate) const BROKEN_SHOWN_AFTER: SignedDuration = SignedDuration::from_secs(60);
 
@@ -50,6 +53,8 @@ pub(crate) struct User {
     may_use: Vec<&'static str>,
     /// One that it may use from some time on.
     later: Option<(&'static str, Timestamp)>,
+    /// On this key its calls work, and it falls behind.
+    slow_on: Option<&'static str>,
 }
 
 impl User {
@@ -60,6 +65,18 @@ impl User {
         let may = key.is_none_or(|key| self.may(state, &key, end));
         let sent = u64::from(self.calls_a_minute);
         Calls { sent, worked: if may { sent } else { 0 }, ..Calls::default() }
+    }
+
+    /// How far it is behind at the end of a minute: a consumer that gets no record falls behind by a minute each minute.
+    fn behind_ms(&self, state: &State, minute: Minute) -> u64 {
+        let is_stuck = |minute: &Minute| {
+            let end = Timestamp::from_second((minute + 1) * 60).unwrap();
+            let key = state.streams.get(&self.stream).and_then(|stream| stream.encrypts_with(end));
+            let is_slow = self.slow_on.is_some_and(|id| key == Some(key_arn(id)));
+            is_slow || self.calls(state, *minute).worked == 0
+        };
+        let stuck = (0..60).map(|ago| minute - ago).take_while(is_stuck).count();
+        u64::try_from(stuck).unwrap() * 60_000
     }
 
     /// Whether it may use a key: everybody of the account may use the one that AWS manages.
@@ -108,7 +125,13 @@ impl State {
 
     /// Somebody reads so often a minute.
     pub(crate) fn reader(&mut self, stream: &str, calls_a_minute: u32, may_use: &[&'static str]) {
-        self.user(stream, "GetRecords.Success", None, calls_a_minute, may_use);
+        self.user(stream, GET_RECORDS, None, calls_a_minute, may_use);
+    }
+
+    /// Somebody reads so often a minute, and falls behind on this key, though its calls work.
+    pub(crate) fn slow_reader(&mut self, stream: &str, calls_a_minute: u32, slow_on: &'static str) {
+        self.reader(stream, calls_a_minute, &["other", "app"]);
+        self.users.last_mut().unwrap().slow_on = Some(slow_on);
     }
 
     /// A registered consumer.
@@ -125,7 +148,7 @@ impl State {
         may_use: &[&'static str],
     ) {
         let (stream, may_use) = (stream.to_owned(), may_use.to_vec());
-        self.users.push(User { stream, metric, consumer, calls_a_minute, may_use, later: None });
+        self.users.push(User { stream, metric, consumer, calls_a_minute, may_use, later: None, slow_on: None });
     }
 
     /// From now on the users of a stream may use this key.
@@ -178,8 +201,18 @@ impl State {
         for minute in minute_of(asked.from)..last {
             let at = Timestamp::from_second(minute * 60).unwrap();
             for query in &queries(asked.consumers) {
-                let of_it = self.users.iter().filter(|user| user.stream == asked.stream.as_str());
-                for user in of_it.filter(|user| user.is_counted_by(query)) {
+                let of_it = || self.users.iter().filter(|user| user.stream == asked.stream.as_str());
+                let readers = || of_it().filter(|user| user.metric == GET_RECORDS);
+                match query.metric {
+                    "GetRecords.IteratorAgeMilliseconds" if readers().count() > 0 => {
+                        let behind = readers().map(|user| user.behind_ms(self, minute)).max().unwrap_or_default();
+                        traffic.add(query, at, f64::from(u32::try_from(behind).unwrap()));
+                    }
+                    // Where nobody is there who puts records, somebody puts one all the same.
+                    "IncomingRecords" if readers().count() > 0 => traffic.add(query, at, 1.0),
+                    _ => {}
+                }
+                for user in of_it().filter(|user| user.is_counted_by(query)) {
                     let calls = user.calls(self, minute);
                     let count = if query.stat == "Sum" { calls.worked } else { calls.sent };
                     traffic.add(query, at, f64::from(u32::try_from(count).unwrap()));
