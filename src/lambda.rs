@@ -27,8 +27,9 @@ use crate::ports::World;
 use crate::run::handler::App;
 use crate::run::handler::answer::{Answer, Invocation};
 
-/// Starts log lines: JSON on standard error, ours at `level`, those of libraries from `warn` up.
+/// Starts log lines: JSON on standard error, ours at `level`, those of libraries from `warn` up, and a panic at any level.
 pub fn start_telemetry(level: LogLevel) {
+    report_panics();
     let level = match level {
         LogLevel::Error => LevelFilter::ERROR,
         LogLevel::Warn => LevelFilter::WARN,
@@ -42,9 +43,9 @@ pub fn start_telemetry(level: LogLevel) {
     let _ = subscriber.try_init();
 }
 
-/// From now on a panic is one line of JSON on standard error, like all others, at any level. It is written without the subscriber, since
-/// a panic may be that of a subscriber.
-pub fn report_panics() {
+/// From now on a panic is one line of JSON on standard error, like all others. It is written without the subscriber, since a panic may be
+/// that of a subscriber.
+fn report_panics() {
     std::panic::set_hook(Box::new(|panic| {
         let place = panic.location().map(ToString::to_string);
         let line = panic_line(panic.payload_as_str(), place.as_deref(), Timestamp::now());

@@ -4,11 +4,10 @@ use std::process::ExitCode;
 
 use streamseal::aws::{Aws, Queues, function_config};
 use streamseal::config::{Config, LogLevel};
-use streamseal::lambda::{report_panics, serve, start_telemetry};
+use streamseal::lambda::{serve, start_telemetry};
 use streamseal::run::handler::App;
 
 fn main() -> ExitCode {
-    report_panics();
     let config = match Config::from_vars(|name| std::env::var(name).ok()) {
         Ok(config) => config,
         Err(faults) => {

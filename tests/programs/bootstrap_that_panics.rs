@@ -24,8 +24,8 @@ use streamseal::ports::{
 use streamseal::run::handler::App;
 
 fn main() {
-    streamseal::lambda::report_panics();
     let config = Config::from_vars(|name| std::env::var(name).ok()).unwrap();
+    streamseal::lambda::start_telemetry(config.log_level);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(streamseal::lambda::serve(App::new(Panics, config))).unwrap();
 }
