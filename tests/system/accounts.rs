@@ -275,7 +275,7 @@ fn several_accounts_of_moto_are_one_report_whatever_becomes_of_some_roles() {
     let (code, out, err) = ran(&mut command);
     let expected = format!(
         "error: account {THROTTLES}: sts:AssumeRole failed (Throttling): Rate exceeded\n\
-         help: it may pass: try again in a moment\n\
+         help: this may be temporary: try again\n\
          error: account {DENIES}: sts:AssumeRole failed (AccessDenied): not authorized\n\
          help: sts:AssumeRole needs a statement in a policy of the caller, and the role has to trust the caller: `streamseal audit \
          --print-iam` prints both\n"
