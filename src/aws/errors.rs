@@ -75,12 +75,19 @@ where
 }
 
 /// Whether an answer is a page or a line for people, as web servers and proxies send it: APIs answer with JSON, CBOR or XML. A fault of
-/// theirs (from 500 on) may pass.
+/// theirs (from 500 on) may pass, and an answer of AWS's that is cut off has its type.
 fn is_of_a_stranger(response: &HttpResponse) -> bool {
     let kind = response.headers().get("content-type").unwrap_or_default().to_ascii_lowercase();
     let is_for_people = ["text/html", "text/plain"].iter().any(|page| kind.starts_with(page));
-    let is_bare = kind.is_empty() && !response.headers().iter().any(|(name, _)| name.starts_with("x-amz"));
-    response.status().as_u16() < 500 && (is_for_people || is_bare)
+    // A line without a type, and without what AWS names its requests by.
+    let is_line = kind.is_empty()
+        && response.headers().get("content-length") != Some("0")
+        && !response.headers().iter().any(|(name, _)| name.starts_with("x-amz"));
+    match response.status().as_u16() {
+        500.. => false,
+        400.. => is_for_people || is_line,
+        _ => is_for_people,
+    }
 }
 
 /// Whether the other side answered something else than TLS.

@@ -47,7 +47,7 @@ async fn measured(wire: &Wire, consumers: &[String]) -> Result<Measured, Failure
 #[tokio::test]
 async fn without_the_guards_own_metric_no_more_than_the_baseline_is_asked_for() {
     let wire = Wire::start().await;
-    then(&wire, cbor(200, &answer(10, vec![]))).await;
+    then(&wire, cbor(200, &answer(12, vec![]))).await;
     let name = stream().name;
     let asked = Asked { stream: &name, consumers: &[], from: time(FROM), to: time(TO), broken_on: None };
     wire.aws.traffic(&asked, &wire.log).await.unwrap();
@@ -63,7 +63,7 @@ async fn bodies(wire: &Wire) -> Vec<Value> {
 #[tokio::test]
 async fn one_request_asks_for_every_metric_and_for_the_guards_own() {
     let wire = Wire::start().await;
-    then(&wire, cbor(200, &answer(15, vec![]))).await;
+    then(&wire, cbor(200, &answer(17, vec![]))).await;
     measured(&wire, &["audit".to_owned()]).await.unwrap();
     let [body] = bodies(&wire).await.try_into().unwrap();
     // A change that broke a stream counts for a day, and one request has one time for all metrics.
@@ -89,6 +89,8 @@ async fn one_request_asks_for_every_metric_and_for_the_guards_own() {
         "PutRecord.Success Sum",
         "PutRecords.Success SampleCount",
         "PutRecords.Success Sum",
+        "PutRecords.TotalRecords Sum",
+        "PutRecords.ThrottledRecords Sum",
         "WriteProvisionedThroughputExceeded Sum",
         "IncomingRecords Sum",
         "GetRecords.Success SampleCount",
@@ -115,7 +117,7 @@ fn seconds(text: &str) -> Value {
 async fn values_find_their_minutes_over_all_pages() {
     let wire = Wire::start().await;
     let mut first = answer(
-        10,
+        12,
         vec![
             result("m0", "Complete", &[10.0, 4.0]),
             result("m1", "PartialData", &[9.0]),
@@ -140,10 +142,10 @@ async fn values_find_their_minutes_over_all_pages() {
 /// Half an answer would say that nobody calls.
 #[tokio::test]
 async fn what_does_not_come_whole_is_a_failure() {
-    let part = |status: &str| answer(10, vec![result("m4", status, &[1.0])]);
-    let mut missing = answer(10, vec![]);
+    let part = |status: &str| answer(12, vec![result("m4", status, &[1.0])]);
+    let mut missing = answer(12, vec![]);
     missing["MetricDataResults"].as_array_mut().unwrap().remove(0);
-    let mut uneven = answer(10, vec![result("m4", "Complete", &[1.0])]);
+    let mut uneven = answer(12, vec![result("m4", "Complete", &[1.0])]);
     uneven["MetricDataResults"][0]["Timestamps"] = json!([]);
     for (body, code, class) in [
         (part("PartialData"), "PartialData", Class::Retryable),
@@ -151,7 +153,7 @@ async fn what_does_not_come_whole_is_a_failure() {
         (part("Forbidden"), "Forbidden", ACCESS),
         (part("NeverHeardOf"), "NeverHeardOf", Class::Retryable),
         (missing, "PartialData", Class::Retryable),
-        (answer(11, vec![]), "Unreadable", Class::Retryable),
+        (answer(13, vec![]), "Unreadable", Class::Retryable),
         (uneven, "Unreadable", Class::Retryable),
     ] {
         let wire = Wire::start().await;
@@ -223,7 +225,7 @@ async fn a_stream_whose_calls_fail_is_found_on_the_wire() {
     let wire = Wire::start().await;
     let sent = [vec![60.0; 40], vec![60.0; 10]].concat();
     let worked = [vec![60.0; 40], vec![0.0; 10]].concat();
-    let body = answer(10, vec![result("m2", "Complete", &sent), result("m3", "Complete", &worked)]);
+    let body = answer(12, vec![result("m2", "Complete", &sent), result("m3", "Complete", &worked)]);
     then(&wire, cbor(200, &body)).await;
     let traffic = measured(&wire, &[]).await.unwrap().traffic;
     let at = |mins| time(FROM) + SignedDuration::from_mins(mins);
