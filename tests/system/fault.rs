@@ -641,7 +641,8 @@ async fn a_stream_has_its_quota_of_key_changes() {
         assert!(Instant::now() < end);
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
-    parts().stream(&made_anew);
+    let body = json!({"StreamName": made_anew, "ShardCount": 1});
+    assert_eq!(fault.ask("Kinesis_20131202.CreateStream", &body).0, 200);
     parts().active(&made_anew);
     assert_eq!(fault.encrypt(&made_anew, KEY).await.unwrap_err().code.as_str(), "LimitExceededException");
     // They come back 24 hours after each was made; the second was made a second later.
