@@ -95,13 +95,17 @@ pub(super) async fn carry_out(
     Ok(Done::Watched(seal(context, policy, &watched, watch, as_json).await?))
 }
 
+/// The guard of a rule that encrypts.
+pub(super) fn guard_of<'p>(policy: &'p Policy, rule: Option<&str>) -> Option<&'p Guard> {
+    match &policy.rules.iter().find(|it| Some(it.name.as_str()) == rule)?.effect {
+        Effect::Encrypt(encrypt) => Some(&encrypt.guard),
+        Effect::Exempt(_) => None,
+    }
+}
+
 /// The baseline of a rule's guard.
 fn baseline(policy: &Policy, rule: Option<&str>) -> SignedDuration {
-    let rule = policy.rules.iter().find(|it| Some(it.name.as_str()) == rule);
-    match rule.map(|rule| &rule.effect) {
-        Some(Effect::Encrypt(encrypt)) => encrypt.guard.baseline,
-        Some(Effect::Exempt(_)) | None => Guard::default().baseline,
-    }
+    guard_of(policy, rule).copied().unwrap_or_default().baseline
 }
 
 /// How long `--watch` says.

@@ -9,7 +9,7 @@ use futures_util::lock;
 use jiff::{SignedDuration, Timestamp};
 
 use super::paces::Paces;
-use super::trail::{Limits, read};
+use super::trail::{Limits, read, read_one};
 use crate::domain::arn::{StreamArn, StreamName};
 use crate::domain::failure::Unfinished;
 use crate::domain::history::{Change, ChangeKind, HISTORY, Query, SETTLED_AFTER, Trail};
@@ -80,13 +80,11 @@ impl History {
                 Some(reading) => reading,
                 None => {
                     let at = world.now();
-                    let queries = Query::of(stream);
-                    Reading { at, trail: read(world, &queries, at - HISTORY, LIMITS, pace, log).await? }
+                    Reading { at, trail: read_one(world, stream, at - HISTORY, pace, log).await? }
                 }
             };
             trail.whole = one.trail.whole;
-            // Another resource may have the name.
-            trail.add(one.trail.changes.iter().filter(|change| change.stream == stream.name));
+            trail.add(&one.trail.changes);
             known.of_one.insert(stream.name.clone(), one);
         }
         let ours = self.ours.lock().unwrap_or_else(PoisonError::into_inner);

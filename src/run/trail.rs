@@ -5,6 +5,7 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 
 use super::paces::Paces;
+use crate::domain::arn::StreamArn;
 use crate::domain::failure::Unfinished;
 use crate::domain::history::{Query, Trail};
 use crate::ports::{CallLog, Clock, TrailApi, TrailPage};
@@ -16,6 +17,26 @@ pub struct Limits {
     pub pages: usize,
     /// After this no page is begun. A request that is under way has its own timeout, so that a refusal is seen as one.
     pub time: Duration,
+}
+
+/// What reading the history of one stream may cost: a stream is changed seldom.
+pub const OF_ONE: Limits = Limits { pages: 4, time: Duration::from_secs(10) };
+
+/// Reads the changes of one stream from `since` on, as [`read`] does.
+///
+/// # Errors
+/// As those of [`read`].
+pub async fn read_one<W: TrailApi + Clock>(
+    world: &W,
+    stream: &StreamArn,
+    since: Timestamp,
+    pace: (&Paces, Timestamp),
+    log: &CallLog,
+) -> Result<Trail, Unfinished> {
+    let mut trail = read(world, &Query::of(stream), since, OF_ONE, pace, log).await?;
+    // Another resource may have the name.
+    trail.changes.retain(|change| change.stream == stream.name);
+    Ok(trail)
 }
 
 /// Reads the records of `queries` from `since` on, the newest of each first, at the pace that `paces` keeps until `deadline`. Where a

@@ -1,8 +1,6 @@
 //! A change that has a guard: what has to be read before it, and one observation of a change that is watched. What follows from either is
 //! decided in `domain/plan/guard`.
 
-use std::time::Duration;
-
 use jiff::{SignedDuration, Timestamp};
 
 use super::{Run, Taken};
@@ -28,11 +26,9 @@ use crate::domain::work::Work;
 use crate::ports::{Clock, Consumer, KeyApi, StreamApi, TrafficApi, TrailApi};
 use crate::run::paces::Paces;
 use crate::run::session::Session;
-use crate::run::trail::{Limits, read};
+use crate::run::trail::{OF_ONE, read, read_one};
 use crate::run::watch;
 
-/// What reading the history of one stream may cost: a stream is changed seldom.
-const HISTORY_LIMITS: Limits = Limits { pages: 4, time: Duration::from_secs(10) };
 /// A watch of another stream is over so long after its end, at most: its last minutes are judged, and CloudTrail shows its Start.
 const OVER_AFTER: SignedDuration = SignedDuration::from_mins(20);
 /// Of so many other streams that we started with the same key it is asked whether they were new. Where more are, some may be watched.
@@ -133,8 +129,7 @@ impl<W: StreamApi + KeyApi + TrailApi + TrafficApi + Clock> Run<'_, W> {
             waiting_since: Some(self.state.work.first_seen),
             now: self.world.now(),
         };
-        let (leave, held) = (before.leave(), before.held());
-        match (leave, held) {
+        match (before.leave(), before.held()) {
             (Leave::Passed(Withheld::Held, words), Some(since)) => {
                 let more = self.new_policy_since(wrong, since).await?;
                 Ok(Leave::Passed(Withheld::Held, words + &more))
@@ -147,7 +142,7 @@ impl<W: StreamApi + KeyApi + TrailApi + TrafficApi + Clock> Run<'_, W> {
     async fn new_policy_since(&self, wrong: &Wrong, since: Timestamp) -> Result<String, Unfinished> {
         let Session { paces, deadline, .. } = *self.session;
         let query = [Query::Calls(PUT_KEY_POLICY)];
-        let trail = read(self.world, &query, since, HISTORY_LIMITS, (paces, deadline), &self.log).await?;
+        let trail = read(self.world, &query, since, OF_ONE, (paces, deadline), &self.log).await?;
         let of_it = trail.policies.iter().filter(|policy| policy.key.as_str() == wrong.target.as_str());
         let newest = of_it.map(|policy| policy.at).filter(|at| *at > since).max();
         let stream = &self.state.work.stream.name;
@@ -186,9 +181,7 @@ impl<W: StreamApi + KeyApi + TrailApi + TrafficApi + Clock> Run<'_, W> {
         let stream = &self.state.work.stream;
         let since = self.world.now() - guard.hold;
         let pace = (paces, deadline);
-        let mut trail = read(self.world, &Query::of(stream), since, HISTORY_LIMITS, pace, &self.log).await?;
-        // Another resource may have the name.
-        trail.changes.retain(|change| change.stream == stream.name);
+        let mut trail = read_one(self.world, stream, since, pace, &self.log).await?;
         trail.add(&history.of(stream, None, self.world, pace, &self.log).await?.changes);
         Ok(trail)
     }
