@@ -107,29 +107,25 @@ impl Traffic {
             (Of::Consumer, Some(name)) => self.consumers.entry(name.clone()).or_default(),
             (Of::Consumer, None) => return,
         };
-        let add = |counted: &mut u64| *counted = counted.saturating_add(value);
-        match query.value {
-            Value::Incoming => return add(self.incoming.entry(minute).or_default()),
+        let counted = match query.value {
+            Value::Sent => &mut series.calls.entry(minute).or_default().sent,
+            Value::SentBatches => {
+                let calls = series.calls.entry(minute).or_default();
+                calls.batches.calls = calls.batches.calls.saturating_add(value);
+                &mut calls.sent
+            }
+            Value::Worked => &mut series.calls.entry(minute).or_default().worked,
+            Value::Throttled => &mut series.calls.entry(minute).or_default().throttled,
+            Value::Records => &mut series.calls.entry(minute).or_default().batches.records,
+            Value::ThrottledRecords => &mut series.calls.entry(minute).or_default().batches.throttled,
+            Value::Incoming => self.incoming.entry(minute).or_default(),
             Value::Behind => {
                 let behind = series.behind_ms.entry(minute).or_default();
                 *behind = value.max(*behind);
                 return;
             }
-            _ => {}
-        }
-        let calls = series.calls.entry(minute).or_default();
-        match query.value {
-            Value::Sent => add(&mut calls.sent),
-            Value::SentBatches => {
-                add(&mut calls.sent);
-                add(&mut calls.batches.calls);
-            }
-            Value::Worked => add(&mut calls.worked),
-            Value::Throttled => add(&mut calls.throttled),
-            Value::Records => add(&mut calls.batches.records),
-            Value::ThrottledRecords => add(&mut calls.batches.throttled),
-            Value::Incoming | Value::Behind => {}
-        }
+        };
+        *counted = counted.saturating_add(value);
     }
 }
 

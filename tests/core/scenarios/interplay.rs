@@ -9,8 +9,18 @@ use streamseal::ports::Clock;
 
 use super::guard::{ALL, GUARDED, OLD, is_withheld, rounds, scene, scene_with, standing, starts, streams};
 use crate::sim::actors::Tool;
-use crate::sim::scene::{hours, secs};
+use crate::sim::scene::{Scene, hours, secs};
 use crate::sim::{Op, key_arn};
+
+/// A stream whose users fail after its change, and which a person puts back.
+async fn taken_back_by_a_person() -> Scene {
+    let mut s = scene();
+    streams(&s, &["a"], |_| OLD);
+    s.set(|state, now| state.sweep(now));
+    s.later(secs(300.0), |state, now| state.start_by("a", &key_arn("other"), Tool::Cli, now).unwrap());
+    s.drain().await;
+    s
+}
 
 #[tokio::test(start_paused = true)]
 async fn a_second_sweep_starts_no_second_stream() {
@@ -133,11 +143,7 @@ async fn a_way_back_is_left_in_the_quota() {
 /// Whoever puts a stream back by hand, since its users fail, is not overruled.
 #[tokio::test(start_paused = true)]
 async fn a_change_that_a_person_took_back_is_not_made_again() {
-    let mut s = scene();
-    streams(&s, &["a"], |_| OLD);
-    s.set(|state, now| state.sweep(now));
-    s.later(secs(300.0), |state, now| state.start_by("a", &key_arn("other"), Tool::Cli, now).unwrap());
-    s.drain().await;
+    let mut s = taken_back_by_a_person().await;
     s.sim.sleep(hours(2)).await;
     s.set(|state, now| state.sweep(now));
     s.drain().await;
@@ -325,11 +331,7 @@ async fn the_policy_of_a_consumer_lets_another_account_in() {
 #[tokio::test(start_paused = true)]
 async fn a_change_that_is_held_says_that_the_keys_policy_was_changed_since() {
     for (id, expect) in [("app", true), ("other", false)] {
-        let mut s = scene();
-        streams(&s, &["a"], |_| OLD);
-        s.set(|state, now| state.sweep(now));
-        s.later(secs(300.0), |state, now| state.start_by("a", &key_arn("other"), Tool::Cli, now).unwrap());
-        s.drain().await;
+        let mut s = taken_back_by_a_person().await;
         s.sim.sleep(hours(1)).await;
         s.set(|state, now| {
             let key = KeyArn::parse(&key_arn(id)).unwrap();
