@@ -23,7 +23,7 @@ use tracing_subscriber::prelude::*;
 
 use crate::config::LogLevel;
 use crate::domain::text::EventText;
-use crate::ports::World;
+use crate::ports::{Credentials, World};
 use crate::run::handler::App;
 use crate::run::handler::answer::{Answer, Invocation};
 
@@ -94,7 +94,7 @@ impl<S, W> Service<LambdaInvocation> for Until<S, W>
 where
     S: Service<LambdaInvocation, Response = (), Error = Error>,
     S::Future: Send + 'static,
-    W: World + 'static,
+    W: Credentials + 'static,
 {
     type Response = ();
     type Error = Error;

@@ -272,7 +272,7 @@ pub trait EvidenceSink: Send + Sync {
     fn note(&self, note: &Note);
 }
 
-/// All that a run needs.
+/// What a payload may need, whatever is in it: for what serves payloads, and for nothing that one of them leads to.
 pub trait World:
     StreamApi
     + FleetApi

@@ -9,6 +9,7 @@ pub mod answer;
 mod in_force;
 mod notes;
 mod parameters;
+mod report;
 mod scans;
 
 use std::collections::BTreeSet;
@@ -19,7 +20,6 @@ use futures_util::FutureExt;
 use futures_util::future::join_all;
 use jiff::SignedDuration;
 use serde_json::{Value, json};
-use tracing::{error, info, warn};
 
 use self::answer::{Answer, Invocation, Reported, Unhandled};
 use self::notes::Notes;
@@ -32,16 +32,14 @@ use super::session::{Session, dice};
 use crate::config::Config;
 use crate::domain::backoff::{DELAY_MAX, WORK};
 use crate::domain::bounds::until;
-use crate::domain::event::item::{Fate, Input, Item, Message, Rest};
+use crate::domain::event::item::{Input, Item, Message};
 use crate::domain::event::merge::{Task, lanes};
-use crate::domain::event::reason::{IgnoreReason, RejectReason};
 use crate::domain::failure::Unfinished;
-use crate::domain::note::{Note, Outcome};
 use crate::domain::plan::close::Next;
 use crate::domain::text::EventText;
 use crate::domain::work::{PutBack, Work};
 use crate::domain::{bounds, event};
-use crate::ports::World;
+use crate::ports::{Clock, Credentials, EvidenceSink, KeyApi, StreamApi, TrafficApi, TrailApi, WorkQueue, World};
 
 /// What is kept of an invocation's time for the answer and for handing work over.
 const MARGIN: SignedDuration = SignedDuration::from_secs(10);
@@ -61,7 +59,7 @@ pub struct App<W> {
     notes: Notes,
 }
 
-impl<W: World> App<W> {
+impl<W> App<W> {
     /// A function with this configuration; nothing is read or called yet.
     pub fn new(world: W, config: Config) -> Self {
         let paces = Paces::new(&config);
@@ -74,7 +72,10 @@ impl<W: World> App<W> {
     pub fn world(&self) -> &W {
         &self.world
     }
+}
 
+// An item may be of any kind: what leads to all of them needs what all of them need.
+impl<W: World> App<W> {
     /// Handles one payload.
     ///
     /// # Errors
@@ -186,7 +187,9 @@ impl<W: World> App<W> {
             guards: true,
         })
     }
+}
 
+impl<W: StreamApi + KeyApi + TrailApi + TrafficApi + WorkQueue + Credentials + EvidenceSink + Clock> App<W> {
     async fn reconcile(&self, work: Work, session: Under<'_>) -> Result<Reported, Unhandled> {
         let now = self.world.now();
         if let Some(at) = work.not_before.filter(|at| *at > now) {
@@ -236,7 +239,9 @@ impl<W: World> App<W> {
         }
         Ok(Reported::Document(document))
     }
+}
 
+impl<W: WorkQueue + Credentials + EvidenceSink + Clock> App<W> {
     /// No policy, no writes; the event is kept until it can be used, and no deadline runs meanwhile.
     async fn keep(&self, mut work: Work, unusable: &Unhandled) -> Result<Reported, Unhandled> {
         let (unread, delay) = self.kept(unusable, work.unread, &format!("`{}`", work.stream.name));
@@ -244,15 +249,17 @@ impl<W: World> App<W> {
         // Not anew: a policy that can be read now and then would have it followed for ever.
         work.deadline_from = bounds::later(work.deadline_from, delay);
         match self.send(&work, delay).await {
-            Ok(()) => Ok(self.deferred(&work, delay, unusable.kind(), &unusable.to_string())),
+            Ok(()) => Ok(deferred(&work, delay, unusable.kind(), &unusable.to_string())),
             Err(_) => Err(unusable.clone()),
         }
     }
+}
 
+impl<W: WorkQueue + Credentials> App<W> {
     /// Sends work on without a run.
     async fn defer(&self, work: &Work, delay: Duration, code: &str, why: &str) -> Result<Reported, Unhandled> {
         match self.send(work, delay).await {
-            Ok(()) => Ok(self.deferred(work, delay, code, why)),
+            Ok(()) => Ok(deferred(work, delay, code, why)),
             Err(Some(not_sent)) => Err(not_sent),
             Err(None) => {
                 let why = "the work is not due yet, and WORK_QUEUE_URL is not set";
@@ -271,60 +278,11 @@ impl<W: World> App<W> {
         }
         self.world.send(work, delay).await.map_err(|failure| Some(Unhandled::Retryable(failure.into())))
     }
+}
 
-    fn deferred(&self, work: &Work, delay: Duration, code: &str, why: &str) -> Reported {
-        Reported::Other(json!({
-            "outcome": "deferred", "reason": code, "detail": why,
-            "stream": work.stream.to_string(), "delay_s": delay.as_secs(),
-        }))
-    }
-
-    fn ignored(&self, why: &IgnoreReason) -> Reported {
-        self.note(Outcome::Ignored, why.code(), &why.to_string())
-    }
-
-    fn rejected(&self, why: &RejectReason) -> Reported {
-        self.note(Outcome::Rejected, why.code(), &why.to_string())
-    }
-
-    /// More of a message that led to nothing: counted. Where they could not be read, the message fails.
-    fn rest(&self, Rest { fate, code, count }: Rest) -> Result<Reported, Unhandled> {
-        let (outcome, counted) = match fate {
-            Fate::Ignored => (Outcome::Ignored, count),
-            Fate::Rejected => (Outcome::Rejected, count),
-            // The failure itself is one of them.
-            Fate::Malformed => (Outcome::Failed, count.saturating_sub(1)),
-        };
-        self.notes.count(outcome, code, counted);
-        let note = Note {
-            items: count,
-            ..Note::new(outcome, code, &format!("{count} more items of the message"), self.world.now())
-        };
-        match fate {
-            Fate::Ignored | Fate::Rejected => Ok(Reported::Other(note.to_json())),
-            Fate::Malformed => Err(Unhandled::Malformed(note.detail.to_string())),
-        }
-    }
-
-    fn note(&self, outcome: Outcome, code: &'static str, detail: &str) -> Reported {
-        let note = Note::new(outcome, code, detail, self.world.now());
-        if self.notes.may_report(outcome, code) {
-            match outcome {
-                Outcome::Ignored => info!(reason = code, "ignored: {detail}"),
-                Outcome::Rejected => warn!(reason = code, "rejected: {detail}"),
-                Outcome::Queued | Outcome::Deferred | Outcome::Failed | Outcome::Lost(_) => {}
-            }
-            self.world.note(&note);
-        }
-        Reported::Other(note.to_json())
-    }
-
-    fn unhandled(&self, unhandled: Unhandled) -> Unhandled {
-        if self.notes.may_report(Outcome::Failed, unhandled.kind()) {
-            error!(kind = unhandled.kind(), "{unhandled}");
-            let (kind, words) = (unhandled.kind(), unhandled.to_string());
-            self.world.note(&Note::new(Outcome::Failed, kind, &words, self.world.now()));
-        }
-        unhandled
-    }
+fn deferred(work: &Work, delay: Duration, code: &str, why: &str) -> Reported {
+    Reported::Other(json!({
+        "outcome": "deferred", "reason": code, "detail": why,
+        "stream": work.stream.to_string(), "delay_s": delay.as_secs(),
+    }))
 }

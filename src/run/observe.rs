@@ -115,6 +115,16 @@ impl<'a, W> Observer<'a, W> {
         let (pace, keys) = (Some(session.paces.of_scans(group)), Mutex::default());
         Self { world, session, pace, tries: SCAN_TRIES, keys, tags_one_by_one: false }
     }
+
+    /// What KMS said of a key that was met.
+    pub(crate) async fn met(&self, key: &KeyRef) -> Option<KeyLookup> {
+        self.keys.lock().await.keys.get(key).cloned()
+    }
+
+    /// What KMS said may not hold any more.
+    pub(crate) async fn forget_keys(&self) {
+        self.keys.lock().await.keys.clear();
+    }
 }
 
 impl<W: FleetApi + Clock> Observer<'_, W> {
@@ -271,16 +281,6 @@ impl<W: StreamApi + KeyApi + Clock> Observer<'_, W> {
             let _ = self.ask(key, &mut met, log).await;
         }
         material_of(identity, &met.keys)
-    }
-
-    /// What KMS said of a key that was met.
-    pub(crate) async fn met(&self, key: &KeyRef) -> Option<KeyLookup> {
-        self.keys.lock().await.keys.get(key).cloned()
-    }
-
-    /// What KMS said may not hold any more.
-    pub(crate) async fn forget_keys(&self) {
-        self.keys.lock().await.keys.clear();
     }
 
     /// Asks KMS for a key, unless it could not be read before.

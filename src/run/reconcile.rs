@@ -94,7 +94,7 @@ struct Run<'a, W> {
     guarding: Guarding,
 }
 
-impl<'a, W: StreamApi + KeyApi + TrailApi + TrafficApi + Clock> Run<'a, W> {
+impl<'a, W: Clock> Run<'a, W> {
     fn new(world: &'a W, work: &Work, session: &'a Session<'a>) -> Self {
         let now = world.now();
         let patience = longest(work, false, session.has_queue, session.config.wait);
@@ -119,7 +119,9 @@ impl<'a, W: StreamApi + KeyApi + TrailApi + TrafficApi + Clock> Run<'a, W> {
             guarding: Guarding { back: life::back(work), ..Guarding::default() },
         }
     }
+}
 
+impl<W: StreamApi + KeyApi + TrailApi + TrafficApi + Clock> Run<'_, W> {
     async fn run(&mut self) -> End {
         if let Some(watch) = self.state.work.watch.clone() {
             return match watch.restore {
@@ -193,13 +195,9 @@ impl<'a, W: StreamApi + KeyApi + TrailApi + TrafficApi + Clock> Run<'a, W> {
             },
         }
     }
+}
 
-    fn next_step(&self, observation: &Observation) -> Step {
-        let Work { cause, active_since, .. } = &self.state.work;
-        let progress = self.state.progress.clone().unwrap_or_default();
-        self.session.next_step(observation, &progress, cause, *active_since, self.world.now())
-    }
-
+impl<W: StreamApi + KeyApi + Clock> Run<'_, W> {
     /// Observes once, and decides where there is something to decide.
     async fn observe(&mut self) -> Result<Observation, Unobserved> {
         let Some(observed) = self.observer.describe(&self.state.work.stream, &self.log).await? else {
@@ -271,7 +269,9 @@ impl<'a, W: StreamApi + KeyApi + TrailApi + TrafficApi + Clock> Run<'a, W> {
         }
         Ok(())
     }
+}
 
+impl<W: TrailApi + Clock> Run<'_, W> {
     /// What CloudTrail's history says of a change that would be made now, of a stream that was made at `created`.
     async fn read_history(&self, created: Timestamp) -> Result<Contention, Unfinished> {
         let Session { config, history, paces, deadline, .. } = *self.session;
@@ -285,6 +285,14 @@ impl<'a, W: StreamApi + KeyApi + TrailApi + TrafficApi + Clock> Run<'a, W> {
         let reading = history.of(stream, after, self.world, (paces, deadline), &self.log).await;
         let (of_it, since) = ((&stream.name, created), (cause, *started_at));
         weigh(check, reading.as_ref().map_err(Clone::clone), of_it, own_role, since, self.world.now())
+    }
+}
+
+impl<W: Clock> Run<'_, W> {
+    fn next_step(&self, observation: &Observation) -> Step {
+        let Work { cause, active_since, .. } = &self.state.work;
+        let progress = self.state.progress.clone().unwrap_or_default();
+        self.session.next_step(observation, &progress, cause, *active_since, self.world.now())
     }
 
     /// Whether too little time is left to begin a write.

@@ -148,12 +148,6 @@ impl<W: StreamApi + FleetApi + KeyApi + TrailApi + WorkQueue + EvidenceSink + Cl
         }
     }
 
-    fn count_calls(&mut self, log: &CallLog) {
-        for call in log.calls() {
-            self.scan.tally.called(call.call);
-        }
-    }
-
     /// Observes one stream, and reports it also where it cannot be observed; `false` where the time was up first. Only a queue that
     /// takes no message is a failure of the scan.
     async fn stream(&mut self, name: &StreamName, tags: Option<&Tags>) -> Result<bool, Unfinished> {
@@ -195,33 +189,9 @@ impl<W: StreamApi + FleetApi + KeyApi + TrailApi + WorkQueue + EvidenceSink + Cl
         }
         Ok(true)
     }
+}
 
-    /// A stream that could not be observed: reported, where all tries were made; `false` where the time was up before.
-    fn not_observed(&mut self, name: &StreamName, decision: &Decision, unobserved: Unobserved, log: &CallLog) -> bool {
-        match unobserved {
-            Unobserved::Failed(failure) => {
-                self.report_unobserved(name, decision, &failure.into(), log);
-                true
-            }
-            Unobserved::NoTime(why) => {
-                self.at = Some((name.clone(), Some(why)));
-                false
-            }
-        }
-    }
-
-    /// One stream takes all the time of a part, and did so before: it is reported, and the scan goes on behind it.
-    fn skip(&mut self) {
-        if self.scan.failures == 0 {
-            return;
-        }
-        let Some((name, why)) = self.at.take() else { return };
-        let no_time = || Unfinished::open("streamseal:Scan", "NoTimeLeft", "observing it took all the time of a part");
-        self.report_unobserved(&name, &no_decision(), &why.unwrap_or_else(no_time), &CallLog::default());
-        self.scan.tally.listed_one();
-        self.scan.after = Some(name);
-    }
-
+impl<W: WorkQueue + EvidenceSink + Clock> Part<'_, W> {
     /// Counts a stream that concerns the scan, and reports or hands over what follows.
     async fn conclude(&mut self, inspected: &Inspected<'_>, log: &CallLog) -> Result<(), Unfinished> {
         let Inspected { stream, decision, compared } = inspected;
@@ -256,21 +226,6 @@ impl<W: StreamApi + FleetApi + KeyApi + TrailApi + WorkQueue + EvidenceSink + Cl
         Ok(())
     }
 
-    /// A run could do more about it: by itself, or in a list where its change has a guard.
-    fn is_to_change(&mut self, Inspected { stream, decision, compared }: &Inspected<'_>, step: &Step) {
-        let (place, now) = (self.scan.place(&stream.name), self.world.now());
-        if let (Outcome::Encrypt(target), Step::ReadHistory(wrong)) = (&decision.outcome, step)
-            && self.session.guards
-            && self.session.has_queue
-            && is_guarded(&target.guard, wrong, now)
-        {
-            self.scan.tally.line_up(wrong.target.as_str(), place, &stream.name);
-            return;
-        }
-        let candidate = Candidate { place, stream: stream.name.to_string(), created: Some(compared.observed.created) };
-        self.scan.tally.compete(candidate, self.session.config.max_changes);
-    }
-
     /// New material: the run observes again and proves, and has nothing to change.
     async fn hand_over_to_prove(&mut self, inspected: &Inspected<'_>) -> Result<(), Unfinished> {
         let mut work = Work::new(inspected.stream.clone(), self.scan.cause.clone(), self.world.now());
@@ -284,7 +239,9 @@ impl<W: StreamApi + FleetApi + KeyApi + TrailApi + WorkQueue + EvidenceSink + Cl
         self.scan.tally.proves_one();
         Ok(())
     }
+}
 
+impl<W: TrailApi + Clock> Part<'_, W> {
     /// Which streams left the key that was lost, while their records may still be there.
     async fn read_history(&mut self, key: &KeyArn) {
         let log = CallLog::default();
@@ -303,12 +260,33 @@ impl<W: StreamApi + FleetApi + KeyApi + TrailApi + WorkQueue + EvidenceSink + Cl
         self.scan.tally.history_unknown = unknown;
         self.count_calls(&log);
     }
+}
 
-    /// Counts a stream that has records under the key that was lost: the warning about it.
-    fn old_records(&mut self, Inspected { stream, compared, .. }: &Inspected<'_>) -> Option<String> {
-        let found = self.scan.old_records(&stream.name, &compared.observed, compared.key.as_ref(), self.world.now())?;
-        self.scan.tally.under_lost_key.push(stream.name.as_str(), &Time(found.until).to_string());
-        Some(found.words())
+impl<W: EvidenceSink + Clock> Part<'_, W> {
+    /// A stream that could not be observed: reported, where all tries were made; `false` where the time was up before.
+    fn not_observed(&mut self, name: &StreamName, decision: &Decision, unobserved: Unobserved, log: &CallLog) -> bool {
+        match unobserved {
+            Unobserved::Failed(failure) => {
+                self.report_unobserved(name, decision, &failure.into(), log);
+                true
+            }
+            Unobserved::NoTime(why) => {
+                self.at = Some((name.clone(), Some(why)));
+                false
+            }
+        }
+    }
+
+    /// One stream takes all the time of a part, and did so before: it is reported, and the scan goes on behind it.
+    fn skip(&mut self) {
+        if self.scan.failures == 0 {
+            return;
+        }
+        let Some((name, why)) = self.at.take() else { return };
+        let no_time = || Unfinished::open("streamseal:Scan", "NoTimeLeft", "observing it took all the time of a part");
+        self.report_unobserved(&name, &no_decision(), &why.unwrap_or_else(no_time), &CallLog::default());
+        self.scan.tally.listed_one();
+        self.scan.after = Some(name);
     }
 
     /// A stream that could not be observed: what is wrong is not its own, and a run may have more luck.
@@ -335,19 +313,33 @@ impl<W: StreamApi + FleetApi + KeyApi + TrailApi + WorkQueue + EvidenceSink + Cl
         let evidence = self.inspection.evidence(stream, decision, Some(compared), verdict, warnings, when);
         self.results.evidence(self.world, &evidence);
     }
+}
 
-    /// The part after this one.
-    fn next(self) -> Scan {
-        let parts = self.scan.next_part();
-        Scan { parts, failures: 0, ..self.scan }
+impl<W: Clock> Part<'_, W> {
+    /// A run could do more about it: by itself, or in a list where its change has a guard.
+    fn is_to_change(&mut self, Inspected { stream, decision, compared }: &Inspected<'_>, step: &Step) {
+        let (place, now) = (self.scan.place(&stream.name), self.world.now());
+        if let (Outcome::Encrypt(target), Step::ReadHistory(wrong)) = (&decision.outcome, step)
+            && self.session.guards
+            && self.session.has_queue
+            && is_guarded(&target.guard, wrong, now)
+        {
+            self.scan.tally.line_up(wrong.target.as_str(), place, &stream.name);
+            return;
+        }
+        let candidate = Candidate { place, stream: stream.name.to_string(), created: Some(compared.observed.created) };
+        self.scan.tally.compete(candidate, self.session.config.max_changes);
     }
 
-    /// The part that tries again what this one could not.
-    fn again(self, had_come_forward: bool) -> Scan {
-        let failures = if had_come_forward { 0 } else { self.scan.failures };
-        Scan { failures: failures.saturating_add(1), ..self.next() }
+    /// Counts a stream that has records under the key that was lost: the warning about it.
+    fn old_records(&mut self, Inspected { stream, compared, .. }: &Inspected<'_>) -> Option<String> {
+        let found = self.scan.old_records(&stream.name, &compared.observed, compared.key.as_ref(), self.world.now())?;
+        self.scan.tally.under_lost_key.push(stream.name.as_str(), &Time(found.until).to_string());
+        Some(found.words())
     }
+}
 
+impl<W: StreamApi + KeyApi + Clock> Part<'_, W> {
     async fn done(mut self) -> ScanEnd {
         let mut key_material = None;
         if let Subject::Key { key, event: KeyEvent::Rotated } = &self.scan.subject {
@@ -360,6 +352,26 @@ impl<W: StreamApi + FleetApi + KeyApi + TrailApi + WorkQueue + EvidenceSink + Cl
         let (summary, mut works) = end(self.scan, self.session, self.world.now(), key_material, None);
         works.append(&mut self.to_prove);
         ScanEnd::Done(Box::new(summary), works)
+    }
+}
+
+impl<W> Part<'_, W> {
+    fn count_calls(&mut self, log: &CallLog) {
+        for call in log.calls() {
+            self.scan.tally.called(call.call);
+        }
+    }
+
+    /// The part after this one.
+    fn next(self) -> Scan {
+        let parts = self.scan.next_part();
+        Scan { parts, failures: 0, ..self.scan }
+    }
+
+    /// The part that tries again what this one could not.
+    fn again(self, had_come_forward: bool) -> Scan {
+        let failures = if had_come_forward { 0 } else { self.scan.failures };
+        Scan { failures: failures.saturating_add(1), ..self.next() }
     }
 }
 

@@ -18,7 +18,7 @@ use crate::domain::event::item::Item;
 use crate::domain::model::Mode;
 use crate::domain::note::{Note, Outcome};
 use crate::domain::policy::Policy;
-use crate::ports::World;
+use crate::ports::{Clock, Credentials, EvidenceSink, ParameterApi, WorkQueue};
 use crate::run::session::dice;
 
 /// A policy that lives in a parameter is read again when it is older than this.
@@ -36,7 +36,7 @@ const READ_PAUSE: Duration = Duration::from_secs(1);
 /// From so many times in a row on, a policy that cannot be read is an alarm.
 const UNREAD_ALARM: u32 = 2;
 
-impl<W: World> App<W> {
+impl<W: ParameterApi + WorkQueue + Credentials + Clock> App<W> {
     /// The policy and the mode, once for all items; not read where no item needs them. For scans the policy is read afresh: one may
     /// be there because of a new policy. So is the mode where it may be what changed. A request that waits for its window is dropped where no
     /// rule names its alias, by a policy of a few seconds ago: a newer one has a sweep of its own, which begins after it.
@@ -113,7 +113,9 @@ impl<W: World> App<W> {
         let text = self.world.read(source).await.map_err(|failure| Unhandled::PolicyUnread(failure.to_string()))?;
         Ok((text, second))
     }
+}
 
+impl<W: EvidenceSink + Clock> App<W> {
     /// Notes that something is kept, after `before` times in a row at which the policy could not be read: how many these are now, and
     /// how long it waits. A policy that is not valid is an alarm at once, and one that cannot be read is one the second time.
     pub(super) fn kept(&self, unusable: &Unhandled, before: u32, what: &str) -> (u32, Duration) {

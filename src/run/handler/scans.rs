@@ -24,7 +24,7 @@ use crate::domain::scan::v1::Summary;
 use crate::domain::scan::window::Entry;
 use crate::domain::text::EventText;
 use crate::domain::work::Work;
-use crate::ports::World;
+use crate::ports::{Clock, Credentials, EvidenceSink, FleetApi, KeyApi, StreamApi, TrafficApi, TrailApi, WorkQueue};
 use crate::run::concern::{not_named, of_concern};
 use crate::run::scan::{ScanEnd, given_up, scan};
 use crate::run::session::{Session, dice};
@@ -39,7 +39,10 @@ const POLICY_DELAY: Duration = Duration::from_secs(60);
 /// How many messages are sent at once.
 const SENDS_AT_ONCE: usize = 10;
 
-impl<W: World> App<W> {
+impl<W> App<W>
+where
+    W: StreamApi + FleetApi + KeyApi + TrailApi + TrafficApi + WorkQueue + Credentials + EvidenceSink + Clock,
+{
     /// A parameter changed: a sweep, where it is the policy or the mode.
     pub(super) async fn parameter_changed(
         &self,
@@ -80,17 +83,6 @@ impl<W: World> App<W> {
         self.line_up(scan).await
     }
 
-    /// Puts a request into the queue of scans, or lets it wait for its window to end.
-    async fn line_up(&self, scan: Scan) -> Result<Reported, Unhandled> {
-        let now = self.world.now();
-        let length = self.config.scan_window.unwrap_or_else(|| scan.subject.group().window());
-        let scan = if scan.is_new() { scan.in_window(now, length) } else { scan.asked_again(length) };
-        match scan.not_before.filter(|at| *at > now) {
-            Some(at) => self.await_window(&scan, at, until(now, at).min(DELAY_MAX)).await,
-            None => self.queue(&scan, Entry::Asked).await,
-        }
-    }
-
     /// A part of a scan whose turn it is.
     pub(super) async fn run_scan(&self, asked: Scan, session: Under<'_>) -> Result<Reported, Unhandled> {
         let session = match session {
@@ -124,14 +116,6 @@ impl<W: World> App<W> {
         }
     }
 
-    /// The scan to make of a request, or what is reported instead.
-    async fn of_concern(&self, scan: Scan, session: &Session<'_>) -> Result<Scan, Reported> {
-        if let Some(why) = not_named(&self.world, &scan, session).await {
-            return Err(self.rejected(&why));
-        }
-        of_concern(&self.world, scan, session).await.map_err(|why| self.ignored(&why))
-    }
-
     /// The changes first, each through a run of its own: the summary is written when they are all on their way.
     async fn hand_over_all(&self, summary: &Summary, works: Vec<Work>, session: Session<'_>) -> Result<(), Unhandled> {
         // Other instances go on with the policy that they read up to a minute ago.
@@ -143,30 +127,6 @@ impl<W: World> App<W> {
             self.reconcile(work, Ok(session)).await?;
         }
         Ok(())
-    }
-
-    /// Sends these works.
-    pub(super) async fn hand_over(&self, works: &[Work], delay: Duration) -> Result<(), Unhandled> {
-        // There may be little time left, and one after the other five hundred take too long.
-        for some in works.chunks(SENDS_AT_ONCE) {
-            let sends = some.iter().map(|work| self.world.send(work, delay));
-            join_all(sends)
-                .await
-                .into_iter()
-                .collect::<Result<Vec<()>, _>>()
-                .map_err(|failure| Unhandled::Retryable(failure.into()))?;
-        }
-        Ok(())
-    }
-
-    /// A change that waits for its turn: the next sweep finds it. Asked for where there is a queue of scans, in which it is merged with
-    /// others.
-    pub(super) async fn ask_for_sweep(&self, cause: &Cause) -> Result<(), Unhandled> {
-        if !self.world.has_scan_queue() {
-            return Ok(());
-        }
-        let now = self.world.now();
-        self.line_up(Scan::new(Subject::Fleet, cause.of_sweep(now), now)).await.map(drop)
     }
 
     async fn scan_failed(&self, why: Unfinished, next: Scan, session: Session<'_>) -> Result<Reported, Unhandled> {
@@ -192,14 +152,31 @@ impl<W: World> App<W> {
         }
         Ok(Reported::Document(self.results.summary(&self.world, &summary)))
     }
+}
 
-    /// No policy, no scan; it is asked for again until there is one.
-    async fn wait_for_policy(&self, scan: Scan, unusable: &Unhandled) -> Result<Reported, Unhandled> {
-        let (unread, delay) = self.kept(unusable, scan.unread, &format!("scan {}", scan.id));
-        // Another part, or the queue of scans would take it for one that it has had.
-        let (parts, deadline_from) = (scan.next_part(), bounds::later(scan.deadline_from, delay));
-        let next = Scan { parts, deadline_from, unread, ..scan };
-        self.defer_scan(&next, delay, unusable).await
+impl<W: KeyApi + EvidenceSink + Clock> App<W> {
+    /// The scan to make of a request, or what is reported instead.
+    async fn of_concern(&self, scan: Scan, session: &Session<'_>) -> Result<Scan, Reported> {
+        if let Some(why) = not_named(&self.world, &scan, session).await {
+            return Err(self.rejected(&why));
+        }
+        of_concern(&self.world, scan, session).await.map_err(|why| self.ignored(&why))
+    }
+}
+
+impl<W: WorkQueue> App<W> {
+    /// Sends these works.
+    pub(super) async fn hand_over(&self, works: &[Work], delay: Duration) -> Result<(), Unhandled> {
+        // There may be little time left, and one after the other five hundred take too long.
+        for some in works.chunks(SENDS_AT_ONCE) {
+            let sends = some.iter().map(|work| self.world.send(work, delay));
+            join_all(sends)
+                .await
+                .into_iter()
+                .collect::<Result<Vec<()>, _>>()
+                .map_err(|failure| Unhandled::Retryable(failure.into()))?;
+        }
+        Ok(())
     }
 
     async fn defer_scan(&self, scan: &Scan, delay: Duration, why: &Unhandled) -> Result<Reported, Unhandled> {
@@ -211,6 +188,38 @@ impl<W: World> App<W> {
             "outcome": "deferred", "reason": why.kind(), "detail": why.to_string(),
             "scan": scan.id, "delay_s": delay.as_secs(),
         })))
+    }
+}
+
+impl<W: WorkQueue + EvidenceSink + Clock> App<W> {
+    /// Puts a request into the queue of scans, or lets it wait for its window to end.
+    async fn line_up(&self, scan: Scan) -> Result<Reported, Unhandled> {
+        let now = self.world.now();
+        let length = self.config.scan_window.unwrap_or_else(|| scan.subject.group().window());
+        let scan = if scan.is_new() { scan.in_window(now, length) } else { scan.asked_again(length) };
+        match scan.not_before.filter(|at| *at > now) {
+            Some(at) => self.await_window(&scan, at, until(now, at).min(DELAY_MAX)).await,
+            None => self.queue(&scan, Entry::Asked).await,
+        }
+    }
+
+    /// A change that waits for its turn: the next sweep finds it. Asked for where there is a queue of scans, in which it is merged with
+    /// others.
+    pub(super) async fn ask_for_sweep(&self, cause: &Cause) -> Result<(), Unhandled> {
+        if !self.world.has_scan_queue() {
+            return Ok(());
+        }
+        let now = self.world.now();
+        self.line_up(Scan::new(Subject::Fleet, cause.of_sweep(now), now)).await.map(drop)
+    }
+
+    /// No policy, no scan; it is asked for again until there is one.
+    async fn wait_for_policy(&self, scan: Scan, unusable: &Unhandled) -> Result<Reported, Unhandled> {
+        let (unread, delay) = self.kept(unusable, scan.unread, &format!("scan {}", scan.id));
+        // Another part, or the queue of scans would take it for one that it has had.
+        let (parts, deadline_from) = (scan.next_part(), bounds::later(scan.deadline_from, delay));
+        let next = Scan { parts, deadline_from, unread, ..scan };
+        self.defer_scan(&next, delay, unusable).await
     }
 
     async fn await_window(&self, scan: &Scan, at: Timestamp, delay: Duration) -> Result<Reported, Unhandled> {

@@ -34,7 +34,7 @@ const OVER_AFTER: SignedDuration = SignedDuration::from_mins(20);
 /// Of so many other streams that we started with the same key it is asked whether they were new. Where more are, some may be watched.
 const OTHERS_MAX: usize = 10;
 
-impl<W: StreamApi + KeyApi + TrailApi + TrafficApi + Clock> Run<'_, W> {
+impl<W> Run<'_, W> {
     /// The guard of the stream's rule.
     pub(super) fn guard(&self) -> Option<Guard> {
         match self.decision.as_ref().map(|decision| &decision.outcome) {
@@ -42,7 +42,9 @@ impl<W: StreamApi + KeyApi + TrailApi + TrafficApi + Clock> Run<'_, W> {
             _ => None,
         }
     }
+}
 
+impl<W: StreamApi + TrailApi + TrafficApi + Clock> Run<'_, W> {
     /// The step for a change that nothing else speaks against.
     pub(super) async fn ask_guard(&mut self, wrong: &Wrong, step: Step) -> Taken {
         let now = self.world.now();
@@ -194,24 +196,9 @@ impl<W: StreamApi + KeyApi + TrailApi + TrafficApi + Clock> Run<'_, W> {
         self.guarding.users = Some(users);
         Ok(broken)
     }
+}
 
-    /// The accounts that resource policies of the stream and its consumers let in; or why that cannot be said.
-    pub(super) async fn lets_in(&self, consumers: Vec<Consumer>) -> Result<Result<Vec<String>, String>, Failure> {
-        let stream = &self.state.work.stream;
-        let arns = std::iter::once(stream.to_string()).chain(consumers.into_iter().map(|consumer| consumer.arn));
-        let mut accounts = Vec::new();
-        for arn in arns {
-            let Some(policy) = self.world.resource_policy(&arn, &self.log).await? else { continue };
-            match before::lets_in(&policy, &stream.scope.account) {
-                Ok(some) => accounts.extend(some),
-                Err(why) => return Ok(Err(why.to_owned())),
-            }
-        }
-        accounts.sort();
-        accounts.dedup();
-        Ok(Ok(accounts))
-    }
-
+impl<W: StreamApi + KeyApi + TrailApi + TrafficApi + Clock> Run<'_, W> {
     /// One observation of a watched change. It changes nothing, whatever it finds.
     pub(super) async fn watch(&mut self, watch: &Watch) -> End {
         let (on, base) = match self.observe().await {
@@ -232,7 +219,9 @@ impl<W: StreamApi + KeyApi + TrailApi + TrafficApi + Clock> Run<'_, W> {
         let (step, why) = after_break(step, watch, self.guard().as_ref(), self.session.mode, now);
         self.end_of_watch(base, watch, Watched { step, users, denied, restoring: why.map(str::to_owned) })
     }
+}
 
+impl<W: TrailApi + Clock> Run<'_, W> {
     /// Notes whether somebody else set the rule's key on a stream of a list: that is nothing to watch, and the list goes on. What the history
     /// does not show may have been a copy of this message, which has the list then.
     pub(super) async fn ask_who_changed_it(&mut self) -> Result<(), Unfinished> {
@@ -248,7 +237,9 @@ impl<W: StreamApi + KeyApi + TrailApi + TrafficApi + Clock> Run<'_, W> {
         self.guarding.needs_none |= before::was_set_by_another(&trail.changes, key, own_role);
         Ok(())
     }
+}
 
+impl<W: Clock> Run<'_, W> {
     /// What the run leaves, where `next` is what its verdict alone would leave.
     pub(super) fn left(&mut self, next: Next, verdict: &Verdict, now: Timestamp) -> (Next, Left) {
         match (&self.state.work.watch, &self.guarding.watched) {
@@ -281,6 +272,25 @@ impl<W: StreamApi + KeyApi + TrailApi + TrafficApi + Clock> Run<'_, W> {
         let verdict = life::verdict(base, &watched, watch);
         self.guarding.watched = Some(watched);
         (verdict, After::Verdict)
+    }
+}
+
+impl<W: TrafficApi + Clock> Run<'_, W> {
+    /// The accounts that resource policies of the stream and its consumers let in; or why that cannot be said.
+    pub(super) async fn lets_in(&self, consumers: Vec<Consumer>) -> Result<Result<Vec<String>, String>, Failure> {
+        let stream = &self.state.work.stream;
+        let arns = std::iter::once(stream.to_string()).chain(consumers.into_iter().map(|consumer| consumer.arn));
+        let mut accounts = Vec::new();
+        for arn in arns {
+            let Some(policy) = self.world.resource_policy(&arn, &self.log).await? else { continue };
+            match before::lets_in(&policy, &stream.scope.account) {
+                Ok(some) => accounts.extend(some),
+                Err(why) => return Ok(Err(why.to_owned())),
+            }
+        }
+        accounts.sort();
+        accounts.dedup();
+        Ok(Ok(accounts))
     }
 
     /// How the stream's users fare by the change of its watch.

@@ -12,7 +12,7 @@ use crate::domain::policy::{Decision, Exemption, Outcome};
 use crate::domain::remedy::advice::{Facts, Remedy};
 use crate::domain::remedy::{of_failure, remedy};
 use crate::domain::work::Work;
-use crate::ports::{Clock, KeyApi, StreamApi, TrafficApi, TrailApi};
+use crate::ports::{Clock, KeyApi, StreamApi, TrailApi};
 use crate::run::observe::{Observer, Unobserved};
 use crate::run::session::Session;
 
@@ -46,7 +46,7 @@ pub struct Preview {
 /// Observes once and names the first step; does nothing.
 pub async fn preview<W>(world: &W, work: &Work, session: &Session<'_>) -> Preview
 where
-    W: StreamApi + KeyApi + TrailApi + TrafficApi + Clock,
+    W: StreamApi + KeyApi + TrailApi + Clock,
 {
     let mut run = Run::new(world, work, session);
     run.observer = Observer::of_preview(world, session);
@@ -92,7 +92,7 @@ where
     Preview { step, situation, rule, reasons, tags, exemption, setting, desired, proof, keys, remedy }
 }
 
-impl<W: StreamApi + KeyApi + TrailApi + TrafficApi + Clock> Run<'_, W> {
+impl<W: StreamApi + KeyApi + TrailApi + Clock> Run<'_, W> {
     async fn first_step(&mut self) -> Result<Step, Unfinished> {
         let observation = self.observe().await.map_err(Unobserved::why)?;
         let step = self.next_step(&observation);

@@ -20,7 +20,7 @@ use crate::domain::plan::proof::{
 use crate::domain::plan::put_back;
 use crate::domain::text::EventText;
 use crate::domain::verdict::{Reason, Verdict};
-use crate::ports::{Clock, KeyApi, ReadBack, ReadRecord, StreamApi, TrafficApi, TrailApi};
+use crate::ports::{Clock, KeyApi, ReadBack, ReadRecord, StreamApi};
 use crate::run::session::CALL_TIME;
 
 /// How far our clock may be ahead of Kinesis's.
@@ -31,7 +31,7 @@ const SEEN_SINCE_MAX: SignedDuration = SignedDuration::from_hours(2);
 /// Between two tries of a proof.
 const PROOF_PAUSE: Duration = Duration::from_millis(2500);
 
-impl<W: StreamApi + KeyApi + TrailApi + TrafficApi + Clock> Run<'_, W> {
+impl<W: StreamApi + KeyApi + Clock> Run<'_, W> {
     /// Makes the proof that is owed.
     pub(super) async fn prove(&mut self) -> Taken {
         let now = self.world.now();

@@ -163,7 +163,9 @@ impl<W: StreamApi + KeyApi + TrailApi + TrafficApi + Clock> Run<'_, W> {
         };
         Ok(Err(Watched { step, users, denied: denied.unwrap_or_default(), restoring: Some(why) }))
     }
+}
 
+impl<W: Clock> Run<'_, W> {
     /// The guard of the stream's rule, where that still lets us bring the stream back.
     fn guard_that_lets(&self, watch: &Watch) -> Option<Guard> {
         let created = self.state.work.created.unwrap_or_else(|| self.world.now());
@@ -173,7 +175,9 @@ impl<W: StreamApi + KeyApi + TrailApi + TrafficApi + Clock> Run<'_, W> {
         };
         self.guard().filter(|_| lets(self.state.situation.as_ref(), is_reported, watch))
     }
+}
 
+impl<W: TrailApi + Clock> Run<'_, W> {
     /// Who is denied the key of the change and used the stream before, as far as CloudTrail shows it; or why that is not known.
     pub(super) async fn denied(&self, watch: &Watch) -> Result<Vec<Denied>, String> {
         let Watch { target, sent, back, .. } = watch;
@@ -212,7 +216,9 @@ impl<W: StreamApi + KeyApi + TrailApi + TrafficApi + Clock> Run<'_, W> {
         uses.extend(trail.uses);
         Ok(trail.whole)
     }
+}
 
+impl<W: StreamApi + KeyApi + TrafficApi + Clock> Run<'_, W> {
     /// Makes the proof that is owed of the key that the stream went back to. Where it cannot be made, evidence says so.
     async fn prove_restored(&mut self) {
         let is_owed = self.state.progress.as_ref().is_some_and(|progress| progress.proof != Owed::No);
@@ -234,7 +240,9 @@ impl<W: StreamApi + KeyApi + TrailApi + TrafficApi + Clock> Run<'_, W> {
         let watched = Watched { step, users, denied: Vec::new(), restoring: None };
         self.end_of_watch(base, watch, watched)
     }
+}
 
+impl<W> Run<'_, W> {
     /// Where the stream is by one key.
     pub(super) fn on(&self, observation: &Observation, key: &str) -> Option<On> {
         let after = self.state.after.as_ref();

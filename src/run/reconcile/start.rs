@@ -15,11 +15,11 @@ use crate::domain::plan::start::{AfterStart, RefusedStart, judge_start, may_be_r
 use crate::domain::verdict::{Action, Reason};
 use crate::domain::wait::longest;
 use crate::domain::work::Work;
-use crate::ports::{Clock, KeyApi, StreamApi, TrafficApi, TrailApi};
+use crate::ports::{Clock, StreamApi, TrailApi};
 use crate::run::paces::Paces;
 use crate::run::session::Session;
 
-impl<W: StreamApi + KeyApi + TrailApi + TrafficApi + Clock> Run<'_, W> {
+impl<W: StreamApi + TrailApi + Clock> Run<'_, W> {
     /// The one Start request of a run.
     pub(super) async fn start(&mut self, key: &KeyIdentity, observation: &Observation) -> Option<End> {
         if !self.has_turn {

@@ -12,11 +12,11 @@ use crate::domain::model::{Observed, StreamStatus};
 use crate::domain::plan::close::{After, End};
 use crate::domain::plan::step::Condition;
 use crate::domain::wait::{needs_patience, pause, pause_after_change};
-use crate::ports::{Clock, KeyApi, StreamApi, TrafficApi, TrailApi};
+use crate::ports::Clock;
 use crate::run::paces::Paces;
 use crate::run::session::Session;
 
-impl<W: StreamApi + KeyApi + TrailApi + TrafficApi + Clock> Run<'_, W> {
+impl<W: Clock> Run<'_, W> {
     /// Pauses before the next observation; `false` when this run has waited long enough.
     pub(super) async fn pause(&mut self, condition: Condition) -> bool {
         let now = self.world.now();
