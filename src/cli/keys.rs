@@ -7,6 +7,7 @@ use aws_sdk_kms::Client;
 use aws_types::SdkConfig;
 use futures_util::{StreamExt, stream};
 
+use super::pages;
 use crate::aws::logged;
 use crate::domain::arn::Scope;
 use crate::domain::evidence::known::{KnownKey, Rotation};
@@ -66,24 +67,19 @@ async fn facts(sdk: &SdkConfig, own: &Scope, keys: &[&mut KnownKey], log: &CallL
 
 /// The names of keys: the aliases of an account and Region by the ids of their keys, of so many pages at most, and why the list breaks off.
 pub(super) async fn aliases(client: &Client, pages_max: usize, log: &CallLog) -> (Aliases, Option<Failure>) {
-    let (mut found, mut marker) = (Aliases::new(), None);
-    for _ in 0..pages_max {
-        let request = client.list_aliases().limit(100).set_marker(marker.take());
-        let page = match logged(log, "kms:ListAliases", request.send()).await {
-            Ok(page) => page,
-            Err(failure) => return (found, Some(failure)),
-        };
+    let mut found = Aliases::new();
+    let read = pages::at_most(pages_max, async |marker| {
+        let request = client.list_aliases().limit(100).set_marker(marker);
+        let page = logged(log, "kms:ListAliases", request.send()).await?;
         for alias in page.aliases.unwrap_or_default() {
             if let (Some(name), Some(id)) = (alias.alias_name, alias.target_key_id) {
                 found.entry(id).or_default().insert(name);
             }
         }
-        marker = page.next_marker.filter(|next| !next.is_empty());
-        if marker.is_none() {
-            break;
-        }
-    }
-    (found, None)
+        Ok(page.next_marker)
+    });
+    let failure = read.await.err();
+    (found, failure)
 }
 
 /// How customers' keys are rotated. Where the first may not be asked about, the others are not.

@@ -23,6 +23,7 @@ mod keys;
 mod man;
 mod organization;
 mod output;
+mod pages;
 pub mod policy;
 mod process;
 mod progress;

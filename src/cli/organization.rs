@@ -6,6 +6,7 @@ use aws_config::retry::RetryConfig;
 use aws_sdk_organizations::types::AccountState;
 use aws_types::SdkConfig;
 
+use super::pages;
 use crate::aws::{Timeouts, logged};
 use crate::domain::arn::Scope;
 use crate::domain::failure::Failure;
@@ -25,8 +26,8 @@ pub(crate) async fn accounts(base: &SdkConfig) -> Result<Vec<String>, Failure> {
     let config =
         aws_sdk_organizations::config::Builder::from(base).retry_config(retries).timeout_config(timeouts.into());
     let client = aws_sdk_organizations::Client::from_conf(config.build());
-    let (mut accounts, mut token) = (Vec::new(), None);
-    loop {
+    let mut accounts = Vec::new();
+    pages::all(async |token| {
         let request = client.list_accounts().set_next_token(token);
         let answer = logged(&CallLog::default(), LIST_ACCOUNTS, request.send()).await?;
         for account in answer.accounts.unwrap_or_default() {
@@ -37,10 +38,9 @@ pub(crate) async fn accounts(base: &SdkConfig) -> Result<Vec<String>, Failure> {
             };
             accounts.extend(account.id.filter(|id| is_active && Scope::is_account(id)));
         }
-        token = answer.next_token.filter(|token| !token.is_empty());
-        if token.is_none() {
-            accounts.sort_unstable();
-            return Ok(accounts);
-        }
-    }
+        Ok(answer.next_token)
+    })
+    .await?;
+    accounts.sort_unstable();
+    Ok(accounts)
 }

@@ -11,6 +11,7 @@ use aws_types::SdkConfig;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 
+use super::pages;
 use crate::aws::{Aws, Timeouts, logged};
 use crate::domain::failure::{Failure, Unfinished};
 use crate::domain::pace::Pace;
@@ -130,8 +131,8 @@ impl<'a> Queries<'a> {
 
     /// How each source of the aggregator delivered.
     pub(crate) async fn sources(&self) -> Result<Vec<SourceStatus>, Failure> {
-        let (mut sources, mut token) = (Vec::new(), None);
-        loop {
+        let mut sources = Vec::new();
+        pages::all(async |token| {
             self.turn(SOURCES).await?;
             let request = self.client.describe_configuration_aggregator_sources_status();
             let request = request.set_configuration_aggregator_name(self.aggregator.map(str::to_owned)).limit(PAGE);
@@ -155,17 +156,16 @@ impl<'a> Queries<'a> {
                     words: words.join(": "),
                 });
             }
-            token = answer.next_token.filter(|token| !token.is_empty());
-            if token.is_none() {
-                return Ok(sources);
-            }
-        }
+            Ok(answer.next_token)
+        })
+        .await?;
+        Ok(sources)
     }
 
     /// The aggregators of the account and Region.
     pub(crate) async fn aggregators(&self) -> Result<Vec<Aggregator>, Failure> {
-        let (mut aggregators, mut token) = (Vec::new(), None);
-        loop {
+        let mut aggregators = Vec::new();
+        pages::all(async |token| {
             self.turn(AGGREGATORS).await?;
             let request = self.client.describe_configuration_aggregators().set_next_token(token);
             let answer = logged(&CallLog::default(), AGGREGATORS, request.send()).await?;
@@ -180,10 +180,9 @@ impl<'a> Queries<'a> {
                     });
                 aggregators.push(Aggregator { name, of_organization, accounts });
             }
-            token = answer.next_token.filter(|token| !token.is_empty());
-            if token.is_none() {
-                return Ok(aggregators);
-            }
-        }
+            Ok(answer.next_token)
+        })
+        .await?;
+        Ok(aggregators)
     }
 }

@@ -10,6 +10,7 @@ use super::finding::{Finding, is_absent};
 use crate::aws::logged;
 use crate::cli::arguments::options;
 use crate::cli::context::{Context, variable};
+use crate::cli::pages;
 use crate::domain::arn::Scope;
 use crate::domain::failure::Failure;
 use crate::ports::CallLog;
@@ -157,9 +158,8 @@ async fn stack(context: &Context, name: &str, found: &mut Deployed) -> Vec<Findi
 
 /// The rules among a stack's resources.
 async fn rules(client: &Client, name: &str, found: &mut Deployed) -> Result<(), Failure> {
-    let mut next = None;
-    loop {
-        let asked = client.list_stack_resources().stack_name(name).set_next_token(next.take()).send();
+    pages::all(async |token| {
+        let asked = client.list_stack_resources().stack_name(name).set_next_token(token).send();
         let page = logged(&CallLog::default(), "cloudformation:ListStackResources", asked).await?;
         for resource in page.stack_resource_summaries.unwrap_or_default() {
             if let (Some("AWS::Events::Rule"), Some(logical), Some(physical)) =
@@ -168,11 +168,9 @@ async fn rules(client: &Client, name: &str, found: &mut Deployed) -> Result<(), 
                 found.rules.insert(logical, physical);
             }
         }
-        next = page.next_token;
-        if next.is_none() {
-            return Ok(());
-        }
-    }
+        Ok(page.next_token)
+    })
+    .await
 }
 
 /// The function's configuration, and what it says of the rest.

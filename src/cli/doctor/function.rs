@@ -6,6 +6,7 @@ use super::deployed::{Deployed, queue_arn};
 use super::finding::{Finding, REDEPLOY, State as How};
 use crate::aws::logged;
 use crate::cli::context::Context;
+use crate::cli::pages;
 use crate::config::{Config, ModeSource, mode};
 use crate::domain::model::Mode;
 use crate::ports::CallLog;
@@ -113,19 +114,15 @@ async fn variables(context: &Context, deployed: &Deployed, name: &str) -> (Vec<F
 async fn sources(context: &Context, deployed: &Deployed, name: &str) -> Vec<Finding> {
     let own = &context.config.own;
     let client = aws_sdk_lambda::Client::new(&context.sdk);
-    let (mut mappings, mut next) = (Vec::new(), None);
-    loop {
-        let asked = client.list_event_source_mappings().function_name(name).set_marker(next.take()).send();
-        match logged(&CallLog::default(), "lambda:ListEventSourceMappings", asked).await {
-            Ok(page) => {
-                mappings.extend(page.event_source_mappings.unwrap_or_default());
-                next = page.next_marker.filter(|marker| !marker.is_empty());
-            }
-            Err(failure) => return vec![Finding::unobserved("source", &failure, own)],
-        }
-        if next.is_none() {
-            break;
-        }
+    let mut mappings = Vec::new();
+    let read = pages::all(async |marker| {
+        let asked = client.list_event_source_mappings().function_name(name).set_marker(marker).send();
+        let page = logged(&CallLog::default(), "lambda:ListEventSourceMappings", asked).await?;
+        mappings.extend(page.event_source_mappings.unwrap_or_default());
+        Ok(page.next_marker)
+    });
+    if let Err(failure) = read.await {
+        return vec![Finding::unobserved("source", &failure, own)];
     }
     let queues = [("work", &deployed.work), ("scan", &deployed.scans)];
     let queues = queues.into_iter().filter_map(|(what, url)| Some((what, queue_arn(url.as_deref()?, own))));

@@ -14,6 +14,7 @@ use super::judge::may_pass;
 use super::needs::{Need, needs};
 use crate::aws::logged;
 use crate::cli::context::Context;
+use crate::cli::pages;
 use crate::domain::arn::Scope;
 use crate::domain::event::item::{Input, Item};
 use crate::domain::event::parse;
@@ -146,16 +147,15 @@ async fn all(client: &Client, deployed: &Deployed, queue: &str) -> Result<Vec<Ru
 
 /// The names of the rules that send to the queue.
 async fn names(client: &Client, queue: &str) -> Result<Vec<String>, Failure> {
-    let (mut names, mut next) = (Vec::new(), None);
-    loop {
-        let asked = client.list_rule_names_by_target().target_arn(queue).set_next_token(next.take()).send();
+    let mut names = Vec::new();
+    pages::all(async |token| {
+        let asked = client.list_rule_names_by_target().target_arn(queue).set_next_token(token).send();
         let page = logged(&CallLog::default(), "events:ListRuleNamesByTarget", asked).await?;
         names.extend(page.rule_names.unwrap_or_default());
-        next = page.next_token;
-        if next.is_none() {
-            return Ok(names);
-        }
-    }
+        Ok(page.next_token)
+    })
+    .await?;
+    Ok(names)
 }
 
 /// One of them; `None` where it is gone.

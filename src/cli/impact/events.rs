@@ -3,7 +3,7 @@
 use aws_sdk_eventbridge::Client;
 
 use super::calls::{LIST_BUSES, LIST_RULE_NAMES, LIST_TARGETS};
-use super::search::{Search, next, pages};
+use super::search::{Search, pages};
 use crate::aws::logged;
 use crate::domain::failure::Failure;
 use crate::domain::impact::finding::Side;
@@ -34,7 +34,7 @@ async fn buses(client: &Client, search: &mut Search<'_>) -> Result<Vec<String>, 
         let request = client.list_event_buses().set_next_token(token);
         let page = logged(&CallLog::default(), LIST_BUSES, request.send()).await?;
         names.extend(page.event_buses().iter().filter_map(|bus| bus.name()).map(str::to_owned));
-        Ok(next(page.next_token()))
+        Ok(page.next_token)
     })
     .await?;
     if !whole {
@@ -50,7 +50,7 @@ async fn rules(client: &Client, search: &mut Search<'_>, bus: &str, stream: &str
         for rule in page.rule_names() {
             targets(client, search, bus, rule, stream).await?;
         }
-        Ok(next(page.next_token()))
+        Ok(page.next_token)
     })
     .await?;
     if !whole {
@@ -67,7 +67,7 @@ async fn targets(client: &Client, search: &mut Search<'_>, bus: &str, rule: &str
             let how = format!("EventBridge rule {} on {}", EventText::new(rule), EventText::new(bus));
             search.configured(stream, target.role_arn(), Side::Producer, &how);
         }
-        Ok(next(page.next_token()))
+        Ok(page.next_token)
     })
     .await?;
     if !whole {

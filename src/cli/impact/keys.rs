@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use aws_sdk_kms::Client;
 
 use super::calls::{GET_KEY_POLICY, LIST_GRANTS};
-use super::search::{PAGES_MAX, next, pages};
+use super::search::{PAGES_MAX, pages};
 use crate::aws::logged;
 use crate::cli::context::Context;
 use crate::domain::access::document::Document;
@@ -93,7 +93,7 @@ impl<'a> Keys<'a> {
             let request = self.client.list_grants().key_id(arn.as_str()).set_marker(marker);
             let page = logged(&CallLog::default(), LIST_GRANTS, request.send()).await?;
             grants.extend(page.grants().iter().map(grant));
-            Ok(next(page.next_marker()).filter(|_| page.truncated()))
+            Ok(page.next_marker.filter(|_| page.truncated))
         })
         .await?;
         let too_long = || format!("only the first {PAGES_MAX} pages of the key's grants were read");

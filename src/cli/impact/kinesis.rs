@@ -3,17 +3,17 @@
 use aws_sdk_kinesis::Client;
 use aws_sdk_kinesis::types::StreamFilter;
 
-use super::calls::{DESCRIBE_CHANNEL, GET_RESOURCE_POLICY, LIST_CHANNELS, LIST_CONSUMERS};
-use super::search::{Search, Searched, next, pages};
+use super::calls::{DESCRIBE_CHANNEL, LIST_CHANNELS};
+use super::search::{Search, Searched, pages};
 use crate::aws::logged;
 use crate::domain::access::document::Document;
 use crate::domain::access::principal::Principal;
-use crate::domain::failure::{Class, Failure};
+use crate::domain::failure::Failure;
 use crate::domain::impact::finding::{Finding, Side, Tier, Who};
 use crate::domain::impact::permitted::{READS, WRITES};
 use crate::domain::impact::report::NotChecked;
 use crate::domain::text::EventText;
-use crate::ports::CallLog;
+use crate::ports::{CallLog, Consumer, TrafficApi};
 
 const CONSUMERS: &str = "registered consumers";
 const POLICIES: &str = "resource policies";
@@ -21,13 +21,24 @@ const CHANNELS: &str = "channels";
 
 pub(super) async fn search(search: &mut Search<'_>) {
     let client = Client::new(&search.context.sdk);
+    let aws = &search.context.aws;
     for stream in &mut search.streams {
-        if let Err(failure) = consumers(&client, stream).await {
+        let consumers = aws.consumers(&stream.arn, &CallLog::default()).await.unwrap_or_else(|failure| {
             stream.failed(CONSUMERS, &failure);
+            Vec::new()
+        });
+        for Consumer { name, arn } in consumers {
+            // Nothing says whose credentials it reads with.
+            let name = EventText::new(&format!("registered consumer {name}"));
+            stream.findings.push(Finding::new(Who::Unnamed(name), Side::Consumer, Tier::Configured, CONSUMERS));
+            stream.consumers.push(arn);
         }
-        let arns: Vec<String> = std::iter::once(stream.arn.to_string()).chain(stream.consumers.clone()).collect();
-        for arn in arns {
-            resource_policy(&client, stream, &arn).await;
+        for arn in [stream.arn.to_string()].into_iter().chain(stream.consumers.clone()) {
+            match aws.resource_policy(&arn, &CallLog::default()).await {
+                Ok(Some(text)) => resource_policy(stream, &arn, &text),
+                Ok(None) => {}
+                Err(failure) => stream.failed(POLICIES, &failure),
+            }
         }
         if let Err(failure) = channels(&client, stream).await {
             stream.failed(CHANNELS, &failure);
@@ -35,38 +46,10 @@ pub(super) async fn search(search: &mut Search<'_>) {
     }
 }
 
-/// Nothing says whose credentials a registered consumer reads with.
-async fn consumers(client: &Client, stream: &mut Searched) -> Result<(), Failure> {
-    let whole = pages(async |token| {
-        let request = client.list_stream_consumers().stream_arn(stream.arn.to_string()).set_next_token(token);
-        let page = logged(&CallLog::default(), LIST_CONSUMERS, request.send()).await?;
-        for consumer in page.consumers() {
-            stream.consumers.push(consumer.consumer_arn().to_owned());
-            let name = EventText::new(&format!("registered consumer {}", consumer.consumer_name()));
-            stream.findings.push(Finding::new(Who::Unnamed(name), Side::Consumer, Tier::Configured, CONSUMERS));
-        }
-        Ok(next(page.next_token()))
-    })
-    .await?;
-    if !whole {
-        stream.cut(CONSUMERS);
-    }
-    Ok(())
-}
-
-async fn resource_policy(client: &Client, stream: &mut Searched, arn: &str) {
-    let request = client.get_resource_policy().resource_arn(arn);
-    let text = match logged(&CallLog::default(), GET_RESOURCE_POLICY, request.send()).await {
-        Ok(answer) => answer.policy,
-        // One that has none.
-        Err(Failure { class: Class::Ignored, .. }) => return,
-        Err(failure) => return stream.failed(POLICIES, &failure),
-    };
-    if text.trim().is_empty() {
-        return;
-    }
+/// Who is let in by a policy of the stream or a consumer.
+fn resource_policy(stream: &mut Searched, arn: &str, text: &str) {
     let of = if arn == stream.arn.to_string() { "the stream" } else { "a consumer" };
-    let document = Document::read(&text);
+    let document = Document::read(text);
     if document.is_unreadable() {
         let why = format!("the resource policy of {of} cannot be read");
         return stream.not_checked.push(NotChecked { what: POLICIES.to_owned(), why });
@@ -107,7 +90,7 @@ async fn channels(client: &Client, stream: &mut Searched) -> Result<(), Failure>
             let how = format!("channel {}", EventText::new(channel.channel_name()));
             stream.configured(role.as_deref(), Side::Consumer, &how);
         }
-        Ok(next(page.next_token()))
+        Ok(page.next_token)
     })
     .await?;
     if !whole {

@@ -6,7 +6,7 @@ use aws_sdk_lambda::Client;
 use aws_sdk_lambda::types::EventSourceMappingConfiguration;
 
 use super::calls::{GET_FUNCTION, LIST_MAPPINGS};
-use super::search::{Search, Searched, next, pages};
+use super::search::{Search, Searched, pages};
 use crate::aws::logged;
 use crate::domain::failure::Failure;
 use crate::domain::impact::finding::Side;
@@ -71,7 +71,7 @@ async fn mappings(
         let request = request.set_event_source_arn(source.map(str::to_owned)).set_marker(token);
         let page = logged(&CallLog::default(), LIST_MAPPINGS, request.send()).await?;
         mappings.extend(page.event_source_mappings().iter().cloned());
-        Ok(next(page.next_marker()))
+        Ok(page.next_marker)
     })
     .await?;
     Ok((mappings, whole))

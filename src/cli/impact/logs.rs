@@ -5,7 +5,7 @@ use aws_sdk_cloudwatchlogs::types::PolicyType;
 use serde_json::Value;
 
 use super::calls::{DESCRIBE_ACCOUNT_POLICIES, DESCRIBE_DESTINATIONS};
-use super::search::{Search, next, pages};
+use super::search::{Search, pages};
 use crate::aws::logged;
 use crate::domain::failure::Failure;
 use crate::domain::impact::finding::Side;
@@ -35,7 +35,7 @@ async fn destinations(client: &Client, search: &mut Search<'_>) -> Result<(), Fa
             let stream = destination.target_arn().unwrap_or_default();
             search.configured(stream, destination.role_arn(), Side::Producer, &how);
         }
-        Ok(next(page.next_token()))
+        Ok(page.next_token)
     })
     .await?;
     if !whole {
@@ -56,7 +56,7 @@ async fn account_policies(client: &Client, search: &mut Search<'_>) -> Result<()
             let how = format!("Logs account policy {}", EventText::new(policy.policy_name().unwrap_or_default()));
             search.configured(text("DestinationArn").unwrap_or_default(), text("RoleArn"), Side::Producer, &how);
         }
-        Ok(next(page.next_token()))
+        Ok(page.next_token)
     })
     .await?;
     if !whole {

@@ -9,8 +9,9 @@ use percent_encoding::percent_decode_str;
 
 use super::calls::AUTHORIZATION_DETAILS;
 use super::identity::Identities;
-use super::search::{Search, at_most};
+use super::search::Search;
 use crate::aws::logged;
+use crate::cli::pages::at_most;
 use crate::cli::simulator::Answer;
 use crate::domain::access::document::Document;
 use crate::domain::access::principal::Principal;

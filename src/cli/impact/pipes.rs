@@ -3,7 +3,7 @@
 use aws_sdk_pipes::Client;
 
 use super::calls::{DESCRIBE_PIPE, LIST_PIPES};
-use super::search::{Search, next, pages};
+use super::search::{Search, pages};
 use crate::aws::logged;
 use crate::domain::failure::Failure;
 use crate::domain::impact::finding::Side;
@@ -55,7 +55,7 @@ async fn pipes(search: &mut Search<'_>, source: Option<String>, target: Option<S
                 search.configured(&arn, answer.role_arn(), side, &format!("pipe {}", EventText::new(name)));
             }
         }
-        Ok(next(page.next_token()))
+        Ok(page.next_token)
     })
     .await?;
     if !whole {

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::cli::context::Context;
+use crate::cli::pages::at_most;
 use crate::domain::access::principal::Principal;
 use crate::domain::arn::StreamArn;
 use crate::domain::failure::Failure;
@@ -108,26 +109,6 @@ pub(super) async fn pages(
     page: impl AsyncFnMut(Option<String>) -> Result<Option<String>, Failure>,
 ) -> Result<bool, Failure> {
     at_most(PAGES_MAX, page).await
-}
-
-/// The same, of at most so many pages.
-pub(super) async fn at_most(
-    most: usize,
-    mut page: impl AsyncFnMut(Option<String>) -> Result<Option<String>, Failure>,
-) -> Result<bool, Failure> {
-    let mut token = None;
-    for _ in 0..most {
-        token = page(token).await?;
-        if token.is_none() {
-            return Ok(true);
-        }
-    }
-    Ok(false)
-}
-
-/// A token that asks for a next page.
-pub(super) fn next(token: Option<&str>) -> Option<String> {
-    token.filter(|token| !token.is_empty()).map(str::to_owned)
 }
 
 /// Waits for a turn.

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use serde_json::Value;
 
 use super::calls::LOOKUP_EVENTS;
-use super::search::{Search, next, pages, turn};
+use super::search::{Search, pages, turn};
 use crate::aws::logged;
 use crate::domain::arn::KeyArn;
 use crate::domain::failure::Failure;
@@ -56,7 +56,7 @@ async fn events(search: &mut Search<'_>, key: &KeyArn, since: Timestamp, pace: &
                 stream.findings.push(usage.into_finding());
             }
         }
-        Ok(next(page.next_token()))
+        Ok(page.next_token)
     })
     .await?;
     if !whole {
