@@ -110,11 +110,6 @@ impl Judged {
     pub fn loses(&self) -> bool {
         self.after.access == Access::Loses && self.before.access != Access::Loses
     }
-
-    /// Whether it has no access now, nor afterwards: that is not the change's doing.
-    pub fn is_without(&self) -> bool {
-        self.after.access == Access::Loses && self.before.access == Access::Loses
-    }
 }
 
 /// The calls that IAM's simulator has to be asked about for a finding: of principals of the stream's account alone, since it knows no

@@ -168,54 +168,98 @@ pub enum Answer {
     Refused(String),
 }
 
+/// Why a stream does not go back.
+enum No {
+    /// It never does.
+    Never(String),
+    /// By what is known now; later there may be more to know.
+    NotYet(String),
+}
+
+fn never<T>(why: impl Into<String>) -> Result<T, No> {
+    Err(No::Never(why.into()))
+}
+
+fn not_yet<T>(why: impl Into<String>) -> Result<T, No> {
+    Err(No::NotYet(why.into()))
+}
+
 /// Whether a stream goes back that has been broken since `since`.
 pub fn answer(facts: &Facts<'_>, since: Timestamp, now: Timestamp) -> Answer {
-    let refused = |why: &str| Answer::Refused(format!("it is not restored: {why}"));
-    let not_yet = |why: &str| match now.duration_since(since) < SHOWN_WITHIN {
-        true => Answer::NotYet(now + AGAIN, format!("it is not restored yet: {why}")),
-        false => refused(why),
-    };
-    let watch = facts.watch;
+    match key_to_go_back_to(facts) {
+        Ok(key) => Answer::Given(key.identity.clone()),
+        Err(No::NotYet(why)) if now.duration_since(since) < SHOWN_WITHIN => {
+            Answer::NotYet(now + AGAIN, format!("it is not restored yet: {why}"))
+        }
+        Err(No::NotYet(why) | No::Never(why)) => Answer::Refused(format!("it is not restored: {why}")),
+    }
+}
+
+fn key_to_go_back_to<'a>(facts: &Facts<'a>) -> Result<&'a KeyInfo, No> {
+    rule_asks(facts)?;
+    let key = previous_key(facts)?;
+    is_as_it_was_left(facts)?;
+    lets_all_in(facts, key)?;
+    users_are_denied(facts)?;
+    Ok(key)
+}
+
+fn rule_asks(facts: &Facts<'_>) -> Result<(), No> {
     let fall_back = match (facts.mode, facts.guard) {
         (Mode::Enforce, Some(Guard { on_break: OnBreak::Restore, fall_back, .. })) => *fall_back,
-        (Mode::Enforce, _) => return refused("its rule does not ask for it any more, or its key cannot be used"),
-        (_, _) => return refused("the mode is report"),
+        (Mode::Enforce, _) => return never("its rule does not ask for it any more, or its key cannot be used"),
+        (_, _) => return never("the mode is report"),
     };
-    if fall_back == FallBack::None && watch.back.as_deref() == Some(AWS_MANAGED_ALIAS) {
-        return refused("it was not encrypted before, and its rule has `fall_back: none`");
+    if fall_back == FallBack::None && facts.watch.back.as_deref() == Some(AWS_MANAGED_ALIAS) {
+        return never("it was not encrypted before, and its rule has `fall_back: none`");
     }
-    let KeyInfo { identity, manager, problem, .. } = match facts.back {
+    Ok(())
+}
+
+/// The key before, where it can be used.
+fn previous_key<'a>(facts: &Facts<'a>) -> Result<&'a KeyInfo, No> {
+    let target = &facts.watch.target;
+    let info = match facts.back {
         KeyLookup::Found(info) => info,
-        KeyLookup::NotFound => return refused("its previous key no longer exists"),
-        KeyLookup::Denied { .. } => return refused("its previous key cannot be looked up"),
+        KeyLookup::NotFound => return never("its previous key no longer exists"),
+        KeyLookup::Denied { .. } => return never("its previous key cannot be looked up"),
     };
-    if let Some(problem) = problem {
-        return refused(&format!("its previous key cannot be used: {problem}"));
+    if let Some(problem) = &info.problem {
+        return never(format!("its previous key cannot be used: {problem}"));
     }
-    if identity.as_str() == watch.target {
-        return refused("it is already on its previous key");
+    if info.identity.as_str() == target {
+        return never("it is already on its previous key");
     }
     let account_of = |key: &str| KeyArn::parse(key).map(|key| key.account().to_owned());
-    let is_known = |account: String| account == facts.account || Some(&account) == account_of(&watch.target).as_ref();
-    if !account_of(identity.as_str()).is_none_or(is_known) {
-        return refused("its previous key is of another account, which its rule does not name");
+    let is_known = |account: String| account == facts.account || Some(&account) == account_of(target).as_ref();
+    if !account_of(info.identity.as_str()).is_none_or(is_known) {
+        return never("its previous key is of another account, which its rule does not name");
     }
+    Ok(info)
+}
+
+fn is_as_it_was_left(facts: &Facts<'_>) -> Result<(), No> {
     match facts.changes {
-        Ok(changes) if changes.iter().any(|change| is_later(change, watch, facts.own_role)) => {
-            return refused("it was changed since");
+        Ok(changes) if changes.iter().any(|change| is_later(change, facts.watch, facts.own_role)) => {
+            never("it was changed since")
         }
-        Ok(_) => {}
-        Err(why) => return not_yet(&format!("whether it was changed since is not known: {why}")),
+        Ok(_) => Ok(()),
+        Err(why) => not_yet(format!("whether it was changed since is not known: {why}")),
     }
-    if *manager == KeyManager::Aws {
-        match facts.lets_in {
-            Ok([]) => {}
-            Ok(accounts) => {
-                return refused(&format!("{} could not use the AWS-managed key", accounts.join(", ")));
-            }
-            Err(why) => return not_yet(&format!("whether other accounts use it is not known: {why}")),
-        }
+}
+
+/// Whether all who use the stream can use this key.
+fn lets_all_in(facts: &Facts<'_>, key: &KeyInfo) -> Result<(), No> {
+    match facts.lets_in {
+        _ if key.manager != KeyManager::Aws => Ok(()),
+        Ok([]) => Ok(()),
+        Ok(accounts) => never(format!("{} could not use the AWS-managed key", accounts.join(", "))),
+        Err(why) => not_yet(format!("whether other accounts use it is not known: {why}")),
     }
+}
+
+/// Whether it is certain that its users fail, and that they do so for want of the key.
+fn users_are_denied(facts: &Facts<'_>) -> Result<(), No> {
     let Some(users) = facts.users else { return not_yet("whether its users work cannot be read") };
     match users.health() {
         Health::Broken if users.fail_last() => {}
@@ -223,12 +267,12 @@ pub fn answer(facts: &Facts<'_>, since: Timestamp, now: Timestamp) -> Answer {
         Health::Unknown | Health::Suspect | Health::Quiet => {
             return not_yet("it is not certain that its users fail now");
         }
-        Health::Fine => return refused("its users work again as before"),
+        Health::Fine => return never("its users work again as before"),
     }
     match facts.denied {
-        Ok(denied) if denied.iter().any(|one| is_of_broken(one, users)) => Answer::Given(identity.clone()),
+        Ok(denied) if denied.iter().any(|one| is_of_broken(one, users)) => Ok(()),
         Ok(_) => not_yet("CloudTrail shows no user of it who is denied the key"),
-        Err(why) => not_yet(&format!("who is denied the key is not known: {why}")),
+        Err(why) => not_yet(format!("who is denied the key is not known: {why}")),
     }
 }
 
