@@ -277,7 +277,7 @@ impl Context {
         stream: &StreamArn,
         gone: fn(&StreamArn) -> Stop,
     ) -> Result<Tags, Stop> {
-        if !policy.needs_tags() {
+        if !policy.reads().tags {
             return Ok(Tags::new());
         }
         self.aws.tags(stream, &CallLog::default()).await.map_err(|failure| match failure.class {

@@ -109,9 +109,9 @@ async fn existing(context: &Context, policy: &Policy, mode: Mode, stream: &str) 
     if matches!(&previewed.step, Ok(Step::Finish(verdict)) if verdict.reason == Reason::StreamGone) {
         return Err(no_such_stream(&stream));
     }
-    let key = match &explanation.decision.outcome {
-        Outcome::Encrypt(target) => Some((target.key.clone(), look_up(context, &session, &target.key).await?)),
-        Outcome::Exempt(_) | Outcome::Unmatched | Outcome::Unresolvable(_) => None,
+    let key = match explanation.decision.outcome.target() {
+        Some(target) => Some((target.key.clone(), look_up(context, &session, &target.key).await?)),
+        None => None,
     };
     let setting = previewed.setting.as_ref().map(|s| (s.observed.status.clone(), s.observed.encryption.clone()));
     let created = previewed.setting.as_ref().map(|s| s.observed.created);
@@ -226,10 +226,7 @@ async fn what_if(
         changed: false,
     };
     let remedy = remedy(&facts);
-    let key = match outcome {
-        Outcome::Encrypt(target) => keys.get(&target.key).map(|found| (target.key.clone(), found.clone())),
-        Outcome::Exempt(_) | Outcome::Unmatched | Outcome::Unresolvable(_) => None,
-    };
+    let key = outcome.target().and_then(|target| Some((target.key.clone(), keys.get(&target.key)?.clone())));
     let setting = Some((observed.status.clone(), observed.encryption.clone()));
     let (created, keys, step) = (Some(observed.created), known(&keys), Ok(step));
     Ok(Reported { stream, setting, created, explanation, key, keys, step, verdict, remedy })
@@ -406,10 +403,7 @@ impl Reported {
             .iter()
             .map(|passed| json!({"rule": passed.rule.name, "line": passed.place.line, "why": passed.why}))
             .collect();
-        let exemption = match &decision.outcome {
-            Outcome::Exempt(exemption) => Some(ExemptionWire::from(exemption)),
-            Outcome::Encrypt(_) | Outcome::Unmatched | Outcome::Unresolvable(_) => None,
-        };
+        let exemption = decision.outcome.exemption().map(ExemptionWire::from);
         let outcome = match &decision.outcome {
             Outcome::Exempt(_) => "exempt",
             Outcome::Unmatched => "unmatched",

@@ -74,8 +74,7 @@ impl Cause {
 
     /// Whether somebody changed a stream's tags.
     pub fn is_about_tags(&self) -> bool {
-        let call = self.call.as_str();
-        WAKING_CALLS.contains(&call) && ![CREATE, START, STOP].contains(&call)
+        matches!(self.call.as_str(), "AddTagsToStream" | "RemoveTagsFromStream" | "TagResource" | "UntagResource")
     }
 
     /// Whether somebody changed a stream's encryption, so that a run for it may have changed it too.

@@ -249,9 +249,10 @@ impl Report<'_> {
     /// The evidence, with the remedy that follows from it.
     pub fn evidence(self) -> Evidence {
         let rule = self.decision.and_then(|decision| decision.rule.as_ref());
+        let outcome = self.decision.map(|decision| &decision.outcome);
         let remedy = remedy(&Facts {
             stream: self.stream,
-            outcome: self.decision.map(|decision| &decision.outcome),
+            outcome,
             rule: rule.map(|rule| rule.name.as_str()),
             encryption: self.after.as_ref().map(|after| &after.observed.encryption),
             situation: self.situation,
@@ -280,17 +281,11 @@ impl Report<'_> {
             policy_digest: self.policy_digest.to_owned(),
             rule: rule.map(|rule| (rule.index, rule.name.clone())),
             tags: self.decision.map(|decision| decision.tags.clone()).unwrap_or_default(),
-            exemption: match self.decision.map(|decision| &decision.outcome) {
-                Some(Outcome::Exempt(exemption)) => Some(exemption.clone()),
-                Some(Outcome::Encrypt(_) | Outcome::Unmatched | Outcome::Unresolvable(_)) | None => None,
-            },
+            exemption: outcome.and_then(Outcome::exemption).cloned(),
             reasons: self.decision.map(|decision| decision.reasons.clone()).unwrap_or_default(),
             before: self.before,
             after: self.after,
-            desired: match self.decision.map(|decision| &decision.outcome) {
-                Some(Outcome::Encrypt(target)) => Some((target.key.clone(), self.desired)),
-                Some(Outcome::Exempt(_) | Outcome::Unmatched | Outcome::Unresolvable(_)) | None => None,
-            },
+            desired: outcome.and_then(Outcome::target).map(|target| (target.key.clone(), self.desired)),
             keys: known(self.keys),
             calls: self.calls,
             proof: self.proof,

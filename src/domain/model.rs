@@ -187,6 +187,14 @@ pub enum Encryption {
 }
 
 impl Encryption {
+    /// The key, as it was given to Start.
+    pub fn key(&self) -> Option<&KeyRef> {
+        match self {
+            Self::Kms(key) => Some(key),
+            Self::None | Self::Unreadable(_) => None,
+        }
+    }
+
     /// By `EncryptionType` and `KeyId`.
     pub fn read(kind: Option<&str>, key: Option<&str>) -> Self {
         match kind {

@@ -10,7 +10,7 @@ pub mod permission;
 #[cfg(test)]
 mod tests;
 
-use self::advice::{Advice, AtSource, Facts, Remedy, named, target_of};
+use self::advice::{Advice, AtSource, Facts, Remedy, named};
 use self::key::{hidden_key, key_trouble, no_such_key, unwritable_key};
 use self::permission::to_permit;
 use super::arn::StreamArn;
@@ -18,6 +18,7 @@ use super::failure::{Class, Failure, Fault};
 use super::model::KeyIdentity;
 use super::plan::guard::before::is_guarded;
 use super::plan::situation::{CurrentKey, Situation, Wrong, identity_of};
+use super::policy::Outcome;
 use super::verdict::{Compliance, Reason, Verdict, Withheld};
 
 /// Whether a verdict that nothing is known can become another one with the next try, and nothing done about it.
@@ -39,16 +40,7 @@ pub fn remedy(facts: &Facts<'_>) -> Remedy {
         Reason::Settling => Remedy::None,
         // A record that is read back says too little: nobody can do anything about that.
         Reason::ProofUnclear => Remedy::None,
-        Reason::Broken | Reason::Inconclusive | Reason::Restored => match facts.situation {
-            Some(Situation::Wrong(Wrong { target, .. })) => find_who(facts.stream, target),
-            Some(Situation::Right { key, .. }) => Remedy::Key(
-                Advice::new(format!(
-                    "run the command to find who may not use {key}, and add the statements that it prints"
-                ))
-                .command(Some(impact(facts.stream, Some(key)))),
-            ),
-            _ => by_situation(facts),
-        },
+        Reason::Broken | Reason::Inconclusive | Reason::Restored => of_watched(facts),
         Reason::RightKey | Reason::Watching => match facts.situation {
             // The call is made; what the source does not say, its next apply removes.
             Some(Situation::Right { key, .. }) if facts.changed => {
@@ -87,6 +79,20 @@ pub fn remedy(facts: &Facts<'_>) -> Remedy {
         | Reason::GaveUp
         | Reason::Unfinished
         | Reason::Halted => by_situation(facts),
+    }
+}
+
+/// What to do about a change that did its stream no good, or may not have.
+fn of_watched(facts: &Facts<'_>) -> Remedy {
+    match facts.situation {
+        Some(Situation::Wrong(Wrong { target, .. })) => find_who(facts.stream, target),
+        Some(Situation::Right { key, .. }) => Remedy::Key(
+            Advice::new(format!(
+                "run the command to find who may not use {key}, and add the statements that it prints"
+            ))
+            .command(Some(impact(facts.stream, Some(key)))),
+        ),
+        _ => by_situation(facts),
     }
 }
 
@@ -139,7 +145,7 @@ fn is_undone_or_refused(verdict: &Verdict) -> bool {
 }
 
 fn by_situation(facts: &Facts<'_>) -> Remedy {
-    let target = target_of(facts);
+    let target = facts.outcome.and_then(Outcome::target);
     match facts.situation {
         None | Some(Situation::Exempt(_) | Situation::Right { .. } | Situation::TargetNotReady(..)) => Remedy::None,
         Some(Situation::Unmatched) => {
@@ -209,7 +215,7 @@ pub fn of_failure(facts: &Facts<'_>, failure: &Failure) -> Remedy {
     match failure.class {
         Class::Permanent(Fault::Access) => {
             let stream = facts.stream.to_string();
-            let target = target_of(facts).map(|target| &target.key);
+            let target = facts.outcome.and_then(Outcome::target).map(|target| &target.key);
             let key = target.and_then(|key| identity_of(key, facts.keys, &facts.stream.scope));
             let resources = resources_of(failure.call, &stream, key.as_ref());
             Remedy::Permission(to_permit(failure.call, failure.message.as_str(), Some(&facts.stream.scope), &resources))

@@ -10,7 +10,7 @@ use futures_util::lock::Mutex;
 
 use super::paces::Paces;
 use super::session::Session;
-use crate::domain::arn::{KeyRef, StreamArn, StreamName};
+use crate::domain::arn::{KeyRef, Scope, StreamArn, StreamName};
 use crate::domain::backoff::SCAN_CALL;
 use crate::domain::failure::{Class, Failure, Unfinished};
 use crate::domain::model::{Encryption, KeyIdentity, KeyLookup, Observed, Tags};
@@ -87,6 +87,21 @@ pub(crate) struct Compared {
 }
 
 impl Compared {
+    /// What an observation says of a stream, by what is known of the keys that were looked up for it.
+    pub(crate) fn of(
+        outcome: &Outcome,
+        observed: Observed,
+        observation: Observation,
+        known: &Keys,
+        own: &Scope,
+    ) -> Self {
+        let key = observed.encryption.key().and_then(|key| identity_of(key, known, own));
+        let material = key.as_ref().and_then(|key| material_of(key, known));
+        let desired = outcome.target().and_then(|target| identity_of(&target.key, known, own));
+        let keys = keys_of(outcome, &observed.encryption, known);
+        Self { observed, key, material, desired, observation, keys }
+    }
+
     /// The key that the stream is on, for counting: its ARN, or as its setting names it; `None` where it is not encrypted.
     pub(crate) fn key_words(&self) -> Option<&str> {
         match (&self.key, &self.observed.encryption) {
@@ -157,7 +172,7 @@ impl<W: FleetApi + Clock> Observer<'_, W> {
 
     /// The tags of a page's streams, where the policy reads tags and the tagging API may be asked.
     pub(crate) async fn tags_of(&mut self, names: &[StreamName], log: &CallLog) -> BTreeMap<StreamName, Tags> {
-        if !self.session.policy.needs_tags() || self.tags_one_by_one || names.is_empty() {
+        if !self.session.policy.reads().tags || self.tags_one_by_one || names.is_empty() {
             return BTreeMap::new();
         }
         let own = &self.session.config.own;
@@ -197,7 +212,7 @@ impl<W: StreamApi + KeyApi + Clock> Observer<'_, W> {
         let Session { policy, paces, deadline, .. } = *self.session;
         // Streams without tags are missing in the tagging API's answer.
         let mut tags = tags.cloned().unwrap_or_default();
-        if policy.needs_tags() && self.tags_one_by_one {
+        if policy.reads().tags && self.tags_one_by_one {
             let mut tries = 0;
             tags = loop {
                 let turn = Paces::wait(&paces.tags, self.world, deadline, "kinesis:ListTagsForStream").await;
@@ -252,18 +267,8 @@ impl<W: StreamApi + KeyApi + Clock> Observer<'_, W> {
             self.ask(key.clone(), &mut met, log).await?;
         }
         let known = &met.keys;
-        let desired = match outcome {
-            Outcome::Encrypt(target) => identity_of(&target.key, known, own),
-            Outcome::Exempt(_) | Outcome::Unmatched | Outcome::Unresolvable(_) => None,
-        };
-        let key = match encryption {
-            Encryption::Kms(key) => identity_of(key, known, own),
-            Encryption::None | Encryption::Unreadable(_) => None,
-        };
-        let material = key.as_ref().and_then(|key| material_of(key, known));
         let observation = not_active.unwrap_or_else(|| Observation::Active(assess(outcome, &observed, known, own)));
-        let keys = keys_of(outcome, encryption, known);
-        Ok(Compared { observed, key, material, desired, observation, keys })
+        Ok(Compared::of(outcome, observed, observation, known, own))
     }
 
     /// The current material of a key, where KMS says so; asked for unless the key was met.

@@ -27,7 +27,7 @@ fn block<'a>(text: &'a str, language: &str) -> &'a str {
 fn the_policy_of_the_readme_is_valid() {
     let policy = Policy::load(block(README, "yaml")).unwrap();
     assert_eq!(policy.rules.len(), 4);
-    assert!(policy.needs_tags());
+    assert!(policy.reads().tags);
 }
 
 /// Whoever reads it first reads it whole.
@@ -35,7 +35,7 @@ fn the_policy_of_the_readme_is_valid() {
 fn the_readme_is_short_and_the_policy_of_its_page_is_valid() {
     assert!(README.lines().count() <= 120, "{}", README.lines().count());
     let policy = Policy::load(block(include_str!("../../docs/policy.md"), "yaml")).unwrap();
-    assert!(policy.rules.len() == 4 && policy.needs_tags());
+    assert!(policy.rules.len() == 4 && policy.reads().tags);
 }
 
 /// Its figures are of one run; the steps are those that the demo reports.

@@ -18,10 +18,8 @@ use crate::domain::cause::Cause;
 use crate::domain::codes::is_token_refused;
 use crate::domain::evidence::Evidence;
 use crate::domain::failure::{Class, Failure, Fault};
-use crate::domain::model::{Encryption, KeyIdentity};
+use crate::domain::model::KeyIdentity;
 use crate::domain::plan::observation::Observation;
-use crate::domain::plan::situation::{identity_of, keys_of, material_of};
-use crate::domain::policy::Outcome;
 use crate::domain::recorded::{Kind, RecordedKeys, RecordedStream, Unreadable, query};
 use crate::domain::text::EventText;
 use crate::ports::{CallLog, Clock};
@@ -205,26 +203,11 @@ fn evidence(inspection: &Inspection<'_>, recorded: &RecordedStream, keys: &Recor
     let own = &stream.scope;
     let decision = inspection.session.policy.decide(stream, tags, now);
     let (situation, mut known) = recorded.situation(&decision.outcome, keys);
-    let encryption = &observed.encryption;
-    let key = match encryption {
-        Encryption::Kms(key) => {
-            known.entry(key.clone()).or_insert_with(|| keys.lookup(key, own));
-            identity_of(key, &known, own)
-        }
-        Encryption::None | Encryption::Unreadable(_) => None,
-    };
-    let desired = match &decision.outcome {
-        Outcome::Encrypt(target) => identity_of(&target.key, &known, own),
-        Outcome::Exempt(_) | Outcome::Unmatched | Outcome::Unresolvable(_) => None,
-    };
-    let compared = Compared {
-        observed: observed.clone(),
-        material: key.as_ref().and_then(|key| material_of(key, &known)),
-        key,
-        desired,
-        observation: Observation::Active(situation),
-        keys: keys_of(&decision.outcome, encryption, &known),
-    };
+    if let Some(key) = observed.encryption.key() {
+        known.entry(key.clone()).or_insert_with(|| keys.lookup(key, own));
+    }
+    let observation = Observation::Active(situation);
+    let compared = Compared::of(&decision.outcome, observed.clone(), observation, &known, own);
     let verdict = inspection.verdict(&compared, now).unwrap_or_else(|step| inspection.unfinished(&step));
     let mut evidence =
         inspection.evidence(stream, &decision, Some(&compared), verdict, Vec::new(), (&CallLog::default(), now));

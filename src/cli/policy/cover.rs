@@ -23,13 +23,13 @@ impl Rule {
 impl Selectors {
     /// Whether streams of any name match, in any account and Region.
     pub(super) fn is_any_stream(&self) -> bool {
-        [&self.stream, &self.account, &self.region].into_iter().all(|patterns| is_anything(patterns))
+        self.fixed().into_iter().all(|(_, patterns, _)| is_anything(patterns))
     }
 
     /// Whether every stream that `other` matches is matched by these.
     pub(super) fn cover(&self, other: &Self) -> bool {
-        let fixed = [(&self.stream, &other.stream), (&self.account, &other.account), (&self.region, &other.region)];
-        fixed.into_iter().all(|(ours, theirs)| is_anything(ours) || all_cover(ours, theirs))
+        let mut fixed = self.fixed().into_iter().zip(other.fixed());
+        fixed.all(|((_, ours, _), (_, theirs, _))| is_anything(ours) || all_cover(ours, theirs))
             && self
                 .tags
                 .iter()

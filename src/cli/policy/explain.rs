@@ -68,7 +68,8 @@ impl Selectors {
     /// A phrase for each selector that does not match.
     fn lacks(&self, stream: &StreamArn, tags: &Tags) -> Vec<String> {
         let mut why = Vec::new();
-        for (what, patterns, value) in self.fixed(stream) {
+        for (what, patterns, value_of) in self.fixed() {
+            let value = value_of(stream);
             if !patterns.is_empty() && !patterns.iter().any(|p| p.matches(value)) {
                 why.push(format!("{what} `{value}` does not match {}", alternatives(patterns)));
             }

@@ -216,11 +216,8 @@ fn by_rule(policy: &Policy, work: &Work, tags: Option<&Tags>, now: Timestamp) ->
         Outcome::Unresolvable(why) => (None, format!("no key: {why}")),
     };
     let of_rule = rule.as_deref().map(|rule| format!("rule `{rule}`, ")).unwrap_or_default();
-    let if_untagged = if tags.is_none() && policy.needs_tags() { " (if the stream has no tags)" } else { "" };
-    let exemption = match decision.outcome {
-        Outcome::Exempt(exemption) => Some(exemption),
-        Outcome::Encrypt(_) | Outcome::Unmatched | Outcome::Unresolvable(_) => None,
-    };
+    let if_untagged = if tags.is_none() && policy.reads().tags { " (if the stream has no tags)" } else { "" };
+    let exemption = decision.outcome.exemption().cloned();
     let (reasons, tags) = (decision.reasons, decision.tags);
     ByRule { rule, reasons, tags, exemption, key, words: format!("{of_rule}{words}{if_untagged}") }
 }

@@ -171,7 +171,7 @@ pub type Keys = BTreeMap<KeyRef, KeyLookup>;
 /// The next key that [`assess`] has to know; `None` when it knows enough. Asked again after each lookup, so that no key
 /// is looked up that does not matter.
 pub fn key_needed(outcome: &Outcome, encryption: &Encryption, keys: &Keys, own: &Scope) -> Option<KeyRef> {
-    let Outcome::Encrypt(target) = outcome else { return None };
+    let target = outcome.target()?;
     let Some(looked_up) = keys.get(&target.key) else { return Some(target.key.clone()) };
     let (Encryption::Kms(current), KeyLookup::Found(found)) = (encryption, looked_up) else { return None };
     if identity_of(current, keys, own).as_ref() == Some(&found.identity) {
@@ -188,17 +188,21 @@ pub fn key_needed(outcome: &Outcome, encryption: &Encryption, keys: &Keys, own: 
 
 /// What was looked up of the keys that matter for one stream: its rule's, its own, and those that its rule accepts.
 pub fn keys_of(outcome: &Outcome, encryption: &Encryption, keys: &Keys) -> Keys {
-    let Outcome::Encrypt(target) = outcome else { return Keys::new() };
+    let Some(target) = outcome.target() else { return Keys::new() };
+    let matter = keys_that_matter(target, Some(encryption));
+    matter.filter_map(|key| Some((key.clone(), keys.get(key)?.clone()))).collect()
+}
+
+/// The rule's key, the one that the stream is on, and those that the rule accepts.
+pub fn keys_that_matter<'a>(
+    target: &'a Target,
+    encryption: Option<&'a Encryption>,
+) -> impl Iterator<Item = &'a KeyRef> {
     let accepted = target.accept.iter().filter_map(|accept| match accept {
         Accept::Key(key) => Some(key),
         Accept::CustomerManaged { .. } | Accept::AwsManaged => None,
     });
-    let current = match encryption {
-        Encryption::Kms(current) => Some(current),
-        Encryption::None | Encryption::Unreadable(_) => None,
-    };
-    let matter = std::iter::once(&target.key).chain(current).chain(accepted);
-    matter.filter_map(|key| Some((key.clone(), keys.get(key)?.clone()))).collect()
+    std::iter::once(&target.key).chain(encryption.and_then(Encryption::key)).chain(accepted)
 }
 
 /// Which key a reference means, as far as it is known: what KMS said, or the ARN that it is itself.
@@ -249,10 +253,7 @@ pub fn assess(outcome: &Outcome, observed: &Observed, keys: &Keys, own: &Scope) 
         }
         None => return Situation::Unreadable(format!("the key `{}` was not looked up", target.key)),
     };
-    let current_identity = match encryption {
-        Encryption::Kms(current) => identity_of(current, keys, own),
-        Encryption::None | Encryption::Unreadable(_) => None,
-    };
+    let current_identity = encryption.key().and_then(|current| identity_of(current, keys, own));
     let on_target = current_identity.as_ref() == Some(&desired.identity);
     match &desired.problem {
         Some(KeyProblem::NotReady(state)) => {

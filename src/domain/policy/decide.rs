@@ -102,20 +102,21 @@ pub struct Selectors {
 }
 
 impl Selectors {
-    /// The selectors that every stream has a value for: what they are about, their patterns, and the stream's value.
-    pub(crate) fn fixed<'a>(&'a self, stream: &'a StreamArn) -> [(&'static str, &'a [WildMatch], &'a str); 3] {
+    /// The selectors that every stream has a value for: what they are about, their patterns, and that value.
+    pub(crate) fn fixed<'a>(&'a self) -> [(&'static str, &'a [WildMatch], fn(&StreamArn) -> &str); 3] {
         [
-            ("stream", &self.stream, stream.name.as_str()),
-            ("account", &self.account, stream.scope.account.as_str()),
-            ("region", &self.region, stream.scope.region.as_str()),
+            ("stream", &self.stream, |stream| stream.name.as_str()),
+            ("account", &self.account, |stream| &stream.scope.account),
+            ("region", &self.region, |stream| &stream.scope.region),
         ]
     }
 
     /// Why the stream matches, a phrase for each selector; `None` where it does not.
     pub(crate) fn matched(&self, stream: &StreamArn, tags: &Tags) -> Option<Vec<String>> {
         let mut why = Vec::new();
-        for (what, patterns, value) in self.fixed(stream) {
+        for (what, patterns, value_of) in self.fixed() {
             if !patterns.is_empty() {
+                let value = value_of(stream);
                 let pattern = patterns.iter().find(|p| p.matches(value))?;
                 why.push(format!("{what} `{value}` matches `{pattern}`"));
             }
@@ -274,6 +275,24 @@ pub enum Outcome {
     Encrypt(Target),
 }
 
+impl Outcome {
+    /// How it has to be encrypted, where it has to be.
+    pub fn target(&self) -> Option<&Target> {
+        match self {
+            Self::Encrypt(target) => Some(target),
+            Self::Exempt(_) | Self::Unmatched | Self::Unresolvable(_) => None,
+        }
+    }
+
+    /// Its exemption, where it has one.
+    pub fn exemption(&self) -> Option<&Exemption> {
+        match self {
+            Self::Exempt(exemption) => Some(exemption),
+            Self::Encrypt(_) | Self::Unmatched | Self::Unresolvable(_) => None,
+        }
+    }
+}
+
 /// How one stream has to be encrypted: [`Encrypt`] with the key worked out.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Target {
@@ -305,26 +324,19 @@ pub struct Reads {
 }
 
 impl Policy {
-    /// Whether a decision depends on a stream's tags; where not, nobody needs to read them.
-    pub fn needs_tags(&self) -> bool {
-        self.rules.iter().any(|rule| {
-            !rule.selectors.tags.is_empty()
-                || rule.unless.as_ref().is_some_and(|unless| !unless.tags.is_empty())
-                || matches!(&rule.effect, Effect::Encrypt(encrypt) if !encrypt.key.tags().is_empty())
-        })
-    }
-
-    /// What of a stream its decisions depend on.
+    /// What of a stream its decisions depend on; nobody needs to read the rest.
     pub fn reads(&self) -> Reads {
-        let mut reads = Reads { tags: self.needs_tags(), ..Reads::default() };
+        let mut reads = Reads::default();
         for rule in &self.rules {
             for selectors in [Some(&rule.selectors), rule.unless.as_ref()].into_iter().flatten() {
                 reads.name |= !selectors.stream.is_empty();
+                reads.tags |= !selectors.tags.is_empty();
                 reads.account |= !selectors.account.is_empty();
                 reads.region |= !selectors.region.is_empty();
             }
             if let Effect::Encrypt(encrypt) = &rule.effect {
                 let [name, account, region] = encrypt.key.needs();
+                reads.tags |= !encrypt.key.tags().is_empty();
                 reads.name |= name;
                 reads.account |= account;
                 reads.region |= region;
@@ -374,7 +386,7 @@ impl Policy {
         named.collect()
     }
 
-    /// What is right for `stream` at `now`. `tags` may be empty where [`Policy::needs_tags`] says that none are needed.
+    /// What is right for `stream` at `now`. `tags` may be empty where [`Policy::reads`] says that none are needed.
     pub fn decide(&self, stream: &StreamArn, tags: &Tags, now: Timestamp) -> Decision {
         let today = utc_date(now);
         let mut reasons = Vec::new();
@@ -623,7 +635,7 @@ pub(crate) mod tests {
             ("unless: { tags: { a: b } }, key: alias/a", true),
             ("key: 'alias/a${stream}${tag:x}'", true),
         ] {
-            assert_eq!(policy(&["exempt: { reason: r }", rule]).needs_tags(), needed, "{rule}");
+            assert_eq!(policy(&["exempt: { reason: r }", rule]).reads().tags, needed, "{rule}");
         }
     }
 

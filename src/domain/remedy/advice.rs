@@ -8,7 +8,7 @@ use crate::domain::arn::StreamArn;
 use crate::domain::call::Call;
 use crate::domain::model::Encryption;
 use crate::domain::plan::situation::{Keys, Situation};
-use crate::domain::policy::{Outcome, Target};
+use crate::domain::policy::Outcome;
 use crate::domain::verdict::Verdict;
 
 /// What to do, by what it is about.
@@ -154,13 +154,6 @@ pub struct Facts<'a> {
     pub calls: &'a [Call],
     /// Whether encryption was started for this cause.
     pub changed: bool,
-}
-
-pub(super) fn target_of<'a>(facts: &Facts<'a>) -> Option<&'a Target> {
-    match facts.outcome {
-        Some(Outcome::Encrypt(target)) => Some(target),
-        Some(Outcome::Exempt(_) | Outcome::Unmatched | Outcome::Unresolvable(_)) | None => None,
-    }
 }
 
 /// ` NAME`, where the rule is known.

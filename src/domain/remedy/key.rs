@@ -1,11 +1,11 @@
 //! Remedies about keys and aliases: what is wrong with one, what makes it usable again, and where an alias could go instead.
 
-use super::advice::{Advice, Facts, Remedy, named, target_of};
+use super::advice::{Advice, Facts, Remedy, named};
 use super::permission::to_describe;
 use crate::domain::arn::{KeyArn, KeyRef, Scope};
 use crate::domain::model::{Encryption, KeyIdentity, KeyInfo, KeyLookup, KeyManager, KeyProblem};
-use crate::domain::plan::situation::identity_of;
-use crate::domain::policy::{Accept, Target};
+use crate::domain::plan::situation::{identity_of, keys_that_matter};
+use crate::domain::policy::{Outcome, Target};
 use crate::domain::recorded::NOT_RECORDED;
 use crate::domain::text::EventText;
 
@@ -146,16 +146,7 @@ pub(super) fn no_such_key(facts: &Facts<'_>, key: &KeyRef) -> Remedy {
 
 /// One of the keys that would decide is hidden from us.
 pub(super) fn hidden_key(facts: &Facts<'_>, target: &Target) -> Remedy {
-    let current = match facts.encryption {
-        Some(Encryption::Kms(key)) => Some(key),
-        Some(Encryption::None | Encryption::Unreadable(_)) | None => None,
-    };
-    let accepted = target.accept.iter().filter_map(|accept| match accept {
-        Accept::Key(key) => Some(key),
-        Accept::CustomerManaged { .. } | Accept::AwsManaged => None,
-    });
-    let mut keys = std::iter::once(&target.key).chain(current).chain(accepted);
-    let hidden = keys.find_map(|key| match facts.keys.get(key) {
+    let hidden = keys_that_matter(target, facts.encryption).find_map(|key| match facts.keys.get(key) {
         Some(KeyLookup::Denied { code, words }) => Some((key, (code, words))),
         Some(KeyLookup::Found(_) | KeyLookup::NotFound) | None => None,
     });
@@ -181,7 +172,7 @@ fn describable(facts: &Facts<'_>, key: &KeyRef, (code, words): (&EventText, &Eve
 
 /// Kinesis says that the key which it was to use, or that the stream is on, cannot be used.
 pub(super) fn unwritable_key(facts: &Facts<'_>) -> Remedy {
-    let Some(target) = target_of(facts) else { return Remedy::None };
+    let Some(target) = facts.outcome.and_then(Outcome::target) else { return Remedy::None };
     let own = &facts.stream.scope;
     let Some(key) = identity_of(&target.key, facts.keys, own) else {
         return no_such_key(facts, &target.key);

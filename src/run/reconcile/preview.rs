@@ -53,12 +53,10 @@ where
     let step = run.first_step().await;
     let State { work, situation, desired, after, keys, .. } = &run.state;
     let outcome = run.decision.as_ref().map(|decision| &decision.outcome);
-    let proof = match (outcome, after) {
-        (Some(Outcome::Encrypt(target)), Some(setting)) => {
-            Some(proof_mode(target, setting.observed.created, session.mode, world.now()))
-        }
-        _ => None,
-    };
+    let proof = outcome
+        .and_then(Outcome::target)
+        .zip(after.as_ref())
+        .map(|(target, setting)| proof_mode(target, setting.observed.created, session.mode, world.now()));
     let calls = run.log.calls();
     let (verdict, calls) = match &step {
         Ok(Step::Finish(verdict)) => (Some(verdict), calls.as_slice()),
@@ -81,10 +79,7 @@ where
         Ok(_) => remedy(&facts),
     };
     let (desired, setting, keys, situation) = (desired.clone(), after.clone(), keys.clone(), situation.clone());
-    let exemption = match outcome {
-        Some(Outcome::Exempt(exemption)) => Some(exemption.clone()),
-        Some(Outcome::Encrypt(_) | Outcome::Unmatched | Outcome::Unresolvable(_)) | None => None,
-    };
+    let exemption = outcome.and_then(Outcome::exemption).cloned();
     let (rule, reasons, tags) = match run.decision {
         Some(Decision { rule, reasons, tags, .. }) => (rule.map(|rule| rule.name), reasons, tags),
         None => (None, Vec::new(), Tags::new()),

@@ -11,7 +11,7 @@ use crate::domain::arn::KeyRef;
 use crate::domain::bounds::until;
 use crate::domain::evidence::ProofState;
 use crate::domain::failure::Unfinished;
-use crate::domain::model::{Encryption, KeyLookup, ProofMode};
+use crate::domain::model::{KeyLookup, ProofMode};
 use crate::domain::plan::close::{After, End, TROUBLES_MAX, later, no_time_left};
 use crate::domain::plan::proof::{
     HowToProve, Judgement, PROBE_MARGIN, PROPAGATION, Refusal, how_to_prove, judge_probe, judge_read_back,
@@ -115,10 +115,7 @@ impl<W: StreamApi + KeyApi + Clock> Run<'_, W> {
     async fn key_refused(&mut self, why: Unfinished, by_probe: bool) -> End {
         self.proof.state = ProofState::Failed;
         let previous = self.state.key_to_put_back(by_probe, self.world.now());
-        let current = self.state.after.as_ref().and_then(|after| match &after.observed.encryption {
-            Encryption::Kms(key) => Some(key.clone()),
-            Encryption::None | Encryption::Unreadable(_) => None,
-        });
+        let current = self.state.after.as_ref().and_then(|after| after.observed.encryption.key()).cloned();
         let now_on = match current {
             Some(key) => match self.observer.ask_again(&key, &self.log).await {
                 Ok(found) => {
