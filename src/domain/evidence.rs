@@ -184,119 +184,88 @@ pub struct Evidence {
     pub guard: Option<guard::Guard>,
 }
 
-/// What evidence is made of, by a run, a scan or an audit.
-#[derive(Clone, Debug)]
-pub struct Report<'a> {
-    /// The invocation's id.
-    pub run_id: &'a str,
-    /// Who runs it.
-    pub runner: &'a Runner,
-    /// The mode in force.
-    pub mode: Mode,
-    /// Where the policy came from.
-    pub policy_source: String,
-    /// The digest of its text.
-    pub policy_digest: &'a str,
-    /// How many runs there were before, for the same cause.
-    pub attempt: u32,
-    /// When it began.
-    pub started_at: Timestamp,
-    /// When it ended.
-    pub finished_at: Timestamp,
-    /// The stream.
-    pub stream: &'a StreamArn,
-    /// What woke it.
-    pub cause: &'a Cause,
-    /// When the first run for this cause began.
-    pub first_seen: Timestamp,
-    /// Other events that the run answers.
-    pub also: &'a [EventText],
+/// What the policy and KMS said of the stream: evidence quotes it, and its remedy follows from it.
+#[derive(Clone, Copy, Debug)]
+pub struct Judged<'a> {
     /// What the policy says of the stream, where that was decided.
     pub decision: Option<&'a Decision>,
     /// Which key the rule requires, as far as KMS said so.
-    pub desired: Option<KeyIdentity>,
-    /// The first observation.
-    pub before: Option<Setting>,
-    /// The last one.
-    pub after: Option<Setting>,
-    /// How it stood with the policy then, where it was ACTIVE.
+    pub desired: Option<&'a KeyIdentity>,
+    /// How it stood with the policy at the last observation, where it was ACTIVE.
     pub situation: Option<&'a Situation>,
     /// What KMS said of the keys that matter.
     pub keys: &'a Keys,
-    /// Every request that was sent.
-    pub calls: Vec<Call>,
-    /// The proof.
-    pub proof: Proof,
-    /// The end.
-    pub verdict: Verdict,
-    /// What else has to be known, for people.
-    pub warnings: Vec<String>,
-    /// What was done.
-    pub remediation: Remediation,
     /// Whether encryption was started for this cause.
     pub started: bool,
-    /// Whether that moved the stream from one key to another.
-    pub rekeyed: bool,
-    /// Until when the key before a re-key is needed.
-    pub previous_key_needed_until: Option<Timestamp>,
-    /// When the stream is observed again.
-    pub next_run: Option<Timestamp>,
-    /// How its change is watched, where that is so.
-    pub guard: Option<guard::Guard>,
 }
 
-impl Report<'_> {
-    /// The evidence, with the remedy that follows from it.
-    pub fn evidence(self) -> Evidence {
-        let rule = self.decision.and_then(|decision| decision.rule.as_ref());
-        let outcome = self.decision.map(|decision| &decision.outcome);
+impl Evidence {
+    /// Evidence of a run that ended so, before anything else is said of it.
+    pub fn new(stream: &StreamArn, cause: &Cause, verdict: Verdict, now: Timestamp) -> Self {
+        Self {
+            id: String::new(),
+            run_id: String::new(),
+            runner: Runner::default(),
+            attempt: 0,
+            mode: Mode::Report,
+            started_at: now,
+            finished_at: now,
+            stream: stream.clone(),
+            cause: cause.clone(),
+            first_seen: now,
+            also: Vec::new(),
+            policy_source: String::new(),
+            policy_digest: String::new(),
+            rule: None,
+            tags: Tags::new(),
+            exemption: None,
+            reasons: Vec::new(),
+            before: None,
+            after: None,
+            desired: None,
+            keys: Vec::new(),
+            calls: Vec::new(),
+            proof: Proof::default(),
+            verdict,
+            warnings: Vec::new(),
+            remediation: Remediation::None,
+            rekeyed: false,
+            previous_key_needed_until: None,
+            remedy: Remedy::None,
+            next_run: None,
+            guard: None,
+        }
+    }
+
+    /// The same with its id, what it quotes, and the remedy that follows. All else is in it by now.
+    pub fn judged(self, by: &Judged<'_>) -> Self {
+        let Judged { decision, desired, situation, keys, started } = *by;
+        let rule = decision.and_then(|decision| decision.rule.as_ref());
+        let outcome = decision.map(|decision| &decision.outcome);
         let remedy = remedy(&Facts {
-            stream: self.stream,
+            stream: &self.stream,
             outcome,
             rule: rule.map(|rule| rule.name.as_str()),
             encryption: self.after.as_ref().map(|after| &after.observed.encryption),
-            situation: self.situation,
-            keys: self.keys,
+            situation,
+            keys,
             verdict: Some(&self.verdict),
             calls: &self.calls,
-            changed: self.started,
+            changed: started,
         });
-        let [started, finished] = [self.started_at, self.finished_at].map(|at| at.to_string());
+        let [started_at, finished_at] = [self.started_at, self.finished_at].map(|at| at.to_string());
         let event = self.cause.event_id.as_ref().map_or("", |id| id.as_str());
         let (stream, attempt) = (self.stream.to_string(), self.attempt.to_string());
-        let call = self.cause.call.as_str();
-        Evidence {
-            id: uuid(&[self.run_id, &stream, call, event, &attempt, &started, &finished]),
-            run_id: self.run_id.to_owned(),
-            runner: self.runner.clone(),
-            attempt: self.attempt,
-            mode: self.mode,
-            started_at: self.started_at,
-            finished_at: self.finished_at,
-            stream: self.stream.clone(),
-            cause: self.cause.clone(),
-            first_seen: self.first_seen,
-            also: self.also.to_vec(),
-            policy_source: self.policy_source,
-            policy_digest: self.policy_digest.to_owned(),
+        Self {
+            id: uuid(&[&self.run_id, &stream, self.cause.call.as_str(), event, &attempt, &started_at, &finished_at]),
             rule: rule.map(|rule| (rule.index, rule.name.clone())),
-            tags: self.decision.map(|decision| decision.tags.clone()).unwrap_or_default(),
+            tags: decision.map(|decision| decision.tags.clone()).unwrap_or_default(),
             exemption: outcome.and_then(Outcome::exemption).cloned(),
-            reasons: self.decision.map(|decision| decision.reasons.clone()).unwrap_or_default(),
-            before: self.before,
-            after: self.after,
-            desired: outcome.and_then(Outcome::target).map(|target| (target.key.clone(), self.desired)),
-            keys: known(self.keys),
-            calls: self.calls,
-            proof: self.proof,
-            verdict: self.verdict,
-            warnings: self.warnings,
-            remediation: self.remediation,
-            rekeyed: self.rekeyed,
-            previous_key_needed_until: self.previous_key_needed_until,
+            reasons: decision.map(|decision| decision.reasons.clone()).unwrap_or_default(),
+            desired: outcome.and_then(Outcome::target).map(|target| (target.key.clone(), desired.cloned())),
+            keys: known(keys),
             remedy,
-            next_run: self.next_run,
-            guard: self.guard,
+            ..self
         }
     }
 }

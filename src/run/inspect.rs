@@ -6,7 +6,7 @@ use super::observe::{Compared, Observer, Unobserved};
 use super::session::Session;
 use crate::domain::arn::StreamArn;
 use crate::domain::cause::Cause;
-use crate::domain::evidence::{Evidence, Proof, Remediation, Report, Setting};
+use crate::domain::evidence::{Evidence, Judged, Remediation, Setting};
 use crate::domain::failure::Unfinished;
 use crate::domain::plan::observation::Observation;
 use crate::domain::plan::situation::Keys;
@@ -76,51 +76,38 @@ impl Inspection<'_> {
         warnings: Vec<String>,
         (log, now): (&CallLog, Timestamp),
     ) -> Evidence {
-        let Session { config, policy, mode, run_id, .. } = *self.session;
         let setting = compared.map(|compared| Setting {
             observed: compared.observed.clone(),
             key: compared.key.clone(),
             material: compared.material.clone(),
         });
         let (calls, no_keys) = (log.calls(), Keys::new());
-        let report = Report {
-            run_id,
-            runner: &config.runner,
-            mode,
-            policy_source: config.policy.to_string(),
-            policy_digest: &policy.digest,
+        let remediation = match (verdict.withheld, verdict.would.map(|would| would.action)) {
+            (Some(_), _) => Remediation::Withheld,
+            (None, Some(Action::Encrypt | Action::Rekey)) => Remediation::Due,
+            (None, Some(Action::Wait) | None) => Remediation::None,
+        };
+        let evidence = Evidence {
             attempt: self.attempt,
             started_at: calls.first().map_or(now, |call| call.at),
-            finished_at: now,
-            stream,
-            cause: &self.cause,
             first_seen: self.requested_at,
-            also: &[],
-            decision: Some(decision),
-            desired: compared.and_then(|compared| compared.desired.clone()),
             before: setting.clone(),
             after: setting,
+            calls,
+            remediation,
+            warnings,
+            ..self.session.evidence(stream, &self.cause, verdict, now)
+        };
+        evidence.judged(&Judged {
+            decision: Some(decision),
+            desired: compared.and_then(|compared| compared.desired.as_ref()),
             situation: compared.and_then(|compared| match &compared.observation {
                 Observation::Active(situation) => Some(situation),
                 _ => None,
             }),
             keys: compared.map_or(&no_keys, |compared| &compared.keys),
-            calls,
-            proof: Proof::default(),
-            remediation: match (verdict.withheld, verdict.would.map(|would| would.action)) {
-                (Some(_), _) => Remediation::Withheld,
-                (None, Some(Action::Encrypt | Action::Rekey)) => Remediation::Due,
-                (None, Some(Action::Wait) | None) => Remediation::None,
-            },
-            verdict,
-            warnings,
             started: false,
-            rekeyed: false,
-            previous_key_needed_until: None,
-            next_run: None,
-            guard: None,
-        };
-        report.evidence()
+        })
     }
 }
 

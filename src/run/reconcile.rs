@@ -26,7 +26,7 @@ use crate::domain::arn::KeyRef;
 use crate::domain::backoff::OBSERVATION;
 use crate::domain::bounds::until;
 use crate::domain::evidence::guard::Guard;
-use crate::domain::evidence::{Evidence, Proof, Report};
+use crate::domain::evidence::{Evidence, Judged, Proof};
 use crate::domain::failure::Unfinished;
 use crate::domain::hash::hash;
 use crate::domain::history::{Check, Contention, check_of, read_after, weigh};
@@ -338,12 +338,11 @@ impl<W: Clock> Run<'_, W> {
     /// Makes the evidence and the work that is left.
     fn close(mut self, end: End) -> RunEnd {
         let now = self.world.now();
-        let Session { config, policy, mode, run_id, has_queue, .. } = *self.session;
         let closed = close(Ending {
             state: &self.state,
             end,
             proof: self.proof.state,
-            give_up_after: config.give_up_after,
+            give_up_after: self.session.config.give_up_after,
             dice: self.dice.f64(),
             now,
         });
@@ -361,37 +360,26 @@ impl<W: Clock> Run<'_, W> {
         let watch = self.state.work.watch.as_ref();
         let guard = Guard::of(watch, self.guarding.watched.as_ref(), self.guarding.users.as_ref(), &left);
         let State { work, situation, desired, before, after, keys, .. } = &self.state;
-        let report = Report {
-            run_id,
-            runner: &config.runner,
-            mode,
-            policy_source: config.policy.to_string(),
-            policy_digest: &policy.digest,
+        let evidence = Evidence {
             attempt: work.attempt,
             started_at: self.started_at,
-            finished_at: now,
-            stream: &work.stream,
-            cause: &work.cause,
             first_seen: work.first_seen,
-            also: &work.also,
-            decision: self.decision.as_ref(),
-            desired: desired.clone(),
+            also: work.also.clone(),
             before: before.clone(),
             after: after.clone(),
-            situation: situation.as_ref(),
-            keys,
             calls: self.log.calls(),
             proof: self.proof,
-            verdict: closed.verdict,
             warnings: self.warnings,
             remediation: closed.remediation,
-            started: work.started,
             rekeyed: work.rekeyed,
             previous_key_needed_until: closed.previous_key_needed_until,
-            next_run: next_run(&next, has_queue, now),
+            next_run: next_run(&next, self.session.has_queue, now),
             guard,
+            ..self.session.evidence(&work.stream, &work.cause, closed.verdict, now)
         };
-        RunEnd { evidence: report.evidence(), next, others, asks_for_scan: self.guarding.asks_for_scan }
+        let (decision, desired, situation) = (self.decision.as_ref(), desired.as_ref(), situation.as_ref());
+        let evidence = evidence.judged(&Judged { decision, desired, situation, keys, started: work.started });
+        RunEnd { evidence, next, others, asks_for_scan: self.guarding.asks_for_scan }
     }
 }
 

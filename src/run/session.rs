@@ -5,12 +5,15 @@ use jiff::{SignedDuration, Timestamp};
 use super::history::History;
 use super::paces::Paces;
 use crate::config::Config;
+use crate::domain::arn::StreamArn;
 use crate::domain::cause::Cause;
+use crate::domain::evidence::Evidence;
 use crate::domain::model::{KeyIdentity, Mode};
 use crate::domain::plan::observation::Observation;
 use crate::domain::plan::permit::{Circumstances, permit};
 use crate::domain::plan::step::{Progress, Step, next_step};
 use crate::domain::policy::Policy;
+use crate::domain::verdict::Verdict;
 
 /// What one request may take (`ATTEMPT_TIMEOUT` of the adapters): with less time left no write is begun.
 pub const CALL_TIME: SignedDuration = SignedDuration::from_secs(5);
@@ -53,6 +56,18 @@ impl Session<'_> {
         let Self { mode, policy, planned, .. } = *self;
         let circumstances = Circumstances { mode, policy, cause, active_since, planned, now };
         next_step(observation, progress, |wrong| permit(wrong, &circumstances), now)
+    }
+
+    /// Evidence of a run of this invocation that ended so.
+    pub(crate) fn evidence(&self, stream: &StreamArn, cause: &Cause, verdict: Verdict, now: Timestamp) -> Evidence {
+        Evidence {
+            run_id: self.run_id.to_owned(),
+            runner: self.config.runner.clone(),
+            mode: self.mode,
+            policy_source: self.config.policy.to_string(),
+            policy_digest: self.policy.digest.clone(),
+            ..Evidence::new(stream, cause, verdict, now)
+        }
     }
 
     /// The first step of a run that has observed the stream and read nothing else.

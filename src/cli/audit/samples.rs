@@ -10,7 +10,7 @@ use super::totals::Totals;
 use crate::domain::arn::{KeyArn, KeyRef, Scope, StreamName};
 use crate::domain::cause::Cause;
 use crate::domain::evidence::known::{KnownKey, Rotation};
-use crate::domain::evidence::{Evidence, Proof, Remediation, Setting};
+use crate::domain::evidence::{Evidence, Remediation, Setting};
 use crate::domain::model::{Encryption, KeyIdentity, KeyInfo, KeyManager, Mode, Observed, StreamStatus, Tags};
 use crate::domain::policy::Exemption;
 use crate::domain::remedy::advice::{Advice, AtSource, Remedy};
@@ -34,35 +34,15 @@ fn evidence(region: &str, name: &str, key: Option<&str>, rule: Option<&str>, ver
     Evidence {
         id: format!("id-{name}"),
         run_id: "audit".into(),
-        runner: Runner::default(),
-        attempt: 0,
-        mode: Mode::Report,
-        started_at: at(),
-        finished_at: at(),
-        stream: scope.stream(StreamName::parse(name).unwrap()),
-        cause,
-        first_seen: at(),
-        also: Vec::new(),
         policy_source: "file:policy.yaml".into(),
         policy_digest: "sha256:00".into(),
         rule: rule.map(|rule| (0, rule.to_owned())),
-        tags: Tags::new(),
-        exemption: None,
         reasons: vec!["for the sample's sake".into()],
         before: Some(setting.clone()),
         after: Some(setting),
         desired: rule.map(|_| (KeyRef::parse("alias/orders").unwrap(), Some(identity(KEY)))),
         keys: key.map(|key| known(identity(key))).into_iter().collect(),
-        calls: Vec::new(),
-        proof: Proof::default(),
-        verdict,
-        warnings: Vec::new(),
-        remediation: Remediation::None,
-        rekeyed: false,
-        previous_key_needed_until: None,
-        remedy: Remedy::None,
-        next_run: None,
-        guard: None,
+        ..Evidence::new(&scope.stream(StreamName::parse(name).unwrap()), &cause, verdict, at())
     }
 }
 
