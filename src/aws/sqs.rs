@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use aws_sdk_sqs::operation::send_message::builders::SendMessageFluentBuilder;
-use sha2::{Digest, Sha256};
 
 use super::Aws;
 use crate::domain::failure::Failure;
+use crate::domain::hash::hex;
 use crate::domain::scan::Scan;
 use crate::domain::scan::window::Entry;
 use crate::domain::work::Work;
@@ -68,8 +68,7 @@ impl Aws {
 /// SQS drops a second message with this id for 5 minutes, even when the first was received and deleted (SQS developer guide,
 /// FIFO deduplication): a part that comes back sooner has to come with another number.
 fn part_id(scan: &Scan, entry: Entry) -> String {
-    let part = format!("{} {} {}", entry.as_str(), scan.parts, scan.id);
-    Sha256::digest(part.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect()
+    hex(&format!("{} {} {}", entry.as_str(), scan.parts, scan.id))
 }
 
 /// Whole seconds, rounded up so that no message is early, at most [`DELAY_MAX_SECONDS`].

@@ -7,6 +7,11 @@ pub fn hash(text: &str) -> u64 {
     Sha256::digest(text.as_bytes()).iter().take(8).fold(0, |hash, byte| hash << 8 | u64::from(*byte))
 }
 
+/// The text's SHA-256, in hexadecimal digits.
+pub fn hex(text: &str) -> String {
+    Sha256::digest(text.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
 /// An id in the form of a UUID of version 8 (RFC 9562) that follows from these texts: other texts have another one.
 pub fn uuid(texts: &[&str]) -> String {
     let mut digest = Sha256::new();

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use serde_json::Value;
 
-use super::arn::{KeyArn, KeyRef, Scope, StreamArn, StreamName};
+use super::arn::{Arn, KeyArn, KeyRef, Scope, StreamArn, StreamName};
 use super::model::{Encryption, KeyIdentity, KeyInfo, KeyLookup, KeyManager, KeyProblem, Observed, StreamStatus, Tags};
 use super::plan::situation::{Keys, Situation, assess, key_needed};
 use super::policy::Outcome;
@@ -106,7 +106,7 @@ fn time(item: &Value, name: &str) -> Option<Timestamp> {
 fn scope(item: &Value) -> Option<Scope> {
     let (region, account) = (text(item, &["awsRegion"])?, text(item, &["accountId"])?);
     let is_one = Scope::is_region(region) && Scope::is_account(account);
-    let partition = text(item, &["arn"]).and_then(|arn| arn.split(':').nth(1)).filter(|of| !of.is_empty());
+    let partition = text(item, &["arn"]).and_then(Arn::parse).map(|arn| arn.partition).filter(|of| !of.is_empty());
     let partition = partition.unwrap_or_else(|| Scope::partition_of(region));
     is_one.then(|| Scope { partition: partition.to_owned(), region: region.to_owned(), account: account.to_owned() })
 }

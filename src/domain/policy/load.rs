@@ -7,7 +7,6 @@
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
-use sha2::{Digest, Sha256};
 use wildmatch::WildMatch;
 
 use super::decide::{Accept, Effect, Encrypt, Exemption, Existing, Policy, Proof, Rule, Selectors, Settle};
@@ -19,6 +18,7 @@ use super::scalar::{
     region_pattern, rule_name, some_text, stream_pattern, text, ticked, timestamp, written,
 };
 use super::yaml::{self, Key, Node, Value, join};
+use crate::domain::hash::hex;
 use crate::domain::model::ProofMode;
 use crate::domain::text::EventText;
 
@@ -53,17 +53,12 @@ fn load(text: &str) -> Result<Policy, Vec<PolicyFault>> {
     }
     let mut loader = Loader::default();
     let root = yaml::read(text, "policy", &mut loader.faults).map_err(|fault| vec![fault])?;
-    let policy = loader.policy(&Item { node: &root, path: String::new() }, digest(text));
+    let policy = loader.policy(&Item { node: &root, path: String::new() }, format!("sha256:{}", hex(text)));
     loader.faults.sort_by_key(|fault| (fault.line, fault.column));
     match policy {
         Some(policy) if loader.faults.is_empty() => Ok(policy),
         _ => Err(loader.faults),
     }
-}
-
-fn digest(text: &str) -> String {
-    let hex: String = Sha256::digest(text.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect();
-    format!("sha256:{hex}")
 }
 
 /// A node and what it is called.
