@@ -85,7 +85,7 @@ pub(super) async fn run(arguments: &ExplainArguments, globals: &Globals) -> Resu
     if globals.json {
         result(document(&context, "streamseal.explain/v1", reported.to_json(&policy)));
     } else {
-        result(header(&context, Some(mode)));
+        result(header(&context, mode));
         reported.print(&policy, exit);
         if arguments.fix {
             let change = words::changes([(reported.stream.name.as_str(), &reported.remedy)].into_iter(), words::faint);

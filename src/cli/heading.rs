@@ -15,16 +15,17 @@ use crate::ports::Clock;
 /// Who says so.
 pub(crate) const TOOL: &str = concat!("streamseal/", env!("CARGO_PKG_VERSION"));
 
-/// Whose streams these are, where, and by what they are judged. Without a mode no policy counts.
-pub(crate) fn header(context: &Context, mode: Option<Mode>) -> String {
-    let Scope { account, region, .. } = &context.config.own;
-    let by = mode.map(|mode| by(&context.config.policy, mode)).unwrap_or_default();
-    format!("account {account}, Region {region}{by}")
+/// Whose streams these are, where, and by what they are judged.
+pub(crate) fn header(context: &Context, mode: Mode) -> String {
+    header_by(context, Some(&context.config.policy), Some(mode))
 }
 
-/// By what streams are judged.
-pub(crate) fn by(policy: &Source, mode: Mode) -> String {
-    format!(", policy {policy}, mode {}", mode.as_str())
+/// The same where there may be no policy, or no mode that counts.
+pub(crate) fn header_by(context: &Context, policy: Option<&Source>, mode: Option<Mode>) -> String {
+    let Scope { account, region, .. } = &context.config.own;
+    let policy = policy.map(|policy| format!(", policy {policy}")).unwrap_or_default();
+    let mode = mode.map(|mode| format!(", mode {}", mode.as_str())).unwrap_or_default();
+    format!("account {account}, Region {region}{policy}{mode}")
 }
 
 /// Whether the program takes a command line, for debug builds to try what they print.

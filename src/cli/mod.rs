@@ -7,6 +7,7 @@ mod arguments;
 mod audit;
 mod caller;
 mod check;
+mod columns;
 mod completions;
 mod confirm;
 pub mod connect;

@@ -10,18 +10,21 @@ use super::confirm::{confirmed, unless_interrupted};
 use super::context::{Context, OBSERVATION_MAX};
 use super::exit::Exit;
 use super::heading::{self, document, header};
+use super::keys::complete;
 use super::output::{FAINT, GOOD, ODD, STRONG, Stop, result, styled, to_stderr};
 use super::progress::bar;
 use super::runs::{Ran, is_proven, run_all};
 use super::words::{self, would};
 use crate::domain::arn::StreamArn;
 use crate::domain::evidence::Evidence;
+use crate::domain::evidence::known::{KeyWire, KnownKey, known};
 use crate::domain::evidence::v1::{Document, ExemptionWire};
 use crate::domain::model::{Mode, ProofMode};
 use crate::domain::plan::step::Step;
 use crate::domain::policy::{Effect, Policy, Proof};
 use crate::domain::verdict::Compliance;
 use crate::domain::work::Work;
+use crate::ports::CallLog;
 use crate::run::reconcile::preview::{Preview, preview};
 
 const CODES: &str = "Exit codes: 0 proven, or nothing to prove, 1 failure, 2 usage, 3 non-compliant, 4 try again, or stopped by Ctrl-C.";
@@ -52,6 +55,8 @@ pub(crate) struct ProveArguments {
 struct Planned {
     stream: StreamArn,
     preview: Preview,
+    /// The keys that matter, as far as they are known.
+    keys: Vec<KnownKey>,
 }
 
 impl Planned {
@@ -84,14 +89,14 @@ impl Planned {
             ProofMode::Describe => "describe",
         });
         json!({"stream": self.stream.to_string(), "rule": self.preview.rule, "proof": proof, "writes": self.writes(),
-            "tags": self.preview.tags, "exemption": self.preview.exemption.as_ref().map(ExemptionWire::from)})
+            "keys": self.keys.iter().map(KeyWire::from).collect::<Vec<_>>(), "tags": self.preview.tags, "exemption": self.preview.exemption.as_ref().map(ExemptionWire::from)})
     }
 }
 
 pub(super) async fn run(arguments: &ProveArguments, globals: &Globals) -> Result<Exit, Stop> {
     let context = Context::open(globals, None, &arguments.streams).await?;
     let mut policy = context.policy().await?;
-    to_stderr(header(&context, Some(Mode::Prove)));
+    to_stderr(header(&context, Mode::Prove));
     if arguments.observe {
         observe_only(&mut policy);
     }
@@ -101,7 +106,8 @@ pub(super) async fn run(arguments: &ProveArguments, globals: &Globals) -> Result
     let writes = plan.iter().filter(|planned| planned.writes()).count();
     let asks = writes > 0 && !arguments.yes && !arguments.dry_run;
     if arguments.dry_run || asks {
-        let lines: Vec<String> = plan.iter().map(Planned::line).collect();
+        let mut lines: Vec<String> = plan.iter().map(Planned::line).collect();
+        lines.extend(words::keys(plan.iter().flat_map(|planned| &planned.keys), words::faint));
         if globals.json { to_stderr(lines.join("\n")) } else { result(lines.join("\n")) }
     }
     if arguments.dry_run {
@@ -127,12 +133,18 @@ pub(super) async fn run(arguments: &ProveArguments, globals: &Globals) -> Result
         }
     }
     let works = plan.iter().map(|planned| (work(&context, planned.stream.clone()), None));
-    let ran = run_all(&context, &policy, Mode::Prove, works.collect(), "proving", globals.json).await?;
+    let mut ran = run_all(&context, &policy, Mode::Prove, works.collect(), "proving", globals.json).await?;
+    let facts: Vec<&KnownKey> = plan.iter().flat_map(|planned| &planned.keys).collect();
+    ran.done.iter_mut().flat_map(|evidence| &mut evidence.keys).for_each(|key| key.learn(&facts));
     if globals.json {
         result(to_json(&context, &plan, Some(&ran)));
     } else {
         if arguments.fix {
             ran.changes().into_iter().for_each(result);
+        }
+        // What was asked about has them above the question.
+        if !asks {
+            words::keys(ran.done.iter().flat_map(|evidence| &evidence.keys), words::faint).into_iter().for_each(result);
         }
         result(closing(&context.given, &ran, arguments));
     }
@@ -191,9 +203,12 @@ async fn planned(context: &Context, policy: &Policy, streams: Vec<StreamArn>) ->
         context.turn().await?;
         let session = context.session(policy, Mode::Prove, OBSERVATION_MAX);
         let preview = preview(&context.aws, &work(context, stream.clone()), &session).await;
-        plan.push(Planned { stream, preview });
+        let keys = known(&preview.keys);
+        plan.push(Planned { stream, preview, keys });
         observing.inc(1);
     }
+    let keys = plan.iter_mut().flat_map(|planned| &mut planned.keys);
+    complete(&context.sdk, &context.config.own, keys.collect(), &CallLog::default()).await;
     observing.finish_and_clear();
     Ok(plan)
 }

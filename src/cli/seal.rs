@@ -206,7 +206,7 @@ pub(super) async fn run(arguments: &SealArguments, globals: &Globals) -> Result<
         to_stderr(&reported);
     } else {
         // Nobody may read it before the streams are changed, but then it can be read whose they are.
-        to_stderr(header(&context, Some(Mode::Enforce)));
+        to_stderr(header(&context, Mode::Enforce));
     }
     let before = plan.iter().fold(Exit::Compliant, |exit, planned| exit.worse(planned.exit()));
     let now = changes - beyond;
@@ -374,7 +374,7 @@ fn lines(plan: &[Planned], context: &Context, policy: &Policy, arguments: &SealA
     let there = plan.len() - count(Action::Gone);
     let s = if there == 1 { "" } else { "s" };
     let head = format!("plan for {there} stream{s} ({})", policy.digest);
-    let mut lines = vec![header(context, Some(Mode::Enforce)), styled(STRONG, head)];
+    let mut lines = vec![header(context, Mode::Enforce), styled(STRONG, head)];
     let mut room = arguments.max_changes;
     let shown =
         plan.iter().filter(|planned| !arguments.all || !matches!(planned.action, Action::Nothing | Action::Gone));
@@ -411,5 +411,6 @@ fn lines(plan: &[Planned], context: &Context, policy: &Policy, arguments: &SealA
         count(Action::Unknown),
         count(Action::Nothing),
     ));
+    lines.extend(words::keys(plan.iter().flat_map(|planned| &planned.keys), words::faint));
     lines.join("\n")
 }

@@ -15,6 +15,9 @@ use crate::domain::remedy::may_pass;
 use crate::domain::text::EventText;
 use crate::domain::verdict::{Compliance, Verdict, Would};
 
+/// So many keys are described in a text.
+const KEYS_MAX: usize = 20;
+
 /// What a run would do first, and what there is to do about the stream.
 pub(crate) fn would(step: &Result<Step, Unfinished>, remedy: &Remedy) -> (String, Exit) {
     let step = match step {
@@ -117,6 +120,24 @@ pub(crate) fn known(key: &KnownKey) -> String {
         said("rotation", rotation.map(|rotation| rotation.to_string())),
     ];
     facts.join(", ")
+}
+
+/// What is known of keys, each once, one in a line, by their aliases; `None` where there are none.
+pub(crate) fn keys<'k>(keys: impl Iterator<Item = &'k KnownKey>, label: fn(&str) -> String) -> Option<String> {
+    let keys: BTreeMap<_, &KnownKey> = keys.map(|key| ((key.alias.as_deref(), &key.info.identity), key)).collect();
+    let more = keys.len().saturating_sub(KEYS_MAX);
+    let line = |key: &&KnownKey| {
+        let KeyInfo { identity, manager, problem, .. } = &key.info;
+        let facts = match identity {
+            KeyIdentity::Arn(_) => known(key),
+            KeyIdentity::AwsManagedAlias => "not created yet: KMS creates it when it is first used".to_owned(),
+        };
+        let problem = problem.as_ref().map(|problem| format!(", cannot be used: {problem}")).unwrap_or_default();
+        format!("\n  {identity}: {}, {facts}{problem}", manager.as_str())
+    };
+    let lines: String = keys.values().take(KEYS_MAX).map(line).collect();
+    let more = if more > 0 { format!("\n  and {more} more; documents have all of them") } else { String::new() };
+    (!lines.is_empty()).then(|| format!("{}{lines}{more}", label("keys")))
 }
 
 /// The tags that decided; `None` where there are none.
@@ -225,5 +246,54 @@ pub(crate) fn step_word(step: &Result<Step, Unfinished>) -> &'static str {
         Ok(Step::StartAfresh) => "start-afresh",
         Ok(Step::Finish(Verdict { withheld: Some(_), .. })) => "withheld",
         Ok(Step::Finish(_)) => "none",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::arn::KeyArn;
+    use crate::domain::model::{KeyManager, KeyProblem};
+
+    #[test]
+    fn keys_are_described_once_and_by_their_aliases() {
+        let key = |number: usize, alias: &str| {
+            let arn = format!("arn:aws:kms:eu-west-1:111122223333:key/{number:08}-12ab-34cd-56ef-1234567890ab");
+            let identity = KeyIdentity::Arn(KeyArn::parse(&arn).unwrap());
+            let info = KeyInfo {
+                identity,
+                manager: KeyManager::Customer,
+                problem: None,
+                state: None,
+                origin: None,
+                material: None,
+            };
+            KnownKey { info, alias: Some(alias.to_owned()), rotation: None }
+        };
+        let of = |known: &[KnownKey]| -> Vec<String> {
+            keys(known.iter(), str::to_owned).unwrap_or_default().lines().map(str::to_owned).collect()
+        };
+        assert_eq!(keys([].into_iter(), str::to_owned), None);
+        let mut broken = key(2, "alias/a");
+        broken.info.problem = Some(KeyProblem::State(EventText::new("Disabled")));
+        let lines = of(&[key(1, "alias/b"), broken, key(1, "alias/b")]);
+        assert_eq!(lines.len(), 3, "{lines:?}");
+        assert!(
+            lines[1].contains("/00000002") && lines[1].ends_with("cannot be used: its KeyState is Disabled"),
+            "{lines:?}"
+        );
+        assert!(
+            lines[2].contains("customer-managed, alias/b, state unknown, origin unknown, rotation unknown"),
+            "{lines:?}"
+        );
+        let many: Vec<KnownKey> = (0..KEYS_MAX + 2).map(|number| key(number, "alias/c")).collect();
+        let lines = of(&many);
+        assert_eq!(
+            (lines.len(), lines[KEYS_MAX + 1].as_str()),
+            (KEYS_MAX + 2, "  and 2 more; documents have all of them")
+        );
+        let mut aws = key(3, "");
+        (aws.info.identity, aws.alias) = (KeyIdentity::AwsManagedAlias, None);
+        assert!(of(&[aws])[1].contains("not created yet"));
     }
 }

@@ -66,7 +66,7 @@ pub(crate) struct NoteDocument<'a> {
     /// The document's own id.
     id: String,
     time: Time,
-    /// `ignored`, `rejected` and `queued`: acknowledged. `kept`: until the policy can be used. `failed`: it comes again, or is a dead
+    /// `ignored`, `rejected` and `queued`: acknowledged. `deferred`: until the policy can be used. `failed`: it comes again, or is a dead
     /// letter. `lost`: results that may not have reached the bus.
     #[cfg_attr(feature = "schema", schemars(extend("enum" = ["ignored", "rejected", "queued", "deferred", "failed", "lost"])))]
     outcome: &'static str,

@@ -82,8 +82,8 @@ fn steady(text: &str, names: &[(&str, &str)]) -> String {
         text = text.replace(from, to);
     }
     if let Some((before, after)) = text.split_once(", policy file:") {
-        let (_, rest) = after.split_once(", ").unwrap();
-        text = format!("{before}, policy file:POLICY, {rest}");
+        let rest = after.trim_start_matches(|c: char| !matches!(c, ',' | ' ' | '\n'));
+        text = format!("{before}, policy file:POLICY{rest}");
     }
     if let Some((before, after)) = text.split_once(" --policy /") {
         let (_, rest) = after.split_once('`').unwrap();

@@ -58,6 +58,7 @@ use self::sink::Sink;
 use self::table::Shown;
 use self::totals::Totals;
 use super::arguments::{Globals, MODES, options, switch};
+use super::columns::terminal_width;
 use super::context::{Context, policy_source};
 use super::exit::Exit;
 use super::output::{GOOD, Stop, in_lines, styled, to_stderr};
@@ -451,6 +452,5 @@ fn is_coloured() -> bool {
 
 /// At a terminal as wide as it is.
 fn shown(arguments: &AuditArguments) -> Shown {
-    let width = terminal_size::terminal_size_of(std::io::stdout()).map(|(width, _)| usize::from(width.0));
-    Shown { coloured: is_coloured(), width, fix: arguments.fix }
+    Shown { coloured: is_coloured(), width: terminal_width(), fix: arguments.fix }
 }

@@ -8,13 +8,12 @@ use super::next;
 use super::report::{Audit, Ended, ORDER, Region, Row, Source, for_all_streams};
 use super::summary::{left_out, summary};
 use super::without;
+use crate::cli::columns::Columns;
 use crate::cli::words;
 use crate::domain::evidence::Evidence;
 use crate::domain::evidence::v1::WouldWire;
 use crate::domain::verdict::Compliance;
 
-/// The shortest that a cell is cut to, so that a terminal's line has room for the others.
-const CELL_MIN: usize = 6;
 /// The column that is never cut: it is what the table is for.
 const WHOLE: &str = "COMPLIANCE";
 /// So many streams are named with what to do about them.
@@ -45,6 +44,8 @@ pub(super) fn render(audit: &Audit, shown: Shown) -> String {
     }
     text.push_str(&others(audit));
     text.push_str(&exempt(audit));
+    let keys = audit.streams().flat_map(|evidence| &evidence.keys);
+    text.extend(words::keys(keys, str::to_owned).map(|lines| lines + "\n\n"));
     text.push_str(&summary(audit));
     text.push_str(&sums(audit));
     text.push_str(&audit.verified.as_ref().map(Verified::lines).unwrap_or_default());
@@ -84,26 +85,22 @@ fn rows(audit: &Audit, shown: Shown) -> String {
             lines.push((compliance, cells));
         }
     }
-    let mut widths: Vec<usize> = (0..head.len())
-        .map(|column| {
-            let cells = lines.iter().filter_map(|(_, cells)| cells.get(column)).map(|cell| cell.chars().count());
-            cells.chain(head.get(column).map(|title| title.len())).max().unwrap_or_default()
-        })
-        .collect();
-    if let Some(width) = width {
-        fit(&mut widths, head.iter().position(|title| *title == WHOLE), width);
+    if lines.is_empty() {
+        return String::new();
     }
-    let mut text = String::new();
-    if !lines.is_empty() {
-        push(&mut text, head.iter().copied(), &widths, None);
-    }
+    let head: Vec<String> = head.into_iter().map(str::to_owned).collect();
+    let columns = Columns::new([&head].into_iter().chain(lines.iter().map(|(_, cells)| cells)), WHOLE, width);
+    let mut text = columns.line(&head, |_, cell| cell) + "\n";
+    let at = usize::from(accounts) + usize::from(regions) + 1;
     for (compliance, cells) in &lines {
-        let colour = coloured.then_some((usize::from(accounts) + usize::from(regions) + 1, colour(*compliance)));
-        push(&mut text, cells.iter().map(String::as_str), &widths, colour);
-    }
-    if !lines.is_empty() {
+        let style = |column: usize, cell: String| match colour(*compliance) {
+            code if coloured && column == at => format!("\u{1b}[{code}m{cell}\u{1b}[0m"),
+            _ => cell,
+        };
+        text.push_str(&columns.line(cells, style));
         text.push('\n');
     }
+    text.push('\n');
     text
 }
 
@@ -250,39 +247,6 @@ fn listed(names: Vec<String>) -> String {
     if more > 0 { format!("{first} and {more} more") } else { first }
 }
 
-/// Makes the widest columns narrower until a line fits, as far as that goes. The one at `whole` stays.
-fn fit(widths: &mut [usize], whole: Option<usize>, most: usize) {
-    let gaps = 2 * widths.len().saturating_sub(1);
-    while widths.iter().sum::<usize>() + gaps > most {
-        let others = widths.iter_mut().enumerate().filter(|(column, _)| Some(*column) != whole);
-        match others.map(|(_, width)| width).max() {
-            Some(widest) if *widest > CELL_MIN => *widest -= 1,
-            _ => return,
-        }
-    }
-}
-
-fn push<'t>(text: &mut String, cells: impl Iterator<Item = &'t str>, widths: &[usize], colour: Option<(usize, &str)>) {
-    let mut line = String::new();
-    for (column, (cell, width)) in cells.zip(widths).enumerate() {
-        let cell = cut(cell, *width);
-        let padding = " ".repeat(width.saturating_sub(cell.chars().count()) + 2);
-        match colour {
-            Some((at, code)) if at == column => line.push_str(&format!("\u{1b}[{code}m{cell}\u{1b}[0m{padding}")),
-            _ => line.push_str(&format!("{cell}{padding}")),
-        }
-    }
-    text.push_str(line.trim_end());
-    text.push('\n');
-}
-
-fn cut(cell: &str, most: usize) -> String {
-    if cell.chars().count() <= most {
-        return cell.to_owned();
-    }
-    cell.chars().take(most.saturating_sub(1)).chain(['…']).collect()
-}
-
 fn colour(compliance: Compliance) -> &'static str {
     match compliance {
         Compliance::Compliant => "32",
@@ -397,13 +361,6 @@ mod tests {
             let longest = table.map(|line| line.chars().count()).max().unwrap();
             assert!(longest <= width && longest > width - 20, "{width}: {text}");
             assert!(!text.contains(&long) && text.contains("x…"), "{text}");
-        }
-        for (mut widths, most, fitted) in [
-            ([4, 17, 200, 3, 3, 3], 10, [4, 17, CELL_MIN, 3, 3, 3]),
-            ([60, 17, 40, 40, 30, 40], 80, [11, 17, 11, 11, 10, 10]),
-        ] {
-            fit(&mut widths, Some(1), most);
-            assert_eq!(widths, fitted, "not below what can be read, and as wide as fits");
         }
     }
 

@@ -110,7 +110,7 @@ async fn check(named: &str, arguments: &CheckArguments, globals: &Globals) -> Re
     }
     if arguments.plans.is_given() {
         let is_strict = arguments.strict && !warnings.is_empty();
-        let exit = planned::run(&policy, &arguments.plans, globals, arguments.strict)?;
+        let exit = planned::run((named, &policy), &arguments.plans, globals, arguments.strict)?;
         return Ok(exit.worse(if is_strict { Exit::Failure } else { Exit::Compliant }));
     }
     let tests = match &arguments.test {

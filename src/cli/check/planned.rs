@@ -6,10 +6,10 @@ use jiff::Timestamp;
 use saphyr::{LoadableYamlNode, Scalar, ScanError, Yaml};
 use serde_json::{Value, json};
 
-use crate::cli::arguments::Globals;
+use crate::cli::arguments::{Globals, options, repeated, switch};
 use crate::cli::context::{given_account, given_region, read_file, source_of_account};
 use crate::cli::exit::Exit;
-use crate::cli::heading::offline_document;
+use crate::cli::heading::{self, offline_document};
 use crate::cli::output::{BAD, GOOD, ODD, Stop, result, styled};
 use crate::cli::settings::source_of_region;
 use crate::domain::arn::Scope;
@@ -67,7 +67,12 @@ impl PlanArguments {
 }
 
 /// Judges all of them. Exit code 3: a stream would not be as its rule says.
-pub(super) fn run(policy: &Policy, arguments: &PlanArguments, globals: &Globals, strict: bool) -> Result<Exit, Stop> {
+pub(super) fn run(
+    (named, policy): (&str, &Policy),
+    arguments: &PlanArguments,
+    globals: &Globals,
+    strict: bool,
+) -> Result<Exit, Stop> {
     let format = match (arguments.format, globals.json) {
         (None | Some(Format::Json), true) => Format::Json,
         (Some(_), true) => return Err(Stop::usage("use either --json or --format")),
@@ -87,19 +92,46 @@ pub(super) fn run(policy: &Policy, arguments: &PlanArguments, globals: &Globals,
         }
     }
     match format {
-        Format::Text => print_text(&files),
+        Format::Text => print_text(&header(named, policy, &place), &files),
         Format::Json => result(as_json(policy, &files)),
         Format::Sarif => result(as_sarif(&files)),
         Format::Github => print_github(&files),
     }
     let is = |compliance| files.iter().flat_map(|file| &file.streams).any(|judged| judged.compliance == compliance);
-    Ok(if is(Compliance::NonCompliant) {
+    let exit = if is(Compliance::NonCompliant) {
         Exit::NonCompliant
     } else if strict && is(Compliance::InsufficientData) {
         Exit::Failure
     } else {
         Exit::Compliant
-    })
+    };
+    if format == Format::Text {
+        result(next(named, arguments, globals, strict, exit));
+    }
+    Ok(exit)
+}
+
+/// Whose streams they will be, as far as that is known, and by what they are judged.
+fn header(named: &str, policy: &Policy, place: &Place) -> String {
+    let known = |what: &Option<String>| what.clone().unwrap_or_else(|| "unknown".to_owned());
+    let (account, region) = (known(&place.account), known(&place.region));
+    format!("account {account}, Region {region}, policy {named} ({})", policy.digest)
+}
+
+/// The command that comes next.
+fn next(named: &str, arguments: &PlanArguments, globals: &Globals, strict: bool, exit: Exit) -> String {
+    let policy = named.strip_prefix("file:").unwrap_or(named);
+    let globals = Globals { policy: Some(policy.to_owned()), ..globals.clone() };
+    if exit == Exit::Compliant {
+        return heading::next(&repeated(&globals), "audit", "compares every stream with the policy");
+    }
+    let options =
+        [("terraform", &arguments.terraform), ("cloudformation", &arguments.cloudformation)].map(|(flag, paths)| {
+            let paths: Vec<String> = paths.iter().map(|path| path.display().to_string()).collect();
+            options(flag, &paths)
+        });
+    let command = format!("check{}{}", options.concat(), switch("strict", strict));
+    heading::next(&repeated(&globals), &command, "checks again what you changed")
 }
 
 /// Where the streams are, as far as the arguments and the environment say so.
@@ -161,7 +193,8 @@ fn tree(node: &Yaml<'_>) -> Value {
     }
 }
 
-fn print_text(files: &[Judgement]) {
+fn print_text(header: &str, files: &[Judgement]) {
+    result(header);
     for Judgement { file, streams } in files {
         for judged in streams {
             let style = match judged.compliance {

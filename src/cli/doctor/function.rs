@@ -11,9 +11,11 @@ use crate::config::{Config, ModeSource, mode};
 use crate::domain::model::Mode;
 use crate::ports::CallLog;
 
-/// How the function stands; nothing where its configuration is not known.
-pub(super) async fn function(context: &Context, deployed: &Deployed) -> Vec<Finding> {
-    let (Some(name), Some(configuration)) = (&deployed.function, &deployed.configuration) else { return Vec::new() };
+/// How the function stands, and its mode; nothing where its configuration is not known.
+pub(super) async fn function(context: &Context, deployed: &Deployed) -> (Vec<Finding>, Option<Mode>) {
+    let (Some(name), Some(configuration)) = (&deployed.function, &deployed.configuration) else {
+        return (Vec::new(), None);
+    };
     let region = &context.config.own.region;
     let mut findings = Vec::new();
     match (&configuration.state, &configuration.last_update_status) {
@@ -45,15 +47,26 @@ pub(super) async fn function(context: &Context, deployed: &Deployed) -> Vec<Find
         Err(failure) => findings.push(Finding::unobserved("function", &failure, &context.config.own)),
     }
     // Nothing is said to run that something keeps from it.
-    if findings.iter().all(|finding| finding.state != How::Fault) {
-        findings.extend(runs);
+    if findings.iter().all(|finding| finding.state != How::Fault)
+        && let Some(mode) = &runs
+    {
+        findings.push(runs_in(name, mode));
     }
     findings.extend(sources(context, deployed, name).await);
-    findings
+    (findings, runs.map(|(mode, _)| mode))
 }
 
-/// What is wrong with its variables, by its own code, and the mode that they say.
-async fn variables(context: &Context, deployed: &Deployed, name: &str) -> (Vec<Finding>, Option<Finding>) {
+/// That it runs, and what it does in the mode that the source says.
+fn runs_in(name: &str, (mode, source): &(Mode, String)) -> Finding {
+    let does = match mode {
+        Mode::Enforce => "enforce: it changes streams",
+        Mode::Report | Mode::Prove => "report: it changes nothing and says what it would do",
+    };
+    Finding::good("function", format!("{name} runs in mode{source} {does}"))
+}
+
+/// What is wrong with its variables, by its own code, and the mode that they say, with where it is.
+async fn variables(context: &Context, deployed: &Deployed, name: &str) -> (Vec<Finding>, Option<(Mode, String)>) {
     let region = &context.config.own.region;
     let config = Config::from_vars(|variable| match variable {
         // Lambda sets it.
@@ -103,11 +116,7 @@ async fn variables(context: &Context, deployed: &Deployed, name: &str) -> (Vec<F
             }
         },
     };
-    let does = match mode {
-        Mode::Enforce => "enforce: it changes streams",
-        Mode::Report | Mode::Prove => "report: it changes nothing and says what it would do",
-    };
-    (findings, Some(Finding::good("function", format!("{name} runs in mode{source} {does}"))))
+    (findings, Some((mode, source)))
 }
 
 /// Whether each queue wakes it, and a message that fails comes back alone.

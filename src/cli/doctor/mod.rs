@@ -24,8 +24,10 @@ use super::arguments::{Globals, options};
 use super::caller::identity;
 use super::context::{Context, named_policy};
 use super::exit::Exit;
-use super::heading::{self, document, header};
+use super::heading::{self, document, header_by};
 use super::output::{FAINT, Stop, result, styled};
+use crate::config::Source;
+use crate::domain::model::Mode;
 
 pub(super) async fn run(arguments: &DoctorArguments, globals: &Globals) -> Result<Exit, Stop> {
     let named = named_policy(globals);
@@ -35,7 +37,7 @@ pub(super) async fn run(arguments: &DoctorArguments, globals: &Globals) -> Resul
     if let Some(name) = &arguments.aggregator {
         let mut findings = vec![caller(&context).await];
         findings.extend(aggregator::aggregator(&context, name).await);
-        print(&context, &findings, arguments, globals.json);
+        print(&context, (None, None), &findings, arguments, globals.json);
         return Ok(findings.iter().map(exit_of).fold(Exit::Compliant, Exit::worse));
     }
     let (deployed, of_deployed) = deployed(&context, arguments).await;
@@ -54,7 +56,8 @@ pub(super) async fn run(arguments: &DoctorArguments, globals: &Globals) -> Resul
     // Those that hold the policy and the mode.
     let sources = [policy.clone(), deployed.variable("MODE")].into_iter().flatten();
     let parameters: Vec<String> = sources.filter_map(|source| source.strip_prefix("ssm:").map(str::to_owned)).collect();
-    findings.extend(of_parts(&context, &deployed, &parameters).await);
+    let (of_parts, mode) = of_parts(&context, &deployed, &parameters).await;
+    findings.extend(of_parts);
     let (keys, needs) = match &policy {
         Some(_) => {
             findings.extend(not_checked);
@@ -75,13 +78,14 @@ pub(super) async fn run(arguments: &DoctorArguments, globals: &Globals) -> Resul
         }
         None => findings.push(unnamed("role", "", "--role", "RoleArn")),
     }
-    print(&context, &findings, arguments, globals.json);
+    let source = policy.is_some().then_some(&context.config.policy);
+    print(&context, (source, mode), &findings, arguments, globals.json);
     Ok(findings.iter().map(exit_of).fold(Exit::Compliant, Exit::worse))
 }
 
-/// What is said of the queues and the function of a deployment.
-async fn of_parts(context: &Context, deployed: &Deployed, parameters: &[String]) -> Vec<Finding> {
-    let mut findings = Vec::new();
+/// What is said of the queues and the function of a deployment, and the function's mode.
+async fn of_parts(context: &Context, deployed: &Deployed, parameters: &[String]) -> (Vec<Finding>, Option<Mode>) {
+    let (mut findings, mut mode) = (Vec::new(), None);
     match &deployed.work {
         Some(url) => findings.extend(checks::queue(context, deployed, url, parameters).await),
         None => {
@@ -93,18 +97,28 @@ async fn of_parts(context: &Context, deployed: &Deployed, parameters: &[String])
         None => findings.push(unnamed("scans", "", "--scan-queue-url", "ScanQueueUrl")),
     }
     match &deployed.function {
-        Some(_) => findings.extend(function::function(context, deployed).await),
+        Some(_) => {
+            let of_function;
+            (of_function, mode) = function::function(context, deployed).await;
+            findings.extend(of_function);
+        }
         None => findings.push(unnamed("function", "", "--function", "FunctionName")),
     }
-    findings
+    (findings, mode)
 }
 
-fn print(context: &Context, findings: &[Finding], arguments: &DoctorArguments, as_json: bool) {
+fn print(
+    context: &Context,
+    (policy, mode): (Option<&Source>, Option<Mode>),
+    findings: &[Finding],
+    arguments: &DoctorArguments,
+    as_json: bool,
+) {
     if as_json {
         let fields = json!({"findings": findings, "not_checked": NOT_CHECKED});
         result(document(context, "streamseal.doctor/v1", fields));
     } else {
-        result(header(context, None));
+        result(header_by(context, policy, mode));
         findings.iter().for_each(Finding::print);
         result(styled(FAINT, format_args!("not checked by this command: {NOT_CHECKED}")));
         let are_good = findings.iter().all(|finding| finding.state == State::Good);

@@ -26,9 +26,10 @@ use serde_json::Value;
 pub(crate) use self::before::Before;
 use self::gather::{Asked, Depth, no_such_stream, reports};
 use super::arguments::{Globals, options, switch};
+use super::columns::terminal_width;
 use super::context::{Context, new_id, policy_source};
 use super::exit::Exit;
-use super::heading::{self, header};
+use super::heading::{self, header_by};
 use super::iam::allow;
 use super::output::{Stop, result};
 use super::progress::bar;
@@ -108,7 +109,9 @@ pub(super) async fn run(arguments: &ImpactArguments, globals: &Globals) -> Resul
     checking.finish_and_clear();
     let reports = reports?;
     if !globals.json {
-        result(header(&context, None));
+        // The change is assumed, in whichever mode.
+        let policy = policy.is_some().then_some(&context.config.policy);
+        result(header_by(&context, policy, None));
     }
     for (index, report) in reports.iter().enumerate() {
         if globals.json {
@@ -118,7 +121,7 @@ pub(super) async fn run(arguments: &ImpactArguments, globals: &Globals) -> Resul
             if index > 0 {
                 result("");
             }
-            result(table::render(report));
+            result(table::render(report, terminal_width()));
         }
     }
     if !globals.json {

@@ -2,13 +2,17 @@
 
 use std::fmt::Write;
 
+use crate::cli::columns::Columns;
 use crate::cli::output::{BAD, FAINT, GOOD, ODD, STRONG, styled};
 use crate::domain::impact::judge::{Access, Judged};
 use crate::domain::impact::report::{Outcome, Report};
 
 const HEAD: [&str; 6] = ["PRINCIPAL", "SIDE", "FOUND", "BEFORE", "AFTER", "CONFIDENCE"];
+/// The column that is never cut: it is what the table is for.
+const WHOLE: &str = "AFTER";
 
-pub(super) fn render(report: &Report) -> String {
+/// At a terminal as wide as it is; `None`: nothing is cut.
+pub(super) fn render(report: &Report, width: Option<usize>) -> String {
     let current = match (&report.current, report.is_encrypted) {
         (Some(key), _) => key.to_string(),
         (None, true) => "a key that is not known".to_owned(),
@@ -16,7 +20,7 @@ pub(super) fn render(report: &Report) -> String {
     };
     let mut text = styled(STRONG, format_args!("{}: {current} -> {}", report.stream.name, report.target));
     text.push('\n');
-    text.push_str(&rows(&report.judged));
+    text.push_str(&rows(&report.judged, width));
     for judged in &report.judged {
         text.push_str(&details(judged));
     }
@@ -49,7 +53,7 @@ pub(super) fn render(report: &Report) -> String {
     text
 }
 
-fn rows(judged: &[Judged]) -> String {
+fn rows(judged: &[Judged], width: Option<usize>) -> String {
     let cells: Vec<[String; 6]> = judged
         .iter()
         .map(|judged| {
@@ -69,23 +73,15 @@ fn rows(judged: &[Judged]) -> String {
         return String::new();
     }
     let head = HEAD.map(str::to_owned);
-    let width = |column: usize| {
-        let all = cells.iter().chain([&head]).filter_map(|row| row.get(column));
-        all.map(|cell| cell.chars().count()).max().unwrap_or_default()
-    };
-    let widths: Vec<usize> = (0..HEAD.len()).map(width).collect();
-    let line = |row: &[String; 6]| {
-        let padded = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:<width$}"));
-        format!("{}\n", padded.collect::<Vec<_>>().join("  ").trim_end())
-    };
-    let mut text = line(&head);
+    let columns = Columns::new([&head].into_iter().chain(&cells), WHOLE, width);
+    let mut text = columns.line(&head, |_, cell| cell) + "\n";
     for (row, judged) in cells.iter().zip(judged) {
         let colour = match judged.after.access {
             Access::Loses if judged.loses() => BAD,
             Access::Loses | Access::Unknown => ODD,
             Access::Gains | Access::Keeps | Access::NotNeeded => GOOD,
         };
-        let _ = writeln!(text, "{}", styled(colour, line(row).trim_end()));
+        let _ = writeln!(text, "{}", styled(colour, columns.line(row, |_, cell| cell)));
     }
     text
 }

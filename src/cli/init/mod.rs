@@ -15,7 +15,7 @@ use super::arguments::{Globals, repeated};
 use super::audit::without;
 use super::context::{Context, POLICY_FILE, RUN_MAX, loaded};
 use super::exit::Exit;
-use super::heading::{self, header};
+use super::heading::{self, header_by};
 use super::keys::{self, Aliases};
 use super::output::{GOOD, Stop, advice, as_it_is, styled, to_stderr};
 use super::progress::bar;
@@ -57,7 +57,7 @@ pub(super) async fn run(arguments: &InitArguments, globals: &Globals) -> Result<
         None => as_it_is(text.as_bytes()),
         Some(file) => write_new(file, &text)?,
     }
-    let (place, s) = (header(&context, None), if count == 1 { "" } else { "s" });
+    let (place, s) = (header_by(&context, None, None), if count == 1 { "" } else { "s" });
     let rules = policy.rules.len();
     let rules = format!("{rules} rule{}", if rules == 1 { "" } else { "s" });
     let to = file.map_or("standard output".into(), Path::to_string_lossy);

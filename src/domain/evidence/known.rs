@@ -44,6 +44,14 @@ impl KnownKey {
         let rotation = (info.manager == KeyManager::Aws).then_some(Rotation::Days(365));
         Self { info: info.clone(), alias: None, rotation }
     }
+
+    /// Takes the alias and the rotation from the same key among `others`.
+    pub fn learn(&mut self, others: &[&Self]) {
+        if let Some(same) = others.iter().find(|key| key.info.identity == self.info.identity) {
+            self.alias.clone_from(&same.alias);
+            self.rotation = same.rotation;
+        }
+    }
 }
 
 /// What KMS said of keys, each once.

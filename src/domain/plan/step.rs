@@ -167,7 +167,7 @@ fn next_step_of_active(
     use Compliance::{Compliant, InsufficientData, NonCompliant, NotApplicable};
     let verdict = match situation {
         Situation::Exempt(exemption) => {
-            Verdict::new(NotApplicable, Reason::Exempt, format!("exempt: {}", exemption.words()))
+            Verdict::new(NotApplicable, Reason::Exempt, exemption.words())
         }
         Situation::Unmatched => Verdict::new(NonCompliant, Reason::Unmatched, "no rule matches the stream"),
         // A tag that comes later wakes us.

@@ -66,7 +66,7 @@ pub fn judge(policy: &Policy, stream: PlannedStream, place: &Place, now: Timesta
     let rule = decision.rule.map(|rule| rule.name);
     let (desired, exemption, said) = match decision.outcome {
         Outcome::Exempt(exemption) => {
-            let why = format!("exempt: {}", exemption.words());
+            let why = exemption.words();
             (None, Some(exemption), (Compliance::NotApplicable, "exempt", why))
         }
         Outcome::Unmatched => (None, None, (Compliance::NonCompliant, "unmatched", "no rule matches it".to_owned())),

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use wiremock::matchers::any;
 use wiremock::{Mock, MockServer, Request, Respond, ResponseTemplate};
 
-use super::{Ran, run};
+use super::{Ran, at_terminal, run};
 
 pub(super) const STREAM: &str = "arn:aws:kinesis:eu-west-1:111122223333:stream/orders";
 const OLD: &str = "arn:aws:kms:eu-west-1:111122223333:key/0000abcd-12ab-34cd-56ef-1234567890ab";
@@ -256,6 +256,14 @@ pub(super) async fn asked_about(aws: Aws, streams: &[&str], arguments: &[&str]) 
 
 /// The same of any command.
 pub(super) async fn asked_by(aws: Aws, arguments: &[&str]) -> (Ran, Vec<Asked>) {
+    asked_with(aws, arguments, run).await
+}
+
+/// Runs the command line with arguments and variables.
+type Runs<T> = fn(&[&str], &[(&str, &str)]) -> T;
+
+/// The same, run by `run`.
+async fn asked_with<T: Send + 'static>(aws: Aws, arguments: &[&str], run: Runs<T>) -> (T, Vec<Asked>) {
     let server = MockServer::start().await;
     Mock::given(any()).respond_with(aws.clone()).mount(&server).await;
     let (url, arguments) = (server.uri(), arguments.iter().map(ToString::to_string).collect::<Vec<_>>());
@@ -293,11 +301,22 @@ fn timeless(text: &str) -> String {
     text.lines().map(line).collect::<Vec<_>>().join("\n")
 }
 
+/// In a pipe nothing is cut.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_table_names_those_who_lose_first() {
+async fn the_table_names_those_who_lose_first_and_fits_the_terminal() {
     let (Ran { code, out, err }, _) = asked(ours(), &["--key", NEW]).await;
     assert_eq!((code, err.as_str()), (3, ""), "{out}");
     insta::assert_snapshot!("impact_table", timeless(&out));
+
+    let arguments = ["impact", "orders", "--account", "111122223333", "--key", NEW, "--color", "never"];
+    let narrow = |arguments: &[&str], variables: &[(&str, &str)]| {
+        at_terminal(arguments, &[variables, &[("COLUMNS", "70")]].concat(), &[])
+    };
+    let ((code, text), _) = asked_with(ours(), &arguments, narrow).await;
+    assert_eq!(code, 3, "{text}");
+    let table: Vec<&str> = text.lines().skip_while(|line| !line.starts_with("PRINCIPAL")).take(5).collect();
+    assert!(table.iter().all(|line| line.chars().count() <= 70), "{table:#?}");
+    assert!(table.last().is_some_and(|line| line.contains('…') && line.contains("  keeps ")), "{table:#?}");
 }
 
 /// What is listed is of the account of the credentials, whatever account was named.

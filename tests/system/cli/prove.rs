@@ -55,7 +55,7 @@ fn a_proof_is_made_and_nothing_is_started() {
     assert_eq!(code, 0, "{out}");
     let record = &parts().records(&right)[0];
     let number = record["SequenceNumber"].as_str().unwrap();
-    let names = [(&*right, "STREAM"), (&*key, "KEY"), (number, "NUMBER")];
+    let names = [(&*right, "STREAM"), (&*key, "KEY"), (&*alias, "ALIAS"), (number, "NUMBER")];
     insta::assert_snapshot!("prove", steady(&out, &names));
     let Ran { code, out, .. } = at_parts(&["prove", "--yes", &right, &stream_arn(&right), "--json"], Some(&policy));
     let json: Value = serde_json::from_str(&out).unwrap();
@@ -115,7 +115,8 @@ fn a_record_is_written_after_a_yes_alone() {
     parts().active(&plain);
     [&right, &described].iter().for_each(|name| parts().encrypted(name, &key));
     let streams = [&*plain, &right, &described];
-    let names = [(&*plain, "PLAIN"), (&*right, "RIGHT"), (&*described, "DESCRIBED"), (&*key, "KEY")];
+    let names =
+        [(&*plain, "PLAIN"), (&*right, "RIGHT"), (&*described, "DESCRIBED"), (&*key, "KEY"), (&*alias, "ALIAS")];
     let is_untouched = || streams.iter().all(|name| parts().records(name).is_empty());
 
     let Ran { code, out, .. } = at_parts(&[&["prove", "--dry-run"], &streams[..]].concat(), Some(&policy));

@@ -1,7 +1,8 @@
 """Runs a command at a terminal of its own and types answers: terminal.py ANSWERS PROGRAM [ARGUMENT ..]
 
 ANSWERS is a list of pairs in JSON; the second of a pair is typed once the first was printed after the answer before.
-Prints {"code": .., "text": ..}: the exit code, and all that the terminal showed. Gives up after two minutes.
+Prints {"code": .., "text": ..}: the exit code, and all that the terminal showed, which is COLUMNS wide. Gives up after two
+minutes.
 """
 
 import fcntl
@@ -18,7 +19,7 @@ answers = json.loads(sys.argv[1])
 pid, terminal = pty.fork()
 if pid == 0:
     os.execv(sys.argv[2], sys.argv[2:])
-fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 40, 120, 0, 0))
+fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 40, int(os.environ["COLUMNS"]), 0, 0))
 text, answered, end = "", 0, time.monotonic() + 120
 while time.monotonic() < end:
     if not select.select([terminal], [], [], 0.2)[0]:
