@@ -10,11 +10,10 @@ use super::totals::Totals;
 use crate::domain::arn::{KeyArn, KeyRef, Scope, StreamName};
 use crate::domain::cause::Cause;
 use crate::domain::evidence::known::{KnownKey, Rotation};
-use crate::domain::evidence::{Evidence, Remediation, Setting};
+use crate::domain::evidence::{Evidence, Setting};
 use crate::domain::model::{Encryption, KeyIdentity, KeyInfo, KeyManager, Mode, Observed, StreamStatus, Tags};
 use crate::domain::policy::Exemption;
 use crate::domain::remedy::advice::{Advice, AtSource, Remedy};
-use crate::domain::runner::Runner;
 use crate::domain::text::EventText;
 use crate::domain::verdict::{Action, Compliance, Reason, Verdict, Withheld};
 

@@ -101,9 +101,12 @@ pub struct Selectors {
     pub region: Vec<WildMatch>,
 }
 
+/// A selector that every stream has a value for: what it is about, its patterns, and that value.
+pub(crate) type Fixed<'a> = (&'static str, &'a [WildMatch], fn(&StreamArn) -> &str);
+
 impl Selectors {
-    /// The selectors that every stream has a value for: what they are about, their patterns, and that value.
-    pub(crate) fn fixed<'a>(&'a self) -> [(&'static str, &'a [WildMatch], fn(&StreamArn) -> &str); 3] {
+    /// The selectors that every stream has a value for.
+    pub(crate) fn fixed(&self) -> [Fixed<'_>; 3] {
         [
             ("stream", &self.stream, |stream| stream.name.as_str()),
             ("account", &self.account, |stream| &stream.scope.account),
