@@ -8,6 +8,7 @@ use saphyr::{LoadableYamlNode, Yaml};
 use serde_json::Value;
 use streamseal::config::Config;
 use streamseal::domain::bus;
+use streamseal::domain::cause::WAKING_CALLS;
 use streamseal::domain::policy::Policy;
 
 use crate::common::Deployed;
@@ -36,6 +37,20 @@ fn the_readme_is_short_and_the_policy_of_its_page_is_valid() {
     assert!(README.lines().count() <= 120, "{}", README.lines().count());
     let policy = Policy::load(block(include_str!("../../docs/policy.md"), "yaml")).unwrap();
     assert!(policy.rules.len() == 4 && policy.reads().tags);
+}
+
+/// Each call that wakes a run and each selector is in the table of its page.
+#[test]
+fn the_pages_name_every_waking_call_and_selector() {
+    let row = |page: &'static str, start: &str| page.lines().find(|line| line.starts_with(start)).unwrap();
+    let events = row(include_str!("../../docs/events.md"), "| `CreateStream`");
+    let missing: Vec<&str> = WAKING_CALLS.into_iter().filter(|call| !events.contains(&format!("`{call}`"))).collect();
+    assert!(missing.is_empty(), "docs/events.md: {missing:?}");
+    let schema: Value = serde_json::from_str(include_str!("../../policy.schema.json")).unwrap();
+    let policy = row(include_str!("../../docs/policy.md"), "| `match`, `unless` |");
+    for selector in schema["$defs"]["Selectors"]["properties"].as_object().unwrap().keys() {
+        assert!(policy.contains(&format!("`{selector}`")), "docs/policy.md: {selector}");
+    }
 }
 
 /// Its figures are of one run; the steps are those that the demo reports.

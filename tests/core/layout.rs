@@ -115,6 +115,14 @@ fn ours() -> Vec<Source> {
     sources("src").into_iter().filter(is_ours).collect()
 }
 
+/// All else asks for the traits that it uses.
+#[test]
+fn only_what_takes_a_payload_of_any_kind_asks_for_the_whole_world() {
+    let asks = |source: &Source| source.code().any(|(_, line)| line.contains(": World") || line.contains("+ World"));
+    let found: Vec<String> = sources("src").into_iter().filter(asks).map(|source| source.path).collect();
+    assert_eq!(found, ["src/lambda.rs", "src/run/handler.rs"]);
+}
+
 #[test]
 fn no_modules_form_a_circle() {
     let graph = graph(&ours());
