@@ -1,7 +1,9 @@
 //! `streamseal seal`: the plan first, then the question, then the same loop as the function's, one stream after the other.
 
 mod action;
+mod arguments;
 mod ending;
+mod planned;
 mod undone;
 
 use std::io::IsTerminal;
@@ -10,6 +12,8 @@ use indicatif::ProgressBar;
 use serde_json::{Value, json};
 
 use self::action::Action;
+pub(crate) use self::arguments::SealArguments;
+use self::planned::Planned;
 use super::arguments::Globals;
 use super::audit::filter::has_rule;
 use super::confirm::{confirmed, unless_interrupted};
@@ -18,171 +22,18 @@ use super::exit::Exit;
 use super::heading::{document, header};
 use super::impact::{Before, key_of};
 use super::keys::complete;
-use super::output::{BAD, FAINT, GOOD, ODD, STRONG, Stop, advice_on, result, styled, to_stderr};
+use super::output::{BAD, GOOD, STRONG, Stop, advice_on, result, styled, to_stderr};
 use super::progress::bar;
 use super::runs::is_out_of_date;
-use super::watching::{Done, ToChange, carry_out, watched_for};
-use super::words::{self, exit_of};
-use crate::domain::arn::StreamArn;
-use crate::domain::evidence::known::{KeyWire, KnownKey, known};
-use crate::domain::evidence::v1::{Document, ExemptionWire};
-use crate::domain::model::{KeyIdentity, Mode, ProofMode};
-use crate::domain::plan::step::{Condition, Step};
+use super::watching::{Done, carry_out, watched_for};
+use super::words;
+use crate::domain::evidence::known::known;
+use crate::domain::evidence::v1::Document;
+use crate::domain::model::Mode;
 use crate::domain::policy::{Effect, Existing, Policy};
 use crate::domain::remedy::advice::Remedy;
-use crate::domain::verdict::Compliance;
 use crate::ports::CallLog;
-use crate::run::reconcile::preview::{Preview, preview};
-
-const CODES: &str = "Exit codes: 0 compliant, 1 failure, or stopped by a second Ctrl-C, 2 usage, 3 non-compliant, \
-                     skipped, or changes planned but not applied, 4 try again, or stopped by Ctrl-C.";
-
-/// So many streams are changed where nobody says more.
-const MAX_CHANGES: usize = 10;
-
-/// Encrypts streams with their rule's key: shows the plan, asks, applies it, proves it
-#[derive(Debug, clap::Args)]
-#[command(after_help = CODES)]
-pub(crate) struct SealArguments {
-    /// The streams: names or ARNs
-    #[arg(value_name = "STREAM", required_unless_present_any = ["all", "print_iam"])]
-    streams: Vec<String>,
-    /// Every stream of the Region
-    #[arg(long, conflicts_with = "streams")]
-    all: bool,
-    /// Do not ask
-    #[arg(long, short)]
-    yes: bool,
-    /// Only show the plan
-    #[arg(long, conflicts_with = "yes")]
-    dry_run: bool,
-    /// Change at most this many streams
-    #[arg(long, value_name = "N", default_value_t = MAX_CHANGES)]
-    max_changes: usize,
-    /// Only streams that this rule decides
-    #[arg(long, value_name = "RULE", conflicts_with = "key")]
-    only: Option<String>,
-    /// Encrypt with this key instead of the one that the policy names
-    #[arg(long, value_name = "KEY", conflicts_with = "all")]
-    key: Option<String>,
-    /// Also change streams that the policy only reports because they are older than `enforce_from`
-    #[arg(long, conflicts_with = "all")]
-    include_existing: bool,
-    /// Continue even if a principal would lose access
-    #[arg(long)]
-    accept_loss: bool,
-    /// Watch each change for this long, such as `20m`; change one stream first, then two, four, eight
-    #[arg(long, value_name = "TIME")]
-    watch: Option<String>,
-    /// Also print the change to make, grouped by key: for Terraform, CloudFormation and the AWS CLI
-    #[arg(long)]
-    fix: bool,
-}
-
-/// One stream of the plan.
-struct Planned {
-    stream: StreamArn,
-    preview: Preview,
-    /// The keys that matter, as far as they are known.
-    keys: Vec<KnownKey>,
-    action: Action,
-    /// What is said of its change where that was taken back before.
-    undone: Option<String>,
-}
-
-impl Planned {
-    fn mark(&self) -> String {
-        match self.action {
-            Action::Encrypt => styled(GOOD, "+"),
-            Action::Rekey | Action::Wait => styled(ODD, "~"),
-            Action::Nothing | Action::Gone => styled(FAINT, "="),
-            Action::Withheld | Action::Fault => styled(BAD, "!"),
-            Action::Unknown => styled(ODD, "?"),
-        }
-    }
-
-    /// What is changed to `key`, and how it is proven.
-    fn change(&self, key: &KeyIdentity) -> String {
-        let proof = match self.preview.proof {
-            Some(ProofMode::Probe) => "; writes a small record that consumers receive",
-            Some(ProofMode::Observe) => "; proven with a record of a producer",
-            Some(ProofMode::Describe) | None => "",
-        };
-        format!("{} -> {}{proof}", self.from(), self.named(key))
-    }
-
-    /// The key with its alias, where it has one.
-    fn named(&self, key: &KeyIdentity) -> String {
-        let known = self.keys.iter().find(|known| known.info.identity == *key);
-        let alias = known.and_then(|known| known.alias.as_deref()).filter(|alias| *alias != key.as_str());
-        alias.map_or_else(|| key.to_string(), |alias| format!("{key} ({alias})"))
-    }
-
-    /// The stream's setting.
-    fn from(&self) -> String {
-        self.preview.setting.as_ref().map(|s| words::setting(&s.observed.encryption)).unwrap_or_default()
-    }
-
-    fn words(&self) -> String {
-        match &self.preview.step {
-            Ok(Step::Start(key)) => self.change(key),
-            Ok(Step::ReadHistory(wrong)) => self.change(&wrong.target),
-            Ok(Step::Await(Condition::Settled(until))) => {
-                let desired =
-                    self.preview.desired.as_ref().map(|key| format!("{} -> {}, ", self.from(), self.named(key)));
-                let desired = desired.unwrap_or_default();
-                format!("{desired}not before {until:.0}, because its creator may still set the key")
-            }
-            Ok(Step::Await(condition)) => format!("waits {}", condition.words()),
-            Ok(Step::Prove) => "complies with its rule".to_owned(),
-            Ok(Step::Finish(verdict)) if verdict.compliance == Compliance::Compliant => {
-                "complies with its rule".to_owned()
-            }
-            Ok(Step::Finish(verdict)) => match verdict.withheld {
-                Some(why) => format!("withheld ({}): {}", why.as_str(), verdict.detail),
-                None => format!("{}: {}", verdict.reason.as_str(), verdict.detail),
-            },
-            step @ (Ok(Step::Defer(_) | Step::StartAfresh) | Err(_)) => words::would(step, &self.preview.remedy).0,
-        }
-    }
-
-    fn exit(&self) -> Exit {
-        match (self.action, &self.preview.step) {
-            (Action::Nothing | Action::Gone, _) => Exit::Compliant,
-            (Action::Encrypt | Action::Rekey | Action::Withheld | Action::Fault, _) => Exit::NonCompliant,
-            (_, Ok(Step::Finish(verdict))) => exit_of(verdict, &self.preview.remedy),
-            (Action::Wait, _) => Exit::TryAgain,
-            (Action::Unknown, step) => words::would(step, &self.preview.remedy).1,
-        }
-    }
-
-    fn to_change(&self) -> ToChange {
-        let created = self.preview.setting.as_ref().map(|s| s.observed.created);
-        let (key, rule) = (self.preview.desired.clone(), self.preview.rule.clone());
-        ToChange { stream: self.stream.clone(), created, key, rule }
-    }
-
-    fn to_json(&self, left_for_max: bool, before: &Before) -> Value {
-        let setting = self.preview.setting.as_ref();
-        json!({
-            "stream": self.stream.to_string(),
-            "action": self.action.word(),
-            "rule": self.preview.rule,
-            "reasons": self.preview.reasons,
-            "tags": self.preview.tags,
-            "exemption": self.preview.exemption.as_ref().map(ExemptionWire::from),
-            "keys": self.keys.iter().map(KeyWire::from).collect::<Vec<_>>(),
-            "setting": setting.map(|s| words::setting_json(&s.observed.status, &s.observed.encryption)),
-            "key": self.preview.desired.as_ref().map(|key| key.as_str()),
-            "detail": self.words(),
-            "beyond_max_changes": left_for_max,
-            "undone": self.undone,
-            "impact": before.to_json(&self.stream),
-            "at_source": self.preview.remedy.at_source(),
-            "remedy": words::remedy_json(&self.preview.remedy),
-        })
-    }
-}
+use crate::run::reconcile::preview::preview;
 
 pub(super) async fn run(arguments: &SealArguments, globals: &Globals) -> Result<Exit, Stop> {
     let asks = !arguments.yes && !arguments.dry_run;

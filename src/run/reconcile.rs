@@ -25,12 +25,13 @@ use super::session::{CALL_TIME, Session};
 use crate::domain::arn::KeyRef;
 use crate::domain::backoff::OBSERVATION;
 use crate::domain::bounds::until;
-use crate::domain::evidence::guard::Guard;
 use crate::domain::evidence::{Evidence, Judged, Proof};
 use crate::domain::failure::Unfinished;
 use crate::domain::hash::hash;
 use crate::domain::history::{Check, Contention, check_of, read_after, weigh};
-use crate::domain::plan::close::{After, End, Ending, Next, close, failed_observation, later, next_run, no_time_left};
+use crate::domain::plan::close::{
+    After, End, Ending, Next, close, failed_observation, later, next_run, no_time_left, still_waits,
+};
 use crate::domain::plan::guard::life;
 use crate::domain::plan::observation::{Observation, observation_of};
 use crate::domain::plan::permit::is_only_reported;
@@ -165,7 +166,7 @@ impl<W: StreamApi + KeyApi + TrailApi + TrafficApi + Clock> Run<'_, W> {
         match step {
             Step::Await(condition) => match self.pause(condition).await {
                 true => Taken::ObserveAgain,
-                false => Taken::End(wait::over(condition)),
+                false => Taken::End(still_waits(condition)),
             },
             Step::Start(key) => self.start(&key, observation).await.map_or(Taken::ObserveAgain, Taken::End),
             Step::Prove => self.prove().await,
@@ -358,7 +359,7 @@ impl<W: Clock> Run<'_, W> {
         };
         let others = others.map(other).collect();
         let watch = self.state.work.watch.as_ref();
-        let guard = Guard::of(watch, self.guarding.watched.as_ref(), self.guarding.users.as_ref(), &left);
+        let guard = life::in_evidence(watch, self.guarding.watched.as_ref(), self.guarding.users.as_ref(), &left);
         let State { work, situation, desired, before, after, keys, .. } = &self.state;
         let evidence = Evidence {
             attempt: work.attempt,

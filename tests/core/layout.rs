@@ -55,7 +55,8 @@ fn paths(source: &Source) -> Vec<String> {
         }
     }
     let is_path = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == ':';
-    let others = code.split(|c| !is_path(c)).filter(|word| word.starts_with("crate::") || word.starts_with("super::"));
+    // A path may begin with a module of this one's own.
+    let others = code.split(|c| !is_path(c)).filter(|word| word.contains("::") && !word.ends_with("::"));
     found.extend(others.map(str::to_owned));
     found
 }

@@ -36,7 +36,7 @@ const OF_FUNCTION: [&str; 20] = [
 const OF_AGGREGATOR: [&str; 4] = [AGGREGATORS, SOURCES, SELECT_AGGREGATE, LIST_ACCOUNTS];
 
 /// What it takes.
-pub(in crate::cli) fn permission(arguments: &DoctorArguments) -> Value {
+pub(crate) fn permission(arguments: &DoctorArguments) -> Value {
     let calls = if arguments.aggregator.is_some() { &OF_AGGREGATOR[..] } else { &OF_FUNCTION };
     allow("StreamsealDoctor", calls, "*")
 }

@@ -1,7 +1,8 @@
 //! The last lines of `seal`: what was done, in numbers, and the one thing that comes next.
 
 use super::action::Action;
-use super::{MAX_CHANGES, Planned, SealArguments};
+use super::arguments::{MAX_CHANGES, SealArguments};
+use super::planned::Planned;
 use crate::cli::arguments::{options, switch};
 use crate::cli::heading;
 use crate::cli::watching::Done;

@@ -3,7 +3,7 @@
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::Planned;
+use super::planned::Planned;
 use crate::cli::context::{Context, OBSERVATION_MAX};
 use crate::cli::watching::guard_of;
 use crate::domain::arn::StreamArn;

@@ -4,7 +4,6 @@ use serde::Serialize;
 
 use crate::domain::arn::StreamName;
 use crate::domain::plan::guard::denied::Denied;
-use crate::domain::plan::guard::life::{Left, Watched};
 use crate::domain::plan::guard::watch::{Standing, Watch};
 use crate::domain::time::Time;
 #[cfg(feature = "schema")]
@@ -27,23 +26,6 @@ pub struct Guard {
 }
 
 impl Guard {
-    /// What a run knows: its watch where it had one, what it found, what is left. `None` where there is nothing to say.
-    pub fn of(watch: Option<&Watch>, watched: Option<&Watched>, before: Option<&Users>, left: &Left) -> Option<Self> {
-        let standing = match watched {
-            Some(watched) => watched.step.standing(),
-            // Not observed to the end: as the message says.
-            None => watch.map(Watch::standing).or(left.begun.as_ref().map(|_| Standing::Watching)),
-        };
-        let guard = Self {
-            standing,
-            watch: watch.or(left.begun.as_ref()).cloned(),
-            users: watched.and_then(|watched| watched.users.as_ref()).or(before).cloned(),
-            denied: watched.map(|watched| watched.denied.clone()).unwrap_or_default(),
-            halted: left.halted.clone(),
-        };
-        (guard != Self::default()).then_some(guard)
-    }
-
     /// The key of a change that broke the stream. Said once: a stream on its way back is not broken again.
     pub fn broken_on(&self) -> Option<&str> {
         let watch = self.watch.as_ref().filter(|watch| watch.restore.is_none());

@@ -6,6 +6,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::proof::{Owed, is_new};
 use super::state::State;
+use super::step::Condition;
 use crate::domain::backoff::{DELAY_MAX, WORK};
 use crate::domain::bounds::until;
 use crate::domain::evidence::{ProofState, Remediation, previous_key_needed_until};
@@ -199,6 +200,12 @@ pub fn later(why: impl Into<Unfinished>) -> End {
 /// The verdict of a run that is not finished.
 pub fn unfinished(why: &Unfinished) -> Verdict {
     Verdict::new(Compliance::InsufficientData, Reason::Unfinished, why.to_string())
+}
+
+/// The run has waited long enough; a later one goes on.
+pub fn still_waits(condition: Condition) -> End {
+    let why = Unfinished::open("streamseal:Wait", "StillWaiting", &format!("it waits {}", condition.words()));
+    (condition.not_yet(), After::Later(why, condition.not_before()))
 }
 
 /// The time of a run is up.

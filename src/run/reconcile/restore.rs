@@ -5,13 +5,13 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::{Run, wait};
+use super::Run;
 use crate::domain::arn::KeyRef;
 use crate::domain::failure::Unfinished;
 use crate::domain::history::{Query, Trail};
 use crate::domain::impact::usage::Usage;
 use crate::domain::model::{KeyIdentity, KeyInfo, KeyLookup, KeyManager};
-use crate::domain::plan::close::{End, later};
+use crate::domain::plan::close::{End, later, still_waits};
 use crate::domain::plan::guard::denied::{Changed, Denied, denied};
 use crate::domain::plan::guard::life::{self, Watched};
 use crate::domain::plan::guard::restore::{Answer, Facts, Place, Way, answer, lets, place};
@@ -47,7 +47,7 @@ impl<W: StreamApi + KeyApi + TrailApi + TrafficApi + Clock> Run<'_, W> {
             let now = self.world.now();
             match (restore.way(place, asked_at, now), &given) {
                 (Way::Await, _) if self.pause(Condition::Applied).await => {}
-                (Way::Await, _) => return wait::over(Condition::Applied),
+                (Way::Await, _) => return still_waits(Condition::Applied),
                 (Way::Defer, _) => {
                     self.state.observed_in_vain();
                     self.session.history.had_no_effect(&self.state.work.stream.name, asked_at.unwrap_or(now));

@@ -7,9 +7,7 @@ use jiff::Timestamp;
 
 use super::Run;
 use crate::domain::bounds::until;
-use crate::domain::failure::Unfinished;
 use crate::domain::model::{Observed, StreamStatus};
-use crate::domain::plan::close::{After, End};
 use crate::domain::plan::step::Condition;
 use crate::domain::wait::{needs_patience, pause, pause_after_change};
 use crate::ports::Clock;
@@ -65,10 +63,4 @@ impl<W: Clock> Run<'_, W> {
             creating.ended(until(observed.created, before.at), until(observed.created, observed.at));
         }
     }
-}
-
-/// The run has waited long enough; a later one goes on.
-pub(super) fn over(condition: Condition) -> End {
-    let why = Unfinished::open("streamseal:Wait", "StillWaiting", &format!("it waits {}", condition.words()));
-    (condition.not_yet(), After::Later(why, condition.not_before()))
 }

@@ -13,6 +13,7 @@ use super::watch::{On, Standing, Step, Watch};
 use crate::domain::arn::{AWS_MANAGED_ALIAS, StreamName};
 use crate::domain::backoff::DELAY_MAX;
 use crate::domain::bounds::until;
+use crate::domain::evidence::guard::Guard;
 use crate::domain::failure::Unfinished;
 use crate::domain::model::{Encryption, KeyIdentity};
 use crate::domain::plan::close::Next;
@@ -23,6 +24,28 @@ use crate::domain::plan::state::State;
 use crate::domain::traffic::judge::{Health, Users};
 use crate::domain::verdict::{Again, Compliance, Reason, Verdict, Withheld};
 use crate::domain::work::Work;
+
+/// What evidence says of the guard: the run's watch where it had one, what it found, what is left. `None` where there is nothing to say.
+pub fn in_evidence(
+    watch: Option<&Watch>,
+    watched: Option<&Watched>,
+    before: Option<&Users>,
+    left: &Left,
+) -> Option<Guard> {
+    let standing = match watched {
+        Some(watched) => watched.step.standing(),
+        // Not observed to the end: as the message says.
+        None => watch.map(Watch::standing).or(left.begun.as_ref().map(|_| Standing::Watching)),
+    };
+    let guard = Guard {
+        standing,
+        watch: watch.or(left.begun.as_ref()).cloned(),
+        users: watched.and_then(|watched| watched.users.as_ref()).or(before).cloned(),
+        denied: watched.map(|watched| watched.denied.clone()).unwrap_or_default(),
+        halted: left.halted.clone(),
+    };
+    (guard != Guard::default()).then_some(guard)
+}
 
 /// What a run leaves besides its own work.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
