@@ -1,4 +1,4 @@
-"""Which module uses which, by their `use` lists, and where that goes in a circle."""
+"""Which module uses which, by their `use` lists and the paths in the code, and where that goes in a circle."""
 
 import pathlib
 from collections.abc import Iterable, Mapping

@@ -21,6 +21,7 @@ _TOKEN = re.compile(
 _FUNCTION = re.compile(r"\bfn\s+(?P<name>\w+)")
 _PUBLIC_TYPE = re.compile(r"^[ ]*pub (?:struct|enum|trait|union|type) (\w+)", re.MULTILINE)
 _USE = re.compile(r"^[ ]*(?:pub(?:\([^)]*\))? )?use (?P<tree>[^;]+);", re.MULTILINE)
+_PATH = re.compile(r"(?<![\w:])\w+(?:::\w+)+")
 _TEST_ITEM = re.compile(r"^[ ]*#\[cfg\(test\)\]\n", re.MULTILINE)
 _TEST_MODULE = re.compile(r"^[ ]*#\[cfg\(test\)\]\n[ ]*mod (\w+);", re.MULTILINE)
 
@@ -80,7 +81,8 @@ def parse(path: pathlib.Path, original: str) -> Source:
         code_lines=sum(1 for line in kept.splitlines() if line.strip()),
         functions=list(functions(kept)),
         public_types=_PUBLIC_TYPE.findall(kept),
-        uses=[one for match in _USE.finditer(kept) for one in expand(match["tree"])],
+        uses=[one for match in _USE.finditer(kept) for one in expand(match["tree"])]
+        + _PATH.findall(_USE.sub("", kept)),
         test_modules=_TEST_MODULE.findall(text),
     )
 

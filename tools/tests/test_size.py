@@ -68,6 +68,12 @@ class Reading(unittest.TestCase):
     def test_trees_are_expanded(self) -> None:
         self.assertEqual(list(expand("a::{self, b::{C, D}, E as F}")), ["a", "a::b::C", "a::b::D", "a::E"])
 
+    def test_a_path_in_the_code_is_used_too(self) -> None:
+        found = parse(
+            pathlib.Path("src/a.rs"), 'use b::{C, D};\nfn f() -> e::F { // g::H\n    crate::i::j("k::l")\n}\n'
+        )
+        self.assertEqual(found.uses, ["b::C", "b::D", "e::F", "crate::i::j"])
+
 
 class Modules(unittest.TestCase):
     def test_a_path_counts_for_the_deepest_module_in_it(self) -> None:
