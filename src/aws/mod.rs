@@ -92,6 +92,18 @@ struct Clients {
     bus: OnceLock<aws_sdk_eventbridge::Client>,
 }
 
+/// The client of a service, made when it is first asked for.
+macro_rules! client {
+    ($name:ident, $service:ident, $retries:expr) => {
+        fn $name(&self) -> &$service::Client {
+            self.clients.$name.get_or_init(|| {
+                let config = $service::config::Builder::from(&self.clients.sdk).retry_config($retries);
+                $service::Client::from_conf(config.build())
+            })
+        }
+    };
+}
+
 impl Aws {
     /// `scope` is the account and Region of the streams, and `sdk` has to be of the same Region.
     pub fn new(sdk: &SdkConfig, scope: Scope, queues: Queues) -> Self {
@@ -126,41 +138,17 @@ impl Aws {
 
     // INVARIANT: no write to Kinesis is repeated here. A second StartStreamEncryption could spend another of the
     // stream's 25 changes, a second PutRecord writes a second record.
-
-    fn kinesis(&self) -> &aws_sdk_kinesis::Client {
-        self.clients.kinesis.get_or_init(|| {
-            let config =
-                aws_sdk_kinesis::config::Builder::from(&self.clients.sdk).retry_config(RetryConfig::disabled());
-            aws_sdk_kinesis::Client::from_conf(config.build())
-        })
-    }
-
-    fn kms(&self) -> &aws_sdk_kms::Client {
-        self.clients.kms.get_or_init(|| {
-            let config = aws_sdk_kms::config::Builder::from(&self.clients.sdk).retry_config(RetryConfig::disabled());
-            aws_sdk_kms::Client::from_conf(config.build())
-        })
-    }
-
-    fn ssm(&self) -> &aws_sdk_ssm::Client {
-        self.clients.ssm.get_or_init(|| {
-            let config = aws_sdk_ssm::config::Builder::from(&self.clients.sdk).retry_config(three_tries());
-            aws_sdk_ssm::Client::from_conf(config.build())
-        })
-    }
+    client!(kinesis, aws_sdk_kinesis, RetryConfig::disabled());
+    client!(kms, aws_sdk_kms, RetryConfig::disabled());
+    client!(ssm, aws_sdk_ssm, three_tries());
+    client!(tagging, aws_sdk_resourcegroupstagging, three_tries());
+    client!(trail, aws_sdk_cloudtrail, three_tries());
+    client!(metrics, aws_sdk_cloudwatch, three_tries());
 
     fn sqs(&self) -> &aws_sdk_sqs::Client {
         self.clients.sqs.get_or_init(|| {
             let config = aws_sdk_sqs::config::Builder::from(&self.clients.sdk).retry_config(three_tries());
             aws_sdk_sqs::Client::from_conf(config.timeout_config(SEND_TIMEOUTS.into()).build())
-        })
-    }
-
-    fn tagging(&self) -> &aws_sdk_resourcegroupstagging::Client {
-        self.clients.tagging.get_or_init(|| {
-            let config =
-                aws_sdk_resourcegroupstagging::config::Builder::from(&self.clients.sdk).retry_config(three_tries());
-            aws_sdk_resourcegroupstagging::Client::from_conf(config.build())
         })
     }
 
@@ -173,20 +161,6 @@ impl Aws {
                 .timeout_config(SEND_TIMEOUTS.into());
             let region = bus.region.clone().map(Region::new).or_else(|| sdk.region().cloned());
             aws_sdk_eventbridge::Client::from_conf(config.region(region).build())
-        })
-    }
-
-    fn trail(&self) -> &aws_sdk_cloudtrail::Client {
-        self.clients.trail.get_or_init(|| {
-            let config = aws_sdk_cloudtrail::config::Builder::from(&self.clients.sdk).retry_config(three_tries());
-            aws_sdk_cloudtrail::Client::from_conf(config.build())
-        })
-    }
-
-    fn metrics(&self) -> &aws_sdk_cloudwatch::Client {
-        self.clients.metrics.get_or_init(|| {
-            let config = aws_sdk_cloudwatch::config::Builder::from(&self.clients.sdk).retry_config(three_tries());
-            aws_sdk_cloudwatch::Client::from_conf(config.build())
         })
     }
 }

@@ -20,8 +20,8 @@ use crate::aws::{Aws, Queues};
 use crate::config::{self, Config, ModeSource, Source};
 use crate::domain::arn::{Scope, StreamArn, StreamName};
 use crate::domain::cause::Cause;
-use crate::domain::failure::{Class, Fault};
-use crate::domain::model::{Mode, Tags};
+use crate::domain::failure::{Class, Failure, Fault};
+use crate::domain::model::{Mode, Observed, Tags};
 use crate::domain::policy::Policy;
 use crate::domain::scan::subject::Group;
 use crate::domain::text::EventText;
@@ -280,10 +280,26 @@ impl Context {
         if !policy.reads().tags {
             return Ok(Tags::new());
         }
-        self.aws.tags(stream, &CallLog::default()).await.map_err(|failure| match failure.class {
+        let answer = self.aws.tags(stream, &CallLog::default()).await;
+        answer.map_err(|failure| self.unobserved(stream, "the stream's tags", &failure, gone))
+    }
+
+    /// The setting of a stream, which is called `what`.
+    pub(crate) async fn describe(
+        &self,
+        stream: &StreamArn,
+        what: &str,
+        gone: fn(&StreamArn) -> Stop,
+    ) -> Result<Observed, Stop> {
+        let answer = self.aws.describe(stream, &CallLog::default()).await;
+        answer.map_err(|failure| self.unobserved(stream, what, &failure, gone))
+    }
+
+    fn unobserved(&self, stream: &StreamArn, what: &str, failure: &Failure, gone: fn(&StreamArn) -> Stop) -> Stop {
+        match failure.class {
             Class::Ignored => gone(stream),
-            _ => Stop::call("the stream's tags", &failure, Some(&self.config.own), &[&stream.to_string()]),
-        })
+            _ => Stop::call(what, failure, Some(&self.config.own), &[&stream.to_string()]),
+        }
     }
 
     /// Waits for its turn to observe one more stream, at the rate of scans.

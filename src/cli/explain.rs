@@ -16,7 +16,7 @@ use crate::domain::arn::{KeyRef, StreamArn, StreamName};
 use crate::domain::cause::{Cause, Creator};
 use crate::domain::evidence::known::{KeyWire, KnownKey, known};
 use crate::domain::evidence::v1::{ExemptionWire, WouldWire};
-use crate::domain::failure::{Class, Unfinished};
+use crate::domain::failure::Unfinished;
 use crate::domain::model::{Encryption, KeyLookup, Mode, Observed, StreamStatus, Tags};
 use crate::domain::plan::observation::{Observation, observation_of};
 use crate::domain::plan::permit::BIRTH_MAX;
@@ -27,7 +27,7 @@ use crate::domain::remedy::advice::{Facts, Remedy};
 use crate::domain::remedy::remedy;
 use crate::domain::text::EventText;
 use crate::domain::verdict::{Compliance, Reason, Verdict, Withheld};
-use crate::ports::{CallLog, Clock, StreamApi};
+use crate::ports::{CallLog, Clock};
 use crate::run::observe::Observer;
 use crate::run::reconcile::preview::preview;
 use crate::run::session::Session;
@@ -170,14 +170,7 @@ async fn tagged(
     let (more, stream) = (tags_of(tags)?, context.stream(stream)?);
     let mut tags = context.tags(policy, &stream, no_such_stream).await?;
     tags.extend(more);
-    let observed = match context.aws.describe(&stream, &CallLog::default()).await {
-        Ok(observed) => observed,
-        Err(failure) if failure.class == Class::Ignored => return Err(no_such_stream(&stream)),
-        Err(failure) => {
-            let arn = stream.to_string();
-            return Err(Stop::call("the stream's setting", &failure, Some(&context.config.own), &[&arn]));
-        }
-    };
+    let observed = context.describe(&stream, "the stream's setting", no_such_stream).await?;
     let cause = context.work(stream.clone(), "explain").cause;
     let reported = what_if(context, policy, mode, (stream, &tags), &observed, &cause).await?;
     let (_, exit) = would(&reported.step, &reported.remedy);
@@ -205,14 +198,8 @@ async fn what_if(
     let observation =
         observation_of(observed, None).unwrap_or_else(|| Observation::Active(assess(outcome, observed, &keys, own)));
     let step = session.first_step(&observation, cause, now);
-    let situation = match &observation {
-        Observation::Active(situation) => Some(situation),
-        _ => None,
-    };
-    let ended = match &step {
-        Step::Finish(verdict) => Some(verdict),
-        _ => None,
-    };
+    let situation = observation.situation();
+    let ended = if let Step::Finish(verdict) = &step { Some(verdict) } else { None };
     let verdict = step.verdict(situation);
     let facts = Facts {
         stream: &stream,

@@ -101,10 +101,7 @@ impl Inspection<'_> {
         evidence.judged(&Judged {
             decision: Some(decision),
             desired: compared.and_then(|compared| compared.desired.as_ref()),
-            situation: compared.and_then(|compared| match &compared.observation {
-                Observation::Active(situation) => Some(situation),
-                _ => None,
-            }),
+            situation: compared.and_then(|compared| compared.observation.situation()),
             keys: compared.map_or(&no_keys, |compared| &compared.keys),
             started: false,
         })

@@ -12,13 +12,12 @@ use super::search::{Search, Searched};
 use crate::cli::context::Context;
 use crate::cli::output::Stop;
 use crate::domain::arn::{KeyArn, KeyRef, StreamArn};
-use crate::domain::failure::Class;
 use crate::domain::impact::finding::merged;
 use crate::domain::impact::judge::{Facts, asks};
 use crate::domain::impact::key::{KeyFacts, Setting};
 use crate::domain::impact::report::{NotChecked, Report};
 use crate::domain::model::{Encryption, KeyLookup, Observed};
-use crate::ports::{CallLog, Clock, StreamApi};
+use crate::ports::Clock;
 
 /// A stream with the key to be.
 pub(crate) struct Asked {
@@ -163,7 +162,10 @@ async fn read_stream(context: &Context, keys: &mut Keys<'_>, asked: Asked) -> Re
     let Asked { stream, key, observed } = &asked;
     let observed = match observed {
         Some(observed) => observed.clone(),
-        None => described(context, stream).await?,
+        None => {
+            context.turn().await?;
+            context.describe(stream, "the stream", no_such_stream).await?
+        }
     };
     let mut notes = Vec::new();
     let of_key = |failure| Stop::call(&format!("the key `{key}`"), &failure, Some(own), &[]);
@@ -205,15 +207,6 @@ async fn read_stream(context: &Context, keys: &mut Keys<'_>, asked: Asked) -> Re
         },
     };
     Ok(Read { observed, current, target, notes })
-}
-
-/// At the rate of scans.
-async fn described(context: &Context, stream: &StreamArn) -> Result<Observed, Stop> {
-    context.turn().await?;
-    context.aws.describe(stream, &CallLog::default()).await.map_err(|failure| match failure.class {
-        Class::Ignored => no_such_stream(stream),
-        _ => Stop::call("the stream", &failure, Some(&context.config.own), &[&stream.to_string()]),
-    })
 }
 
 pub(super) fn no_such_stream(stream: &StreamArn) -> Stop {

@@ -65,9 +65,16 @@ impl<'a> Search<'a> {
         self.not_checked.push(not_checked(what, failure));
     }
 
-    /// A list that is longer than what is read of it.
-    pub(super) fn cut(&mut self, what: &str) {
-        self.not_checked.push(too_long(what, PAGES_MAX));
+    /// Reads the pages of a list, and says where that is longer than what is read of it.
+    pub(super) async fn pages(
+        &mut self,
+        what: &str,
+        mut page: impl AsyncFnMut(&mut Self, Option<String>) -> Result<Option<String>, Failure>,
+    ) -> Result<(), Failure> {
+        if !pages(async |token| page(self, token).await).await? {
+            self.not_checked.push(too_long(what, PAGES_MAX));
+        }
+        Ok(())
     }
 
     /// The same of a list of which so many pages are read.

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use serde_json::Value;
 
 use super::calls::LOOKUP_EVENTS;
-use super::search::{Search, pages, turn};
+use super::search::{Search, turn};
 use crate::aws::logged;
 use crate::domain::arn::KeyArn;
 use crate::domain::failure::Failure;
@@ -37,30 +37,27 @@ async fn events(search: &mut Search<'_>, key: &KeyArn, since: Timestamp, pace: &
         .attribute_value(key.as_str())
         .build()
         .ok();
-    let whole = pages(async |token| {
-        turn(pace, search.context).await;
-        let request = client
-            .lookup_events()
-            .set_lookup_attributes(attribute.clone().map(|attribute| vec![attribute]))
-            .start_time(DateTime::from_secs(since.as_second()))
-            .max_results(EVENTS_PER_PAGE)
-            .set_next_token(token);
-        let page = logged(&CallLog::default(), LOOKUP_EVENTS, request.send()).await?;
-        for event in page.events() {
-            let record: Option<Value> = serde_json::from_str(event.cloud_trail_event().unwrap_or_default()).ok();
-            let usage = record.as_ref().and_then(Usage::parse).filter(|usage| usage.at >= since);
-            if let Some(usage) = usage
-                && let Some(of) = &usage.stream
-                && let Some(stream) = search.stream(&of.to_string())
-            {
-                stream.findings.push(usage.into_finding());
+    search
+        .pages(WHAT, async |search, token| {
+            turn(pace, search.context).await;
+            let request = client
+                .lookup_events()
+                .set_lookup_attributes(attribute.clone().map(|attribute| vec![attribute]))
+                .start_time(DateTime::from_secs(since.as_second()))
+                .max_results(EVENTS_PER_PAGE)
+                .set_next_token(token);
+            let page = logged(&CallLog::default(), LOOKUP_EVENTS, request.send()).await?;
+            for event in page.events() {
+                let record: Option<Value> = serde_json::from_str(event.cloud_trail_event().unwrap_or_default()).ok();
+                let usage = record.as_ref().and_then(Usage::parse).filter(|usage| usage.at >= since);
+                if let Some(usage) = usage
+                    && let Some(of) = &usage.stream
+                    && let Some(stream) = search.stream(&of.to_string())
+                {
+                    stream.findings.push(usage.into_finding());
+                }
             }
-        }
-        Ok(page.next_token)
-    })
-    .await?;
-    if !whole {
-        search.cut(WHAT);
-    }
-    Ok(())
+            Ok(page.next_token)
+        })
+        .await
 }

@@ -31,6 +31,13 @@ pub enum Observation {
     Active(Situation),
 }
 
+impl Observation {
+    /// How an ACTIVE stream stands with the policy.
+    pub fn situation(&self) -> Option<&Situation> {
+        if let Self::Active(situation) = self { Some(situation) } else { None }
+    }
+}
+
 /// What it means that a describe did not find the stream. `known`: this work saw it before. `since` is when it was first not found
 /// without having been found again, `born` when it was created, where that woke us.
 pub fn observation_of_none(

@@ -77,8 +77,7 @@ impl<W: StreamApi + TrailApi + Clock> Run<'_, W> {
         let now = self.world.now();
         // A stream that is to go back has users that fail, as one without protection has.
         let goes_back = self.state.work.watch.is_some();
-        let unprotected =
-            goes_back || matches!(observation, Observation::Active(situation) if situation.is_unprotected());
+        let unprotected = goes_back || observation.situation().is_some_and(Situation::is_unprotected);
         let (reason, action) = match observation {
             Observation::Active(Situation::Wrong(wrong)) => (wrong.reason(), wrong.action()),
             _ if goes_back => (Reason::Broken, Action::Rekey),
