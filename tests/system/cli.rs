@@ -14,6 +14,7 @@ mod permissions;
 mod prove;
 mod remedies;
 mod replay;
+mod retries;
 mod seal;
 mod settings;
 mod simulator;

@@ -12,7 +12,8 @@ use sha2::{Digest, Sha256};
 use super::{Ran, command, reach, run};
 use crate::support::{ACCOUNT, REGION, aws_cli_as_given, file, parts, unique};
 
-const POLICY: &str = "inline:{version: 1, defaults: {existing: enforce}, rules: [{name: all, key: alias/aws/kinesis}]}";
+pub(super) const POLICY: &str =
+    "inline:{version: 1, defaults: {existing: enforce}, rules: [{name: all, key: alias/aws/kinesis}]}";
 
 /// Two profiles of two accounts, in two Regions. (ministack takes a key id of twelve digits for the account's.)
 const CONFIG: &str = "[default]\nregion = eu-west-1\n[profile prod]\nregion = us-east-1\n";
@@ -22,13 +23,13 @@ const DEFAULT: (&str, &str) = ("999988887777", "eu-west-1");
 const PROD: (&str, &str) = ("444455556666", "us-east-1");
 
 /// An environment, with nothing of the test's own.
-struct Given {
+pub(super) struct Given {
     variables: BTreeMap<String, String>,
     options: Vec<String>,
 }
 
 impl Given {
-    fn new(folder: &Path, variables: &[(&str, &str)], options: &[&str]) -> Self {
+    pub(super) fn new(folder: &Path, variables: &[(&str, &str)], options: &[&str]) -> Self {
         let of = |name: &str| folder.join(name).to_str().unwrap().to_owned();
         let files = [("AWS_CONFIG_FILE", of("config")), ("AWS_SHARED_CREDENTIALS_FILE", of("credentials"))];
         let reach = [
@@ -43,13 +44,13 @@ impl Given {
         Self { variables: all.collect(), options: options.iter().map(|&option| option.to_owned()).collect() }
     }
 
-    fn for_aws(&self, arguments: &[&str]) -> Value {
+    pub(super) fn for_aws(&self, arguments: &[&str]) -> Value {
         let arguments: Vec<&str> = arguments.iter().copied().chain(self.options.iter().map(String::as_str)).collect();
         json!({"arguments": arguments, "variables": self.variables})
     }
 
     /// `streamseal` with these variables and no others.
-    fn streamseal(&self, arguments: &[&str]) -> Ran {
+    pub(super) fn streamseal(&self, arguments: &[&str]) -> Ran {
         let options: Vec<&str> = self.options.iter().map(String::as_str).collect();
         let output = command(&[arguments, &options].concat(), &[]).env_clear().envs(&self.variables).output().unwrap();
         let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
