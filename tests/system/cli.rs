@@ -3,6 +3,7 @@
 
 mod check;
 mod doctor;
+mod environments;
 mod explain;
 mod frame;
 mod impact;

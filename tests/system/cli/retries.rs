@@ -12,13 +12,13 @@ use crate::support::{aws_cli_as_given, file};
 
 /// Counts requests by the key id that signed them, and answers each with a fault, or with a throttle where the key id says so.
 #[derive(Clone, Default)]
-struct Server {
+pub(super) struct Server {
     counts: Arc<Mutex<HashMap<String, usize>>>,
 }
 
 impl Server {
     /// Starts one; its URL. It ends with the process.
-    fn start(&self) -> String {
+    pub(super) fn start(&self) -> String {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let server = self.clone();
