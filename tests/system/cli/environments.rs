@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
+use std::process::Command;
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
@@ -297,8 +298,67 @@ fn words(all: &[(&str, &str)]) -> BTreeMap<OsString, OsString> {
     all.iter().map(|(name, value)| (OsString::from(name), OsString::from(value))).collect()
 }
 
+/// The variables of a command whose requests go to a proxy that does not answer, with one more.
+fn through_no_proxy(name: &str, value: &str) -> BTreeMap<OsString, OsString> {
+    let proxies = ["HTTPS_PROXY", "HTTP_PROXY"].map(|name| (name, "http://127.0.0.1:9"));
+    words(&[&proxies[..], &[("AWS_MAX_ATTEMPTS", "1"), (name, value)]].concat())
+}
+
+/// Variables of a command whose requests go to a server on loopback that fails each, and what makes them go there.
+fn to_server() -> (BTreeMap<OsString, OsString>, [String; 2]) {
+    static SERVER: OnceLock<String> = OnceLock::new();
+    let url = SERVER.get_or_init(|| Server::default().start()).clone();
+    let keys = [("AWS_ACCESS_KEY_ID", "own"), ("AWS_SECRET_ACCESS_KEY", "x"), ("AWS_MAX_ATTEMPTS", "1")];
+    (words(&keys), ["--endpoint-url".to_owned(), url])
+}
+
+/// A command that reads them all.
+fn explain(options: &[String]) -> Vec<String> {
+    [&["explain", "--name", "x"].map(str::to_owned)[..], options].concat()
+}
+
+/// Those values that may be none of a kind.
+const ODD: &[&str] = &[
+    "",
+    "0",
+    "-1",
+    "18446744073709551616",
+    "maybe",
+    "http://",
+    "://",
+    "https://127.0.0.1:9/x?y#z",
+    "x y",
+    "eu-west-1",
+    ".",
+    "arn:::::",
+    "Zürich",
+    "{}",
+    "\u{1}",
+];
+
+/// Each setting with each of them, since a random name and its odd value seldom meet.
+#[test]
+fn no_single_variable_makes_a_command_panic() {
+    for (name, value) in NAMES.iter().flat_map(|name| ODD.iter().map(move |value| (name, value))) {
+        ends_well(&explain(&[]), &through_no_proxy(name, value), "").unwrap();
+    }
+}
+
+#[test]
+fn no_single_line_of_a_profile_makes_a_command_panic() {
+    for (key, value) in KEYS.iter().flat_map(|key| ODD.iter().map(move |value| (key, value))) {
+        let profile = format!("[default]\n{key} = {value}\n");
+        ends_well(&explain(&[]), &through_no_proxy("AWS_ACCESS_KEY_ID", ""), &profile).unwrap();
+    }
+    let (variables, options) = to_server();
+    for (name, value) in WAYS.iter().flat_map(|name| OF_WAYS.iter().map(move |value| (name, value))) {
+        let one = [(OsString::from(name), OsStr::from_bytes(value).to_owned())];
+        ends_well(&explain(&options), &variables.clone().into_iter().chain(one).collect(), "").unwrap();
+    }
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 150, failure_persistence: None, ..ProptestConfig::default() })]
     /// Whatever variables and profile files say. Everything that would leave this machine goes to a proxy that does not answer.
     #[test]
     fn no_environment_makes_a_command_panic(
@@ -321,11 +381,23 @@ proptest! {
         profiles in profiles(),
         command_line in command_line(),
     ) {
-        static SERVER: OnceLock<String> = OnceLock::new();
-        let url = SERVER.get_or_init(|| Server::default().start());
-        let mut all = words(&[("AWS_ACCESS_KEY_ID", "own"), ("AWS_SECRET_ACCESS_KEY", "x"), ("AWS_MAX_ATTEMPTS", "1")]);
+        let (mut all, endpoint) = to_server();
         all.extend(ways.iter().map(|(name, value)| (OsString::from(name), OsStr::from_bytes(value).to_owned())));
-        let endpoint = ["--endpoint-url".to_owned(), url.clone()];
         ends_well(&[&command_line[..], &endpoint].concat(), &all, &profiles)?;
     }
+}
+
+/// A library that panics in the middle of a command: what the user sees is an error as any other.
+#[test]
+fn a_panic_is_one_line_and_exit_code_1() {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_test-command-that-panics"));
+    let (variables, options) = to_server();
+    command.args(explain(&options)).args(["--policy", POLICY, "--region", "eu-west-1"]);
+    let output = command.env_clear().envs(variables).env("RUST_BACKTRACE", "full").output().unwrap();
+    let (out, err) = (String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap());
+    assert_eq!((output.status.code(), out.as_str()), (Some(1), ""), "{err}");
+    let [error, help] = err.lines().collect::<Vec<_>>()[..] else { panic!("{err}") };
+    let place = error.strip_prefix(r"error: internal error in streamseal: not a \u{202e}URL (command_that_panics.rs:");
+    assert!(place.is_some_and(|line| line.trim_end_matches(')').parse::<u32>().is_ok()), "{error}");
+    assert_eq!(help, "help: please report it, with the command and this line");
 }
