@@ -345,6 +345,39 @@ fn documents_name_who_ran_the_command_however_the_account_was_given() {
     }
 }
 
+/// A profile with a role: it is the role's session that ran the command, and not who may assume it.
+#[test]
+fn documents_name_the_role_that_a_profile_assumes() {
+    let (stream, role) = (unique("actor"), unique("operations"));
+    parts().stream(&stream);
+    parts().active(&stream);
+    let all = json!({"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"}]});
+    let role_arn = parts().role(&role, &all);
+    let folder = tempfile::tempdir().unwrap();
+    file(&folder, "credentials", "[me]\naws_access_key_id = test\naws_secret_access_key = test\n");
+    let ops = "[profile ops]\nregion = eu-west-1\nsource_profile = me\nrole_session_name = alice\n";
+    file(&folder, "config", &format!("{ops}role_arn = {role_arn}\n"));
+    let session = format!("arn:aws:sts::{ACCOUNT}:assumed-role/{role}/alice");
+    let kinesis = ("AWS_ENDPOINT_URL_KINESIS", parts().kinesis.as_str());
+    for (variables, options) in [(&[kinesis][..], &["--profile", "ops"][..]), (&[kinesis, ("AWS_PROFILE", "ops")], &[])]
+    {
+        let given = Given::new(folder.path(), variables, options);
+        for arguments in [
+            &["explain", &stream, "--json"][..],
+            &["explain", &super::stream_arn(&stream), "--json"],
+            &["prove", &stream, "--observe", "--json"],
+            &["seal", &stream, "--dry-run", "--json", "--account", ACCOUNT],
+            &["audit", "--stream", &stream, "--json"],
+            &["audit", "--stream", &stream, "--format", "evidence"],
+        ] {
+            let Ran { out, err, .. } = given.streamseal(&[arguments, &["--policy", POLICY]].concat());
+            let json: Value = serde_json::from_str(&out).unwrap_or_else(|_| panic!("{arguments:?}: {err}"));
+            let actor = if arguments.contains(&"evidence") { &json["run"]["actor"] } else { &json["actor"] };
+            assert_eq!(actor, &json!(session), "{arguments:?}");
+        }
+    }
+}
+
 #[test]
 fn a_policy_is_a_file_a_variable_standard_input_or_streamseal_yaml() {
     use std::io::Write;
