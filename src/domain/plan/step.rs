@@ -166,9 +166,7 @@ fn next_step_of_active(
 ) -> Step {
     use Compliance::{Compliant, InsufficientData, NonCompliant, NotApplicable};
     let verdict = match situation {
-        Situation::Exempt(exemption) => {
-            Verdict::new(NotApplicable, Reason::Exempt, exemption.words())
-        }
+        Situation::Exempt(exemption) => Verdict::new(NotApplicable, Reason::Exempt, exemption.words()),
         Situation::Unmatched => Verdict::new(NonCompliant, Reason::Unmatched, "no rule matches the stream"),
         // A tag that comes later wakes us.
         Situation::Unresolvable(why) => Verdict::new(NonCompliant, Reason::KeyUnresolvable, why.as_str()),
