@@ -9,6 +9,8 @@ import sys
 
 import hcl2
 from awscli.customizations.cloudformation.yamlhelper import yaml_parse
+from lark.exceptions import LarkError
+from yaml import YAMLError
 
 READERS = {"hcl": hcl2.loads, "cloudformation": yaml_parse}
 
@@ -16,6 +18,6 @@ for text in json.load(sys.stdin):
     [(kind, text)] = text.items()
     try:
         said = READERS[kind](text)
-    except Exception:  # Each parser has its own.
+    except (LarkError, YAMLError):
         said = None
     print(json.dumps(said))
