@@ -9,7 +9,7 @@ use aws_sdk_kinesis::config::Region;
 use aws_types::SdkConfig;
 use jiff::SignedDuration;
 
-use super::arguments::{Globals, repeated};
+use super::arguments::{Globals, repeated, shell_word};
 use super::caller::{Caller, by, caller, is_account_of, soon};
 use super::connect::{Connection, client, sdk_config};
 use super::output::Stop;
@@ -186,8 +186,8 @@ impl Context {
                 let stop = Stop::call(&source.to_string(), &failure, Some(own), &[&resource]);
                 match failure.class {
                     Class::Permanent(Fault::Request) => stop.help(format!(
-                        "if there is no such parameter: aws ssm put-parameter --name {name} --type String --value file://policy.yaml \
-                         --region {}",
+                        "if there is no such parameter: aws ssm put-parameter --name {} --type String --value file://policy.yaml --region {}",
+                        shell_word(name),
                         own.region
                     )),
                     _ => stop,

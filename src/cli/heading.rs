@@ -40,8 +40,7 @@ pub(crate) fn next(given: &str, command: &str, does: &str) -> String {
 
 /// A stream as the next command names it.
 pub(crate) fn named(stream: &StreamArn) -> String {
-    // A name that begins with a hyphen would be taken for an option.
-    if stream.name.as_str().starts_with('-') { stream.to_string() } else { stream.name.to_string() }
+    stream.argument()
 }
 
 /// What every document of a command begins with.

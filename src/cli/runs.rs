@@ -77,7 +77,8 @@ pub(crate) async fn run_all(
                     bar.finish_and_clear();
                     let name = &work.stream.name;
                     let why = format!("stopped while {name} was being changed or proven; the result is unknown");
-                    return Err(Stop::failure(why).help(format!("`streamseal explain {name}` says how it is now")));
+                    return Err(Stop::failure(why)
+                        .help(format!("`streamseal explain {}` says how it is now", work.stream.argument())));
                 }
                 Either::Right(_) => {
                     let words =

@@ -5,13 +5,13 @@ use std::error::Error;
 use std::path::Path;
 
 use aws_config::profile::ProfileSet;
-use aws_config::retry::{RetryConfig, RetryMode};
+use aws_config::retry::RetryConfig;
 use aws_types::SdkConfig;
 use aws_types::os_shim_internal::{Env, Fs};
 use aws_types::service_config::{LoadServiceConfig, ServiceConfigKey};
 use http::Uri;
 
-use super::arguments::Globals;
+use super::arguments::{Globals, shell_word};
 use super::output::Stop;
 use crate::domain::text::EventText;
 
@@ -36,6 +36,9 @@ const SERVICES: &[&str] = &[
     "SSM",
     "STS",
 ];
+
+/// How often the AWS CLI sends a call in its mode `legacy` where nothing else is said (botocore 1.43, `_retry.json`).
+const LEGACY_ATTEMPTS: u32 = 5;
 
 /// The profile files, and the profile that is in use.
 pub(crate) struct Settings {
@@ -97,7 +100,7 @@ impl Settings {
         let how = format!(
             "get credentials with the AWS CLI, then run the command without `--profile` and AWS_PROFILE:\n  \
              eval \"$(aws configure export-credentials --profile {} --format env)\"",
-            EventText::new(self.name())
+            shell_word(&EventText::new(self.name()).to_string())
         );
         Err(Stop::usage(why).help(how))
     }
@@ -120,7 +123,7 @@ impl Settings {
         }
     }
 
-    /// How often a call is sent. In the words of the AWS CLI; `legacy` is its older way, for which the SDK has `standard`.
+    /// How often a call is sent. In the words of the AWS CLI; each has as many attempts as there.
     pub(crate) fn retries(&self) -> Result<RetryConfig, Stop> {
         retries(variable, |key| self.of_profile(key).map(str::to_owned)).map_err(Stop::usage)
     }
@@ -202,15 +205,16 @@ fn retries(
         let of_profile = || profile(key).map(|text| (format!("`{key}` of the profile"), text));
         variable(name).map(|text| (name.to_owned(), text)).or_else(of_profile)
     };
-    let mode = match setting("AWS_RETRY_MODE", "retry_mode") {
-        None => RetryMode::Standard,
+    let retries = RetryConfig::standard();
+    let retries = match setting("AWS_RETRY_MODE", "retry_mode") {
+        None => retries,
         Some((from, text)) => match text.trim().to_ascii_lowercase().as_str() {
-            "legacy" | "standard" => RetryMode::Standard,
-            "adaptive" => RetryMode::Adaptive,
+            "legacy" => retries.with_max_attempts(LEGACY_ATTEMPTS),
+            // The SDK's own `adaptive` waits 20 s after a first throttle, and so longer than a call may take; `--rate` sets the pace.
+            "standard" | "adaptive" => retries,
             _ => return Err(format!("{from}: `{}` is not `legacy`, `standard` or `adaptive`", EventText::new(&text))),
         },
     };
-    let retries = RetryConfig::standard().with_retry_mode(mode);
     let Some((from, text)) = setting("AWS_MAX_ATTEMPTS", "max_attempts") else { return Ok(retries) };
     match text.trim().parse() {
         Ok(attempts @ 1..) => Ok(retries.with_max_attempts(attempts)),
@@ -235,12 +239,11 @@ fn in_one_line(error: &(dyn Error + 'static)) -> String {
 mod tests {
     use super::*;
 
-    fn read(variables: &[(&str, &str)], profile: &[(&str, &str)]) -> Result<(RetryMode, u32), String> {
+    fn read(variables: &[(&str, &str)], profile: &[(&str, &str)]) -> Result<u32, String> {
         let of = |all: &[(&str, &str)], name: &str| {
             all.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned())
         };
-        let retries = retries(|name| of(variables, name), |key| of(profile, key))?;
-        Ok((retries.mode(), retries.max_attempts()))
+        Ok(retries(|name| of(variables, name), |key| of(profile, key))?.max_attempts())
     }
 
     #[test]
@@ -248,10 +251,11 @@ mod tests {
         const MODE: &str = "AWS_RETRY_MODE";
         const MOST: &str = "AWS_MAX_ATTEMPTS";
         for (variables, profile, expect) in [
-            (&[][..], &[][..], Ok((RetryMode::Standard, 3))),
-            (&[(MODE, "legacy")], &[], Ok((RetryMode::Standard, 3))),
-            (&[(MODE, "Standard"), (MOST, "7")], &[], Ok((RetryMode::Standard, 7))),
-            (&[(MODE, "adaptive")], &[("retry_mode", "legacy"), ("max_attempts", "2")], Ok((RetryMode::Adaptive, 2))),
+            (&[][..], &[][..], Ok(3)),
+            (&[(MODE, "legacy")], &[], Ok(5)),
+            (&[(MODE, "legacy"), (MOST, "2")], &[], Ok(2)),
+            (&[(MODE, "Standard"), (MOST, "7")], &[], Ok(7)),
+            (&[(MODE, "adaptive")], &[("retry_mode", "legacy"), ("max_attempts", "2")], Ok(2)),
             (&[(MODE, "often")], &[], Err("AWS_RETRY_MODE: `often` is not `legacy`, `standard` or `adaptive`")),
             (
                 &[],
@@ -260,7 +264,7 @@ mod tests {
             ),
             (&[(MOST, "0")], &[], Err("AWS_MAX_ATTEMPTS: `0` is not a whole number of 1 or more")),
             (&[(MOST, "-1")], &[], Err("AWS_MAX_ATTEMPTS: `-1` is not a whole number of 1 or more")),
-            (&[(MOST, " 4 ")], &[("max_attempts", "0")], Ok((RetryMode::Standard, 4))),
+            (&[(MOST, " 4 ")], &[("max_attempts", "0")], Ok(4)),
             (
                 &[],
                 &[("max_attempts", "99999999999")],

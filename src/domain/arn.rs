@@ -114,6 +114,11 @@ impl StreamArn {
             KinesisArn::Consumer | KinesisArn::Other(_) => None,
         }
     }
+
+    /// The stream as a command line of ours names it: a name that begins with a hyphen would be taken for an option, such as `--all`.
+    pub fn argument(&self) -> String {
+        if self.name.as_str().starts_with('-') { self.to_string() } else { self.name.to_string() }
+    }
 }
 
 impl fmt::Display for StreamArn {

@@ -99,7 +99,7 @@ fn of_watched(facts: &Facts<'_>) -> Remedy {
 /// The command that says who may use a key of a stream. With the key it needs no policy.
 pub fn impact(stream: &StreamArn, key: Option<&KeyIdentity>) -> String {
     let key = key.map_or_else(String::new, |key| format!(" --key {key}"));
-    format!("streamseal impact {} --region {}{key}", stream.name, stream.scope.region)
+    format!("streamseal impact {} --region {}{key}", stream.argument(), stream.scope.region)
 }
 
 /// What to do about a change that broke a stream, this one or another, and that this stream still needs.
@@ -175,7 +175,7 @@ fn by_situation(facts: &Facts<'_>) -> Remedy {
 
 /// The command that changes a stream and watches its users.
 fn seal_watched(stream: &StreamArn) -> String {
-    format!("streamseal seal {} --region {} --watch 20m", stream.name, stream.scope.region)
+    format!("streamseal seal {} --region {} --watch 20m", stream.argument(), stream.scope.region)
 }
 
 /// A customer's key is not given up for one of AWS's unless the rule says so: it is the rule that says what is right.

@@ -151,6 +151,16 @@ fn accounts_are_audited_with_the_printed_policies_and_nothing_else() {
     let sealed = found["streams"].as_array().unwrap().iter().find(is_sealed).unwrap();
     assert!(sealed.to_string().contains(&key_arn), "{sealed}");
     assert_eq!(found["complete"], false);
+    // The audit is the user's; in another account the role observed the streams.
+    let user = format!("arn:aws:iam::{ACCOUNT}:user/auditor");
+    assert_eq!(found["actor"], json!(user));
+    let (_, out, _) = ran(cloud.audit(&policy, (&id, &secret), "e-1").args(["--format", "evidence"]));
+    assert_eq!(out.lines().count(), expected.len(), "{out}");
+    for document in out.lines().map(|line| serde_json::from_str::<Value>(line).unwrap()) {
+        let is_other = document["stream"]["account"] == OTHER;
+        let actor = if is_other { format!("arn:aws:iam::{OTHER}:role/security/audit") } else { user.clone() };
+        assert_eq!(document["run"]["actor"], json!(actor), "{document}");
+    }
 
     // Whoever does not know the external id is let in nowhere but at home, and where that is the right one.
     let (code, out, _) = ran(cloud.audit(&policy, (&id, &secret), "e-2").arg("--json"));

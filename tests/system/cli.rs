@@ -3,6 +3,7 @@
 
 mod check;
 mod doctor;
+mod environments;
 mod explain;
 mod frame;
 mod impact;
@@ -14,6 +15,7 @@ mod permissions;
 mod prove;
 mod remedies;
 mod replay;
+mod retries;
 mod seal;
 mod settings;
 mod simulator;

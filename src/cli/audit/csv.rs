@@ -1,4 +1,4 @@
-//! The audit as comma-separated values (RFC 4180), one line a stream, for spreadsheets and their like.
+//! The audit as comma-separated values (RFC 4180), one record a stream, for spreadsheets and their like.
 
 use super::report::{Row, one_line};
 use crate::domain::evidence::Evidence;
@@ -16,8 +16,6 @@ pub(super) fn line(evidence: &Evidence) -> String {
     let as_of = row.as_of.to_string();
     let remedy = &evidence.remedy;
     let (change, command) = (remedy.at_source(), one_line(remedy));
-    // One line a stream: many tools read no others.
-    let terraform = change.map(|change| change.terraform.replace('\n', "; "));
     let exemption = row.exemption.as_ref();
     let until = exemption.and_then(|exemption| exemption.until).map(|until| until.to_string());
     let tags: Vec<String> = row.tags.iter().map(|(name, value)| format!("{name}={value}")).collect();
@@ -42,7 +40,8 @@ pub(super) fn line(evidence: &Evidence) -> String {
         created.as_deref(),
         Some(as_of.as_str()),
         Some(row.annotation),
-        terraform.as_deref(),
+        // Two lines: HCL has no other mark between two arguments.
+        change.map(|change| change.terraform.as_str()),
         change.map(|change| change.cloudformation.as_str()),
         change.and_then(|change| change.cli.as_deref()),
         remedy.about(),

@@ -10,6 +10,7 @@ use super::finding::{Finding, REDEPLOY, is_absent};
 use super::judge::refused;
 use super::rules::{Checked, rules};
 use crate::aws::logged;
+use crate::cli::arguments::shell_word;
 use crate::cli::context::Context;
 use crate::cli::output::{Stop, in_lines};
 use crate::cli::policy::keys::resolve;
@@ -243,7 +244,8 @@ pub(super) async fn policy(context: &Context) -> (Vec<Finding>, Vec<String>, Nee
         Source::Parameter(name) => context.aws.read(source).await.map_err(|failure| {
             if is_absent(&failure) {
                 let how = format!(
-                    "aws ssm put-parameter --name {name} --type String --value file://policy.yaml --region {}",
+                    "aws ssm put-parameter --name {} --type String --value file://policy.yaml --region {}",
+                    shell_word(name),
                     own.region
                 );
                 Finding::fault("policy", format!("there is no parameter {name}: every event is kept"), how)

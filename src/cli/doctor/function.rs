@@ -5,6 +5,7 @@ use aws_sdk_lambda::types::{EventSourceMappingConfiguration, FunctionResponseTyp
 use super::deployed::{Deployed, queue_arn};
 use super::finding::{Finding, REDEPLOY, State as How};
 use crate::aws::logged;
+use crate::cli::arguments::shell_word;
 use crate::cli::context::Context;
 use crate::cli::pages;
 use crate::config::{Config, ModeSource, mode};
@@ -103,7 +104,7 @@ async fn variables(context: &Context, deployed: &Deployed, name: &str) -> (Vec<F
             Ok(Some(mode)) => (mode, format!(" {source},")),
             Ok(None) => {
                 let parameter = source.to_string();
-                let parameter = parameter.trim_start_matches("ssm:");
+                let parameter = shell_word(parameter.trim_start_matches("ssm:"));
                 let how =
                     format!("aws ssm put-parameter --name {parameter} --value report --overwrite --region {region}");
                 let words = format!("{source}: the mode must be `report` or `enforce`; every event is kept");

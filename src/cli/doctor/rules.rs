@@ -13,6 +13,7 @@ use super::finding::Finding;
 use super::judge::may_pass;
 use super::needs::{Need, needs};
 use crate::aws::logged;
+use crate::cli::arguments::shell_word;
 use crate::cli::context::Context;
 use crate::cli::pages;
 use crate::domain::arn::Scope;
@@ -260,5 +261,20 @@ fn target_of(queue: &str, dead: &str, input: Option<&str>) -> Value {
 }
 
 fn put_targets(rule: &str, target: &Value, region: &str) -> String {
-    format!("aws events put-targets --rule {rule} --targets '[{target}]' --region {region}")
+    // The input of a rule's own may have quotes.
+    let targets = shell_word(&json!([target]).to_string());
+    format!("aws events put-targets --rule {rule} --targets {targets} --region {region}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_target_with_quotes_is_one_word_of_a_shell() {
+        let target = target_of("arn:queue", "arn:dead", Some(r#"{"why":"it's $HOME"}"#));
+        let command = put_targets("sweep", &target, "eu-west-1");
+        let quoted = r#"'[{"Arn":"arn:queue","DeadLetterConfig":{"Arn":"arn:dead"},"Id":"work","Input":"{\"why\":\"it'\''s $HOME\"}"}]'"#;
+        assert_eq!(command, format!("aws events put-targets --rule sweep --targets {quoted} --region eu-west-1"));
+    }
 }

@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 use super::finding::Finding;
 use super::judge::{Logged, Selectors, is_fresh};
 use crate::aws::logged;
+use crate::cli::arguments::shell_word;
 use crate::cli::context::Context;
 use crate::domain::arn::Scope;
 use crate::domain::failure::Failure;
@@ -141,9 +142,8 @@ fn put_selectors(Found { arn, home, .. }: &Found, selectors: &Selectors) -> Stri
         Selectors::Basic(all) => ("--event-selectors", all),
         Selectors::Advanced(all) => ("--advanced-event-selectors", all),
     };
-    // What stands between single quotes ends at the next one (POSIX, Shell Command Language, 2.2.2).
-    let value = json!(value).to_string().replace('\'', r"'\''");
-    format!("aws cloudtrail put-event-selectors --trail-name {arn} {option} '{value}' --region {home}")
+    let value = shell_word(&json!(value).to_string());
+    format!("aws cloudtrail put-event-selectors --trail-name {arn} {option} {value} --region {home}")
 }
 
 /// The answer, in the words in which it is given back.

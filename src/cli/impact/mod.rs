@@ -192,7 +192,7 @@ async fn by_policy(context: &Context, policy: &Policy, stream: &StreamArn) -> Re
         Decided::Encrypt(target) => Ok(target.key),
         Decided::Exempt(_) | Decided::Unmatched | Decided::Unresolvable(_) => {
             let stop = Stop::usage(format!("the policy names no key for {}", stream.name));
-            Err(stop.help(format!("name one with `--key`; `streamseal explain {}` says why", stream.name)))
+            Err(stop.help(format!("name one with `--key`; `streamseal explain {}` says why", stream.argument())))
         }
     }
 }

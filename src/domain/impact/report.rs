@@ -196,7 +196,7 @@ fn rank(judged: &Judged) -> u8 {
 /// How the users of a stream that is not encrypted get to be known. On the AWS-managed key those of the account need nothing; those of
 /// other accounts can never use it.
 fn stepping_stone(facts: &Facts<'_>, findings: &[Finding]) -> Vec<String> {
-    let (name, own) = (&facts.stream.name, &facts.stream.scope.account);
+    let (name, argument, own) = (&facts.stream.name, facts.stream.argument(), &facts.stream.scope.account);
     let is_foreign = |finding: &Finding| match &finding.who {
         Who::Principal(who) => who.account.as_ref().is_some_and(|account| account != own),
         Who::Everybody => true,
@@ -211,10 +211,10 @@ fn stepping_stone(facts: &Facts<'_>, findings: &[Finding]) -> Vec<String> {
     vec![
         format!(
             "who uses {name} is not recorded while it is not encrypted. First put it on the AWS-managed key, for which the principals of \
-             the account need no permission: streamseal seal {name} --key alias/aws/kinesis"
+             the account need no permission: streamseal seal {argument} --key alias/aws/kinesis"
         ),
         format!(
-            "a day later CloudTrail names every producer and consumer: streamseal impact {name} --since 24h --key {}",
+            "a day later CloudTrail names every producer and consumer: streamseal impact {argument} --since 24h --key {}",
             facts.target.identity
         ),
     ]

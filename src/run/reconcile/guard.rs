@@ -147,7 +147,7 @@ impl<W: StreamApi + TrailApi + TrafficApi + Clock> Run<'_, W> {
         let trail = read(self.world, &query, since, OF_ONE, (paces, deadline), &self.log).await?;
         let of_it = trail.policies.iter().filter(|policy| policy.key.as_str() == wrong.target.as_str());
         let newest = of_it.map(|policy| policy.at).filter(|at| *at > since).max();
-        let stream = &self.state.work.stream.name;
+        let stream = self.state.work.stream.argument();
         Ok(newest.map_or_else(String::new, |at| {
             format!("; the key's policy was changed at {at}: `streamseal seal {stream}` makes the change all the same")
         }))

@@ -1,11 +1,12 @@
 //! What every command says is to be done: true, and as it can be pasted.
 
-use std::process::Command;
+use std::io::Write;
+use std::process::{Command, Stdio};
 
 use serde_json::{Value, json};
 
 use super::{Ran, reach_of, run};
-use crate::support::{ACCOUNT, Layer, Parts, REGION, aws_cli, file, parts, unique};
+use crate::support::{ACCOUNT, Layer, Parts, REGION, aws_cli, file, parts, root, unique};
 
 /// A rule whose alias was left on a key that is going away.
 const DYING: &str = include_str!("../../policies/good/alias-on-a-dying-key.yaml");
@@ -159,4 +160,179 @@ fn what_the_organization_denies_no_policy_of_ours_can_allow() {
     assert!(err.contains(&says), "{err}");
     assert!(!err.contains("\"Effect\""), "no statement of ours can make up for it: {err}");
     assert!(out.contains(&words), "the words to their end: {out}");
+}
+
+/// Texts, each read as `fixes.py` does.
+fn read_by_others(texts: &[Value]) -> Vec<Value> {
+    let mut child = Command::new(root().join(".local/test/bin/python"))
+        .args(["-B", root().join("tests/system/fixes.py").to_str().unwrap()])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    child.stdin.take().unwrap().write_all(json!(texts).to_string().as_bytes()).unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert!(output.status.success(), "`make setup` installs the parsers");
+    let said: Vec<Value> =
+        String::from_utf8(output.stdout).unwrap().lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(said.len(), texts.len());
+    said
+}
+
+/// The lines under this label, without their indent: as somebody pastes them.
+fn pasted(text: &str, label: &str) -> Vec<String> {
+    let indent = |line: &str| line.len() - line.trim_start().len();
+    let mut lines = text.lines().skip_while(|line| line.trim() != label);
+    let Some(label) = lines.next() else { return Vec::new() };
+    lines.take_while(|line| indent(line) > indent(label)).map(|line| line.trim().to_owned()).collect()
+}
+
+/// A fix as one output has it: where it was printed, for Terraform, for CloudFormation, for a shell.
+#[derive(Debug)]
+struct Printed {
+    by: String,
+    stream: String,
+    terraform: String,
+    cloudformation: String,
+    cli: Option<String>,
+}
+
+impl Printed {
+    fn of(by: &str, stream: &str, terraform: &Value, cloudformation: &Value, cli: &Value) -> Self {
+        let text = |value: &Value| value.as_str().unwrap_or_else(|| panic!("{by}: {stream}")).to_owned();
+        let cli = Some(cli).filter(|cli| !cli.is_null()).map(text);
+        let (terraform, cloudformation) = (text(terraform), text(cloudformation));
+        Self { by: by.to_owned(), stream: stream.to_owned(), terraform, cloudformation, cli }
+    }
+
+    /// Of text for people, about one stream.
+    fn in_text(by: &str, stream: &str, text: &str) -> Self {
+        let block = |label| json!(pasted(text, label).join("\n"));
+        let of_stack = block("CloudFormation, in the Properties of AWS::Kinesis::Stream");
+        Self::of(by, stream, &block("Terraform, in aws_kinesis_stream"), &of_stack, &block("AWS CLI"))
+    }
+
+    fn in_json(by: &str, stream: &str, at_source: &Value) -> Self {
+        Self::of(by, stream, &at_source["terraform"], &at_source["cloudformation"], &at_source["cli"])
+    }
+}
+
+/// The records of comma-separated values, by the names in the first.
+fn records(csv: &str) -> Vec<Value> {
+    const READ: &str =
+        "import csv, io, json, sys; print(json.dumps(list(csv.DictReader(io.StringIO(sys.argv[1], newline='')))))";
+    let output = Command::new("python3").args(["-c", READ, csv]).output().unwrap();
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
+/// Every fix that a command printed about these streams.
+fn printed(names: &[&str], at: &dyn Fn(&[&str]) -> String, folder: &tempfile::TempDir) -> Vec<Printed> {
+    let mut all = Vec::new();
+    let outputs = ["a.json", "a.csv", "a.jsonl"].map(|name| folder.path().join(name));
+    let [as_json, as_csv, as_evidence] = outputs.each_ref().map(|path| path.to_str().unwrap());
+    at(&["audit", "-o", as_json, "-o", as_csv, "-o", as_evidence]);
+    let [as_json, as_csv, as_evidence] = outputs.map(|path| std::fs::read_to_string(path).unwrap());
+    let rows: Value = serde_json::from_str(&as_json).unwrap();
+    for row in rows["streams"].as_array().unwrap() {
+        all.push(Printed::in_json("audit --json", row["stream"].as_str().unwrap(), &row["at_source"]));
+    }
+    for row in records(&as_csv) {
+        let [terraform, stack, cli] =
+            ["terraform", "cloudformation", "cli"].map(|tool| row[format!("at_source_{tool}")].clone());
+        // The name itself is kept from being a formula.
+        let stream = row["arn"].as_str().unwrap().rsplit('/').next().unwrap();
+        all.push(Printed::of("audit --format csv", stream, &terraform, &stack, &cli));
+    }
+    for line in as_evidence.lines() {
+        let document: Value = serde_json::from_str(line).unwrap();
+        let stream = document["stream"]["name"].as_str().unwrap().to_owned();
+        all.push(Printed::in_json("evidence", &stream, &document["at_source"]));
+    }
+    let findings: Value = serde_json::from_str(&at(&["audit", "--format", "asff"])).unwrap();
+    for finding in findings["Findings"].as_array().unwrap() {
+        let fields = &finding["ProductFields"];
+        let [terraform, stack] =
+            ["terraform", "cloudformation"].map(|tool| &fields[format!("streamseal/at-source/{tool}")]);
+        let stream = finding["Resources"][0]["Id"].as_str().unwrap().rsplit('/').next().unwrap();
+        let command = &fields["streamseal/remedy/command"];
+        all.push(Printed::of("audit --format asff", stream, terraform, stack, command));
+    }
+    for name in names {
+        let arn = super::stream_arn(name);
+        for command in ["explain", "prove", "seal"] {
+            let more: &[&str] = if command == "seal" { &["--dry-run"] } else { &[] };
+            all.push(Printed::in_text(command, name, &at(&[&[command, "--fix", &arn], more].concat())));
+            let json: Value = serde_json::from_str(&at(&[&[command, "--json", &arn], more].concat())).unwrap();
+            let of_one = [&json, &json["evidence"][0], &json["plan"][0]];
+            let at_source = of_one.into_iter().map(|of| &of["at_source"]).find(|change| change.is_object());
+            all.push(Printed::in_json(command, name, at_source.unwrap_or_else(|| panic!("{command}: {json}"))));
+        }
+        all.push(Printed::in_text("audit --fix", name, &at(&["audit", &format!("--stream={name}"), "--fix"])));
+    }
+    all
+}
+
+/// Whatever prints them, fixes say the same to parsers of others: the setting of a stream in HCL and in CloudFormation's YAML, with the
+/// key that is required. What is for a shell are commands, which change this stream and no other.
+#[test]
+fn every_fix_is_read_by_parsers_that_are_not_ours() {
+    let own = Parts::start(&["--create-ms", "1", "--update-ms", "1"]);
+    let folder = tempfile::tempdir().unwrap();
+    let made = own.kms("CreateKey", json!({"MultiRegion": true}));
+    let many_regions = made["KeyMetadata"]["Arn"].as_str().unwrap().to_owned();
+    let key = own.key("alias/Good_1/x-y");
+    let text = format!(
+        "version: 1\ndefaults: {{existing: enforce, settle: {{terraform: 0s, cloudformation: 0s, pulumi: 0s}}}}\nrules:\n\
+         - {{name: a, match: {{stream: '--all'}}, key: alias/Good_1/x-y}}\n\
+         - {{name: b, match: {{stream: '-.a_B'}}, key: '{many_regions}', guard: {{watch: 20m}}}}\n\
+         - {{name: c, match: {{stream: 'plain'}}, key: alias/aws/kinesis}}\n"
+    );
+    let policy = file(&folder, "policy.yaml", &text);
+    let expected = [("--all", &*key), ("-.a_B", &many_regions), ("plain", "alias/aws/kinesis")];
+    for (name, _) in expected {
+        own.stream(name);
+        own.active(name);
+    }
+    let at = |arguments: &[&str]| {
+        let all = [arguments, &["--policy", policy.to_str().unwrap(), "--account", ACCOUNT]].concat();
+        let Ran { code, out, err } = run(&all, &reach_of(&own));
+        assert_eq!(code, 3, "{arguments:?}: {out}{err}");
+        out
+    };
+    let all = printed(&expected.map(|(name, _)| name), &at, &folder);
+    let kinds = std::collections::BTreeSet::from_iter(all.iter().map(|printed| printed.by.as_str()));
+    assert_eq!(kinds.len(), 8, "{kinds:?}");
+    assert_eq!(all.len(), 3 * (4 + 7), "each of the three in each form: {all:?}");
+    let texts = all.iter().flat_map(|Printed { terraform, cloudformation, .. }| {
+        let stack = format!(
+            "Resources:\n  S:\n    Type: AWS::Kinesis::Stream\n    Properties:\n      ShardCount: 1\n      {cloudformation}\n"
+        );
+        let resource =
+            format!("resource \"aws_kinesis_stream\" \"s\" {{\nshard_count = 1\n{terraform}\nname = \"s\"\n}}\n");
+        [json!({"hcl": resource}), json!({"cloudformation": stack})]
+    });
+    let said = read_by_others(&texts.collect::<Vec<_>>());
+    for (printed, said) in all.iter().zip(said.chunks(2)) {
+        let (_, key) =
+            expected.iter().find(|(name, _)| *name == printed.stream).unwrap_or_else(|| panic!("{printed:?}"));
+        let of_resource = json!({"shard_count": 1, "encryption_type": "KMS", "kms_key_id": key, "name": "s"});
+        assert_eq!(said[0], json!({"resource": [{"aws_kinesis_stream": {"s": of_resource}}]}), "{printed:?}");
+        let properties = json!({"ShardCount": 1, "StreamEncryption": {"EncryptionType": "KMS", "KeyId": key}});
+        assert_eq!(said[1]["Resources"]["S"]["Properties"], properties, "{printed:?}");
+        let command = printed.cli.as_ref().unwrap_or_else(|| panic!("{printed:?}"));
+        assert_shell(command);
+        let words: Vec<&str> = command.split(' ').collect();
+        let arn = super::stream_arn(&printed.stream);
+        match words.as_slice() {
+            ["aws", "kinesis", "start-stream-encryption", "--stream-arn", of, rest @ ..] => {
+                assert_eq!((*of, rest[2..4].join(" ")), (&*arn, format!("--key-id {key}")), "{printed:?}");
+            }
+            // A guarded change is watched. A name that begins with a hyphen would be an option: `--all` all streams.
+            ["streamseal", "seal", of, rest @ ..] => {
+                let named = if printed.stream.starts_with('-') { &arn } else { &printed.stream };
+                assert_eq!((of, rest[2..].join(" ")), (&&**named, "--watch 20m".to_owned()), "{printed:?}");
+            }
+            _ => panic!("{printed:?}"),
+        }
+    }
 }
