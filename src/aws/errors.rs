@@ -180,7 +180,10 @@ fn chain(error: &(dyn Error + 'static)) -> String {
     let texts: Vec<String> = sources.map(ToString::to_string).collect();
     let said = texts.iter().filter(|text| !WRAPPINGS.contains(&text.as_str()));
     let lines = said.map(|text| text.lines().next().unwrap_or_default().trim_end_matches(". Attempted:"));
-    let words = lines.collect::<Vec<_>>().join(": ");
+    let mut lines: Vec<&str> = lines.collect();
+    // Layers of the SDK repeat each other.
+    lines.dedup();
+    let words = lines.join(": ");
     // The innermost text, where there is no other.
     match texts.last() {
         _ if !words.is_empty() => words,

@@ -3,6 +3,7 @@
 
 use std::error::Error;
 use std::path::Path;
+use std::time::Duration;
 
 use aws_config::profile::ProfileSet;
 use aws_config::retry::RetryConfig;
@@ -39,6 +40,8 @@ const SERVICES: &[&str] = &[
 
 /// How often the AWS CLI sends a call in its mode `legacy` where nothing else is said (botocore 1.43, `_retry.json`).
 const LEGACY_ATTEMPTS: u32 = 5;
+/// The longest pause between two of them.
+const LEGACY_PAUSE_MAX: Duration = Duration::from_secs(2);
 
 /// The profile files, and the profile that is in use.
 pub(crate) struct Settings {
@@ -209,7 +212,8 @@ fn retries(
     let retries = match setting("AWS_RETRY_MODE", "retry_mode") {
         None => retries,
         Some((from, text)) => match text.trim().to_ascii_lowercase().as_str() {
-            "legacy" => retries.with_max_attempts(LEGACY_ATTEMPTS),
+            // With shorter pauses, so that the last attempt is made before a call takes too long.
+            "legacy" => retries.with_max_attempts(LEGACY_ATTEMPTS).with_max_backoff(LEGACY_PAUSE_MAX),
             // The SDK's own `adaptive` waits 20 s after a first throttle, and so longer than a call may take; `--rate` sets the pace.
             "standard" | "adaptive" => retries,
             _ => return Err(format!("{from}: `{}` is not `legacy`, `standard` or `adaptive`", EventText::new(&text))),

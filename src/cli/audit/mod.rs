@@ -196,14 +196,20 @@ fn report_lacks(audit: &Audit) {
         }
     }
     let more = lacks.len().saturating_sub(LACKS_NAMED);
-    for lack in lacks.into_iter().take(LACKS_NAMED) {
+    lacks.truncate(LACKS_NAMED);
+    // What fails alike is one error: most often nothing can be reached at all.
+    let mut broken: BTreeMap<(&str, Option<&str>), Vec<&str>> = BTreeMap::new();
+    for lack in &lacks {
         match lack {
             Lacks::LeftOut(line) => to_stderr(line),
             Lacks::Broken(what, Broken { why, help, .. }) => {
-                let stop = Stop::failure(format!("{what}: {why}"));
-                help.iter().fold(stop, |stop, help| stop.help(help.as_str())).print();
+                broken.entry((why, help.as_deref())).or_default().push(what);
             }
         }
+    }
+    for ((why, help), what) in broken {
+        let stop = Stop::failure(format!("{}: {why}", what.join(", ")));
+        help.into_iter().fold(stop, Stop::help).print();
     }
     if more > 0 {
         to_stderr(format_args!("and {more} more, which are all in the JSON: `-o FILE.json`"));
