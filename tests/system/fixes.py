@@ -1,7 +1,7 @@
-"""What is printed as a fix, read by parsers that nobody here wrote: fixes.py < [{"hcl": TEXT} or {"cloudformation": TEXT}, ..]
+"""Reads printed fixes with parsers that are not ours: fixes.py < [{"hcl": TEXT} or {"cloudformation": TEXT}, ..]
 
-HCL is read by python-hcl2, templates of CloudFormation by the AWS CLI's own reader. Prints one line of JSON a text: what
-it says, or null where it is none.
+HCL is read by python-hcl2, templates of CloudFormation by the AWS CLI's own reader. Prints one line of JSON a text:
+what it says, or null if it cannot be read.
 """
 
 import json

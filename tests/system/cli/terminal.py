@@ -1,8 +1,8 @@
 """Runs a command at a terminal of its own and types answers: terminal.py ANSWERS PROGRAM [ARGUMENT ..]
 
 ANSWERS is a list of pairs in JSON; the second of a pair is typed once the first was printed after the answer before.
-Prints {"code": .., "text": ..}: the exit code, and all that the terminal showed, which is COLUMNS wide. Gives up after two
-minutes.
+Prints {"code": .., "text": ..}: the exit code, and all that the terminal showed, which is COLUMNS wide. Gives up
+after two minutes.
 """
 
 import fcntl
