@@ -198,18 +198,19 @@ fn report_lacks(audit: &Audit) {
     let more = lacks.len().saturating_sub(LACKS_NAMED);
     lacks.truncate(LACKS_NAMED);
     // What fails alike is one error: most often nothing can be reached at all.
-    let mut broken: BTreeMap<(&str, Option<&str>), Vec<&str>> = BTreeMap::new();
+    let mut errors: Vec<(&Broken, Vec<&str>)> = Vec::new();
     for lack in &lacks {
         match lack {
             Lacks::LeftOut(line) => to_stderr(line),
-            Lacks::Broken(what, Broken { why, help, .. }) => {
-                broken.entry((why, help.as_deref())).or_default().push(what);
-            }
+            Lacks::Broken(what, broken) => match errors.iter_mut().find(|(known, _)| known == broken) {
+                Some((_, names)) => names.push(what),
+                None => errors.push((broken, vec![what])),
+            },
         }
     }
-    for ((why, help), what) in broken {
-        let stop = Stop::failure(format!("{}: {why}", what.join(", ")));
-        help.into_iter().fold(stop, Stop::help).print();
+    for (Broken { why, help, .. }, names) in errors {
+        let stop = Stop::failure(format!("{}: {why}", names.join(", ")));
+        help.iter().fold(stop, |stop, help| stop.help(help.as_str())).print();
     }
     if more > 0 {
         to_stderr(format_args!("and {more} more, which are all in the JSON: `-o FILE.json`"));
