@@ -326,7 +326,7 @@ impl Reported {
 
     /// The command that comes next; `None` where something has to be done first.
     fn next(&self, given: &str, arguments: &ExplainArguments) -> Option<String> {
-        let (name, fix) = (heading::named(&self.stream), arguments.fix);
+        let (name, fix) = (self.stream.argument(), arguments.fix);
         let is_there = self.setting.is_some();
         let mode = options("mode", &arguments.mode);
         if is_there && !arguments.tags.is_empty() {

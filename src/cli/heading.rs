@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 
 use super::context::{Context, new_id};
 use crate::config::Source;
-use crate::domain::arn::{Scope, StreamArn};
+use crate::domain::arn::Scope;
 use crate::domain::model::Mode;
 use crate::domain::time::Time;
 use crate::ports::Clock;
@@ -36,11 +36,6 @@ pub(crate) fn next(given: &str, command: &str, does: &str) -> String {
     let command = format!("streamseal {command}{given}");
     debug_assert!(TAKES.get().is_none_or(|takes| takes(&command)), "{command}");
     format!("next: `{command}` {does}")
-}
-
-/// A stream as the next command names it.
-pub(crate) fn named(stream: &StreamArn) -> String {
-    stream.argument()
 }
 
 /// What every document of a command begins with.

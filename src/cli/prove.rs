@@ -159,7 +159,7 @@ fn again(arguments: &ProveArguments) -> String {
 /// The command that comes next.
 fn next(given: &str, ran: &Ran, arguments: &ProveArguments) -> String {
     let names = |of: fn(&Evidence) -> bool| -> Vec<String> {
-        ran.done.iter().filter(|evidence| of(evidence)).map(|evidence| heading::named(&evidence.stream)).collect()
+        ran.done.iter().filter(|evidence| of(evidence)).map(|evidence| evidence.stream.argument()).collect()
     };
     let wrong = names(|evidence| evidence.remedy.at_source().is_some());
     let open = names(|evidence| evidence.verdict.compliance == Compliance::InsufficientData);

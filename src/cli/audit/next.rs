@@ -36,7 +36,7 @@ pub(super) fn next(audit: &Audit, fix: bool) -> String {
     }
     match first(|evidence| evidence.verdict.compliance == Compliance::Compliant) {
         Some(right) => {
-            let command = format!("prove {}", heading::named(&right.stream));
+            let command = format!("prove {}", right.stream.argument());
             in_one(audit, Some(&right.stream.scope), &command, "proves a stream with a record")
         }
         None => again(audit, &audit.filter, " -o report.html", "writes a report"),
@@ -55,7 +55,7 @@ fn to_seal(audit: &Audit, scope: &Scope) -> String {
     }
     let wrong = audit.streams().filter(|evidence| evidence.verdict.compliance == Compliance::NonCompliant);
     let wrong = wrong.filter(|evidence| evidence.stream.scope == *scope).take(NAMED_MAX);
-    wrong.map(|evidence| heading::named(&evidence.stream)).collect::<Vec<_>>().join(" ")
+    wrong.map(|evidence| evidence.stream.argument()).collect::<Vec<_>>().join(" ")
 }
 
 /// No stream was found, which is no reason to search on where something failed.

@@ -138,7 +138,7 @@ fn next(given: &str, reports: &[Report], arguments: &ImpactArguments) -> String 
         format!("{key}{}{fail_on}", options("since", &Some(arguments.since.clone()).filter(|time| time != SINCE)));
     let streams = |of: fn(&Report) -> bool| -> Option<String> {
         let names: Vec<String> =
-            reports.iter().filter(|report| of(report)).map(|report| heading::named(&report.stream)).collect();
+            reports.iter().filter(|report| of(report)).map(|report| report.stream.argument()).collect();
         (!names.is_empty()).then(|| names.join(" "))
     };
     if let Some(names) = streams(|report| report.outcome() == Outcome::Loss) {

@@ -6,6 +6,7 @@ use super::planned::Planned;
 use crate::cli::arguments::{options, switch};
 use crate::cli::heading;
 use crate::cli::watching::Done;
+use crate::domain::arn::StreamArn;
 use crate::domain::evidence::{Evidence, Remediation};
 use crate::domain::model::Encryption;
 use crate::domain::plan::step::Step;
@@ -45,7 +46,7 @@ fn was_open(evidence: &Evidence) -> bool {
 
 fn after(given: &str, done: &Done, arguments: &SealArguments) -> String {
     let ran = done.ran();
-    let left: Vec<String> = ran.left.iter().map(heading::named).collect();
+    let left: Vec<String> = ran.left.iter().map(StreamArn::argument).collect();
     if !left.is_empty() {
         return heading::next(
             given,
@@ -55,7 +56,7 @@ fn after(given: &str, done: &Done, arguments: &SealArguments) -> String {
     }
     match ran.done.iter().find(|evidence| evidence.verdict.compliance != Compliance::Compliant) {
         Some(evidence) if arguments.key.is_none() => {
-            let explain = format!("explain {}", heading::named(&evidence.stream));
+            let explain = format!("explain {}", evidence.stream.argument());
             heading::next(given, &explain, "shows the state of the stream")
         }
         _ => heading::next(given, "audit", "compares every stream with the policy"),
@@ -64,7 +65,7 @@ fn after(given: &str, done: &Done, arguments: &SealArguments) -> String {
 
 fn before(given: &str, plan: &[Planned], arguments: &SealArguments) -> String {
     let named = |of: fn(&&Planned) -> bool| -> Vec<String> {
-        plan.iter().filter(of).map(|planned| heading::named(&planned.stream)).collect()
+        plan.iter().filter(of).map(|planned| planned.stream.argument()).collect()
     };
     let is_withheld = |planned: &&Planned| matches!(&planned.preview.step, Ok(Step::Finish(verdict)) if verdict.withheld == Some(Withheld::Existing));
     let streams = Streams {

@@ -168,43 +168,44 @@ pub enum Answer {
     Refused(String),
 }
 
-/// Why a stream does not go back.
-enum No {
-    /// It never does.
+/// Why a stream is not restored.
+enum Hindrance {
+    /// It will not be restored.
     Never(String),
-    /// By what is known now; later there may be more to know.
+    /// It may be restored later, when more is known.
     NotYet(String),
 }
 
-fn never<T>(why: impl Into<String>) -> Result<T, No> {
-    Err(No::Never(why.into()))
+fn never<T>(why: impl Into<String>) -> Result<T, Hindrance> {
+    Err(Hindrance::Never(why.into()))
 }
 
-fn not_yet<T>(why: impl Into<String>) -> Result<T, No> {
-    Err(No::NotYet(why.into()))
+fn not_yet<T>(why: impl Into<String>) -> Result<T, Hindrance> {
+    Err(Hindrance::NotYet(why.into()))
 }
 
 /// Whether a stream goes back that has been broken since `since`.
 pub fn answer(facts: &Facts<'_>, since: Timestamp, now: Timestamp) -> Answer {
     match key_to_go_back_to(facts) {
         Ok(key) => Answer::Given(key.identity.clone()),
-        Err(No::NotYet(why)) if now.duration_since(since) < SHOWN_WITHIN => {
+        Err(Hindrance::NotYet(why)) if now.duration_since(since) < SHOWN_WITHIN => {
             Answer::NotYet(now + AGAIN, format!("it is not restored yet: {why}"))
         }
-        Err(No::NotYet(why) | No::Never(why)) => Answer::Refused(format!("it is not restored: {why}")),
+        Err(Hindrance::NotYet(why) | Hindrance::Never(why)) => Answer::Refused(format!("it is not restored: {why}")),
     }
 }
 
-fn key_to_go_back_to<'a>(facts: &Facts<'a>) -> Result<&'a KeyInfo, No> {
-    rule_asks(facts)?;
+fn key_to_go_back_to<'a>(facts: &Facts<'a>) -> Result<&'a KeyInfo, Hindrance> {
+    require_rule(facts)?;
     let key = previous_key(facts)?;
-    is_as_it_was_left(facts)?;
-    lets_all_in(facts, key)?;
-    users_are_denied(facts)?;
+    require_unchanged(facts)?;
+    require_key_for_all(facts, key)?;
+    require_denied_users(facts)?;
     Ok(key)
 }
 
-fn rule_asks(facts: &Facts<'_>) -> Result<(), No> {
+/// The mode and the rule must ask for it.
+fn require_rule(facts: &Facts<'_>) -> Result<(), Hindrance> {
     let fall_back = match (facts.mode, facts.guard) {
         (Mode::Enforce, Some(Guard { on_break: OnBreak::Restore, fall_back, .. })) => *fall_back,
         (Mode::Enforce, _) => return never("its rule does not ask for it any more, or its key cannot be used"),
@@ -216,8 +217,8 @@ fn rule_asks(facts: &Facts<'_>) -> Result<(), No> {
     Ok(())
 }
 
-/// The key before, where it can be used.
-fn previous_key<'a>(facts: &Facts<'a>) -> Result<&'a KeyInfo, No> {
+/// The previous key, if it can be used.
+fn previous_key<'a>(facts: &Facts<'a>) -> Result<&'a KeyInfo, Hindrance> {
     let target = &facts.watch.target;
     let info = match facts.back {
         KeyLookup::Found(info) => info,
@@ -238,7 +239,8 @@ fn previous_key<'a>(facts: &Facts<'a>) -> Result<&'a KeyInfo, No> {
     Ok(info)
 }
 
-fn is_as_it_was_left(facts: &Facts<'_>) -> Result<(), No> {
+/// Nobody may have changed the stream since.
+fn require_unchanged(facts: &Facts<'_>) -> Result<(), Hindrance> {
     match facts.changes {
         Ok(changes) if changes.iter().any(|change| is_later(change, facts.watch, facts.own_role)) => {
             never("it was changed since")
@@ -248,8 +250,8 @@ fn is_as_it_was_left(facts: &Facts<'_>) -> Result<(), No> {
     }
 }
 
-/// Whether all who use the stream can use this key.
-fn lets_all_in(facts: &Facts<'_>, key: &KeyInfo) -> Result<(), No> {
+/// Every account that may use the stream must be able to use this key.
+fn require_key_for_all(facts: &Facts<'_>, key: &KeyInfo) -> Result<(), Hindrance> {
     match facts.lets_in {
         _ if key.manager != KeyManager::Aws => Ok(()),
         Ok([]) => Ok(()),
@@ -258,8 +260,8 @@ fn lets_all_in(facts: &Facts<'_>, key: &KeyInfo) -> Result<(), No> {
     }
 }
 
-/// Whether it is certain that its users fail, and that they do so for want of the key.
-fn users_are_denied(facts: &Facts<'_>) -> Result<(), No> {
+/// Users of the stream must fail now, and CloudTrail must show that they are denied the key.
+fn require_denied_users(facts: &Facts<'_>) -> Result<(), Hindrance> {
     let Some(users) = facts.users else { return not_yet("whether its users work cannot be read") };
     match users.health() {
         Health::Broken if users.fail_last() => {}
